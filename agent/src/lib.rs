@@ -1,0 +1,1 @@
+//! The privileged node daemon of Schism.

@@ -1,0 +1,1 @@
+//! Schism's command line.

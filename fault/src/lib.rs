@@ -1,0 +1,1 @@
+//! The language of Schism: faults, leases, selectors, effects and plans; pure.

@@ -1,0 +1,1 @@
+//! Real systems to break: network namespaces, etcd, traffic.

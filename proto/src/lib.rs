@@ -1,0 +1,1 @@
+//! The wire of Schism: gRPC definitions, generated code and conversions.
