@@ -1,1 +1,46 @@
-//! The language of Schism: faults, leases, selectors, effects and plans; pure.
+//! The language of Schism: faults, leases, selectors, effects.
+//!
+//! Pure: nothing here reads a clock, touches a file or knows the wire. Times come in as
+//! [`BootTime`], randomness as a seed.
+
+mod address;
+mod chance;
+mod cut;
+mod effect;
+mod id;
+mod lease;
+mod pick;
+mod selector;
+mod state;
+mod target;
+
+pub use address::{AddressError, Prefix, Scope};
+pub use chance::{Chance, ChanceError};
+pub use cut::{Cut, Enforcement, FlowAge, Mode, Protocol, Side, Verdict};
+pub use effect::{Effect, Hook};
+pub use id::{FaultId, IdError, IdPrefix, IntentId};
+pub use lease::{BootTime, Lease, LeaseTerms, Phase, RenewError, TermsError};
+pub use pick::Pick;
+pub use selector::{NodeName, Scheme, Selector, SelectorError, SelectorErrorKind};
+pub use state::{Gone, State};
+pub use target::{BootId, NamespaceCookie, OwnAddress, ProcessIdentity, TargetIdentity};
+
+/// Parses a length of time as people write it: `60s`, `1m 30s`, `250ms`.
+///
+/// # Errors
+/// A text that is no length of time, or one of zero.
+pub fn parse_duration(text: &str) -> Result<std::time::Duration, DurationError> {
+    let duration = humantime::parse_duration(text).map_err(DurationError::Form)?;
+    if duration.is_zero() { Err(DurationError::Zero) } else { Ok(duration) }
+}
+
+/// A text is no usable length of time.
+#[derive(Debug, thiserror::Error)]
+pub enum DurationError {
+    /// Not of the form `60s`.
+    #[error("{0}; write a number and a unit, such as 60s, 250ms or 1m30s")]
+    Form(#[source] humantime::DurationError),
+    /// Zero is no time.
+    #[error("must be longer than nothing")]
+    Zero,
+}

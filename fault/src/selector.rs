@@ -1,0 +1,299 @@
+//! Text that names targets: `[PICK:]SCHEME:PATH[@NODE]`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+use crate::{AddressError, Pick, Prefix};
+
+/// A selector. Printing and parsing are inverse to each other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Selector {
+    /// How many of several matches are meant.
+    pub pick: Option<Pick>,
+    /// What is named, and how.
+    pub scheme: Scheme,
+    /// On which node; `None` where that follows from the rest, or on this machine.
+    pub node: Option<NodeName>,
+}
+
+/// What a selector names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// `netns:NAME`, a network namespace that `ip netns` knows.
+    Netns(String),
+    /// `pid:NUMBER`, a process.
+    Pid(u32),
+    /// `container:ID`, a container by its id or the beginning of it.
+    Container(String),
+    /// `host:NODE`, a node itself.
+    Host(NodeName),
+    /// `addr:PREFIX`, addresses; a peer, never a target.
+    Addr(Prefix),
+}
+
+/// The name of a node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeName(String);
+
+impl NodeName {
+    /// Takes a name of letters, digits, `.`, `_` and `-`; `None` for anything else.
+    #[must_use]
+    pub fn new(name: &str) -> Option<Self> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        (!name.is_empty() && name.len() <= 253 && name.chars().all(fits))
+            .then(|| Self(name.to_owned()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A text is no selector, and where in it the trouble is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelectorError {
+    /// The whole text.
+    pub text: String,
+    /// Byte offset of the trouble.
+    pub at: usize,
+    /// Its length in bytes; 0 where something is missing.
+    pub length: usize,
+    /// What is wrong.
+    pub kind: SelectorErrorKind,
+}
+
+/// What is wrong with a selector.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SelectorErrorKind {
+    /// No `SCHEME:` at all.
+    #[error(
+        "a scheme is missing; did you mean netns:{0}? (netns:, pid:, container:, host:, addr:)"
+    )]
+    NoScheme(String),
+    /// A scheme that there is not.
+    #[error("there is no scheme '{0}:'; there are netns:, pid:, container:, host: and addr:")]
+    UnknownScheme(String),
+    /// Nothing after the scheme.
+    #[error("a name is missing here")]
+    Empty,
+    /// A pid that is no positive number.
+    #[error("a pid is a number from 1 to 4194304")]
+    Pid,
+    /// A container id that is none.
+    #[error("a container id has 4 to 128 letters, digits, '-', '_' or '.'")]
+    Container,
+    /// A namespace that cannot be named so.
+    #[error(
+        "a namespace's name has no '/', '@', space or control character, and at most 255 bytes"
+    )]
+    Netns,
+    /// A node that cannot be named so.
+    #[error("a node's name has letters, digits, '.', '_' and '-'")]
+    Node,
+    /// An address that is none.
+    #[error("{0}")]
+    Address(AddressError),
+    /// An address set has no members to pick from.
+    #[error("addr: names all its addresses; it takes no pick")]
+    PickOfAddresses,
+}
+
+impl FromStr for Selector {
+    type Err = SelectorError;
+
+    fn from_str(text: &str) -> Result<Self, SelectorError> {
+        let fail = |at: usize, length: usize, kind| {
+            Err(SelectorError { text: text.to_owned(), at, length, kind })
+        };
+        let Some((first, _)) = text.split_once(':') else {
+            return fail(0, text.len(), SelectorErrorKind::NoScheme(text.to_owned()));
+        };
+        let pick = Pick::parse(first);
+        let begin = if pick.is_some() { first.len() + 1 } else { 0 };
+        let Some((scheme, rest)) = text[begin..].split_once(':') else {
+            let rest = &text[begin..];
+            return fail(begin, rest.len(), SelectorErrorKind::NoScheme(rest.to_owned()));
+        };
+        let path_at = begin + scheme.len() + 1;
+        let (path, node) = match rest.rsplit_once('@') {
+            Some((path, node)) => match NodeName::new(node) {
+                Some(name) => (path, Some(name)),
+                None => return fail(path_at + path.len() + 1, node.len(), SelectorErrorKind::Node),
+            },
+            None => (rest, None),
+        };
+        if !matches!(scheme, "netns" | "pid" | "container" | "host" | "addr") {
+            return fail(begin, scheme.len(), SelectorErrorKind::UnknownScheme(scheme.to_owned()));
+        }
+        if path.is_empty() {
+            return fail(path_at, 0, SelectorErrorKind::Empty);
+        }
+        let scheme = match scheme_of(scheme, path) {
+            Ok(scheme) => scheme,
+            Err(kind) => return fail(path_at, path.len(), kind),
+        };
+        if pick.is_some() && matches!(scheme, Scheme::Addr(_)) {
+            return fail(0, begin - 1, SelectorErrorKind::PickOfAddresses);
+        }
+        Ok(Self { pick, scheme, node })
+    }
+}
+
+fn scheme_of(scheme: &str, path: &str) -> Result<Scheme, SelectorErrorKind> {
+    match scheme {
+        "netns" => {
+            let fits = |c: char| !(c.is_whitespace() || c.is_control() || matches!(c, '/' | '@'));
+            let dots = path.chars().all(|c| c == '.') && path.len() < 3;
+            if path.len() > 255 || dots || !path.chars().all(fits) {
+                return Err(SelectorErrorKind::Netns);
+            }
+            Ok(Scheme::Netns(path.to_owned()))
+        }
+        "pid" => match path.parse() {
+            // PID_MAX_LIMIT of 64-bit kernels, include/linux/threads.h.
+            Ok(pid @ 1..=4_194_304) if !path.starts_with('+') => Ok(Scheme::Pid(pid)),
+            Ok(_) | Err(_) => Err(SelectorErrorKind::Pid),
+        },
+        "container" => {
+            let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            if !(4..=128).contains(&path.len()) || !path.chars().all(fits) {
+                return Err(SelectorErrorKind::Container);
+            }
+            Ok(Scheme::Container(path.to_owned()))
+        }
+        "host" => NodeName::new(path).map(Scheme::Host).ok_or(SelectorErrorKind::Node),
+        _ => path.parse().map(Scheme::Addr).map_err(SelectorErrorKind::Address),
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Netns(name) => write!(f, "netns:{name}"),
+            Self::Pid(pid) => write!(f, "pid:{pid}"),
+            Self::Container(id) => write!(f, "container:{id}"),
+            Self::Host(node) => write!(f, "host:{node}"),
+            Self::Addr(prefix) => write!(f, "addr:{prefix}"),
+        }
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(pick) = self.pick {
+            write!(f, "{pick}:")?;
+        }
+        write!(f, "{}", self.scheme)?;
+        match &self.node {
+            Some(node) => write!(f, "@{node}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for NodeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for SelectorError {
+    /// Two lines and a sentence: the text, a mark under the place, what is wrong.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let before = self.text.get(..self.at).unwrap_or("").chars().count();
+        let marked = self.text.get(self.at..self.at + self.length).unwrap_or("").chars().count();
+        let mark = "^".repeat(marked.max(1));
+        write!(f, "{}\n\n    {}\n    {:before$}{mark}", self.kind, self.text, "")
+    }
+}
+
+impl std::error::Error for SelectorError {}
+
+impl Serialize for Selector {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for NodeName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn selectors() -> impl Strategy<Value = Selector> {
+        let scheme = prop_oneof![
+            "[a-z0-9][a-zA-Z0-9._+:-]{0,20}".prop_map(Scheme::Netns),
+            (1u32..=4_194_304).prop_map(Scheme::Pid),
+            "[a-f0-9]{12,64}".prop_map(Scheme::Container),
+            "[a-z][a-z0-9.-]{0,20}".prop_map(|name| Scheme::Host(NodeName::new(&name).unwrap())),
+            any::<[u8; 16]>().prop_map(|mut bytes| {
+                bytes[0] = 0xfd;
+                Scheme::Addr(Prefix::new(bytes, 64, None).unwrap())
+            }),
+        ];
+        let pick = prop_oneof![
+            Just(Pick::One),
+            Just(Pick::All),
+            (1u32..1000).prop_map(Pick::Count),
+            (1u8..=100).prop_map(Pick::Percent),
+        ];
+        let node = proptest::option::of("[a-z][a-z0-9.-]{0,10}");
+        (proptest::option::of(pick), scheme, node).prop_map(|(pick, scheme, node)| {
+            let pick = pick.filter(|_| !matches!(scheme, Scheme::Addr(_)));
+            Selector { pick, scheme, node: node.and_then(|name| NodeName::new(&name)) }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_a_printed_selector_gives_it_back(selector in selectors()) {
+            prop_assert_eq!(selector.to_string().parse(), Ok(selector));
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text: String) {
+            if let Err(error) = text.parse::<Selector>() {
+                prop_assert!(error.to_string().contains('^'));
+            }
+        }
+    }
+
+    #[test]
+    fn errors_point_at_the_place() {
+        let table = [
+            ("db0", 0, 3),
+            ("etc:db0", 0, 3),
+            ("netns:", 6, 0),
+            ("netns:a/b", 6, 3),
+            ("netns:..", 6, 2),
+            ("pid:0", 4, 1),
+            ("pid:+1", 4, 2),
+            ("one:pid:x", 8, 1),
+            ("container:ab", 10, 2),
+            ("netns:a@n/1", 8, 3),
+            ("addr:10.0.0", 5, 6),
+            ("all:addr:10.0.0.0/8", 0, 3),
+        ];
+        for (text, at, length) in table {
+            let error = text.parse::<Selector>().unwrap_err();
+            assert_eq!((error.at, error.length), (at, length), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_mark_stands_under_the_place() {
+        let error = "pid:x".parse::<Selector>().unwrap_err().to_string();
+        assert!(error.ends_with("\n    pid:x\n        ^"), "{error}");
+    }
+}
