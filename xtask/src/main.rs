@@ -1,3 +1,66 @@
-//! Every command that people and CI run.
+//! Every command that people and CI run: `cargo xtask help` lists them.
+//!
+//! Arguments are matched by hand and `anyhow` is the only dependency, because everybody waits for
+//! this crate to compile before anything else happens.
 
-fn main() {}
+mod bench;
+mod command;
+mod demo;
+mod ebpf;
+mod install;
+mod leftover;
+mod proto;
+mod stage;
+mod suite;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  test              install what is missing, then run everything that CI runs (root)
+  demo              install, build, and show cuts on a real etcd cluster (root)
+  bench cut [ARGS]  build for release and measure the cut (root)
+  tidy              check the rules of the house over the tree
+  fmt               format all Rust code
+  ebpf [--check]    rebuild the eBPF object; --check compares it with the committed one
+  proto [--bless]   compare the generated wire code; --bless writes it anew
+  install           install what tests and demo need from Debian and the Rust registry (root)
+  help              print this
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[&str]) -> Result<()> {
+    match words {
+        ["test"] => suite::run(),
+        ["demo"] => demo::run(),
+        ["bench", "cut", rest @ ..] => bench::cut(rest),
+        ["tidy"] => tidy::run(),
+        ["fmt"] => command::run(command::cargo(["fmt", "--all"])),
+        ["ebpf"] => ebpf::build(false),
+        ["ebpf", "--check"] => ebpf::build(true),
+        ["proto"] => proto::drift(proto::Mode::Compare),
+        ["proto", "--bless"] => proto::drift(proto::Mode::Bless),
+        ["install"] => install::everything(),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!("unknown command `{}`\n\n{USAGE}", words.join(" ")),
+    }
+}

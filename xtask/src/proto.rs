@@ -1,0 +1,26 @@
+//! `cargo xtask proto`: the generated wire code against the definitions.
+
+use anyhow::Result;
+
+use crate::command;
+
+/// What to do with generated code that differs from the committed one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Fail.
+    Compare,
+    /// Overwrite the committed code.
+    Bless,
+}
+
+/// Runs the drift test of `proto/`.
+pub(crate) fn drift(mode: Mode) -> Result<()> {
+    let mut test = command::cargo(["test", "--locked", "-p", "proto", "--test", "drift"]);
+    match mode {
+        Mode::Compare => {}
+        Mode::Bless => {
+            test.env("SCHISM_BLESS", "1");
+        }
+    }
+    command::run(test)
+}

@@ -1,0 +1,116 @@
+//! Stages of a suite: each is timed, and their budgets are part of the contract.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+/// A budget that several stages share. Being over it is a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Budget {
+    /// Installing, compiling, and the eBPF toolchain.
+    Build,
+    /// Everything else that tests the cut.
+    Cut,
+}
+
+impl Budget {
+    const ALL: [Self; 2] = [Self::Build, Self::Cut];
+
+    fn limit(self) -> Duration {
+        match self {
+            Self::Build => Duration::from_secs(18 * 60),
+            Self::Cut => Duration::from_secs(6 * 60),
+        }
+    }
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Build => "build",
+            Self::Cut => "cut",
+        })
+    }
+}
+
+/// What was run so far and how long it took.
+#[derive(Debug, Default)]
+pub(crate) struct Stages {
+    done: Vec<(&'static str, Budget, Duration)>,
+}
+
+impl Stages {
+    /// Runs one stage; its error names it.
+    pub(crate) fn run(
+        &mut self,
+        name: &'static str,
+        budget: Budget,
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        eprintln!("\n== {name}");
+        let began = Instant::now();
+        let result = work();
+        let took = began.elapsed();
+        self.done.push((name, budget, took));
+        let verdict = if result.is_ok() { "passed" } else { "FAILED" };
+        eprintln!("== {name} {verdict} after {:.1} s", took.as_secs_f64());
+        result.with_context(|| format!("stage `{name}` failed"))
+    }
+
+    /// The table of all stages with their seconds and budgets.
+    pub(crate) fn table(&self) -> String {
+        let mut table = format!("{:<16}{:>9}  {}\n", "stage", "seconds", "budget");
+        for (name, budget, took) in &self.done {
+            table += &format!("{name:<16}{:>9.1}  {budget}\n", took.as_secs_f64());
+        }
+        for budget in Budget::ALL {
+            let spent = self.spent(budget).as_secs_f64();
+            let limit = budget.limit().as_secs();
+            table += &format!("all of {budget:<9}{spent:>9.1}  of {limit} s\n");
+        }
+        table
+    }
+
+    /// Fails when a budget was exceeded.
+    pub(crate) fn within_budget(&self) -> Result<()> {
+        for budget in Budget::ALL {
+            let (spent, limit) = (self.spent(budget), budget.limit());
+            if spent > limit {
+                let (spent, limit) = (spent.as_secs(), limit.as_secs());
+                bail!("the {budget} stages took {spent} s of {limit} s: over budget is a defect");
+            }
+        }
+        Ok(())
+    }
+
+    fn spent(&self, budget: Budget) -> Duration {
+        self.done.iter().filter(|(_, of, _)| *of == budget).map(|(_, _, took)| took).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_shared_by_its_stages() {
+        let mut stages = Stages::default();
+        stages.done.push(("root", Budget::Cut, Duration::from_secs(200)));
+        stages.done.push(("build", Budget::Build, Duration::from_secs(1000)));
+        assert!(stages.within_budget().is_ok());
+        stages.done.push(("etcd", Budget::Cut, Duration::from_secs(161)));
+        let error = stages.within_budget().unwrap_err().to_string();
+        assert!(error.contains("361 s of 360 s"), "{error}");
+    }
+
+    #[test]
+    fn a_failed_stage_is_named_and_in_the_table() {
+        let mut stages = Stages::default();
+        let error = stages.run("fmt", Budget::Cut, || bail!("no")).unwrap_err();
+        assert_eq!(format!("{error:#}"), "stage `fmt` failed: no");
+        assert!(stages.table().contains("fmt"));
+    }
+}

@@ -1,0 +1,78 @@
+//! `cargo xtask test`: everything that CI runs, in the order of what fails fastest.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{
+    command, ebpf, install, leftover,
+    stage::{Budget, Stages},
+    tidy, workspace,
+};
+
+/// Installs what is missing, runs every stage, and prints what each took.
+pub(crate) fn run() -> Result<()> {
+    command::need_root("`cargo xtask test`")?;
+    let mut stages = Stages::default();
+    let result = run_stages(&mut stages);
+    eprintln!("\n{}", stages.table());
+    result?;
+    stages.within_budget()?;
+    println!("test result: ok. All stages passed");
+    Ok(())
+}
+
+fn run_stages(stages: &mut Stages) -> Result<()> {
+    let tests = workspace::integration_tests()?;
+    let (root, rest): (Vec<_>, Vec<_>) =
+        tests.into_iter().partition(|name| name.starts_with("root_"));
+    let (etcd, plain): (Vec<_>, Vec<_>) =
+        rest.into_iter().partition(|name| name.starts_with("etcd_"));
+
+    stages.run("install", Budget::Build, install::everything)?;
+    stages.run("fmt", Budget::Cut, || command::run(command::cargo(["fmt", "--all", "--check"])))?;
+    stages.run("clippy", Budget::Build, || {
+        let over_all = ["clippy", "--workspace", "--all-targets", "--locked"];
+        command::run(command::cargo([over_all.as_slice(), &["--", "-D", "warnings"]].concat()))
+    })?;
+    stages.run("build", Budget::Build, || {
+        command::run(command::cargo(["build", "--workspace", "--all-targets", "--locked"]))
+    })?;
+    stages.run("tidy", Budget::Cut, tidy::run)?;
+    stages.run("unit", Budget::Cut, || {
+        let mut unit = workspace_tests(&plain);
+        unit.args(["--lib", "--bins"]);
+        command::run(unit)
+    })?;
+    stages.run("doctest", Budget::Cut, || {
+        command::run(command::cargo(["test", "--workspace", "--locked", "--doc"]))
+    })?;
+    stages.run("root", Budget::Cut, || one_at_a_time(&root))?;
+    stages.run("etcd", Budget::Cut, || one_at_a_time(&etcd))?;
+    stages.run("docs", Budget::Cut, || {
+        let mut doc = command::cargo(["doc", "--workspace", "--no-deps", "--locked"]);
+        doc.env("RUSTDOCFLAGS", "-D warnings");
+        command::run(doc)
+    })?;
+    stages.run("ebpf object", Budget::Build, || ebpf::build(true))?;
+    stages.run("residue", Budget::Cut, leftover::check)
+}
+
+fn workspace_tests(names: &[String]) -> Command {
+    let mut test = command::cargo(["test", "--workspace", "--locked"]);
+    for name in names {
+        test.args(["--test", name]);
+    }
+    test
+}
+
+/// Tests that measure times against real systems would disturb each other on two cores.
+fn one_at_a_time(names: &[String]) -> Result<()> {
+    if names.is_empty() {
+        eprintln!("there is no such test yet");
+        return Ok(());
+    }
+    let mut test = workspace_tests(names);
+    test.args(["--", "--test-threads=1"]);
+    command::run(test)
+}
