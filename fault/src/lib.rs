@@ -7,23 +7,32 @@ mod address;
 mod chance;
 mod cut;
 mod effect;
+mod fault;
 mod id;
 mod lease;
+mod node;
 mod pick;
 mod selector;
 mod state;
+mod status;
 mod target;
 
 pub use address::{AddressError, Prefix, Scope};
 pub use chance::{Chance, ChanceError};
 pub use cut::{Cut, Enforcement, FlowAge, Mode, Protocol, Side, Verdict};
 pub use effect::{Effect, Hook};
+pub use fault::{Fault, Kind, PeerTarget, Peers};
 pub use id::{FaultId, IdError, IdPrefix, IntentId};
 pub use lease::{BootTime, Lease, LeaseTerms, Phase, RenewError, TermsError};
+pub use node::{Capability, Presence, Remnant, RemnantKind};
 pub use pick::Pick;
 pub use selector::{NodeName, Scheme, Selector, SelectorError, SelectorErrorKind};
 pub use state::{Gone, State};
-pub use target::{BootId, NamespaceCookie, OwnAddress, ProcessIdentity, TargetIdentity};
+pub use status::{Drift, Status, Window};
+pub use target::{
+    BootId, Interface, NamespaceCookie, OwnAddress, Process, ProcessIdentity, Target,
+    TargetIdentity,
+};
 
 /// Parses a length of time as people write it: `60s`, `1m 30s`, `250ms`.
 ///

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
+use crate::Selector;
+
 /// The kernel's number for a network namespace (SO_NETNS_COOKIE, ≥ 5.14); never used twice in a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -107,4 +109,54 @@ impl OwnAddress {
             IpAddr::V6(v6) => v6.is_unicast_link_local(),
         }
     }
+}
+
+/// A target as it was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Target {
+    /// Which one it is.
+    pub identity: TargetIdentity,
+    /// By what it was found.
+    pub selector: Selector,
+    /// What it owns.
+    pub addresses: Vec<OwnAddress>,
+    /// Its devices.
+    pub interfaces: Vec<Interface>,
+    /// Processes in its namespace, all of which a fault touches; at most [`Target::PROCESSES_NAMED`].
+    pub processes: Vec<Process>,
+    /// How many processes there are in all.
+    pub process_count: usize,
+    /// cgroup v2 path of the named process or the first one.
+    pub cgroup: Option<String>,
+    /// Whether it is the node's own namespace.
+    pub is_host: bool,
+}
+
+impl Target {
+    /// How many of a target's processes are named; the others are counted.
+    pub const PROCESSES_NAMED: usize = 256;
+}
+
+/// A network device of a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Interface {
+    /// Its index, which means something in the target's namespace only.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// What the kernel calls its kind (`veth`, `bridge`, …); `None` for a physical device.
+    pub kind: Option<String>,
+    /// Whether it is up.
+    pub up: bool,
+}
+
+/// A process in a target's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Process {
+    /// Which one.
+    pub identity: ProcessIdentity,
+    /// Its command name, at most 15 bytes of it (TASK_COMM_LEN).
+    pub name: String,
+    /// The container that its cgroup names.
+    pub container: Option<String>,
 }

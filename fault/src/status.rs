@@ -1,0 +1,108 @@
+//! What became of what was asked.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::{BootTime, Effect, Fault, Hook, Lease, Prefix, Side, State};
+
+/// A fault on its node, at one time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// What was asked.
+    pub fault: Fault,
+    /// What has become of it.
+    pub state: State,
+    /// When it acts; `None` before it is committed.
+    pub lease: Option<Window>,
+    /// What the kernel counted.
+    pub effect: Effect,
+    /// What passed the target's hook at all.
+    pub hook: Hook,
+    /// The peers as the kernel has them.
+    pub peers: Vec<Prefix>,
+    /// What differs from what was asked.
+    pub drifts: Vec<Drift>,
+    /// When this was read.
+    pub now: BootTime,
+}
+
+/// From when to when a fault acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Window {
+    /// First instant.
+    pub start: BootTime,
+    /// First instant after it, unless renewed.
+    pub end: BootTime,
+    /// First instant after it in any case.
+    pub deadline: BootTime,
+}
+
+impl From<&Lease> for Window {
+    fn from(lease: &Lease) -> Self {
+        Self { start: lease.start(), end: lease.end(), deadline: lease.deadline() }
+    }
+}
+
+impl Status {
+    /// How much of the lease is left.
+    #[must_use]
+    pub fn lease_left(&self) -> Option<Duration> {
+        self.lease.map(|window| window.end.since(self.now))
+    }
+
+    /// How much of the time asked for is left.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        self.lease.map(|window| window.deadline.since(self.now))
+    }
+}
+
+/// A difference between what stands recorded and what the kernel has.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Drift {
+    /// Other programs stand before ours.
+    ShadowedBy {
+        /// Index of the device.
+        interface: u32,
+        /// The hook.
+        side: Side,
+        /// The kernel's ids of these programs.
+        programs: Vec<u32>,
+    },
+    /// A device has left the target; our program was taken off it.
+    DeviceLeft(u32),
+    /// A device came to the target; our program was put on it.
+    DeviceJoined(u32),
+    /// Our program was taken off a device by somebody else.
+    Detached(u32),
+    /// The lease in the kernel is not the recorded one.
+    LeaseDiffers {
+        /// What stands recorded.
+        recorded: BootTime,
+        /// What the kernel has.
+        found: BootTime,
+    },
+    /// A step of taking out that failed.
+    NotTakenOut(String),
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ShadowedBy { interface, side, programs } => {
+                write!(f, "shadowed at the {side} of interface {interface} by program")?;
+                programs.iter().try_for_each(|id| write!(f, " {id}"))
+            }
+            Self::DeviceLeft(index) => write!(f, "interface {index} left the target"),
+            Self::DeviceJoined(index) => write!(f, "interface {index} joined the target"),
+            Self::Detached(index) => write!(f, "somebody detached us from interface {index}"),
+            Self::LeaseDiffers { recorded, found } => {
+                write!(f, "lease ends at {} ns, not {}", found.nanos(), recorded.nanos())
+            }
+            Self::NotTakenOut(step) => write!(f, "not taken out: {step}"),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Ids, addresses and selectors on the wire.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use fault::{FaultId, IntentId, NodeName, Prefix, Scheme, Scope, Selector};
+
+use crate::agent as wire;
+use crate::{Invalid, required};
+
+impl From<FaultId> for wire::FaultId {
+    fn from(id: FaultId) -> Self {
+        Self { intent: id.intent.get(), part: id.part.into() }
+    }
+}
+
+impl TryFrom<wire::FaultId> for FaultId {
+    type Error = Invalid;
+
+    fn try_from(id: wire::FaultId) -> Result<Self, Invalid> {
+        let intent = IntentId::from_random(id.intent);
+        if intent.get() != id.intent {
+            return Err(Invalid::new("intent", "has more than 48 bits"));
+        }
+        let part = id.part.try_into().map_err(|_| Invalid::new("part", "is above 65535"))?;
+        Ok(Self { intent, part })
+    }
+}
+
+/// The 16-byte form of an address.
+pub(crate) fn address_bytes(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
+/// Sixteen bytes as the address that they stand for.
+pub(crate) fn address(bytes: &[u8], field: &str) -> Result<IpAddr, Invalid> {
+    let octets: [u8; 16] = sixteen(bytes, field)?;
+    Ok(Ipv6Addr::from(octets).to_canonical())
+}
+
+/// A field of sixteen bytes.
+pub(crate) fn sixteen(bytes: &[u8], field: &str) -> Result<[u8; 16], Invalid> {
+    bytes.try_into().map_err(|_| Invalid::new(field, "is not 16 bytes"))
+}
+
+impl From<&Prefix> for wire::Prefix {
+    fn from(prefix: &Prefix) -> Self {
+        let scope = prefix.scope().map(|scope| match scope {
+            Scope::Name(name) => wire::prefix::Scope::InterfaceName(name.clone()),
+            Scope::Index(index) => wire::prefix::Scope::InterfaceIndex(*index),
+        });
+        Self { network: prefix.network().to_vec().into(), length: prefix.length().into(), scope }
+    }
+}
+
+impl TryFrom<wire::Prefix> for Prefix {
+    type Error = Invalid;
+
+    fn try_from(prefix: wire::Prefix) -> Result<Self, Invalid> {
+        let network = sixteen(&prefix.network, "network")?;
+        let length =
+            prefix.length.try_into().map_err(|_| Invalid::new("length", "is above 128"))?;
+        let scope = prefix.scope.map(|scope| match scope {
+            wire::prefix::Scope::InterfaceName(name) => Scope::Name(name),
+            wire::prefix::Scope::InterfaceIndex(index) => Scope::Index(index),
+        });
+        let found = Self::new(network, length, scope).map_err(|e| Invalid::new("length", e))?;
+        if found.network() != network {
+            return Err(Invalid::new("network", "has host bits"));
+        }
+        if found.is_link_local() != found.scope().is_some() {
+            return Err(Invalid::new("scope", "belongs to link-local prefixes, and they need it"));
+        }
+        Ok(found)
+    }
+}
+
+impl From<SocketAddr> for wire::Endpoint {
+    fn from(endpoint: SocketAddr) -> Self {
+        Self { address: address_bytes(endpoint.ip()).into(), port: endpoint.port().into() }
+    }
+}
+
+impl TryFrom<wire::Endpoint> for SocketAddr {
+    type Error = Invalid;
+
+    fn try_from(endpoint: wire::Endpoint) -> Result<Self, Invalid> {
+        let address = address(&endpoint.address, "address")?;
+        match u16::try_from(endpoint.port) {
+            Ok(port @ 1..) => Ok(Self::new(address, port)),
+            Ok(0) | Err(_) => Err(Invalid::new("port", "is not from 1 to 65535")),
+        }
+    }
+}
+
+/// Picks and nodes stay with who resolves: an agent is asked for what is on its own node.
+impl From<&Selector> for wire::Selector {
+    fn from(selector: &Selector) -> Self {
+        use wire::selector::Scheme as Wire;
+        let scheme = match &selector.scheme {
+            Scheme::Netns(name) => Wire::Netns(name.clone()),
+            Scheme::Pid(pid) => Wire::Pid(*pid),
+            Scheme::Container(id) => Wire::Container(id.clone()),
+            Scheme::Host(node) => Wire::Host(node.to_string()),
+            Scheme::Addr(prefix) => Wire::Addr(prefix.into()),
+        };
+        Self { scheme: Some(scheme) }
+    }
+}
+
+impl TryFrom<wire::Selector> for Selector {
+    type Error = Invalid;
+
+    fn try_from(selector: wire::Selector) -> Result<Self, Invalid> {
+        use wire::selector::Scheme as Wire;
+        let scheme = match required(selector.scheme, "scheme")? {
+            Wire::Netns(name) => Scheme::Netns(name),
+            Wire::Pid(pid) => Scheme::Pid(pid),
+            Wire::Container(id) => Scheme::Container(id),
+            Wire::Host(name) => Scheme::Host(
+                NodeName::new(&name).ok_or_else(|| Invalid::new("host", "is no node's name"))?,
+            ),
+            Wire::Addr(prefix) => {
+                Scheme::Addr(prefix.try_into().map_err(|e: Invalid| e.within("addr"))?)
+            }
+        };
+        let selector = Self { pick: None, scheme, node: None };
+        // The text form has every rule about names; a selector that it does not print is none.
+        match selector.to_string().parse::<Self>() {
+            Ok(parsed) if parsed == selector => Ok(selector),
+            Ok(_) => Err(Invalid::new("scheme", "is ambiguous")),
+            Err(error) => Err(Invalid::new("scheme", error.kind)),
+        }
+    }
+}

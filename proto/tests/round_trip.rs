@@ -1,0 +1,84 @@
+//! What goes over the wire arrives as it was, and what means nothing is refused by its field.
+
+#![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
+
+use std::time::Duration;
+
+use fault::{
+    BootId, Chance, Cut, Fault, FaultId, FlowAge, IntentId, Kind, LeaseTerms, Mode,
+    NamespaceCookie, PeerTarget, Peers, Prefix, ProcessIdentity, Protocol, Selector, Side,
+    TargetIdentity, Verdict,
+};
+use proptest::prelude::*;
+use proto::agent as wire;
+
+fn fault_of(intent: u64, part: u16, loss: u64, port: u16, seed: u64) -> Fault {
+    let identity = TargetIdentity {
+        boot: BootId::new(u128::from(seed) << 64 | 7),
+        namespace: NamespaceCookie::new(seed),
+        process: Some(ProcessIdentity { pid: 4711, started: seed }),
+    };
+    let selector: Selector = "netns:db0".parse().unwrap();
+    Fault {
+        id: FaultId { intent: IntentId::from_random(intent), part },
+        selector: selector.clone(),
+        target: identity,
+        kind: Kind::Cut(Cut {
+            mode: Mode::Initiator,
+            protocol: Some(Protocol::Tcp),
+            port: (port != 0).then_some(port),
+            flows: FlowAge::New,
+            loss: Chance::from_fraction(loss).unwrap(),
+            seed,
+            verdict: Verdict::Drop,
+            side: Side::Ingress,
+        }),
+        peers: Peers {
+            fixed: vec!["10.0.0.0/24".parse::<Prefix>().unwrap(), "fe80::1%eth0".parse().unwrap()],
+            followed: Some(PeerTarget { selector, identity }),
+        },
+        terms: LeaseTerms::new(Duration::from_secs(15), Duration::from_secs(60)).unwrap(),
+        control_path: vec!["10.0.0.9:7400".parse().unwrap(), "[fd00::9]:7400".parse().unwrap()],
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_fault_arrives_as_it_was(
+        intent: u64, part: u16, loss in 1u64..=1 << 32, port: u16, seed: u64,
+    ) {
+        let fault = fault_of(intent, part, loss, port, seed);
+        let sent = wire::Fault::from(&fault);
+        prop_assert_eq!(Fault::try_from(sent), Ok(fault));
+    }
+}
+
+#[test]
+fn what_means_nothing_is_refused_by_its_field() {
+    type Spoil = fn(&mut wire::Fault);
+    fn cut(fault: &mut wire::Fault) -> &mut wire::Cut {
+        match fault.kind.as_mut().unwrap() {
+            wire::fault::Kind::Cut(cut) => cut,
+        }
+    }
+    let table: [(&str, Spoil); 13] = [
+        ("id", |fault| fault.id = None),
+        ("id.intent", |fault| fault.id.as_mut().unwrap().intent = u64::MAX),
+        ("id.part", |fault| fault.id.as_mut().unwrap().part = 65_536),
+        ("kind", |fault| fault.kind = None),
+        ("cut.mode", |fault| cut(fault).mode = 0),
+        ("cut.mode", |fault| cut(fault).mode = 99),
+        ("cut.loss", |fault| cut(fault).loss = 0),
+        ("cut.loss", |fault| cut(fault).loss = (1 << 32) + 1),
+        ("cut.port", |fault| cut(fault).port = 65_536),
+        ("cut.side", |fault| cut(fault).side = 0),
+        ("peers.network", |fault| fault.peers[0].network = vec![1, 2, 3].into()),
+        ("target.boot_id", |fault| fault.target.as_mut().unwrap().boot_id = vec![].into()),
+        ("lease_ns", |fault| fault.total_ns = 0),
+    ];
+    for (field, spoil) in table {
+        let mut message = wire::Fault::from(&fault_of(1, 2, 3, 4, 5));
+        spoil(&mut message);
+        assert_eq!(Fault::try_from(message).unwrap_err().field, field);
+    }
+}
