@@ -1,1 +1,29 @@
-//! Real systems to break: network namespaces, etcd, traffic.
+//! Real systems to break: network namespaces, traffic between them, and etcd clusters in them.
+//!
+//! For the demo, the tests and the benchmarks; no product code depends on it. Everything is put
+//! into network namespaces named `schism-PID-N-LABEL`, which go away with their owner: by `Drop`,
+//! and by a small shell that outlives a killed process for a moment (see `warden`). All of it needs
+//! root and the `ip` program.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use lab::{topology::Topology, traffic::{Protocol, delivery}};
+//!
+//! let topology = Topology::pair()?;
+//! let (a, b) = (&topology["a"], &topology["b"]);
+//! let there = delivery(a, b, Protocol::Udp, 100, Duration::from_millis(200))?;
+//! assert!(there.is_whole());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod clock;
+pub mod etcd;
+pub mod ip;
+mod leftover;
+pub mod netns;
+pub mod process;
+pub mod topology;
+pub mod traffic;
+mod warden;
+
+pub use leftover::sweep;
