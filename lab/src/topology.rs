@@ -157,9 +157,11 @@ impl Topology {
     pub fn pair() -> Result<Self, TopologyError> {
         let (_, nodes) = create_nodes(&["a", "b"])?;
         let other = nodes[1].namespace.name();
-        nodes[0]
-            .namespace
-            .batch(&format!("link add {DEVICE} type veth peer name {DEVICE} netns {other}\n"))?;
+        // The kernel takes a veth whose peer has the same index for a device without a peer, and
+        // then announces its carrier up to a second late (linkwatch_urgent_event in 6.18).
+        nodes[0].namespace.batch(&format!(
+            "link add {DEVICE} index 2 type veth peer name {DEVICE} index 3 netns {other}\n"
+        ))?;
         Self { nodes, hub: None }.bring_up()
     }
 

@@ -28,12 +28,12 @@ fn lose_from(from: &Node, at: &Node) {
          add rule inet lab input ip6 saddr {} meta l4proto {{ tcp, udp }} drop",
         from.v4, from.v6
     );
-    let status = at.namespace.exec("nft").arg(rules).status().unwrap();
+    let status = at.namespace.exec("nft").arg(rules).status().expect("nft is installed");
     assert!(status.success(), "nft");
 }
 
 fn lose_nothing(at: &Node) {
-    let status = at.namespace.exec("nft").arg("flush ruleset").status().unwrap();
+    let status = at.namespace.exec("nft").arg("flush ruleset").status().expect("nft is installed");
     assert!(status.success(), "nft");
 }
 
@@ -200,9 +200,9 @@ fn a_process_ends_with_its_handle() {
 const VICTIM: &str = "SCHISM_LAB_VICTIM";
 
 fn be_the_victim() {
-    let topology = Topology::pair().unwrap();
+    let topology = Topology::pair().expect("a pair");
     let a = &topology["a"];
-    let sleeper = Process::start(a.namespace.exec("sleep").arg("600")).unwrap();
+    let sleeper = Process::start(a.namespace.exec("sleep").arg("600")).expect("a sleeper");
     println!("\nvictim {} {}", a.namespace.name(), sleeper.id());
     assert!(!sleeper.wait_end(Duration::from_secs(60)), "killed first");
 }
