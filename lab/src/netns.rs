@@ -1,6 +1,7 @@
 //! Network namespaces that go away with their handle.
 
 use std::{
+    fmt,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -26,7 +27,7 @@ pub const PREFIX: &str = "schism-";
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
 /// Why something with a namespace failed.
-#[derive(Debug, Error)]
+#[derive(Error)]
 pub enum NetnsError {
     /// Only root makes and enters network namespaces.
     #[error("network namespaces need root: run this in a root shell")]
@@ -58,6 +59,13 @@ pub enum NetnsError {
         /// The text.
         said: String,
     },
+}
+
+impl fmt::Debug for NetnsError {
+    /// As the sentence, because tests show it when they unwrap.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// A network namespace of our own; the last clone of a handle deletes it.
