@@ -24,7 +24,7 @@ impl Metrics {
     /// never counted.
     #[must_use]
     pub fn sum(&self, name: &str) -> f64 {
-        self.samples.iter().filter(|sample| sample.name == name).map(|sample| sample.value).sum()
+        self.total(name, |_| true)
     }
 
     /// The sum over the samples of this name that have this label, such as `To` with a member's id
@@ -32,12 +32,14 @@ impl Metrics {
     #[must_use]
     pub fn labelled(&self, name: &str, label: &str, value: &str) -> f64 {
         let wanted = format!("{label}=\"{value}\"");
-        self.samples
-            .iter()
-            .filter(|sample| sample.name == name)
-            .filter(|sample| sample.labels.split(',').any(|label| label == wanted))
-            .map(|sample| sample.value)
-            .sum()
+        self.total(name, |labels| labels.split(',').any(|label| label == wanted))
+    }
+
+    fn total(&self, name: &str, takes: impl Fn(&str) -> bool) -> f64 {
+        let samples = self.samples.iter();
+        let taken = samples.filter(|sample| sample.name == name && takes(&sample.labels));
+        // `Iterator::sum` of nothing is -0.0.
+        taken.fold(0.0, |sum, sample| sum + sample.value)
     }
 }
 
