@@ -39,7 +39,7 @@ pub enum Side {
 ///
 /// For a fault of mode [`MODE_INITIATOR`] or with an [`AGE_ALL`] other than all, the peers stand under
 /// both sides: the side that is not [`Rule::side`] only observes openers.
-#[repr(C)]
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PeerKey {
     /// Network address, host bits zero.
@@ -238,7 +238,7 @@ pub const SERVED_SURE: u8 = 1;
 pub const SERVED_MAYBE: u8 = 2;
 
 /// Key of `schism_flows` (LRU hash), from the target's point of view. ICMP echo has no entry.
-#[repr(C)]
+#[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FlowKey {
     /// Address of the target.
@@ -276,7 +276,7 @@ pub const STAGE_OPEN: u8 = 0;
 pub struct Flow {
     /// Boot time (ns) of the flow's first packet; 0 when it began before it was observed.
     pub began: u64,
-    /// Boot time (ns) of its latest packet.
+    /// Boot time (ns) of its latest packet; for TCP, of the latest one with SYN.
     pub latest: u64,
     /// `OPENER_*` bits.
     pub openers: u8,
@@ -287,6 +287,22 @@ pub struct Flow {
     /// Zero.
     pub pad: [u8; 5],
 }
+
+// Bytes of the keys and values, so that none has padding that is not spelled out.
+const _: () = {
+    assert!(size_of::<PeerKey>() == 24);
+    assert!(size_of::<Lengths>() == 20);
+    assert!(size_of::<Target>() == 96);
+    assert!(size_of::<Lease>() == 16);
+    assert!(size_of::<Rule>() == 24);
+    assert!(size_of::<Sequence>() == 16);
+    assert!(size_of::<Counters>() == 136);
+    assert!(size_of::<Seen>() == 16);
+    assert!(size_of::<EndpointKey>() == 20);
+    assert!(size_of::<PortKey>() == 4);
+    assert!(size_of::<FlowKey>() == 40);
+    assert!(size_of::<Flow>() == 24);
+};
 
 /// Names of the maps and programs in the object; all begin with `schism_`, by which residue is found.
 pub mod names {

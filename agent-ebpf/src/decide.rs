@@ -1,0 +1,218 @@
+//! The decision over a packet.
+//!
+//! In the order of cost: nearly all packets concern no fault, and are passed after one read of the
+//! IP header and one look at the prefilter per prefix length in use.
+
+use core::ops::ControlFlow;
+
+use crate::{
+    abi::{
+        DEVICE_TAGGED_ELSEWHERE, EndpointKey, Lengths, MAX_FAULTS, MAX_LENGTHS, PROTOCOL_ICMP,
+        PROTOCOL_TCP, PROTOCOL_UDP, PeerKey, PortKey, Side, Target,
+    },
+    address::Ip,
+    origin,
+    packet::{Addressee, Packet, Tag},
+    parse::{self, Header, Network},
+    prefilter,
+    tables::{Series, Slot, Tables},
+    transport::{self, Kind, Transport},
+    verdict::{self, Exemption, Sight, Verdict},
+};
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It goes on.
+    Pass,
+    /// It is lost.
+    Lose,
+}
+
+/// Decides over a packet at one side of the target, and counts.
+#[inline(always)]
+pub fn decide<P: Packet, T: Tables>(packet: &P, tables: &T, side: Side) -> Outcome {
+    tables.seen(side, |seen| seen.packets += 1);
+    let header = match parse::header(packet) {
+        Network::Other => return Outcome::Pass,
+        Network::Broken => {
+            tables.seen(side, |seen| seen.unparsable += 1);
+            return Outcome::Pass;
+        }
+        Network::Ip(header) => header,
+    };
+    let Some(target) = tables.target() else { return Outcome::Pass };
+    let remote = match side {
+        Side::Ingress => header.source,
+        Side::Egress => header.destination,
+    };
+    let lengths = &target.lengths[side as usize][header.family as usize];
+    let slots = candidates(packet, tables, lengths, side, remote);
+    if slots == 0 {
+        return Outcome::Pass;
+    }
+    let mut sight = Sight::of(side, &header);
+    if !is_for_target(packet, tables, &sight) {
+        return Outcome::Pass;
+    }
+    examine(packet, tables, &header, slots, &mut sight);
+    sentence(packet, tables, slots, &mut sight)
+}
+
+/// The slots that the remote address concerns.
+#[inline(always)]
+fn candidates<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    lengths: &Lengths,
+    side: Side,
+    remote: Ip,
+) -> u64 {
+    let mut slots = 0;
+    for position in 0..MAX_LENGTHS {
+        if position as u32 >= lengths.count {
+            break;
+        }
+        let length = lengths.values[position];
+        let network = remote.masked(length);
+        let bit = prefilter::index_of(side, length, network);
+        if tables.filter(bit / 64) >> (bit % 64) & 1 != 0 {
+            slots |= tables.peer(&PeerKey {
+                address: network.to_bytes(),
+                ifindex: if remote.is_link_local() { packet.ifindex() } else { 0 },
+                length,
+                side: side as u8,
+                pad: 0,
+            });
+        }
+    }
+    slots
+}
+
+/// Whether the packet is one that the target itself receives or sends here, and not one that it
+/// forwards or that another device of it will show again.
+#[inline(always)]
+fn is_for_target<P: Packet, T: Tables>(packet: &P, tables: &T, sight: &Sight) -> bool {
+    if packet.tag() == Tag::Beside && tables.device(packet.ifindex()) & DEVICE_TAGGED_ELSEWHERE != 0
+    {
+        return false;
+    }
+    let for_many = match sight.side {
+        Side::Ingress if packet.addressee() == Addressee::OtherDevice => return false,
+        Side::Ingress => sight.local.is_for_many(),
+        Side::Egress => false,
+    };
+    for_many || tables.is_local(&sight.local.to_bytes())
+}
+
+/// Looks closer at a packet of a peer. Not inlined, so that in the kernel its stack is given back
+/// before the verdict: a chain of calls has 512 bytes.
+#[inline(never)]
+fn examine<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    header: &Header,
+    slots: u64,
+    sight: &mut Sight,
+) {
+    let Some(target) = tables.target() else { return };
+    let needs_flows = any_needs_flows(tables, slots);
+    let upper = parse::upper(packet, header);
+    sight.fragment = upper.fragment;
+    sight.protocol = upper.protocol;
+    sight.transport = transport::read(packet, header, &upper);
+    sight.exemption = exemption(tables, target, sight);
+    sight.series = series(tables, target, sight);
+    if needs_flows {
+        sight.origin = origin::observe(packet, tables, target, header, &upper, sight);
+    }
+}
+
+#[inline(always)]
+fn exemption<T: Tables>(tables: &T, target: &Target, sight: &Sight) -> Exemption {
+    let granted = match sight.transport.kind {
+        Kind::Discovery => true,
+        Kind::Tcp if target.exempting != 0 => tables.is_exempt(&EndpointKey {
+            address: sight.remote.to_bytes(),
+            port: sight.remote_port(),
+            pad: 0,
+        }),
+        Kind::Tcp
+        | Kind::Udp
+        | Kind::Request
+        | Kind::Reply
+        | Kind::Error
+        | Kind::Other
+        | Kind::Unreadable => false,
+    };
+    if granted { Exemption::Granted } else { Exemption::None }
+}
+
+#[inline(always)]
+fn series<T: Tables>(tables: &T, target: &Target, sight: &Sight) -> Series {
+    if target.probing == 0 {
+        return Series::Packets;
+    }
+    let is_probe = |protocol, port| tables.is_probe(&PortKey { port, protocol, pad: 0 });
+    let Transport { kind, source, destination, identifier, .. } = sight.transport;
+    let probes = match kind {
+        Kind::Tcp => is_probe(PROTOCOL_TCP, source) || is_probe(PROTOCOL_TCP, destination),
+        Kind::Udp => is_probe(PROTOCOL_UDP, source) || is_probe(PROTOCOL_UDP, destination),
+        Kind::Request | Kind::Reply => identifier != 0 && is_probe(PROTOCOL_ICMP, identifier),
+        Kind::Error | Kind::Discovery | Kind::Other | Kind::Unreadable => false,
+    };
+    if probes { Series::Probes } else { Series::Packets }
+}
+
+/// Whether any of the slots needs flows, on whichever side and whatever its lease: an observer
+/// that began with the lease would take the middle of a flow for its beginning.
+#[inline(always)]
+fn any_needs_flows<T: Tables>(tables: &T, slots: u64) -> bool {
+    let mut rest = slots;
+    for slot in 0..MAX_FAULTS {
+        if rest == 0 {
+            break;
+        }
+        if rest & 1 != 0 && tables.rule(slot as Slot).is_some_and(verdict::needs_flows) {
+            return true;
+        }
+        rest >>= 1;
+    }
+    false
+}
+
+/// Judges by one slot after the other until one loses the packet. Not inlined, as [`examine`].
+#[inline(never)]
+fn sentence<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    slots: u64,
+    sight: &mut Sight,
+) -> Outcome {
+    let mut rest = slots;
+    let mut unreadable = 0;
+    let mut outcome = Outcome::Pass;
+    tables.each_slot(&mut |slot| {
+        if rest == 0 {
+            return ControlFlow::Break(());
+        }
+        let concerned = rest & 1 != 0;
+        rest >>= 1;
+        if !concerned {
+            return ControlFlow::Continue(());
+        }
+        match verdict::judge(packet, tables, sight, slot) {
+            Verdict::Pass => {}
+            Verdict::Unreadable => unreadable = 1,
+            Verdict::Lose => {
+                outcome = Outcome::Lose;
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    if unreadable != 0 {
+        tables.seen(sight.side, |seen| seen.unparsable += 1);
+    }
+    outcome
+}

@@ -1,0 +1,307 @@
+//! One fault's verdict over a packet from or to one of its peers.
+
+use crate::{
+    abi::{
+        AGE_ALL, AGE_ESTABLISHED, AGE_NEW, CERTAIN, Lease, MODE_INITIATOR, PROTOCOL_ANY,
+        PROTOCOL_ICMP, Rule, Side, VERDICT_COUNT,
+    },
+    address::Ip,
+    flow::Party,
+    loss,
+    origin::{ALWAYS_NEW, Basis, Opened, Origin},
+    packet::Packet,
+    parse::{Family, Fragment, HIDDEN, Header},
+    tables::{Series, Slot, Tables},
+    transport::{self, Kind, Transport},
+};
+
+/// Why a packet passes whatever the rule says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exemption {
+    /// It does not.
+    None,
+    /// Neighbour discovery, or the control path.
+    Granted,
+}
+
+/// What is known of one packet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sight {
+    /// Address of the target, or of many.
+    pub(crate) local: Ip,
+    /// Address of the peer.
+    pub(crate) remote: Ip,
+    /// Boot time (ns), 0 until it is asked for: reading the clock costs as much as all the rest.
+    pub(crate) clock: u64,
+    /// Who sent it.
+    pub(crate) sender: Party,
+    /// The hook.
+    pub(crate) side: Side,
+    /// IP version.
+    pub(crate) family: Family,
+    /// Part of a datagram.
+    pub(crate) fragment: Fragment,
+    /// Transport protocol, or [`HIDDEN`].
+    pub(crate) protocol: u8,
+    /// Transport header.
+    pub(crate) transport: Transport,
+    /// Whether it is exempt.
+    pub(crate) exemption: Exemption,
+    /// Real traffic or a probe.
+    pub(crate) series: Series,
+    /// Who opened its flow.
+    pub(crate) origin: Origin,
+}
+
+impl Sight {
+    /// What the IP header tells.
+    #[inline(always)]
+    pub(crate) fn of(side: Side, header: &Header) -> Self {
+        let (sender, local, remote) = match side {
+            Side::Ingress => (Party::Remote, header.destination, header.source),
+            Side::Egress => (Party::Local, header.source, header.destination),
+        };
+        Self {
+            local,
+            remote,
+            clock: 0,
+            sender,
+            side,
+            family: header.family,
+            fragment: Fragment::Whole,
+            protocol: HIDDEN,
+            transport: Transport::bare(Kind::Unreadable),
+            exemption: Exemption::None,
+            series: Series::Packets,
+            origin: Origin::UNKNOWN,
+        }
+    }
+
+    /// Port of the target, 0 for none.
+    #[inline(always)]
+    pub(crate) fn local_port(&self) -> u16 {
+        match self.side {
+            Side::Ingress => self.transport.destination,
+            Side::Egress => self.transport.source,
+        }
+    }
+
+    /// Port of the peer, 0 for none.
+    #[inline(always)]
+    pub(crate) fn remote_port(&self) -> u16 {
+        match self.side {
+            Side::Ingress => self.transport.source,
+            Side::Egress => self.transport.destination,
+        }
+    }
+
+    /// Boot time (ns), read once per packet.
+    #[inline(always)]
+    pub(crate) fn now<T: Tables>(&mut self, tables: &T) -> u64 {
+        if self.clock == 0 {
+            self.clock = tables.now();
+        }
+        self.clock
+    }
+}
+
+/// A fault's verdict.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The packet passes this fault.
+    Pass = 0,
+    /// It is lost.
+    Lose = 1,
+    /// It passes, since what the rule asks for could not be read.
+    Unreadable = 2,
+}
+
+/// Whether judging by this rule needs to know flows.
+#[inline(always)]
+pub(crate) fn needs_flows(rule: &Rule) -> bool {
+    rule.mode == MODE_INITIATOR || rule.age != AGE_ALL
+}
+
+/// How a packet fits what a rule selects by protocol and port.
+enum Fit {
+    Yes,
+    No,
+    /// Only the part of the datagram with the transport header tells.
+    Elsewhere,
+    Unreadable,
+}
+
+/// Judges the packet by the fault in `slot`, and counts.
+#[inline(always)]
+pub(crate) fn judge<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    sight: &mut Sight,
+    slot: Slot,
+) -> Verdict {
+    let Some(rule) = tables.rule(slot) else { return Verdict::Pass };
+    let lease = tables.lease(slot);
+    if rule.side != sight.side as u8 || lease.end == 0 {
+        return Verdict::Pass;
+    }
+    let whole = match fit(rule, sight) {
+        Fit::No => return Verdict::Pass,
+        Fit::Unreadable => return Verdict::Unreadable,
+        Fit::Yes => true,
+        Fit::Elsewhere => false,
+    };
+    let now = sight.now(tables);
+    if let Some(passed) = why_passed(rule, lease, sight, now, whole) {
+        count(tables, sight, slot, passed, Basis::Known);
+        return Verdict::Pass;
+    }
+    let mut basis = Basis::Known;
+    if rule.mode == MODE_INITIATOR {
+        basis = sight.origin.basis;
+        let opened = match sight.origin.opened(sight.sender) {
+            Opened::Sender => None,
+            Opened::Receiver => Some(Passed::OtherOpener),
+            Opened::Unknown => Some(Passed::OpenerUnknown),
+        };
+        if let Some(passed) = opened {
+            count(tables, sight, slot, passed, basis);
+            return Verdict::Pass;
+        }
+    }
+    if is_other_age(rule.age, sight.origin.began, lease.start) {
+        count(tables, sight, slot, Passed::OtherAge, basis);
+        return Verdict::Pass;
+    }
+    let loses = rule.chance >= CERTAIN
+        || loss::loses(rule.seed, tables.number(slot, sight.series), rule.chance);
+    effect(packet, tables, sight, slot, basis, now, loses.into());
+    if loses && rule.verdict != VERDICT_COUNT { Verdict::Lose } else { Verdict::Pass }
+}
+
+/// Selection by protocol and port (TO's port, which is the destination's).
+#[inline(always)]
+fn fit(rule: &Rule, sight: &Sight) -> Fit {
+    let later = sight.fragment == Fragment::Later;
+    if rule.protocol != PROTOCOL_ANY {
+        if sight.protocol == HIDDEN {
+            return if later { Fit::Elsewhere } else { Fit::Unreadable };
+        }
+        let fits = if rule.protocol == PROTOCOL_ICMP {
+            transport::is_icmp(sight.family, sight.protocol)
+        } else {
+            rule.protocol == sight.protocol
+        };
+        if !fits {
+            return Fit::No;
+        }
+    }
+    if rule.port == 0 && !needs_flows(rule) {
+        return Fit::Yes;
+    }
+    if later {
+        Fit::Elsewhere
+    } else if sight.transport.kind == Kind::Unreadable {
+        Fit::Unreadable
+    } else if rule.port != 0 && rule.port != sight.transport.destination {
+        Fit::No
+    } else {
+        Fit::Yes
+    }
+}
+
+/// Why a packet that fits is not judged.
+#[derive(Clone, Copy)]
+enum Passed {
+    NotBegun,
+    Expired,
+    Exempt,
+    Fragment,
+    OtherOpener,
+    OpenerUnknown,
+    OtherAge,
+}
+
+#[inline(always)]
+fn why_passed(rule: &Rule, lease: Lease, sight: &Sight, now: u64, whole: bool) -> Option<Passed> {
+    if now >= lease.end {
+        Some(Passed::Expired)
+    } else if now < lease.start {
+        Some(Passed::NotBegun)
+    } else if sight.exemption == Exemption::Granted {
+        Some(Passed::Exempt)
+    } else if !whole || (sight.fragment == Fragment::Later && rule.chance < CERTAIN) {
+        Some(Passed::Fragment)
+    } else {
+        None
+    }
+}
+
+/// Flows that began at or after the lease's start are new.
+#[inline(always)]
+fn is_other_age(age: u8, began: u64, start: u64) -> bool {
+    let new = began == ALWAYS_NEW || (began != 0 && began >= start);
+    match age {
+        AGE_NEW => !new,
+        AGE_ESTABLISHED => new,
+        _ => false,
+    }
+}
+
+/// Counts a packet that is not judged; of a probe only what happens to it in the end is counted.
+#[inline(always)]
+fn count<T: Tables>(tables: &T, sight: &Sight, slot: Slot, passed: Passed, basis: Basis) {
+    if sight.series == Series::Probes {
+        return;
+    }
+    tables.counters(slot, |counters| {
+        let counter = match passed {
+            Passed::NotBegun => &mut counters.not_begun,
+            Passed::Expired => &mut counters.expired,
+            Passed::Exempt => &mut counters.exempt,
+            Passed::Fragment => &mut counters.fragment,
+            Passed::OtherOpener => &mut counters.other_opener,
+            Passed::OpenerUnknown => &mut counters.opener_unknown,
+            Passed::OtherAge => &mut counters.other_age,
+        };
+        *counter += 1;
+        if basis == Basis::Guessed {
+            counters.opener_guessed += 1;
+        }
+    });
+}
+
+/// Counts a packet that is judged; `lost` is 1 or 0.
+#[inline(always)]
+fn effect<P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    sight: &Sight,
+    slot: Slot,
+    basis: Basis,
+    now: u64,
+    lost: u64,
+) {
+    tables.counters(slot, |counters| {
+        if sight.series == Series::Probes {
+            counters.probes_matched += 1;
+            counters.probes_lost += lost;
+            return;
+        }
+        counters.matched += 1;
+        if basis == Basis::Guessed {
+            counters.opener_guessed += 1;
+        }
+        if lost == 0 {
+            counters.spared += 1;
+            return;
+        }
+        counters.lost += 1;
+        counters.lost_segments += u64::from(packet.segments());
+        counters.lost_bytes += u64::from(packet.length());
+        if counters.first_loss == 0 {
+            counters.first_loss = now;
+        }
+        counters.last_loss = now;
+    });
+}
