@@ -60,13 +60,14 @@ impl Member {
             let Err(error) = client.health(left.clamp(PACE, Duration::from_secs(2))) else {
                 return Ok(());
             };
-            let (name, log) = (self.node.label.clone(), self.last_words());
+            let name = self.node.label.clone();
             // etcd announces nothing, so it is asked again; its end is the event to wait for.
             if self.process()?.wait_end(PACE) {
-                return Err(EtcdError::Ended { name, log });
+                return Err(EtcdError::Ended { name, log: self.last_words() });
             }
             if left.is_zero() {
-                return Err(EtcdError::NotHealthy { name, last: error.to_string(), log });
+                let (last, log) = (error.to_string(), self.last_words());
+                return Err(EtcdError::NotHealthy { name, last, log });
             }
         }
     }
