@@ -30,6 +30,7 @@ impl fmt::Display for Violation {
 pub(crate) fn run() -> Result<()> {
     let files = workspace::files()?;
     let mut found = Vec::new();
+    let mut manifests = Vec::new();
     for file in &files {
         let extension = file.extension().and_then(|extension| extension.to_str());
         if !matches!(extension, Some("rs" | "toml" | "md")) {
@@ -39,10 +40,15 @@ pub(crate) fn run() -> Result<()> {
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         match extension {
             Some("rs") => rust::check(file, &text, &mut found),
-            Some("toml") => manifest::check(file, &text, &mut found),
+            Some("toml") => {
+                manifest::check(file, &text, &mut found);
+                manifests.push((file.as_path(), text));
+            }
             _ => markdown::check(workspace::root(), file, &text, &mut found),
         }
     }
+    let manifests: Vec<_> = manifests.iter().map(|(file, text)| (*file, text.as_str())).collect();
+    manifest::check_binaries(&manifests, &mut found);
     for violation in &found {
         eprintln!("{violation}");
     }
