@@ -1,1 +1,53 @@
-//! Schism's command line.
+//! Schism's command line: it names targets, asks this machine's agent, renews, and says what was done.
+//!
+//! From outside in: [`cli`] (what was typed) → one module a command → `connect` (which agent) → `link`
+//! (the agent, in the words of [`fault`]). Only `local` knows that the agent may live in this very
+//! process. A controller that addresses many agents takes the place of `link` once there is one: the
+//! commands do not know who dialled.
+
+pub mod cli;
+mod connect;
+mod cut;
+mod doctor;
+mod failure;
+mod heal;
+mod host;
+mod interrupts;
+mod link;
+mod local;
+mod manual;
+mod outcome;
+mod output;
+mod residue;
+mod resolve;
+mod status;
+mod targets;
+
+pub use failure::Failure;
+pub use heal::FaultName;
+pub use outcome::Outcome;
+pub use output::Format;
+
+use cli::{Cli, Command};
+use connect::{Absence, Choice};
+use output::Output;
+
+/// Does what was asked. `typed` is the command line word by word, for hints that repeat it.
+///
+/// # Errors
+/// What was asked did not happen, and why.
+pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
+    let output = Output::new(cli.global.output);
+    let socket = cli.global.agent_socket;
+    let choice = Choice { socket: socket.clone(), absence: Absence::Accept, typed };
+    match cli.command {
+        Command::Cut(args) => cut::run(&args, choice, output).await,
+        Command::Heal(args) => heal::run(&args, &choice, output).await,
+        Command::Status(args) => status::run(&args, &choice, output).await,
+        Command::Targets(args) => targets::run(&args, choice, output).await,
+        Command::Doctor => doctor::run(output).await,
+        Command::Residue(args) => residue::run(&args, socket, output).await,
+        Command::Completions(args) => manual::completions(&args, output),
+        Command::Man(args) => manual::pages(&args, output),
+    }
+}

@@ -1,0 +1,126 @@
+//! The command line as people type it.
+
+mod cut;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use fault::Selector;
+
+pub use cut::{CutArgs, EnforceArg, FlowsArg, ModeArg, ProtocolArg};
+
+use crate::heal::FaultName;
+use crate::output::Format;
+
+/// Makes this machine suffer honest network faults, on purpose, for a bounded time, and proves what
+/// it did.
+///
+/// A cut loses what one side sends to the other, in that direction only, and never longer than
+/// asked: its end stands in the kernel beside it.
+///
+/// Targets are named SCHEME:PATH. netns:NAME is a network namespace that `ip netns` knows, pid:NUMBER
+/// a process, container:ID a container by its id or the beginning of it, host:NODE the machine
+/// itself, addr:PREFIX addresses (a peer, never a target). one:, all:, a number or a percentage before
+/// it picks among several matches.
+///
+/// Exit codes: 0 done and had an effect; 1 deviated, residue found, or something is missing; 2 wrong
+/// usage; 3 applied but nothing matched; 4 refused by a guard; 5 unreachable, unsupported, or a heal
+/// that was not confirmed; 130 interrupted and healed.
+#[derive(Debug, Parser)]
+#[command(name = "schism", version, max_term_width = 100)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// Which command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// The agent's socket [default: /run/schism/agent.sock]
+    #[arg(long, global = true, value_name = "PATH", env = "SCHISM_AGENT_SOCKET")]
+    pub agent_socket: Option<PathBuf>,
+    /// How results are printed; without it, as a table for people
+    #[arg(short, long, global = true, value_name = "FORMAT", value_enum)]
+    pub output: Option<Format>,
+}
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Lose what FROM sends to TO, for a while
+    Cut(Box<CutArgs>),
+    /// End faults before their time, and print what they did
+    Heal(HealArgs),
+    /// Show the faults on this machine
+    Status(StatusArgs),
+    /// Show what can be named, or what a selector names
+    Targets(TargetsArgs),
+    /// Say what this machine can do, and what is missing
+    Doctor,
+    /// Look for what agents that are gone left behind
+    Residue(ResidueArgs),
+    /// Print a shell's completions
+    Completions(CompletionsArgs),
+    /// Print the manual page
+    Man(ManArgs),
+}
+
+/// `heal`.
+#[derive(Debug, Args)]
+pub struct HealArgs {
+    /// The fault's id or the beginning of it; with .PART only that part
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    pub ids: Vec<FaultName>,
+    /// Every fault on this machine
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Also show faults that ended lately
+    #[arg(long)]
+    pub all: bool,
+    /// Show it again and again until Ctrl-C
+    #[arg(short, long)]
+    pub watch: bool,
+}
+
+/// `targets`.
+#[derive(Debug, Args)]
+pub struct TargetsArgs {
+    /// What to look up; without it, everything that is known by name
+    pub selector: Option<Selector>,
+    /// Become this machine's agent if there is none
+    #[arg(long)]
+    pub local: bool,
+}
+
+/// `residue`.
+#[derive(Debug, Args)]
+pub struct ResidueArgs {
+    /// Remove what is found and nobody holds
+    #[arg(long)]
+    pub remove: bool,
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: Shell,
+}
+
+/// `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Write a page for every command into this directory instead
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}

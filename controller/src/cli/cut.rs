@@ -1,0 +1,141 @@
+//! `schism cut` as people type it.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use fault::{Chance, Enforcement, FlowAge, Mode, Protocol, Selector};
+
+/// `cut`.
+#[derive(Debug, Args)]
+pub struct CutArgs {
+    /// Who sends what is lost
+    pub from: Selector,
+    /// To whom
+    pub to: Selector,
+    /// How long, in any case
+    #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = fault::parse_duration)]
+    pub total: Duration,
+    /// How long the kernel lets the cut act without being renewed by this command
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = fault::parse_duration)]
+    pub lease: Duration,
+    /// What one way means
+    #[arg(long, value_enum, default_value_t = ModeArg::Packet)]
+    pub mode: ModeArg,
+    /// Lose what TO sends to FROM as well: a second cut with the sides swapped
+    #[arg(long)]
+    pub both_ways: bool,
+    /// Only this protocol
+    #[arg(long, value_enum)]
+    pub proto: Option<ProtocolArg>,
+    /// Only this port of the side that receives
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// Only flows of this age with respect to the cut
+    #[arg(long, value_enum, default_value_t = FlowsArg::All)]
+    pub flows: FlowsArg,
+    /// How much of it
+    #[arg(long, value_name = "PERCENT", default_value = "100%")]
+    pub loss: Chance,
+    /// From which losses and picks are drawn [default: a random one, which is printed]
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+    /// Where packets are lost [default: receiver; sender where TO is addr:]
+    #[arg(long, value_enum)]
+    pub enforce: Option<EnforceArg>,
+    /// Print the plan and do nothing
+    #[arg(long, conflicts_with_all = ["detach", "prove"])]
+    pub dry_run: bool,
+    /// Count what would be lost and lose nothing
+    #[arg(long)]
+    pub shadow: bool,
+    /// Send probes both ways before, during and after, and print what arrived
+    #[arg(long, conflicts_with = "detach")]
+    pub prove: bool,
+    /// Leave the cut to the agent and return; nobody renews it, so its lease is all of its time
+    #[arg(long)]
+    pub detach: bool,
+    /// Become this machine's agent if there is none
+    #[arg(long)]
+    pub local: bool,
+}
+
+/// `--mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ModeArg {
+    /// Every IP packet from FROM to TO: a broken link
+    Packet,
+    /// Only packets of flows that FROM opened: FROM can't call TO, TO can call FROM
+    Initiator,
+}
+
+/// `--proto`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProtocolArg {
+    /// TCP
+    Tcp,
+    /// UDP
+    Udp,
+    /// ICMP and ICMPv6, neighbour discovery excepted
+    Icmp,
+}
+
+/// `--flows`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FlowsArg {
+    /// Any
+    All,
+    /// Those that begin during the cut
+    New,
+    /// Those that began before it
+    Established,
+}
+
+/// `--enforce`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EnforceArg {
+    /// Where TO receives
+    Receiver,
+    /// Where FROM sends, in silence
+    Sender,
+    /// At both places
+    Both,
+}
+
+impl From<ModeArg> for Mode {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::Packet => Self::Packet,
+            ModeArg::Initiator => Self::Initiator,
+        }
+    }
+}
+
+impl From<ProtocolArg> for Protocol {
+    fn from(protocol: ProtocolArg) -> Self {
+        match protocol {
+            ProtocolArg::Tcp => Self::Tcp,
+            ProtocolArg::Udp => Self::Udp,
+            ProtocolArg::Icmp => Self::Icmp,
+        }
+    }
+}
+
+impl From<FlowsArg> for FlowAge {
+    fn from(flows: FlowsArg) -> Self {
+        match flows {
+            FlowsArg::All => Self::All,
+            FlowsArg::New => Self::New,
+            FlowsArg::Established => Self::Established,
+        }
+    }
+}
+
+impl From<EnforceArg> for Enforcement {
+    fn from(enforce: EnforceArg) -> Self {
+        match enforce {
+            EnforceArg::Receiver => Self::Receiver,
+            EnforceArg::Sender => Self::Sender,
+            EnforceArg::Both => Self::Both,
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! `schism cut`.
+
+mod live;
+mod plan;
+mod prove;
+pub(crate) mod report;
+mod request;
+mod session;
+#[cfg(test)]
+pub(crate) mod specimen;
+
+use std::time::Instant;
+
+use fault::{Fault, FaultId, IntentId, LeaseTerms, Scheme, Selector, Status};
+use tokio::task::JoinHandle;
+
+pub(crate) use plan::touched;
+
+use crate::cli::CutArgs;
+use crate::connect::{self, Absence, Choice, Connection};
+use crate::failure::Failure;
+use crate::host;
+use crate::interrupts::Interrupts;
+use crate::link::{Link, ProbeCount, Rehearsal, Scope};
+use crate::outcome::Outcome;
+use crate::output::Output;
+use crate::output::quantity::time;
+use crate::output::route::{Route, selection};
+use live::Live;
+use plan::Plan;
+use prove::{Proof, Stage};
+use report::{Confirmation, CutReport};
+use request::{Direction, Party, Request, RequestError};
+use session::{End, Watch};
+
+/// Runs `schism cut`.
+pub(crate) async fn run(
+    args: &CutArgs,
+    mut choice: Choice,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let attempted = format!("cannot cut {} → {}", args.from, args.to);
+    let request = Request::new(args, random()?).map_err(|error| refused(&attempted, &error))?;
+    choice.absence = match (args.detach, args.local) {
+        (true, _) => Absence::Detach,
+        (false, true) => Absence::BecomeAsked,
+        (false, false) => Absence::Become,
+    };
+    let mut interrupts = Interrupts::listen()
+        .map_err(|error| Failure::new(Outcome::Unconfirmed, &attempted, error))?;
+    let Some(mut connection) = connect::find(&choice, output).await? else {
+        return Err(Failure::new(Outcome::Unconfirmed, attempted, "there is no agent"));
+    };
+    let order = Order { request, attempted, after: After::from(args), output };
+    let result = order.carry_out(&mut connection, &mut interrupts).await;
+    host::leave(connection, &mut interrupts, output, result).await
+}
+
+/// What to do once the faults are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// Say what would be done.
+    Plan,
+    /// Leave it to the agent.
+    Detach,
+    /// Renew it until it ends.
+    Hold,
+    /// The same, with probes.
+    HoldAndProve,
+}
+
+impl From<&CutArgs> for After {
+    fn from(args: &CutArgs) -> Self {
+        match (args.dry_run, args.detach, args.prove) {
+            (true, _, _) => Self::Plan,
+            (false, true, _) => Self::Detach,
+            (false, false, true) => Self::HoldAndProve,
+            (false, false, false) => Self::Hold,
+        }
+    }
+}
+
+/// A cut on its way.
+struct Order {
+    request: Request,
+    attempted: String,
+    after: After,
+    output: Output,
+}
+
+impl Order {
+    async fn carry_out(
+        &self,
+        connection: &mut Connection,
+        interrupts: &mut Interrupts,
+    ) -> Result<Outcome, Failure> {
+        let directions = self.directions(connection).await?;
+        let intent = IntentId::from_random(random()?);
+        let faults = self.request.faults(intent, &directions).map_err(|e| self.refused(&e))?;
+        let ids: Vec<FaultId> = faults.iter().map(|fault| fault.id).collect();
+        let link = &mut connection.link;
+        if self.after == After::Plan {
+            let prepared = link.prepare(&self.attempted, &faults, Rehearsal::Yes).await?;
+            self.output.show(&Plan::new(self.request.cut.seed, faults, prepared))?;
+            return Ok(Outcome::Effective);
+        }
+        let mut proof = match self.after {
+            After::HoldAndProve => Some(Proof::plan(&self.request, &directions)),
+            After::Plan | After::Detach | After::Hold => None,
+        };
+        if let Some(proof) = &mut proof {
+            self.output.note("probing before the cut");
+            let counts = tokio::select! {
+                counts = proof.measure(link) => counts,
+                // Nothing was put in yet.
+                _ = interrupts.next() => return Ok(Outcome::Interrupted),
+            };
+            proof.record(Stage::Before, counts);
+        }
+        let begun = tokio::select! {
+            begun = self.begin(link.clone(), &faults, &ids) => begun,
+            _ = interrupts.next() => {
+                self.output.note("interrupted before the cut began; healing");
+                link.heal(&Scope::Faults(ids)).await?;
+                return Ok(Outcome::Interrupted);
+            }
+        };
+        let committed = match begun {
+            Ok(committed) => committed,
+            Err(failure) => {
+                // What is in place of it must not stay; what went wrong first is what is told.
+                let _ = link.heal(&Scope::Faults(ids)).await;
+                return Err(failure);
+            }
+        };
+        if self.after == After::Detach {
+            self.detached(intent, &committed)?;
+            return Ok(Outcome::Effective);
+        }
+        self.announce(&committed);
+        if self.output.is_for_names() {
+            self.output.print(&intent.to_string())?;
+        }
+        self.follow(link, Watch::new(committed, Instant::now()), proof, interrupts).await
+    }
+
+    /// Both sides, as they are found now.
+    async fn directions(&self, connection: &mut Connection) -> Result<Vec<Direction>, Failure> {
+        let from = self.parties(connection, &self.request.from).await?;
+        let to = self.parties(connection, &self.request.to).await?;
+        self.request.directions(&from, &to).map_err(|error| self.refused(&error))
+    }
+
+    async fn parties(
+        &self,
+        connection: &mut Connection,
+        selector: &Selector,
+    ) -> Result<Vec<Party>, Failure> {
+        let node = &connection.description.node;
+        match &selector.scheme {
+            Scheme::Addr(prefix) => Ok(vec![Party::Addresses(prefix.clone())]),
+            Scheme::Netns(_) | Scheme::Pid(_) | Scheme::Container(_) | Scheme::Host(_) => {
+                let seed = self.request.cut.seed;
+                let link = &mut connection.link;
+                let found = crate::resolve::targets(link, node, selector, seed).await?;
+                Ok(found.into_iter().map(|target| Party::Target(Box::new(target))).collect())
+            }
+        }
+    }
+
+    /// Puts the faults in place and lets them act.
+    async fn begin(
+        &self,
+        mut link: Link,
+        faults: &[Fault],
+        ids: &[FaultId],
+    ) -> Result<Vec<Status>, Failure> {
+        let prepared = link.prepare(&self.attempted, faults, Rehearsal::No).await?;
+        for part in &prepared {
+            for note in &part.notes {
+                self.output.note(format!("note: {note}"));
+            }
+            if part.target.process_count > 1 {
+                let touched = touched(&part.target, crate::output::Detail::Normal);
+                self.output.note(format!("note: the cut acts on {touched}"));
+            }
+        }
+        link.commit(&self.attempted, ids).await
+    }
+
+    fn announce(&self, committed: &[Status]) {
+        let LeaseTerms { lease, total } = self.request.terms;
+        for status in committed {
+            let fault = &status.fault;
+            let cut = crate::output::route::cut(fault);
+            self.output.note(format!(
+                "{} {}: {}, at the {}, for {}, lease {}, seed {}",
+                fault.id,
+                Route::from(fault),
+                selection(cut),
+                crate::output::route::place(cut.side),
+                time(total),
+                time(lease),
+                cut.seed,
+            ));
+        }
+    }
+
+    fn detached(&self, intent: IntentId, committed: &[Status]) -> Result<(), Failure> {
+        self.announce(committed);
+        self.output.note(format!(
+            "detached: nobody renews it, so its lease is all of its time ({}); effect not yet known",
+            time(self.request.terms.total)
+        ));
+        self.output.note(format!("end it with: schism heal {intent}"));
+        self.output.show(&Detached {
+            schema: "schism.cut/v1",
+            id: intent.to_string(),
+            seed: self.request.cut.seed,
+            ended: None,
+            faults: committed,
+        })
+    }
+
+    /// Keeps the cut until it ends, heals it, and prints what it did.
+    async fn follow(
+        &self,
+        link: &mut Link,
+        mut watch: Watch,
+        mut proof: Option<Proof>,
+        interrupts: &mut Interrupts,
+    ) -> Result<Outcome, Failure> {
+        let mut live = Live::new(self.output);
+        let during = proof.clone().map(|proof| during(proof, link.clone()));
+        let terms = self.request.terms;
+        let end = session::hold(link, &mut watch, terms, interrupts, &mut live).await;
+        let ended = Instant::now();
+        live.tell(&format!("end: {}", end.sentence()));
+
+        let confirmation = self.heal(link, &mut watch, &end, interrupts).await;
+        if let (Some(proof), Some(during)) = (&mut proof, during) {
+            take_during(proof, during, ended).await;
+            let counts = tokio::select! {
+                counts = proof.measure(link) => Some(counts),
+                _ = interrupts.next() => None,
+            };
+            match counts {
+                Some(counts) => proof.record(Stage::After, counts),
+                None => proof.spoil(Stage::After, "interrupted"),
+            }
+            proof.judge();
+        }
+        let faults = watch.statuses().cloned().collect();
+        let report = CutReport::new(&end, confirmation, faults, self.request.cut.seed, proof);
+        if !self.output.is_for_names() {
+            self.output.show(&report)?;
+        }
+        for note in report.notes() {
+            self.output.note(note);
+        }
+        Ok(report.outcome())
+    }
+
+    /// Ends what is left of it, whoever else may have ended it before.
+    async fn heal(
+        &self,
+        link: &mut Link,
+        watch: &mut Watch,
+        end: &End,
+        interrupts: &mut Interrupts,
+    ) -> Confirmation {
+        let scope = Scope::Faults(watch.ids());
+        let answer = tokio::select! {
+            answer = link.heal(&scope) => answer,
+            _ = interrupts.next() => {
+                self.output.note("interrupted again; not waiting for the agent");
+                return Confirmation::NotConfirmed;
+            }
+        };
+        match answer {
+            Ok(statuses) => {
+                watch.settle(statuses, Instant::now());
+                match report::unconfirmed(watch.statuses()).as_slice() {
+                    [] => Confirmation::Confirmed,
+                    _ => Confirmation::NotConfirmed,
+                }
+            }
+            // An agent that shuts down says so fault by fault before it goes.
+            Err(_) if watch.is_over() => Confirmation::Confirmed,
+            Err(failure) => {
+                match end {
+                    // That the agent cannot be reached was just said.
+                    End::AgentLost(_) => {}
+                    End::Deadline
+                    | End::Interrupted(_)
+                    | End::AllEnded
+                    | End::Broken(_, _)
+                    | End::NotRenewed(_)
+                    | End::AgentSilent(_) => self.output.note(failure.text()),
+                }
+                Confirmation::NotConfirmed
+            }
+        }
+    }
+
+    fn refused(&self, error: &RequestError) -> Failure {
+        refused(&self.attempted, error)
+    }
+}
+
+/// A cut that is left to its agent.
+#[derive(serde::Serialize)]
+struct Detached<'a> {
+    schema: &'static str,
+    id: String,
+    seed: u64,
+    ended: Option<&'static str>,
+    faults: &'a [Status],
+}
+
+impl crate::output::Report for Detached<'_> {
+    fn text(&self, _detail: crate::output::Detail) -> String {
+        self.id.clone()
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec![self.id.clone()]
+    }
+}
+
+/// Probes that go while the cut is held, and when they were back.
+fn during(proof: Proof, link: Link) -> JoinHandle<(Vec<ProbeCount>, Instant)> {
+    tokio::spawn(async move { (proof.measure(&link).await, Instant::now()) })
+}
+
+/// Takes the probes of the cut's time, if all of them were back before its end.
+async fn take_during(
+    proof: &mut Proof,
+    during: JoinHandle<(Vec<ProbeCount>, Instant)>,
+    ended: Instant,
+) {
+    const REASON: &str = "the cut ended before the probes were back";
+    if !during.is_finished() {
+        during.abort();
+        return proof.spoil(Stage::During, REASON);
+    }
+    match during.await {
+        Ok((counts, back)) if back <= ended => proof.record(Stage::During, counts),
+        Ok(_) => proof.spoil(Stage::During, REASON),
+        Err(error) => proof.spoil(Stage::During, &error.to_string()),
+    }
+}
+
+fn refused(attempted: &str, error: &RequestError) -> Failure {
+    Failure::new(Outcome::WrongUsage, attempted, error).hint(error.hint())
+}
+
+fn random() -> Result<u64, Failure> {
+    getrandom::u64()
+        .map_err(|error| Failure::new(Outcome::Unconfirmed, "cannot draw a random number", error))
+}

@@ -1,0 +1,337 @@
+//! What a cut did. Pure: from statuses to words and to an outcome.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fault::{BootTime, Effect, FaultId, Mode, State, Status, Verdict};
+use serde::Serialize;
+
+use super::prove::Proof;
+use super::session::End;
+use crate::interrupts::Interrupt;
+use crate::outcome::Outcome;
+use crate::output::quantity::{bytes, offset};
+use crate::output::route::{Route, cut, drifts, place, tone};
+use crate::output::table::Align::{Left, Right};
+use crate::output::table::{Cell, Table, Tone};
+use crate::output::{Detail, Report};
+
+/// What a cut did, whole.
+#[derive(Debug, Serialize)]
+pub(crate) struct CutReport {
+    schema: &'static str,
+    id: String,
+    seed: u64,
+    /// By what it ended.
+    ended: &'static str,
+    /// Whether the agent confirmed that nothing of it acts any more.
+    healed: Confirmation,
+    exit_code: u8,
+    faults: Vec<Status>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<Proof>,
+    #[serde(skip)]
+    outcome: Outcome,
+}
+
+/// Whether the end of a fault was confirmed by its agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Confirmation {
+    /// It was.
+    Confirmed,
+    /// It was not: the kernel ends the fault with its agent, at the latest at the lease's end.
+    NotConfirmed,
+}
+
+impl CutReport {
+    pub(crate) fn new(
+        end: &End,
+        confirmation: Confirmation,
+        faults: Vec<Status>,
+        seed: u64,
+        proof: Option<Proof>,
+    ) -> Self {
+        let mut outcome = outcome(end, confirmation, &faults);
+        if let Some(proof) = &proof {
+            outcome = outcome.worst(proof.outcome());
+        }
+        let id = faults.first().map(|status| status.fault.id.intent.to_string());
+        Self {
+            schema: "schism.cut/v1",
+            id: id.unwrap_or_default(),
+            seed,
+            ended: end.word(),
+            healed: confirmation,
+            exit_code: outcome.code(),
+            faults,
+            proof,
+            outcome,
+        }
+    }
+
+    pub(crate) const fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// What is to be said about it beside the figures.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.healed == Confirmation::NotConfirmed {
+            let latest = self.faults.iter().filter_map(Status::lease_left).max();
+            notes.push(format!(
+                "not confirmed by the agent: the kernel ends the fault with its agent, at the latest \
+                 at its lease's end{}",
+                latest.map_or(String::new(), |left| format!(
+                    " ({} after the last report)",
+                    crate::output::quantity::time(left)
+                ))
+            ));
+        }
+        notes.extend(self.faults.iter().flat_map(drifts));
+        notes.extend(meaning(&self.faults));
+        notes
+    }
+}
+
+impl Report for CutReport {
+    fn text(&self, detail: Detail) -> String {
+        let mut text = effects(&self.faults, detail).text();
+        if let Some(proof) = &self.proof {
+            text.push_str(&format!("\n{}", proof.text()));
+        }
+        text
+    }
+
+    fn names(&self) -> Vec<String> {
+        // The id was printed when the cut began.
+        Vec::new()
+    }
+}
+
+/// What faults did, one line a part.
+pub(crate) fn effects(faults: &[Status], detail: Detail) -> Table {
+    let is_shadow = |status: &Status| cut(&status.fault).verdict == Verdict::Count;
+    let lost = if faults.iter().any(is_shadow) { "WOULD HAVE LOST" } else { "LOST" };
+    let mut columns = vec![
+        ("ID", Left),
+        ("CUT", Left),
+        ("AT", Left),
+        ("STATE", Left),
+        ("MATCHED", Right),
+        (lost, Right),
+        ("SEGMENTS", Right),
+        ("BYTES", Right),
+        ("FIRST LOSS", Right),
+        ("LAST LOSS", Right),
+        ("PASSED", Left),
+    ];
+    if detail == Detail::Wide {
+        columns.extend([("SEEN", Right), ("UNPARSABLE", Right), ("SEED", Right)]);
+    }
+    let mut table = Table::new(&columns);
+    for status in faults {
+        let (effect, cut) = (&status.effect, cut(&status.fault));
+        let when = |time: Option<BootTime>| match (time, status.lease) {
+            (Some(time), Some(window)) => offset(time.since(window.start)),
+            (Some(_), None) | (None, _) => "-".to_owned(),
+        };
+        let matched = if effect.happened() { Tone::Plain } else { Tone::Doubtful };
+        let mut cells: Vec<Cell> = vec![
+            status.fault.id.into(),
+            Route::from(&status.fault).into(),
+            place(cut.side).into(),
+            Cell::toned(status.state, tone(status.state)),
+            Cell::toned(effect.matched, matched),
+            effect.lost.into(),
+            effect.lost_segments.into(),
+            bytes(effect.lost_bytes).into(),
+            when(effect.first_loss).into(),
+            when(effect.last_loss).into(),
+            passed(effect).into(),
+        ];
+        if detail == Detail::Wide {
+            cells.extend::<[Cell; 3]>([
+                status.hook.seen.into(),
+                status.hook.unparsable.into(),
+                cut.seed.into(),
+            ]);
+        }
+        table.row(cells);
+    }
+    table
+}
+
+/// How many packets passed and why, such as `12 (other opener 10, spared 2)`.
+pub(crate) fn passed(effect: &Effect) -> String {
+    let reasons = [
+        ("spared", effect.spared),
+        ("lease over", effect.expired),
+        ("not begun", effect.not_begun),
+        ("exempt", effect.exempt),
+        ("other opener", effect.other_opener),
+        ("opener unknown", effect.opener_unknown),
+        ("other age", effect.other_age),
+        ("fragment", effect.fragment),
+    ];
+    let told: Vec<String> = reasons
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(reason, count)| format!("{reason} {count}"))
+        .collect();
+    let total: u64 = reasons.iter().map(|(_, count)| count).sum();
+    let mut text = total.to_string();
+    if !told.is_empty() {
+        text.push_str(&format!(" ({})", told.join(", ")));
+    }
+    if effect.opener_guessed > 0 {
+        text.push_str(&format!(", opener guessed {}", effect.opener_guessed));
+    }
+    text
+}
+
+/// Sentences about what the figures mean.
+fn meaning(faults: &[Status]) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for (route, effect) in by_route(faults) {
+        if !effect.happened() {
+            sentences.push(format!(
+                "nothing matched: no packet {route} came by that the cut selects, so it had no effect"
+            ));
+        } else if effect.lost == 0 {
+            sentences.push(format!("nothing was lost {route}: all that matched passed"));
+        }
+    }
+    let first = faults.first().map(|status| cut(&status.fault));
+    if first.is_some_and(|cut| cut.mode == Mode::Initiator) {
+        sentences.push(
+            "initiator: what was lost belongs to flows that the sending side opened; flows that the \
+             other side opened went on"
+                .to_owned(),
+        );
+    }
+    if first.is_some_and(|cut| cut.verdict == Verdict::Count) {
+        sentences.push("shadow: nothing was lost, only counted".to_owned());
+    }
+    sentences
+}
+
+/// Effects by direction: a direction may be enforced at two places, of which the first leaves nothing
+/// for the second.
+fn by_route(faults: &[Status]) -> BTreeMap<String, Effect> {
+    let mut routes: BTreeMap<String, Effect> = BTreeMap::new();
+    for status in faults {
+        *routes.entry(Route::from(&status.fault).to_string()).or_default() += status.effect;
+    }
+    routes
+}
+
+/// What a cut came to.
+pub(crate) fn outcome(end: &End, confirmation: Confirmation, faults: &[Status]) -> Outcome {
+    let mut outcome = match end {
+        End::Deadline | End::AllEnded => Outcome::Effective,
+        End::Interrupted(Interrupt::Keyboard | Interrupt::Termination) => Outcome::Interrupted,
+        End::Broken(_, _) | End::NotRenewed(_) => Outcome::Deviated,
+        End::AgentLost(_) | End::AgentSilent(_) => match confirmation {
+            Confirmation::Confirmed => Outcome::Deviated,
+            Confirmation::NotConfirmed => Outcome::Unconfirmed,
+        },
+    };
+    if confirmation == Confirmation::NotConfirmed {
+        outcome = outcome.worst(Outcome::Unconfirmed);
+    }
+    for status in faults {
+        outcome = outcome.worst(match status.state {
+            State::Failed => Outcome::Unconfirmed,
+            State::Gone(_) => Outcome::Deviated,
+            State::Expired if is_early(status) && *end == End::AllEnded => Outcome::Deviated,
+            State::Prepared
+            | State::Active
+            | State::Shadowed
+            | State::Healing
+            | State::Healed
+            | State::Expired => Outcome::Effective,
+        });
+    }
+    if by_route(faults).values().any(|effect| !effect.happened()) {
+        outcome = outcome.worst(Outcome::NothingMatched);
+    }
+    outcome
+}
+
+/// Whether a lease ran out clearly before the deadline.
+fn is_early(status: &Status) -> bool {
+    status.lease.is_some_and(|window| window.deadline.since(window.end) > Duration::from_millis(1))
+}
+
+/// The faults that are not known to be over.
+pub(crate) fn unconfirmed<'a>(faults: impl Iterator<Item = &'a Status>) -> Vec<FaultId> {
+    faults
+        .filter(|status| !status.state.is_final() || status.state == State::Failed)
+        .map(|status| status.fault.id)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use fault::Gone;
+
+    use super::*;
+    use crate::cut::specimen;
+
+    #[test]
+    fn outcomes() {
+        let keyboard = End::Interrupted(Interrupt::Keyboard);
+        let lost = End::AgentLost("gone".to_owned());
+        let (yes, no) = (Confirmation::Confirmed, Confirmation::NotConfirmed);
+        let gone = State::Gone(Gone::Namespace);
+        let table = [
+            (End::Deadline, yes, State::Expired, 9, 0),
+            (End::Deadline, yes, State::Healed, 0, 3),
+            (End::Deadline, no, State::Active, 9, 5),
+            (keyboard.clone(), yes, State::Healed, 9, 130),
+            (keyboard.clone(), yes, State::Healed, 0, 130),
+            (keyboard, no, State::Active, 9, 5),
+            (End::AllEnded, yes, State::Healed, 9, 0),
+            (End::AllEnded, yes, State::Expired, 9, 1),
+            (End::Broken(specimen::id(0), gone), yes, gone, 9, 1),
+            (End::Broken(specimen::id(0), State::Failed), yes, State::Failed, 9, 5),
+            (lost.clone(), no, State::Active, 9, 5),
+            (lost, yes, State::Healed, 9, 1),
+            (End::NotRenewed(specimen::id(0)), yes, State::Healed, 9, 1),
+        ];
+        for (end, confirmation, state, matched, code) in table {
+            let faults = [specimen::status(0, state, matched, matched)];
+            let found = outcome(&end, confirmation, &faults).code();
+            assert_eq!(found, code, "{end:?} {confirmation:?} {state} {matched}");
+        }
+    }
+
+    #[test]
+    fn a_direction_has_an_effect_wherever_it_was_enforced() {
+        let faults =
+            [specimen::status(0, State::Healed, 9, 9), specimen::status(1, State::Healed, 0, 0)];
+        assert_eq!(outcome(&End::Deadline, Confirmation::Confirmed, &faults), Outcome::Effective);
+    }
+
+    #[test]
+    fn the_table() {
+        let mut status = specimen::status(0, State::Healed, 42, 40);
+        status.effect.spared = 2;
+        let text = effects(&[status, specimen::status(1, State::Healed, 0, 0)], Detail::Normal);
+        let plain = anstream::adapter::strip_str(&text.text()).to_string();
+        let expected = "\
+ID              CUT                AT        STATE   MATCHED  LOST  SEGMENTS   BYTES  FIRST LOSS  LAST LOSS  PASSED
+00000000000a.0  netns:a → netns:b  receiver  healed       42    40        40  4.0 kB     +0.012s    +1.500s  2 (spared 2)
+00000000000a.1  netns:a → netns:b  receiver  healed        0     0         0     0 B           -          -  0
+";
+        assert_eq!(plain, expected);
+    }
+
+    #[test]
+    fn why_packets_passed() {
+        let effect = Effect { other_opener: 10, spared: 2, opener_guessed: 1, ..Effect::default() };
+        assert_eq!(passed(&effect), "12 (spared 2, other opener 10), opener guessed 1");
+        assert_eq!(passed(&Effect::default()), "0");
+    }
+}

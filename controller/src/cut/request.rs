@@ -1,0 +1,264 @@
+//! From what was typed and what was found to faults. Pure: what is random comes in as numbers.
+
+use std::collections::HashSet;
+
+use fault::{
+    Chance, Cut, Enforcement, Fault, FaultId, FlowAge, IntentId, Kind, LeaseTerms, Mode,
+    PeerTarget, Peers, Prefix, Protocol, Scheme, Selector, Side, Target, TermsError, Verdict,
+};
+
+use crate::cli::CutArgs;
+
+/// A cut as it was asked for, checked as far as that goes without an agent.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// Who sends.
+    pub(crate) from: Selector,
+    /// Who would receive.
+    pub(crate) to: Selector,
+    /// One direction or both.
+    pub(crate) ways: Ways,
+    /// Where it is enforced, if that was said.
+    pub(crate) enforcement: Option<Enforcement>,
+    /// For how long.
+    pub(crate) terms: LeaseTerms,
+    /// What it loses; the side is set per fault.
+    pub(crate) cut: Cut,
+}
+
+/// Into how many directions it cuts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ways {
+    /// FROM → TO.
+    One,
+    /// TO → FROM as well.
+    Both,
+}
+
+/// One side of a cut, as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Party {
+    /// Something that faults can be put on.
+    Target(Box<Target>),
+    /// Addresses, wherever they are.
+    Addresses(Prefix),
+}
+
+/// What one side sends to the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Direction {
+    /// Who sends.
+    pub(crate) from: Party,
+    /// Who would receive.
+    pub(crate) to: Party,
+}
+
+/// A cut that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RequestError {
+    #[error("both sides are addr:, so there is no side on this machine to enforce it at")]
+    OnlyAddresses,
+    #[error("--port selects by a port, and icmp has none")]
+    PortOfIcmp,
+    #[error("--loss {0} with --enforce both would draw twice for every packet")]
+    LossTwice(Chance),
+    #[error("--enforce {asked} does not go with {selector}, which is only addresses")]
+    Unenforceable { asked: Enforcement, selector: String },
+    #[error("{0}")]
+    Terms(TermsError),
+    #[error("{from} and {to} are the same network namespace")]
+    SameTarget { from: String, to: String },
+    #[error("the cut has more than 65536 parts")]
+    TooMany,
+}
+
+impl RequestError {
+    /// One thing to do about it.
+    pub(crate) const fn hint(&self) -> &'static str {
+        match self {
+            Self::OnlyAddresses => "name a target of this machine on one side, such as netns:NAME",
+            Self::PortOfIcmp => "leave --port out, or select --proto tcp or udp",
+            Self::LossTwice(_) => "enforce it at one side",
+            Self::Unenforceable { .. } => "leave --enforce out: the other side is then used",
+            Self::Terms(TermsError::Lease) => "ask for a longer --lease",
+            Self::Terms(TermsError::Total) => "ask for another --for",
+            Self::SameTarget { .. } => {
+                "what stays inside of one namespace does not pass a network; name another one"
+            }
+            Self::TooMany => "pick fewer targets",
+        }
+    }
+}
+
+impl Request {
+    /// Checks what was typed.
+    ///
+    /// # Errors
+    /// It makes no sense, whatever the names stand for.
+    pub(crate) fn new(args: &CutArgs, random_seed: u64) -> Result<Self, RequestError> {
+        let of_addresses = |selector: &Selector| matches!(selector.scheme, Scheme::Addr(_));
+        let (from_addresses, to_addresses) = (of_addresses(&args.from), of_addresses(&args.to));
+        let enforcement = args.enforce.map(Enforcement::from);
+        let protocol = args.proto.map(Protocol::from);
+        if from_addresses && to_addresses {
+            return Err(RequestError::OnlyAddresses);
+        }
+        if args.port.is_some() && protocol == Some(Protocol::Icmp) {
+            return Err(RequestError::PortOfIcmp);
+        }
+        if enforcement == Some(Enforcement::Both) && !args.loss.is_certain() {
+            return Err(RequestError::LossTwice(args.loss));
+        }
+        let ways = if args.both_ways { Ways::Both } else { Ways::One };
+        if let Some(asked) = enforcement {
+            check_place(asked, &args.from, &args.to)?;
+            if ways == Ways::Both {
+                check_place(asked, &args.to, &args.from)?;
+            }
+        }
+        let lease = if args.detach { args.total } else { args.lease };
+        Ok(Self {
+            from: args.from.clone(),
+            to: args.to.clone(),
+            ways,
+            enforcement,
+            terms: LeaseTerms::new(lease, args.total).map_err(RequestError::Terms)?,
+            cut: Cut {
+                mode: Mode::from(args.mode),
+                protocol,
+                port: args.port,
+                flows: FlowAge::from(args.flows),
+                loss: args.loss,
+                seed: args.seed.unwrap_or(random_seed),
+                verdict: if args.shadow { Verdict::Count } else { Verdict::Drop },
+                side: Side::Ingress,
+            },
+        })
+    }
+
+    /// Every direction of the cut: each FROM to each TO, and then the other way.
+    ///
+    /// # Errors
+    /// A FROM and a TO are the same target.
+    pub(crate) fn directions(
+        &self,
+        from: &[Party],
+        to: &[Party],
+    ) -> Result<Vec<Direction>, RequestError> {
+        let pairs = from.iter().flat_map(|from| to.iter().map(move |to| (from, to)));
+        let mut directions = Vec::new();
+        let mut seen = HashSet::new();
+        for (from, to) in pairs {
+            if let (Party::Target(from), Party::Target(to)) = (from, to) {
+                let ends = (from.identity.namespace, to.identity.namespace);
+                if ends.0 == ends.1 {
+                    let (from, to) = (from.selector.to_string(), to.selector.to_string());
+                    return Err(RequestError::SameTarget { from, to });
+                }
+                // Two names of one namespace (containers of a pod) are one target.
+                if !seen.insert(ends) {
+                    continue;
+                }
+            }
+            directions.push(Direction { from: from.clone(), to: to.clone() });
+        }
+        if self.ways == Ways::Both {
+            let back: Vec<Direction> = directions.iter().map(Direction::reversed).collect();
+            directions.extend(back);
+        }
+        Ok(directions)
+    }
+
+    /// The faults that make the cut.
+    ///
+    /// # Errors
+    /// Too many of them.
+    pub(crate) fn faults(
+        &self,
+        intent: IntentId,
+        directions: &[Direction],
+    ) -> Result<Vec<Fault>, RequestError> {
+        let mut faults = Vec::new();
+        for direction in directions {
+            for side in direction.sides(self.enforcement) {
+                let part = u16::try_from(faults.len()).map_err(|_| RequestError::TooMany)?;
+                let (target, peer) = match side {
+                    Side::Ingress => (&direction.to, &direction.from),
+                    Side::Egress => (&direction.from, &direction.to),
+                };
+                let Party::Target(target) = target else { continue };
+                // Each part draws its own losses, and the same ones again for the same --seed.
+                let seed = self.cut.seed.wrapping_add(part.into());
+                faults.push(Fault {
+                    id: FaultId { intent, part },
+                    selector: target.selector.clone(),
+                    target: target.identity,
+                    kind: Kind::Cut(Cut { side, seed, ..self.cut }),
+                    peers: peer.peers(),
+                    terms: self.terms,
+                    control_path: Vec::new(),
+                });
+            }
+        }
+        Ok(faults)
+    }
+}
+
+fn check_place(asked: Enforcement, from: &Selector, to: &Selector) -> Result<(), RequestError> {
+    let needs: &[&Selector] = match asked {
+        Enforcement::Receiver => &[to],
+        Enforcement::Sender => &[from],
+        Enforcement::Both => &[from, to],
+    };
+    match needs.iter().find(|selector| matches!(selector.scheme, Scheme::Addr(_))) {
+        Some(selector) => {
+            Err(RequestError::Unenforceable { asked, selector: selector.to_string() })
+        }
+        None => Ok(()),
+    }
+}
+
+impl Party {
+    fn peers(&self) -> Peers {
+        match self {
+            Self::Target(target) => Peers {
+                fixed: Vec::new(),
+                followed: Some(PeerTarget {
+                    selector: target.selector.clone(),
+                    identity: target.identity,
+                }),
+            },
+            Self::Addresses(prefix) => Peers { fixed: vec![prefix.clone()], followed: None },
+        }
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Target(target) => target.selector.to_string(),
+            Self::Addresses(prefix) => format!("addr:{prefix}"),
+        }
+    }
+}
+
+impl Direction {
+    /// The other way.
+    pub(crate) fn reversed(&self) -> Self {
+        Self { from: self.to.clone(), to: self.from.clone() }
+    }
+
+    fn sides(&self, enforcement: Option<Enforcement>) -> Vec<Side> {
+        let usual = match self.to {
+            Party::Target(_) => Enforcement::Receiver,
+            Party::Addresses(_) => Enforcement::Sender,
+        };
+        match enforcement.unwrap_or(usual) {
+            Enforcement::Receiver => vec![Side::Ingress],
+            Enforcement::Sender => vec![Side::Egress],
+            Enforcement::Both => vec![Side::Egress, Side::Ingress],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! The time during which a cut acts: renewals one way, what happens the other.
+
+mod watch;
+
+use std::time::Duration;
+
+use fault::{FaultId, LeaseTerms, Status};
+use proto::agent as wire;
+use proto::agent::event::Kind;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+
+pub(crate) use watch::{End, Watch};
+
+use super::live::Live;
+use crate::interrupts::Interrupts;
+use crate::link::{Link, lost, nanos, wired};
+
+/// How often effects are asked for where they are looked at.
+pub(crate) const LIVE: Duration = Duration::from_millis(200);
+/// How often where they are only kept for the case that the agent goes away.
+pub(crate) const QUIET: Duration = Duration::from_secs(1);
+
+/// Renews a committed cut until it ends, and says by what it ended.
+pub(crate) async fn hold(
+    link: &mut Link,
+    watch: &mut Watch,
+    terms: LeaseTerms,
+    interrupts: &mut Interrupts,
+    live: &mut Live,
+) -> End {
+    let begun = Instant::now();
+    let deadline = sleep_until(begun + watch.time_left());
+    tokio::pin!(deadline);
+    // A heartbeat of a lease of no time at all would never let anything else run.
+    let every = terms.heartbeat().max(Duration::from_millis(1));
+    let mut heartbeat = interval_at(begun + every, every);
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut redraw = interval_at(begun, LIVE);
+    redraw.set_missed_tick_behavior(MissedTickBehavior::Skip);
+
+    let ids = watch.ids();
+    let beat = beat(&ids, live.interval());
+    // Room for one: a heartbeat that finds the last one still unsent has nothing to add.
+    let (beats, receiver) = mpsc::channel(1);
+    let _ = beats.try_send(beat.clone());
+    let opened = tokio::select! {
+        opened = link.session(receiver) => opened,
+        interrupt = interrupts.next() => return End::Interrupted(interrupt),
+        () = &mut deadline => return End::Deadline,
+    };
+    let mut events = match opened {
+        Ok(events) => events,
+        Err(failure) => return End::AgentLost(failure.reason),
+    };
+    let mut answered = Instant::now();
+    live.begin(watch);
+    loop {
+        tokio::select! {
+            () = &mut deadline => return End::Deadline,
+            interrupt = interrupts.next() => return End::Interrupted(interrupt),
+            _ = heartbeat.tick() => {
+                if answered.elapsed() > terms.lease {
+                    return End::AgentSilent(answered.elapsed());
+                }
+                let _ = beats.try_send(beat.clone());
+            }
+            _ = redraw.tick() => live.draw(watch),
+            event = events.message() => match event {
+                Ok(Some(event)) => match event.kind {
+                    Some(Kind::Renewed(renewed)) => {
+                        answered = Instant::now();
+                        let refused = renewed.refused.into_iter();
+                        let refused: Vec<FaultId> =
+                            refused.filter_map(|id| id.try_into().ok()).collect();
+                        if let Some(end) = watch.refused(&refused) {
+                            return end;
+                        }
+                    }
+                    Some(Kind::Status(status)) => match Status::try_from(status) {
+                        Ok(status) => {
+                            for change in watch.observe(status, Instant::now().into_std()) {
+                                live.tell(&change);
+                            }
+                            if let Some(end) = watch.end() {
+                                return end;
+                            }
+                        }
+                        Err(invalid) => {
+                            let reason = format!("the agent's report makes no sense: {invalid}");
+                            return End::AgentLost(reason);
+                        }
+                    },
+                    Some(Kind::Draining(wire::Draining {})) => {
+                        live.tell("the agent is shutting down and heals what it has");
+                    }
+                    // A newer agent's event: the others are still understood.
+                    None => {}
+                },
+                Ok(None) => return End::AgentLost("the agent closed the connection".to_owned()),
+                Err(status) => return End::AgentLost(lost(status).message().to_owned()),
+            },
+        }
+    }
+}
+
+fn beat(ids: &[FaultId], report_every: Duration) -> wire::Heartbeat {
+    wire::Heartbeat { renew: wired(ids), watch: wired(ids), report_every_ns: nanos(report_every) }
+}

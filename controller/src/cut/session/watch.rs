@@ -1,0 +1,230 @@
+//! What is known of a cut while it acts. Pure: events and times come in, changes and the end go out.
+
+use std::time::{Duration, Instant};
+
+use fault::{FaultId, State, Status};
+
+use crate::interrupts::Interrupt;
+use crate::output::quantity;
+use crate::output::route::Route;
+
+/// By what a cut ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Its time was over.
+    Deadline,
+    /// Somebody asked this command to end.
+    Interrupted(Interrupt),
+    /// Every fault of it ended by itself or was healed by somebody else.
+    AllEnded,
+    /// A fault lost its target or failed.
+    Broken(FaultId, State),
+    /// A lease was not renewed, because the fault had ended or was never heard of.
+    NotRenewed(FaultId),
+    /// The connection broke.
+    AgentLost(String),
+    /// A whole lease long the agent answered no heartbeat.
+    AgentSilent(Duration),
+}
+
+impl End {
+    /// For documents.
+    pub(crate) const fn word(&self) -> &'static str {
+        match self {
+            Self::Deadline => "deadline",
+            Self::Interrupted(_) => "interrupted",
+            Self::AllEnded => "ended",
+            Self::Broken(_, _) => "broken",
+            Self::NotRenewed(_) => "not-renewed",
+            Self::AgentLost(_) => "agent-lost",
+            Self::AgentSilent(_) => "agent-silent",
+        }
+    }
+
+    /// For people.
+    pub(crate) fn sentence(&self) -> String {
+        match self {
+            Self::Deadline => "its time is over".to_owned(),
+            Self::Interrupted(Interrupt::Keyboard) => "interrupted; healing".to_owned(),
+            Self::Interrupted(Interrupt::Termination) => "asked to terminate; healing".to_owned(),
+            Self::AllEnded => "it was ended before its time".to_owned(),
+            Self::Broken(id, state) => format!("{id} is {state}; healing the rest"),
+            Self::NotRenewed(id) => format!("the lease of {id} was not renewed"),
+            Self::AgentLost(reason) => reason.clone(),
+            Self::AgentSilent(time) => {
+                format!("the agent has not answered for {}", quantity::time(*time))
+            }
+        }
+    }
+}
+
+/// The faults of a cut as they were last heard of.
+#[derive(Clone, Debug)]
+pub(crate) struct Watch {
+    statuses: Vec<(Status, Instant)>,
+}
+
+impl Watch {
+    /// Begins with what the commit answered.
+    pub(crate) fn new(statuses: Vec<Status>, now: Instant) -> Self {
+        Self { statuses: statuses.into_iter().map(|status| (status, now)).collect() }
+    }
+
+    /// Its faults.
+    pub(crate) fn ids(&self) -> Vec<FaultId> {
+        self.statuses.iter().map(|(status, _)| status.fault.id).collect()
+    }
+
+    /// Its faults as they were last heard of.
+    pub(crate) fn statuses(&self) -> impl Iterator<Item = &Status> {
+        self.statuses.iter().map(|(status, _)| status)
+    }
+
+    /// Until the last deadline, as it was when that was last heard of.
+    pub(crate) fn time_left(&self) -> Duration {
+        self.statuses().filter_map(Status::time_left).max().unwrap_or_default()
+    }
+
+    /// Until the last deadline.
+    pub(crate) fn time_left_at(&self, now: Instant) -> Duration {
+        self.left_at(now, Status::time_left).max().unwrap_or_default()
+    }
+
+    /// Until the first lease ends.
+    pub(crate) fn lease_left_at(&self, now: Instant) -> Duration {
+        self.left_at(now, Status::lease_left).min().unwrap_or_default()
+    }
+
+    fn left_at(
+        &self,
+        now: Instant,
+        left: fn(&Status) -> Option<Duration>,
+    ) -> impl Iterator<Item = Duration> {
+        self.statuses.iter().filter_map(move |(status, heard)| {
+            left(status).map(|left| left.saturating_sub(now.saturating_duration_since(*heard)))
+        })
+    }
+
+    /// Takes a report, and says what is new in it.
+    pub(crate) fn observe(&mut self, status: Status, now: Instant) -> Vec<String> {
+        let id = status.fault.id;
+        let Some((known, heard)) = self.statuses.iter_mut().find(|(known, _)| known.fault.id == id)
+        else {
+            // Another cut's: the agent reports what was asked for, so an older one may report more.
+            return Vec::new();
+        };
+        let mut changes = Vec::new();
+        if known.state != status.state {
+            let route = Route::from(&status.fault);
+            changes.push(format!("{id} {route}: {} → {}", known.state, status.state));
+        }
+        let new = status.drifts.iter().filter(|drift| !known.drifts.contains(drift));
+        changes.extend(new.map(|drift| format!("{id}: {drift}")));
+        *known = status;
+        *heard = now;
+        changes
+    }
+
+    /// Takes the final answer to a heal.
+    pub(crate) fn settle(&mut self, statuses: Vec<Status>, now: Instant) {
+        for status in statuses {
+            self.observe(status, now);
+        }
+    }
+
+    /// Whether nothing of it acts any more, as far as was heard.
+    pub(crate) fn is_over(&self) -> bool {
+        self.statuses().all(|status| status.state.is_final())
+    }
+
+    /// What a refused renewal means.
+    pub(crate) fn refused(&self, refused: &[FaultId]) -> Option<End> {
+        let acts = |id: &&FaultId| {
+            self.statuses().any(|status| status.fault.id == **id && !status.state.is_final())
+        };
+        refused.iter().find(acts).map(|id| End::NotRenewed(*id))
+    }
+
+    /// Whether the cut has ended by what was heard.
+    pub(crate) fn end(&self) -> Option<End> {
+        let broken = self.statuses().find_map(|status| match status.state {
+            State::Gone(_) | State::Failed => Some(End::Broken(status.fault.id, status.state)),
+            State::Prepared
+            | State::Active
+            | State::Shadowed
+            | State::Healing
+            | State::Healed
+            | State::Expired => None,
+        });
+        broken.or_else(|| self.is_over().then_some(End::AllEnded))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fault::{BootTime, Drift, Gone};
+
+    use super::*;
+    use crate::cut::specimen;
+
+    fn watch(states: [State; 2]) -> Watch {
+        let status = |part, state| specimen::status(part, state, 0, 0);
+        Watch::new(vec![status(0, states[0]), status(1, states[1])], Instant::now())
+    }
+
+    #[test]
+    fn ends() {
+        let id = specimen::id(1);
+        let gone = State::Gone(Gone::Peer);
+        let table = [
+            ([State::Active, State::Active], None),
+            ([State::Active, State::Shadowed], None),
+            ([State::Expired, State::Active], None),
+            ([State::Expired, State::Healed], Some(End::AllEnded)),
+            ([State::Active, gone], Some(End::Broken(id, gone))),
+            ([State::Healed, State::Failed], Some(End::Broken(id, State::Failed))),
+        ];
+        for (states, end) in table {
+            assert_eq!(watch(states).end(), end, "{states:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_renewal_of_what_still_acts_is_an_end() {
+        let watch = watch([State::Active, State::Expired]);
+        assert_eq!(watch.refused(&[specimen::id(1)]), None);
+        assert_eq!(watch.refused(&[specimen::id(9)]), None);
+        assert_eq!(watch.refused(&[specimen::id(0)]), Some(End::NotRenewed(specimen::id(0))));
+    }
+
+    #[test]
+    fn only_news_is_told() {
+        let now = Instant::now();
+        let mut watch = watch([State::Active, State::Active]);
+        let mut next = specimen::status(0, State::Active, 5, 5);
+        assert_eq!(watch.observe(next.clone(), now), Vec::<String>::new());
+        next.state = State::Shadowed;
+        next.drifts = vec![Drift::Detached(3)];
+        let told = [
+            "00000000000a.0 netns:a → netns:b: active → shadowed",
+            "00000000000a.0: somebody detached us from interface 3",
+        ];
+        assert_eq!(watch.observe(next.clone(), now), told);
+        assert_eq!(watch.observe(next, now), Vec::<String>::new());
+        assert_eq!(watch.observe(specimen::status(7, State::Failed, 0, 0), now), [""; 0]);
+        assert_eq!(watch.end(), None);
+    }
+
+    #[test]
+    fn time_passes_between_reports() {
+        let heard = Instant::now();
+        let mut status = specimen::status(0, State::Active, 0, 0);
+        status.now = BootTime::from_nanos(specimen::START);
+        let watch = Watch::new(vec![status], heard);
+        let later = heard + Duration::from_secs(4);
+        assert_eq!(watch.time_left(), Duration::from_secs(60));
+        assert_eq!(watch.time_left_at(later), Duration::from_secs(56));
+        assert_eq!(watch.lease_left_at(later), Duration::from_secs(11));
+        assert_eq!(watch.lease_left_at(later + Duration::from_secs(99)), Duration::ZERO);
+    }
+}

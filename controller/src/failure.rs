@@ -1,0 +1,183 @@
+//! Why a command did nothing, in words.
+
+use nix::errno::Errno;
+use prost::Message;
+use proto::agent::ErrorDetail;
+use proto::agent::error_detail::Kind;
+use tonic::{Code, Status};
+
+use crate::outcome::Outcome;
+
+/// What was attempted, why it did not happen, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{attempted}: {reason}")]
+pub struct Failure {
+    /// What was attempted and on what, such as `cannot prepare the cut netns:a → netns:b`.
+    pub attempted: String,
+    /// Why it did not happen.
+    pub reason: String,
+    /// One thing to do about it.
+    pub hint: Option<String>,
+    /// What the command came to.
+    pub outcome: Outcome,
+}
+
+impl Failure {
+    /// A failure without a hint.
+    #[must_use]
+    pub fn new(
+        outcome: Outcome,
+        attempted: impl Into<String>,
+        reason: impl std::fmt::Display,
+    ) -> Self {
+        Self { attempted: attempted.into(), reason: reason.to_string(), hint: None, outcome }
+    }
+
+    /// The same with one thing to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into()).filter(|hint| !hint.is_empty());
+        self
+    }
+
+    /// What an agent answered instead of doing `attempted`.
+    #[must_use]
+    pub fn answered(attempted: impl Into<String>, status: &Status) -> Self {
+        // A detail that cannot be read is a newer agent's: the code and the sentence remain.
+        let detail = ErrorDetail::decode(status.details()).unwrap_or_default();
+        let mut reason = match status.message() {
+            "" => sentence(status.code()).to_owned(),
+            message => message.to_owned(),
+        };
+        if let Some(fact) = detail.kind.as_ref().and_then(fact)
+            && !reason.contains(&fact)
+        {
+            reason = format!("{reason} ({fact})");
+        }
+        let outcome = outcome(detail.kind.as_ref(), status.code());
+        let hint = match (detail.hint.is_empty(), status.code()) {
+            (false, _) => detail.hint,
+            (true, Code::Unimplemented) => {
+                "the agent is of another version than this command".to_owned()
+            }
+            (true, _) => String::new(),
+        };
+        Self::new(outcome, attempted, reason).hint(hint)
+    }
+
+    /// What people read.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{self}\n  hint: {hint}"),
+            None => self.to_string(),
+        }
+    }
+}
+
+/// What the detail says beyond the sentence.
+fn fact(kind: &Kind) -> Option<String> {
+    match kind {
+        Kind::InvalidField(invalid) => Some(invalid.field.clone()),
+        Kind::KernelRefused(refusal) => {
+            let errno = Errno::from_raw(refusal.errno);
+            Some(format!("{}: {errno:?}, {}", refusal.call, errno.desc()))
+        }
+        Kind::Limit(limit) => Some(format!("at most {} {}", limit.most, limit.what)),
+        Kind::Unsupported(_)
+        | Kind::TargetGone(_)
+        | Kind::Conflict(_)
+        | Kind::UnknownFault(_)
+        | Kind::Draining(_)
+        | Kind::Refused(_) => None,
+    }
+}
+
+fn outcome(kind: Option<&Kind>, code: Code) -> Outcome {
+    match kind {
+        Some(Kind::InvalidField(_) | Kind::UnknownFault(_)) => Outcome::WrongUsage,
+        Some(Kind::Conflict(_) | Kind::Limit(_) | Kind::Refused(_)) => Outcome::Refused,
+        Some(
+            Kind::Unsupported(_) | Kind::TargetGone(_) | Kind::KernelRefused(_) | Kind::Draining(_),
+        ) => Outcome::Unconfirmed,
+        None if code == Code::InvalidArgument => Outcome::WrongUsage,
+        None => Outcome::Unconfirmed,
+    }
+}
+
+const fn sentence(code: Code) -> &'static str {
+    match code {
+        Code::Unavailable => "the agent cannot be reached",
+        Code::DeadlineExceeded => "the agent did not answer in time",
+        Code::Cancelled => "the agent broke the call off",
+        Code::Unimplemented => "the agent does not know this call",
+        Code::PermissionDenied => "the agent does not allow it",
+        Code::NotFound => "the agent does not know it",
+        Code::ResourceExhausted => "the agent has no room for it",
+        Code::InvalidArgument => "the agent does not understand it",
+        Code::FailedPrecondition | Code::Aborted | Code::AlreadyExists => "the agent refused it",
+        Code::Ok
+        | Code::Unknown
+        | Code::OutOfRange
+        | Code::Internal
+        | Code::DataLoss
+        | Code::Unauthenticated => "the agent failed at it",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::agent::{KernelRefused, Limit, Refused};
+
+    use super::*;
+
+    fn status(code: Code, message: &str, kind: Option<Kind>, hint: &str) -> Status {
+        let detail = ErrorDetail { hint: hint.to_owned(), kind };
+        Status::with_details(code, message, detail.encode_to_vec().into())
+    }
+
+    #[test]
+    fn answers_become_sentences() {
+        let refused = Kind::KernelRefused(KernelRefused {
+            call: "bpf(BPF_LINK_CREATE)".to_owned(),
+            errno: 1,
+        });
+        let limit = Kind::Limit(Limit { what: "faults on one target".to_owned(), most: 64 });
+        let host = Kind::Refused(Refused { reason: "shares the host's namespace".to_owned() });
+        let table = [
+            (
+                status(Code::Internal, "eth0 was not attached to", Some(refused), "run as root"),
+                "x: eth0 was not attached to (bpf(BPF_LINK_CREATE): EPERM, Operation not permitted)\n  \
+                 hint: run as root",
+                5,
+            ),
+            (
+                status(Code::ResourceExhausted, "netns:b is full", Some(limit), ""),
+                "x: netns:b is full (at most 64 faults on one target)",
+                4,
+            ),
+            (
+                status(
+                    Code::FailedPrecondition,
+                    "pid:7 shares the host's namespace",
+                    Some(host),
+                    "",
+                ),
+                "x: pid:7 shares the host's namespace",
+                4,
+            ),
+            (status(Code::Unavailable, "", None, ""), "x: the agent cannot be reached", 5),
+            (status(Code::InvalidArgument, "what?", None, ""), "x: what?", 2),
+        ];
+        for (status, text, code) in table {
+            let failure = Failure::answered("x", &status);
+            assert_eq!((failure.text().as_str(), failure.outcome.code()), (text, code));
+        }
+    }
+
+    #[test]
+    fn a_detail_that_cannot_be_read_is_no_panic() {
+        let status = Status::with_details(Code::Internal, "no", vec![0xff; 9].into());
+        assert_eq!(Failure::answered("x", &status).text(), "x: no");
+    }
+}

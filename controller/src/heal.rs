@@ -1,0 +1,211 @@
+//! `schism heal`.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use fault::{FaultId, IdError, IdPrefix, IntentId, Status};
+use serde::Serialize;
+
+use crate::cli::HealArgs;
+use crate::connect::{self, Choice};
+use crate::cut::report::{effects, unconfirmed};
+use crate::failure::Failure;
+use crate::link::Scope;
+use crate::outcome::Outcome;
+use crate::output::route::{Route, drifts};
+use crate::output::{Detail, Output, Report};
+
+/// A fault as people name it: the beginning of its id, and perhaps one part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultName {
+    prefix: IdPrefix,
+    part: Option<u16>,
+}
+
+impl FromStr for FaultName {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let (prefix, part) = match text.split_once('.') {
+            Some((prefix, part)) => (prefix, Some(part.parse().map_err(|_| IdError::Part)?)),
+            None => (text, None),
+        };
+        Ok(Self { prefix: prefix.parse()?, part })
+    }
+}
+
+impl fmt::Display for FaultName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.prefix)?;
+        match self.part {
+            Some(part) => write!(f, ".{part}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a heal ended.
+#[derive(Debug, Serialize)]
+struct HealReport {
+    schema: &'static str,
+    faults: Vec<Status>,
+}
+
+impl Report for HealReport {
+    fn text(&self, detail: Detail) -> String {
+        if self.faults.is_empty() { String::new() } else { effects(&self.faults, detail).text() }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.faults.iter().map(|status| status.fault.id.to_string()).collect()
+    }
+}
+
+/// Runs `schism heal`.
+pub(crate) async fn run(
+    args: &HealArgs,
+    choice: &Choice,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let Some(mut connection) = connect::find(choice, output).await? else {
+        let sentence = "no agent runs on this machine, and no fault outlives its agent";
+        if args.all {
+            output.note(format!("nothing to heal: {sentence}"));
+            output.show(&HealReport { schema: "schism.heal/v1", faults: Vec::new() })?;
+            return Ok(Outcome::Effective);
+        }
+        return Err(Failure::new(Outcome::WrongUsage, "cannot heal", sentence));
+    };
+    let link = &mut connection.link;
+    let scope = if args.all {
+        Scope::All
+    } else {
+        let known = link.list().await?;
+        let mut ids = BTreeSet::new();
+        for name in &args.ids {
+            ids.extend(named(name, &known)?);
+        }
+        Scope::Faults(ids.into_iter().collect())
+    };
+    let faults = link.heal(&scope).await?;
+    if faults.is_empty() {
+        output.note("nothing to heal: no fault is active");
+    }
+    let open = unconfirmed(faults.iter());
+    for note in faults.iter().flat_map(drifts) {
+        output.note(note);
+    }
+    for status in &faults {
+        if !status.effect.happened() {
+            let (id, route) = (status.fault.id, Route::from(&status.fault));
+            output.note(format!("{id} matched nothing: no packet {route} came by that it selects"));
+        }
+    }
+    output.show(&HealReport { schema: "schism.heal/v1", faults })?;
+    if open.is_empty() {
+        return Ok(Outcome::Effective);
+    }
+    let names: Vec<String> = open.iter().map(ToString::to_string).collect();
+    let attempted = format!("cannot confirm the heal of {}", names.join(", "));
+    Err(Failure::new(Outcome::Unconfirmed, attempted, "the agent did not take it out whole")
+        .hint("the kernel ends it at its lease's end; `schism status` shows when"))
+}
+
+/// The faults that a name means.
+fn named(name: &FaultName, known: &[Status]) -> Result<Vec<FaultId>, Failure> {
+    let fail =
+        |reason: String| Failure::new(Outcome::WrongUsage, format!("cannot heal {name}"), reason);
+    let ids = || known.iter().map(|status| status.fault.id);
+    let intents: BTreeSet<IntentId> =
+        ids().map(|id| id.intent).filter(|intent| name.prefix.matches(*intent)).collect();
+    let mut intents = intents.into_iter();
+    match (intents.next(), intents.next()) {
+        (None, _) => Err(fail("this agent has no such fault".to_owned())
+            .hint("`schism status --all` lists those that it has")),
+        (Some(intent), None) => {
+            let found: Vec<FaultId> = ids()
+                .filter(|id| id.intent == intent && name.part.is_none_or(|part| part == id.part))
+                .collect();
+            if found.is_empty() {
+                return Err(fail(format!("{intent} has no such part"))
+                    .hint("`schism status --all` lists those that it has"));
+            }
+            Ok(found)
+        }
+        (Some(first), Some(second)) => {
+            let all = [first, second].into_iter().chain(intents);
+            let lines: Vec<String> = all
+                .map(|intent| {
+                    let route = known
+                        .iter()
+                        .find(|status| status.fault.id.intent == intent)
+                        .map(|status| Route::from(&status.fault).to_string());
+                    format!("\n    {intent}  {}", route.unwrap_or_default())
+                })
+                .collect();
+            Err(fail(format!("several ids begin like this:{}", lines.concat()))
+                .hint("write more of the id"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fault::State;
+
+    use super::*;
+    use crate::cut::specimen;
+
+    fn known() -> Vec<Status> {
+        let mut faults = vec![
+            specimen::status(0, State::Active, 1, 1),
+            specimen::status(1, State::Active, 1, 1),
+            specimen::status(0, State::Active, 1, 1),
+        ];
+        faults[2].fault.id.intent = IntentId::from_random(0xb << 4);
+        faults
+    }
+
+    fn ids(text: &str) -> Result<Vec<String>, String> {
+        named(&text.parse().unwrap(), &known())
+            .map(|ids| ids.iter().map(ToString::to_string).collect())
+            .map_err(|failure| failure.text())
+    }
+
+    #[test]
+    fn prefixes_name_intents_and_parts() {
+        let table: [(&str, Result<&[&str], &str>); 5] = [
+            ("00000000000", Ok(&["00000000000a.0", "00000000000a.1"])),
+            ("00000000000a.1", Ok(&["00000000000a.1"])),
+            ("0000000000b", Ok(&["0000000000b0.0"])),
+            ("00000000000a.7", Err("00000000000a has no such part")),
+            ("f", Err("this agent has no such fault")),
+        ];
+        for (text, expected) in table {
+            match (ids(text), expected) {
+                (Ok(ids), Ok(expected)) => assert_eq!(ids, expected, "{text}"),
+                (Err(error), Err(expected)) => assert!(error.contains(expected), "{error}"),
+                (found, expected) => panic!("{text}: {found:?}, not {expected:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_ambiguous_prefix_lists_what_it_may_mean() {
+        let expected = "cannot heal 0: several ids begin like this:\n    \
+                        00000000000a  netns:a → netns:b\n    \
+                        0000000000b0  netns:a → netns:b\n  hint: write more of the id";
+        assert_eq!(ids("0"), Err(expected.to_owned()));
+    }
+
+    #[test]
+    fn names_are_printed_as_they_are_read() {
+        for text in ["a", "00ff.3"] {
+            assert_eq!(text.parse::<FaultName>().unwrap().to_string(), text);
+        }
+        for text in ["", "x", "a.", "a.70000", "0123456789abc"] {
+            assert!(text.parse::<FaultName>().is_err(), "{text}");
+        }
+    }
+}

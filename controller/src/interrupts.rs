@@ -1,0 +1,48 @@
+//! Signals that ask a command to end.
+
+use std::io;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+/// How the command was asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interrupt {
+    /// Ctrl-C: somebody sits there and can press it again.
+    Keyboard,
+    /// SIGTERM or SIGHUP: nobody waits.
+    Termination,
+}
+
+/// The signals that came and were not looked at yet.
+#[derive(Debug)]
+pub(crate) struct Interrupts(mpsc::UnboundedReceiver<Interrupt>);
+
+impl Interrupts {
+    /// Takes SIGINT, SIGTERM and SIGHUP from their default, which is to die at once.
+    pub(crate) fn listen() -> io::Result<Self> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let kinds = [
+            (SignalKind::interrupt(), Interrupt::Keyboard),
+            (SignalKind::terminate(), Interrupt::Termination),
+            (SignalKind::hangup(), Interrupt::Termination),
+        ];
+        for (kind, interrupt) in kinds {
+            let mut signals = signal(kind)?;
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                while signals.recv().await.is_some() && sender.send(interrupt).is_ok() {}
+            });
+        }
+        Ok(Self(receiver))
+    }
+
+    /// Waits for the next signal; safe to be dropped while it waits.
+    pub(crate) async fn next(&mut self) -> Interrupt {
+        match self.0.recv().await {
+            Some(interrupt) => interrupt,
+            // The senders live as long as the runtime does.
+            None => std::future::pending().await,
+        }
+    }
+}

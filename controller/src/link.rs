@@ -1,0 +1,296 @@
+//! One agent, spoken to in the words of [`fault`].
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use fault::{Fault, FaultId, Prefix, Protocol, Selector, Status, Target, TargetIdentity};
+use hyper_util::rt::TokioIo;
+use proto::agent as wire;
+use proto::agent::agent_client::AgentClient;
+use proto::{Invalid, required};
+use serde::Serialize;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Streaming};
+
+use crate::failure::Failure;
+use crate::outcome::Outcome;
+
+/// How long a question may take that needs nothing but a look.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long putting in may take: programs are loaded and verified.
+const WORK: Duration = Duration::from_secs(30);
+
+/// A connection to one agent.
+///
+/// It is made once and never again: an agent that answers at the same place later is another one, and
+/// holds nothing of what this one held.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    client: AgentClient<Channel>,
+}
+
+/// Whether a preparation is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rehearsal {
+    /// Put it in place.
+    No,
+    /// Only say what would be put in place.
+    Yes,
+}
+
+/// Which faults to end.
+#[derive(Clone, Debug)]
+pub(crate) enum Scope {
+    /// These.
+    Faults(Vec<FaultId>),
+    /// Whatever the agent holds.
+    All,
+}
+
+/// A fault that is in place, or would be.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Prepared {
+    /// Which.
+    pub(crate) id: FaultId,
+    /// How it is put in, in order.
+    pub(crate) steps: Vec<String>,
+    /// The target as it was found.
+    pub(crate) target: Target,
+    /// The peers' addresses.
+    pub(crate) peers: Vec<Prefix>,
+    /// What the cut does not do that one might expect.
+    pub(crate) notes: Vec<String>,
+}
+
+/// One end of a probe.
+#[derive(Clone, Debug)]
+pub(crate) struct ProbeEnd {
+    /// Its name.
+    pub(crate) selector: Selector,
+    /// Which target that is.
+    pub(crate) identity: TargetIdentity,
+}
+
+/// Probes to be sent one way.
+#[derive(Clone, Debug)]
+pub(crate) struct ProbeOrder {
+    /// Who sends, or opens.
+    pub(crate) from: ProbeEnd,
+    /// Who receives, or is called.
+    pub(crate) to: ProbeEnd,
+    /// By which protocol.
+    pub(crate) protocol: Protocol,
+    /// At which port of the receiver; `None` for one of the agent's own.
+    pub(crate) port: Option<u16>,
+    /// How many.
+    pub(crate) count: u32,
+    /// From one to the next.
+    pub(crate) interval: Duration,
+    /// How long to wait for each.
+    pub(crate) timeout: Duration,
+}
+
+/// What became of probes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct ProbeCount {
+    /// How many were sent.
+    pub(crate) sent: u32,
+    /// How many of them arrived.
+    pub(crate) delivered: u32,
+    /// Why they prove nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) not_proven: Option<String>,
+}
+
+impl Link {
+    /// Connects to the agent at a socket.
+    ///
+    /// # Errors
+    /// The kernel's, if nobody listens there or it is not allowed.
+    pub(crate) async fn open(socket: &Path) -> io::Result<Self> {
+        let stream = UnixStream::connect(socket).await?;
+        let mut once = Some(TokioIo::new(stream));
+        let connector = tower::service_fn(move |_| {
+            let stream = once.take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected));
+            async move { stream }
+        });
+        // The name is never looked up: the connector above answers for every address.
+        let channel = Endpoint::from_static("http://agent")
+            .connect_with_connector(connector)
+            .await
+            .map_err(io::Error::other)?;
+        Ok(Self { client: AgentClient::new(channel) })
+    }
+
+    /// What the agent is.
+    pub(crate) async fn describe(&mut self) -> Result<wire::Description, Failure> {
+        let attempted = "cannot ask the agent what it is";
+        let request = timed(wire::DescribeRequest {}, ANSWER);
+        let answer = within(attempted, ANSWER, self.client.describe(request)).await?;
+        Ok(answer)
+    }
+
+    /// What a selector names.
+    pub(crate) async fn resolve(&mut self, selector: &Selector) -> Result<Vec<Target>, Failure> {
+        let attempted = format!("cannot resolve {selector}");
+        let request = wire::ResolveRequest { selector: Some(selector.into()) };
+        let call = self.client.resolve(timed(request, ANSWER));
+        let reply = within(&attempted, ANSWER, call).await?;
+        each(&attempted, reply.targets)
+    }
+
+    /// Puts faults in place.
+    pub(crate) async fn prepare(
+        &mut self,
+        attempted: &str,
+        faults: &[Fault],
+        rehearsal: Rehearsal,
+    ) -> Result<Vec<Prepared>, Failure> {
+        let request = wire::PrepareRequest {
+            faults: faults.iter().map(Into::into).collect(),
+            dry_run: rehearsal == Rehearsal::Yes,
+        };
+        let call = self.client.prepare(timed(request, WORK));
+        let reply = within(attempted, WORK, call).await?;
+        let prepared: Result<_, _> = reply.faults.into_iter().map(prepared).collect();
+        prepared.map_err(|invalid| misread(attempted, &invalid))
+    }
+
+    /// Lets prepared faults act.
+    pub(crate) async fn commit(
+        &mut self,
+        attempted: &str,
+        ids: &[FaultId],
+    ) -> Result<Vec<Status>, Failure> {
+        let request = wire::CommitRequest { ids: wired(ids), start: 0 };
+        let call = self.client.commit(timed(request, WORK));
+        let reply = within(attempted, WORK, call).await?;
+        each(attempted, reply.faults)
+    }
+
+    /// Ends faults and learns what they did.
+    pub(crate) async fn heal(&mut self, scope: &Scope) -> Result<Vec<Status>, Failure> {
+        let (attempted, request) = match scope {
+            Scope::Faults(ids) => {
+                let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+                let request = wire::HealRequest { ids: wired(ids), all: false };
+                (format!("cannot confirm the heal of {}", names.join(", ")), request)
+            }
+            Scope::All => {
+                let request = wire::HealRequest { ids: Vec::new(), all: true };
+                ("cannot confirm the heal of all faults".to_owned(), request)
+            }
+        };
+        let call = self.client.heal(timed(request, ANSWER));
+        let reply = within(&attempted, ANSWER, call).await?;
+        each(&attempted, reply.faults)
+    }
+
+    /// All faults of the agent, and those that ended lately.
+    pub(crate) async fn list(&mut self) -> Result<Vec<Status>, Failure> {
+        let attempted = "cannot list the faults";
+        let call = self.client.list(timed(wire::ListRequest {}, ANSWER));
+        let reply = within(attempted, ANSWER, call).await?;
+        each(attempted, reply.faults)
+    }
+
+    /// Opens the stream that renews leases one way and reports the other.
+    pub(crate) async fn session(
+        &mut self,
+        beats: mpsc::Receiver<wire::Heartbeat>,
+    ) -> Result<Streaming<wire::Event>, Failure> {
+        // No deadline on the request: the stream lasts as long as the cut.
+        let call = self.client.session(Request::new(ReceiverStream::new(beats)));
+        within("cannot keep the cut's lease", ANSWER, call).await
+    }
+
+    /// Sends probes one way and counts what arrives.
+    pub(crate) async fn probe(&mut self, order: &ProbeOrder) -> Result<ProbeCount, Failure> {
+        let (from, to) = (&order.from, &order.to);
+        let attempted = format!("cannot probe {} → {}", from.selector, to.selector);
+        let request = wire::ProbeRequest {
+            from: Some(from.identity.into()),
+            from_selector: Some((&from.selector).into()),
+            to: Some(to.identity.into()),
+            to_selector: Some((&to.selector).into()),
+            protocol: wire::Protocol::from(Some(order.protocol)).into(),
+            port: order.port.unwrap_or(0).into(),
+            count: order.count,
+            interval_ns: nanos(order.interval),
+            timeout_ns: nanos(order.timeout),
+        };
+        let call = self.client.probe(timed(request, WORK));
+        let reply = within(&attempted, WORK, call).await?;
+        let not_proven = Some(reply.not_proven).filter(|reason| !reason.is_empty());
+        Ok(ProbeCount { sent: reply.sent, delivered: reply.delivered, not_proven })
+    }
+}
+
+/// Faults by name, as a heartbeat or a heal has them.
+pub(crate) fn wired(ids: &[FaultId]) -> Vec<wire::FaultId> {
+    ids.iter().copied().map(Into::into).collect()
+}
+
+/// A length of time on the wire.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn timed<T>(message: T, limit: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(limit);
+    request
+}
+
+/// Waits for an answer, but not for ever: a stopped agent keeps its connection and never answers.
+async fn within<T>(
+    attempted: &str,
+    limit: Duration,
+    call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(Failure::answered(attempted, &lost(status))),
+        Err(_) => {
+            let reason = format!("the agent did not answer within {} s", limit.as_secs());
+            Err(Failure::new(Outcome::Unconfirmed, attempted, reason))
+        }
+    }
+}
+
+/// A broken connection in the words of its library says nothing to people.
+pub(crate) fn lost(status: tonic::Status) -> tonic::Status {
+    if std::error::Error::source(&status).is_some() {
+        tonic::Status::unavailable("the connection to the agent is lost")
+    } else {
+        status
+    }
+}
+
+fn each<W, T>(attempted: &str, messages: Vec<W>) -> Result<Vec<T>, Failure>
+where
+    T: TryFrom<W, Error = Invalid>,
+{
+    let read: Result<Vec<T>, Invalid> = messages.into_iter().map(TryInto::try_into).collect();
+    read.map_err(|invalid| misread(attempted, &invalid))
+}
+
+fn misread(attempted: &str, invalid: &Invalid) -> Failure {
+    let reason = format!("the agent's answer makes no sense: {invalid}");
+    Failure::new(Outcome::Unconfirmed, attempted, reason)
+        .hint("the agent may be of another version than this command")
+}
+
+fn prepared(message: wire::PreparedFault) -> Result<Prepared, Invalid> {
+    Ok(Prepared {
+        id: required(message.id, "id")?.try_into()?,
+        steps: message.steps,
+        target: required(message.target, "target")?.try_into()?,
+        peers: message.peers.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+        notes: message.notes,
+    })
+}

@@ -1,0 +1,166 @@
+//! How results and progress are printed: results to stdout, progress to stderr.
+
+pub(crate) mod quantity;
+pub(crate) mod route;
+pub(crate) mod table;
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::outcome::Outcome;
+
+/// `--output`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One document with its schema's name inside
+    Json,
+    /// The same as YAML
+    Yaml,
+    /// A table with more columns
+    Wide,
+    /// Only ids or names, one a line
+    Name,
+}
+
+/// How much a table shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// What one needs.
+    Normal,
+    /// All of it.
+    Wide,
+}
+
+/// Whether somebody watches a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// A terminal: lines may be rewritten.
+    Terminal,
+    /// A file or another program: lines are only added.
+    File,
+}
+
+/// A result that can be printed in every format. As a document it names its schema itself.
+pub(crate) trait Report: Serialize {
+    /// For people.
+    fn text(&self, detail: Detail) -> String;
+    /// Only names.
+    fn names(&self) -> Vec<String>;
+}
+
+/// Where a command's words go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    format: Option<Format>,
+}
+
+impl Output {
+    pub(crate) const fn new(format: Option<Format>) -> Self {
+        Self { format }
+    }
+
+    /// Whether only names are wanted.
+    pub(crate) const fn is_for_names(self) -> bool {
+        match self.format {
+            Some(Format::Name) => true,
+            Some(Format::Json | Format::Yaml | Format::Wide) | None => false,
+        }
+    }
+
+    /// Prints a result.
+    ///
+    /// # Errors
+    /// It could not be written whole. A reader that went away is no error.
+    pub(crate) fn show(self, report: &impl Report) -> Result<(), Failure> {
+        let text = match self.format {
+            None => report.text(Detail::Normal),
+            Some(Format::Wide) => report.text(Detail::Wide),
+            Some(Format::Json) => {
+                serde_json::to_string_pretty(report).map_err(|error| unwritten(&error))?
+            }
+            Some(Format::Yaml) => yaml(report)?,
+            Some(Format::Name) => report.names().join("\n"),
+        };
+        self.print(&text)
+    }
+
+    /// Prints text that is a result.
+    ///
+    /// # Errors
+    /// It could not be written whole. A reader that went away is no error.
+    pub(crate) fn print(self, text: &str) -> Result<(), Failure> {
+        let text = text.trim_end_matches('\n');
+        if text.is_empty() {
+            return Ok(());
+        }
+        let mut stdout = anstream::stdout().lock();
+        match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritten(&error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Says how it goes.
+    pub(crate) fn note(self, text: impl Display) {
+        // Nobody is there to be told that nobody can be told; the work itself goes on.
+        let _ = writeln!(anstream::stderr().lock(), "{text}");
+    }
+
+    /// Who reads stderr.
+    pub(crate) fn audience(self) -> Audience {
+        if io::stderr().is_terminal() { Audience::Terminal } else { Audience::File }
+    }
+
+    /// Who reads stdout.
+    pub(crate) fn reader(self) -> Audience {
+        if io::stdout().is_terminal() { Audience::Terminal } else { Audience::File }
+    }
+}
+
+/// Through JSON's data model, so that both documents have the same shape: YAML's own form of an enum
+/// is a tag, which most readers refuse.
+fn yaml(report: &impl Serialize) -> Result<String, Failure> {
+    let value = serde_json::to_value(report).map_err(|error| unwritten(&error))?;
+    let text = serde_saphyr::to_string(&value).map_err(|error| unwritten(&error))?;
+    Ok(format!("---\n{text}"))
+}
+
+fn unwritten(error: &dyn std::error::Error) -> Failure {
+    Failure::new(Outcome::Unconfirmed, "cannot print the result", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize)]
+    enum Kind {
+        Cut { port: u16 },
+    }
+
+    #[derive(Serialize)]
+    struct Document {
+        schema: &'static str,
+        kind: Kind,
+        seed: u64,
+        text: &'static str,
+    }
+
+    #[test]
+    fn yaml_has_the_shape_of_json() {
+        let document = Document {
+            schema: "schism.test/v1",
+            kind: Kind::Cut { port: 1 },
+            seed: u64::MAX,
+            text: "10",
+        };
+        let text = yaml(&document).unwrap();
+        let expected = "---\nschema: schism.test/v1\nkind:\n  Cut:\n    port: 1\n\
+                        seed: 18446744073709551615\ntext: \"10\"\n";
+        assert_eq!(text, expected);
+    }
+}

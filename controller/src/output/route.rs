@@ -1,0 +1,85 @@
+//! Who is cut off from whom, in words.
+
+use std::fmt;
+
+use fault::{Cut, Fault, FlowAge, Kind, Side, State, Status};
+
+use super::table::Tone;
+
+/// The direction in which a fault loses.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Route {
+    /// Who sends.
+    pub(crate) from: String,
+    /// Who would receive.
+    pub(crate) to: String,
+}
+
+impl From<&Fault> for Route {
+    fn from(fault: &Fault) -> Self {
+        let mut names: Vec<String> =
+            fault.peers.fixed.iter().map(|prefix| format!("addr:{prefix}")).collect();
+        names.extend(fault.peers.followed.iter().map(|peer| peer.selector.to_string()));
+        let (target, peers) = (fault.selector.to_string(), names.join(","));
+        match cut(fault).side {
+            Side::Ingress => Self { from: peers, to: target },
+            Side::Egress => Self { from: target, to: peers },
+        }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} → {}", self.from, self.to)
+    }
+}
+
+/// What a fault does, as long as every fault is a cut.
+pub(crate) fn cut(fault: &Fault) -> &Cut {
+    match &fault.kind {
+        Kind::Cut(cut) => cut,
+    }
+}
+
+/// Which of the two sides a cut is enforced at.
+pub(crate) const fn place(side: Side) -> &'static str {
+    match side {
+        Side::Ingress => "receiver",
+        Side::Egress => "sender",
+    }
+}
+
+/// What a cut loses, but for who sends it to whom: `packet, tcp port 2380, new flows, 30% loss`.
+pub(crate) fn selection(cut: &Cut) -> String {
+    let mut words = vec![cut.mode.to_string()];
+    match (cut.protocol, cut.port) {
+        (Some(protocol), Some(port)) => words.push(format!("{protocol} port {port}")),
+        (Some(protocol), None) => words.push(protocol.to_string()),
+        (None, Some(port)) => words.push(format!("port {port}")),
+        (None, None) => {}
+    }
+    match cut.flows {
+        FlowAge::All => {}
+        FlowAge::New | FlowAge::Established => words.push(format!("{} flows", cut.flows)),
+    }
+    if !cut.loss.is_certain() {
+        words.push(format!("{} loss", cut.loss));
+    }
+    words.join(", ")
+}
+
+/// How a state is to be read.
+pub(crate) const fn tone(state: State) -> Tone {
+    match state {
+        State::Active => Tone::Good,
+        State::Shadowed | State::Healing | State::Prepared => Tone::Doubtful,
+        State::Gone(_) | State::Failed => Tone::Bad,
+        State::Healed | State::Expired => Tone::Plain,
+    }
+}
+
+/// A note for everything that differs from what was asked.
+pub(crate) fn drifts(status: &Status) -> Vec<String> {
+    let about = |drift: &fault::Drift| format!("{}: {drift}", status.fault.id);
+    status.drifts.iter().map(about).collect()
+}

@@ -1,0 +1,192 @@
+//! From names to targets, and what to say where that does not work.
+
+use fault::{Scheme, Selector, Target};
+
+use crate::failure::Failure;
+use crate::link::Link;
+use crate::outcome::Outcome;
+
+/// Where `ip netns` keeps its names (man 8 ip-netns).
+const NAMESPACES: &str = "/run/netns";
+/// How much alike two names are that may have been confused (Jaro-Winkler).
+const ALIKE: f64 = 0.8;
+/// How many names a hint lists.
+const LISTED: usize = 8;
+
+/// The names of this machine's network namespaces, sorted; none if there are none.
+pub(crate) fn namespace_names() -> Vec<String> {
+    let entries = std::fs::read_dir(NAMESPACES).into_iter().flatten().flatten();
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+/// What a selector names on the agent's node, after its pick.
+///
+/// # Errors
+/// Nothing, several without a pick, fewer than picked, or another node.
+pub(crate) async fn targets(
+    link: &mut Link,
+    node: &str,
+    selector: &Selector,
+    seed: u64,
+) -> Result<Vec<Target>, Failure> {
+    on_this_node(selector, node)?;
+    let found = link.resolve(selector).await?;
+    pick(selector, found, seed, &namespace_names())
+}
+
+/// Refuses what is somewhere else.
+pub(crate) fn on_this_node(selector: &Selector, node: &str) -> Result<(), Failure> {
+    match &selector.node {
+        Some(other) if other.as_str() != node => Err(Failure::new(
+            Outcome::WrongUsage,
+            format!("cannot resolve {selector}"),
+            format!("it is on node {other}, and this agent is node {node}"),
+        )
+        .hint(format!("run the command on {other}"))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Picks among what was found.
+fn pick(
+    selector: &Selector,
+    found: Vec<Target>,
+    seed: u64,
+    namespaces: &[String],
+) -> Result<Vec<Target>, Failure> {
+    let fail = |reason: String| {
+        Failure::new(Outcome::WrongUsage, format!("cannot resolve {selector}"), reason)
+    };
+    let count = found.len();
+    if count == 0 {
+        return Err(fail(absence(&selector.scheme)).hint(suggestion(&selector.scheme, namespaces)));
+    }
+    match selector.pick {
+        Some(pick) => pick
+            .choose(found, seed)
+            .ok_or_else(|| fail(format!("it asks for {pick}, and there are only {count}"))),
+        None if count == 1 => Ok(found),
+        None => {
+            let names: Vec<String> =
+                found.iter().map(|one| format!("\n    {}", one.selector)).collect();
+            Err(fail(format!("it names {count} targets:{}", names.concat()))
+                .hint(format!("write more of the name, or one:{selector}, or all:{selector}")))
+        }
+    }
+}
+
+fn absence(scheme: &Scheme) -> String {
+    match scheme {
+        Scheme::Netns(name) => format!("there is no network namespace '{name}'"),
+        Scheme::Pid(pid) => format!("there is no process {pid}"),
+        Scheme::Container(id) => format!("no container's id begins with {id}"),
+        Scheme::Host(node) => format!("this machine is not node {node}"),
+        Scheme::Addr(_) => "addresses are peers, never a target".to_owned(),
+    }
+}
+
+fn suggestion(scheme: &Scheme, namespaces: &[String]) -> String {
+    let wanted = match scheme {
+        Scheme::Netns(name) => name,
+        Scheme::Pid(_) | Scheme::Container(_) | Scheme::Host(_) => {
+            return "`schism targets` lists what can be named".to_owned();
+        }
+        Scheme::Addr(_) => return "name a target such as netns:NAME".to_owned(),
+    };
+    let mut alike: Vec<(f64, &String)> = namespaces
+        .iter()
+        .map(|name| (strsim::jaro_winkler(wanted, name), name))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .collect();
+    alike.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    if let Some((_, name)) = alike.first() {
+        return format!("did you mean netns:{name}?");
+    }
+    if namespaces.is_empty() {
+        return "`ip netns` knows no namespace on this machine".to_owned();
+    }
+    let shown: Vec<String> =
+        namespaces.iter().take(LISTED).map(|name| format!("netns:{name}")).collect();
+    let more = if namespaces.len() > LISTED { ", …" } else { "" };
+    format!("there are {}{more}", shown.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use fault::{BootId, NamespaceCookie, TargetIdentity};
+
+    use super::*;
+
+    fn target(name: &str) -> Target {
+        Target {
+            identity: TargetIdentity {
+                boot: BootId::new(1),
+                namespace: NamespaceCookie::new(1),
+                process: None,
+            },
+            selector: name.parse().unwrap(),
+            addresses: Vec::new(),
+            interfaces: Vec::new(),
+            processes: Vec::new(),
+            process_count: 0,
+            cgroup: None,
+            is_host: false,
+        }
+    }
+
+    fn pick_of(selector: &str, names: &[&str], namespaces: &[&str]) -> Result<usize, String> {
+        let found = names.iter().map(|name| target(name)).collect();
+        let namespaces: Vec<String> = namespaces.iter().map(|name| (*name).to_owned()).collect();
+        pick(&selector.parse().unwrap(), found, 7, &namespaces)
+            .map(|targets| targets.len())
+            .map_err(|failure| failure.text())
+    }
+
+    #[test]
+    fn picks() {
+        let two = ["container:abcd1", "container:abcd2"];
+        assert_eq!(pick_of("netns:a", &["netns:a"], &[]), Ok(1));
+        assert_eq!(pick_of("all:container:abcd", &two, &[]), Ok(2));
+        assert_eq!(pick_of("one:container:abcd", &two, &[]), Ok(1));
+        let table = [
+            (
+                pick_of("container:abcd", &two, &[]),
+                "cannot resolve container:abcd: it names 2 targets:\n    container:abcd1\n    \
+                 container:abcd2\n  hint: write more of the name, or one:container:abcd, or \
+                 all:container:abcd",
+            ),
+            (
+                pick_of("3:container:abcd", &two, &[]),
+                "cannot resolve 3:container:abcd: it asks for 3, and there are only 2",
+            ),
+            (
+                pick_of("netns:db", &[], &["web", "db0"]),
+                "cannot resolve netns:db: there is no network namespace 'db'\n  hint: did you \
+                 mean netns:db0?",
+            ),
+            (
+                pick_of("netns:x", &[], &["web", "db0"]),
+                "cannot resolve netns:x: there is no network namespace 'x'\n  hint: there are \
+                 netns:web, netns:db0",
+            ),
+            (
+                pick_of("pid:7", &[], &[]),
+                "cannot resolve pid:7: there is no process 7\n  hint: `schism targets` lists what \
+                 can be named",
+            ),
+        ];
+        for (found, expected) in table {
+            assert_eq!(found, Err(expected.to_owned()));
+        }
+    }
+
+    #[test]
+    fn another_node_is_refused() {
+        let selector: Selector = "netns:a@n2".parse().unwrap();
+        assert_eq!(on_this_node(&selector, "n1").unwrap_err().outcome, Outcome::WrongUsage);
+        assert_eq!(on_this_node(&selector, "n2"), Ok(()));
+    }
+}

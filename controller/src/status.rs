@@ -1,0 +1,168 @@
+//! `schism status`.
+
+use std::time::Duration;
+
+use fault::Status;
+use serde::Serialize;
+
+use crate::cli::StatusArgs;
+use crate::connect::{self, Choice};
+use crate::failure::Failure;
+use crate::interrupts::Interrupts;
+use crate::outcome::Outcome;
+use crate::output::quantity::{bytes, time};
+use crate::output::route::{Route, cut, drifts, place, selection, tone};
+use crate::output::table::Align::{Left, Right};
+use crate::output::table::{Cell, Table};
+use crate::output::{Audience, Detail, Output, Report};
+
+/// How often a watched status is shown.
+const LOOK: Duration = Duration::from_millis(500);
+/// To the top of the terminal, and nothing below.
+const HOME: &str = "\x1b[H\x1b[2J";
+
+/// The faults of a machine.
+#[derive(Debug, Serialize)]
+struct StatusReport {
+    schema: &'static str,
+    faults: Vec<Status>,
+}
+
+impl StatusReport {
+    fn new(faults: Vec<Status>, args: &StatusArgs) -> Self {
+        let shown = |status: &Status| args.all || !status.state.is_final();
+        let faults = faults.into_iter().filter(shown).collect();
+        Self { schema: "schism.status/v1", faults }
+    }
+}
+
+impl Report for StatusReport {
+    fn text(&self, detail: Detail) -> String {
+        if self.faults.is_empty() {
+            return "no fault is active on this machine".to_owned();
+        }
+        let mut columns = vec![
+            ("ID", Left),
+            ("FROM → TO", Left),
+            ("MODE", Left),
+            ("STATE", Left),
+            ("LEFT", Right),
+            ("LEASE", Right),
+            ("LOST", Right),
+            ("PASSED", Right),
+        ];
+        if detail == Detail::Wide {
+            columns.extend([
+                ("AT", Left),
+                ("MATCHED", Right),
+                ("BYTES", Right),
+                ("SEEN", Right),
+                ("SEED", Right),
+            ]);
+        }
+        let mut table = Table::new(&columns);
+        let mut notes = Vec::new();
+        for status in &self.faults {
+            let (effect, cut) = (&status.effect, cut(&status.fault));
+            let left = |left: Option<Duration>| match left {
+                Some(left) if !status.state.is_final() => time(left),
+                Some(_) | None => "-".to_owned(),
+            };
+            let mut cells: Vec<Cell> = vec![
+                status.fault.id.into(),
+                Route::from(&status.fault).into(),
+                selection(cut).into(),
+                Cell::toned(status.state, tone(status.state)),
+                left(status.time_left()).into(),
+                left(status.lease_left()).into(),
+                effect.lost.into(),
+                effect.matched.saturating_sub(effect.lost).into(),
+            ];
+            if detail == Detail::Wide {
+                cells.extend::<[Cell; 5]>([
+                    place(cut.side).into(),
+                    effect.matched.into(),
+                    bytes(effect.lost_bytes).into(),
+                    status.hook.seen.into(),
+                    cut.seed.into(),
+                ]);
+            }
+            table.row(cells);
+            notes.extend(drifts(status));
+        }
+        let mut text = table.text();
+        for note in notes {
+            text.push_str(&format!("{note}\n"));
+        }
+        text
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.faults.iter().map(|status| status.fault.id.to_string()).collect()
+    }
+}
+
+/// Runs `schism status`.
+pub(crate) async fn run(
+    args: &StatusArgs,
+    choice: &Choice,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let Some(mut connection) = connect::find(choice, output).await? else {
+        output.note("no agent runs on this machine, and no fault outlives its agent");
+        output.show(&StatusReport::new(Vec::new(), args))?;
+        return Ok(Outcome::Effective);
+    };
+    if !args.watch {
+        let faults = connection.link.list().await?;
+        output.show(&StatusReport::new(faults, args))?;
+        return Ok(Outcome::Effective);
+    }
+    let mut interrupts = Interrupts::listen()
+        .map_err(|error| Failure::new(Outcome::Unconfirmed, "cannot watch the faults", error))?;
+    loop {
+        let faults = connection.link.list().await?;
+        match output.reader() {
+            Audience::Terminal => output.print(HOME)?,
+            Audience::File => {}
+        }
+        output.show(&StatusReport::new(faults, args))?;
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            // Only the looking on was interrupted.
+            _ = interrupts.next() => return Ok(Outcome::Effective),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fault::State;
+
+    use super::*;
+    use crate::cut::specimen;
+
+    #[test]
+    fn the_table() {
+        let args = StatusArgs { all: false, watch: false };
+        let faults = vec![
+            specimen::status(0, State::Active, 12, 10),
+            specimen::status(1, State::Healed, 1, 1),
+        ];
+        let report = StatusReport::new(faults, &args);
+        let plain = anstream::adapter::strip_str(&report.text(Detail::Normal)).to_string();
+        let expected = "\
+ID              FROM → TO          MODE    STATE   LEFT  LEASE  LOST  PASSED
+00000000000a.0  netns:a → netns:b  packet  active   58s    13s    10       2
+";
+        assert_eq!(plain, expected);
+        assert_eq!(report.names(), ["00000000000a.0"]);
+    }
+
+    #[test]
+    fn nothing_is_a_sentence() {
+        let args = StatusArgs { all: true, watch: false };
+        let text = StatusReport::new(Vec::new(), &args).text(Detail::Normal);
+        assert_eq!(text, "no fault is active on this machine");
+    }
+}
