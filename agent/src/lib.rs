@@ -1,1 +1,17 @@
 //! The privileged node daemon of Schism.
+//!
+//! From outside in: [`daemon`] (socket, signals) → [`server`] (gRPC to domain) → [`worker`] (one task
+//! that decides) → [`plan`], [`ledger`] and [`truth`] (pure) → [`kernel`] (the only code that performs).
+
+pub mod daemon;
+pub mod doctor;
+pub mod executor;
+pub mod fake;
+pub mod kernel;
+pub mod ledger;
+pub mod plan;
+pub mod residue;
+pub mod server;
+pub mod telemetry;
+pub mod truth;
+pub mod worker;

@@ -436,7 +436,7 @@ pub struct PreparedFault {
     /// The steps, in order, for people.
     #[prost(string, repeated, tag = "2")]
     pub steps: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// The target as it was found.
+    /// The target as it was found; of a dry run only.
     #[prost(message, optional, tag = "3")]
     pub target: ::core::option::Option<Target>,
     #[prost(message, repeated, tag = "4")]

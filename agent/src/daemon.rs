@@ -1,0 +1,246 @@
+//! A running agent: lock, socket, server.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fault::Remnant;
+use nix::fcntl::{Flock, FlockArg};
+use proto::agent::agent_server::AgentServer;
+use tokio::net::UnixListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::UnixListenerStream;
+
+use crate::doctor;
+use crate::kernel::{Kernel, Linux};
+use crate::residue::{self, Removal};
+use crate::server::{About, Service};
+use crate::worker::Agent;
+
+/// How long healing may take at the end (4 s), so that the whole end takes less than 5.
+const HEAL_LIMIT: Duration = Duration::from_secs(4);
+/// How long open streams may take to end after that.
+const CLOSE_LIMIT: Duration = Duration::from_millis(500);
+/// The largest request (1 MiB): 10,000 peers take a third of it.
+const LARGEST_REQUEST: usize = 1 << 20;
+
+/// Where the agent of a machine is found.
+#[must_use]
+pub fn default_socket() -> PathBuf {
+    PathBuf::from("/run/schism/agent.sock")
+}
+
+/// How to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to listen.
+    pub socket: PathBuf,
+    /// Whether it is a command line's own agent, which ends with it.
+    pub embedded: bool,
+}
+
+/// An agent that serves. Dropped without [`Daemon::stop`] it leaves its socket behind.
+pub struct Daemon {
+    agent: Agent,
+    files: Files,
+    shutdown: oneshot::Sender<()>,
+    server: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+/// The agent could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another agent serves this socket.
+    #[error("another agent of this machine holds {0}")]
+    Busy(PathBuf),
+    /// Capabilities are missing.
+    #[error("this needs {0}; run it as root")]
+    Unprivileged(String),
+    /// The kernel cannot do it.
+    #[error("this kernel cannot carry a cut: {0}; Linux 6.6 or newer is needed for now")]
+    Unsupported(String),
+    /// A file of ours could not be made.
+    #[error("{what} {path}: {source}")]
+    File {
+        /// What was attempted.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The kernel could not be listened to.
+    #[error("{0}")]
+    Kernel(#[from] crate::kernel::KernelError),
+}
+
+/// Takes the lock, binds the socket and serves.
+///
+/// # Errors
+/// Another agent is there, privilege or kernel do not suffice, or a file cannot be made.
+pub async fn start(options: Options) -> Result<Daemon, StartError> {
+    doctor::preflight()?;
+    let mut files = Files::take(&options.socket)?;
+    let (socket, stale) = (options.socket.clone(), files.found_stale);
+    let found = tokio::task::spawn_blocking(move || leftovers(&socket, stale)).await;
+    let found = found.unwrap_or_default();
+    let listener = files.listen()?;
+    let linux = Linux::new()?;
+    let about = About { boot: linux.boot(), embedded: options.embedded, found_at_start: found };
+    let kernel: Arc<dyn Kernel> = Arc::new(linux);
+    let agent = Agent::start(kernel);
+    let service = AgentServer::new(Service::new(agent.clone(), about))
+        .max_decoding_message_size(LARGEST_REQUEST);
+    let (shutdown, stopped) = oneshot::channel::<()>();
+    let server = tonic::transport::Server::builder()
+        .add_service(service)
+        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async {
+            // A daemon that was dropped stops serving, too.
+            let _ = stopped.await;
+        });
+    tracing::info!(socket = %options.socket.display(), "agent serves");
+    Ok(Daemon { agent, files, shutdown, server: tokio::spawn(server) })
+}
+
+impl Daemon {
+    /// Refuses new work, heals everything, answers what is under way and takes the files away; in less
+    /// than 5 s.
+    ///
+    /// # Errors
+    /// Healing took too long (the kernel ends what is left with this process), or a file stayed.
+    pub async fn stop(self) -> Result<(), StopError> {
+        let healed = tokio::time::timeout(HEAL_LIMIT, self.agent.drain()).await;
+        // The server may have ended already.
+        let _ = self.shutdown.send(());
+        let abort = self.server.abort_handle();
+        if tokio::time::timeout(CLOSE_LIMIT, self.server).await.is_err() {
+            abort.abort();
+        }
+        self.files.remove()?;
+        healed.map_err(|_| StopError::Slow)
+    }
+}
+
+/// The agent ended, but not as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    /// Not everything was confirmed healed.
+    #[error("healing took more than 4 s; what is left ends with this process")]
+    Slow,
+    /// A file stayed.
+    #[error("remove {path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Socket and lock. The lock is held for as long as this lives.
+struct Files {
+    socket: PathBuf,
+    lock: Flock<File>,
+    made_directory: bool,
+    found_stale: bool,
+}
+
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StartError {
+    move |source| StartError::File { what, path: path.to_owned(), source }
+}
+
+impl Files {
+    fn take(socket: &Path) -> Result<Self, StartError> {
+        let mut made_directory = false;
+        if let Some(directory) = socket.parent().filter(|directory| !directory.exists()) {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(directory)
+                .map_err(failed("make", directory))?;
+            made_directory = true;
+        }
+        let path = residue::lock_path(socket);
+        let found_stale = path.exists();
+        loop {
+            let file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)
+                .map_err(failed("open", &path))?;
+            let Ok(lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else {
+                return Err(StartError::Busy(socket.to_owned()));
+            };
+            // An agent that ended in between has taken the name of the file away.
+            let same =
+                |found: fs::Metadata| lock.metadata().is_ok_and(|ours| ours.ino() == found.ino());
+            if fs::metadata(&path).is_ok_and(same) {
+                return Ok(Self { socket: socket.to_owned(), lock, made_directory, found_stale });
+            }
+        }
+    }
+
+    /// Binds under another name, closes it to others, then gives it its name.
+    fn listen(&mut self) -> Result<UnixListener, StartError> {
+        let fresh = self.socket.with_extension("new");
+        remove(&fresh).map_err(failed("remove", &fresh))?;
+        let listener = UnixListener::bind(&fresh).map_err(failed("bind", &fresh))?;
+        fs::set_permissions(&fresh, Permissions::from_mode(0o600))
+            .map_err(failed("close to others", &fresh))?;
+        fs::rename(&fresh, &self.socket).map_err(failed("name", &self.socket))?;
+        Ok(listener)
+    }
+
+    fn remove(self) -> Result<(), StopError> {
+        let lock = residue::lock_path(&self.socket);
+        for path in [&self.socket, &lock] {
+            remove(path).map_err(|source| StopError::File { path: path.clone(), source })?;
+        }
+        drop(self.lock);
+        if self.made_directory
+            && let Some(directory) = self.socket.parent()
+        {
+            // Somebody else may use it by now.
+            let _ = fs::remove_dir(directory);
+        }
+        Ok(())
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// A restarted agent starts clean, and says what it found.
+fn leftovers(socket: &Path, stale_lock: bool) -> Vec<Remnant> {
+    let mut found = match residue::search(Removal::Keep, socket) {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::warn!(%error, "cannot look for leftovers");
+            Vec::new()
+        }
+    };
+    found.retain(|remnant| remnant.holders.is_empty());
+    if stale_lock && socket.exists() {
+        found.push(Remnant {
+            kind: fault::RemnantKind::Socket,
+            name: socket.display().to_string(),
+            id: 0,
+            holders: Vec::new(),
+            removed: true,
+        });
+    }
+    for remnant in &found {
+        tracing::warn!(name = %remnant.name, id = remnant.id, "left by an agent that is gone");
+    }
+    found
+}

@@ -1,0 +1,344 @@
+//! The real kernel.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fault::{
+    BootId, BootTime, Effect, Gone, Hook, NamespaceCookie, NodeName, ProcessIdentity, Scheme,
+    Selector, Side, Target, TargetIdentity,
+};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::instance::Instance;
+use super::sockets::Sockets;
+use super::watch::Watch;
+use super::{
+    Kernel, KernelError, Observed, Place, ProbeOrder, ProbeResult, Sight, Slot, Step, Stir,
+    bound_process, clock, netns, prober, process, route,
+};
+
+/// Where `ip netns` keeps the names of namespaces.
+const NAMED: &str = "/run/netns";
+/// The node's own namespace.
+const HOST: &str = "/proc/1/ns/net";
+
+/// This node's kernel.
+pub struct Linux {
+    boot: BootId,
+    node: NodeName,
+    watch: Watch,
+    stirs: Mutex<Option<UnboundedReceiver<Stir>>>,
+    instances: Mutex<HashMap<NamespaceCookie, Arc<Instance>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Linux {
+    /// Begins to listen for events.
+    ///
+    /// # Errors
+    /// /proc or netlink is not there.
+    pub fn new() -> Result<Self, KernelError> {
+        let own = netns::own_cookie().map_err(KernelError::call("getsockopt(SO_NETNS_COOKIE)"))?;
+        let (watch, stirs) = Watch::start(own).map_err(KernelError::call("netlink socket"))?;
+        Ok(Self {
+            boot: clock::boot_id().map_err(KernelError::call("read boot_id"))?,
+            node: node_name(),
+            watch,
+            stirs: Mutex::new(Some(stirs)),
+            instances: Mutex::default(),
+        })
+    }
+
+    /// Which boot this is.
+    #[must_use]
+    pub const fn boot(&self) -> BootId {
+        self.boot
+    }
+
+    fn instance(&self, target: NamespaceCookie) -> Result<Arc<Instance>, KernelError> {
+        lock(&self.instances)
+            .get(&target)
+            .cloned()
+            .ok_or_else(|| KernelError::Answer("nothing is loaded for the target".to_owned()))
+    }
+
+    /// Opens the namespace of a place, and makes sure that it is the one that was meant.
+    pub(super) fn open(&self, place: &Place) -> Result<File, KernelError> {
+        let gone = || KernelError::Gone(place.selector.scheme.clone());
+        if place.identity.boot != self.boot {
+            return Err(gone());
+        }
+        let direct = way(place).and_then(|path| self.open_checked(&path, place).ok());
+        // The name may be gone while processes still live there.
+        direct.or_else(|| self.open_through_a_process(place)).ok_or_else(gone)
+    }
+
+    fn open_checked(&self, path: &Path, place: &Place) -> io::Result<File> {
+        let namespace = netns::open(path)?;
+        if netns::cookie(&namespace)? == place.identity.namespace {
+            Ok(namespace)
+        } else {
+            Err(io::Error::from(io::ErrorKind::NotFound))
+        }
+    }
+
+    fn open_through_a_process(&self, place: &Place) -> Option<File> {
+        let mut inodes = Vec::new();
+        for pid in process::all().ok()? {
+            let path = process::namespace_path(pid);
+            let Ok(inode) = process::namespace_inode(&path) else { continue };
+            if inodes.contains(&inode) {
+                continue;
+            }
+            inodes.push(inode);
+            if let Ok(namespace) = self.open_checked(&path, place) {
+                return Some(namespace);
+            }
+        }
+        None
+    }
+
+    pub(super) fn inside<T: Send>(
+        &self,
+        place: &Place,
+        work: impl FnOnce() -> Result<T, KernelError> + Send,
+    ) -> Result<T, KernelError> {
+        let namespace = self.open(place)?;
+        netns::inside(&namespace, work).map_err(KernelError::call("setns(CLONE_NEWNET)"))?
+    }
+
+    pub(super) fn loaded(&self, target: NamespaceCookie) -> Option<Arc<Instance>> {
+        lock(&self.instances).get(&target).cloned()
+    }
+
+    fn describe(
+        &self,
+        selector: &Selector,
+        path: &Path,
+        named: Option<u32>,
+    ) -> Result<Target, KernelError> {
+        let call = KernelError::call;
+        let namespace = netns::open(path).map_err(call("open the namespace"))?;
+        let read = || Ok((netns::own_cookie()?, route::devices()?, route::addresses()?));
+        let (cookie, devices, (addresses, _)) = netns::inside(&namespace, read)
+            .and_then(|read: io::Result<_>| read)
+            .map_err(call("read the namespace"))?;
+        let inode = process::namespace_inode(path).map_err(call("stat the namespace"))?;
+        let pids = process::in_namespace(inode).map_err(call("read /proc"))?;
+        let identity = match named {
+            Some(pid) => Some(process::identity(pid).map_err(call("read /proc/PID/stat"))?),
+            None => None,
+        };
+        let is_host = process::namespace_inode(Path::new(HOST)).is_ok_and(|host| host == inode);
+        let first = pids.iter().take(Target::PROCESSES_NAMED);
+        Ok(Target {
+            identity: TargetIdentity { boot: self.boot, namespace: cookie, process: identity },
+            selector: selector.clone(),
+            addresses,
+            interfaces: devices.into_iter().map(|device| device.interface).collect(),
+            processes: first.filter_map(|pid| process::describe(*pid).ok()).collect(),
+            process_count: pids.len(),
+            cgroup: named.or_else(|| pids.first().copied()).and_then(process::cgroup),
+            is_host,
+        })
+    }
+
+    fn resolve_process(&self, selector: &Selector, pid: u32) -> Result<Vec<Target>, KernelError> {
+        let path = process::namespace_path(pid);
+        match process::namespace_inode(&path) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(KernelError::call("stat /proc/PID/ns/net")(error)),
+        }
+        let target = self.describe(selector, &path, Some(pid))?;
+        if target.is_host {
+            return Err(KernelError::Refused {
+                reason: format!("{} shares the host's network namespace", selector.scheme),
+                hint: format!(
+                    "a cut there would touch the whole node; if that is meant, name it: host:{}",
+                    self.node
+                ),
+            });
+        }
+        Ok(vec![target])
+    }
+
+    fn resolve_container(&self, selector: &Selector, id: &str) -> Result<Vec<Target>, KernelError> {
+        let found = process::in_container(id).map_err(KernelError::call("read /proc"))?;
+        let mut first = BTreeMap::new();
+        for (name, pid) in found {
+            first.entry(name).or_insert(pid);
+        }
+        let mut targets = Vec::new();
+        for (name, pid) in first {
+            let whole = Selector { scheme: Scheme::Container(name), ..selector.clone() };
+            targets.extend(self.resolve_process(&whole, pid)?);
+        }
+        Ok(targets)
+    }
+}
+
+/// The file by which a place is entered.
+fn way(place: &Place) -> Option<PathBuf> {
+    match &place.selector.scheme {
+        Scheme::Netns(name) => Some(Path::new(NAMED).join(name)),
+        Scheme::Pid(pid) => Some(process::namespace_path(*pid)),
+        Scheme::Container(_) => place.identity.process.map(|p| process::namespace_path(p.pid)),
+        Scheme::Host(_) => Some(PathBuf::from(HOST)),
+        Scheme::Addr(_) => None,
+    }
+}
+
+/// The name of this node, as its kernel has it.
+#[must_use]
+pub fn node_name() -> NodeName {
+    let name = nix::unistd::gethostname().ok().and_then(|name| NodeName::new(name.to_str()?));
+    // A host name that is no node's name cannot be addressed by it.
+    name.or_else(|| NodeName::new("localhost")).unwrap_or_else(|| unreachable!("a constant"))
+}
+
+impl Kernel for Linux {
+    fn now(&self) -> BootTime {
+        clock::boot_now()
+    }
+
+    fn perform(&self, place: &Place, step: &Step) -> Result<(), KernelError> {
+        let target = place.identity.namespace;
+        match step {
+            Step::Load => {
+                let instance = Arc::new(Instance::load()?);
+                lock(&self.instances).insert(target, instance);
+                Ok(())
+            }
+            Step::Unload => {
+                lock(&self.instances).remove(&target);
+                Ok(())
+            }
+            Step::Attach(attachment) => {
+                let instance = self.instance(target)?;
+                self.inside(place, || instance.attach(*attachment))
+            }
+            Step::Detach(attachment) => {
+                self.instance(target)?.detach(*attachment);
+                Ok(())
+            }
+            Step::Own(addresses) => self.instance(target)?.own(addresses),
+            Step::TaggedElsewhere(devices) => self.instance(target)?.tagged_elsewhere(devices),
+            Step::ControlPath(ends) => self.instance(target)?.control_path(ends),
+            Step::Rule { slot, cut } => self.instance(target)?.rule(*slot, cut),
+            Step::Clear { slot } => self.instance(target)?.clear(*slot),
+            Step::AddPeers(set) => self.instance(target)?.add_peers(set, self.now().nanos()),
+            Step::RemovePeers(set) => self.instance(target)?.remove_peers(set),
+            Step::ReadOpeners(peers) => {
+                let instance = self.instance(target)?;
+                let now = self.now().nanos();
+                let sockets = self
+                    .inside(place, || Sockets::read(now).map_err(KernelError::call("inet_diag")))?;
+                instance.openers(peers, &sockets)
+            }
+            Step::ForgetOpeners { peers, kept } => {
+                self.instance(target)?.forget_openers(peers, kept)
+            }
+            Step::Begin { slot, start, end } => {
+                self.instance(target)?.begin(*slot, *start, *end);
+                Ok(())
+            }
+            Step::Renew { slot, end } => {
+                self.instance(target)?.renew(*slot, *end);
+                Ok(())
+            }
+            Step::End { slot } => {
+                self.instance(target)?.end(*slot);
+                Ok(())
+            }
+        }
+    }
+
+    fn inspect(&self, place: &Place) -> Result<Sight, KernelError> {
+        if bound_process(place).is_some_and(|process| !process::is_alive(process)) {
+            return Ok(Sight::Gone(Gone::Process));
+        }
+        let namespace = match self.open(place) {
+            Ok(namespace) => namespace,
+            Err(KernelError::Gone(_)) => return Ok(Sight::Gone(Gone::Namespace)),
+            Err(error) => return Err(error),
+        };
+        let instance = self.loaded(place.identity.namespace);
+        let read = || -> Result<Observed, KernelError> {
+            let call = KernelError::call;
+            let devices = route::devices().map_err(call("rtnetlink dump of links"))?;
+            let (addresses, broadcasts) =
+                route::addresses().map_err(call("rtnetlink dump of addresses"))?;
+            let mut observed = Observed { devices, addresses, broadcasts, ..Observed::default() };
+            if let Some(instance) = &instance {
+                observed.chains = instance.chains()?;
+                let leases = Slot::all().filter_map(|slot| Some((slot, instance.lease(slot)?)));
+                observed.leases = leases.collect();
+            }
+            Ok(observed)
+        };
+        let observed =
+            netns::inside(&namespace, read).map_err(KernelError::call("setns(CLONE_NEWNET)"))??;
+        Ok(Sight::Present(observed))
+    }
+
+    fn lives(&self, process: ProcessIdentity) -> bool {
+        process::is_alive(process)
+    }
+
+    fn resolve(&self, selector: &Selector) -> Result<Vec<Target>, KernelError> {
+        match &selector.scheme {
+            Scheme::Netns(name) => {
+                let path = Path::new(NAMED).join(name);
+                match path.try_exists() {
+                    Ok(true) => Ok(vec![self.describe(selector, &path, None)?]),
+                    Ok(false) => Ok(Vec::new()),
+                    Err(error) => Err(KernelError::call("stat the namespace")(error)),
+                }
+            }
+            Scheme::Pid(pid) => self.resolve_process(selector, *pid),
+            Scheme::Container(id) => self.resolve_container(selector, id),
+            Scheme::Host(node) if *node == self.node => {
+                Ok(vec![self.describe(selector, Path::new(HOST), None)?])
+            }
+            Scheme::Host(node) => Err(KernelError::Refused {
+                reason: format!("this node is not {node}"),
+                hint: format!("it is {0}: write host:{0}", self.node),
+            }),
+            Scheme::Addr(_) => Ok(Vec::new()),
+        }
+    }
+
+    fn effect(&self, target: NamespaceCookie, slot: Slot) -> Result<Effect, KernelError> {
+        self.instance(target)?.effect(slot)
+    }
+
+    fn hook(&self, target: NamespaceCookie, side: Side) -> Result<Hook, KernelError> {
+        self.instance(target)?.hook(side)
+    }
+
+    fn lease(&self, target: NamespaceCookie, slot: Slot) -> Option<(BootTime, BootTime)> {
+        self.loaded(target)?.lease(slot)
+    }
+
+    fn follow(&self, place: &Place) -> Result<(), KernelError> {
+        let namespace = self.open(place)?;
+        self.watch
+            .follow(place.identity.namespace, &namespace)
+            .map_err(KernelError::call("rtnetlink(RTM_NEWNSID)"))
+    }
+
+    fn stirs(&self) -> Option<UnboundedReceiver<Stir>> {
+        lock(&self.stirs).take()
+    }
+
+    fn probe(&self, order: &ProbeOrder) -> Result<ProbeResult, KernelError> {
+        prober::probe(self, order)
+    }
+}

@@ -1,0 +1,171 @@
+//! What /proc says of processes: identity, namespace, container.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use fault::{Process, ProcessIdentity};
+
+/// Inode of a namespace: re-used at once when the namespace goes, so good for one look only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NamespaceInode(u64);
+
+/// The path of a process's network namespace.
+#[must_use]
+pub fn namespace_path(pid: u32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/ns/net"))
+}
+
+/// The inode of the namespace behind a path.
+///
+/// # Errors
+/// No such file, or no right to it.
+pub fn namespace_inode(path: &Path) -> io::Result<NamespaceInode> {
+    fs::metadata(path).map(|metadata| NamespaceInode(metadata.ino()))
+}
+
+/// Who a process is.
+///
+/// # Errors
+/// There is no such process.
+pub fn identity(pid: u32) -> io::Result<ProcessIdentity> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, started) = parse_stat(&stat).ok_or_else(|| io::Error::other("stat without fields"))?;
+    Ok(ProcessIdentity { pid, started })
+}
+
+/// Whether a process is still the same one.
+#[must_use]
+pub fn is_alive(process: ProcessIdentity) -> bool {
+    identity(process.pid).is_ok_and(|found| found == process)
+}
+
+/// A process with its name and container.
+///
+/// # Errors
+/// There is no such process.
+pub fn describe(pid: u32) -> io::Result<Process> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (name, started) =
+        parse_stat(&stat).ok_or_else(|| io::Error::other("stat without fields"))?;
+    let container = fs::read_to_string(format!("/proc/{pid}/cgroup"))
+        .ok()
+        .and_then(|text| cgroup_names(&text).into_iter().find(|name| is_container_id(name)));
+    Ok(Process { identity: ProcessIdentity { pid, started }, name: name.to_owned(), container })
+}
+
+/// The processes whose network namespace has this inode, by pid.
+///
+/// # Errors
+/// /proc cannot be read.
+pub fn in_namespace(inode: NamespaceInode) -> io::Result<Vec<u32>> {
+    let matches = |pid: &u32| namespace_inode(&namespace_path(*pid)).is_ok_and(|own| own == inode);
+    Ok(all()?.into_iter().filter(matches).collect())
+}
+
+/// The processes whose cgroup names this container, by pid.
+///
+/// An id of 64 hexadecimal digits may be shortened; any other name must be whole.
+///
+/// # Errors
+/// /proc cannot be read.
+pub fn in_container(id: &str) -> io::Result<Vec<(String, u32)>> {
+    let mut found = Vec::new();
+    for pid in all()? {
+        let Ok(text) = fs::read_to_string(format!("/proc/{pid}/cgroup")) else { continue };
+        let names = cgroup_names(&text);
+        if let Some(name) = names.into_iter().find(|name| names_container(name, id)) {
+            found.push((name, pid));
+        }
+    }
+    Ok(found)
+}
+
+/// The path of a process in the cgroup v2 hierarchy; `None` if there is none.
+#[must_use]
+pub fn cgroup(pid: u32) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("0::")).map(ToOwned::to_owned)
+}
+
+/// Every process, by pid.
+///
+/// # Errors
+/// /proc cannot be read.
+pub fn all() -> io::Result<Vec<u32>> {
+    let entries = fs::read_dir("/proc")?;
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut pids: Vec<u32> = pids.collect();
+    pids.sort_unstable();
+    Ok(pids)
+}
+
+/// Command name and start time of /proc/PID/stat. The name may hold anything, spaces and `)` included, so
+/// fields are counted from the last `)`.
+fn parse_stat(stat: &str) -> Option<(&str, u64)> {
+    let (head, tail) = stat.rsplit_once(')')?;
+    let (_, name) = head.split_once('(')?;
+    // Field 22 (starttime); the first one behind the name is field 3.
+    let started = tail.split_whitespace().nth(19)?.parse().ok()?;
+    Some((name, started))
+}
+
+/// The last parts of the paths in /proc/PID/cgroup, without what runtimes put around an id.
+fn cgroup_names(text: &str) -> Vec<String> {
+    let paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+    let mut names: Vec<String> = paths
+        .filter_map(|path| path.rsplit('/').next())
+        .map(|last| {
+            let bare = last.strip_suffix(".scope").unwrap_or(last);
+            let prefixes = ["cri-containerd-", "docker-", "crio-", "libpod-"];
+            prefixes.iter().find_map(|prefix| bare.strip_prefix(prefix)).unwrap_or(last).to_owned()
+        })
+        .filter(|name| !name.is_empty())
+        .collect();
+    names.dedup();
+    names
+}
+
+fn is_container_id(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn names_container(name: &str, id: &str) -> bool {
+    name == id || (is_container_id(name) && name.starts_with(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stat_with_a_hostile_name() {
+        let fields = "S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
+        let stat = format!("42 (a) b (c)) {fields}");
+        assert_eq!(parse_stat(&stat), Some(("a) b (c)", 4711)));
+        assert_eq!(parse_stat("42 (short) S 1"), None);
+        assert_eq!(parse_stat(""), None);
+    }
+
+    #[test]
+    fn containers_of_the_usual_runtimes() {
+        let id = "0123456789abcdef".repeat(4);
+        let table = [
+            format!("0::/system.slice/docker-{id}.scope"),
+            format!("0::/kubepods.slice/pod1.slice/cri-containerd-{id}.scope"),
+            format!("4:memory:/docker/{id}\n0::/docker/{id}"),
+            format!("0::/machine.slice/libpod-{id}.scope"),
+            format!("0::/kubepods/besteffort/poda/{id}"),
+        ];
+        for text in table {
+            let names = cgroup_names(&text);
+            assert!(names.iter().any(|name| names_container(name, &id[..12])), "{text}: {names:?}");
+        }
+        let named = cgroup_names("0::/default/web");
+        assert!(named.iter().any(|name| names_container(name, "web")));
+        assert!(!named.iter().any(|name| names_container(name, "we")));
+        let unit = cgroup_names("0::/system.slice/cron.service");
+        assert!(!unit.iter().any(|name| names_container(name, "cron")));
+    }
+}

@@ -1,0 +1,167 @@
+//! What is applied, and until when. Pure: time is passed in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use fault::{BootTime, Drift, Effect, Fault, FaultId, Hook, Kind, Lease, NamespaceCookie, State};
+
+use crate::kernel::{Peer, Slot, Step};
+use crate::truth::Recorded;
+
+/// How long a prepared fault waits for its commit before it is taken out again (30 s).
+pub const PREPARED_FOR: Duration = Duration::from_secs(30);
+/// How long a fault that ended is remembered, so that a replayed request finds its result (10 min).
+pub const REMEMBERED_FOR: Duration = Duration::from_secs(600);
+/// How many faults that ended are remembered.
+pub const REMEMBERED: usize = 1_024;
+
+/// Everything known of one fault.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// What was asked.
+    pub fault: Fault,
+    /// What has become of it.
+    pub state: State,
+    /// Its place on the target.
+    pub slot: Slot,
+    /// When it acts; `None` before the commit.
+    pub lease: Option<Lease>,
+    /// Its peers by now.
+    pub peers: BTreeSet<Peer>,
+    /// What was done for it, in order.
+    pub done: Vec<Step>,
+    /// What it does not do, for people.
+    pub notes: Vec<String>,
+    /// What differs.
+    pub drifts: Vec<Drift>,
+    /// What it did, once it has ended.
+    pub effect: Effect,
+    /// What passed its hook, once it has ended.
+    pub hook: Hook,
+    /// When it was prepared, and later when it ended.
+    pub changed: BootTime,
+}
+
+impl Record {
+    /// Which target it acts on.
+    #[must_use]
+    pub fn target(&self) -> NamespaceCookie {
+        self.fault.target.namespace
+    }
+
+    /// What the kernel should have of it.
+    #[must_use]
+    pub fn recorded(&self) -> Recorded {
+        let Kind::Cut(cut) = self.fault.kind;
+        Recorded {
+            slot: self.slot,
+            sides: crate::plan::sides(&cut),
+            lease: self.lease.map(|lease| (lease.start(), lease.end())),
+        }
+    }
+}
+
+/// All faults of an agent, and those that ended lately.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    records: BTreeMap<FaultId, Record>,
+}
+
+/// What came of a wish to renew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// The lease has this end now.
+    Until(BootTime),
+    /// It has ended, has not begun, or was never heard of.
+    Refused,
+}
+
+impl Ledger {
+    /// Enters a fault.
+    pub fn insert(&mut self, record: Record) {
+        self.records.insert(record.fault.id, record);
+    }
+
+    /// Takes a fault out that never came to be.
+    pub fn remove(&mut self, id: FaultId) {
+        self.records.remove(&id);
+    }
+
+    /// One fault.
+    #[must_use]
+    pub fn get(&self, id: FaultId) -> Option<&Record> {
+        self.records.get(&id)
+    }
+
+    /// One fault, to change.
+    pub fn get_mut(&mut self, id: FaultId) -> Option<&mut Record> {
+        self.records.get_mut(&id)
+    }
+
+    /// All faults, in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = &Record> {
+        self.records.values()
+    }
+
+    /// The faults of a target that have not ended.
+    pub fn living(&self, target: NamespaceCookie) -> impl Iterator<Item = &Record> {
+        self.iter().filter(move |record| record.target() == target && !record.state.is_final())
+    }
+
+    /// A free place on a target; `None` if all are taken.
+    #[must_use]
+    pub fn free_slot(&self, target: NamespaceCookie) -> Option<Slot> {
+        let taken: BTreeSet<Slot> = self.living(target).map(|record| record.slot).collect();
+        Slot::all().find(|slot| !taken.contains(slot))
+    }
+
+    /// Renews one fault.
+    pub fn renew(&mut self, id: FaultId, now: BootTime) -> Renewal {
+        let Some(record) = self.records.get_mut(&id) else { return Renewal::Refused };
+        match (record.state, record.lease.as_mut()) {
+            (State::Active | State::Shadowed, Some(lease)) => match lease.renew(now) {
+                Ok(()) => Renewal::Until(lease.end()),
+                Err(_) => Renewal::Refused,
+            },
+            _ => Renewal::Refused,
+        }
+    }
+
+    /// Faults whose time is over: lease or deadline ended, or never committed.
+    #[must_use]
+    pub fn due(&self, now: BootTime) -> Vec<FaultId> {
+        let due = self.iter().filter(|record| end_of(record).is_some_and(|end| end <= now));
+        due.map(|record| record.fault.id).collect()
+    }
+
+    /// When [`Self::due`] will next have something to say.
+    #[must_use]
+    pub fn next_due(&self) -> Option<BootTime> {
+        self.iter().filter_map(end_of).min()
+    }
+
+    /// Forgets what ended long ago.
+    pub fn forget(&mut self, now: BootTime) {
+        self.records.retain(|_, record| {
+            !record.state.is_final() || now.since(record.changed) < REMEMBERED_FOR
+        });
+        let mut finals: Vec<(BootTime, FaultId)> = self
+            .iter()
+            .filter(|record| record.state.is_final())
+            .map(|record| (record.changed, record.fault.id))
+            .collect();
+        finals.sort_unstable();
+        let surplus = finals.len().saturating_sub(REMEMBERED);
+        for (_, id) in &finals[..surplus] {
+            self.records.remove(id);
+        }
+    }
+}
+
+fn end_of(record: &Record) -> Option<BootTime> {
+    match (record.state, &record.lease) {
+        (State::Prepared, None) => Some(record.changed + PREPARED_FOR),
+        (State::Prepared | State::Active | State::Shadowed, Some(lease)) => Some(lease.end()),
+        _ => None,
+    }
+}

@@ -1,0 +1,158 @@
+//! What agents that are gone have left on this node.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fault::{Remnant, RemnantKind};
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::kernel::bpf::{self, ObjectKind};
+use crate::kernel::process;
+
+/// By what programs and maps of ours are known.
+const PREFIX: &str = "schism_";
+/// The kernel frees what a process held a little after the process (RCU, workqueues).
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// The search could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ResidueError {
+    /// No privilege to walk the kernel's objects.
+    #[error("list eBPF {kind}: {source}")]
+    Objects {
+        /// Programs or maps.
+        kind: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file could not be removed.
+    #[error("remove {path}: {source}")]
+    Remove {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The lock beside an agent's socket.
+#[must_use]
+pub fn lock_path(socket: &Path) -> PathBuf {
+    socket.with_extension("lock")
+}
+
+/// Looks for leftovers by name; with `remove` takes away what can be taken away.
+///
+/// What a living process holds is listed with its holders: it is in use, not left behind.
+///
+/// # Errors
+/// The kernel's objects could not be listed, or a file not removed.
+pub fn search(remove: Removal, socket: &Path) -> Result<Vec<Remnant>, ResidueError> {
+    let until = Instant::now() + SETTLE;
+    let mut found = objects()?;
+    while found.iter().any(|remnant| remnant.holders.is_empty()) && Instant::now() < until {
+        // The end of the kernel's own clean-up makes no event that could be awaited.
+        thread::sleep(Duration::from_millis(10));
+        found = objects()?;
+    }
+    found.extend(files(remove, socket)?);
+    Ok(found)
+}
+
+/// Whether leftovers are only listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// Only list.
+    Keep,
+    /// Take away.
+    Remove,
+}
+
+fn objects() -> Result<Vec<Remnant>, ResidueError> {
+    let list = |kind, name| {
+        bpf::objects(kind, PREFIX).map_err(|source| ResidueError::Objects { kind: name, source })
+    };
+    let programs = list(ObjectKind::Program, "programs")?;
+    let maps = list(ObjectKind::Map, "maps")?;
+    if programs.is_empty() && maps.is_empty() {
+        return Ok(Vec::new());
+    }
+    let held = holders();
+    let remnant = |kind, object: bpf::Object| Remnant {
+        kind,
+        name: object.name,
+        id: object.id,
+        holders: held.get(&(kind, object.id)).cloned().unwrap_or_default(),
+        removed: false,
+    };
+    let programs = programs.into_iter().map(|object| remnant(RemnantKind::Program, object));
+    let maps = maps.into_iter().map(|object| remnant(RemnantKind::Map, object));
+    Ok(programs.chain(maps).collect())
+}
+
+/// Which processes have descriptors of which programs and maps.
+fn holders() -> BTreeMap<(RemnantKind, u32), Vec<u32>> {
+    let mut held: BTreeMap<(RemnantKind, u32), Vec<u32>> = BTreeMap::new();
+    for pid in process::all().unwrap_or_default() {
+        let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
+        for descriptor in descriptors.flatten() {
+            let Ok(link) = fs::read_link(descriptor.path()) else { continue };
+            let kind = match link.to_str() {
+                Some("anon_inode:bpf-prog") => (RemnantKind::Program, "prog_id:"),
+                Some("anon_inode:bpf-map") => (RemnantKind::Map, "map_id:"),
+                Some("anon_inode:bpf_link") => (RemnantKind::Program, "prog_id:"),
+                _ => continue,
+            };
+            let info = format!("/proc/{pid}/fdinfo/{}", descriptor.file_name().display());
+            let text = fs::read_to_string(info).unwrap_or_default();
+            let id = text.lines().find_map(|line| line.strip_prefix(kind.1)?.trim().parse().ok());
+            if let Some(id) = id {
+                let pids = held.entry((kind.0, id)).or_default();
+                if pids.last() != Some(&pid) {
+                    pids.push(pid);
+                }
+            }
+        }
+    }
+    held
+}
+
+fn files(remove: Removal, socket: &Path) -> Result<Vec<Remnant>, ResidueError> {
+    let lock = lock_path(socket);
+    let mut found = Vec::new();
+    // Whoever holds the lock uses the socket, or is about to.
+    let Some(_held) = free_lock(&lock) else { return Ok(found) };
+    if socket.exists() && UnixStream::connect(socket).is_err() {
+        found.push(file(RemnantKind::Socket, socket, remove)?);
+    }
+    if lock.exists() {
+        found.push(file(RemnantKind::Lock, &lock, remove)?);
+    }
+    Ok(found)
+}
+
+/// `None` if somebody holds the lock; otherwise it is held until the value goes.
+fn free_lock(path: &Path) -> Option<Option<Flock<fs::File>>> {
+    match fs::File::open(path) {
+        Err(_) => Some(None),
+        Ok(file) => Flock::lock(file, FlockArg::LockExclusiveNonblock).ok().map(Some),
+    }
+}
+
+fn file(kind: RemnantKind, path: &Path, remove: Removal) -> Result<Remnant, ResidueError> {
+    let removed = match remove {
+        Removal::Keep => false,
+        Removal::Remove => {
+            fs::remove_file(path)
+                .map_err(|source| ResidueError::Remove { path: path.to_owned(), source })?;
+            true
+        }
+    };
+    let name = path.display().to_string();
+    Ok(Remnant { kind, name, id: 0, holders: Vec::new(), removed })
+}

@@ -1,0 +1,258 @@
+//! gRPC to the domain and back; no decisions.
+
+mod refusal;
+mod session;
+
+use std::pin::Pin;
+
+use fault::{BootId, Fault, FaultId, Remnant, Selector, TargetIdentity};
+use proto::agent as wire;
+use proto::{Invalid, required};
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::kernel::{Place, ProbeOrder, node_name};
+use crate::residue::{self, Removal};
+use crate::worker::{Agent, Earnest};
+use crate::{daemon, doctor};
+use refusal::{invalid, refuse, refuse_kernel};
+
+/// What an agent says of itself.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Which boot of the node this is.
+    pub boot: BootId,
+    /// Whether it ends with a command line.
+    pub embedded: bool,
+    /// What it found at its start.
+    pub found_at_start: Vec<Remnant>,
+}
+
+/// `schism.agent.v1` over one worker.
+pub struct Service {
+    agent: Agent,
+    about: About,
+}
+
+/// The most faults in one request.
+const MOST_FAULTS: usize = 1_024;
+/// The most probes in one request.
+const MOST_PROBES: u32 = 1_000;
+/// The longest probing of one request (ns): 60 s.
+const LONGEST_PROBING: u64 = 60_000_000_000;
+
+impl Service {
+    /// Serves a worker.
+    #[must_use]
+    pub const fn new(agent: Agent, about: About) -> Self {
+        Self { agent, about }
+    }
+
+    /// Who else would be touched by faults on these targets.
+    async fn touched(&self, selectors: Vec<Selector>) -> Result<Vec<Option<wire::Target>>, Status> {
+        let kernel = self.agent.kernel().clone();
+        blocking(move || {
+            let touched = |selector: Selector| {
+                let found = kernel.resolve(&selector).map_err(|e| refuse_kernel(e, &selector))?;
+                Ok(found.into_iter().next().map(Into::into))
+            };
+            selectors.into_iter().map(touched).collect()
+        })
+        .await
+    }
+}
+
+fn ids(ids: Vec<wire::FaultId>) -> Result<Vec<FaultId>, Status> {
+    if ids.len() > MOST_FAULTS {
+        return Err(invalid(&Invalid::new("ids", format!("has more than {MOST_FAULTS} faults"))));
+    }
+    ids.into_iter().map(TryInto::try_into).collect::<Result<_, Invalid>>().map_err(|e| invalid(&e))
+}
+
+fn place(
+    selector: Option<wire::Selector>,
+    identity: Option<wire::TargetIdentity>,
+) -> Result<Place, Invalid> {
+    let selector: Selector = required(selector, "selector")?.try_into()?;
+    let identity: TargetIdentity = required(identity, "identity")?.try_into()?;
+    Ok(Place { selector, identity })
+}
+
+/// Runs what waits for the kernel where waiting is allowed.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Status> + Send + 'static,
+) -> Result<T, Status> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|_| Err(Status::internal("the work for this request was broken off")))
+}
+
+fn statuses(found: Vec<fault::Status>) -> Vec<wire::Status> {
+    found.into_iter().map(Into::into).collect()
+}
+
+#[tonic::async_trait]
+impl wire::agent_server::Agent for Service {
+    async fn describe(
+        &self,
+        _: Request<wire::DescribeRequest>,
+    ) -> Result<Response<wire::Description>, Status> {
+        let capabilities = blocking(|| Ok(doctor::examine())).await?;
+        Ok(Response::new(wire::Description {
+            node: node_name().to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            boot_id: self.about.boot.get().to_be_bytes().to_vec().into(),
+            kernel: doctor::kernel_release(),
+            now: self.agent.kernel().now().nanos(),
+            pid: std::process::id(),
+            embedded: self.about.embedded,
+            capabilities: capabilities.into_iter().map(Into::into).collect(),
+            found_at_start: self.about.found_at_start.iter().cloned().map(Into::into).collect(),
+        }))
+    }
+
+    async fn resolve(
+        &self,
+        request: Request<wire::ResolveRequest>,
+    ) -> Result<Response<wire::ResolveReply>, Status> {
+        let selector: Selector = required(request.into_inner().selector, "selector")
+            .and_then(TryInto::try_into)
+            .map_err(|error| invalid(&error))?;
+        let kernel = self.agent.kernel().clone();
+        let found =
+            blocking(move || kernel.resolve(&selector).map_err(|e| refuse_kernel(e, &selector)));
+        let targets = found.await?.into_iter().map(Into::into).collect();
+        Ok(Response::new(wire::ResolveReply { targets }))
+    }
+
+    async fn prepare(
+        &self,
+        request: Request<wire::PrepareRequest>,
+    ) -> Result<Response<wire::Prepared>, Status> {
+        let request = request.into_inner();
+        if request.faults.is_empty() || request.faults.len() > MOST_FAULTS {
+            let reason = format!("has not from 1 to {MOST_FAULTS} faults");
+            return Err(invalid(&Invalid::new("faults", reason)));
+        }
+        let mut faults = Vec::with_capacity(request.faults.len());
+        for (index, fault) in request.faults.into_iter().enumerate() {
+            let fault = Fault::try_from(fault)
+                .map_err(|error| invalid(&error.within(&format!("faults[{index}]"))))?;
+            faults.push(fault);
+        }
+        let earnest = if request.dry_run { Earnest::DryRun } else { Earnest::Real };
+        let selectors: Vec<Selector> = match earnest {
+            Earnest::Real => Vec::new(),
+            Earnest::DryRun => faults.iter().map(|fault| fault.selector.clone()).collect(),
+        };
+        let prepared = self.agent.prepare(faults, earnest).await.map_err(|e| refuse(&e))?;
+        let mut touched = self.touched(selectors).await?.into_iter();
+        let faults = prepared.into_iter().map(|prepared| wire::PreparedFault {
+            id: Some(prepared.id.into()),
+            steps: prepared.steps,
+            target: touched.next().flatten(),
+            peers: prepared.peers.iter().map(Into::into).collect(),
+            notes: prepared.notes,
+        });
+        Ok(Response::new(wire::Prepared { faults: faults.collect() }))
+    }
+
+    async fn commit(
+        &self,
+        request: Request<wire::CommitRequest>,
+    ) -> Result<Response<wire::CommitReply>, Status> {
+        let request = request.into_inner();
+        let ids = ids(request.ids)?;
+        let start = (request.start != 0).then(|| fault::BootTime::from_nanos(request.start));
+        let faults = self.agent.commit(ids, start).await.map_err(|e| refuse(&e))?;
+        Ok(Response::new(wire::CommitReply { faults: statuses(faults) }))
+    }
+
+    async fn heal(
+        &self,
+        request: Request<wire::HealRequest>,
+    ) -> Result<Response<wire::HealReply>, Status> {
+        let request = request.into_inner();
+        let mut ids = ids(request.ids)?;
+        if request.all {
+            let living = self.agent.list().await.map_err(|e| refuse(&e))?;
+            let living = living.into_iter().filter(|status| !status.state.is_final());
+            ids = living.map(|status| status.fault.id).collect();
+        } else if ids.is_empty() {
+            return Err(invalid(&Invalid::new("ids", "is missing")));
+        }
+        let faults = self.agent.heal(ids).await.map_err(|e| refuse(&e))?;
+        Ok(Response::new(wire::HealReply { faults: statuses(faults) }))
+    }
+
+    async fn list(
+        &self,
+        _: Request<wire::ListRequest>,
+    ) -> Result<Response<wire::ListReply>, Status> {
+        let faults = self.agent.list().await.map_err(|e| refuse(&e))?;
+        let now = self.agent.kernel().now().nanos();
+        Ok(Response::new(wire::ListReply { faults: statuses(faults), now }))
+    }
+
+    type SessionStream = Pin<Box<dyn Stream<Item = Result<wire::Event, Status>> + Send>>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<wire::Heartbeat>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        Ok(Response::new(session::open(self.agent.clone(), request.into_inner())))
+    }
+
+    async fn probe(
+        &self,
+        request: Request<wire::ProbeRequest>,
+    ) -> Result<Response<wire::ProbeReply>, Status> {
+        let request = request.into_inner();
+        let order = order(request).map_err(|error| invalid(&error))?;
+        let kernel = self.agent.kernel().clone();
+        let result = blocking(move || {
+            kernel.probe(&order).map_err(|error| refuse_kernel(error, &order.to.selector))
+        });
+        let (sent, delivered, not_proven) = match result.await {
+            Ok(result) => (result.sent, result.delivered, String::new()),
+            Err(status) => (0, 0, status.message().to_owned()),
+        };
+        Ok(Response::new(wire::ProbeReply { sent, delivered, not_proven }))
+    }
+
+    async fn residue(
+        &self,
+        request: Request<wire::ResidueRequest>,
+    ) -> Result<Response<wire::ResidueReply>, Status> {
+        let removal = if request.into_inner().remove { Removal::Remove } else { Removal::Keep };
+        let found = blocking(move || {
+            residue::search(removal, &daemon::default_socket())
+                .map_err(|error| Status::failed_precondition(error.to_string()))
+        });
+        let remnants = found.await?.into_iter().map(Into::into).collect();
+        Ok(Response::new(wire::ResidueReply { remnants }))
+    }
+}
+
+fn order(request: wire::ProbeRequest) -> Result<ProbeOrder, Invalid> {
+    let protocol = wire::Protocol::try_from(request.protocol)
+        .map_err(|_| Invalid::new("protocol", "is unknown"))?;
+    let protocol: Option<fault::Protocol> = protocol.into();
+    let each = request.interval_ns.max(request.timeout_ns);
+    let fits = request.count <= MOST_PROBES
+        && each.saturating_mul(request.count.into()) <= LONGEST_PROBING;
+    if request.count == 0 || !fits {
+        let reason = format!("is not from 1 to {MOST_PROBES}, or takes more than 60 s");
+        return Err(Invalid::new("count", reason));
+    }
+    let port = u16::try_from(request.port).map_err(|_| Invalid::new("port", "is above 65535"))?;
+    Ok(ProbeOrder {
+        from: place(request.from_selector, request.from).map_err(|e| e.within("from"))?,
+        to: place(request.to_selector, request.to).map_err(|e| e.within("to"))?,
+        protocol: required(protocol, "protocol")?,
+        port: (port != 0).then_some(port),
+        count: request.count,
+        interval: std::time::Duration::from_nanos(request.interval_ns),
+        timeout: std::time::Duration::from_nanos(request.timeout_ns),
+    })
+}

@@ -1,0 +1,119 @@
+//! Errors of the domain as gRPC statuses with a typed detail.
+
+use fault::{Scheme, Selector};
+use prost::Message;
+use proto::Invalid;
+use proto::agent as wire;
+use proto::agent::error_detail::Kind;
+use tonic::{Code, Status};
+
+use crate::kernel::KernelError;
+use crate::plan::PlanError;
+use crate::worker::AgentError;
+
+fn status(code: Code, message: impl ToString, kind: Kind, hint: &str) -> Status {
+    let detail = wire::ErrorDetail { kind: Some(kind), hint: hint.to_owned() };
+    Status::with_details(code, message.to_string(), detail.encode_to_vec().into())
+}
+
+/// A message that does not say what it should.
+pub(super) fn invalid(error: &Invalid) -> Status {
+    let field = wire::InvalidField { field: error.field.clone() };
+    status(Code::InvalidArgument, error, Kind::InvalidField(field), "")
+}
+
+/// What the worker would not or could not do.
+pub(super) fn refuse(error: &AgentError) -> Status {
+    match error {
+        AgentError::Kernel(kernel) => of_kernel(kernel, error),
+        AgentError::Plan(plan) => {
+            let refused = wire::Refused { reason: plan.to_string() };
+            status(Code::FailedPrecondition, error, Kind::Refused(refused), plan_hint(plan))
+        }
+        AgentError::Gone(scheme) => gone(scheme, error),
+        AgentError::Conflict(id) => {
+            let conflict = wire::Conflict { with: Some((*id).into()) };
+            let hint = "ask again under a new id";
+            status(Code::AlreadyExists, error, Kind::Conflict(conflict), hint)
+        }
+        AgentError::Unknown(id) | AgentError::Unprepared(id) => {
+            let unknown = wire::UnknownFault { id: Some((*id).into()) };
+            let hint = "faults end with their agent; `schism status` lists those that there are";
+            status(Code::NotFound, error, Kind::UnknownFault(unknown), hint)
+        }
+        AgentError::Limit { what, most } => limit(what, *most, error),
+        AgentError::Draining => {
+            let hint = "try again once it is back";
+            status(Code::Unavailable, error, Kind::Draining(wire::Draining {}), hint)
+        }
+        AgentError::Unverified(found) => {
+            let refused = wire::Refused { reason: found.clone() };
+            status(Code::Internal, error, Kind::Refused(refused), "")
+        }
+    }
+}
+
+/// What the kernel would not or could not do for a selector.
+pub(super) fn refuse_kernel(error: KernelError, selector: &Selector) -> Status {
+    let message = format!("{selector}: {error}");
+    match error {
+        KernelError::Gone(scheme) => gone(&scheme, message),
+        KernelError::Limit { what, most } => limit(what, most, message),
+        error @ (KernelError::Call { .. }
+        | KernelError::Object(_)
+        | KernelError::Map { .. }
+        | KernelError::Answer(_)
+        | KernelError::Refused { .. }) => of_kernel(&error, message),
+    }
+}
+
+fn of_kernel(error: &KernelError, message: impl ToString) -> Status {
+    match error {
+        KernelError::Refused { reason, hint } => {
+            let refused = wire::Refused { reason: reason.clone() };
+            status(Code::FailedPrecondition, message, Kind::Refused(refused), hint)
+        }
+        KernelError::Call { call, .. } => refused_call(call, error, message),
+        KernelError::Map { map, .. } => refused_call(map, error, message),
+        KernelError::Object(_)
+        | KernelError::Answer(_)
+        | KernelError::Gone(_)
+        | KernelError::Limit { .. } => refused_call("bpf", error, message),
+    }
+}
+
+fn refused_call(call: &str, error: &KernelError, message: impl ToString) -> Status {
+    let errno = error.errno().unwrap_or(0);
+    let (code, hint) = match errno {
+        libc::ENOMEM | libc::ENOSPC | libc::E2BIG => {
+            (Code::ResourceExhausted, "the agent has no memory left for it: raise its limit")
+        }
+        libc::EPERM | libc::EACCES => {
+            (Code::PermissionDenied, "run `schism doctor` to see which capability is missing")
+        }
+        _ => (Code::Internal, ""),
+    };
+    let refused = wire::KernelRefused { call: call.to_owned(), errno };
+    status(code, message, Kind::KernelRefused(refused), hint)
+}
+
+fn gone(scheme: &Scheme, message: impl ToString) -> Status {
+    let selector = Selector { pick: None, scheme: scheme.clone(), node: None };
+    let gone = wire::TargetGone { selector: Some((&selector).into()) };
+    let hint = "name it again: what was resolved has ended, or another one has its name";
+    status(Code::NotFound, message, Kind::TargetGone(gone), hint)
+}
+
+fn limit(what: &str, most: u64, message: impl ToString) -> Status {
+    let limit = wire::Limit { what: what.to_owned(), most };
+    status(Code::ResourceExhausted, message, Kind::Limit(limit), "heal one first")
+}
+
+const fn plan_hint(error: &PlanError) -> &'static str {
+    match error {
+        PlanError::NoPeers => "give it an address, or name its peers by addr:",
+        PlanError::NoInterface(_) => "a zone is the name or index of an interface of the target",
+        PlanError::NoDevice => "traffic over loopback stays inside of one target",
+        PlanError::OnlyItself => "two sides that share their addresses cannot be told apart",
+    }
+}

@@ -1,0 +1,275 @@
+//! The one task that owns the ledger and decides; this is how to talk to it.
+
+mod comparing;
+mod deciding;
+mod target;
+mod tasks;
+
+use std::sync::Arc;
+
+use fault::{BootTime, Fault, FaultId, Scheme, Status};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::kernel::{Kernel, KernelError, Stir};
+use crate::plan::PlanError;
+
+/// How many messages wait for the worker before senders wait.
+const QUEUE: usize = 1_024;
+/// How many transitions a slow listener may be behind before it loses some.
+const BACKLOG: usize = 1_024;
+
+/// A handle to the worker.
+#[derive(Clone)]
+pub struct Agent {
+    messages: mpsc::Sender<Message>,
+    transitions: broadcast::Sender<Transition>,
+    kernel: Arc<dyn Kernel>,
+}
+
+/// Something changed without being asked about.
+#[derive(Clone, Debug)]
+pub enum Transition {
+    /// A fault has another state, or differs in another way.
+    Changed(Box<Status>),
+    /// No new faults are taken, and the others are healed.
+    Draining,
+}
+
+/// What a prepared fault would do or has ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// Which fault.
+    pub id: FaultId,
+    /// The steps, in order, for people.
+    pub steps: Vec<String>,
+    /// The peers.
+    pub peers: Vec<fault::Prefix>,
+    /// What it does not do that one might expect.
+    pub notes: Vec<String>,
+}
+
+/// Why something asked of the agent was not done.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The kernel refused or failed.
+    #[error("{0}")]
+    Kernel(Arc<KernelError>),
+    /// There is no way to do it on this target.
+    #[error("{0}")]
+    Plan(#[from] PlanError),
+    /// The target is not there any more, or another one has its name.
+    #[error("{0} is not there any more")]
+    Gone(Scheme),
+    /// Another fault has this id.
+    #[error("another fault has the id {0}")]
+    Conflict(FaultId),
+    /// There is no such fault.
+    #[error("there is no fault {0}")]
+    Unknown(FaultId),
+    /// The fault is not prepared yet.
+    #[error("the fault {0} is still being prepared")]
+    Unprepared(FaultId),
+    /// More than there is room for.
+    #[error("no more than {most} {what}")]
+    Limit {
+        /// Of what.
+        what: &'static str,
+        /// How many there can be.
+        most: u64,
+    },
+    /// The agent is about to end.
+    #[error("the agent is ending and takes no new faults")]
+    Draining,
+    /// What was read back is not what was written.
+    #[error("the kernel has not what was written: {0}")]
+    Unverified(String),
+}
+
+impl From<KernelError> for AgentError {
+    fn from(error: KernelError) -> Self {
+        match error {
+            KernelError::Gone(scheme) => Self::Gone(scheme),
+            KernelError::Limit { what, most } => Self::Limit { what, most },
+            error @ (KernelError::Call { .. }
+            | KernelError::Object(_)
+            | KernelError::Map { .. }
+            | KernelError::Answer(_)
+            | KernelError::Refused { .. }) => Self::Kernel(Arc::new(error)),
+        }
+    }
+}
+
+type Reply<T> = oneshot::Sender<Result<T, AgentError>>;
+
+/// Whether to do it or only to say what would be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Earnest {
+    /// Do it.
+    Real,
+    /// Only say.
+    DryRun,
+}
+
+enum Message {
+    Prepare { fault: Box<Fault>, earnest: Earnest, reply: Reply<Prepared> },
+    Commit { ids: Vec<FaultId>, start: Option<BootTime>, replies: Vec<Reply<Status>> },
+    Heal { id: FaultId, reply: Reply<Status> },
+    Renew { ids: Vec<FaultId>, reply: oneshot::Sender<Renewed> },
+    List { reply: oneshot::Sender<Vec<Status>> },
+    Drain { reply: oneshot::Sender<()> },
+    Done { target: fault::NamespaceCookie, outcome: crate::executor::Outcome },
+    Stir(Stir),
+}
+
+/// What came of a heartbeat.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Renewed {
+    /// These act on.
+    pub renewed: Vec<FaultId>,
+    /// These have ended, or were never heard of.
+    pub refused: Vec<FaultId>,
+}
+
+impl Agent {
+    /// Starts the worker on the current runtime. It ends when the last handle is gone.
+    #[must_use]
+    pub fn start(kernel: Arc<dyn Kernel>) -> Self {
+        let (messages, inbox) = mpsc::channel(QUEUE);
+        let (transitions, _) = broadcast::channel(BACKLOG);
+        if let Some(mut stirs) = kernel.stirs() {
+            let messages = messages.downgrade();
+            tokio::spawn(async move {
+                while let Some(stir) = stirs.recv().await {
+                    let Some(messages) = messages.upgrade() else { return };
+                    if messages.send(Message::Stir(stir)).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        let worker =
+            deciding::Worker::new(Arc::clone(&kernel), messages.downgrade(), transitions.clone());
+        tokio::spawn(worker.run(inbox));
+        Self { messages, transitions, kernel }
+    }
+
+    /// The kernel behind it, for reading.
+    #[must_use]
+    pub fn kernel(&self) -> &Arc<dyn Kernel> {
+        &self.kernel
+    }
+
+    /// What changes from now on.
+    #[must_use]
+    pub fn transitions(&self) -> broadcast::Receiver<Transition> {
+        self.transitions.subscribe()
+    }
+
+    /// Puts everything in place for these faults, or for none of them.
+    ///
+    /// # Errors
+    /// The first fault that could not be prepared; those before it are out again.
+    pub async fn prepare(
+        &self,
+        faults: Vec<Fault>,
+        earnest: Earnest,
+    ) -> Result<Vec<Prepared>, AgentError> {
+        let ids: Vec<FaultId> = faults.iter().map(|fault| fault.id).collect();
+        let mut replies = Vec::with_capacity(faults.len());
+        for fault in faults {
+            let (reply, answer) = oneshot::channel();
+            self.send(Message::Prepare { fault: Box::new(fault), earnest, reply }).await?;
+            replies.push(answer);
+        }
+        let mut prepared = Vec::with_capacity(replies.len());
+        let mut failed = None;
+        for answer in replies {
+            match answer.await.unwrap_or(Err(AgentError::Draining)) {
+                Ok(one) => prepared.push(one),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        let Some(error) = failed else { return Ok(prepared) };
+        if earnest == Earnest::Real {
+            let succeeded = prepared.into_iter().map(|one| one.id).filter(|id| ids.contains(id));
+            // What never acted is taken out quietly; the failure is what counts.
+            let _ = self.heal(succeeded.collect()).await;
+        }
+        Err(error)
+    }
+
+    /// Lets prepared faults act, all with one start: at once, or at a boot time.
+    ///
+    /// # Errors
+    /// The first one that could not be committed; the others act.
+    pub async fn commit(
+        &self,
+        ids: Vec<FaultId>,
+        start: Option<BootTime>,
+    ) -> Result<Vec<Status>, AgentError> {
+        let (replies, answers): (Vec<_>, Vec<_>) = ids.iter().map(|_| oneshot::channel()).unzip();
+        self.send(Message::Commit { ids, start, replies }).await?;
+        gather(answers).await
+    }
+
+    /// Ends faults and says what they did.
+    ///
+    /// # Errors
+    /// A fault that was never heard of.
+    pub async fn heal(&self, ids: Vec<FaultId>) -> Result<Vec<Status>, AgentError> {
+        let mut answers = Vec::with_capacity(ids.len());
+        for id in ids {
+            let (reply, answer) = oneshot::channel();
+            self.send(Message::Heal { id, reply }).await?;
+            answers.push(answer);
+        }
+        gather(answers).await
+    }
+
+    /// Renews leases.
+    ///
+    /// # Errors
+    /// The agent has ended.
+    pub async fn renew(&self, ids: Vec<FaultId>) -> Result<Renewed, AgentError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Renew { ids, reply }).await?;
+        answer.await.map_err(|_| AgentError::Draining)
+    }
+
+    /// All faults, and those that ended lately.
+    ///
+    /// # Errors
+    /// The agent has ended.
+    pub async fn list(&self) -> Result<Vec<Status>, AgentError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::List { reply }).await?;
+        answer.await.map_err(|_| AgentError::Draining)
+    }
+
+    /// Takes no new faults, heals all, and returns when everything is out.
+    pub async fn drain(&self) {
+        let (reply, answer) = oneshot::channel();
+        if self.send(Message::Drain { reply }).await.is_ok() {
+            // A worker that is gone has nothing left.
+            let _ = answer.await;
+        }
+    }
+
+    async fn send(&self, message: Message) -> Result<(), AgentError> {
+        self.messages.send(message).await.map_err(|_| AgentError::Draining)
+    }
+}
+
+async fn gather<T>(
+    answers: Vec<oneshot::Receiver<Result<T, AgentError>>>,
+) -> Result<Vec<T>, AgentError> {
+    let mut results = Vec::with_capacity(answers.len());
+    let mut failed = None;
+    for answer in answers {
+        match answer.await.unwrap_or(Err(AgentError::Draining)) {
+            Ok(result) => results.push(result),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    failed.map_or(Ok(results), Err)
+}

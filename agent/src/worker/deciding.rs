@@ -1,0 +1,345 @@
+//! The worker itself: messages in, jobs and answers out. It never waits for a kernel.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fault::{BootTime, Effect, Fault, FaultId, Hook, Kind, NamespaceCookie, State, Status, Window};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::target::{Comparing, Preparing, Target, Task, place};
+use super::{AgentError, Earnest, Message, Prepared, Renewed, Reply, Transition};
+use crate::executor::Executor;
+use crate::kernel::{Kernel, KernelError, Step, Stir, unbound};
+use crate::ledger::{Ledger, Record, Renewal};
+use crate::plan;
+
+/// How often the kernel is read again though nothing stirred: a foreign program makes no event.
+const SLOW_TIMER: Duration = Duration::from_secs(1);
+/// How far ahead faults on several targets begin, so that all of them are in place by then.
+const TOGETHER: Duration = Duration::from_millis(1);
+
+pub(super) struct Worker {
+    pub(super) kernel: Arc<dyn Kernel>,
+    pub(super) messages: mpsc::WeakSender<Message>,
+    pub(super) transitions: broadcast::Sender<Transition>,
+    pub(super) ledger: Ledger,
+    pub(super) targets: HashMap<NamespaceCookie, Target>,
+    pub(super) healing: HashMap<FaultId, Vec<Reply<Status>>>,
+    pub(super) draining: Option<Vec<oneshot::Sender<()>>>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        kernel: Arc<dyn Kernel>,
+        messages: mpsc::WeakSender<Message>,
+        transitions: broadcast::Sender<Transition>,
+    ) -> Self {
+        Self {
+            kernel,
+            messages,
+            transitions,
+            ledger: Ledger::default(),
+            targets: HashMap::new(),
+            healing: HashMap::new(),
+            draining: None,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
+        let mut slow = tokio::time::interval(SLOW_TIMER);
+        slow.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let until_due = self.ledger.next_due().map(|due| due.since(self.kernel.now()));
+            let busy = !self.targets.is_empty();
+            tokio::select! {
+                biased;
+                message = inbox.recv() => match message {
+                    Some(message) => self.handle(message),
+                    None => return,
+                },
+                () = sleep(until_due), if until_due.is_some() => {}
+                _ = slow.tick(), if busy => {
+                    self.ledger.forget(self.kernel.now());
+                    self.stir(Stir::Anywhere);
+                }
+            }
+            for id in self.ledger.due(self.kernel.now()) {
+                self.end(id, State::Expired);
+            }
+        }
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Prepare { fault, earnest, reply } => self.prepare(*fault, earnest, reply),
+            Message::Commit { ids, start, replies } => self.commit(&ids, start, replies),
+            Message::Heal { id, reply } => self.heal(id, reply),
+            Message::Renew { ids, reply } => drop(reply.send(self.renew(ids))),
+            Message::List { reply } => {
+                drop(reply.send(self.ledger.iter().map(|record| self.status(record)).collect()));
+            }
+            Message::Drain { reply } => self.drain(reply),
+            Message::Done { target, outcome } => self.done(target, outcome),
+            Message::Stir(stir) => self.stir(stir),
+        }
+    }
+
+    fn prepare(&mut self, fault: Fault, earnest: Earnest, reply: Reply<Prepared>) {
+        if self.draining.is_some() {
+            return drop(reply.send(Err(AgentError::Draining)));
+        }
+        if let Some(record) = self.ledger.get(fault.id) {
+            if record.fault != fault {
+                return drop(reply.send(Err(AgentError::Conflict(fault.id))));
+            }
+            if !record.done.is_empty() || record.state.is_final() {
+                return drop(reply.send(Ok(prepared(record))));
+            }
+            // The same request while the first one is under way gets its answer.
+            let waiting = self.targets.get_mut(&fault.target.namespace);
+            if let Some(preparing) = waiting.and_then(|target| preparing(target, fault.id)) {
+                preparing.replies.push(reply);
+            }
+            return;
+        }
+        let cookie = fault.target.namespace;
+        let Some(slot) = self.ledger.free_slot(cookie) else {
+            let limit = AgentError::Limit {
+                what: "faults on one target",
+                most: crate::kernel::Slot::COUNT as u64,
+            };
+            return drop(reply.send(Err(limit)));
+        };
+        if let Err(error) = self.admit_target(&fault) {
+            return drop(reply.send(Err(error)));
+        }
+        if earnest == Earnest::Real {
+            self.ledger.insert(Record {
+                fault: fault.clone(),
+                state: State::Prepared,
+                slot,
+                lease: None,
+                peers: BTreeSet::new(),
+                done: Vec::new(),
+                notes: Vec::new(),
+                drifts: Vec::new(),
+                effect: Effect::default(),
+                hook: Hook::default(),
+                changed: self.kernel.now(),
+            });
+        }
+        let task = Task::Prepare(Box::new(Preparing {
+            fault,
+            earnest,
+            slot,
+            replies: vec![reply],
+            peers: BTreeSet::new(),
+            notes: Vec::new(),
+        }));
+        self.enqueue(cookie, task);
+    }
+
+    fn admit_target(&mut self, fault: &Fault) -> Result<(), AgentError> {
+        let cookie = fault.target.namespace;
+        if self.targets.contains_key(&cookie) {
+            return Ok(());
+        }
+        let messages = self.messages.clone();
+        let report = move |target, outcome| {
+            if let Some(messages) = messages.upgrade() {
+                // A worker that is gone needs no report.
+                let _ = messages.blocking_send(Message::Done { target, outcome });
+            }
+        };
+        let executor = Executor::start(Arc::clone(&self.kernel), cookie, report)
+            .map_err(KernelError::call("start a thread"))?;
+        self.targets.insert(
+            cookie,
+            Target {
+                place: unbound(&place(fault)),
+                holdings: plan::Holdings::default(),
+                executor,
+                queue: std::collections::VecDeque::new(),
+                current: None,
+            },
+        );
+        Ok(())
+    }
+
+    fn commit(&mut self, ids: &[FaultId], start: Option<BootTime>, replies: Vec<Reply<Status>>) {
+        let now = self.kernel.now();
+        let targets: BTreeSet<_> =
+            ids.iter().filter_map(|id| self.ledger.get(*id)).map(Record::target).collect();
+        let soon = if targets.len() > 1 { now + TOGETHER } else { now };
+        let start = start.unwrap_or(soon);
+        for (id, reply) in ids.iter().zip(replies) {
+            let answer = match self.ledger.get(*id) {
+                None => Err(AgentError::Unknown(*id)),
+                Some(_) if self.draining.is_some() => Err(AgentError::Draining),
+                Some(record) if record.state == State::Prepared && record.done.is_empty() => {
+                    Err(AgentError::Unprepared(*id))
+                }
+                Some(record) if record.state == State::Prepared && record.lease.is_none() => {
+                    let target = record.target();
+                    self.enqueue(target, Task::Commit { id: *id, start, reply });
+                    continue;
+                }
+                Some(record) => Ok(self.status(record)),
+            };
+            drop(reply.send(answer));
+        }
+    }
+
+    fn heal(&mut self, id: FaultId, reply: Reply<Status>) {
+        match self.ledger.get(id) {
+            None => drop(reply.send(Err(AgentError::Unknown(id)))),
+            Some(record) if record.state.is_final() => drop(reply.send(Ok(self.status(record)))),
+            Some(_) => {
+                self.healing.entry(id).or_default().push(reply);
+                self.end(id, State::Healed);
+            }
+        }
+    }
+
+    fn renew(&mut self, ids: Vec<FaultId>) -> Renewed {
+        let mut result = Renewed::default();
+        for id in ids {
+            match self.ledger.renew(id, self.kernel.now()) {
+                Renewal::Until(end) => {
+                    if let Some(record) = self.ledger.get(id) {
+                        let step = Step::Renew { slot: record.slot, end };
+                        // A target that is gone has nothing to renew; the comparison finds that out.
+                        let _ = self.kernel.perform(&place(&record.fault), &step);
+                    }
+                    result.renewed.push(id);
+                }
+                Renewal::Refused => result.refused.push(id),
+            }
+        }
+        result
+    }
+
+    fn drain(&mut self, reply: oneshot::Sender<()>) {
+        self.draining.get_or_insert_default().push(reply);
+        drop(self.transitions.send(Transition::Draining));
+        let living: Vec<FaultId> = self
+            .ledger
+            .iter()
+            .filter(|record| !record.state.is_final())
+            .map(|record| record.fault.id)
+            .collect();
+        for id in living {
+            self.end(id, State::Healed);
+        }
+        self.answer_drain();
+    }
+
+    pub(super) fn answer_drain(&mut self) {
+        let empty = self.targets.is_empty();
+        if let Some(replies) = self.draining.as_mut().filter(|_| empty) {
+            for reply in replies.drain(..) {
+                // Nobody may wait any more.
+                let _ = reply.send(());
+            }
+        }
+    }
+
+    fn stir(&mut self, stir: Stir) {
+        let concerned: BTreeSet<NamespaceCookie> = match stir {
+            Stir::Anywhere => self.targets.keys().copied().collect(),
+            Stir::In(cookie) => {
+                let follows = |record: &&Record| {
+                    let peer = record.fault.peers.followed.as_ref();
+                    record.target() == cookie
+                        || peer.is_some_and(|peer| peer.identity.namespace == cookie)
+                };
+                let living = self.ledger.iter().filter(|record| !record.state.is_final());
+                living.filter(follows).map(Record::target).collect()
+            }
+        };
+        for cookie in concerned {
+            if self.targets.get(&cookie).is_some_and(|target| !target.will_compare()) {
+                self.enqueue(cookie, Task::Compare(Comparing::default()));
+            }
+        }
+    }
+
+    /// Ends a fault: at once in the kernel, then everything of it is taken out, before all else that
+    /// waits for this target.
+    pub(super) fn end(&mut self, id: FaultId, fate: State) {
+        let now = self.kernel.now();
+        let Some(record) = self.ledger.get_mut(id) else { return };
+        if record.state.is_final() || record.state == State::Healing {
+            return;
+        }
+        let step = Step::End { slot: record.slot };
+        let target = record.target();
+        let place = place(&record.fault);
+        record.state = State::Healing;
+        record.changed = now;
+        // One store; it fails only where nothing is loaded, and so nothing acts.
+        let _ = self.kernel.perform(&place, &step);
+        self.tell(id);
+        if let Some(target) = self.targets.get_mut(&target) {
+            target.queue.push_front(Task::TakeOut { id, fate });
+        }
+        self.advance(target);
+    }
+
+    pub(super) fn tell(&self, id: FaultId) {
+        if let Some(record) = self.ledger.get(id) {
+            let status = self.status(record);
+            tracing::info!(fault = %id, target = %record.fault.selector, state = %status.state, "fault");
+            // Nobody may be listening.
+            let _ = self.transitions.send(Transition::Changed(Box::new(status)));
+        }
+    }
+
+    pub(super) fn status(&self, record: &Record) -> Status {
+        let Kind::Cut(cut) = record.fault.kind;
+        let living = !record.state.is_final();
+        let read = |stored, found: Result<_, KernelError>| found.unwrap_or(stored);
+        let (effect, hook) = if living {
+            let target = record.target();
+            let hook = self.kernel.hook(target, cut.side).unwrap_or(record.hook);
+            (read(record.effect, self.kernel.effect(target, record.slot)), hook)
+        } else {
+            (record.effect, record.hook)
+        };
+        Status {
+            fault: record.fault.clone(),
+            state: record.state,
+            lease: record.lease.as_ref().map(Window::from),
+            effect,
+            hook,
+            peers: record.peers.iter().map(|peer| peer.prefix.clone()).collect(),
+            drifts: record.drifts.clone(),
+            now: self.kernel.now(),
+        }
+    }
+}
+
+fn preparing(target: &mut Target, id: FaultId) -> Option<&mut Preparing> {
+    let tasks = target.current.iter_mut().chain(&mut target.queue);
+    tasks.into_iter().find_map(|task| match task {
+        Task::Prepare(preparing) if preparing.fault.id == id => Some(preparing.as_mut()),
+        Task::Prepare(_) | Task::Commit { .. } | Task::TakeOut { .. } | Task::Compare(_) => None,
+    })
+}
+
+pub(super) fn prepared(record: &Record) -> Prepared {
+    Prepared {
+        id: record.fault.id,
+        steps: record.done.iter().map(ToString::to_string).collect(),
+        peers: record.peers.iter().map(|peer| peer.prefix.clone()).collect(),
+        notes: record.notes.clone(),
+    }
+}
+
+async fn sleep(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,293 @@
+//! What is done on a target, one task after the other: look, decide, apply.
+
+use fault::{BootTime, Drift, FaultId, Lease, NamespaceCookie, State, Status};
+
+use super::deciding::{Worker, prepared};
+use super::target::{Preparing, Task, followed, place, tracks};
+use super::{AgentError, Earnest, Prepared};
+use crate::executor::{Job, Outcome};
+use crate::kernel::{KernelError, Sight, Step};
+use crate::plan::{self, Remaining};
+
+impl Worker {
+    pub(super) fn enqueue(&mut self, target: NamespaceCookie, task: Task) {
+        if let Some(target) = self.targets.get_mut(&target) {
+            target.queue.push_back(task);
+        }
+        self.advance(target);
+    }
+
+    /// Begins the next task of a target, if none is under way.
+    pub(super) fn advance(&mut self, cookie: NamespaceCookie) {
+        let Some(target) = self.targets.get_mut(&cookie) else { return };
+        if target.current.is_some() {
+            return;
+        }
+        let Some(task) = target.queue.pop_front() else {
+            if self.ledger.living(cookie).next().is_none() {
+                self.targets.remove(&cookie);
+                self.answer_drain();
+            }
+            return;
+        };
+        let place = target.place.clone();
+        let job = match &task {
+            Task::Prepare(preparing) => {
+                let peers = followed(&preparing.fault).map(|peer| (preparing.fault.id, peer));
+                Job::Look {
+                    place: self::place(&preparing.fault),
+                    peers: peers.into_iter().collect(),
+                }
+            }
+            Task::Commit { id, .. } => {
+                // Its own way in: a process that was named must still be the one that it was.
+                let own = self.ledger.get(*id).map(|record| self::place(&record.fault));
+                Job::Look { place: own.unwrap_or(place), peers: Vec::new() }
+            }
+            Task::Compare(_) => {
+                let living = self.ledger.living(cookie);
+                let peers =
+                    living.filter_map(|record| Some((record.fault.id, followed(&record.fault)?)));
+                Job::Look { place, peers: peers.collect() }
+            }
+            Task::TakeOut { id, .. } => {
+                let done = self.ledger.get(*id).map(|record| record.done.clone());
+                let others = || self.ledger.living(cookie).filter(|record| record.fault.id != *id);
+                let remaining = if others().next().is_none() {
+                    Remaining::Nobody
+                } else {
+                    let observed = others().filter(|record| tracks(&record.fault));
+                    Remaining::Observed(observed.flat_map(|record| record.peers.clone()).collect())
+                };
+                // The counts go with the rule: they are read while it is still there.
+                self.keep_effect(*id);
+                Job::TakeOut { place, steps: plan::heal(&done.unwrap_or_default(), remaining) }
+            }
+        };
+        let Some(target) = self.targets.get_mut(&cookie) else { return };
+        target.current = Some(task);
+        if !target.executor.submit(job) {
+            tracing::error!(target = %target.place.selector, "the target's thread is gone");
+        }
+    }
+
+    pub(super) fn keep_effect(&mut self, id: FaultId) {
+        let Some(record) = self.ledger.get(id) else { return };
+        let status = self.status(record);
+        if let Some(record) = self.ledger.get_mut(id) {
+            record.effect = status.effect;
+            record.hook = status.hook;
+        }
+    }
+
+    pub(super) fn done(&mut self, cookie: NamespaceCookie, outcome: Outcome) {
+        let Some(task) = self.targets.get_mut(&cookie).and_then(|target| target.current.take())
+        else {
+            return;
+        };
+        match (task, outcome) {
+            (Task::Prepare(preparing), Outcome::Looked { target, mut peers }) => {
+                let peer = peers.pop().map(|(_, sight)| sight);
+                self.planned(cookie, preparing, target, peer);
+            }
+            (Task::Prepare(preparing), Outcome::Applied(steps, result)) => {
+                self.applied(cookie, *preparing, steps, result);
+            }
+            (Task::Commit { id, start, reply }, Outcome::Looked { target, .. }) => {
+                let result = self.committed(id, start, target);
+                drop(reply.send(result));
+            }
+            (Task::TakeOut { id, fate }, Outcome::TakenOut(steps, failed)) => {
+                self.taken_out(cookie, id, fate, &steps, &failed);
+            }
+            (Task::Compare(comparing), Outcome::Looked { target, peers }) => {
+                self.compared(cookie, comparing, target, peers);
+            }
+            (Task::Compare(comparing), Outcome::TakenOut(steps, failed)) => {
+                self.corrected(cookie, comparing, &steps, &failed);
+            }
+            (
+                Task::Prepare(_) | Task::Commit { .. } | Task::TakeOut { .. } | Task::Compare(_),
+                Outcome::Looked { .. } | Outcome::Applied(..) | Outcome::TakenOut(..),
+            ) => unreachable!("an executor answers the job that it was given"),
+        }
+        self.advance(cookie);
+    }
+
+    /// Goes on with a task by another job.
+    pub(super) fn go_on(&mut self, cookie: NamespaceCookie, task: Task, job: Job) {
+        if let Some(target) = self.targets.get_mut(&cookie) {
+            target.current = Some(task);
+            if !target.executor.submit(job) {
+                tracing::error!(target = %target.place.selector, "the target's thread is gone");
+            }
+        }
+    }
+
+    pub(super) fn planned(
+        &mut self,
+        cookie: NamespaceCookie,
+        mut preparing: Box<Preparing>,
+        target: Result<Sight, KernelError>,
+        peer: Option<Result<Sight, KernelError>>,
+    ) {
+        match self.plan(cookie, &mut preparing, target, peer) {
+            Err(error) => self.not_prepared(&mut preparing, &error),
+            Ok(steps) if preparing.earnest == Earnest::DryRun => {
+                let prepared = Prepared {
+                    id: preparing.fault.id,
+                    steps: steps.iter().map(ToString::to_string).collect(),
+                    peers: preparing.peers.iter().map(|peer| peer.prefix.clone()).collect(),
+                    notes: preparing.notes.clone(),
+                };
+                for reply in preparing.replies.drain(..) {
+                    drop(reply.send(Ok(prepared.clone())));
+                }
+            }
+            Ok(steps) => {
+                let place = place(&preparing.fault);
+                self.go_on(cookie, Task::Prepare(preparing), Job::Apply { place, steps });
+            }
+        }
+    }
+
+    pub(super) fn plan(
+        &self,
+        cookie: NamespaceCookie,
+        preparing: &mut Preparing,
+        target: Result<Sight, KernelError>,
+        peer: Option<Result<Sight, KernelError>>,
+    ) -> Result<Vec<Step>, AgentError> {
+        let fault = &preparing.fault;
+        let gone = || AgentError::Gone(fault.selector.scheme.clone());
+        let Sight::Present(observed) = target? else { return Err(gone()) };
+        let addresses = match (peer, &fault.peers.followed) {
+            (None, _) | (_, None) => Vec::new(),
+            (Some(sight), Some(followed)) => match sight? {
+                Sight::Present(peer) => peer.addresses,
+                Sight::Gone(_) => {
+                    return Err(AgentError::Gone(followed.selector.scheme.clone()));
+                }
+            },
+        };
+        let resolved = plan::resolve_peers(fault, &observed, &addresses)?;
+        let nothing = plan::Holdings::default();
+        let holdings = self.targets.get(&cookie).map_or(&nothing, |target| &target.holdings);
+        let steps = plan::prepare(fault, preparing.slot, &resolved.peers, &observed, holdings)?;
+        preparing.peers = resolved.peers;
+        preparing.notes = resolved.notes;
+        Ok(steps)
+    }
+
+    pub(super) fn not_prepared(&mut self, preparing: &mut Preparing, error: &AgentError) {
+        if preparing.earnest == Earnest::Real {
+            self.ledger.remove(preparing.fault.id);
+        }
+        for reply in preparing.replies.drain(..) {
+            drop(reply.send(Err(error.clone())));
+        }
+    }
+
+    pub(super) fn applied(
+        &mut self,
+        cookie: NamespaceCookie,
+        mut preparing: Preparing,
+        steps: Vec<Step>,
+        result: Result<(), KernelError>,
+    ) {
+        if let Some(target) = self.targets.get_mut(&cookie) {
+            target.note(&steps);
+        }
+        let id = preparing.fault.id;
+        if let Err(error) = result {
+            let error = error.into();
+            self.not_prepared(&mut preparing, &error);
+            return self.fail_waiting(id, &error);
+        }
+        let now = self.kernel.now();
+        let Some(record) = self.ledger.get_mut(id) else { return };
+        record.peers = preparing.peers;
+        record.notes = preparing.notes;
+        record.done = steps;
+        record.changed = now;
+        let prepared = prepared(record);
+        for reply in preparing.replies.drain(..) {
+            drop(reply.send(Ok(prepared.clone())));
+        }
+        self.tell(id);
+    }
+
+    /// A heal that came while the fault was on its way in, and it never arrived.
+    pub(super) fn fail_waiting(&mut self, id: FaultId, error: &AgentError) {
+        for reply in self.healing.remove(&id).unwrap_or_default() {
+            drop(reply.send(Err(error.clone())));
+        }
+    }
+
+    pub(super) fn committed(
+        &mut self,
+        id: FaultId,
+        start: BootTime,
+        target: Result<Sight, KernelError>,
+    ) -> Result<Status, AgentError> {
+        let Some(record) = self.ledger.get(id) else { return Err(AgentError::Unknown(id)) };
+        if record.state != State::Prepared {
+            return Ok(self.status(record));
+        }
+        let cookie = record.target();
+        let observed = match target? {
+            Sight::Present(observed) => observed,
+            Sight::Gone(gone) => {
+                let scheme = record.fault.selector.scheme.clone();
+                self.end(id, State::Gone(gone));
+                return Err(AgentError::Gone(scheme));
+            }
+        };
+        let slot = record.slot;
+        let place = place(&record.fault);
+        let lease = Lease::begin(start, record.fault.terms);
+        let step = Step::Begin { slot, start: lease.start(), end: lease.end() };
+        self.kernel.perform(&place, &step)?;
+        let found = self.kernel.lease(cookie, slot);
+        if found != Some((lease.start(), lease.end())) {
+            self.end(id, State::Failed);
+            return Err(AgentError::Unverified(format!("lease {found:?}")));
+        }
+        let now = self.kernel.now();
+        if let Some(record) = self.ledger.get_mut(id) {
+            record.lease = Some(lease);
+            record.state = State::Active;
+            record.changed = now;
+        }
+        self.judge(cookie, &observed);
+        self.tell(id);
+        let record = self.ledger.get(id).ok_or(AgentError::Unknown(id))?;
+        Ok(self.status(record))
+    }
+
+    pub(super) fn taken_out(
+        &mut self,
+        cookie: NamespaceCookie,
+        id: FaultId,
+        fate: State,
+        steps: &[Step],
+        failed: &[(Step, KernelError)],
+    ) {
+        if let Some(target) = self.targets.get_mut(&cookie) {
+            target.note(steps);
+        }
+        let now = self.kernel.now();
+        if let Some(record) = self.ledger.get_mut(id) {
+            record.state = if failed.is_empty() { fate } else { State::Failed };
+            record.changed = now;
+            record.drifts.extend(
+                failed.iter().map(|(step, error)| Drift::NotTakenOut(format!("{step}: {error}"))),
+            );
+        }
+        self.tell(id);
+        let status = self.ledger.get(id).map(|record| self.status(record));
+        for reply in self.healing.remove(&id).unwrap_or_default() {
+            drop(reply.send(status.clone().ok_or(AgentError::Unknown(id))));
+        }
+    }
+}
