@@ -1,23 +1,131 @@
-//! stub
-use aya::{Ebpf, programs::SchedClassifier};
+//! What the programs cost per packet, by BPF_PROG_TEST_RUN: 1,000 packets from different sources,
+//! each run 1,000 times; a line of JSON per row. Needs root.
+#![expect(unsafe_code, reason = "an empty program is loaded without a loader")]
+
+#[path = "../tests/cases/mod.rs"]
+#[expect(dead_code, reason = "the rows of the table are not run here")]
+mod cases;
+#[path = "../tests/kernel/mod.rs"]
+#[expect(dead_code, reason = "counters are not read here")]
+mod kernel;
+
+use std::{
+    net::Ipv4Addr,
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+};
+
+use agent_ebpf::abi::{PROTOCOL_TCP, Rule, Side};
+use cases::{CUT, INITIATOR, frames, world::World};
+use kernel::{Kernel, boot_time};
+
+const PACKETS: u32 = 1000;
+const REPEAT: u32 = 1000;
+const TARGET: &str = "10.0.0.1";
+
 fn main() {
-    let mut ebpf = aya::EbpfLoader::new()
-        .verifier_log_level(aya::VerifierLogLevel::DEBUG)
-        .load(agent_ebpf::OBJECT)
-        .unwrap();
-    let _: &mut Ebpf = &mut ebpf;
-    for name in ["schism_ingress", "schism_egress"] {
-        let p: &mut SchedClassifier = ebpf.program_mut(name).unwrap().try_into().unwrap();
-        match p.load() {
-            Ok(()) => println!(
-                "{name} {:?} {}",
-                p.info().unwrap().verified_instruction_count(),
-                p.info().unwrap().size_translated().unwrap_or(0) / 8
-            ),
-            Err(e) => {
-                let t = format!("{e:?}").replace("\\n", "\n");
-                println!("{name} {}", &t[t.len().saturating_sub(1800)..])
-            }
-        }
+    let frames = |first: u32| -> Vec<Vec<u8>> {
+        let source = |n| Ipv4Addr::from(first + n * 37).to_string();
+        (0..PACKETS).map(|n| frames::tcp(&source(n), 1, TARGET, 80, frames::ACK)).collect()
+    };
+    let strangers = frames(0xc0a8_0000);
+    let six: Vec<Vec<u8>> = (0..PACKETS)
+        .map(|n| frames::tcp(&format!("2001:db8:{n:x}::7"), 1, "fd00::1", 80, frames::ACK))
+        .collect();
+
+    let empty = Empty::load();
+    print("empty", mean(&strangers, |frame| empty.run(frame)));
+
+    let mut kernel = Kernel::load();
+    for (faults, peers, lengths) in
+        [(1, 1, 1), (1, 10_000, 1), (64, 64, 1), (1, 2, 2), (1, 3, 3), (1, 4, 4), (64, 10_000, 4)]
+    {
+        kernel.fill(&world(CUT, faults, peers, lengths), boot_time());
+        let row = format!("stranger, {faults} faults, {peers} peers, {lengths} lengths");
+        print(&row, mean(&strangers, |frame| run(&kernel, frame)));
+        print(&format!("{row}, v6"), mean(&six, |frame| run(&kernel, frame)));
     }
+    let known: Vec<Vec<u8>> = vec![frames::tcp("10.1.0.0", 1, TARGET, 80, frames::ACK)];
+    for (name, rule, faults) in [
+        ("lost", CUT, 1),
+        ("lost by the first of 64", CUT, 64),
+        ("another port", Rule { protocol: PROTOCOL_TCP, port: 81, ..CUT }, 1),
+        ("another port of 64", Rule { protocol: PROTOCOL_TCP, port: 81, ..CUT }, 64),
+        ("initiator, unknown", INITIATOR, 1),
+    ] {
+        let one =
+            (0..faults).fold(World::new(), |world, slot| world.fault(slot, rule, &["10.1.0.0"]));
+        kernel.fill(&one, boot_time());
+        print(&format!("peer, {name}"), mean(&known, |frame| run(&kernel, frame)));
+    }
+}
+
+/// `peers` peers of the first `lengths` of four prefix lengths, spread over `faults` faults.
+fn world(rule: Rule, faults: u32, peers: u32, lengths: u32) -> World {
+    let mut world = World::new();
+    for slot in 0..faults {
+        world = world.fault(slot, rule, &[]);
+    }
+    for n in 0..peers {
+        let length = [32, 24, 30, 28][(n % lengths) as usize];
+        let network = Ipv4Addr::from(0x0a01_0000 + n * 256);
+        world.peers.push((cases::world::peer(&format!("{network}/{length}")), 1 << (n % faults)));
+        let length = [128, 64, 96, 80][(n % lengths) as usize];
+        world.peers.push((cases::world::peer(&format!("fd01:0:{n:x}::/{length}")), 1));
+    }
+    world
+}
+
+fn run(kernel: &Kernel, frame: &[u8]) -> f64 {
+    kernel.run(Side::Ingress, frame, REPEAT).1.as_nanos() as f64
+}
+
+/// The mean of three rounds' best, against what else the machine does.
+fn mean(frames: &[Vec<u8>], run: impl Fn(&[u8]) -> f64) -> f64 {
+    let total: f64 =
+        frames.iter().map(|frame| (0..3).map(|_| run(frame)).fold(f64::INFINITY, f64::min)).sum();
+    total / frames.len() as f64
+}
+
+fn print(row: &str, ns: f64) {
+    println!(r#"{{"row": "{row}", "ns": {ns:.1}}}"#);
+}
+
+/// A tc program of two instructions: `r0 = -1; exit`.
+struct Empty(OwnedFd);
+
+impl Empty {
+    fn load() -> Self {
+        const INSTRUCTIONS: [u64; 2] = [0xffff_ffff_0000_00b7, 0x95];
+        // union bpf_attr of BPF_PROG_LOAD: type (BPF_PROG_TYPE_SCHED_CLS 3) and count, two pointers.
+        let license = c"Apache-2.0";
+        let mut attributes = [0u64; 16];
+        attributes[0] = 3 | (2 << 32);
+        attributes[1] = INSTRUCTIONS.as_ptr() as u64;
+        attributes[2] = license.as_ptr() as u64;
+        Self(
+            // SAFETY: a descriptor that bpf(2) has just given belongs to nobody else.
+            unsafe { OwnedFd::from_raw_fd(bpf(5, &mut attributes) as i32) },
+        )
+    }
+
+    fn run(&self, frame: &[u8]) -> f64 {
+        // union bpf_attr of BPF_PROG_TEST_RUN: descriptor, size of data, data; repeat and duration
+        // share the fifth word.
+        let mut attributes = [0u64; 16];
+        attributes[0] = self.0.as_raw_fd() as u64;
+        attributes[1] = frame.len() as u64;
+        attributes[2] = frame.as_ptr() as u64;
+        attributes[4] = REPEAT.into();
+        bpf(10, &mut attributes);
+        (attributes[4] >> 32) as f64
+    }
+}
+
+fn bpf(command: i32, attributes: &mut [u64; 16]) -> i64 {
+    // SAFETY: the attributes are as large as said, and what they point to outlives the call.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, command, attributes.as_mut_ptr(), size_of_val(attributes))
+    };
+    assert!(result >= 0, "bpf({command}): {}", std::io::Error::last_os_error());
+    result
 }
