@@ -106,7 +106,7 @@ fn object(root: &Path, target: &Path) -> Result<Vec<u8>> {
     ];
     let manifest = root.join("Cargo.toml");
     let mut cargo = command::cargo(["build", "--quiet", "--locked", "--manifest-path"]);
-    cargo.arg(manifest).args(["--package", "agent-ebpf", "--bin", "schism"]);
+    cargo.arg(manifest).args(["--package", "agent-ebpf", "--bin", "schism-classifier"]);
     cargo.args(["--profile", "ebpf", "--target", TARGET, "--target-dir"]).arg(target);
     cargo.env("RUSTC", RUSTC).env("RUSTC_BOOTSTRAP", "1");
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f")).env_remove("RUSTFLAGS");
@@ -114,7 +114,7 @@ fn object(root: &Path, target: &Path) -> Result<Vec<u8>> {
     cargo.env_remove("RUSTC_WRAPPER").env_remove("RUSTC_WORKSPACE_WRAPPER");
     command::run(cargo)?;
 
-    let built = target.join(TARGET).join("ebpf/schism");
+    let built = target.join(TARGET).join("ebpf/schism-classifier");
     let stripped = target.join("schism.o");
     let mut strip = Command::new(format!("{LLVM}/bin/llvm-objcopy"));
     strip.arg("--strip-debug").arg(&built).arg(&stripped);
