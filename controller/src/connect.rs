@@ -119,7 +119,7 @@ pub(crate) async fn find(choice: &Choice, output: Output) -> Result<Option<Conne
             Some(link) => greet(link, None, &socket, output).await.map(Some),
             None => Err(fail(format!("the one at {socket_name} went away"))),
         },
-        Decision::Become => begin(&socket, output).await.map(Some),
+        Decision::Become => begin(&socket, choice, output).await.map(Some),
         Decision::NoAgent => Ok(None),
         Decision::FailAbsent => Err(fail(format!("none listens at {socket_name}"))
             .hint("start one with `schism-agent`, or let this command be it with --local")),
@@ -152,7 +152,7 @@ fn look(socket: &Path, error: &io::Error) -> Result<Answer, Failure> {
 }
 
 /// Becomes the agent, or finds the one that was quicker.
-async fn begin(socket: &Path, output: Output) -> Result<Connection, Failure> {
+async fn begin(socket: &Path, choice: &Choice, output: Output) -> Result<Connection, Failure> {
     let attempted = format!("cannot become this machine's agent at {}", socket.display());
     match OwnAgent::start(socket).await {
         Ok(own) => match Link::open(socket).await {
@@ -171,6 +171,10 @@ async fn begin(socket: &Path, output: Output) -> Result<Connection, Failure> {
                 Failure::new(Outcome::Unconfirmed, attempted, reason)
             })?;
             greet(link, None, socket, output).await
+        }
+        Err(StartError::Unprivileged(reason)) => {
+            Err(Failure::new(Outcome::Unconfirmed, attempted, reason)
+                .hint(format!("type: {}", elevated(&choice.typed))))
         }
         Err(StartError::Other(reason)) => {
             Err(Failure::new(Outcome::Unconfirmed, attempted, reason)

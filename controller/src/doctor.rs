@@ -54,10 +54,10 @@ impl Report for DoctorReport {
 
 /// Runs `schism doctor`.
 pub(crate) async fn run(output: Output) -> Result<Outcome, Failure> {
-    let fail =
-        |reason: String| Failure::new(Outcome::Unconfirmed, "cannot examine this machine", reason);
     let examined = tokio::task::spawn_blocking(local::examine).await;
-    let capabilities = examined.map_err(|error| fail(error.to_string()))?.map_err(fail)?;
+    let capabilities = examined.map_err(|error| {
+        Failure::new(Outcome::Unconfirmed, "cannot examine this machine", error)
+    })?;
     let report = DoctorReport { schema: "schism.doctor/v1", capabilities };
     let outcome = report.outcome();
     output.show(&report)?;

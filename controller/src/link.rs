@@ -129,7 +129,7 @@ impl Link {
     /// What the agent is.
     pub(crate) async fn describe(&mut self) -> Result<wire::Description, Failure> {
         let attempted = "cannot ask the agent what it is";
-        let request = timed(wire::DescribeRequest {}, ANSWER);
+        let request = wire::DescribeRequest {};
         let answer = within(attempted, ANSWER, self.client.describe(request)).await?;
         Ok(answer)
     }
@@ -138,7 +138,7 @@ impl Link {
     pub(crate) async fn resolve(&mut self, selector: &Selector) -> Result<Vec<Target>, Failure> {
         let attempted = format!("cannot resolve {selector}");
         let request = wire::ResolveRequest { selector: Some(selector.into()) };
-        let call = self.client.resolve(timed(request, ANSWER));
+        let call = self.client.resolve(request);
         let reply = within(&attempted, ANSWER, call).await?;
         each(&attempted, reply.targets)
     }
@@ -154,7 +154,7 @@ impl Link {
             faults: faults.iter().map(Into::into).collect(),
             dry_run: rehearsal == Rehearsal::Yes,
         };
-        let call = self.client.prepare(timed(request, WORK));
+        let call = self.client.prepare(request);
         let reply = within(attempted, WORK, call).await?;
         let prepared: Result<_, _> = reply.faults.into_iter().map(prepared).collect();
         prepared.map_err(|invalid| misread(attempted, &invalid))
@@ -167,7 +167,7 @@ impl Link {
         ids: &[FaultId],
     ) -> Result<Vec<Status>, Failure> {
         let request = wire::CommitRequest { ids: wired(ids), start: 0 };
-        let call = self.client.commit(timed(request, WORK));
+        let call = self.client.commit(request);
         let reply = within(attempted, WORK, call).await?;
         each(attempted, reply.faults)
     }
@@ -185,7 +185,7 @@ impl Link {
                 ("cannot confirm the heal of all faults".to_owned(), request)
             }
         };
-        let call = self.client.heal(timed(request, ANSWER));
+        let call = self.client.heal(request);
         let reply = within(&attempted, ANSWER, call).await?;
         each(&attempted, reply.faults)
     }
@@ -193,7 +193,7 @@ impl Link {
     /// All faults of the agent, and those that ended lately.
     pub(crate) async fn list(&mut self) -> Result<Vec<Status>, Failure> {
         let attempted = "cannot list the faults";
-        let call = self.client.list(timed(wire::ListRequest {}, ANSWER));
+        let call = self.client.list(wire::ListRequest {});
         let reply = within(attempted, ANSWER, call).await?;
         each(attempted, reply.faults)
     }
@@ -223,7 +223,7 @@ impl Link {
             interval_ns: nanos(order.interval),
             timeout_ns: nanos(order.timeout),
         };
-        let call = self.client.probe(timed(request, WORK));
+        let call = self.client.probe(request);
         let reply = within(&attempted, WORK, call).await?;
         let not_proven = Some(reply.not_proven).filter(|reason| !reason.is_empty());
         Ok(ProbeCount { sent: reply.sent, delivered: reply.delivered, not_proven })
@@ -240,13 +240,8 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-fn timed<T>(message: T, limit: Duration) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(limit);
-    request
-}
-
-/// Waits for an answer, but not for ever: a stopped agent keeps its connection and never answers.
+/// Waits for an answer, but not for ever: a stopped agent keeps its connection and never answers. A call
+/// that is given up is reset, which tells the agent.
 async fn within<T>(
     attempted: &str,
     limit: Duration,

@@ -2,19 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
+use agent::daemon::{self, Daemon, Options};
+pub(crate) use agent::residue::Removal;
 use fault::{Capability, Remnant};
 
 /// An agent that lives as long as this command.
-#[derive(Debug)]
-pub(crate) struct OwnAgent(absent::Daemon);
+pub(crate) struct OwnAgent(Daemon);
 
 /// Why this command did not become the agent.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    /// Another agent holds the machine's lock.
+    /// Another agent holds the socket.
     #[error("another agent holds this machine")]
-    #[expect(dead_code, reason = "until this build has an agent in it")]
     Busy,
+    /// Only somebody with more privileges can be one.
+    #[error("{0}")]
+    Unprivileged(String),
     /// Anything else, in a sentence.
     #[error("{0}")]
     Other(String),
@@ -22,55 +25,43 @@ pub(crate) enum StartError {
 
 /// Where a machine's agent listens.
 pub(crate) fn default_socket() -> PathBuf {
-    PathBuf::from("/run/schism/agent.sock")
+    daemon::default_socket()
 }
 
 impl OwnAgent {
     /// Becomes the agent of this machine.
     pub(crate) async fn start(socket: &Path) -> Result<Self, StartError> {
-        absent::start(socket).await.map(Self)
+        let options = Options { socket: socket.to_owned(), embedded: true };
+        daemon::start(options).await.map(Self).map_err(|error| {
+            let sentence = error.to_string();
+            match error {
+                daemon::StartError::Busy(_) => StartError::Busy,
+                daemon::StartError::Unprivileged(_) => StartError::Unprivileged(sentence),
+                daemon::StartError::Unsupported(_)
+                | daemon::StartError::File { .. }
+                | daemon::StartError::Kernel(_) => StartError::Other(sentence),
+            }
+        })
     }
 
     /// Heals what is left, and gives the socket and the lock back.
     pub(crate) async fn stop(self) -> Result<(), String> {
-        self.0.stop().await
+        self.0.stop().await.map_err(|error| error.to_string())
+    }
+}
+
+impl std::fmt::Debug for OwnAgent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OwnAgent")
     }
 }
 
 /// What this machine can do.
-pub(crate) fn examine() -> Result<Vec<Capability>, String> {
-    Err(absent::SENTENCE.to_owned())
+pub(crate) fn examine() -> Vec<Capability> {
+    agent::doctor::examine()
 }
 
 /// What agents that are gone left behind.
-pub(crate) fn residue(_removal: Removal, _socket: &Path) -> Result<Vec<Remnant>, String> {
-    Err(absent::SENTENCE.to_owned())
-}
-
-/// Whether what is found is to be removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Removal {
-    /// Only look.
-    No,
-    /// Remove it.
-    Yes,
-}
-
-mod absent {
-    use std::path::Path;
-
-    pub(super) const SENTENCE: &str = "this build has no agent in it";
-
-    #[derive(Debug)]
-    pub(super) struct Daemon;
-
-    impl Daemon {
-        pub(super) async fn stop(self) -> Result<(), String> {
-            std::future::ready(Ok(())).await
-        }
-    }
-
-    pub(super) async fn start(_socket: &Path) -> Result<Daemon, super::StartError> {
-        std::future::ready(Err(super::StartError::Other(SENTENCE.to_owned()))).await
-    }
+pub(crate) fn residue(removal: Removal, socket: &Path) -> Result<Vec<Remnant>, String> {
+    agent::residue::search(removal, socket).map_err(|error| error.to_string())
 }

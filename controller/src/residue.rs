@@ -92,7 +92,7 @@ pub(crate) async fn run(
     socket: Option<PathBuf>,
     output: Output,
 ) -> Result<Outcome, Failure> {
-    let removal = if args.remove { Removal::Yes } else { Removal::No };
+    let removal = if args.remove { Removal::Remove } else { Removal::Keep };
     let socket = socket.unwrap_or_else(local::default_socket);
     let fail = |reason: String| {
         Failure::new(Outcome::Unconfirmed, "cannot look for what was left behind", reason)
@@ -105,8 +105,8 @@ pub(crate) async fn run(
     output.show(&report)?;
     if outcome == Outcome::Deviated {
         match removal {
-            Removal::No => output.note("remove it with: schism residue --remove"),
-            Removal::Yes => output.note("what is left could not be removed"),
+            Removal::Keep => output.note("remove it with: schism residue --remove"),
+            Removal::Remove => output.note("what is left could not be removed"),
         }
     }
     Ok(outcome)
