@@ -1,5 +1,7 @@
 //! Logs: what is worth telling of one fault at info, of one step at debug, of one packet nothing.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -16,7 +18,10 @@ pub enum LogFormat {
 /// Writes logs to stderr from now on; SCHISM_LOG chooses what (default `info`).
 pub fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_env("SCHISM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     // A second start in one process keeps the first one's choice.
     let _ = match format {
         LogFormat::Text => logs.finish().try_init(),

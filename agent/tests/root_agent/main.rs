@@ -1,0 +1,6 @@
+//! The agent on the real kernel, in namespaces of its own. Needs root, and says so.
+#![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
+
+mod bounds;
+mod cut;
+mod rig;

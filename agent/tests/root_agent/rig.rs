@@ -1,0 +1,153 @@
+//! What the root tests of the agent stand on: two or three namespaces and a worker over the real kernel.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use agent::kernel::{Kernel, Linux};
+use agent::worker::{Agent, Earnest};
+use fault::{
+    Chance, Cut, Fault, FaultId, FlowAge, IntentId, Kind, LeaseTerms, Mode, PeerTarget, Peers,
+    Selector, Side, Status, Target, Verdict,
+};
+use lab::topology::{Node, Topology};
+
+/// A topology with an agent beside it.
+pub(crate) struct Rig {
+    pub(crate) lab: Topology,
+    pub(crate) kernel: Arc<Linux>,
+    pub(crate) agent: Agent,
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// An id that no other fault of this process has.
+pub(crate) fn fresh_id() -> FaultId {
+    let number = NEXT.fetch_add(1, Ordering::Relaxed) | u64::from(std::process::id()) << 16;
+    FaultId { intent: IntentId::from_random(number), part: 0 }
+}
+
+/// A cut of everything, for the receiver.
+pub(crate) fn packet_cut() -> Cut {
+    Cut {
+        mode: Mode::Packet,
+        protocol: None,
+        port: None,
+        flows: FlowAge::All,
+        loss: Chance::CERTAIN,
+        seed: 1,
+        verdict: Verdict::Drop,
+        side: Side::Ingress,
+    }
+}
+
+/// A cut of the flows that the sending side opened.
+pub(crate) fn initiator_cut() -> Cut {
+    Cut { mode: Mode::Initiator, ..packet_cut() }
+}
+
+impl Rig {
+    /// Nodes `a` and `b` on one veth.
+    pub(crate) fn pair() -> Self {
+        Self::over(Topology::pair())
+    }
+
+    /// These nodes on one bridge.
+    pub(crate) fn hub(labels: &[&str]) -> Self {
+        Self::over(Topology::hub(labels))
+    }
+
+    fn over(lab: Result<Topology, lab::topology::TopologyError>) -> Self {
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "this test makes network namespaces: run it as root"
+        );
+        let kernel = Arc::new(Linux::new().unwrap());
+        let shared: Arc<dyn Kernel> = kernel.clone();
+        Self { lab: lab.unwrap(), kernel, agent: Agent::start(shared) }
+    }
+
+    pub(crate) fn node(&self, label: &str) -> &Node {
+        &self.lab[label]
+    }
+
+    pub(crate) fn target(&self, label: &str) -> Target {
+        self.named(&selector(self.node(label)))
+    }
+
+    pub(crate) fn named(&self, selector: &Selector) -> Target {
+        self.kernel.resolve(selector).unwrap().pop().expect("the selector names something")
+    }
+
+    /// A fault that cuts `from` from `to` for a minute, with a lease of 15 s.
+    pub(crate) fn fault(&self, from: &str, to: &str, cut: Cut) -> Fault {
+        let (target, peer) = match cut.side {
+            Side::Ingress => (self.target(to), self.target(from)),
+            Side::Egress => (self.target(from), self.target(to)),
+        };
+        Fault {
+            id: fresh_id(),
+            selector: target.selector.clone(),
+            target: target.identity,
+            kind: Kind::Cut(cut),
+            peers: Peers {
+                fixed: Vec::new(),
+                followed: Some(PeerTarget {
+                    selector: peer.selector.clone(),
+                    identity: peer.identity,
+                }),
+            },
+            terms: terms(15_000, 60_000),
+            control_path: Vec::new(),
+        }
+    }
+
+    pub(crate) async fn begin(&self, fault: Fault) -> Status {
+        let id = fault.id;
+        self.agent.prepare(vec![fault], Earnest::Real).await.unwrap();
+        self.agent.commit(vec![id], None).await.unwrap().pop().unwrap()
+    }
+
+    /// Puts a cut in and returns its id.
+    pub(crate) async fn cut(&self, from: &str, to: &str, cut: Cut) -> FaultId {
+        let status = self.begin(self.fault(from, to, cut)).await;
+        assert_eq!(status.state, fault::State::Active, "{:?}", status.drifts);
+        status.fault.id
+    }
+
+    pub(crate) async fn heal(&self, id: FaultId) -> Status {
+        self.agent.heal(vec![id]).await.unwrap().pop().unwrap()
+    }
+
+    pub(crate) async fn status(&self, id: FaultId) -> Status {
+        let all = self.agent.list().await.unwrap();
+        all.into_iter().find(|status| status.fault.id == id).unwrap()
+    }
+
+    /// Waits for a transition after which the status is as wished, for at most 5 s.
+    pub(crate) async fn until(&self, id: FaultId, wished: impl Fn(&Status) -> bool) -> Status {
+        let mut transitions = self.agent.transitions();
+        let waited = tokio::time::timeout(Duration::from_secs(5), async {
+            loop {
+                let status = self.status(id).await;
+                if wished(&status) {
+                    return status;
+                }
+                // A transition, or a look every 100 ms: not all that changes is a transition.
+                let _ = tokio::time::timeout(Duration::from_millis(100), transitions.recv()).await;
+            }
+        });
+        match waited.await {
+            Ok(status) => status,
+            Err(_) => panic!("not as wished within 5 s: {:?}", self.status(id).await),
+        }
+    }
+}
+
+pub(crate) fn selector(node: &Node) -> Selector {
+    format!("netns:{}", node.namespace.name()).parse().unwrap()
+}
+
+pub(crate) fn terms(lease: u64, total: u64) -> LeaseTerms {
+    LeaseTerms::new(Duration::from_millis(lease), Duration::from_millis(total)).unwrap()
+}
