@@ -308,7 +308,7 @@ const _: () = {
 pub mod names {
     /// Hash: [`super::PeerKey`] → `u64` slot mask.
     pub const PEERS: &str = "schism_peers";
-    /// mmap-able array of `u64` words: [`super::PREFILTER_BITS`] bits.
+    /// mmap-able array of one value, `u64` words: [`super::PREFILTER_BITS`] bits.
     pub const PREFILTER: &str = "schism_filter";
     /// Hash: [`super::Address`] → `u8`; the target's own unicast and broadcast addresses.
     pub const LOCAL: &str = "schism_local";

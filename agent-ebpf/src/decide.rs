@@ -13,11 +13,12 @@ use crate::{
     address::Ip,
     origin,
     packet::{Addressee, Packet, Tag},
-    parse::{self, Header, Network},
+    parse::{self, Family, Header, Network},
     prefilter,
-    tables::{Series, Slot, Tables},
+    sight::{Exemption, Sight},
+    tables::{Series, Slot, Tables, Words},
     transport::{self, Kind, Transport},
-    verdict::{self, Exemption, Sight, Verdict},
+    verdict::{self, Verdict},
 };
 
 /// What becomes of a packet.
@@ -41,32 +42,37 @@ pub fn decide<P: Packet, T: Tables>(packet: &P, tables: &T, side: Side) -> Outco
         }
         Network::Ip(header) => header,
     };
-    let Some(target) = tables.target() else { return Outcome::Pass };
+    let (Some(target), Some(filter)) = (tables.target(), tables.filter()) else {
+        return Outcome::Pass;
+    };
     let remote = match side {
         Side::Ingress => header.source,
         Side::Egress => header.destination,
     };
-    let lengths = &target.lengths[side as usize][header.family as usize];
-    let slots = candidates(packet, tables, lengths, side, remote);
+    let [v4, v6] = &target.lengths[side as usize];
+    let slots = match header.family {
+        // In IPv4's form the upper half is zero, which the compiler is told once for all lengths.
+        Family::V4 => {
+            let remote = Ip { high: 0, low: remote.low };
+            candidates(packet, tables, filter, v4, side, |length| remote.masked_v4(length))
+        }
+        Family::V6 => candidates(packet, tables, filter, v6, side, |length| remote.masked(length)),
+    };
     if slots == 0 {
         return Outcome::Pass;
     }
-    let mut sight = Sight::of(side, &header);
-    if !is_for_target(packet, tables, &sight) {
-        return Outcome::Pass;
-    }
-    examine(packet, tables, &header, slots, &mut sight);
-    sentence(packet, tables, slots, &mut sight)
+    meet(packet, tables, side, slots)
 }
 
-/// The slots that the remote address concerns.
+/// The slots that the remote address concerns, of which `network` gives the network by length.
 #[inline(always)]
 fn candidates<P: Packet, T: Tables>(
     packet: &P,
     tables: &T,
+    filter: &Words,
     lengths: &Lengths,
     side: Side,
-    remote: Ip,
+    network: impl Fn(u8) -> Ip,
 ) -> u64 {
     let mut slots = 0;
     for position in 0..MAX_LENGTHS {
@@ -74,12 +80,13 @@ fn candidates<P: Packet, T: Tables>(
             break;
         }
         let length = lengths.values[position];
-        let network = remote.masked(length);
+        let network = network(length);
         let bit = prefilter::index_of(side, length, network);
-        if tables.filter(bit / 64) >> (bit % 64) & 1 != 0 {
+        if filter[bit as usize / 64] >> (bit % 64) & 1 != 0 {
+            // A network of fe80::/10 is of link-local peers, or so wide that an index is no help.
             slots |= tables.peer(&PeerKey {
                 address: network.to_bytes(),
-                ifindex: if remote.is_link_local() { packet.ifindex() } else { 0 },
+                ifindex: if network.is_link_local() { packet.ifindex() } else { 0 },
                 length,
                 side: side as u8,
                 pad: 0,
@@ -87,6 +94,19 @@ fn candidates<P: Packet, T: Tables>(
         }
     }
     slots
+}
+
+/// Decides over a packet from or to a peer. Not inlined, and it reads the header again: what it
+/// keeps would be kept for every stranger, too.
+#[inline(never)]
+fn meet<P: Packet, T: Tables>(packet: &P, tables: &T, side: Side, slots: u64) -> Outcome {
+    let Network::Ip(header) = parse::header(packet) else { return Outcome::Pass };
+    let mut sight = Sight::of(side, &header);
+    if !is_for_target(packet, tables, &sight) {
+        return Outcome::Pass;
+    }
+    examine(packet, tables, &header, slots, &mut sight);
+    sentence(packet, tables, slots, &mut sight)
 }
 
 /// Whether the packet is one that the target itself receives or sends here, and not one that it

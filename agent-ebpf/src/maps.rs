@@ -13,8 +13,7 @@ use agent_ebpf::{
         Address, Counters, Device, EndpointKey, Flow, FlowKey, Lease, MAX_FAULTS, PeerKey, PortKey,
         Rule, Seen, Sequence, Side, Target,
     },
-    prefilter,
-    tables::{Series, Slot, Tables},
+    tables::{Series, Slot, Tables, Words},
 };
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
@@ -28,7 +27,7 @@ const FAULTS: u32 = MAX_FAULTS as u32;
 #[map(name = "schism_peers")]
 static PEERS: HashMap<PeerKey, u64> = HashMap::with_max_entries(65536, BPF_F_NO_PREALLOC);
 #[map(name = "schism_filter")]
-static FILTER: Array<u64> = Array::with_max_entries(prefilter::WORDS, BPF_F_MMAPABLE);
+static FILTER: Array<Words> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map(name = "schism_local")]
 static LOCAL: HashMap<Address, u8> = HashMap::with_max_entries(4096, BPF_F_NO_PREALLOC);
 #[map(name = "schism_devices")]
@@ -80,8 +79,8 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn filter(&self, word: u32) -> u64 {
-        FILTER.get(word).copied().unwrap_or(0)
+    fn filter(&self) -> Option<&Words> {
+        FILTER.get(0)
     }
 
     #[inline(always)]

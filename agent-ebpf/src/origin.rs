@@ -9,9 +9,9 @@ use crate::{
     flow::{self, Party},
     packet::Packet,
     parse::{Header, Upper},
+    sight::Sight,
     tables::Tables,
     transport::{self, Kind},
-    verdict::Sight,
 };
 
 /// [`Origin::began`] of what is always new.

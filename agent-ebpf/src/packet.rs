@@ -1,13 +1,15 @@
 //! What the decision reads of a packet.
 
+use core::mem::MaybeUninit;
+
 /// Bytes of a packet, aligned so that a number at its natural offset is one load.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes<const N: usize>(pub [u8; N]);
 
 impl<const N: usize> Bytes<N> {
-    /// N zeros.
-    pub const ZERO: Self = Self([0; N]);
+    /// Room for N bytes. Not zeros: clearing it would cost as much as reading the packet.
+    pub const ROOM: MaybeUninit<Self> = MaybeUninit::uninit();
 
     /// The 16 bits at `at`, from network order.
     #[inline(always)]
@@ -49,8 +51,12 @@ pub enum Tag {
 
 /// A packet at a hook of the target: an skb in the kernel, bytes in a test.
 pub trait Packet {
-    /// Copies N bytes from `offset`, counted from the network header; false if the packet is shorter.
-    fn load<const N: usize>(&self, offset: u32, into: &mut Bytes<N>) -> bool;
+    /// Copies N bytes from `offset`, counted from the network header; none if the packet is shorter.
+    fn load<'a, const N: usize>(
+        &self,
+        offset: u32,
+        room: &'a mut MaybeUninit<Bytes<N>>,
+    ) -> Option<&'a Bytes<N>>;
     /// The EtherType of what the network header begins (`skb->protocol`), host order.
     fn ethertype(&self) -> u16;
     /// Whether a tag stands beside the packet.

@@ -2,6 +2,8 @@
 //!
 //! RFC 791, RFC 8200 4, RFC 4302 (AH), RFC 6275 6.1 (mobility), RFC 2675 (jumbograms).
 
+use core::mem::MaybeUninit;
+
 use crate::{
     address::Ip,
     packet::{Bytes, Packet},
@@ -103,11 +105,9 @@ pub fn header<P: Packet>(packet: &P) -> Network {
 #[inline(always)]
 fn behind_tags<P: Packet>(packet: &P) -> Network {
     let mut offset = 0;
-    let mut bytes = Bytes::<4>::ZERO;
     for _ in 0..MAX_TAGS {
-        if !packet.load(offset, &mut bytes) {
-            return Network::Broken;
-        }
+        let mut room = Bytes::<4>::ROOM;
+        let Some(bytes) = packet.load(offset, &mut room) else { return Network::Broken };
         match bytes.u16(2) {
             ETHERTYPE_V4 => return read_v4(packet, offset + 4),
             ETHERTYPE_V6 => return read_v6(packet, offset + 4),
@@ -123,10 +123,8 @@ fn behind_tags<P: Packet>(packet: &P) -> Network {
 /// Reads an IPv4 header at `at`.
 #[inline(always)]
 pub(crate) fn read_v4<P: Packet>(packet: &P, at: u32) -> Network {
-    let mut bytes = Bytes::<20>::ZERO;
-    if !packet.load(at, &mut bytes) {
-        return Network::Broken;
-    }
+    let mut room = Bytes::<20>::ROOM;
+    let Some(bytes) = packet.load(at, &mut room) else { return Network::Broken };
     let first = bytes.0[0];
     let length = u32::from(first & 15) * 4;
     let total = u32::from(bytes.u16(2));
@@ -148,8 +146,9 @@ pub(crate) fn read_v4<P: Packet>(packet: &P, at: u32) -> Network {
 /// Reads an IPv6 header at `at`.
 #[inline(always)]
 pub(crate) fn read_v6<P: Packet>(packet: &P, at: u32) -> Network {
-    let mut bytes = Bytes::<40>::ZERO;
-    if !packet.load(at, &mut bytes) || bytes.0[0] >> 4 != 6 {
+    let mut room = Bytes::<40>::ROOM;
+    let Some(bytes) = packet.load(at, &mut room) else { return Network::Broken };
+    if bytes.0[0] >> 4 != 6 {
         return Network::Broken;
     }
     let payload = u32::from(bytes.u16(4));
@@ -166,13 +165,16 @@ pub(crate) fn read_v6<P: Packet>(packet: &P, at: u32) -> Network {
 
 /// Copies N bytes from `offset`, if they belong to the IP packet.
 #[inline(always)]
-pub(crate) fn load<P: Packet, const N: usize>(
+pub(crate) fn load<'a, P: Packet, const N: usize>(
     packet: &P,
     header: &Header,
     offset: u32,
-    into: &mut Bytes<N>,
-) -> bool {
-    offset + N as u32 <= header.end && packet.load(offset, into)
+    room: &'a mut MaybeUninit<Bytes<N>>,
+) -> Option<&'a Bytes<N>> {
+    if offset + N as u32 > header.end {
+        return None;
+    }
+    packet.load(offset, room)
 }
 
 /// Walks to the transport header.
@@ -203,10 +205,8 @@ fn walk<P: Packet>(packet: &P, header: &Header) -> Upper {
         if !is_extension(next) {
             break;
         }
-        let mut bytes = Bytes::<8>::ZERO;
-        if !load(packet, header, upper.offset, &mut bytes) {
-            break;
-        }
+        let mut room = Bytes::<8>::ROOM;
+        let Some(bytes) = load(packet, header, upper.offset, &mut room) else { break };
         let size = match next {
             44 => 8,
             51 => (u32::from(bytes.0[1]) + 2) * 4,

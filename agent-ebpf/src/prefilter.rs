@@ -21,10 +21,10 @@ pub fn index(side: Side, length: u8, network: &Address) -> u32 {
 /// [`index`] of an address in numbers.
 #[inline(always)]
 pub const fn index_of(side: Side, length: u8, network: Ip) -> u32 {
-    let salt = (((length as u64) << 1) | side as u64).wrapping_mul(0xd1b5_4a32_d192_ed03);
-    let mut mix = (network.low ^ salt).wrapping_mul(0x9fb2_1c65_1e98_df25);
-    mix = (mix ^ (mix >> 32) ^ network.high).wrapping_mul(0xa24b_aed4_963e_e407);
-    (mix >> (64 - PREFILTER_BITS.trailing_zeros())) as u32
+    // Multiplicative hashing: the top bits of the product depend on every bit below them.
+    let salt = (((length as u64) << 1) | side as u64) << 40;
+    let mix = network.high.wrapping_mul(0x9fb2_1c65_1e98_df25) ^ network.low ^ salt;
+    (mix.wrapping_mul(0xd1b5_4a32_d192_ed03) >> (64 - PREFILTER_BITS.trailing_zeros())) as u32
 }
 
 #[cfg(test)]

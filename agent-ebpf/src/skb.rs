@@ -1,5 +1,7 @@
 //! A packet as the kernel hands it to a tc program.
 
+use core::mem::MaybeUninit;
+
 use agent_ebpf::packet::{Addressee, Bytes, Packet, Tag};
 use aya_ebpf::{
     EbpfContext as _,
@@ -31,13 +33,13 @@ impl Skb {
     }
 
     #[inline(always)]
-    fn copy<const N: usize>(&self, offset: u32, into: &mut Bytes<N>) -> bool {
-        // SAFETY: `into` has room for the N bytes that the helper is asked to write.
+    fn copy<const N: usize>(&self, offset: u32, room: &mut MaybeUninit<Bytes<N>>) -> bool {
+        // SAFETY: `room` has room for the N bytes that the helper is asked to write.
         let copied = unsafe {
             bpf_skb_load_bytes_relative(
                 self.0.cast(),
                 offset,
-                into.0.as_mut_ptr().cast(),
+                room.as_mut_ptr().cast(),
                 N as u32,
                 BPF_HDR_START_NET,
             )
@@ -56,8 +58,17 @@ impl Skb {
 
 impl Packet for Skb {
     #[inline(always)]
-    fn load<const N: usize>(&self, offset: u32, into: &mut Bytes<N>) -> bool {
-        self.copy(offset, into) || (self.pull() && self.copy(offset, into))
+    fn load<'a, const N: usize>(
+        &self,
+        offset: u32,
+        room: &'a mut MaybeUninit<Bytes<N>>,
+    ) -> Option<&'a Bytes<N>> {
+        if self.copy(offset, room) || (self.pull() && self.copy(offset, room)) {
+            // SAFETY: the helper has written all N bytes.
+            Some(unsafe { room.assume_init_ref() })
+        } else {
+            None
+        }
     }
 
     #[inline(always)]

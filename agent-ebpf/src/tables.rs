@@ -2,13 +2,19 @@
 
 use core::ops::ControlFlow;
 
-use crate::abi::{
-    Address, Counters, Device, EndpointKey, Flow, FlowKey, Lease, PeerKey, PortKey, Rule, Seen,
-    Side, Target,
+use crate::{
+    abi::{
+        Address, Counters, Device, EndpointKey, Flow, FlowKey, Lease, PeerKey, PortKey, Rule, Seen,
+        Side, Target,
+    },
+    prefilter,
 };
 
 /// A slot of the target, below [`crate::abi::MAX_FAULTS`].
 pub type Slot = u32;
+
+/// The words of the prefilter.
+pub type Words = [u64; prefilter::WORDS as usize];
 
 /// Which of a fault's two counts a number is taken from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +31,8 @@ pub trait Tables {
     fn target(&self) -> Option<&Target>;
     /// Changes this CPU's counts of the side.
     fn seen(&self, side: Side, change: impl FnOnce(&mut Seen));
-    /// A word of the prefilter, by number.
-    fn filter(&self, word: u32) -> u64;
+    /// The prefilter.
+    fn filter(&self) -> Option<&Words>;
     /// Slots of a peer; 0 for a stranger.
     fn peer(&self, key: &PeerKey) -> u64;
     /// Whether the address is the target's own.

@@ -82,10 +82,10 @@ pub fn read<P: Packet>(packet: &P, header: &Header, upper: &Upper) -> Transport 
         return read_short(packet, header, upper.offset, upper.protocol);
     }
     // The least that a TCP header has.
-    let mut bytes = Bytes::<20>::ZERO;
-    if !parse::load(packet, header, upper.offset, &mut bytes) {
+    let mut room = Bytes::<20>::ROOM;
+    let Some(bytes) = parse::load(packet, header, upper.offset, &mut room) else {
         return Transport::bare(Kind::Unreadable);
-    }
+    };
     Transport {
         kind: Kind::Tcp,
         flags: bytes.0[13],
@@ -105,10 +105,10 @@ fn read_short<P: Packet>(packet: &P, header: &Header, offset: u32, protocol: u8)
     if !icmp && protocol != PROTOCOL_TCP && protocol != PROTOCOL_UDP {
         return Transport::bare(Kind::Other);
     }
-    let mut bytes = Bytes::<8>::ZERO;
-    if !parse::load(packet, header, offset, &mut bytes) {
+    let mut room = Bytes::<8>::ROOM;
+    let Some(bytes) = parse::load(packet, header, offset, &mut room) else {
         return Transport::bare(Kind::Unreadable);
-    }
+    };
     if icmp {
         let kind = bytes.0[0];
         let identifier = if is_echo(header.family, kind) { bytes.u16(4) } else { 0 };

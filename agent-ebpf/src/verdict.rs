@@ -3,107 +3,16 @@
 use crate::{
     abi::{
         AGE_ALL, AGE_ESTABLISHED, AGE_NEW, CERTAIN, Lease, MODE_INITIATOR, PROTOCOL_ANY,
-        PROTOCOL_ICMP, Rule, Side, VERDICT_COUNT,
+        PROTOCOL_ICMP, Rule, VERDICT_COUNT,
     },
-    address::Ip,
-    flow::Party,
     loss,
-    origin::{ALWAYS_NEW, Basis, Opened, Origin},
+    origin::{ALWAYS_NEW, Basis, Opened},
     packet::Packet,
-    parse::{Family, Fragment, HIDDEN, Header},
+    parse::{Fragment, HIDDEN},
+    sight::{Exemption, Sight},
     tables::{Series, Slot, Tables},
-    transport::{self, Kind, Transport},
+    transport::{self, Kind},
 };
-
-/// Why a packet passes whatever the rule says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exemption {
-    /// It does not.
-    None,
-    /// Neighbour discovery, or the control path.
-    Granted,
-}
-
-/// What is known of one packet.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sight {
-    /// Address of the target, or of many.
-    pub(crate) local: Ip,
-    /// Address of the peer.
-    pub(crate) remote: Ip,
-    /// Boot time (ns), 0 until it is asked for: reading the clock costs as much as all the rest.
-    pub(crate) clock: u64,
-    /// Who sent it.
-    pub(crate) sender: Party,
-    /// The hook.
-    pub(crate) side: Side,
-    /// IP version.
-    pub(crate) family: Family,
-    /// Part of a datagram.
-    pub(crate) fragment: Fragment,
-    /// Transport protocol, or [`HIDDEN`].
-    pub(crate) protocol: u8,
-    /// Transport header.
-    pub(crate) transport: Transport,
-    /// Whether it is exempt.
-    pub(crate) exemption: Exemption,
-    /// Real traffic or a probe.
-    pub(crate) series: Series,
-    /// Who opened its flow.
-    pub(crate) origin: Origin,
-}
-
-impl Sight {
-    /// What the IP header tells.
-    #[inline(always)]
-    pub(crate) fn of(side: Side, header: &Header) -> Self {
-        let (sender, local, remote) = match side {
-            Side::Ingress => (Party::Remote, header.destination, header.source),
-            Side::Egress => (Party::Local, header.source, header.destination),
-        };
-        Self {
-            local,
-            remote,
-            clock: 0,
-            sender,
-            side,
-            family: header.family,
-            fragment: Fragment::Whole,
-            protocol: HIDDEN,
-            transport: Transport::bare(Kind::Unreadable),
-            exemption: Exemption::None,
-            series: Series::Packets,
-            origin: Origin::UNKNOWN,
-        }
-    }
-
-    /// Port of the target, 0 for none.
-    #[inline(always)]
-    pub(crate) fn local_port(&self) -> u16 {
-        match self.side {
-            Side::Ingress => self.transport.destination,
-            Side::Egress => self.transport.source,
-        }
-    }
-
-    /// Port of the peer, 0 for none.
-    #[inline(always)]
-    pub(crate) fn remote_port(&self) -> u16 {
-        match self.side {
-            Side::Ingress => self.transport.source,
-            Side::Egress => self.transport.destination,
-        }
-    }
-
-    /// Boot time (ns), read once per packet.
-    #[inline(always)]
-    pub(crate) fn now<T: Tables>(&mut self, tables: &T) -> u64 {
-        if self.clock == 0 {
-            self.clock = tables.now();
-        }
-        self.clock
-    }
-}
 
 /// A fault's verdict.
 #[repr(u32)]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use agent_ebpf::{OBJECT, abi::*, prefilter};
+use agent_ebpf::{OBJECT, abi::*, tables::Words};
 use aya::{
     Ebpf, Pod, TestRun as _,
     maps::{Array, HashMap, PerCpuArray, PerCpuValues},
@@ -79,9 +79,8 @@ impl Kernel {
         self.array(names::LEASES, leases);
         self.array(names::SEQUENCE, [Sequence::default(); 64]);
         self.array(names::TARGET, [world.target(now)]);
-        let filter = world.filter();
-        assert_eq!(filter.len(), prefilter::WORDS as usize);
-        self.array(names::PREFILTER, filter);
+        let filter: Words = world.filter().try_into().unwrap();
+        self.array(names::PREFILTER, [filter]);
         self.hash(names::PEERS, world.masks());
         self.hash(names::LOCAL, world.local.iter().map(|address| (*address, 1u8)));
         self.hash(names::DEVICES, world.devices.iter().copied());

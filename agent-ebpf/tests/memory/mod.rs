@@ -1,15 +1,17 @@
 //! The decision's tables in memory, over a case's world, and a frame as an skb.
+#![expect(clippy::unwrap_used, reason = "a helper of tests, which fail where it fails")]
 
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
+    mem::MaybeUninit,
     ops::ControlFlow,
 };
 
 use agent_ebpf::{
     abi::*,
     packet::{Addressee, Bytes, Packet, Tag},
-    tables::{Series, Slot, Tables},
+    tables::{Series, Slot, Tables, Words},
 };
 
 use crate::cases::world::{SECOND, World, lease};
@@ -62,8 +64,8 @@ impl Tables for Memory {
     fn seen(&self, side: Side, change: impl FnOnce(&mut Seen)) {
         change(&mut self.seen.borrow_mut()[side as usize]);
     }
-    fn filter(&self, word: u32) -> u64 {
-        self.filter[word as usize]
+    fn filter(&self) -> Option<&Words> {
+        self.filter.as_slice().try_into().ok()
     }
     fn peer(&self, key: &PeerKey) -> u64 {
         self.masks.get(key).copied().unwrap_or(0)
@@ -120,14 +122,13 @@ pub(crate) struct Skb<'a> {
 }
 
 impl Packet for Skb<'_> {
-    fn load<const N: usize>(&self, offset: u32, into: &mut Bytes<N>) -> bool {
-        match self.frame.get(14 + offset as usize..14 + offset as usize + N) {
-            Some(bytes) => {
-                into.0.copy_from_slice(bytes);
-                true
-            }
-            None => false,
-        }
+    fn load<'a, const N: usize>(
+        &self,
+        offset: u32,
+        room: &'a mut MaybeUninit<Bytes<N>>,
+    ) -> Option<&'a Bytes<N>> {
+        let bytes = self.frame.get(14 + offset as usize..14 + offset as usize + N)?;
+        Some(room.write(Bytes(bytes.try_into().unwrap())))
     }
     fn ethertype(&self) -> u16 {
         u16::from_be_bytes([self.frame[12], self.frame[13]])
