@@ -22,8 +22,6 @@ use super::{
 
 /// Where `ip netns` keeps the names of namespaces.
 const NAMED: &str = "/run/netns";
-/// The node's own namespace.
-const HOST: &str = "/proc/1/ns/net";
 
 /// This node's kernel.
 pub struct Linux {
@@ -135,7 +133,8 @@ impl Linux {
             Some(pid) => Some(process::identity(pid).map_err(call("read /proc/PID/stat"))?),
             None => None,
         };
-        let is_host = process::namespace_inode(Path::new(HOST)).is_ok_and(|host| host == inode);
+        let is_host =
+            process::namespace_inode(process::host_namespace()).is_ok_and(|host| host == inode);
         let first = pids.iter().take(Target::PROCESSES_NAMED);
         Ok(Target {
             identity: TargetIdentity { boot: self.boot, namespace: cookie, process: identity },
@@ -190,7 +189,7 @@ fn way(place: &Place) -> Option<PathBuf> {
         Scheme::Netns(name) => Some(Path::new(NAMED).join(name)),
         Scheme::Pid(pid) => Some(process::namespace_path(*pid)),
         Scheme::Container(_) => place.identity.process.map(|p| process::namespace_path(p.pid)),
-        Scheme::Host(_) => Some(PathBuf::from(HOST)),
+        Scheme::Host(_) => Some(process::host_namespace().to_owned()),
         Scheme::Addr(_) => None,
     }
 }
@@ -305,7 +304,7 @@ impl Kernel for Linux {
             Scheme::Pid(pid) => self.resolve_process(selector, *pid),
             Scheme::Container(id) => self.resolve_container(selector, id),
             Scheme::Host(node) if *node == self.node => {
-                Ok(vec![self.describe(selector, Path::new(HOST), None)?])
+                Ok(vec![self.describe(selector, process::host_namespace(), None)?])
             }
             Scheme::Host(node) => Err(KernelError::Refused {
                 reason: format!("this node is not {node}"),

@@ -17,6 +17,14 @@ pub fn namespace_path(pid: u32) -> PathBuf {
     PathBuf::from(format!("/proc/{pid}/ns/net"))
 }
 
+/// The path of the node's own network namespace: that of its first process, or ours where that one may
+/// not be looked at (a sandbox around the node).
+#[must_use]
+pub fn host_namespace() -> &'static Path {
+    let first = Path::new("/proc/1/ns/net");
+    if fs::metadata(first).is_ok() { first } else { Path::new("/proc/self/ns/net") }
+}
+
 /// The inode of the namespace behind a path.
 ///
 /// # Errors
