@@ -15,6 +15,18 @@ pub(crate) fn cut(arguments: &[&str]) -> Result<()> {
     install::packages()?;
     let build = ["build", "--release", "--locked", "-p", "controller", "-p", "agent", "-p", "lab"];
     command::run(command::cargo(build))?;
+    let cost = [
+        "build",
+        "--release",
+        "--locked",
+        "-p",
+        "agent-ebpf",
+        "--features",
+        "user",
+        "--example",
+        "cost",
+    ];
+    command::run(command::cargo(cost))?;
     let bench = workspace::binary("release", "schism-bench");
     let error = Command::new(&bench).arg("cut").args(arguments).exec();
     Err(error).with_context(|| format!("{} could not be started", bench.display()))

@@ -1,0 +1,73 @@
+//! Figures of the cut, measured on this machine: `schism-bench cut [--quick] [--json FILE]`.
+//!
+//! Ratios are taken within one run against a baseline or a peer; nothing here is a test.
+
+mod footprint;
+mod latency;
+mod node;
+mod report;
+mod rivals;
+mod statistics;
+mod throughput;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+
+use report::Report;
+
+/// How many repetitions a row is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effort {
+    /// For the table in the documentation.
+    Full,
+    /// To see that it works.
+    Quick,
+}
+
+impl Effort {
+    const fn times(self, full: usize) -> usize {
+        match self {
+            Self::Full => full,
+            Self::Quick => full.div_ceil(10),
+        }
+    }
+}
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() != Some("cut") {
+        bail!("usage: schism-bench cut [--quick] [--json FILE]");
+    }
+    let mut effort = Effort::Full;
+    let mut json: Option<PathBuf> = None;
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--quick" => effort = Effort::Quick,
+            "--json" => json = Some(arguments.next().context("--json needs a file")?.into()),
+            other => bail!("unknown argument {other}"),
+        }
+    }
+    if !nix::unistd::geteuid().is_root() {
+        bail!("this bench makes network namespaces: run it as root");
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let mut report = Report::default();
+    runtime.block_on(async {
+        latency::commits(effort, &mut report).await?;
+        latency::heals(effort, &mut report).await?;
+        latency::expiries(effort, &mut report).await?;
+        latency::kills(effort, &mut report).await?;
+        footprint::idle(&mut report).await?;
+        throughput::untouched(effort, &mut report).await?;
+        rivals::side_by_side(effort, &mut report).await
+    })?;
+    rivals::per_packet(&mut report)?;
+    print!("{report}");
+    if let Some(path) = json {
+        std::fs::write(&path, report.json())
+            .with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
