@@ -90,7 +90,12 @@ pub async fn start(options: Options) -> Result<Daemon, StartError> {
     let found = found.unwrap_or_default();
     let listener = files.listen()?;
     let linux = Linux::new()?;
-    let about = About { boot: linux.boot(), embedded: options.embedded, found_at_start: found };
+    let about = About {
+        boot: linux.boot(),
+        socket: options.socket.clone(),
+        embedded: options.embedded,
+        found_at_start: found,
+    };
     let kernel: Arc<dyn Kernel> = Arc::new(linux);
     let agent = Agent::start(kernel);
     let service = AgentServer::new(Service::new(agent.clone(), about))

@@ -11,10 +11,10 @@ use proto::{Invalid, required};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::doctor;
 use crate::kernel::{Place, ProbeOrder, node_name};
 use crate::residue::{self, Removal};
 use crate::worker::{Agent, Earnest};
-use crate::{daemon, doctor};
 use refusal::{invalid, refuse, refuse_kernel};
 
 /// What an agent says of itself.
@@ -22,6 +22,8 @@ use refusal::{invalid, refuse, refuse_kernel};
 pub struct About {
     /// Which boot of the node this is.
     pub boot: BootId,
+    /// Where it listens.
+    pub socket: std::path::PathBuf,
     /// Whether it ends with a command line.
     pub embedded: bool,
     /// What it found at its start.
@@ -225,8 +227,9 @@ impl wire::agent_server::Agent for Service {
         request: Request<wire::ResidueRequest>,
     ) -> Result<Response<wire::ResidueReply>, Status> {
         let removal = if request.into_inner().remove { Removal::Remove } else { Removal::Keep };
+        let socket = self.about.socket.clone();
         let found = blocking(move || {
-            residue::search(removal, &daemon::default_socket())
+            residue::search(removal, &socket)
                 .map_err(|error| Status::failed_precondition(error.to_string()))
         });
         let remnants = found.await?.into_iter().map(Into::into).collect();

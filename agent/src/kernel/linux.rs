@@ -327,6 +327,9 @@ impl Kernel for Linux {
     }
 
     fn follow(&self, place: &Place) -> Result<(), KernelError> {
+        if self.watch.follows(place.identity.namespace) {
+            return Ok(());
+        }
         let namespace = self.open(place)?;
         self.watch
             .follow(place.identity.namespace, &namespace)

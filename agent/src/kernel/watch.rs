@@ -57,6 +57,12 @@ impl Watch {
         Ok((Self { followed, own, stop }, receiver))
     }
 
+    /// Whether this namespace is followed already.
+    pub(super) fn follows(&self, cookie: NamespaceCookie) -> bool {
+        let followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        followed.values().any(|known| *known == cookie)
+    }
+
     /// Tells of what stirs in this namespace from now on. Must be called in our own namespace.
     pub(super) fn follow(&self, cookie: NamespaceCookie, namespace: &File) -> io::Result<()> {
         let id = if cookie == self.own { None } else { route::namespace_id(namespace)? };

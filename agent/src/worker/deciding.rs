@@ -18,6 +18,8 @@ use crate::plan;
 const SLOW_TIMER: Duration = Duration::from_secs(1);
 /// How far ahead faults on several targets begin, so that all of them are in place by then.
 const TOGETHER: Duration = Duration::from_millis(1);
+/// How far ahead a fault may be told to begin (1 min): until then it holds its slot for nothing.
+const FARTHEST_START: Duration = Duration::from_secs(60);
 
 pub(super) struct Worker {
     pub(super) kernel: Arc<dyn Kernel>,
@@ -173,6 +175,13 @@ impl Worker {
             ids.iter().filter_map(|id| self.ledger.get(*id)).map(Record::target).collect();
         let soon = if targets.len() > 1 { now + TOGETHER } else { now };
         let start = start.unwrap_or(soon);
+        if start > now + FARTHEST_START {
+            let limit = AgentError::Limit {
+                what: "seconds ahead of a start",
+                most: FARTHEST_START.as_secs(),
+            };
+            return replies.into_iter().for_each(|reply| drop(reply.send(Err(limit.clone()))));
+        }
         for (id, reply) in ids.iter().zip(replies) {
             let answer = match self.ledger.get(*id) {
                 None => Err(AgentError::Unknown(*id)),
