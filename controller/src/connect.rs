@@ -40,6 +40,8 @@ pub(crate) enum Absence {
     BecomeAsked,
     /// Refuse: what is asked needs an agent that outlives the command.
     Detach,
+    /// The same, although `--local` was said.
+    DetachLocal,
 }
 
 /// An agent that answers.
@@ -93,7 +95,10 @@ const fn decide(answer: Answer, place: Place, absence: Absence, privilege: Privi
         (Answer::Forbidden, _, _, _) => Decision::FailForbidden,
         (Answer::Nobody, Absence::BecomeAsked, _, _)
         | (Answer::Nobody, Absence::Become, Place::Default, Privilege::Root) => Decision::Become,
-        (Answer::Nobody, Absence::Detach, Place::Default, Privilege::Root) => Decision::FailDetach,
+        (Answer::Nobody, Absence::DetachLocal, _, _)
+        | (Answer::Nobody, Absence::Detach, Place::Default, Privilege::Root) => {
+            Decision::FailDetach
+        }
         (Answer::Nobody, Absence::Accept, Place::Default, _) => Decision::NoAgent,
         (Answer::Nobody, _, Place::Named, _) => Decision::FailAbsent,
         (Answer::Nobody, _, Place::Default, Privilege::User) => Decision::FailUnprivileged,
@@ -252,7 +257,7 @@ mod tests {
 
     #[test]
     fn which_agent() {
-        use Absence::{Accept, Become, BecomeAsked, Detach};
+        use Absence::{Accept, Become, BecomeAsked, Detach, DetachLocal};
         use Answer::{Forbidden, Nobody, Somebody};
         use Place::{Default, Named};
         use Privilege::{Root, User};
@@ -268,6 +273,7 @@ mod tests {
             ((Nobody, Named, Accept, Root), Decision::FailAbsent),
             ((Nobody, Default, Detach, Root), Decision::FailDetach),
             ((Nobody, Named, Detach, Root), Decision::FailAbsent),
+            ((Nobody, Named, DetachLocal, User), Decision::FailDetach),
             ((Forbidden, Default, Accept, User), Decision::FailForbidden),
         ];
         for ((answer, place, absence, privilege), decision) in table {

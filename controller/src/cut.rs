@@ -9,10 +9,10 @@ mod session;
 #[cfg(test)]
 pub(crate) mod specimen;
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use fault::{Fault, FaultId, IntentId, LeaseTerms, Scheme, Selector, Status};
-use tokio::task::JoinHandle;
 
 pub(crate) use plan::touched;
 
@@ -21,11 +21,11 @@ use crate::connect::{self, Absence, Choice, Connection};
 use crate::failure::Failure;
 use crate::host;
 use crate::interrupts::Interrupts;
-use crate::link::{Link, ProbeCount, Rehearsal, Scope};
+use crate::link::{Link, Rehearsal, Scope};
 use crate::outcome::Outcome;
-use crate::output::Output;
 use crate::output::quantity::time;
-use crate::output::route::{Route, selection};
+use crate::output::route::{Route, cut, place, selection};
+use crate::output::{Detail, Output, Report};
 use live::Live;
 use plan::Plan;
 use prove::{Proof, Stage};
@@ -42,7 +42,8 @@ pub(crate) async fn run(
     let attempted = format!("cannot cut {} → {}", args.from, args.to);
     let request = Request::new(args, random()?).map_err(|error| refused(&attempted, &error))?;
     choice.absence = match (args.detach, args.local) {
-        (true, _) => Absence::Detach,
+        (true, true) => Absence::DetachLocal,
+        (true, false) => Absence::Detach,
         (false, true) => Absence::BecomeAsked,
         (false, false) => Absence::Become,
     };
@@ -99,6 +100,7 @@ impl Order {
         let faults = self.request.faults(intent, &directions).map_err(|e| self.refused(&e))?;
         let ids: Vec<FaultId> = faults.iter().map(|fault| fault.id).collect();
         let link = &mut connection.link;
+        self.tell_bystanders(&directions, &faults);
         if self.after == After::Plan {
             let prepared = link.prepare(&self.attempted, &faults, Rehearsal::Yes).await?;
             self.output.show(&Plan::new(self.request.cut.seed, faults, prepared))?;
@@ -180,25 +182,39 @@ impl Order {
             for note in &part.notes {
                 self.output.note(format!("note: {note}"));
             }
-            if part.target.process_count > 1 {
-                let touched = touched(&part.target, crate::output::Detail::Normal);
-                self.output.note(format!("note: the cut acts on {touched}"));
-            }
         }
         link.commit(&self.attempted, ids).await
+    }
+
+    /// Names who else lives in the namespaces that the cut acts on.
+    fn tell_bystanders(&self, directions: &[Direction], faults: &[Fault]) {
+        // The plan of a dry run says it part by part.
+        if self.after == After::Plan {
+            return;
+        }
+        let mut told = BTreeSet::new();
+        let parties = directions.iter().flat_map(|direction| [&direction.from, &direction.to]);
+        for party in parties {
+            let Party::Target(target) = party else { continue };
+            let acted_on = faults.iter().any(|fault| fault.target == target.identity);
+            if acted_on && target.process_count > 1 && told.insert(target.identity.namespace) {
+                self.output
+                    .note(format!("note: the cut acts on {}", touched(target, Detail::Normal)));
+            }
+        }
     }
 
     fn announce(&self, committed: &[Status]) {
         let LeaseTerms { lease, total } = self.request.terms;
         for status in committed {
             let fault = &status.fault;
-            let cut = crate::output::route::cut(fault);
+            let cut = cut(fault);
             self.output.note(format!(
                 "{} {}: {}, at the {}, for {}, lease {}, seed {}",
                 fault.id,
                 Route::from(fault),
                 selection(cut),
-                crate::output::route::place(cut.side),
+                place(cut.side),
                 time(total),
                 time(lease),
                 cut.seed,
@@ -231,7 +247,7 @@ impl Order {
         interrupts: &mut Interrupts,
     ) -> Result<Outcome, Failure> {
         let mut live = Live::new(self.output);
-        let during = proof.clone().map(|proof| during(proof, link.clone()));
+        let during = proof.as_ref().map(|proof| proof.send(link));
         let terms = self.request.terms;
         let end = session::hold(link, &mut watch, terms, interrupts, &mut live).await;
         let ended = Instant::now();
@@ -239,7 +255,7 @@ impl Order {
 
         let confirmation = self.heal(link, &mut watch, &end, interrupts).await;
         if let (Some(proof), Some(during)) = (&mut proof, during) {
-            take_during(proof, during, ended).await;
+            proof.record_during(during, ended).await;
             let counts = tokio::select! {
                 counts = proof.measure(link) => Some(counts),
                 _ = interrupts.next() => None,
@@ -318,36 +334,13 @@ struct Detached<'a> {
     faults: &'a [Status],
 }
 
-impl crate::output::Report for Detached<'_> {
-    fn text(&self, _detail: crate::output::Detail) -> String {
+impl Report for Detached<'_> {
+    fn text(&self, _detail: Detail) -> String {
         self.id.clone()
     }
 
     fn names(&self) -> Vec<String> {
         vec![self.id.clone()]
-    }
-}
-
-/// Probes that go while the cut is held, and when they were back.
-fn during(proof: Proof, link: Link) -> JoinHandle<(Vec<ProbeCount>, Instant)> {
-    tokio::spawn(async move { (proof.measure(&link).await, Instant::now()) })
-}
-
-/// Takes the probes of the cut's time, if all of them were back before its end.
-async fn take_during(
-    proof: &mut Proof,
-    during: JoinHandle<(Vec<ProbeCount>, Instant)>,
-    ended: Instant,
-) {
-    const REASON: &str = "the cut ended before the probes were back";
-    if !during.is_finished() {
-        during.abort();
-        return proof.spoil(Stage::During, REASON);
-    }
-    match during.await {
-        Ok((counts, back)) if back <= ended => proof.record(Stage::During, counts),
-        Ok(_) => proof.spoil(Stage::During, REASON),
-        Err(error) => proof.spoil(Stage::During, &error.to_string()),
     }
 }
 

@@ -49,7 +49,14 @@ impl Failure {
             "" => sentence(status.code()).to_owned(),
             message => message.to_owned(),
         };
-        if let Some(fact) = detail.kind.as_ref().and_then(fact)
+        let attempted = attempted.into();
+        // The agent begins with what it is about, as `attempted` may do as well.
+        if let Some((about, rest)) = reason.split_once(": ")
+            && attempted.ends_with(about)
+        {
+            reason = rest.to_owned();
+        }
+        if let Some(fact) = detail.kind.as_ref().and_then(|kind| fact(kind, &reason))
             && !reason.contains(&fact)
         {
             reason = format!("{reason} ({fact})");
@@ -76,12 +83,16 @@ impl Failure {
 }
 
 /// What the detail says beyond the sentence.
-fn fact(kind: &Kind) -> Option<String> {
+fn fact(kind: &Kind, sentence: &str) -> Option<String> {
     match kind {
         Kind::InvalidField(invalid) => Some(invalid.field.clone()),
         Kind::KernelRefused(refusal) => {
             let errno = Errno::from_raw(refusal.errno);
-            Some(format!("{}: {errno:?}, {}", refusal.call, errno.desc()))
+            let told = sentence.contains(&refusal.call) && sentence.contains(errno.desc());
+            Some(match told {
+                true => format!("{errno:?}"),
+                false => format!("{}: {errno:?}, {}", refusal.call, errno.desc()),
+            })
         }
         Kind::Limit(limit) => Some(format!("at most {} {}", limit.most, limit.what)),
         Kind::Unsupported(_)

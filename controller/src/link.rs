@@ -58,8 +58,9 @@ pub(crate) struct Prepared {
     pub(crate) id: FaultId,
     /// How it is put in, in order.
     pub(crate) steps: Vec<String>,
-    /// The target as it was found.
-    pub(crate) target: Target,
+    /// The target as it was found; agents look again only for a rehearsal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) target: Option<Target>,
     /// The peers' addresses.
     pub(crate) peers: Vec<Prefix>,
     /// What the cut does not do that one might expect.
@@ -284,7 +285,7 @@ fn prepared(message: wire::PreparedFault) -> Result<Prepared, Invalid> {
     Ok(Prepared {
         id: required(message.id, "id")?.try_into()?,
         steps: message.steps,
-        target: required(message.target, "target")?.try_into()?,
+        target: message.target.map(TryInto::try_into).transpose()?,
         peers: message.peers.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
         notes: message.notes,
     })

@@ -127,6 +127,16 @@ async fn no_agent_at_a_named_socket_is_told() {
 }
 
 #[tokio::test]
+async fn a_command_that_would_be_its_own_agent_cannot_detach() {
+    let nowhere = tempfile::tempdir().unwrap();
+    let socket = nowhere.path().join("agent.sock");
+    let mut command = schism("cut netns:a netns:b --local --detach");
+    let ended = ended(command.arg("--agent-socket").arg(socket).spawn().unwrap()).await;
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.stderr.contains("a fault ends with the command that is its own agent"));
+}
+
+#[tokio::test]
 async fn the_manual_is_generated() {
     let page = ended(schism("man").spawn().unwrap()).await;
     assert_eq!(page.code, 0, "{page:?}");

@@ -69,7 +69,9 @@ impl Part {
             time(fault.terms.lease),
         );
         let peers: Vec<String> = prepared.peers.iter().map(ToString::to_string).collect();
-        text.push_str(&format!("  target  {}\n", touched(&prepared.target, detail)));
+        if let Some(target) = &prepared.target {
+            text.push_str(&format!("  target  {}\n", touched(target, detail)));
+        }
         text.push_str(&format!("  peers   {}\n", peers.join(", ")));
         for (index, step) in prepared.steps.iter().enumerate() {
             text.push_str(&format!("  step {:<2} {step}\n", index + 1));

@@ -1,9 +1,10 @@
 //! `--prove`: probes both ways before, during and after a cut.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fault::{Cut, FlowAge, Mode, Protocol, Verdict};
 use serde::Serialize;
+use tokio::task::JoinHandle;
 
 use super::request::{Direction, Party, Request, Ways};
 use crate::link::{Link, ProbeCount, ProbeEnd, ProbeOrder};
@@ -11,12 +12,25 @@ use crate::outcome::Outcome;
 use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table, Tone};
 
-/// How many probes a way.
-const COUNT: u32 = 10;
+/// How many probes a way: if all of them are lost one after another, that takes a second.
+const COUNT: u32 = 5;
 /// From one to the next.
 const INTERVAL: Duration = Duration::from_millis(20);
 /// How long to wait for one: lost probes take as long as this.
-const TIMEOUT: Duration = Duration::from_millis(300);
+const TIMEOUT: Duration = Duration::from_millis(200);
+
+/// Why addresses are not probed.
+const UNREACHABLE: &str = "only targets of this machine can send and receive probes";
+
+/// Probes on their way one way; given up when dropped.
+#[derive(Debug)]
+pub(crate) struct Sent(JoinHandle<(ProbeCount, Instant)>);
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
 
 /// When probes were sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,25 +114,49 @@ impl Proof {
     }
 
     /// Sends a stage's probes, all ways at once.
+    pub(crate) fn send(&self, link: &Link) -> Vec<Sent> {
+        let send = |way: &Way| {
+            let (mut link, order) = (link.clone(), way.order.clone());
+            let task = tokio::spawn(async move {
+                let count = match order {
+                    Some(order) => link.probe(&order).await,
+                    None => return (none(UNREACHABLE), Instant::now()),
+                };
+                (count.unwrap_or_else(|failure| none(failure.to_string())), Instant::now())
+            });
+            Sent(task)
+        };
+        self.ways.iter().map(send).collect()
+    }
+
+    /// Sends a stage's probes and waits for what becomes of them.
     pub(crate) async fn measure(&self, link: &Link) -> Vec<ProbeCount> {
-        let sent: Vec<_> = self
-            .ways
-            .iter()
-            .map(|way| {
-                let (mut link, order) = (link.clone(), way.order.clone());
-                tokio::spawn(async move {
-                    let Some(order) = order else {
-                        return none("only targets of this machine can send and receive probes");
-                    };
-                    link.probe(&order).await.unwrap_or_else(|failure| none(failure.to_string()))
-                })
-            })
-            .collect();
         let mut counts = Vec::new();
-        for probes in sent {
-            counts.push(probes.await.unwrap_or_else(|error| none(error.to_string())));
+        for mut sent in self.send(link) {
+            counts.push(match (&mut sent.0).await {
+                Ok((count, _)) => count,
+                Err(error) => none(error.to_string()),
+            });
         }
         counts
+    }
+
+    /// Takes the probes of the cut's time that were back before it ended.
+    pub(crate) async fn record_during(&mut self, sent: Vec<Sent>, ended: Instant) {
+        const REASON: &str = "the cut ended before the probes were back";
+        let mut counts = Vec::new();
+        for mut sent in sent {
+            counts.push(if sent.0.is_finished() {
+                match (&mut sent.0).await {
+                    Ok((count, back)) if back <= ended => count,
+                    Ok(_) => none(REASON),
+                    Err(error) => none(error.to_string()),
+                }
+            } else {
+                none(REASON)
+            });
+        }
+        self.record(Stage::During, counts);
     }
 
     /// Takes a stage's counts.
