@@ -43,3 +43,21 @@ fn a_stranger_costs_no_clock_and_a_tag_can_be_judged_elsewhere() {
     assert_eq!(decide_once(&world, "10.0.0.2", Tag::Beside), (Outcome::Pass, 0));
     assert_eq!(decide_once(&world, "10.0.0.2", Tag::None), (Outcome::Lose, 1));
 }
+
+#[test]
+fn a_datagram_flow_lives_while_it_is_used() {
+    let world = World::new().fault(0, INITIATOR, &["10.0.0.2"]);
+    let mut tables = Memory::new(&world);
+    let inbound = frames::udp("10.0.0.2", 5000, "10.0.0.1", 53);
+    let outbound = frames::udp("10.0.0.1", 53, "10.0.0.2", 5000);
+    let mut after = |seconds, side, frame: &[u8]| {
+        tables.now = at(tables.now, seconds);
+        decide(&Skb { frame, tag: Tag::None }, &tables, side)
+    };
+    assert_eq!(after(0, Side::Egress, &outbound), Outcome::Pass);
+    assert_eq!(after(25, Side::Ingress, &inbound), Outcome::Pass);
+    assert_eq!(after(25, Side::Ingress, &inbound), Outcome::Pass);
+    assert_eq!(after(25, Side::Egress, &outbound), Outcome::Pass);
+    assert_eq!(after(30, Side::Ingress, &inbound), Outcome::Pass);
+    assert_eq!(after(31, Side::Ingress, &inbound), Outcome::Lose, "the peer opens another");
+}

@@ -128,7 +128,8 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("everything", World::new().fault(0, CUT, &["::/0", "0.0.0.0/0"]))
             .lost(udp("192.0.2.1", 1, B, 2))
             .lost(udp("2001:db8::1", 1, B6, 2))
-            .counts(&[("matched", 2), ("lost", 2)]),
+            .lost(udp("fe80::2", 1, "fe80::1", 2))
+            .counts(&[("matched", 3), ("lost", 3)]),
         Case::new("64 faults, the last loses", {
             (0..64).fold(World::new(), |world, slot| {
                 let protocol = if slot == 63 { PROTOCOL_ANY } else { PROTOCOL_TCP };
