@@ -44,7 +44,8 @@ pub enum Outcome {
         /// The peers.
         peers: Vec<(FaultId, Result<Sight, KernelError>)>,
     },
-    /// Of [`Job::Apply`]: the steps that are in force now (all, or none), and why not all.
+    /// Of [`Job::Apply`]: the steps that are in force now, and why not all. After a failure these are
+    /// only the ones that could not be taken back.
     Applied(Vec<Step>, Result<(), KernelError>),
     /// Of [`Job::TakeOut`]: the steps that were done, and those that failed.
     TakenOut(Vec<Step>, Vec<(Step, KernelError)>),
@@ -117,7 +118,8 @@ fn unless_gone(error: KernelError) -> Result<(), KernelError> {
     if matches!(error, KernelError::Gone(_)) { Ok(()) } else { Err(error) }
 }
 
-/// Performs all steps or, when one fails, takes back those before it in reverse.
+/// Performs all steps or, when one fails, takes back those before it in reverse. What could not be taken
+/// back comes back with the failure.
 pub fn apply(
     kernel: &dyn Kernel,
     place: &Place,
@@ -129,15 +131,28 @@ pub fn apply(
             Ok(()) => done.push(step),
             Err(error) => {
                 tracing::debug!(%step, %error, "step failed");
-                for undo in done.iter().rev().filter_map(Step::undo) {
-                    // Taking back goes on whatever happens; the first error is the one to tell.
-                    if let Err(error) = kernel.perform(place, &undo) {
-                        tracing::warn!(step = %undo, %error, "not taken back");
-                    }
-                }
-                return (Vec::new(), Err(error));
+                return (take_back(kernel, place, done), Err(error));
             }
         }
     }
     (done, Ok(()))
+}
+
+/// Goes on whatever happens; the steps that stayed come back.
+fn take_back(kernel: &dyn Kernel, place: &Place, done: Vec<Step>) -> Vec<Step> {
+    let mut stuck = Vec::new();
+    for step in done.into_iter().rev() {
+        let Some(undo) = step.undo() else { continue };
+        match kernel.perform(place, &undo) {
+            // Everything of the target went with it.
+            Ok(()) if undo == Step::Unload => stuck.clear(),
+            Ok(()) => {}
+            Err(error) => {
+                tracing::warn!(step = %undo, %error, "not taken back");
+                stuck.push(step);
+            }
+        }
+    }
+    stuck.reverse();
+    stuck
 }

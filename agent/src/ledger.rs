@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fault::{BootTime, Drift, Effect, Fault, FaultId, Hook, Kind, Lease, NamespaceCookie, State};
 
-use crate::kernel::{Peer, Slot, Step};
+use crate::kernel::{Peer, PeerSet, Slot, Step};
 use crate::truth::Recorded;
 
 /// How long a prepared fault waits for its commit before it is taken out again (30 s).
@@ -47,6 +47,27 @@ impl Record {
     #[must_use]
     pub fn target(&self) -> NamespaceCookie {
         self.fault.target.namespace
+    }
+
+    /// Notes a change of its peers that was made while it stands: what takes the fault out must take
+    /// these out.
+    pub fn note(&mut self, step: &Step) {
+        if let Step::AddPeers(added) = step {
+            self.peers.extend(added.peers.iter().cloned());
+            for done in &mut self.done {
+                if let Step::AddPeers(PeerSet { peers, .. }) | Step::ReadOpeners(peers) = done {
+                    peers.extend(added.peers.iter().cloned());
+                }
+            }
+        }
+        if let Step::RemovePeers(removed) = step {
+            self.peers.retain(|peer| !removed.peers.contains(peer));
+            for done in &mut self.done {
+                if let Step::AddPeers(PeerSet { peers, .. }) = done {
+                    peers.retain(|peer| !removed.peers.contains(peer));
+                }
+            }
+        }
     }
 
     /// What the kernel should have of it.
@@ -108,11 +129,12 @@ impl Ledger {
         self.iter().filter(move |record| record.target() == target && !record.state.is_final())
     }
 
-    /// A free place on a target; `None` if all are taken.
+    /// A free place on a target; `None` if all are taken. In the spoiled ones something of an earlier
+    /// fault stayed.
     #[must_use]
-    pub fn free_slot(&self, target: NamespaceCookie) -> Option<Slot> {
+    pub fn free_slot(&self, target: NamespaceCookie, spoiled: &BTreeSet<Slot>) -> Option<Slot> {
         let taken: BTreeSet<Slot> = self.living(target).map(|record| record.slot).collect();
-        Slot::all().find(|slot| !taken.contains(slot))
+        Slot::all().find(|slot| !taken.contains(slot) && !spoiled.contains(slot))
     }
 
     /// Renews one fault.

@@ -1,7 +1,7 @@
 //! From a fault and what was observed to steps. Pure.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use fault::{Cut, Fault, Kind, OwnAddress, Prefix, Scope, Side};
 
@@ -18,6 +18,8 @@ pub struct Holdings {
     pub own: BTreeSet<IpAddr>,
     /// Devices whose tagged frames are judged elsewhere.
     pub tagged: BTreeSet<u32>,
+    /// Endpoints that are exempt.
+    pub control_path: BTreeSet<SocketAddr>,
 }
 
 impl Holdings {
@@ -34,8 +36,8 @@ impl Holdings {
             }
             Step::Own(addresses) => self.own.clone_from(addresses),
             Step::TaggedElsewhere(devices) => self.tagged.clone_from(devices),
-            Step::ControlPath(_)
-            | Step::Rule { .. }
+            Step::ControlPath(ends) => self.control_path.clone_from(ends),
+            Step::Rule { .. }
             | Step::Clear { .. }
             | Step::AddPeers(_)
             | Step::RemovePeers(_)
@@ -188,8 +190,11 @@ pub fn prepare(
         steps.push(Step::Load);
     }
     steps.extend(refresh(target, holdings));
-    if !fault.control_path.is_empty() {
-        steps.push(Step::ControlPath(fault.control_path.iter().copied().collect()));
+    // The step replaces what was there, and the faults before this one are exempt from theirs, too.
+    let mut control_path = holdings.control_path.clone();
+    control_path.extend(&fault.control_path);
+    if control_path != holdings.control_path {
+        steps.push(Step::ControlPath(control_path));
     }
     steps.push(Step::Rule { slot, cut });
     let wanted = wanted(target, &sides);

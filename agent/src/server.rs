@@ -5,7 +5,7 @@ mod session;
 
 use std::pin::Pin;
 
-use fault::{BootId, Fault, FaultId, Remnant, Selector, TargetIdentity};
+use fault::{BootId, Fault, FaultId, Remnant, Scheme, Selector, TargetIdentity};
 use proto::agent as wire;
 use proto::{Invalid, required};
 use tokio_stream::Stream;
@@ -80,6 +80,32 @@ fn place(
     Ok(Place { selector, identity })
 }
 
+/// Refuses what is well said but cannot be meant.
+fn acceptable(fault: Fault) -> Result<Fault, Invalid> {
+    let followed = fault.peers.followed.as_ref();
+    let sides = [
+        ("selector", "target.process", Some((&fault.selector, &fault.target))),
+        (
+            "peer_target.selector",
+            "peer_target.identity.process",
+            followed.map(|peer| (&peer.selector, &peer.identity)),
+        ),
+    ];
+    for (selector, process, side) in sides {
+        match side.map(|(selector, identity)| (&selector.scheme, identity.process)) {
+            Some((Scheme::Addr(_), _)) => {
+                return Err(Invalid::new(selector, "names addresses, which are no target"));
+            }
+            // Without it a re-used pid would be hit.
+            Some((Scheme::Pid(pid), found)) if found.is_none_or(|found| found.pid != *pid) => {
+                return Err(Invalid::new(process, "is not the process that the selector names"));
+            }
+            Some(_) | None => {}
+        }
+    }
+    Ok(fault)
+}
+
 /// Runs what waits for the kernel where waiting is allowed.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Status> + Send + 'static,
@@ -139,6 +165,7 @@ impl wire::agent_server::Agent for Service {
         let mut faults = Vec::with_capacity(request.faults.len());
         for (index, fault) in request.faults.into_iter().enumerate() {
             let fault = Fault::try_from(fault)
+                .and_then(acceptable)
                 .map_err(|error| invalid(&error.within(&format!("faults[{index}]"))))?;
             faults.push(fault);
         }

@@ -57,14 +57,13 @@ pub fn compare(observed: &Observed, holdings: &Holdings, faults: &[Recorded]) ->
             correction.drifts.push(Drift::DeviceLeft(interface));
             continue;
         }
+        let judges = plan::judged(observed).any(|device| device.interface.index == interface);
         match observed.chains.get(attachment) {
-            Some(Chain::First) => {
-                let stays =
-                    plan::judged(observed).any(|device| device.interface.index == interface);
-                if !stays {
-                    correction.steps.push(Step::Detach(*attachment));
-                }
+            // Another device judges its packets by now, and a packet is judged once.
+            Some(Chain::First | Chain::Behind(_)) if !judges => {
+                correction.steps.push(Step::Detach(*attachment));
             }
+            Some(Chain::First) => {}
             Some(Chain::Behind(programs)) => correction.drifts.push(Drift::ShadowedBy {
                 interface,
                 side,
@@ -86,11 +85,12 @@ pub fn compare(observed: &Observed, holdings: &Holdings, faults: &[Recorded]) ->
     }
     correction.steps.extend(plan::refresh(observed, holdings));
     for fault in faults {
-        let found = observed.leases.get(&fault.slot);
-        if let (Some((_, recorded)), Some((_, found))) = (fault.lease, found)
-            && recorded != *found
+        // One that somebody took away reads as an end at zero.
+        let found = observed.leases.get(&fault.slot).map_or_else(BootTime::default, |l| l.1);
+        if let Some((_, recorded)) = fault.lease
+            && recorded != found
         {
-            correction.drifts.push(Drift::LeaseDiffers { recorded, found: *found });
+            correction.drifts.push(Drift::LeaseDiffers { recorded, found });
         }
     }
     correction.drifts.sort();

@@ -69,6 +69,9 @@ pub enum AgentError {
     /// The fault is not prepared yet.
     #[error("the fault {0} is still being prepared")]
     Unprepared(FaultId),
+    /// The fault ended before it was in place.
+    #[error("the fault {0} ended before it was in place")]
+    Ended(FaultId),
     /// More than there is room for.
     #[error("no more than {most} {what}")]
     Limit {
@@ -110,10 +113,19 @@ pub enum Earnest {
     DryRun,
 }
 
+/// Which faults a heal reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// Whatever it names.
+    Any,
+    /// Only what was never committed.
+    Uncommitted,
+}
+
 enum Message {
     Prepare { fault: Box<Fault>, earnest: Earnest, reply: Reply<Prepared> },
     Commit { ids: Vec<FaultId>, start: Option<BootTime>, replies: Vec<Reply<Status>> },
-    Heal { id: FaultId, reply: Reply<Status> },
+    Heal { id: FaultId, reach: Reach, reply: Reply<Status> },
     Renew { ids: Vec<FaultId>, reply: oneshot::Sender<Renewed> },
     List { reply: oneshot::Sender<Vec<Status>> },
     Drain { reply: oneshot::Sender<()> },
@@ -192,8 +204,9 @@ impl Agent {
         let Some(error) = failed else { return Ok(prepared) };
         if earnest == Earnest::Real {
             let succeeded = prepared.into_iter().map(|one| one.id).filter(|id| ids.contains(id));
-            // What never acted is taken out quietly; the failure is what counts.
-            let _ = self.heal(succeeded.collect()).await;
+            // What never acted is taken out quietly; the failure is what counts. A replayed request may
+            // name faults that act by now: they go on.
+            let _ = self.end(succeeded.collect(), Reach::Uncommitted).await;
         }
         Err(error)
     }
@@ -217,10 +230,14 @@ impl Agent {
     /// # Errors
     /// A fault that was never heard of.
     pub async fn heal(&self, ids: Vec<FaultId>) -> Result<Vec<Status>, AgentError> {
+        self.end(ids, Reach::Any).await
+    }
+
+    async fn end(&self, ids: Vec<FaultId>, reach: Reach) -> Result<Vec<Status>, AgentError> {
         let mut answers = Vec::with_capacity(ids.len());
         for id in ids {
             let (reply, answer) = oneshot::channel();
-            self.send(Message::Heal { id, reply }).await?;
+            self.send(Message::Heal { id, reach, reply }).await?;
             answers.push(answer);
         }
         gather(answers).await

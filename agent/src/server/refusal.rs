@@ -41,6 +41,11 @@ pub(super) fn refuse(error: &AgentError) -> Status {
             let hint = "faults end with their agent; `schism status` lists those that there are";
             status(Code::NotFound, error, Kind::UnknownFault(unknown), hint)
         }
+        AgentError::Ended(_) => {
+            let refused = wire::Refused { reason: error.to_string() };
+            let hint = "ask again under a new id";
+            status(Code::Aborted, error, Kind::Refused(refused), hint)
+        }
         AgentError::Limit { what, most } => limit(what, *most, error),
         AgentError::Draining => {
             let hint = "try again once it is back";

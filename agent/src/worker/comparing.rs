@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fault::{Drift, FaultId, Gone, Kind, NamespaceCookie, OwnAddress, State};
 
 use super::deciding::Worker;
-use super::target::{Comparing, Task, place};
+use super::target::{Task, place};
 use crate::executor::Job;
 use crate::kernel::{KernelError, Observed, Peer, PeerSet, Sight, Step, bound_process};
 use crate::ledger::Record;
@@ -13,7 +13,7 @@ use crate::{plan, truth};
 
 impl Worker {
     /// Sets states and drifts by what was observed; what the correction is to do comes back.
-    pub(super) fn judge(&mut self, cookie: NamespaceCookie, observed: &Observed) -> Vec<Step> {
+    pub(super) fn judge(&mut self, cookie: NamespaceCookie, observed: &mut Observed) -> Vec<Step> {
         let Some(target) = self.targets.get(&cookie) else { return Vec::new() };
         let records: BTreeMap<FaultId, truth::Recorded> = self
             .ledger
@@ -22,6 +22,10 @@ impl Worker {
             .map(|record| (record.fault.id, record.recorded()))
             .collect();
         let all: Vec<truth::Recorded> = records.values().cloned().collect();
+        // Leases may have been renewed since the look; reading them never waits.
+        let lease =
+            |fault: &truth::Recorded| Some((fault.slot, self.kernel.lease(cookie, fault.slot)?));
+        observed.leases = all.iter().filter_map(lease).collect();
         let correction = truth::compare(observed, &target.holdings, &all);
         for id in records.keys() {
             let Some(record) = self.ledger.get_mut(*id) else { continue };
@@ -56,57 +60,76 @@ impl Worker {
     pub(super) fn compared(
         &mut self,
         cookie: NamespaceCookie,
-        mut comparing: Comparing,
         target: Result<Sight, KernelError>,
         peers: Vec<(FaultId, Result<Sight, KernelError>)>,
     ) {
-        let observed = match target {
+        // First: a namespace often goes with the process that was named, and then that is the reason.
+        let mut lost = self.lost_processes(cookie);
+        let mut observed = match target {
             Ok(Sight::Present(observed)) => observed,
-            Ok(Sight::Gone(_)) => return self.lose_target(cookie),
+            Ok(Sight::Gone(_)) => {
+                self.end_all(lost);
+                return self.lose_target(cookie);
+            }
             Err(error) => {
                 tracing::warn!(%error, "a target cannot be read; its leases go on");
-                return;
+                return self.end_all(lost);
             }
         };
-        self.lose_processes(cookie);
-        let mut steps = self.judge(cookie, &observed);
+        let mut steps = self.judge(cookie, &mut observed);
         for (id, sight) in peers {
             match sight {
                 Ok(Sight::Present(peer)) => {
-                    steps.extend(self.follow(id, &observed, &peer.addresses, &mut comparing));
+                    steps.extend(self.follow(id, &observed, &peer.addresses));
                 }
-                // Its addresses may be somebody else's at any time.
-                Ok(Sight::Gone(_)) => self.end(id, State::Gone(Gone::Peer)),
+                // Its addresses may be somebody else's at any time. A fault on its way in finds that
+                // out itself.
+                Ok(Sight::Gone(_)) if self.has_arrived(id) => {
+                    lost.push((id, State::Gone(Gone::Peer)));
+                }
+                Ok(Sight::Gone(_)) => {}
                 Err(error) => tracing::warn!(%error, fault = %id, "a peer cannot be read"),
             }
         }
         if !steps.is_empty()
             && let Some(target) = self.targets.get(&cookie)
         {
-            let place = target.place.clone();
-            self.go_on(cookie, Task::Compare(comparing), Job::TakeOut { place, steps });
+            let place = self.way_in(cookie).unwrap_or_else(|| target.place.clone());
+            self.go_on(cookie, Task::Compare, Job::TakeOut { place, steps });
         }
+        // Only now: ending begins the next task where none is under way.
+        self.end_all(lost);
+    }
+
+    fn end_all(&mut self, lost: Vec<(FaultId, State)>) {
+        for (id, fate) in lost {
+            self.end(id, fate);
+        }
+    }
+
+    fn has_arrived(&self, id: FaultId) -> bool {
+        self.ledger.get(id).is_some_and(|record| !record.done.is_empty())
+    }
+
+    fn arrived(&self, cookie: NamespaceCookie) -> impl Iterator<Item = &Record> {
+        self.ledger.living(cookie).filter(|record| !record.done.is_empty())
     }
 
     /// A target is gone with everything in it.
     fn lose_target(&mut self, cookie: NamespaceCookie) {
-        let lost: Vec<FaultId> = self.ledger.living(cookie).map(|record| record.fault.id).collect();
+        let lost: Vec<FaultId> = self.arrived(cookie).map(|record| record.fault.id).collect();
         for id in lost {
             self.end(id, State::Gone(Gone::Namespace));
         }
     }
 
     /// A process may be gone while its namespace stays.
-    fn lose_processes(&mut self, cookie: NamespaceCookie) {
-        let kernel = &self.kernel;
+    fn lost_processes(&self, cookie: NamespaceCookie) -> Vec<(FaultId, State)> {
         let is_lost = |record: &&Record| {
-            bound_process(&place(&record.fault)).is_some_and(|process| !kernel.lives(process))
+            bound_process(&place(&record.fault)).is_some_and(|process| !self.kernel.lives(process))
         };
-        let lost: Vec<FaultId> =
-            self.ledger.living(cookie).filter(is_lost).map(|record| record.fault.id).collect();
-        for id in lost {
-            self.end(id, State::Gone(Gone::Process));
-        }
+        let lost = self.arrived(cookie).filter(is_lost);
+        lost.map(|record| (record.fault.id, State::Gone(Gone::Process))).collect()
     }
 
     /// The steps that bring a fault's peers up to date with the addresses of the target that it follows.
@@ -115,7 +138,6 @@ impl Worker {
         id: FaultId,
         target: &Observed,
         addresses: &[OwnAddress],
-        comparing: &mut Comparing,
     ) -> Vec<Step> {
         let Some(record) = self.ledger.get(id) else { return Vec::new() };
         if record.done.is_empty() || record.state == State::Healing {
@@ -133,7 +155,6 @@ impl Worker {
             |peers: BTreeSet<Peer>| PeerSet { slot: record.slot, sides: plan::sides(&cut), peers };
         let added: BTreeSet<Peer> = peers.difference(&record.peers).cloned().collect();
         let removed: BTreeSet<Peer> = record.peers.difference(&peers).cloned().collect();
-        comparing.peers.push((id, peers));
         let mut steps = Vec::new();
         if !removed.is_empty() {
             steps.push(Step::RemovePeers(set(removed)));
@@ -150,7 +171,6 @@ impl Worker {
     pub(super) fn corrected(
         &mut self,
         cookie: NamespaceCookie,
-        comparing: Comparing,
         steps: &[Step],
         failed: &[(Step, KernelError)],
     ) {
@@ -161,20 +181,13 @@ impl Worker {
         if let Some(target) = self.targets.get_mut(&cookie) {
             target.note(steps);
         }
-        for (id, peers) in comparing.peers {
-            let Some(record) = self.ledger.get_mut(id) else { continue };
-            if !failed.is_empty() {
-                continue;
+        for step in steps {
+            let (Step::AddPeers(set) | Step::RemovePeers(set)) = step else { continue };
+            let found = self.ledger.living(cookie).find(|record| record.slot == set.slot);
+            let Some(id) = found.map(|record| record.fault.id) else { continue };
+            if let Some(record) = self.ledger.get_mut(id) {
+                record.note(step);
             }
-            // What takes the fault out must take these peers out.
-            let Kind::Cut(cut) = record.fault.kind;
-            let set = PeerSet { slot: record.slot, sides: plan::sides(&cut), peers: peers.clone() };
-            for step in &mut record.done {
-                if matches!(step, Step::AddPeers(_)) {
-                    *step = Step::AddPeers(set.clone());
-                }
-            }
-            record.peers = peers;
             self.tell(id);
         }
     }

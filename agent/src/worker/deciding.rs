@@ -7,8 +7,8 @@ use std::time::Duration;
 use fault::{BootTime, Effect, Fault, FaultId, Hook, Kind, NamespaceCookie, State, Status, Window};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::target::{Comparing, Preparing, Target, Task, place};
-use super::{AgentError, Earnest, Message, Prepared, Renewed, Reply, Transition};
+use super::target::{Preparing, Target, Task, place};
+use super::{AgentError, Earnest, Message, Prepared, Reach, Renewed, Reply, Transition};
 use crate::executor::Executor;
 use crate::kernel::{Kernel, KernelError, Step, Stir, unbound};
 use crate::ledger::{Ledger, Record, Renewal};
@@ -76,7 +76,7 @@ impl Worker {
         match message {
             Message::Prepare { fault, earnest, reply } => self.prepare(*fault, earnest, reply),
             Message::Commit { ids, start, replies } => self.commit(&ids, start, replies),
-            Message::Heal { id, reply } => self.heal(id, reply),
+            Message::Heal { id, reach, reply } => self.heal(id, reach, reply),
             Message::Renew { ids, reply } => drop(reply.send(self.renew(ids))),
             Message::List { reply } => {
                 drop(reply.send(self.ledger.iter().map(|record| self.status(record)).collect()));
@@ -95,18 +95,25 @@ impl Worker {
             if record.fault != fault {
                 return drop(reply.send(Err(AgentError::Conflict(fault.id))));
             }
-            if !record.done.is_empty() || record.state.is_final() {
+            if !record.done.is_empty() {
                 return drop(reply.send(Ok(prepared(record))));
+            }
+            if record.state.is_final() {
+                return drop(reply.send(Err(AgentError::Ended(fault.id))));
             }
             // The same request while the first one is under way gets its answer.
             let waiting = self.targets.get_mut(&fault.target.namespace);
-            if let Some(preparing) = waiting.and_then(|target| preparing(target, fault.id)) {
-                preparing.replies.push(reply);
+            match waiting.and_then(|target| target.preparing(fault.id)) {
+                Some(preparing) => preparing.replies.push(reply),
+                // It has been given up, and is on its way out.
+                None => drop(reply.send(Err(AgentError::Ended(fault.id)))),
             }
             return;
         }
         let cookie = fault.target.namespace;
-        let Some(slot) = self.ledger.free_slot(cookie) else {
+        let none = BTreeSet::new();
+        let spoiled = self.targets.get(&cookie).map_or(&none, |target| &target.spoiled);
+        let Some(slot) = self.ledger.free_slot(cookie, spoiled) else {
             let limit = AgentError::Limit {
                 what: "faults on one target",
                 most: crate::kernel::Slot::COUNT as u64,
@@ -164,6 +171,7 @@ impl Worker {
                 executor,
                 queue: std::collections::VecDeque::new(),
                 current: None,
+                spoiled: BTreeSet::new(),
             },
         );
         Ok(())
@@ -200,10 +208,13 @@ impl Worker {
         }
     }
 
-    fn heal(&mut self, id: FaultId, reply: Reply<Status>) {
+    fn heal(&mut self, id: FaultId, reach: Reach, reply: Reply<Status>) {
         match self.ledger.get(id) {
             None => drop(reply.send(Err(AgentError::Unknown(id)))),
             Some(record) if record.state.is_final() => drop(reply.send(Ok(self.status(record)))),
+            Some(record) if reach == Reach::Uncommitted && record.lease.is_some() => {
+                drop(reply.send(Ok(self.status(record))));
+            }
             Some(_) => {
                 self.healing.entry(id).or_default().push(reply);
                 self.end(id, State::Healed);
@@ -269,7 +280,7 @@ impl Worker {
         };
         for cookie in concerned {
             if self.targets.get(&cookie).is_some_and(|target| !target.will_compare()) {
-                self.enqueue(cookie, Task::Compare(Comparing::default()));
+                self.enqueue(cookie, Task::Compare);
             }
         }
     }
@@ -290,10 +301,38 @@ impl Worker {
         // One store; it fails only where nothing is loaded, and so nothing acts.
         let _ = self.kernel.perform(&place, &step);
         self.tell(id);
-        if let Some(target) = self.targets.get_mut(&target) {
-            target.queue.push_front(Task::TakeOut { id, fate });
+        let Some(waiting) = self.targets.get_mut(&target) else { return };
+        if let Some(mut preparing) = waiting.withdraw(id) {
+            // Nothing of it is there, and it must not come in after its end.
+            self.give_up(&mut preparing);
+            return self.finish(id, fate);
         }
+        waiting.queue.push_front(Task::TakeOut { id, fate });
         self.advance(target);
+    }
+
+    /// Tells those who asked for a fault that it ended before it was in place.
+    pub(super) fn give_up(&self, preparing: &mut Preparing) {
+        let id = preparing.fault.id;
+        for reply in preparing.replies.drain(..) {
+            let draining = self.draining.is_some();
+            let error = if draining { AgentError::Draining } else { AgentError::Ended(id) };
+            drop(reply.send(Err(error)));
+        }
+    }
+
+    /// A fault is out: its fate is told, and whoever asked for its end gets an answer.
+    pub(super) fn finish(&mut self, id: FaultId, fate: State) {
+        let now = self.kernel.now();
+        if let Some(record) = self.ledger.get_mut(id) {
+            record.state = fate;
+            record.changed = now;
+        }
+        self.tell(id);
+        let status = self.ledger.get(id).map(|record| self.status(record));
+        for reply in self.healing.remove(&id).unwrap_or_default() {
+            drop(reply.send(status.clone().ok_or(AgentError::Unknown(id))));
+        }
     }
 
     pub(super) fn tell(&self, id: FaultId) {
@@ -327,14 +366,6 @@ impl Worker {
             now: self.kernel.now(),
         }
     }
-}
-
-fn preparing(target: &mut Target, id: FaultId) -> Option<&mut Preparing> {
-    let tasks = target.current.iter_mut().chain(&mut target.queue);
-    tasks.into_iter().find_map(|task| match task {
-        Task::Prepare(preparing) if preparing.fault.id == id => Some(preparing.as_mut()),
-        Task::Prepare(_) | Task::Commit { .. } | Task::TakeOut { .. } | Task::Compare(_) => None,
-    })
 }
 
 pub(super) fn prepared(record: &Record) -> Prepared {

@@ -1,6 +1,6 @@
 //! What the worker keeps of one target: what it holds, and what waits to be done there.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use fault::{BootTime, Fault, FaultId, Kind, State, Status};
 
@@ -16,6 +16,8 @@ pub(super) struct Target {
     pub(super) executor: Executor,
     pub(super) queue: VecDeque<Task>,
     pub(super) current: Option<Task>,
+    /// Places in which something of an earlier fault stayed.
+    pub(super) spoiled: BTreeSet<Slot>,
 }
 
 /// Something to be done on a target.
@@ -27,7 +29,9 @@ pub(super) enum Task {
     /// Take out; the fault does not act any more.
     TakeOut { id: FaultId, fate: State },
     /// Look, compare, correct.
-    Compare(Comparing),
+    Compare,
+    /// Unload what nobody needs any more.
+    Leave,
 }
 
 /// A fault on its way in.
@@ -37,26 +41,55 @@ pub(super) struct Preparing {
     pub(super) slot: Slot,
     pub(super) replies: Vec<Reply<Prepared>>,
     /// Known after the look.
-    pub(super) peers: std::collections::BTreeSet<Peer>,
+    pub(super) peers: BTreeSet<Peer>,
     pub(super) notes: Vec<String>,
 }
 
-/// A comparison under way.
-#[derive(Default)]
-pub(super) struct Comparing {
-    /// New peers of faults, in force once the steps are done.
-    pub(super) peers: Vec<(FaultId, std::collections::BTreeSet<Peer>)>,
+impl Preparing {
+    /// Whether it is this fault, and in earnest: a dry run has an id, too.
+    fn is(&self, id: FaultId) -> bool {
+        self.fault.id == id && self.earnest == Earnest::Real
+    }
 }
 
 impl Target {
     /// Whether a comparison already waits.
     pub(super) fn will_compare(&self) -> bool {
-        self.queue.iter().any(|task| matches!(task, Task::Compare(_)))
+        self.queue.iter().any(|task| matches!(task, Task::Compare))
     }
 
     /// Notes what was performed.
     pub(super) fn note(&mut self, steps: &[Step]) {
-        steps.iter().for_each(|step| self.holdings.note(step));
+        for step in steps {
+            self.holdings.note(step);
+            if *step == Step::Unload {
+                self.spoiled.clear();
+            }
+        }
+    }
+
+    /// The fault that is on its way in, first of all the one under way.
+    pub(super) fn preparing(&mut self, id: FaultId) -> Option<&mut Preparing> {
+        let tasks = self.current.iter_mut().chain(&mut self.queue);
+        tasks.into_iter().find_map(|task| match task {
+            Task::Prepare(preparing) if preparing.is(id) => Some(preparing.as_mut()),
+            Task::Prepare(_)
+            | Task::Commit { .. }
+            | Task::TakeOut { .. }
+            | Task::Compare
+            | Task::Leave => None,
+        })
+    }
+
+    /// Takes a fault from the queue that has not begun to come in.
+    pub(super) fn withdraw(&mut self, id: FaultId) -> Option<Box<Preparing>> {
+        let waits = |task: &Task| matches!(task, Task::Prepare(preparing) if preparing.is(id));
+        let at = self.queue.iter().position(waits)?;
+        match self.queue.remove(at) {
+            Some(Task::Prepare(preparing)) => Some(preparing),
+            Some(Task::Commit { .. } | Task::TakeOut { .. } | Task::Compare | Task::Leave)
+            | None => None,
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! What is done on a target, one task after the other: look, decide, apply.
 
-use fault::{BootTime, Drift, FaultId, Lease, NamespaceCookie, State, Status};
+use fault::{BootTime, Drift, FaultId, Lease, NamespaceCookie, Scheme, State, Status};
 
 use super::deciding::{Worker, prepared};
 use super::target::{Preparing, Task, followed, place, tracks};
 use super::{AgentError, Earnest, Prepared};
 use crate::executor::{Job, Outcome};
-use crate::kernel::{KernelError, Sight, Step};
+use crate::kernel::{KernelError, Place, Sight, Step, unbound};
+use crate::ledger::Record;
 use crate::plan::{self, Remaining};
 
 impl Worker {
@@ -24,7 +25,14 @@ impl Worker {
             return;
         }
         let Some(task) = target.queue.pop_front() else {
-            if self.ledger.living(cookie).next().is_none() {
+            if self.ledger.living(cookie).next().is_some() {
+                return;
+            }
+            if target.holdings.loaded {
+                // The fault for which the last one left it in place never came.
+                let place = target.place.clone();
+                self.go_on(cookie, Task::Leave, Job::TakeOut { place, steps: vec![Step::Unload] });
+            } else {
                 self.targets.remove(&cookie);
                 self.answer_drain();
             }
@@ -44,12 +52,14 @@ impl Worker {
                 let own = self.ledger.get(*id).map(|record| self::place(&record.fault));
                 Job::Look { place: own.unwrap_or(place), peers: Vec::new() }
             }
-            Task::Compare(_) => {
+            Task::Compare => {
                 let living = self.ledger.living(cookie);
                 let peers =
                     living.filter_map(|record| Some((record.fault.id, followed(&record.fault)?)));
+                let place = self.way_in(cookie).unwrap_or(place);
                 Job::Look { place, peers: peers.collect() }
             }
+            Task::Leave => Job::TakeOut { place, steps: vec![Step::Unload] },
             Task::TakeOut { id, .. } => {
                 let done = self.ledger.get(*id).map(|record| record.done.clone());
                 let others = || self.ledger.living(cookie).filter(|record| record.fault.id != *id);
@@ -69,6 +79,19 @@ impl Worker {
         if !target.executor.submit(job) {
             tracing::error!(target = %target.place.selector, "the target's thread is gone");
         }
+    }
+
+    /// The way into a target that lasts longest of those that its faults were named by: a name outlives
+    /// the processes inside.
+    pub(super) fn way_in(&self, cookie: NamespaceCookie) -> Option<Place> {
+        let lasts = |record: &&Record| match record.fault.selector.scheme {
+            Scheme::Host(_) => 3,
+            Scheme::Netns(_) => 2,
+            Scheme::Container(_) => 1,
+            Scheme::Pid(_) | Scheme::Addr(_) => 0,
+        };
+        let longest = self.ledger.living(cookie).max_by_key(lasts)?;
+        Some(unbound(&self::place(&longest.fault)))
     }
 
     pub(super) fn keep_effect(&mut self, id: FaultId) {
@@ -100,14 +123,19 @@ impl Worker {
             (Task::TakeOut { id, fate }, Outcome::TakenOut(steps, failed)) => {
                 self.taken_out(cookie, id, fate, &steps, &failed);
             }
-            (Task::Compare(comparing), Outcome::Looked { target, peers }) => {
-                self.compared(cookie, comparing, target, peers);
+            (Task::Compare, Outcome::Looked { target, peers }) => {
+                self.compared(cookie, target, peers);
             }
-            (Task::Compare(comparing), Outcome::TakenOut(steps, failed)) => {
-                self.corrected(cookie, comparing, &steps, &failed);
+            (Task::Compare, Outcome::TakenOut(steps, failed)) => {
+                self.corrected(cookie, &steps, &failed);
             }
+            (Task::Leave, Outcome::TakenOut(_, failed)) => self.left(cookie, &failed),
             (
-                Task::Prepare(_) | Task::Commit { .. } | Task::TakeOut { .. } | Task::Compare(_),
+                Task::Prepare(_)
+                | Task::Commit { .. }
+                | Task::TakeOut { .. }
+                | Task::Compare
+                | Task::Leave,
                 Outcome::Looked { .. } | Outcome::Applied(..) | Outcome::TakenOut(..),
             ) => unreachable!("an executor answers the job that it was given"),
         }
@@ -131,6 +159,10 @@ impl Worker {
         target: Result<Sight, KernelError>,
         peer: Option<Result<Sight, KernelError>>,
     ) {
+        if self.is_healing(preparing.fault.id) && preparing.earnest == Earnest::Real {
+            // Taking out waits behind this task: there is to be nothing to take out.
+            return self.give_up(&mut preparing);
+        }
         match self.plan(cookie, &mut preparing, target, peer) {
             Err(error) => self.not_prepared(&mut preparing, &error),
             Ok(steps) if preparing.earnest == Earnest::DryRun => {
@@ -180,7 +212,8 @@ impl Worker {
     }
 
     pub(super) fn not_prepared(&mut self, preparing: &mut Preparing, error: &AgentError) {
-        if preparing.earnest == Earnest::Real {
+        // One that was healed meanwhile stays known, so that a replay does not put it in again.
+        if preparing.earnest == Earnest::Real && !self.is_healing(preparing.fault.id) {
             self.ledger.remove(preparing.fault.id);
         }
         for reply in preparing.replies.drain(..) {
@@ -200,9 +233,10 @@ impl Worker {
         }
         let id = preparing.fault.id;
         if let Err(error) = result {
-            let error = error.into();
-            self.not_prepared(&mut preparing, &error);
-            return self.fail_waiting(id, &error);
+            if let Some(target) = self.targets.get_mut(&cookie).filter(|_| !steps.is_empty()) {
+                target.spoiled.insert(preparing.slot);
+            }
+            return self.not_prepared(&mut preparing, &error.into());
         }
         let now = self.kernel.now();
         let Some(record) = self.ledger.get_mut(id) else { return };
@@ -217,10 +251,17 @@ impl Worker {
         self.tell(id);
     }
 
-    /// A heal that came while the fault was on its way in, and it never arrived.
-    pub(super) fn fail_waiting(&mut self, id: FaultId, error: &AgentError) {
-        for reply in self.healing.remove(&id).unwrap_or_default() {
-            drop(reply.send(Err(error.clone())));
+    fn is_healing(&self, id: FaultId) -> bool {
+        self.ledger.get(id).is_some_and(|record| record.state == State::Healing)
+    }
+
+    fn left(&mut self, cookie: NamespaceCookie, failed: &[(Step, KernelError)]) {
+        for (step, error) in failed {
+            // The next fault here loads anew, which lets go of what was there.
+            tracing::warn!(%step, %error, "not left");
+        }
+        if let Some(target) = self.targets.get_mut(&cookie) {
+            target.note(&[Step::Unload]);
         }
     }
 
@@ -235,7 +276,7 @@ impl Worker {
             return Ok(self.status(record));
         }
         let cookie = record.target();
-        let observed = match target? {
+        let mut observed = match target? {
             Sight::Present(observed) => observed,
             Sight::Gone(gone) => {
                 let scheme = record.fault.selector.scheme.clone();
@@ -259,8 +300,13 @@ impl Worker {
             record.state = State::Active;
             record.changed = now;
         }
-        self.judge(cookie, &observed);
+        let corrections = self.judge(cookie, &mut observed);
         self.tell(id);
+        if let Some(target) = self.targets.get_mut(&cookie).filter(|t| !t.will_compare())
+            && !corrections.is_empty()
+        {
+            target.queue.push_back(Task::Compare);
+        }
         let record = self.ledger.get(id).ok_or(AgentError::Unknown(id))?;
         Ok(self.status(record))
     }
@@ -275,19 +321,16 @@ impl Worker {
     ) {
         if let Some(target) = self.targets.get_mut(&cookie) {
             target.note(steps);
+            if let Some(record) = self.ledger.get(id).filter(|_| !failed.is_empty()) {
+                // The next fault in this place would act on what stayed.
+                target.spoiled.insert(record.slot);
+            }
         }
-        let now = self.kernel.now();
         if let Some(record) = self.ledger.get_mut(id) {
-            record.state = if failed.is_empty() { fate } else { State::Failed };
-            record.changed = now;
             record.drifts.extend(
                 failed.iter().map(|(step, error)| Drift::NotTakenOut(format!("{step}: {error}"))),
             );
         }
-        self.tell(id);
-        let status = self.ledger.get(id).map(|record| self.status(record));
-        for reply in self.healing.remove(&id).unwrap_or_default() {
-            drop(reply.send(status.clone().ok_or(AgentError::Unknown(id))));
-        }
+        self.finish(id, if failed.is_empty() { fate } else { State::Failed });
     }
 }
