@@ -8,7 +8,10 @@ use agent_ebpf::{
     decide::{Outcome, decide},
     packet::Tag,
 };
-use cases::{CUT, all, check, frames, world::World};
+use cases::{
+    CUT, INITIATOR, all, check, frames,
+    world::{World, at},
+};
 use memory::{Memory, Skb};
 
 #[test]
