@@ -292,10 +292,16 @@ impl Instance {
         Ok(())
     }
 
-    pub(super) fn unmark_probes(&self) -> Result<(), KernelError> {
+    /// Takes the marks of these ports away again; those of other probes under way stay.
+    pub(super) fn unmark_probes(&self, protocol: Protocol, ports: &[u16]) {
         let mut maps = lock(&self.maps);
-        self.flag(Flag::Probing, false);
-        replace(&mut maps.programs.probes, &StdHashMap::new(), names::PROBES)
+        for port in ports {
+            // It may never have been marked here.
+            let _ = maps.programs.probes.remove(&port_key(protocol_number(Some(protocol)), *port));
+        }
+        if maps.programs.probes.keys().next().is_none() {
+            self.flag(Flag::Probing, false);
+        }
     }
 
     pub(super) fn effect(&self, slot: Slot) -> Result<Effect, KernelError> {

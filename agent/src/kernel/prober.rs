@@ -3,39 +3,57 @@
 //! Sockets live only while probes are sent. Their ports are marked in both targets first, so that the
 //! programs count them apart and draw their losses from another sequence.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use fault::{OwnAddress, Protocol};
+use nix::errno::Errno;
 
+use super::instance::Instance;
 use super::{KernelError, Linux, Place, ProbeOrder, ProbeResult, route};
 
 /// Sends probes as ordered and counts what arrives.
 pub(super) fn probe(kernel: &Linux, order: &ProbeOrder) -> Result<ProbeResult, KernelError> {
-    let result = match order.protocol {
-        Protocol::Udp => udp(kernel, order),
-        Protocol::Tcp => tcp(kernel, order),
+    let marks = Marks { kernel, order, ports: RefCell::default() };
+    match order.protocol {
+        Protocol::Udp => udp(kernel, order, &marks),
+        Protocol::Tcp => tcp(kernel, order, &marks),
         Protocol::Icmp => Err(KernelError::Refused {
             reason: "ICMP is not probed".to_owned(),
             hint: "prove the cut by --proto udp or tcp".to_owned(),
         }),
-    };
-    for place in [&order.from, &order.to] {
-        if let Some(instance) = kernel.loaded(place.identity.namespace) {
-            instance.unmark_probes()?;
-        }
     }
-    result
 }
 
-fn mark(kernel: &Linux, order: &ProbeOrder, port: u16) -> Result<(), KernelError> {
-    for place in [&order.from, &order.to] {
-        if let Some(instance) = kernel.loaded(place.identity.namespace) {
-            instance.mark_probe(order.protocol, port)?;
+/// The ports that are marked in both targets for as long as this lives.
+struct Marks<'a> {
+    kernel: &'a Linux,
+    order: &'a ProbeOrder,
+    ports: RefCell<Vec<u16>>,
+}
+
+impl Marks<'_> {
+    fn instances(&self) -> impl Iterator<Item = Arc<Instance>> {
+        let places = [&self.order.from, &self.order.to];
+        places.into_iter().filter_map(|place| self.kernel.loaded(place.identity.namespace))
+    }
+
+    fn add(&self, port: u16) -> Result<(), KernelError> {
+        self.ports.borrow_mut().push(port);
+        self.instances().try_for_each(|instance| instance.mark_probe(self.order.protocol, port))
+    }
+}
+
+impl Drop for Marks<'_> {
+    fn drop(&mut self) {
+        for instance in self.instances() {
+            instance.unmark_probes(self.order.protocol, &self.ports.borrow());
         }
     }
-    Ok(())
 }
 
 /// An address of `to` that `from` has a network in common with, or else any that it could route to.
@@ -71,7 +89,7 @@ fn any(address: IpAddr) -> SocketAddr {
     }
 }
 
-fn udp(kernel: &Linux, order: &ProbeOrder) -> Result<ProbeResult, KernelError> {
+fn udp(kernel: &Linux, order: &ProbeOrder, marks: &Marks) -> Result<ProbeResult, KernelError> {
     let address = address_of(kernel, &order.from, &order.to)?;
     let call = KernelError::call;
     let receiver = kernel.inside(&order.to, || {
@@ -81,41 +99,39 @@ fn udp(kernel: &Linux, order: &ProbeOrder) -> Result<ProbeResult, KernelError> {
     let sender = kernel.inside(&order.from, || {
         UdpSocket::bind(any(address)).map_err(call("bind a probe's sender"))
     })?;
-    let source = sender.local_addr().map_err(call("getsockname"))?.port();
-    mark(kernel, order, source)?;
-    let mut delivered = 0;
-    let mut buffer = [0_u8; 8];
+    marks.add(sender.local_addr().map_err(call("getsockname"))?.port())?;
+    let mut arrived = BTreeSet::new();
     for number in 0..order.count {
         let began = Instant::now();
-        let text = number.to_be_bytes();
         // A sender that learns of an error (no route) has not delivered.
-        let _ = sender.send_to(&text, target);
-        delivered += u32::from(await_datagram(&receiver, &mut buffer, &text, order.timeout)?);
-        pace(began, order.interval);
+        let _ = sender.send_to(&number.to_be_bytes(), target);
+        while receive(&receiver, &mut arrived, began + order.interval)? {}
     }
+    let until = Instant::now() + order.timeout;
+    while arrived.len() < order.count as usize && receive(&receiver, &mut arrived, until)? {}
+    let delivered = u32::try_from(arrived.len()).unwrap_or(order.count);
     Ok(ProbeResult { sent: order.count, delivered })
 }
 
-/// Waits for this very datagram; older ones that come late do not count.
-fn await_datagram(
+/// Takes one datagram; false if none came until then.
+fn receive(
     receiver: &UdpSocket,
-    buffer: &mut [u8],
-    text: &[u8],
-    timeout: Duration,
+    arrived: &mut BTreeSet<u32>,
+    until: Instant,
 ) -> Result<bool, KernelError> {
-    let until = Instant::now() + timeout;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(false);
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Ok(false);
+    }
+    receiver.set_read_timeout(Some(left)).map_err(KernelError::call("SO_RCVTIMEO"))?;
+    let mut buffer = [0_u8; 4];
+    match receiver.recv(&mut buffer) {
+        Ok(_) => {
+            arrived.insert(u32::from_be_bytes(buffer));
+            Ok(true)
         }
-        receiver.set_read_timeout(Some(left)).map_err(KernelError::call("SO_RCVTIMEO"))?;
-        match receiver.recv(buffer) {
-            Ok(length) if &buffer[..length] == text => return Ok(true),
-            Ok(_) => {}
-            Err(error) if is_timeout(&error) => return Ok(false),
-            Err(error) => return Err(KernelError::call("receive a probe")(error)),
-        }
+        Err(error) if is_timeout(&error) => Ok(false),
+        Err(error) => Err(KernelError::call("receive a probe")(error)),
     }
 }
 
@@ -123,7 +139,7 @@ fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
-fn tcp(kernel: &Linux, order: &ProbeOrder) -> Result<ProbeResult, KernelError> {
+fn tcp(kernel: &Linux, order: &ProbeOrder, marks: &Marks) -> Result<ProbeResult, KernelError> {
     let address = address_of(kernel, &order.from, &order.to)?;
     let call = KernelError::call;
     let listener = match order.port {
@@ -132,28 +148,44 @@ fn tcp(kernel: &Linux, order: &ProbeOrder) -> Result<ProbeResult, KernelError> {
             TcpListener::bind((address, 0)).map_err(call("bind a probe's listener"))
         })?),
     };
+    let own = |listener: &TcpListener| listener.local_addr().map(|own| own.port());
     let port = match (&listener, order.port) {
-        (Some(listener), _) => listener.local_addr().map_err(call("getsockname"))?.port(),
-        (None, Some(port)) => port,
+        (_, Some(port)) => port,
+        (Some(listener), None) => own(listener).map_err(call("getsockname"))?,
         (None, None) => 0,
     };
-    let mut delivered = 0;
+    let mut calling = Vec::new();
     for _ in 0..order.count {
         let began = Instant::now();
-        let socket = kernel.inside(&order.from, || {
+        let caller = kernel.inside(&order.from, || {
             Caller::bind(any(address)).map_err(call("bind a probe's caller"))
         })?;
-        mark(kernel, order, socket.port().map_err(call("getsockname"))?)?;
-        let connected = socket.connect(SocketAddr::new(address, port), order.timeout);
-        delivered += u32::from(connected.map_err(call("connect a probe"))?);
-        pace(began, order.interval);
+        marks.add(caller.port().map_err(call("getsockname"))?)?;
+        let progress = caller.call(SocketAddr::new(address, port));
+        calling.push((caller, progress, began + order.timeout));
+        // The interval is what was asked for, not a wait for something.
+        std::thread::sleep(order.interval.saturating_sub(began.elapsed()));
+    }
+    let mut delivered = 0;
+    for (caller, progress, until) in &calling {
+        let opened = match progress {
+            Progress::Arrived => true,
+            Progress::Refused => false,
+            Progress::UnderWay => caller.wait(*until).map_err(call("await a probe"))?,
+        };
+        delivered += u32::from(opened);
     }
     Ok(ProbeResult { sent: order.count, delivered })
 }
 
-fn pace(began: Instant, interval: Duration) {
-    // The interval is what was asked for, not a wait for something.
-    std::thread::sleep(interval.saturating_sub(began.elapsed()));
+/// How far a call has come at once.
+enum Progress {
+    /// It was answered, if only by a refusal.
+    Arrived,
+    /// It could not be sent.
+    Refused,
+    /// It waits for an answer.
+    UnderWay,
 }
 
 /// A TCP socket whose port is known before it calls: `std` has no such thing.
@@ -179,19 +211,23 @@ impl Caller {
         v4.or_else(v6).ok_or_else(|| io::Error::other("no port"))
     }
 
-    /// Whether the connection opened in time. A refusal is an answer, so the call did arrive.
-    fn connect(&self, to: SocketAddr, timeout: Duration) -> io::Result<bool> {
-        use nix::errno::Errno;
-        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-        use nix::sys::socket::{SockaddrStorage, connect, getsockopt, sockopt};
-        use std::os::fd::{AsFd, AsRawFd};
+    fn call(&self, to: SocketAddr) -> Progress {
+        use nix::sys::socket::{SockaddrStorage, connect};
+        use std::os::fd::AsRawFd;
         match connect(self.0.as_raw_fd(), &SockaddrStorage::from(to)) {
-            Ok(()) => return Ok(true),
-            Err(Errno::EINPROGRESS) => {}
-            Err(Errno::ECONNREFUSED) => return Ok(true),
-            Err(_) => return Ok(false),
+            Ok(()) | Err(Errno::ECONNREFUSED) => Progress::Arrived,
+            Err(Errno::EINPROGRESS) => Progress::UnderWay,
+            Err(_) => Progress::Refused,
         }
-        let wait = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+    }
+
+    /// Whether the call was answered in time. A refusal is an answer: the call did arrive.
+    fn wait(&self, until: Instant) -> io::Result<bool> {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        use nix::sys::socket::{getsockopt, sockopt};
+        use std::os::fd::AsFd;
+        let left = until.saturating_duration_since(Instant::now());
+        let wait = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         let mut interest = [PollFd::new(self.0.as_fd(), PollFlags::POLLOUT)];
         if poll(&mut interest, wait)? == 0 {
             return Ok(false);

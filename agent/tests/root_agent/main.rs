@@ -3,4 +3,7 @@
 
 mod bounds;
 mod cut;
+mod devices;
+mod openers;
+mod proof;
 mod rig;
