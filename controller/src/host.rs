@@ -29,7 +29,9 @@ pub(crate) async fn leave(
     let Some(own) = own else { return result };
     let mut told = false;
     // A termination does not wait for others: stopping heals what they have.
-    while let Ok(statuses) = link.list().await {
+    while !interrupts.terminated()
+        && let Ok(statuses) = link.list().await
+    {
         let active: Vec<&Status> =
             statuses.iter().filter(|status| !status.state.is_final()).collect();
         if active.is_empty() {

@@ -16,7 +16,10 @@ pub(crate) enum Interrupt {
 
 /// The signals that came and were not looked at yet.
 #[derive(Debug)]
-pub(crate) struct Interrupts(mpsc::UnboundedReceiver<Interrupt>);
+pub(crate) struct Interrupts {
+    signals: mpsc::UnboundedReceiver<Interrupt>,
+    terminated: bool,
+}
 
 impl Interrupts {
     /// Takes SIGINT, SIGTERM and SIGHUP from their default, which is to die at once.
@@ -34,15 +37,23 @@ impl Interrupts {
                 while signals.recv().await.is_some() && sender.send(interrupt).is_ok() {}
             });
         }
-        Ok(Self(receiver))
+        Ok(Self { signals: receiver, terminated: false })
     }
 
     /// Waits for the next signal; safe to be dropped while it waits.
     pub(crate) async fn next(&mut self) -> Interrupt {
-        match self.0.recv().await {
-            Some(interrupt) => interrupt,
+        match self.signals.recv().await {
+            Some(interrupt) => {
+                self.terminated |= interrupt == Interrupt::Termination;
+                interrupt
+            }
             // The senders live as long as the runtime does.
             None => std::future::pending().await,
         }
+    }
+
+    /// Whether SIGTERM or SIGHUP came: then there is no time to wait for others.
+    pub(crate) const fn terminated(&self) -> bool {
+        self.terminated
     }
 }
