@@ -1,7 +1,7 @@
 //! The real kernel.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,8 +73,8 @@ impl Linux {
             return Err(gone());
         }
         let direct = way(place).and_then(|path| self.open_checked(&path, place).ok());
-        // The name may be gone while processes still live there.
-        direct.or_else(|| self.open_through_a_process(place)).ok_or_else(gone)
+        // The name or the process may be gone while the namespace still has another name, or processes.
+        direct.or_else(|| self.open_by_any_way(place)).ok_or_else(gone)
     }
 
     fn open_checked(&self, path: &Path, place: &Place) -> io::Result<File> {
@@ -86,10 +86,11 @@ impl Linux {
         }
     }
 
-    fn open_through_a_process(&self, place: &Place) -> Option<File> {
+    fn open_by_any_way(&self, place: &Place) -> Option<File> {
         let mut inodes = Vec::new();
-        for pid in process::all().ok()? {
-            let path = process::namespace_path(pid);
+        let named = fs::read_dir(NAMED).into_iter().flatten().flatten().map(|entry| entry.path());
+        let pids = process::all().unwrap_or_default();
+        for path in named.chain(pids.into_iter().map(process::namespace_path)) {
             let Ok(inode) = process::namespace_inode(&path) else { continue };
             if inodes.contains(&inode) {
                 continue;

@@ -43,10 +43,23 @@ pub fn identity(pid: u32) -> io::Result<ProcessIdentity> {
     Ok(ProcessIdentity { pid, started })
 }
 
-/// Whether a process is still the same one.
+/// Whether a process is still the same one, and runs.
+///
+/// One that has ended but was not reaped is still listed; it has left its namespaces.
 #[must_use]
 pub fn is_alive(process: ProcessIdentity) -> bool {
-    identity(process.pid).is_ok_and(|found| found == process)
+    let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", process.pid)) else { return false };
+    let same = parse_stat(&stat).is_some_and(|(_, started)| started == process.started);
+    same && !has_ended(&stat)
+}
+
+/// A zombie without other threads: where only the first thread has ended, the process goes on.
+fn has_ended(stat: &str) -> bool {
+    let Some((_, tail)) = stat.rsplit_once(')') else { return false };
+    let mut fields = tail.split_whitespace();
+    let zombie = fields.next().is_some_and(|state| matches!(state, "Z" | "X" | "x"));
+    // Field 20 (num_threads) is 0 or 1 for what is only waiting to be reaped.
+    zombie && fields.nth(16).is_some_and(|threads| matches!(threads, "0" | "1"))
 }
 
 /// A process with its name and container.
@@ -152,6 +165,10 @@ mod tests {
         let fields = "S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
         let stat = format!("42 (a) b (c)) {fields}");
         assert_eq!(parse_stat(&stat), Some(("a) b (c)", 4711)));
+        assert!(!has_ended(&stat));
+        let zombie = "42 (a) Z 2) Z 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 1 0 4711 20";
+        assert!(has_ended(zombie));
+        assert!(!has_ended(&zombie.replace(" 1 0 4711", " 2 0 4711")), "its threads go on");
         assert_eq!(parse_stat("42 (short) S 1"), None);
         assert_eq!(parse_stat(""), None);
     }
