@@ -69,8 +69,8 @@ pub enum AgentError {
     /// The fault is not prepared yet.
     #[error("the fault {0} is still being prepared")]
     Unprepared(FaultId),
-    /// The fault ended before it was in place.
-    #[error("the fault {0} ended before it was in place")]
+    /// The fault ended before it could be put in place, or act.
+    #[error("the fault {0} ended before it acted")]
     Ended(FaultId),
     /// More than there is room for.
     #[error("no more than {most} {what}")]

@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fault::{BootTime, Effect, Fault, FaultId, Hook, Kind, NamespaceCookie, State, Status, Window};
+use fault::{
+    BootTime, Effect, Fault, FaultId, Gone, Hook, Kind, NamespaceCookie, State, Status, Window,
+};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::target::{Preparing, Target, Task, place};
@@ -202,9 +204,20 @@ impl Worker {
                     self.enqueue(target, Task::Commit { id: *id, start, reply });
                     continue;
                 }
-                Some(record) => Ok(self.status(record)),
+                Some(record) => self.was_committed(record),
             };
             drop(reply.send(answer));
+        }
+    }
+
+    /// The answer to a commit that comes again, or too late: only a fault that acted was committed.
+    pub(super) fn was_committed(&self, record: &Record) -> Result<Status, AgentError> {
+        match (record.lease, record.state) {
+            (Some(_), _) => Ok(self.status(record)),
+            (None, State::Gone(Gone::Namespace | Gone::Process)) => {
+                Err(AgentError::Gone(record.fault.selector.scheme.clone()))
+            }
+            (None, _) => Err(AgentError::Ended(record.fault.id)),
         }
     }
 

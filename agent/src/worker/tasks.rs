@@ -273,7 +273,7 @@ impl Worker {
     ) -> Result<Status, AgentError> {
         let Some(record) = self.ledger.get(id) else { return Err(AgentError::Unknown(id)) };
         if record.state != State::Prepared {
-            return Ok(self.status(record));
+            return self.was_committed(record);
         }
         let cookie = record.target();
         let mut observed = match target? {
