@@ -36,6 +36,12 @@ impl BootTime {
         self.0
     }
 
+    /// The moment that was this much earlier; never before the boot.
+    #[must_use]
+    pub fn before(self, time: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
     /// How long ago this was; zero for a moment that is still to come.
     #[must_use]
     pub fn elapsed(self) -> Duration {
@@ -76,5 +82,7 @@ mod tests {
         assert_eq!(late - early, Duration::from_nanos(7));
         assert_eq!(early - late, Duration::ZERO);
         assert_eq!(early + Duration::from_nanos(7), late);
+        assert_eq!(late.before(Duration::from_nanos(7)), early);
+        assert_eq!(early.before(Duration::from_nanos(7)).nanos(), 0);
     }
 }

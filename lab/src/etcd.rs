@@ -2,7 +2,6 @@
 
 mod client;
 mod cluster;
-mod directory;
 mod http;
 mod member;
 mod metrics;
@@ -17,7 +16,7 @@ pub use metrics::Metrics;
 use thiserror::Error;
 pub use writer::{Attempt, Route, Writer, Writes};
 
-use crate::{netns::NetnsError, process::ProcessError};
+use crate::{directory::DirectoryError, netns::NetnsError, process::ProcessError};
 
 /// etcd's port for clients.
 pub const CLIENT_PORT: u16 = 2379;
@@ -111,6 +110,12 @@ pub enum EtcdError {
         /// The body.
         said: String,
     },
+}
+
+impl From<DirectoryError> for EtcdError {
+    fn from(error: DirectoryError) -> Self {
+        Self::File { path: error.path, source: error.source }
+    }
 }
 
 impl fmt::Debug for EtcdError {

@@ -17,6 +17,7 @@
 //! ```
 
 pub mod clock;
+pub mod directory;
 pub mod etcd;
 pub mod ip;
 mod leftover;

@@ -5,11 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    CLIENT_PORT, Client, EtcdError, Metrics, PEER_PORT, Status, directory::Directory,
-    member::Member,
+use super::{CLIENT_PORT, Client, EtcdError, Metrics, PEER_PORT, Status, member::Member};
+use crate::{
+    directory::Directory,
+    topology::{Family, Node, Topology},
 };
-use crate::topology::{Family, Node, Topology};
 
 /// How long a member may take to be healthy after its start.
 const START: Duration = Duration::from_secs(60);
@@ -71,7 +71,7 @@ impl Cluster {
         else {
             return Err(EtcdError::TooFewNodes { asked: size, there: topology.nodes().len() });
         };
-        let directory = Directory::create()?;
+        let directory = Directory::create("etcd")?;
         let initial: Vec<String> = nodes
             .iter()
             .map(|node| format!("{}={}", node.label, peer_url(node, options)))

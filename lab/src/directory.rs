@@ -2,34 +2,52 @@
 
 use std::{
     fs::{self, DirBuilder},
+    io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use super::EtcdError;
+use thiserror::Error;
+
 use crate::{netns::PREFIX, warden};
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
+/// A directory of our own among the machine's temporary files, with a name as namespaces have it.
 #[derive(Debug)]
-pub(super) struct Directory(PathBuf);
+pub struct Directory(PathBuf);
+
+/// The directory could not be created.
+#[derive(Debug, Error)]
+#[error("{path}: {source}")]
+pub struct DirectoryError {
+    /// Which.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
 
 impl Directory {
-    /// Creates an empty directory with a name of its own among the machine's temporary files.
-    pub(super) fn create() -> Result<Self, EtcdError> {
+    /// Creates an empty directory that only its owner may look into; the label is for people.
+    ///
+    /// # Errors
+    /// When the machine's temporary files have no room for it.
+    pub fn create(label: &str) -> Result<Self, DirectoryError> {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{PREFIX}{}-{number}-etcd", std::process::id());
+        let name = format!("{PREFIX}{}-{number}-{label}", std::process::id());
         let path = std::env::temp_dir().join(name);
         // Others must not be able to plant a directory under a name that can be foretold.
         if let Err(source) = DirBuilder::new().mode(0o700).create(&path) {
-            return Err(EtcdError::File { path, source });
+            return Err(DirectoryError { path, source });
         }
         warden::watch_directory(&path);
         Ok(Self(path))
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.0
     }
 }

@@ -1,0 +1,26 @@
+//! The parts of the tale.
+
+mod aftermath;
+mod initiator;
+mod isolation;
+mod kill;
+mod packet;
+mod stop;
+mod writes;
+
+use anyhow::Result;
+
+use crate::{balance::Balance, page::Page, scene::Scene};
+
+/// Tells one part.
+type Tell = fn(&Scene, &mut Page, &mut Balance) -> Result<()>;
+
+/// All of them, in their order.
+pub(crate) const ALL: [Tell; 6] = [
+    packet::tell,
+    initiator::tell,
+    isolation::tell_unheard,
+    isolation::tell_deaf,
+    kill::tell,
+    stop::tell,
+];
