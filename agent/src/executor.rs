@@ -156,3 +156,114 @@ fn take_back(kernel: &dyn Kernel, place: &Place, done: Vec<Step>) -> Vec<Step> {
     stuck.reverse();
     stuck
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fake::sample::{Node, wish};
+    use crate::fake::{Call, Trouble};
+
+    /// What is applied at once; the lease begins by itself.
+    fn any_step(call: &Call<'_>) -> bool {
+        matches!(call, Call::Step(_, step) if !matches!(step, Step::Begin { .. }))
+    }
+
+    proptest! {
+        #[test]
+        fn whichever_step_fails_the_kernel_is_as_it_was(
+            others in proptest::collection::vec(wish(), 0..4), one in wish(), failing in 0usize..14,
+        ) {
+            let mut node = Node::new();
+            for (number, other) in others.iter().enumerate() {
+                node.put(number, other).unwrap();
+            }
+            let (before, steps) = (node.kernel.snapshot(), node.kernel.performed().len());
+            let trouble = Trouble::errno("bpf", libc::ENOMEM, any_step).after(failing).once();
+            node.kernel.trouble(trouble);
+            let result = node.put(63, &one);
+            node.kernel.calm();
+            match result {
+                Err(error) => {
+                    prop_assert_eq!(error.errno(), Some(libc::ENOMEM));
+                    prop_assert_eq!(node.kernel.snapshot(), before);
+                }
+                Ok(()) => prop_assert!(node.kernel.performed().len() - steps <= failing + 1),
+            }
+        }
+
+        #[test]
+        fn taking_out_leaves_exactly_the_others(
+            wishes in proptest::collection::vec(wish(), 1..6), order: u64,
+        ) {
+            let mut node = Node::new();
+            let mut alone = Node::new();
+            for (number, wish) in wishes.iter().enumerate() {
+                node.put(number, wish).unwrap();
+            }
+            let stays = |number: usize| order >> number & 1 == 1;
+            for (number, wish) in wishes.iter().enumerate() {
+                if stays(number) {
+                    alone.put(number, wish).unwrap();
+                }
+            }
+            for number in (0..wishes.len()).filter(|number| !stays(*number)) {
+                node.heal(number);
+            }
+            let (left, wanted) = (node.loaded(), alone.loaded());
+            prop_assert_eq!(left.is_some(), wanted.is_some());
+            if let (Some(left), Some(wanted)) = (left, wanted) {
+                prop_assert_eq!(left.rules, wanted.rules);
+                prop_assert_eq!(left.peers, wanted.peers);
+                prop_assert_eq!(left.openers, wanted.openers);
+                prop_assert_eq!(left.leases, wanted.leases);
+                prop_assert_eq!(left.own, wanted.own);
+                prop_assert!(wanted.links.keys().all(|link| left.links.contains_key(link)));
+            }
+            for number in (0..wishes.len()).filter(|number| stays(*number)) {
+                node.heal(number);
+            }
+            prop_assert!(node.kernel.snapshot().is_empty());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_taken_back_is_told() {
+        let mut node = Node::new();
+        let wish = (crate::fake::sample::plain_cut(), [1].into());
+        node.put(0, &wish).unwrap();
+        let attach = |call: &Call<'_>| matches!(call, Call::Step(_, Step::Begin { .. }));
+        let remove = |call: &Call<'_>| matches!(call, Call::Step(_, Step::RemovePeers(_)));
+        node.kernel.trouble(Trouble::errno("begin", libc::EIO, attach));
+        node.kernel.trouble(Trouble::errno("remove", libc::EPERM, remove));
+        let slot = crate::fake::sample::slot(1);
+        let Step::AddPeers(mut set) = node.faults[&crate::fake::sample::slot(0)]
+            .2
+            .iter()
+            .find(|s| is_add(s))
+            .unwrap()
+            .clone()
+        else {
+            panic!("looked for peers")
+        };
+        set.slot = slot;
+        let now = node.kernel.now();
+        let steps = vec![
+            Step::Rule { slot, cut: wish.0 },
+            Step::AddPeers(set.clone()),
+            Step::Begin { slot, start: now, end: now },
+        ];
+        let (stuck, result) = apply(&node.kernel, &node.place, steps);
+        assert_eq!(
+            result.unwrap_err().errno(),
+            Some(libc::EIO),
+            "the first error is the one to tell"
+        );
+        assert_eq!(stuck, [Step::AddPeers(set)]);
+    }
+
+    fn is_add(step: &Step) -> bool {
+        matches!(step, Step::AddPeers(_))
+    }
+}

@@ -6,6 +6,8 @@
 
 mod gate;
 mod loaded;
+#[cfg(test)]
+pub(crate) mod sample;
 mod trouble;
 mod world;
 

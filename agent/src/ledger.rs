@@ -187,3 +187,116 @@ fn end_of(record: &Record) -> Option<BootTime> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fake::sample::{Node, fault, plain_cut, slot};
+
+    fn record(part: u16, place: usize, state: State, lease: Option<Lease>) -> Record {
+        let wish = (plain_cut(), [1].into());
+        Record {
+            fault: fault(part, &Node::new().place, &wish),
+            state,
+            slot: slot(place),
+            lease,
+            peers: BTreeSet::new(),
+            done: Vec::new(),
+            notes: Vec::new(),
+            drifts: Vec::new(),
+            effect: Effect::default(),
+            hook: Hook::default(),
+            changed: BootTime::from_nanos(0),
+        }
+    }
+
+    fn at(seconds: u64) -> BootTime {
+        BootTime::from_nanos(seconds * 1_000_000_000)
+    }
+
+    proptest! {
+        #[test]
+        fn no_fault_outlives_its_lease_or_its_deadline(
+            start in 0u64..100, pauses in proptest::collection::vec((0u64..25, any::<bool>()), 1..30),
+        ) {
+            let mut ledger = Ledger::default();
+            let mut one = record(1, 0, State::Active, None);
+            let id = one.fault.id;
+            let terms = one.fault.terms;
+            one.lease = Some(Lease::begin(at(start), terms));
+            ledger.insert(one);
+            let mut now = 0;
+            let mut heard = start;
+            for (pause, renews) in pauses {
+                now += pause;
+                let over = now >= heard + 15 || now >= start + 60;
+                prop_assert_eq!(ledger.due(at(now)).contains(&id), over);
+                prop_assert_eq!(ledger.next_due().is_some_and(|due| due <= at(now)), over);
+                if renews {
+                    match ledger.renew(id, at(now)) {
+                        Renewal::Until(end) => {
+                            prop_assert!(!over);
+                            heard = heard.max(now);
+                            prop_assert_eq!(end, at((heard + 15).min(start + 60)));
+                        }
+                        Renewal::Refused => prop_assert!(over),
+                    }
+                }
+            }
+            prop_assert_eq!(ledger.due(at(start + 60)), vec![id]);
+        }
+
+        #[test]
+        fn a_free_slot_is_neither_taken_nor_spoiled(taken: u64, spoiled: u64, over: u64) {
+            let mut ledger = Ledger::default();
+            let spoiled: BTreeSet<Slot> =
+                (0..64).filter(|n| spoiled >> n & 1 == 1).map(slot).collect();
+            for number in (0..64).filter(|number| taken >> number & 1 == 1) {
+                let state = if over >> number & 1 == 1 { State::Healed } else { State::Active };
+                let part = u16::try_from(number).unwrap();
+                ledger.insert(record(part, number, state, None));
+            }
+            let target = record(0, 0, State::Active, None).target();
+            let living: BTreeSet<Slot> = ledger.living(target).map(|record| record.slot).collect();
+            match ledger.free_slot(target, &spoiled) {
+                Some(free) => prop_assert!(!living.contains(&free) && !spoiled.contains(&free)),
+                None => prop_assert_eq!(living.union(&spoiled).count(), 64),
+            }
+            let elsewhere = NamespaceCookie::new(u64::MAX);
+            prop_assert_eq!(ledger.free_slot(elsewhere, &BTreeSet::new()), Some(slot(0)));
+        }
+    }
+
+    #[test]
+    fn a_prepared_fault_waits_for_its_commit_and_no_longer() {
+        let mut ledger = Ledger::default();
+        ledger.insert(record(1, 0, State::Prepared, None));
+        let id = record(1, 0, State::Prepared, None).fault.id;
+        assert!(ledger.due(at(29)).is_empty());
+        assert_eq!(ledger.due(at(30)), [id]);
+        assert_eq!(ledger.renew(id, at(1)), Renewal::Refused);
+        ledger.remove(id);
+        assert_eq!(ledger.next_due(), None);
+        assert_eq!(ledger.renew(id, at(1)), Renewal::Refused);
+    }
+
+    #[test]
+    fn what_ended_long_ago_is_forgotten_and_what_lives_is_not() {
+        let mut ledger = Ledger::default();
+        for part in 0..=1_100 {
+            let ended =
+                Record { changed: at(u64::from(part)), ..record(part, 0, State::Healed, None) };
+            ledger.insert(ended);
+        }
+        ledger.insert(record(2_000, 0, State::Active, None));
+        ledger.forget(at(500));
+        assert_eq!(ledger.iter().count(), REMEMBERED + 1);
+        // The youngest stay.
+        assert!(ledger.iter().all(|record| record.fault.id.part > 76));
+        ledger.forget(at(100_000));
+        let left: Vec<u16> = ledger.iter().map(|record| record.fault.id.part).collect();
+        assert_eq!(left, [2_000]);
+    }
+}

@@ -267,3 +267,143 @@ pub enum Remaining {
     /// Others, and these are the peers whose openers they observe.
     Observed(BTreeSet<Peer>),
 }
+
+#[cfg(test)]
+mod tests {
+    use fault::Interface;
+
+    use super::*;
+    use crate::fake::sample::{self, Node, plain_cut};
+
+    fn device(index: u32, kind: &str, above: Option<u32>, below: Option<u32>) -> Device {
+        Device {
+            interface: Interface {
+                index,
+                name: format!("eth{index}"),
+                kind: Some(kind.to_owned()),
+                up: true,
+            },
+            loopback: index == 1,
+            controller: above,
+            parent: below,
+        }
+    }
+
+    fn own(interface: u32, address: &str) -> OwnAddress {
+        OwnAddress { address: address.parse().unwrap(), length: 64, interface }
+    }
+
+    fn target(devices: Vec<Device>, addresses: Vec<OwnAddress>) -> Observed {
+        Observed { devices, addresses, ..Observed::default() }
+    }
+
+    fn fault(fixed: &[&str]) -> Fault {
+        let mut fault = sample::fault(1, &Node::new().place, &(plain_cut(), BTreeSet::new()));
+        fault.peers.fixed = fixed.iter().map(|prefix| prefix.parse().unwrap()).collect();
+        fault
+    }
+
+    fn peers(
+        fixed: &[&str],
+        links: &[u32],
+        owns: &[&str],
+        followed: &[&str],
+    ) -> Result<(Vec<(String, u32)>, usize), PlanError> {
+        let mut devices = vec![device(1, "", None, None)];
+        devices.extend(links.iter().map(|link| device(*link, "veth", None, None)));
+        let target = target(devices, owns.iter().map(|address| own(2, address)).collect());
+        let followed: Vec<OwnAddress> = followed.iter().map(|address| own(9, address)).collect();
+        let resolved = resolve_peers(&fault(fixed), &target, &followed)?;
+        let printed = |peer: &Peer| (peer.prefix.to_string(), peer.interface);
+        Ok((resolved.peers.iter().map(printed).collect(), resolved.notes.len()))
+    }
+
+    fn only(
+        peer: &str,
+        interface: u32,
+        notes: usize,
+    ) -> Result<(Vec<(String, u32)>, usize), PlanError> {
+        Ok((vec![(peer.to_owned(), interface)], notes))
+    }
+
+    #[test]
+    fn who_the_peers_are() {
+        let one = &[2][..];
+        assert_eq!(peers(&["10.0.0.0/8"], one, &[], &[]), only("10.0.0.0/8", 0, 0));
+        assert_eq!(peers(&[], one, &[], &["10.0.0.7"]), only("10.0.0.7", 0, 0));
+        // Loopback addresses name nobody else.
+        assert_eq!(peers(&[], one, &[], &["127.0.0.1", "::1"]), Err(PlanError::NoPeers));
+        assert_eq!(peers(&[], one, &[], &[]), Err(PlanError::NoPeers));
+        // Who has the address of the target cannot be told from it.
+        assert_eq!(
+            peers(&[], one, &["10.0.0.7"], &["10.0.0.7", "10.0.0.8"]),
+            only("10.0.0.8", 0, 1)
+        );
+        assert_eq!(peers(&[], one, &["10.0.0.7"], &["10.0.0.7"]), Err(PlanError::OnlyItself));
+        assert_eq!(peers(&["10.0.0.9"], one, &["10.0.0.7"], &["10.0.0.7"]), only("10.0.0.9", 0, 1));
+    }
+
+    #[test]
+    fn a_link_local_peer_needs_its_link() {
+        assert_eq!(peers(&[], &[2], &[], &["fe80::7"]), only("fe80::7%2", 2, 0));
+        assert_eq!(peers(&[], &[2, 3], &[], &["fe80::7"]), Err(PlanError::NoPeers));
+        assert_eq!(peers(&[], &[2, 3], &[], &["fe80::7", "fd00::7"]), only("fd00::7", 0, 1));
+        assert_eq!(peers(&["fe80::7%eth3"], &[2, 3], &[], &[]), only("fe80::7%eth3", 3, 0));
+        assert_eq!(peers(&["fe80::7%3"], &[2, 3], &[], &[]), only("fe80::7%3", 3, 0));
+        let unknown = Err(PlanError::NoInterface("eth9".to_owned()));
+        assert_eq!(peers(&["fe80::7%eth9"], &[2, 3], &[], &[]), unknown);
+    }
+
+    fn judges(devices: Vec<Device>, addressed: &[u32]) -> Vec<u32> {
+        let addresses = addressed.iter().map(|index| own(*index, "10.0.0.1")).collect();
+        let target = target(devices, addresses);
+        judged(&target).map(|device| device.interface.index).collect()
+    }
+
+    #[test]
+    fn a_packet_is_judged_once() {
+        let lo = || device(1, "", None, None);
+        // A port or slave leaves it to its controller.
+        for kind in ["bridge", "bond", "team"] {
+            let devices = vec![lo(), device(2, "veth", Some(3), None), device(3, kind, None, None)];
+            assert_eq!(judges(devices, &[3]), [3], "{kind}");
+        }
+        // A VRF's member receives itself.
+        let vrf = vec![lo(), device(2, "veth", Some(3), None), device(3, "vrf", None, None)];
+        assert!(judges(vrf, &[2]).contains(&2));
+        // A controller in another namespace is not seen: the device is enslaved all the same.
+        assert_eq!(judges(vec![lo(), device(2, "veth", Some(77), None)], &[2]), [0; 0]);
+        let vlan = || vec![lo(), device(2, "veth", None, None), device(3, "vlan", None, Some(2))];
+        assert_eq!(judges(vlan(), &[3]), [3]);
+        assert_eq!(judges(vlan(), &[2, 3]), [2, 3]);
+        let addressed = target(vlan(), vec![own(2, "10.0.0.1")]);
+        let tagged = refresh(&addressed, &Holdings::default());
+        assert!(tagged.contains(&Step::TaggedElsewhere([2].into())), "{tagged:?}");
+        assert_eq!(judges(vec![lo()], &[1]), [0; 0]);
+    }
+
+    #[test]
+    fn a_target_without_a_device_is_refused() {
+        let bare = target(vec![device(1, "", None, None)], Vec::new());
+        let peers = [Peer { prefix: "10.0.0.7".parse().unwrap(), interface: 0 }].into();
+        let planned = prepare(&fault(&[]), sample::slot(0), &peers, &bare, &Holdings::default());
+        assert_eq!(planned, Err(PlanError::NoDevice));
+    }
+
+    #[test]
+    fn control_paths_add_up() {
+        let bare = target(vec![device(2, "veth", None, None)], Vec::new());
+        let peers: BTreeSet<Peer> =
+            [Peer { prefix: "10.0.0.7".parse().unwrap(), interface: 0 }].into();
+        let (first, second) = ("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
+        let mut holdings = Holdings::default();
+        for (end, all) in [(first, vec![first]), (second, vec![first, second])] {
+            let fault = Fault { control_path: vec![end], ..fault(&[]) };
+            let steps = prepare(&fault, sample::slot(0), &peers, &bare, &holdings).unwrap();
+            steps.iter().for_each(|step| holdings.note(step));
+            assert_eq!(holdings.control_path, all.into_iter().collect());
+            let again = prepare(&fault, sample::slot(0), &peers, &bare, &holdings).unwrap();
+            assert!(!again.iter().any(|step| matches!(step, Step::ControlPath(_))));
+        }
+    }
+}

@@ -97,3 +97,96 @@ pub fn compare(observed: &Observed, holdings: &Holdings, faults: &[Recorded]) ->
     correction.drifts.dedup();
     correction
 }
+
+#[cfg(test)]
+mod tests {
+    use fault::NamespaceCookie;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fake::World;
+    use crate::fake::sample::{Node, plain_cut, wish};
+
+    fn change(world: &mut World, target: NamespaceCookie, (what, index): (u8, u32)) {
+        let last = u8::try_from(index).unwrap_or(0) + 150;
+        match what {
+            0 => world.add_veth(target, index, "new"),
+            1 => world.remove_device(target, index),
+            2 => world.rename_device(target, index, "renamed"),
+            3 => world.move_device(target, index, crate::fake::HOST),
+            4 => world.add_address(target, index, [10, 9, 0, last].into()),
+            5 => world.remove_address(target, [10, 9, 0, last].into()),
+            6 => world.alter_device(target, index, |device| device.controller = Some(2)),
+            7 => world.alter_device(target, index, |device| {
+                device.interface.kind = Some("vlan".to_owned());
+                device.parent = Some(3);
+            }),
+            _ => world.put_before(target, index, Side::Ingress, &[9]),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_just_applied_needs_no_correction(
+            wishes in proptest::collection::vec(wish(), 1..5), healed in 0usize..5,
+        ) {
+            let mut node = Node::new();
+            for (number, wish) in wishes.iter().enumerate() {
+                node.put(number, wish).unwrap();
+            }
+            let fresh = compare(&node.look(), &node.holdings, &node.recorded());
+            prop_assert_eq!(fresh, Correction::default());
+            if healed < wishes.len() {
+                node.heal(healed);
+                let left = compare(&node.look(), &node.holdings, &node.recorded());
+                prop_assert_eq!(left, Correction::default());
+            }
+        }
+
+        #[test]
+        fn whatever_changes_one_correction_is_enough(
+            wishes in proptest::collection::vec(wish(), 1..4),
+            changes in proptest::collection::vec((0u8..9, 2u32..7), 1..12),
+        ) {
+            let mut node = Node::new();
+            for (number, wish) in wishes.iter().enumerate() {
+                node.put(number, wish).unwrap();
+            }
+            let target = node.place.identity.namespace;
+            node.kernel.node(|world| changes.iter().for_each(|one| change(world, target, *one)));
+            let first = compare(&node.look(), &node.holdings, &node.recorded());
+            node.perform(&first.steps);
+            let observed = node.look();
+            let second = compare(&observed, &node.holdings, &node.recorded());
+            prop_assert!(second.steps.is_empty(), "{:?}", second);
+            let shadow = |drift: &Drift| matches!(drift, Drift::ShadowedBy { .. });
+            prop_assert!(second.drifts.iter().all(shadow));
+            // A link that is not where its device should be would act on somebody else.
+            prop_assert!(observed.chains.values().all(|chain| *chain != Chain::Absent));
+            let sides = node.recorded().into_iter().flat_map(|fault| fault.sides).collect();
+            let attached: BTreeSet<Attachment> = observed.chains.keys().copied().collect();
+            prop_assert!(plan::wanted(&observed, &sides).is_subset(&attached));
+            let judged: BTreeSet<u32> =
+                plan::judged(&observed).map(|device| device.interface.index).collect();
+            prop_assert!(attached.iter().all(|at| judged.contains(&at.interface)));
+        }
+    }
+
+    #[test]
+    fn a_lease_that_was_taken_away_is_a_drift() {
+        let mut node = Node::new();
+        node.put(0, &(plain_cut(), [1].into())).unwrap();
+        let recorded = node.recorded();
+        let (_, end) = recorded[0].lease.unwrap();
+        node.perform(&[Step::End { slot: recorded[0].slot }]);
+        let found = compare(&node.look(), &node.holdings, &recorded);
+        let differs = Drift::LeaseDiffers { recorded: end, found: BootTime::default() };
+        assert_eq!(found, Correction { steps: Vec::new(), drifts: vec![differs] });
+    }
+
+    #[test]
+    fn where_nothing_is_loaded_nothing_is_corrected() {
+        let node = Node::new();
+        assert_eq!(compare(&node.look(), &Holdings::default(), &[]), Correction::default());
+    }
+}
