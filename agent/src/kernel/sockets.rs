@@ -1,7 +1,8 @@
 //! The sockets of the calling thread's namespace, through inet_diag.
 #![expect(clippy::wildcard_enum_match_arm, reason = "netlink's own enums grow with the kernel")]
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 
 use agent_ebpf::abi::{
@@ -36,17 +37,7 @@ impl Sockets {
     /// `now` (boot time, ns) becomes the flows' latest sign of life; they began before it was observed.
     pub(super) fn read(now: u64) -> io::Result<Self> {
         let mut sockets = Self::default();
-        let tcp = dump(PROTOCOL_TCP)?;
-        for socket in tcp.iter().filter(|socket| socket.header.state == TCP_LISTEN) {
-            let port = socket.header.socket_id.source_port;
-            sockets.served.insert((PROTOCOL_TCP, port), SERVED_SURE);
-        }
-        for socket in tcp.iter().filter(|socket| socket.header.socket_id.destination_port != 0) {
-            let listens = sockets.served.contains_key(&(PROTOCOL_TCP, key(socket, 0).local_port));
-            if let Some(flow) = tcp_flow(socket, listens, now) {
-                sockets.flows.push((key(socket, PROTOCOL_TCP), flow));
-            }
-        }
+        sockets.read_tcp(now)?;
         let ephemeral = ephemeral_ports();
         for socket in dump(PROTOCOL_UDP)? {
             let key = key(&socket, PROTOCOL_UDP);
@@ -61,6 +52,89 @@ impl Sockets {
         }
         Ok(sockets)
     }
+
+    fn read_tcp(&mut self, now: u64) -> io::Result<()> {
+        let mut ballots: HashMap<FlowKey, Ballot> = HashMap::new();
+        for _ in 0..MAX_TURNS {
+            let mut open = 0;
+            for socket in dump(PROTOCOL_TCP)? {
+                let key = key(&socket, PROTOCOL_TCP);
+                if socket.header.state == TCP_LISTEN {
+                    self.served.insert((PROTOCOL_TCP, key.local_port), SERVED_SURE);
+                } else if key.remote_port != 0 {
+                    let ballot = ballots.entry(key).or_default();
+                    ballot.vote(&socket);
+                    open += u32::from(!ballot.is_decided());
+                }
+            }
+            if open == 0 {
+                break;
+            }
+        }
+        for (key, ballot) in ballots {
+            let listens = self.served.contains_key(&(PROTOCOL_TCP, key.local_port));
+            let flow = match ballot.verdict() {
+                Opener::Local => Some((OPENER_LOCAL, SOURCE_DUMPED)),
+                Opener::Remote => Some((OPENER_REMOTE, SOURCE_DUMPED)),
+                // Whoever listens was called. Without a listener nothing is known or written.
+                Opener::Unclear if listens => Some((OPENER_REMOTE, SOURCE_GUESSED)),
+                Opener::Unclear => None,
+            };
+            if let Some((openers, source)) = flow {
+                self.flows.push((key, known(openers, source, ballot.stage, now)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// By how many dumps one answer must be ahead of the other. The kernel reads a socket's state and
+/// queue before it takes the socket's lock and counts (inet_sk_diag_fill, tcp_diag_get_info of 6.18):
+/// of a busy socket the numbers belong to two moments.
+const LEAD: u32 = 2;
+/// How many dumps are read for sockets that are never at rest.
+const MAX_TURNS: u32 = 16;
+
+/// What the dumps have said of one connection.
+#[derive(Debug, Default)]
+struct Ballot {
+    local: u32,
+    remote: u32,
+    /// Another dump would say the same.
+    hopeless: bool,
+    stage: u8,
+}
+
+impl Ballot {
+    fn vote(&mut self, socket: &InetResponse) {
+        let state = TcpState::from_number(socket.header.state);
+        self.stage = match state {
+            TcpState::SynSent => STAGE_PENDING,
+            TcpState::SynReceived
+            | TcpState::Closing
+            | TcpState::FinAcknowledged
+            | TcpState::Open
+            | TcpState::None => STAGE_OPEN,
+        };
+        let counts = counts(socket);
+        match opener(state, counts) {
+            Opener::Local => self.local += 1,
+            Opener::Remote => self.remote += 1,
+            Opener::Unclear => self.hopeless = counts.is_none_or(|counts| counts.queued == 0),
+        }
+    }
+
+    fn is_decided(&self) -> bool {
+        self.hopeless || self.local.abs_diff(self.remote) >= LEAD
+    }
+
+    fn verdict(&self) -> Opener {
+        match self.local.cmp(&self.remote) {
+            Ordering::Greater => Opener::Local,
+            Ordering::Less => Opener::Remote,
+            Ordering::Equal => Opener::Unclear,
+        }
+    }
 }
 
 /// The key of a served port.
@@ -72,27 +146,9 @@ fn known(openers: u8, source: u8, stage: u8, now: u64) -> Flow {
     Flow { began: 0, latest: now, openers, source, stage, pad: [0; 5] }
 }
 
-fn tcp_flow(socket: &InetResponse, listens: bool, now: u64) -> Option<Flow> {
-    let state = TcpState::from_number(socket.header.state);
-    let stage = match state {
-        TcpState::SynSent => STAGE_PENDING,
-        TcpState::SynReceived
-        | TcpState::Closing
-        | TcpState::FinAcknowledged
-        | TcpState::Open
-        | TcpState::None => STAGE_OPEN,
-    };
-    match opener(state, counts(socket)) {
-        Opener::Local => Some(known(OPENER_LOCAL, SOURCE_DUMPED, stage, now)),
-        Opener::Remote => Some(known(OPENER_REMOTE, SOURCE_DUMPED, stage, now)),
-        // Whoever listens was called. Without a listener nothing is known, and nothing is written.
-        Opener::Unclear if listens => Some(known(OPENER_REMOTE, SOURCE_GUESSED, stage, now)),
-        Opener::Unclear => None,
-    }
-}
-
 /// Offsets into `struct tcp_info` (include/uapi/linux/tcp.h), which only grows at its end.
 mod tcp_info {
+    pub(super) const UNACKED: usize = 24;
     pub(super) const BYTES_ACKED: usize = 120;
     pub(super) const NOTSENT_BYTES: usize = 144;
     pub(super) const BYTES_SENT: usize = 200;
@@ -106,12 +162,15 @@ fn counts(socket: &InetResponse) -> Option<Counts> {
     })?;
     let long = |at: usize| Some(u64::from_ne_bytes(info.get(at..at + 8)?.try_into().ok()?));
     let word = |at: usize| Some(u32::from_ne_bytes(info.get(at..at + 4)?.try_into().ok()?));
+    let unsent = word(tcp_info::NOTSENT_BYTES)?;
+    // At rest by what was read under the socket's lock, as the queue's length was not.
+    let at_rest = word(tcp_info::UNACKED)? == 0 && unsent == 0;
     Some(Counts {
         acked: long(tcp_info::BYTES_ACKED)?,
         sent: long(tcp_info::BYTES_SENT)?,
         resent: long(tcp_info::BYTES_RETRANS)?,
-        queued: socket.header.send_queue,
-        unsent: word(tcp_info::NOTSENT_BYTES)?,
+        queued: if at_rest { 0 } else { socket.header.send_queue },
+        unsent,
     })
 }
 

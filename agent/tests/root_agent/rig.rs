@@ -102,6 +102,20 @@ impl Rig {
         }
     }
 
+    /// A fault on a node, with peers that do not change.
+    pub(crate) fn fixed(&self, label: &str, peers: Vec<fault::Prefix>, cut: Cut) -> Fault {
+        let target = self.target(label);
+        Fault {
+            id: fresh_id(),
+            selector: target.selector.clone(),
+            target: target.identity,
+            kind: Kind::Cut(cut),
+            peers: Peers { fixed: peers, followed: None },
+            terms: terms(15_000, 60_000),
+            control_path: Vec::new(),
+        }
+    }
+
     pub(crate) async fn begin(&self, fault: Fault) -> Status {
         let id = fault.id;
         self.agent.prepare(vec![fault], Earnest::Real).await.unwrap();
