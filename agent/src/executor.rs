@@ -1,5 +1,6 @@
 //! Where steps are run: one thread per target, so that a slow target delays only itself.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -88,8 +89,10 @@ pub fn run(kernel: &dyn Kernel, job: Job) -> Outcome {
     match job {
         Job::Look { place, peers } => {
             let look = |place: &Place| {
-                kernel.follow(place).or_else(unless_gone)?;
-                kernel.inspect(place)
+                caught(|| {
+                    kernel.follow(place).or_else(unless_gone)?;
+                    kernel.inspect(place)
+                })
             };
             let target = look(&place);
             let peers = peers.into_iter().map(|(id, place)| (id, look(&place))).collect();
@@ -103,7 +106,7 @@ pub fn run(kernel: &dyn Kernel, job: Job) -> Outcome {
             let mut done = Vec::new();
             let mut failed = Vec::new();
             for step in steps {
-                match kernel.perform(&place, &step) {
+                match caught(|| kernel.perform(&place, &step)) {
                     Ok(()) => done.push(step),
                     Err(error) => failed.push((step, error)),
                 }
@@ -111,6 +114,12 @@ pub fn run(kernel: &dyn Kernel, job: Job) -> Outcome {
             Outcome::TakenOut(done, failed)
         }
     }
+}
+
+/// A panic fails what it was part of, and not the thread: others' faults hang on that.
+fn caught<T>(work: impl FnOnce() -> Result<T, KernelError>) -> Result<T, KernelError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(KernelError::Answer("this panicked; it is a defect".to_owned())))
 }
 
 /// What is gone is found out by looking.
@@ -127,7 +136,7 @@ pub fn apply(
 ) -> (Vec<Step>, Result<(), KernelError>) {
     let mut done: Vec<Step> = Vec::with_capacity(steps.len());
     for step in steps {
-        match kernel.perform(place, &step) {
+        match caught(|| kernel.perform(place, &step)) {
             Ok(()) => done.push(step),
             Err(error) => {
                 tracing::debug!(%step, %error, "step failed");
@@ -143,7 +152,7 @@ fn take_back(kernel: &dyn Kernel, place: &Place, done: Vec<Step>) -> Vec<Step> {
     let mut stuck = Vec::new();
     for step in done.into_iter().rev() {
         let Some(undo) = step.undo() else { continue };
-        match kernel.perform(place, &undo) {
+        match caught(|| kernel.perform(place, &undo)) {
             // Everything of the target went with it.
             Ok(()) if undo == Step::Unload => stuck.clear(),
             Ok(()) => {}
@@ -164,6 +173,12 @@ mod tests {
     use super::*;
     use crate::fake::sample::{Node, wish};
     use crate::fake::{Call, Trouble};
+
+    #[test]
+    fn a_panic_is_a_failure_of_its_step() {
+        let broken: Result<(), KernelError> = caught(|| panic!("on purpose"));
+        assert!(matches!(broken, Err(KernelError::Answer(_))));
+    }
 
     /// What is applied at once; the lease begins by itself.
     fn any_step(call: &Call<'_>) -> bool {
