@@ -38,6 +38,8 @@ struct Course {
     missed_quorum: bool,
     /// The terms for which the old leader stood for election.
     candidacies: Vec<u64>,
+    /// How often the followers stood for election.
+    rounds: usize,
     during: Writes,
 }
 
@@ -97,6 +99,10 @@ fn tell(
     }
     let missed_quorum = journal.missed_quorum(cluster, roles.leader)?;
     let candidacies = journal.candidacies(cluster, roles.leader)?;
+    let mut rounds = 0;
+    for follower in [roles.follower, roles.bystander] {
+        rounds += journal.candidacies(cluster, follower)?.len();
+    }
     for (cut, ended) in cuts.iter().zip(&ended) {
         cut.tell(ended, page, balance)?;
     }
@@ -110,6 +116,7 @@ fn tell(
             .filter(|at| *at < end),
         missed_quorum,
         candidacies,
+        rounds,
         during: writes.between(start, end),
     };
     course.tell(scene, page, balance, (roles, start))?;
@@ -128,10 +135,12 @@ impl Course {
     ) -> Result<()> {
         let text = match self.election {
             Some(Election { leader, at, term }) => format!(
-                "{} after the cuts began: {} leads in term {term} (before: term {})",
+                "{} after the cuts began {} leads, in term {term} (before: term {}); the followers \
+                 stood {}",
                 time(at - start),
                 scene.name(leader),
-                roles.term
+                roles.term,
+                count(self.rounds as u64, "time")
             ),
             None => "none while the cuts acted".to_owned(),
         };
@@ -170,8 +179,7 @@ impl Course {
         let leader = scene.name(roles.leader);
         let mut text = match (way, self.election) {
             (Way::Unheard, Some(_)) => {
-                "Without heartbeats for their 1 to 2 s the followers elected one of them; a client \
-                 that can go to another member waits no longer than that."
+                "Without heartbeats for their 1 to 2 s the followers elected one of them."
                     .to_owned()
             }
             (Way::Deaf, Some(_)) => format!(
@@ -184,6 +192,12 @@ impl Course {
                 "There was no election in this time; see the figures.".to_owned()
             }
         };
+        if self.election.is_some() && self.rounds > 1 {
+            text.push_str(
+                " One round was not enough this time: when both stand at once, neither gets a \
+                 majority, or one's log is behind, and they wait again.",
+            );
+        }
         if let (Some(election), Some(down)) = (self.election, self.stepped_down)
             && down > election.at
         {

@@ -97,11 +97,16 @@ pub(super) fn tell(scene: &Scene, page: &mut Page, balance: &mut Balance) -> Res
     let mut text = format!(
         "Datagrams from {leader} to {follower} were lost and those the other way arrived. "
     );
-    text.push_str(if candidacies.is_empty() {
-        "The follower did not stand for election while it was cut off."
-    } else {
-        "The follower heard no heartbeat, so it stood for election again and again and counted \
-         its term up, in vain: the others have a leader and ignore it."
+    text.push_str(match (candidacies.is_empty(), led && changes == 0.0) {
+        (true, _) => "The follower did not stand for election while it was cut off.",
+        (false, true) => {
+            "The follower heard no heartbeat, so it stood for election again and again and counted \
+             its term up, in vain: the others have a leader and ignore it."
+        }
+        (false, false) => {
+            "The follower heard no heartbeat and stood for election, and the others did not keep \
+             their leader."
+        }
     });
     text.push_str(match (candidacies.is_empty(), election) {
         (false, Some(_)) => {
