@@ -194,8 +194,9 @@ impl Course {
         };
         if self.election.is_some() && self.rounds > 1 {
             text.push_str(
-                " One round was not enough this time: when both stand at once, neither gets a \
-                 majority, or one's log is behind, and they wait again.",
+                " One round was not enough this time: a round fails when both stand at once, while \
+                 the other still trusts the leader that it heard last, or when the one that stands \
+                 has the older log.",
             );
         }
         if let (Some(election), Some(down)) = (self.election, self.stepped_down)
