@@ -54,12 +54,18 @@ pub(crate) async fn hold(
         Err(failure) => return End::AgentLost(failure.reason),
     };
     let mut answered = Instant::now();
+    let mut ticked = answered;
     live.begin(watch);
     loop {
         tokio::select! {
             () = &mut deadline => return End::Deadline,
             interrupt = interrupts.next() => return End::Interrupted(interrupt),
             _ = heartbeat.tick() => {
+                // A command that was itself stopped has no right to call the agent silent.
+                if ticked.elapsed() > 2 * every {
+                    answered = Instant::now();
+                }
+                ticked = Instant::now();
                 if answered.elapsed() > terms.lease {
                     return End::AgentSilent(answered.elapsed());
                 }
