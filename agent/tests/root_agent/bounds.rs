@@ -24,24 +24,30 @@ const PING: Duration = Duration::from_micros(200);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The agent as a process of its own, on a socket of its own.
-struct Binary {
-    process: Process,
-    socket: PathBuf,
+pub(crate) struct Binary {
+    pub(crate) process: Process,
+    pub(crate) socket: PathBuf,
 }
 
 impl Binary {
-    fn start(name: &str) -> Self {
+    pub(crate) fn start(name: &str) -> Self {
+        Self::start_with(name, |_| {})
+    }
+
+    /// Starts it as changed by `adjust`.
+    pub(crate) fn start_with(name: &str, adjust: impl FnOnce(&mut Command)) -> Self {
         let directory = std::env::temp_dir().join(format!("schism-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let socket = directory.join("agent.sock");
         let mut command = Command::new(env!("CARGO_BIN_EXE_schism-agent"));
         command.arg("--socket").arg(&socket).env("SCHISM_LOG", "warn");
+        adjust(&mut command);
         let process = Process::start(&mut command).unwrap();
         Self { process, socket }
     }
 
     /// Connects as soon as the socket is there.
-    async fn client(&self) -> AgentClient<Channel> {
+    pub(crate) async fn client(&self) -> AgentClient<Channel> {
         for _ in 0..500 {
             if UnixStream::connect(&self.socket).is_ok() {
                 let socket = Arc::new(self.socket.clone());
@@ -67,7 +73,7 @@ impl Drop for Binary {
     }
 }
 
-async fn put_in(client: &mut AgentClient<Channel>, fault: &Fault) {
+pub(crate) async fn put_in(client: &mut AgentClient<Channel>, fault: &Fault) {
     let request = wire::PrepareRequest { faults: vec![fault.into()], dry_run: false };
     client.prepare(request).await.unwrap();
     let request = wire::CommitRequest { ids: vec![fault.id.into()], start: 0 };

@@ -4,6 +4,8 @@
 mod bounds;
 mod cut;
 mod devices;
+mod foreign;
+mod misfortune;
 mod openers;
 mod proof;
 mod rig;

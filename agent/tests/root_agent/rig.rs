@@ -1,16 +1,24 @@
 //! What the root tests of the agent stand on: two or three namespaces and a worker over the real kernel.
 
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use agent::kernel::bpf::{self, ObjectKind};
 use agent::kernel::{Kernel, Linux};
+use agent::residue::{self, Removal};
 use agent::worker::{Agent, Earnest};
 use fault::{
     Chance, Cut, Fault, FaultId, FlowAge, IntentId, Kind, LeaseTerms, Mode, PeerTarget, Peers,
-    Selector, Side, Status, Target, Verdict,
+    RemnantKind, Selector, Side, Status, Target, Verdict,
 };
-use lab::topology::{Node, Topology};
+use lab::clock::BootTime;
+use lab::process::Process;
+use lab::topology::{Family, Node, Topology};
+use lab::traffic::Pinger;
 
 /// A topology with an agent beside it.
 pub(crate) struct Rig {
@@ -164,4 +172,77 @@ pub(crate) fn selector(node: &Node) -> Selector {
 
 pub(crate) fn terms(lease: u64, total: u64) -> LeaseTerms {
     LeaseTerms::new(Duration::from_millis(lease), Duration::from_millis(total)).unwrap()
+}
+
+/// A datagram every half millisecond.
+pub(crate) fn stream(from: &Node, to: &Node) -> Pinger {
+    Pinger::start(from, to, Family::V4, Duration::from_micros(500)).unwrap()
+}
+
+/// Waits until nothing has arrived for 100 ms, and says how long after `since` the last datagram did.
+pub(crate) fn last_arrival(stream: &Pinger, since: BootTime) -> Duration {
+    let mut last = since;
+    while let Some(arrival) = stream.wait_arrival(last, Duration::from_millis(100)) {
+        last = arrival;
+        assert!(last - since < Duration::from_secs(5), "the traffic does not stop");
+    }
+    last - since
+}
+
+/// Waits for a datagram, and says how long after `since` it came.
+pub(crate) fn next_arrival(stream: &Pinger, since: BootTime) -> Duration {
+    let arrival = stream.wait_arrival(since, Duration::from_secs(5));
+    arrival.expect("the traffic does not come back") - since
+}
+
+/// The node with another IPv4 address.
+pub(crate) fn at(node: &Node, v4: Ipv4Addr) -> Node {
+    Node { v4, ..node.clone() }
+}
+
+/// An address for a node on a second link, where it has the same number as on the first.
+pub(crate) fn second_address(node: &Node) -> Ipv4Addr {
+    let [_, _, subnet, host] = node.v4.octets();
+    Ipv4Addr::new(10, 78, subnet, host)
+}
+
+/// A process in a node's namespace that does nothing.
+pub(crate) fn idler(node: &Node) -> Process {
+    let process = Process::start(node.namespace.exec("sleep").arg("600")).unwrap();
+    arrived(&process);
+    process
+}
+
+/// Waits until a process has become the `sleep` that it was started for, and so is where it belongs.
+pub(crate) fn arrived(process: &Process) {
+    let comm = format!("/proc/{}/comm", process.id());
+    eventually("the process starts", || std::fs::read_to_string(&comm).unwrap() == "sleep\n");
+}
+
+/// Waits for what makes no event, for at most 5 s.
+pub(crate) fn eventually(what: &str, mut is: impl FnMut() -> bool) {
+    let since = BootTime::now();
+    while !is() {
+        assert!(since.elapsed() < Duration::from_secs(5), "not within 5 s: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Our programs and maps that a process holds.
+pub(crate) fn held_by(pid: u32) -> BTreeSet<(RemnantKind, u32)> {
+    let found = residue::search(Removal::Keep, Path::new("/nonexistent")).unwrap();
+    let held = found.into_iter().filter(|remnant| remnant.holders.contains(&pid));
+    held.map(|remnant| (remnant.kind, remnant.id)).collect()
+}
+
+/// Waits until none of these is in the kernel any more: it frees them a little after their holder.
+pub(crate) fn await_freed(objects: &BTreeSet<(RemnantKind, u32)>) {
+    let ids = |kind, remnant| {
+        let found = bpf::objects(kind, "schism_").unwrap();
+        found.into_iter().map(move |object| (remnant, object.id))
+    };
+    eventually("the kernel frees our programs and maps", || {
+        let programs = ids(ObjectKind::Program, RemnantKind::Program);
+        programs.chain(ids(ObjectKind::Map, RemnantKind::Map)).all(|id| !objects.contains(&id))
+    });
 }
