@@ -7,7 +7,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-/// A budget that several stages share. Being over it is a failure.
+/// A budget that several stages share. Being over it is a defect, and is told as one; it fails nothing,
+/// because a slow machine is not a wrong change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Budget {
     /// Installing, compiling, and the eBPF toolchain.
@@ -74,16 +75,14 @@ impl Stages {
         table
     }
 
-    /// Fails when a budget was exceeded.
-    pub(crate) fn within_budget(&self) -> Result<()> {
-        for budget in Budget::ALL {
-            let (spent, limit) = (self.spent(budget), budget.limit());
-            if spent > limit {
-                let (spent, limit) = (spent.as_secs(), limit.as_secs());
-                bail!("the {budget} stages took {spent} s of {limit} s: over budget is a defect");
-            }
-        }
-        Ok(())
+    /// A line for every budget that was exceeded.
+    pub(crate) fn over_budget(&self) -> Vec<String> {
+        let over = Budget::ALL.into_iter().filter(|budget| self.spent(*budget) > budget.limit());
+        over.map(|budget| {
+            let (spent, limit) = (self.spent(budget).as_secs(), budget.limit().as_secs());
+            format!("DEFECT: the {budget} stages took {spent} s of {limit} s")
+        })
+        .collect()
     }
 
     fn spent(&self, budget: Budget) -> Duration {
@@ -100,10 +99,9 @@ mod tests {
         let mut stages = Stages::default();
         stages.done.push(("root", Budget::Cut, Duration::from_secs(200)));
         stages.done.push(("build", Budget::Build, Duration::from_secs(1000)));
-        assert!(stages.within_budget().is_ok());
+        assert!(stages.over_budget().is_empty());
         stages.done.push(("etcd", Budget::Cut, Duration::from_secs(161)));
-        let error = stages.within_budget().unwrap_err().to_string();
-        assert!(error.contains("361 s of 360 s"), "{error}");
+        assert_eq!(stages.over_budget(), ["DEFECT: the cut stages took 361 s of 360 s"]);
     }
 
     #[test]
