@@ -1,7 +1,7 @@
 //! From a fault and what was observed to steps. Pure.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use fault::{Cut, Fault, Kind, OwnAddress, Prefix, Scope, Side};
 
@@ -162,7 +162,20 @@ fn vlan_parents(target: &Observed) -> BTreeSet<u32> {
 
 fn own_addresses(target: &Observed) -> BTreeSet<IpAddr> {
     let own = target.addresses.iter().map(|own| own.address);
-    own.chain(target.broadcasts.iter().copied()).collect()
+    let networks = target.addresses.iter().filter_map(broadcast_of);
+    own.chain(networks).chain(target.broadcasts.iter().copied()).collect()
+}
+
+/// The last address of an IPv4 network is a broadcast for the kernel, whether or not the address was
+/// given one (`IFA_BROADCAST`, which `ip addr add` leaves out): fib_add_ifaddr, net/ipv4/fib_frontend.c.
+fn broadcast_of(own: &OwnAddress) -> Option<IpAddr> {
+    match own.address {
+        IpAddr::V4(v4) if own.length < 31 => {
+            let hosts = u32::MAX.checked_shr(own.length.into()).unwrap_or(0);
+            Some(Ipv4Addr::from(u32::from(v4) | hosts).into())
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }
 }
 
 /// At which hooks a cut's peers stand: the enforcing one, and the other one where openers are observed.

@@ -58,6 +58,16 @@ pub(super) struct Counts {
     pub(super) queued: u32,
     /// `tcpi_notsent_bytes`.
     pub(super) unsent: u32,
+    /// `tcpi_unacked`, in packets.
+    pub(super) unacked: u32,
+}
+
+impl Counts {
+    /// Whether nothing is under way. The kernel reads all but the queue under the socket's lock, so
+    /// of a socket at rest the numbers belong to one moment.
+    pub(super) const fn is_at_rest(&self) -> bool {
+        self.unacked == 0 && self.unsent == 0
+    }
 }
 
 /// The opener's SYN counts as an acknowledged byte and the other side's SYN does not: what was
@@ -71,7 +81,8 @@ pub(super) fn opener(state: TcpState, counts: Option<Counts>) -> Opener {
         TcpState::Closing | TcpState::FinAcknowledged | TcpState::Open => {}
     }
     let Some(counts) = counts else { return Opener::Unclear };
-    let under_way = i128::from(counts.queued) - i128::from(counts.unsent);
+    let under_way =
+        if counts.is_at_rest() { 0 } else { i128::from(counts.queued) - i128::from(counts.unsent) };
     let surplus = i128::from(counts.acked) + under_way
         - (i128::from(counts.sent) - i128::from(counts.resent));
     let fin = match state {
@@ -98,8 +109,10 @@ mod tests {
     #[test]
     fn openers() {
         let counts = |acked, sent, resent, queued, unsent| {
-            Some(Counts { acked, sent, resent, queued, unsent })
+            let unacked = u32::from(queued > unsent);
+            Some(Counts { acked, sent, resent, queued, unsent, unacked })
         };
+        let stale = Counts { acked: 101, sent: 100, resent: 0, queued: 70, unsent: 0, unacked: 0 };
         let table = [
             ("called, idle", TcpState::Open, counts(1, 0, 0, 0, 0), Opener::Local),
             ("was called, idle", TcpState::Open, counts(0, 0, 0, 0, 0), Opener::Remote),
@@ -131,6 +144,12 @@ mod tests {
                 "called, FIN acked",
                 TcpState::FinAcknowledged,
                 counts(102, 100, 0, 0, 0),
+                Opener::Local,
+            ),
+            (
+                "called, at rest since the queue was read",
+                TcpState::Open,
+                Some(stale),
                 Opener::Local,
             ),
             ("local drops", TcpState::Open, counts(0, 5_000, 0, 0, 0), Opener::Unclear),

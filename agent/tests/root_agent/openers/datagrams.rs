@@ -62,6 +62,9 @@ fn udp_cut(side: Side) -> Cut {
     Cut { side, protocol: Some(Protocol::Udp), ..initiator_cut() }
 }
 
+/// Each side and each family once, for what can't depend on how they meet.
+const CORNERS: [(Side, Family); 2] = [(Side::Ingress, Family::V6), (Side::Egress, Family::V4)];
+
 fn variants() -> impl Iterator<Item = (Side, Family)> {
     [Side::Ingress, Side::Egress]
         .into_iter()
@@ -71,7 +74,7 @@ fn variants() -> impl Iterator<Item = (Side, Family)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_datagram_decides() {
     let rig = Rig::pair();
-    for (side, family) in variants() {
+    for (side, family) in CORNERS {
         let what = format!("{side} {family:?}");
         let server_a = bound(&rig, End::A, family, PORT);
         let server_b = bound(&rig, End::B, family, PORT);
@@ -201,7 +204,7 @@ fn told(socket: &UdpSocket, limit: Duration) -> Option<io::ErrorKind> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_follows_the_flow_that_it_quotes() {
     let rig = Rig::pair();
-    for (side, family) in variants() {
+    for (side, family) in CORNERS {
         let what = format!("{side} {family:?}");
         // A flow of a, whose socket is then closed.
         let server_b = bound(&rig, End::B, family, PORT);
