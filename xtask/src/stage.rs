@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 /// A budget that several stages share. Being over it is a defect, and is told as one; it fails nothing,
 /// because a slow machine is not a wrong change.
@@ -92,6 +92,8 @@ impl Stages {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::bail;
+
     use super::*;
 
     #[test]
