@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use fault::{Drift, State};
+use agent::kernel::bpf;
+use fault::{Drift, Side, State};
 use lab::clock::BootTime;
 use lab::topology::{BRIDGE, DEVICE, Node};
 use lab::traffic::{Probe, Protocol};
 
-use crate::rig::{Rig, at, last_arrival, next_arrival, packet_cut, second_address, stream};
+use crate::rig::{
+    Rig, at, eventually, last_arrival, next_arrival, packet_cut, second_address, stream,
+};
 
 /// By an event, not by the timer of a second.
 const SOON: Duration = Duration::from_millis(200);
@@ -141,6 +144,12 @@ async fn the_cut_does_not_follow_an_interface_to_another_namespace() {
     let status = told.await.unwrap();
     assert!(moved.elapsed() < SOON, "after {:?}", moved.elapsed());
     assert_eq!(status.state, State::Active);
+    // Nothing of ours goes on acting there.
+    let index = index_of(c, "eth1");
+    eventually("our link is off the interface that was moved", || {
+        let chain = c.namespace.inside(|| bpf::chain(index, Side::Ingress));
+        chain.unwrap().unwrap().is_empty()
+    });
 
     let address = b1.v4;
     c.namespace.batch(&format!("addr add {address}/24 dev eth1\nlink set eth1 up\n")).unwrap();

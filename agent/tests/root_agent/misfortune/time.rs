@@ -147,7 +147,8 @@ async fn an_hour_on_the_wall_clock_changes_nothing_of_a_cut() {
         shift.by(0);
         let passed = there.wait_arrival(BootTime::now(), Duration::from_secs(3)).unwrap();
         assert!(passed >= renewed, "{seconds}: the clock ended it early");
-        assert!(passed - renewed < Duration::from_millis(50), "{seconds}: {:?}", passed - renewed);
+        // How exactly it ends is what `bounds` measures; here an hour would be in question.
+        assert!(passed - renewed < Duration::from_millis(500), "{seconds}: {:?}", passed - renewed);
     }
 }
 
