@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -162,11 +162,8 @@ impl Files {
     fn take(socket: &Path) -> Result<Self, StartError> {
         let mut made_directory = false;
         if let Some(directory) = socket.parent().filter(|directory| !directory.exists()) {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(directory)
-                .map_err(failed("make", directory))?;
+            // One level: what lies above it is somebody else's.
+            DirBuilder::new().mode(0o700).create(directory).map_err(failed("make", directory))?;
             made_directory = true;
         }
         let path = residue::lock_path(socket);
@@ -193,6 +190,13 @@ impl Files {
 
     /// Binds under another name, closes it to others, then gives it its name.
     fn listen(&mut self) -> Result<UnixListener, StartError> {
+        // Only the socket of an agent that is gone may be replaced.
+        if let Ok(found) = fs::symlink_metadata(&self.socket)
+            && !found.file_type().is_socket()
+        {
+            let kind = io::Error::new(io::ErrorKind::AlreadyExists, "it is there and is no socket");
+            return Err(failed("listen at", &self.socket)(kind));
+        }
         let fresh = self.socket.with_extension("new");
         remove(&fresh).map_err(failed("remove", &fresh))?;
         let listener = UnixListener::bind(&fresh).map_err(failed("bind", &fresh))?;

@@ -30,7 +30,10 @@ fn main() -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("start the runtime")?;
-    runtime.block_on(serve(arguments.socket))
+    let result = runtime.block_on(serve(arguments.socket));
+    // A probe under way may take longer than an end may.
+    runtime.shutdown_background();
+    result
 }
 
 async fn serve(socket: PathBuf) -> anyhow::Result<()> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use fault::{Cut, Fault, Kind, OwnAddress, Prefix, Scope, Side};
+use fault::{Cut, Fault, Kind, OwnAddress, Prefix, Scheme, Scope, Side};
 
 use crate::kernel::{Attachment, Device, Observed, Peer, PeerSet, Slot, Step};
 
@@ -205,7 +205,10 @@ pub fn prepare(
     steps.extend(refresh(target, holdings));
     // The step replaces what was there, and the faults before this one are exempt from theirs, too.
     let mut control_path = holdings.control_path.clone();
-    control_path.extend(&fault.control_path);
+    // A pod that is cut from the controller's address still loses its own traffic.
+    if matches!(fault.selector.scheme, Scheme::Host(_)) {
+        control_path.extend(&fault.control_path);
+    }
     if control_path != holdings.control_path {
         steps.push(Step::ControlPath(control_path));
     }

@@ -105,12 +105,19 @@ const fn decide(answer: Answer, place: Place, absence: Absence, privilege: Privi
     }
 }
 
+impl Choice {
+    /// Where an agent is looked for.
+    pub(crate) fn place(&self) -> PathBuf {
+        self.socket.clone().unwrap_or_else(local::default_socket)
+    }
+}
+
 /// Finds the agent, or becomes it, and says which; `None` where there is none and none is needed.
 ///
 /// # Errors
 /// No agent, where one is needed.
 pub(crate) async fn find(choice: &Choice, output: Output) -> Result<Option<Connection>, Failure> {
-    let socket = choice.socket.clone().unwrap_or_else(local::default_socket);
+    let socket = choice.place();
     let (answer, link) = match Link::open(&socket).await {
         Ok(link) => (Answer::Somebody, Some(link)),
         Err(error) => (look(&socket, &error)?, None),

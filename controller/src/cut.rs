@@ -40,7 +40,9 @@ pub(crate) async fn run(
     output: Output,
 ) -> Result<Outcome, Failure> {
     let attempted = format!("cannot cut {} → {}", args.from, args.to);
-    let request = Request::new(args, random()?).map_err(|error| refused(&attempted, &error))?;
+    // 53 bits: JSON's readers keep numbers as doubles.
+    let request =
+        Request::new(args, random()? >> 11).map_err(|error| refused(&attempted, &error))?;
     choice.absence = match (args.detach, args.local) {
         (true, true) => Absence::DetachLocal,
         (true, false) => Absence::Detach,
@@ -123,8 +125,11 @@ impl Order {
             begun = self.begin(link.clone(), &faults, &ids) => begun,
             _ = interrupts.next() => {
                 self.output.note("interrupted before the cut began; healing");
-                link.heal(&Scope::Faults(ids)).await?;
-                return Ok(Outcome::Interrupted);
+                return match link.heal(&Scope::Faults(ids)).await {
+                    // The agent may never have heard of it.
+                    Err(failure) if failure.outcome != Outcome::WrongUsage => Err(failure),
+                    Ok(_) | Err(_) => Ok(Outcome::Interrupted),
+                };
             }
         };
         let committed = match begun {

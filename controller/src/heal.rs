@@ -69,7 +69,10 @@ pub(crate) async fn run(
     output: Output,
 ) -> Result<Outcome, Failure> {
     let Some(mut connection) = connect::find(choice, output).await? else {
-        let sentence = "no agent runs on this machine, and no fault outlives its agent";
+        let sentence = format!(
+            "no agent listens at {}, and no fault outlives its agent",
+            choice.place().display()
+        );
         if args.all {
             output.note(format!("nothing to heal: {sentence}"));
             output.show(&HealReport { schema: "schism.heal/v1", faults: Vec::new() })?;

@@ -21,6 +21,8 @@ use crate::outcome::Outcome;
 
 /// How long a question may take that needs nothing but a look.
 const ANSWER: Duration = Duration::from_secs(5);
+/// The largest answer (64 MiB): a hundred faults with 10,000 peers each.
+const LARGEST_ANSWER: usize = 64 << 20;
 /// How long putting in may take: programs are loaded and verified.
 const WORK: Duration = Duration::from_secs(30);
 
@@ -124,7 +126,9 @@ impl Link {
             .connect_with_connector(connector)
             .await
             .map_err(io::Error::other)?;
-        Ok(Self { client: AgentClient::new(channel) })
+        // A list of large faults, each with its peers, is larger than what a client takes by default.
+        let client = AgentClient::new(channel).max_decoding_message_size(LARGEST_ANSWER);
+        Ok(Self { client })
     }
 
     /// What the agent is.

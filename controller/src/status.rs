@@ -109,7 +109,10 @@ pub(crate) async fn run(
     output: Output,
 ) -> Result<Outcome, Failure> {
     let Some(mut connection) = connect::find(choice, output).await? else {
-        output.note("no agent runs on this machine, and no fault outlives its agent");
+        output.note(format!(
+            "no agent listens at {}, and no fault outlives its agent",
+            choice.place().display()
+        ));
         output.show(&StatusReport::new(Vec::new(), args))?;
         return Ok(Outcome::Effective);
     };

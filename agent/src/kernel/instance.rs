@@ -217,13 +217,21 @@ impl Instance {
         self.words.target.store(0, at / 8, u64::from_ne_bytes(bytes));
     }
 
+    /// Two flags share a word, and are set by different threads.
     fn flag(&self, flag: Flag, on: bool) {
-        let at = FLAGS * 8
-            + match flag {
-                Flag::Probing => 0,
-                Flag::Exempting => 4,
-            };
-        self.set_byte(at, on.into());
+        use std::sync::atomic::Ordering::SeqCst;
+        let mut bytes = [0_u8; 8];
+        bytes[match flag {
+            Flag::Probing => 0,
+            Flag::Exempting => 4,
+        }] = 1;
+        let bit = u64::from_ne_bytes(bytes);
+        let word = self.words.target.word(0, FLAGS);
+        if on {
+            word.fetch_or(bit, SeqCst)
+        } else {
+            word.fetch_and(!bit, SeqCst)
+        };
     }
 
     /// Enters who serves and who opened the flows with these peers. What was seen on the wire since the

@@ -123,6 +123,10 @@ impl Linux {
         named: Option<u32>,
     ) -> Result<Target, KernelError> {
         let call = KernelError::call;
+        let identity = match named {
+            Some(pid) => Some(process::identity(pid).map_err(call("read /proc/PID/stat"))?),
+            None => None,
+        };
         let namespace = netns::open(path).map_err(call("open the namespace"))?;
         let read = || Ok((netns::own_cookie()?, route::devices()?, route::addresses()?));
         let (cookie, devices, (addresses, _)) = netns::inside(&namespace, read)
@@ -130,10 +134,10 @@ impl Linux {
             .map_err(call("read the namespace"))?;
         let inode = process::namespace_inode(path).map_err(call("stat the namespace"))?;
         let pids = process::in_namespace(inode).map_err(call("read /proc"))?;
-        let identity = match named {
-            Some(pid) => Some(process::identity(pid).map_err(call("read /proc/PID/stat"))?),
-            None => None,
-        };
+        // A pid that was used again in between would pair one process with another's namespace.
+        if identity.is_some_and(|process| !process::is_alive(process)) {
+            return Err(KernelError::Gone(selector.scheme.clone()));
+        }
         let is_host =
             process::namespace_inode(process::host_namespace()).is_ok_and(|host| host == inode);
         let first = pids.iter().take(Target::PROCESSES_NAMED);
@@ -213,11 +217,14 @@ impl Kernel for Linux {
         match step {
             Step::Load => {
                 let instance = Arc::new(Instance::load()?);
-                lock(&self.instances).insert(target, instance);
+                let before = lock(&self.instances).insert(target, instance);
+                // Closing links takes its time; others' leases are behind the lock.
+                drop(before);
                 Ok(())
             }
             Step::Unload => {
-                lock(&self.instances).remove(&target);
+                let gone = lock(&self.instances).remove(&target);
+                drop(gone);
                 Ok(())
             }
             Step::Attach(attachment) => {

@@ -99,16 +99,18 @@ fn udp(kernel: &Linux, order: &ProbeOrder, marks: &Marks) -> Result<ProbeResult,
     let sender = kernel.inside(&order.from, || {
         UdpSocket::bind(any(address)).map_err(call("bind a probe's sender"))
     })?;
-    marks.add(sender.local_addr().map_err(call("getsockname"))?.port())?;
+    let source = sender.local_addr().map_err(call("getsockname"))?.port();
+    marks.add(source)?;
     let mut arrived = BTreeSet::new();
     for number in 0..order.count {
         let began = Instant::now();
         // A sender that learns of an error (no route) has not delivered.
         let _ = sender.send_to(&number.to_be_bytes(), target);
-        while receive(&receiver, &mut arrived, began + order.interval)? {}
+        while receive(&receiver, source, &mut arrived, began + order.interval)? {}
     }
     let until = Instant::now() + order.timeout;
-    while arrived.len() < order.count as usize && receive(&receiver, &mut arrived, until)? {}
+    while arrived.len() < order.count as usize && receive(&receiver, source, &mut arrived, until)? {
+    }
     let delivered = u32::try_from(arrived.len()).unwrap_or(order.count);
     Ok(ProbeResult { sent: order.count, delivered })
 }
@@ -116,6 +118,7 @@ fn udp(kernel: &Linux, order: &ProbeOrder, marks: &Marks) -> Result<ProbeResult,
 /// Takes one datagram; false if none came until then.
 fn receive(
     receiver: &UdpSocket,
+    source: u16,
     arrived: &mut BTreeSet<u32>,
     until: Instant,
 ) -> Result<bool, KernelError> {
@@ -125,11 +128,13 @@ fn receive(
     }
     receiver.set_read_timeout(Some(left)).map_err(KernelError::call("SO_RCVTIMEO"))?;
     let mut buffer = [0_u8; 4];
-    match receiver.recv(&mut buffer) {
-        Ok(_) => {
+    match receiver.recv_from(&mut buffer) {
+        Ok((4, from)) if from.port() == source => {
             arrived.insert(u32::from_be_bytes(buffer));
             Ok(true)
         }
+        // Somebody else's.
+        Ok(_) => Ok(true),
         Err(error) if is_timeout(&error) => Ok(false),
         Err(error) => Err(KernelError::call("receive a probe")(error)),
     }
@@ -175,6 +180,8 @@ fn tcp(kernel: &Linux, order: &ProbeOrder, marks: &Marks) -> Result<ProbeResult,
         };
         delivered += u32::from(opened);
     }
+    // The resets go out while the ports are marked.
+    drop(calling);
     Ok(ProbeResult { sent: order.count, delivered })
 }
 
@@ -193,12 +200,16 @@ struct Caller(std::os::fd::OwnedFd);
 
 impl Caller {
     fn bind(any: SocketAddr) -> io::Result<Self> {
-        use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, socket};
+        use nix::sys::socket::{
+            AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt,
+        };
         use std::os::fd::AsRawFd;
         let family = if any.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let fd = socket(family, SockType::Stream, flags, None)?;
         bind(fd.as_raw_fd(), &SockaddrStorage::from(any))?;
+        // It ends with one reset, which is still marked, and not with an exchange that goes on after it.
+        setsockopt(&fd, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 })?;
         Ok(Self(fd))
     }
 

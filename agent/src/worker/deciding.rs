@@ -238,16 +238,21 @@ impl Worker {
     fn renew(&mut self, ids: Vec<FaultId>) -> Renewed {
         let mut result = Renewed::default();
         for id in ids {
-            match self.ledger.renew(id, self.kernel.now()) {
-                Renewal::Until(end) => {
-                    if let Some(record) = self.ledger.get(id) {
-                        let step = Step::Renew { slot: record.slot, end };
-                        // A target that is gone has nothing to renew; the comparison finds that out.
-                        let _ = self.kernel.perform(&place(&record.fault), &step);
-                    }
-                    result.renewed.push(id);
-                }
-                Renewal::Refused => result.refused.push(id),
+            let before = self.ledger.get(id).and_then(|record| record.lease).map(|l| l.end());
+            let Renewal::Until(end) = self.ledger.renew(id, self.kernel.now()) else {
+                result.refused.push(id);
+                continue;
+            };
+            let Some(record) = self.ledger.get(id) else { continue };
+            let step = Step::Renew { slot: record.slot, end };
+            let stored = self.kernel.perform(&place(&record.fault), &step);
+            // A process that was stopped right here wakes up after the lease has ended: it is not
+            // brought back.
+            if stored.is_err() || before.is_none_or(|before| self.kernel.now() >= before) {
+                self.end(id, State::Expired);
+                result.refused.push(id);
+            } else {
+                result.renewed.push(id);
             }
         }
         result

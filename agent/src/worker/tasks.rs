@@ -1,12 +1,12 @@
 //! What is done on a target, one task after the other: look, decide, apply.
 
-use fault::{BootTime, Drift, FaultId, Lease, NamespaceCookie, Scheme, State, Status};
+use fault::{BootTime, Drift, FaultId, Kind, Lease, NamespaceCookie, Scheme, State, Status};
 
 use super::deciding::{Worker, prepared};
 use super::target::{Preparing, Task, followed, place, tracks};
 use super::{AgentError, Earnest, Prepared};
 use crate::executor::{Job, Outcome};
-use crate::kernel::{KernelError, Place, Sight, Step, unbound};
+use crate::kernel::{Chain, KernelError, Place, Sight, Step, unbound};
 use crate::ledger::Record;
 use crate::plan::{self, Remaining};
 
@@ -287,6 +287,18 @@ impl Worker {
         let slot = record.slot;
         let place = place(&record.fault);
         let lease = Lease::begin(start, record.fault.terms);
+        if lease.end() <= self.kernel.now() {
+            self.end(id, State::Expired);
+            return Err(AgentError::Ended(id));
+        }
+        let Kind::Cut(cut) = record.fault.kind;
+        let stands = |attachment| {
+            matches!(observed.chains.get(attachment), Some(Chain::First | Chain::Behind(_)))
+        };
+        if !plan::wanted(&observed, &[cut.side].into()).iter().any(stands) {
+            self.end(id, State::Failed);
+            return Err(AgentError::Unverified("no program of ours on any device".to_owned()));
+        }
         let step = Step::Begin { slot, start: lease.start(), end: lease.end() };
         self.kernel.perform(&place, &step)?;
         let found = self.kernel.lease(cookie, slot);

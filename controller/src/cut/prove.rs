@@ -65,8 +65,12 @@ pub(crate) enum Expectation {
     Lost,
     /// Everything, as before.
     Delivered,
-    /// That says nothing: a draw, or a handshake that needs both ways.
+    /// That says nothing: a handshake that needs both ways.
     Open,
+    /// A share of it, which so few probes cannot tell from none or all.
+    Share,
+    /// What depends on a flow's age: probes begin flows of their own.
+    Age,
 }
 
 /// What probes showed.
@@ -285,6 +289,14 @@ impl Way {
             let reason = format!("{name}: nothing arrived even before the cut");
             return ProofVerdict::NotProven(vec![reason]);
         }
+        let untold = match self.expected {
+            Expectation::Share => Some("a share of the packets cannot be told by a few probes"),
+            Expectation::Age => Some("probes begin flows of their own and cannot tell ages apart"),
+            Expectation::Lost | Expectation::Delivered | Expectation::Open => None,
+        };
+        if let Some(reason) = untold {
+            return ProofVerdict::NotProven(vec![format!("{name}: {reason}")]);
+        }
         let delivered = self.during.delivered;
         let failed = match self.expected {
             Expectation::Lost if delivered > 0 => {
@@ -293,7 +305,11 @@ impl Way {
             Expectation::Delivered if delivered == 0 => {
                 Some(format!("{name}: nothing arrived during the cut, which should not touch it"))
             }
-            Expectation::Lost | Expectation::Delivered | Expectation::Open => None,
+            Expectation::Lost
+            | Expectation::Delivered
+            | Expectation::Open
+            | Expectation::Share
+            | Expectation::Age => None,
         };
         if let Some(reason) = failed {
             return ProofVerdict::Failed(vec![reason]);
@@ -310,9 +326,10 @@ impl Way {
 /// What a cut should do to probes in its own direction. Probes are new flows that their sender opens.
 fn lossy(cut: &Cut) -> Expectation {
     match (cut.verdict, cut.flows) {
-        (Verdict::Count, _) | (_, FlowAge::Established) => Expectation::Delivered,
-        (Verdict::Drop, FlowAge::All | FlowAge::New) if cut.loss.is_certain() => Expectation::Lost,
-        (Verdict::Drop, FlowAge::All | FlowAge::New) => Expectation::Open,
+        (Verdict::Count, _) => Expectation::Delivered,
+        (Verdict::Drop, FlowAge::New | FlowAge::Established) => Expectation::Age,
+        (Verdict::Drop, FlowAge::All) if cut.loss.is_certain() => Expectation::Lost,
+        (Verdict::Drop, FlowAge::All) => Expectation::Share,
     }
 }
 
