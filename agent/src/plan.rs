@@ -414,12 +414,23 @@ mod tests {
         let (first, second) = ("10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap());
         let mut holdings = Holdings::default();
         for (end, all) in [(first, vec![first]), (second, vec![first, second])] {
-            let fault = Fault { control_path: vec![end], ..fault(&[]) };
+            let selector = "host:here".parse().unwrap();
+            let fault = Fault { control_path: vec![end], selector, ..fault(&[]) };
             let steps = prepare(&fault, sample::slot(0), &peers, &bare, &holdings).unwrap();
             steps.iter().for_each(|step| holdings.note(step));
             assert_eq!(holdings.control_path, all.into_iter().collect());
             let again = prepare(&fault, sample::slot(0), &peers, &bare, &holdings).unwrap();
             assert!(!again.iter().any(|step| matches!(step, Step::ControlPath(_))));
         }
+    }
+
+    #[test]
+    fn a_control_path_is_exempt_for_the_host_alone() {
+        let bare = target(vec![device(2, "veth", None, None)], Vec::new());
+        let peers = [Peer { prefix: "10.0.0.7".parse().unwrap(), interface: 0 }].into();
+        let end = "10.0.0.7:1".parse().unwrap();
+        let fault = Fault { control_path: vec![end], ..fault(&[]) };
+        let steps = prepare(&fault, sample::slot(0), &peers, &bare, &Holdings::default()).unwrap();
+        assert!(!steps.iter().any(|step| matches!(step, Step::ControlPath(_))));
     }
 }
