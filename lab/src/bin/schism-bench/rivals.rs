@@ -121,8 +121,8 @@ fn nft_rules(lab: &Topology) -> String {
     let v4 = lab["a"].address(Family::V4);
     let v6 = lab["a"].address(Family::V6);
     format!(
-        "table netdev rival {{ set four {{ type ipv4_addr; elements = {{ {v4} }} }}
-        set six {{ type ipv6_addr; elements = {{ {v6} }} }}
+        "table netdev rival {{ set four {{ type ipv4_addr; elements = {{ {v4} }}; }}
+        set six {{ type ipv6_addr; elements = {{ {v6} }}; }}
         chain loss {{ type filter hook ingress device eth0 priority -500;
         ip saddr @four counter drop; ip6 saddr @six counter drop; }} }}"
     )
@@ -136,7 +136,8 @@ fn run(mut command: Command) -> Result<()> {
 
 fn nft(lab: &Topology, text: &str) -> Result<()> {
     let mut command = lab["b"].namespace.exec("nft");
-    command.arg(text);
+    // On its command line nft ends a statement at the end of a line, even inside of braces.
+    command.arg(text.replace('\n', " "));
     run(command)
 }
 
