@@ -14,6 +14,7 @@ use fault::{OwnAddress, Protocol};
 use nix::errno::Errno;
 
 use super::instance::Instance;
+use super::peers::mapped;
 use super::{KernelError, Linux, Place, ProbeOrder, ProbeResult, route};
 
 /// Sends probes as ordered and counts what arrives.
@@ -64,12 +65,8 @@ fn address_of(kernel: &Linux, from: &Place, to: &Place) -> Result<IpAddr, Kernel
     let shared = |own: &&OwnAddress| {
         here.iter().filter(fits).any(|mine| {
             let network = |address: IpAddr| {
-                let bits = match address {
-                    IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-                    IpAddr::V6(v6) => v6.octets(),
-                };
                 let length = if address.is_ipv4() { 96 + mine.length } else { mine.length };
-                fault::Prefix::new(bits, length, None).ok()
+                fault::Prefix::new(mapped(address), length, None).ok()
             };
             mine.address.is_ipv4() == own.address.is_ipv4()
                 && network(mine.address) == network(own.address)
