@@ -29,16 +29,16 @@ const LATE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Pinger {
     stop: Arc<AtomicBool>,
-    last: Arc<Last>,
+    arrivals: Arc<Arrivals>,
     sender: Option<JoinHandle<Vec<Sending>>>,
     receiver: Option<JoinHandle<Vec<(u32, BootTime)>>>,
 }
 
-/// The last datagram that arrived.
+/// When datagrams arrived, in that order.
 #[derive(Debug, Default)]
-struct Last {
-    arrival: Mutex<Option<BootTime>>,
-    arrived: Condvar,
+struct Arrivals {
+    times: Mutex<Vec<BootTime>>,
+    another: Condvar,
 }
 
 impl Pinger {
@@ -52,26 +52,29 @@ impl Pinger {
         let sender = from.udp_socket(from.socket_address(family, 0))?;
         let destination = receiver.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let last = Arc::new(Last::default());
+        let arrivals = Arc::new(Arrivals::default());
         let sender = {
             let stop = Arc::clone(&stop);
             thread::spawn(move || send(&sender, destination, interval, &stop))
         };
         let receiver = {
-            let (stop, last) = (Arc::clone(&stop), Arc::clone(&last));
-            thread::spawn(move || receive(&receiver, &stop, &last))
+            let (stop, arrivals) = (Arc::clone(&stop), Arc::clone(&arrivals));
+            thread::spawn(move || receive(&receiver, &stop, &arrivals))
         };
-        Ok(Self { stop, last, sender: Some(sender), receiver: Some(receiver) })
+        Ok(Self { stop, arrivals, sender: Some(sender), receiver: Some(receiver) })
     }
 
-    /// Waits for a datagram that arrives after `since`, and says when it did.
+    /// Waits for the first datagram that arrives after `since`, which may be past, and says when it did.
     #[must_use]
     pub fn wait_arrival(&self, since: BootTime, limit: Duration) -> Option<BootTime> {
-        let later = |last: &Option<BootTime>| last.is_some_and(|arrival| arrival > since);
-        let last = self.last.arrival.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.last.arrived.wait_timeout_while(last, limit, |last| !later(last));
-        let (last, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        last.filter(|_| later(&last))
+        let first = |times: &[BootTime]| {
+            times.get(times.partition_point(|arrival| *arrival <= since)).copied()
+        };
+        let times = self.arrivals.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited =
+            self.arrivals.another.wait_timeout_while(times, limit, |times| first(times).is_none());
+        let (times, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        first(&times)
     }
 
     /// Waits until nothing has arrived for as long as `gap`; false when the limit came first.
@@ -132,7 +135,7 @@ fn send(
     sendings
 }
 
-fn receive(socket: &UdpSocket, stop: &AtomicBool, last: &Last) -> Vec<(u32, BootTime)> {
+fn receive(socket: &UdpSocket, stop: &AtomicBool, shared: &Arrivals) -> Vec<(u32, BootTime)> {
     exact_timers();
     let mut arrivals = Vec::new();
     let mut stopped: Option<Instant> = None;
@@ -145,8 +148,8 @@ fn receive(socket: &UdpSocket, stop: &AtomicBool, last: &Last) -> Vec<(u32, Boot
         if socket.recv(&mut number).is_ok() {
             let now = BootTime::now();
             arrivals.push((u32::from_be_bytes(number), now));
-            *last.arrival.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
-            last.arrived.notify_all();
+            shared.times.lock().unwrap_or_else(PoisonError::into_inner).push(now);
+            shared.another.notify_all();
         }
     }
     arrivals

@@ -1,7 +1,8 @@
 //! The same loss by nftables and by iptables with ipset, side by side in one run.
 
+use std::io::Write as _;
 use std::net::UdpSocket;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -121,10 +122,15 @@ fn nft_rules(lab: &Topology) -> String {
     let v4 = lab["a"].address(Family::V4);
     let v6 = lab["a"].address(Family::V6);
     format!(
-        "table netdev rival {{ set four {{ type ipv4_addr; elements = {{ {v4} }}; }}
-        set six {{ type ipv6_addr; elements = {{ {v6} }}; }}
-        chain loss {{ type filter hook ingress device eth0 priority -500;
-        ip saddr @four counter drop; ip6 saddr @six counter drop; }} }}"
+        "table netdev rival {{
+           set four {{ type ipv4_addr; elements = {{ {v4} }}; }}
+           set six {{ type ipv6_addr; elements = {{ {v6} }}; }}
+           chain loss {{
+             type filter hook ingress device eth0 priority -500;
+             ip saddr @four counter drop
+             ip6 saddr @six counter drop
+           }}
+         }}"
     )
 }
 
@@ -136,9 +142,15 @@ fn run(mut command: Command) -> Result<()> {
 
 fn nft(lab: &Topology, text: &str) -> Result<()> {
     let mut command = lab["b"].namespace.exec("nft");
-    // On its command line nft ends a statement at the end of a line, even inside of braces.
-    command.arg(text.replace('\n', " "));
-    run(command)
+    command.args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().context("start nft")?;
+    // Dropped, it tells nft that this was all.
+    let mut input = child.stdin.take().context("no way into nft")?;
+    input.write_all(text.as_bytes())?;
+    drop(input);
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "nft: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }
 
 fn words(lab: &Topology, line: &str) -> Result<()> {
