@@ -66,6 +66,8 @@ pub struct Target {
     pub probing: u32,
     /// Non-zero while `schism_exempt` has entries.
     pub exempting: u32,
+    /// Mask of the slots whose rules need to know flows ([`Rule::needs_flows`]).
+    pub flow_slots: u64,
 }
 
 /// The prefix lengths of one side and family.
@@ -135,6 +137,14 @@ pub struct Rule {
     pub age: u8,
     /// Zero.
     pub pad: u8,
+}
+
+impl Rule {
+    /// Whether judging by this rule needs to know flows.
+    #[inline(always)]
+    pub const fn needs_flows(&self) -> bool {
+        self.mode == MODE_INITIATOR || self.age != AGE_ALL
+    }
 }
 
 /// One element of `schism_sequence` (mmap-able array, one per slot): atomic counts from which the
@@ -292,7 +302,7 @@ pub struct Flow {
 const _: () = {
     assert!(size_of::<PeerKey>() == 24);
     assert!(size_of::<Lengths>() == 20);
-    assert!(size_of::<Target>() == 96);
+    assert!(size_of::<Target>() == 104);
     assert!(size_of::<Lease>() == 16);
     assert!(size_of::<Rule>() == 24);
     assert!(size_of::<Sequence>() == 16);

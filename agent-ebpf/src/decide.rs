@@ -7,16 +7,16 @@ use core::ops::ControlFlow;
 
 use crate::{
     abi::{
-        DEVICE_TAGGED_ELSEWHERE, EndpointKey, Lengths, MAX_FAULTS, MAX_LENGTHS, PROTOCOL_ICMP,
-        PROTOCOL_TCP, PROTOCOL_UDP, PeerKey, PortKey, Side, Target,
+        DEVICE_TAGGED_ELSEWHERE, EndpointKey, Lengths, MAX_LENGTHS, PROTOCOL_ICMP, PROTOCOL_TCP,
+        PROTOCOL_UDP, PeerKey, PortKey, Side, Target,
     },
     address::Ip,
     origin,
     packet::{Addressee, Packet, Tag},
-    parse::{self, Family, Header, Network},
+    parse::{self, Family, Network},
     prefilter,
     sight::{Exemption, Sight},
-    tables::{Series, Slot, Tables, Words},
+    tables::{Series, Tables, Words},
     transport::{self, Kind, Transport},
     verdict::{self, Verdict},
 };
@@ -98,15 +98,27 @@ fn candidates<P: Packet, T: Tables>(
 
 /// Decides over a packet from or to a peer. Not inlined, and it reads the header again: what it
 /// keeps would be kept for every stranger, too.
+///
+/// Nor are its parts: in the kernel each gives its stack back before the next one, since a chain of
+/// calls has 512 bytes, and the verifier goes on from one state of the registers.
 #[inline(never)]
 fn meet<P: Packet, T: Tables>(packet: &P, tables: &T, side: Side, slots: u64) -> Outcome {
-    let Network::Ip(header) = parse::header(packet) else { return Outcome::Pass };
-    let mut sight = Sight::of(side, &header);
-    if !is_for_target(packet, tables, &sight) {
-        return Outcome::Pass;
-    }
-    examine(packet, tables, &header, slots, &mut sight);
-    sentence(packet, tables, slots, &mut sight)
+    tables.workspace(|sight| {
+        if !recognise(packet, tables, side, sight) {
+            return Outcome::Pass;
+        }
+        examine(packet, tables, sight);
+        observe(packet, tables, slots, sight);
+        sentence(packet, tables, slots, sight)
+    })
+}
+
+/// Whether the packet is the target's own; then the sight begins with what the IP header tells.
+#[inline(never)]
+fn recognise<P: Packet, T: Tables>(packet: &P, tables: &T, side: Side, sight: &mut Sight) -> bool {
+    let Network::Ip(header) = parse::header(packet) else { return false };
+    *sight = Sight::of(side, header);
+    is_for_target(packet, tables, sight)
 }
 
 /// Whether the packet is one that the target itself receives or sends here, and not one that it
@@ -125,26 +137,23 @@ fn is_for_target<P: Packet, T: Tables>(packet: &P, tables: &T, sight: &Sight) ->
     for_many || tables.is_local(&sight.local.to_bytes())
 }
 
-/// Looks closer at a packet of a peer. Not inlined, so that in the kernel its stack is given back
-/// before the verdict: a chain of calls has 512 bytes.
+/// Reads what stands behind the IP header.
 #[inline(never)]
-fn examine<P: Packet, T: Tables>(
-    packet: &P,
-    tables: &T,
-    header: &Header,
-    slots: u64,
-    sight: &mut Sight,
-) {
+fn examine<P: Packet, T: Tables>(packet: &P, tables: &T, sight: &mut Sight) {
     let Some(target) = tables.target() else { return };
-    let needs_flows = any_needs_flows(tables, slots);
-    let upper = parse::upper(packet, header);
-    sight.fragment = upper.fragment;
-    sight.protocol = upper.protocol;
-    sight.transport = transport::read(packet, header, &upper);
+    sight.upper = parse::upper(packet, &sight.header);
+    sight.transport = transport::read(packet, &sight.header, &sight.upper);
     sight.exemption = exemption(tables, target, sight);
     sight.series = series(tables, target, sight);
-    if needs_flows {
-        sight.origin = origin::observe(packet, tables, target, header, &upper, sight);
+}
+
+/// Finds and records who opened the packet's flow, on whichever side and whatever the lease: an
+/// observer that began with the lease would take the middle of a flow for its beginning.
+#[inline(never)]
+fn observe<P: Packet, T: Tables>(packet: &P, tables: &T, slots: u64, sight: &mut Sight) {
+    let Some(target) = tables.target() else { return };
+    if target.flow_slots & slots != 0 {
+        origin::observe(packet, tables, target, sight);
     }
 }
 
@@ -184,24 +193,7 @@ fn series<T: Tables>(tables: &T, target: &Target, sight: &Sight) -> Series {
     if probes { Series::Probes } else { Series::Packets }
 }
 
-/// Whether any of the slots needs flows, on whichever side and whatever its lease: an observer
-/// that began with the lease would take the middle of a flow for its beginning.
-#[inline(always)]
-fn any_needs_flows<T: Tables>(tables: &T, slots: u64) -> bool {
-    let mut rest = slots;
-    for slot in 0..MAX_FAULTS {
-        if rest == 0 {
-            break;
-        }
-        if rest & 1 != 0 && tables.rule(slot as Slot).is_some_and(verdict::needs_flows) {
-            return true;
-        }
-        rest >>= 1;
-    }
-    false
-}
-
-/// Judges by one slot after the other until one loses the packet. Not inlined, as [`examine`].
+/// Judges by one slot after the other until one loses the packet.
 #[inline(never)]
 fn sentence<P: Packet, T: Tables>(
     packet: &P,

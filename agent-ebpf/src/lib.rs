@@ -14,7 +14,7 @@ mod origin;
 pub mod packet;
 pub mod parse;
 pub mod prefilter;
-mod sight;
+pub mod sight;
 pub mod tables;
 pub mod transport;
 #[cfg(feature = "user")]

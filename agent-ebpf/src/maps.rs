@@ -13,6 +13,8 @@ use agent_ebpf::{
         Address, Counters, Device, EndpointKey, Flow, FlowKey, Lease, MAX_FAULTS, PeerKey, PortKey,
         Rule, Seen, Sequence, Side, Target,
     },
+    decide::Outcome,
+    sight::Sight,
     tables::{Series, Slot, Tables, Words},
 };
 use aya_ebpf::{
@@ -52,6 +54,8 @@ static SEQUENCE: Array<Sequence> = Array::with_max_entries(FAULTS, BPF_F_MMAPABL
 static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(FAULTS, 0);
 #[map(name = "schism_seen")]
 static SEEN: PerCpuArray<Seen> = PerCpuArray::with_max_entries(2, 0);
+#[map(name = "schism_sight")]
+static SIGHT: PerCpuArray<Sight> = PerCpuArray::with_max_entries(1, 0);
 
 /// The maps above.
 pub(crate) struct Maps;
@@ -163,6 +167,14 @@ impl Tables for Maps {
     fn record(&self, key: &FlowKey, flow: &Flow) {
         // A map that is full evicts; other errors leave the flow unknown, which passes packets.
         let _ = FLOWS.insert(key, flow, 0);
+    }
+
+    #[inline(always)]
+    fn workspace(&self, work: impl FnOnce(&mut Sight) -> Outcome) -> Outcome {
+        let Some(place) = SIGHT.get_ptr_mut(0) else { return Outcome::Pass };
+        // SAFETY: as in `seen`: no packet is decided over while another one is, on the same CPU. A map
+        // begins with zeroes, which are a sight.
+        work(unsafe { &mut *place })
     }
 
     #[inline(always)]

@@ -8,10 +8,9 @@ use crate::{
     address::Ip,
     flow::{self, Party},
     packet::Packet,
-    parse::{Header, Upper},
     sight::Sight,
     tables::Tables,
-    transport::{self, Kind},
+    transport::{self, Kind, Transport},
 };
 
 /// [`Origin::began`] of what is always new.
@@ -70,25 +69,45 @@ pub(crate) fn observe<P: Packet, T: Tables>(
     packet: &P,
     tables: &T,
     target: &Target,
-    header: &Header,
-    upper: &Upper,
     sight: &mut Sight,
-) -> Origin {
+) {
     match sight.transport.kind {
-        Kind::Tcp => {
-            let key = key(PROTOCOL_TCP, sight);
-            tcp(tables, &key, sight.transport.flags, sight)
-        }
-        Kind::Udp => {
-            let key = key(PROTOCOL_UDP, sight);
-            udp(tables, target, &key, sight)
-        }
-        Kind::Request => one_off(sight.sender),
-        Kind::Reply => one_off(sight.sender.other()),
-        Kind::Error => error(packet, tables, header, upper, sight.sender),
-        Kind::Discovery => Origin { began: ALWAYS_NEW, ..Origin::UNKNOWN },
-        Kind::Other | Kind::Unreadable => Origin::UNKNOWN,
+        Kind::Tcp => observe_tcp(tables, sight),
+        Kind::Udp => observe_udp(tables, target, sight),
+        Kind::Error => observe_error(packet, tables, sight),
+        Kind::Request => sight.origin = one_off(sight.sender),
+        Kind::Reply => sight.origin = one_off(sight.sender.other()),
+        Kind::Discovery => sight.origin = Origin { began: ALWAYS_NEW, ..Origin::UNKNOWN },
+        Kind::Other | Kind::Unreadable => {}
     }
+}
+
+// These are not inlined, so that the kernel counts the stack of the largest only, not of all.
+#[inline(never)]
+fn observe_tcp<T: Tables>(tables: &T, sight: &mut Sight) {
+    sight.origin = tcp(tables, &key(PROTOCOL_TCP, sight), sight.transport.flags, sight);
+}
+
+#[inline(never)]
+fn observe_udp<T: Tables>(tables: &T, target: &Target, sight: &mut Sight) {
+    sight.origin = udp(tables, target, &key(PROTOCOL_UDP, sight), sight);
+}
+
+#[inline(never)]
+fn observe_error<P: Packet, T: Tables>(packet: &P, tables: &T, sight: &mut Sight) {
+    if quote(packet, sight) {
+        sight.origin = error(packet, tables, sight);
+    }
+}
+
+/// Reads the IP header that an ICMP error quotes.
+#[inline(never)]
+fn quote<P: Packet>(packet: &P, sight: &mut Sight) -> bool {
+    let quoted = transport::quoted(packet, &sight.header, &sight.upper);
+    if let Some(inner) = quoted {
+        sight.quoted = inner;
+    }
+    quoted.is_some()
 }
 
 #[inline(always)]
@@ -174,16 +193,12 @@ fn udp<T: Tables>(tables: &T, target: &Target, key: &FlowKey, sight: &mut Sight)
 /// The origin of what an ICMP error quotes, which its receiver sent (or forwarded). The quoted
 /// flow's far end may be another host than the error's sender, which may be a router.
 #[inline(always)]
-fn error<P: Packet, T: Tables>(
-    packet: &P,
-    tables: &T,
-    header: &Header,
-    upper: &Upper,
-    sender: Party,
-) -> Origin {
-    let quoted = transport::quoted(packet, header, upper);
-    let (source, destination) = (quoted.transport.source, quoted.transport.destination);
-    let protocol = match quoted.transport.kind {
+fn error<P: Packet, T: Tables>(packet: &P, tables: &T, sight: &Sight) -> Origin {
+    let sender = sight.sender;
+    let quoted = &sight.quoted;
+    let Transport { kind, source: from, destination: to, .. } =
+        transport::read_quoted(packet, quoted);
+    let protocol = match kind {
         Kind::Tcp => PROTOCOL_TCP,
         Kind::Udp => PROTOCOL_UDP,
         Kind::Request => return one_off(sender.other()),
@@ -191,8 +206,8 @@ fn error<P: Packet, T: Tables>(
         Kind::Error | Kind::Discovery | Kind::Other | Kind::Unreadable => return Origin::UNKNOWN,
     };
     let (local, local_port, remote, remote_port): (Ip, u16, Ip, u16) = match sender {
-        Party::Remote => (quoted.source, source, quoted.destination, destination),
-        Party::Local => (quoted.destination, destination, quoted.source, source),
+        Party::Remote => (quoted.source, from, quoted.destination, to),
+        Party::Local => (quoted.destination, to, quoted.source, from),
     };
     let key = FlowKey {
         local: local.to_bytes(),

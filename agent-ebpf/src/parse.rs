@@ -64,6 +64,19 @@ pub struct Header {
     pub family: Family,
 }
 
+impl Header {
+    /// The header of no packet.
+    pub(crate) const NONE: Self = Self {
+        source: Ip::v4(0),
+        destination: Ip::v4(0),
+        after: 0,
+        end: 0,
+        fragment: 0,
+        next: HIDDEN,
+        family: Family::V4,
+    };
+}
+
 /// What [`header`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
@@ -190,16 +203,19 @@ pub fn upper<P: Packet>(packet: &P, header: &Header) -> Upper {
             },
             protocol: header.next,
         },
-        Family::V6 => walk(packet, header),
+        Family::V6 => {
+            let mut upper =
+                Upper { offset: header.after, fragment: Fragment::Whole, protocol: header.next };
+            walk(packet, header, &mut upper);
+            upper
+        }
     }
 }
 
 /// Hop-by-hop options, routing, destination options and mobility have one form: the next header,
 /// then the length in 8 bytes beyond the first 8; AH counts 4 bytes beyond the first 8.
-#[inline(always)]
-fn walk<P: Packet>(packet: &P, header: &Header) -> Upper {
-    let mut upper =
-        Upper { offset: header.after, fragment: Fragment::Whole, protocol: header.next };
+#[inline(never)]
+fn walk<P: Packet>(packet: &P, header: &Header, upper: &mut Upper) {
     let mut next = header.next;
     for _ in 0..MAX_EXTENSIONS {
         if !is_extension(next) {
@@ -224,7 +240,6 @@ fn walk<P: Packet>(packet: &P, header: &Header) -> Upper {
         }
     }
     upper.protocol = if is_extension(next) { HIDDEN } else { next };
-    upper
 }
 
 /// Hop-by-hop 0, routing 43, fragment 44, AH 51, destination options 60, mobility 135.

@@ -5,14 +5,14 @@ use crate::{
     address::Ip,
     flow::Party,
     origin::Origin,
-    parse::{Family, Fragment, HIDDEN, Header},
+    parse::{Fragment, HIDDEN, Header, Upper},
     tables::{Series, Tables},
     transport::{Kind, Transport},
 };
 
 /// Why a packet passes whatever the rule says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exemption {
+pub enum Exemption {
     /// It does not.
     None,
     /// Neighbour discovery, or the control path.
@@ -21,7 +21,7 @@ pub(crate) enum Exemption {
 
 /// What is known of one packet.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sight {
+pub struct Sight {
     /// Address of the target, or of many.
     pub(crate) local: Ip,
     /// Address of the peer.
@@ -32,12 +32,12 @@ pub(crate) struct Sight {
     pub(crate) sender: Party,
     /// The hook.
     pub(crate) side: Side,
-    /// IP version.
-    pub(crate) family: Family,
-    /// Part of a datagram.
-    pub(crate) fragment: Fragment,
-    /// Transport protocol, or [`HIDDEN`].
-    pub(crate) protocol: u8,
+    /// The IP header.
+    pub(crate) header: Header,
+    /// ICMP errors: the IP header that is quoted.
+    pub(crate) quoted: Header,
+    /// What stands behind its own.
+    pub(crate) upper: Upper,
     /// Transport header.
     pub(crate) transport: Transport,
     /// Whether it is exempt.
@@ -49,9 +49,12 @@ pub(crate) struct Sight {
 }
 
 impl Sight {
+    /// The sight of no packet.
+    pub const NONE: Self = Self::of(Side::Ingress, Header::NONE);
+
     /// What the IP header tells.
     #[inline(always)]
-    pub(crate) fn of(side: Side, header: &Header) -> Self {
+    pub(crate) const fn of(side: Side, header: Header) -> Self {
         let (sender, local, remote) = match side {
             Side::Ingress => (Party::Remote, header.destination, header.source),
             Side::Egress => (Party::Local, header.source, header.destination),
@@ -62,9 +65,9 @@ impl Sight {
             clock: 0,
             sender,
             side,
-            family: header.family,
-            fragment: Fragment::Whole,
-            protocol: HIDDEN,
+            upper: Upper { offset: 0, fragment: Fragment::Whole, protocol: HIDDEN },
+            header,
+            quoted: Header::NONE,
             transport: Transport::bare(Kind::Unreadable),
             exemption: Exemption::None,
             series: Series::Packets,

@@ -7,7 +7,9 @@ use crate::{
         Address, Counters, Device, EndpointKey, Flow, FlowKey, Lease, PeerKey, PortKey, Rule, Seen,
         Side, Target,
     },
+    decide::Outcome,
     prefilter,
+    sight::Sight,
 };
 
 /// A slot of the target, below [`crate::abi::MAX_FAULTS`].
@@ -57,6 +59,9 @@ pub trait Tables {
     fn flow<R>(&self, key: &FlowKey, visit: impl FnOnce(&mut Flow) -> R) -> Option<R>;
     /// Stores a flow, over the one that has its key.
     fn record(&self, key: &FlowKey, flow: &Flow);
+    /// Hands `work` room for a sight, with some old one in it; passes the packet where there is none.
+    /// Not on the stack: there the verifier tells 70 sights apart, and follows the verdict of each.
+    fn workspace(&self, work: impl FnOnce(&mut Sight) -> Outcome) -> Outcome;
     /// Visits the slots from 0 to [`crate::abi::MAX_FAULTS`] until told to stop. A method, since the
     /// verifier follows a plain loop 64 times, along each of its paths.
     fn each_slot<V: FnMut(Slot) -> ControlFlow<()>>(&self, visit: &mut V);

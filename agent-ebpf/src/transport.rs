@@ -4,7 +4,6 @@
 
 use crate::{
     abi::{PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP},
-    address::Ip,
     packet::{Bytes, Packet},
     parse::{self, Family, Fragment, HIDDEN, Header, Network, Upper},
 };
@@ -61,17 +60,6 @@ impl Transport {
     }
 }
 
-/// The packet that an ICMP error quotes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quoted {
-    /// Its source.
-    pub source: Ip,
-    /// Its destination.
-    pub destination: Ip,
-    /// Its transport header, without TCP flags, which are not always quoted.
-    pub transport: Transport,
-}
-
 /// Reads the transport header.
 #[inline(always)]
 pub fn read<P: Packet>(packet: &P, header: &Header, upper: &Upper) -> Transport {
@@ -118,29 +106,28 @@ fn read_short<P: Packet>(packet: &P, header: &Header, offset: u32, protocol: u8)
     Transport { source: bytes.u16(0), destination: bytes.u16(2), ..Transport::bare(kind) }
 }
 
-/// Reads the packet that the ICMP error at `upper` quotes; its kind is unreadable if it can't be.
+/// Reads the IP header that the ICMP error at `upper` quotes.
 #[inline(always)]
-pub fn quoted<P: Packet>(packet: &P, header: &Header, upper: &Upper) -> Quoted {
-    let mut quoted = Quoted {
-        source: header.destination,
-        destination: header.source,
-        transport: Transport::bare(Kind::Unreadable),
-    };
+pub fn quoted<P: Packet>(packet: &P, header: &Header, upper: &Upper) -> Option<Header> {
     let at = upper.offset + 8;
     let network = match header.family {
         Family::V4 => parse::read_v4(packet, at),
         Family::V6 => parse::read_v6(packet, at),
     };
-    let Network::Ip(mut inner) = network else { return quoted };
+    let Network::Ip(inner) = network else { return None };
     // The quotation is cut, its own length is not: what bounds it is the packet around it.
-    inner.end = header.end;
-    let inside = parse::upper(packet, &inner);
-    quoted.source = inner.source;
-    quoted.destination = inner.destination;
-    if inside.fragment != Fragment::Later {
-        quoted.transport = read_short(packet, &inner, inside.offset, inside.protocol);
+    Some(Header { end: header.end, ..inner })
+}
+
+/// Reads the transport header behind a quoted IP header, without TCP flags, which are not always
+/// quoted.
+#[inline(always)]
+pub fn read_quoted<P: Packet>(packet: &P, inner: &Header) -> Transport {
+    let inside = parse::upper(packet, inner);
+    if inside.fragment == Fragment::Later {
+        return Transport::bare(Kind::Unreadable);
     }
-    quoted
+    read_short(packet, inner, inside.offset, inside.protocol)
 }
 
 /// Whether `protocol` is ICMP of the family.

@@ -2,8 +2,8 @@
 
 use crate::{
     abi::{
-        AGE_ALL, AGE_ESTABLISHED, AGE_NEW, CERTAIN, Lease, MODE_INITIATOR, PROTOCOL_ANY,
-        PROTOCOL_ICMP, Rule, VERDICT_COUNT,
+        AGE_ESTABLISHED, AGE_NEW, CERTAIN, Lease, MODE_INITIATOR, PROTOCOL_ANY, PROTOCOL_ICMP,
+        Rule, VERDICT_COUNT,
     },
     loss,
     origin::{ALWAYS_NEW, Basis, Opened},
@@ -24,12 +24,6 @@ pub(crate) enum Verdict {
     Lose = 1,
     /// It passes, since what the rule asks for could not be read.
     Unreadable = 2,
-}
-
-/// Whether judging by this rule needs to know flows.
-#[inline(always)]
-pub(crate) fn needs_flows(rule: &Rule) -> bool {
-    rule.mode == MODE_INITIATOR || rule.age != AGE_ALL
 }
 
 /// How a packet fits what a rule selects by protocol and port.
@@ -60,8 +54,8 @@ pub(crate) fn judge<P: Packet, T: Tables>(
         Fit::Yes => true,
         Fit::Elsewhere => false,
     };
-    let now = sight.now(tables);
-    if let Some(passed) = why_passed(rule, lease, sight, now, whole) {
+    sight.now(tables);
+    if let Some(passed) = why_passed(rule, &lease, sight, whole) {
         count(tables, sight, slot, passed, Basis::Known);
         return Verdict::Pass;
     }
@@ -84,28 +78,28 @@ pub(crate) fn judge<P: Packet, T: Tables>(
     }
     let loses = rule.chance >= CERTAIN
         || loss::loses(rule.seed, tables.number(slot, sight.series), rule.chance);
-    effect(packet, tables, sight, slot, basis, now, loses.into());
+    effect(packet, tables, sight, &Judged { slot, basis, lost: loses.into() });
     if loses && rule.verdict != VERDICT_COUNT { Verdict::Lose } else { Verdict::Pass }
 }
 
 /// Selection by protocol and port (TO's port, which is the destination's).
-#[inline(always)]
+#[inline(never)]
 fn fit(rule: &Rule, sight: &Sight) -> Fit {
-    let later = sight.fragment == Fragment::Later;
+    let later = sight.upper.fragment == Fragment::Later;
     if rule.protocol != PROTOCOL_ANY {
-        if sight.protocol == HIDDEN {
+        if sight.upper.protocol == HIDDEN {
             return if later { Fit::Elsewhere } else { Fit::Unreadable };
         }
         let fits = if rule.protocol == PROTOCOL_ICMP {
-            transport::is_icmp(sight.family, sight.protocol)
+            transport::is_icmp(sight.header.family, sight.upper.protocol)
         } else {
-            rule.protocol == sight.protocol
+            rule.protocol == sight.upper.protocol
         };
         if !fits {
             return Fit::No;
         }
     }
-    if rule.port == 0 && !needs_flows(rule) {
+    if rule.port == 0 && !rule.needs_flows() {
         return Fit::Yes;
     }
     if later {
@@ -131,15 +125,16 @@ enum Passed {
     OtherAge,
 }
 
-#[inline(always)]
-fn why_passed(rule: &Rule, lease: Lease, sight: &Sight, now: u64, whole: bool) -> Option<Passed> {
+#[inline(never)]
+fn why_passed(rule: &Rule, lease: &Lease, sight: &Sight, whole: bool) -> Option<Passed> {
+    let now = sight.clock;
     if now >= lease.end {
         Some(Passed::Expired)
     } else if now < lease.start {
         Some(Passed::NotBegun)
     } else if sight.exemption == Exemption::Granted {
         Some(Passed::Exempt)
-    } else if !whole || (sight.fragment == Fragment::Later && rule.chance < CERTAIN) {
+    } else if !whole || (sight.upper.fragment == Fragment::Later && rule.chance < CERTAIN) {
         Some(Passed::Fragment)
     } else {
         None
@@ -147,7 +142,7 @@ fn why_passed(rule: &Rule, lease: Lease, sight: &Sight, now: u64, whole: bool) -
 }
 
 /// Flows that began at or after the lease's start are new.
-#[inline(always)]
+#[inline(never)]
 fn is_other_age(age: u8, began: u64, start: u64) -> bool {
     let new = began == ALWAYS_NEW || (began != 0 && began >= start);
     match age {
@@ -158,7 +153,7 @@ fn is_other_age(age: u8, began: u64, start: u64) -> bool {
 }
 
 /// Counts a packet that is not judged; of a probe only what happens to it in the end is counted.
-#[inline(always)]
+#[inline(never)]
 fn count<T: Tables>(tables: &T, sight: &Sight, slot: Slot, passed: Passed, basis: Basis) {
     if sight.series == Series::Probes {
         return;
@@ -180,25 +175,26 @@ fn count<T: Tables>(tables: &T, sight: &Sight, slot: Slot, passed: Passed, basis
     });
 }
 
-/// Counts a packet that is judged; `lost` is 1 or 0.
-#[inline(always)]
-fn effect<P: Packet, T: Tables>(
-    packet: &P,
-    tables: &T,
-    sight: &Sight,
+/// What came of a packet that is judged.
+struct Judged {
     slot: Slot,
     basis: Basis,
-    now: u64,
+    /// 1 or 0.
     lost: u64,
-) {
-    tables.counters(slot, |counters| {
+}
+
+/// Counts a packet that is judged.
+#[inline(never)]
+fn effect<P: Packet, T: Tables>(packet: &P, tables: &T, sight: &Sight, judged: &Judged) {
+    let (lost, now) = (judged.lost, sight.clock);
+    tables.counters(judged.slot, |counters| {
         if sight.series == Series::Probes {
             counters.probes_matched += 1;
             counters.probes_lost += lost;
             return;
         }
         counters.matched += 1;
-        if basis == Basis::Guessed {
+        if judged.basis == Basis::Guessed {
             counters.opener_guessed += 1;
         }
         if lost == 0 {

@@ -47,6 +47,6 @@ fn the_verifier_stays_far_from_its_limit() {
     let kernel = Kernel::load();
     for side in [Side::Ingress, Side::Egress] {
         // The limit is a million (kernel 5.2, BPF_COMPLEXITY_LIMIT_INSNS).
-        assert!(kernel.verified(side) < 250_000, "{side:?}: {}", kernel.verified(side));
+        assert!(kernel.verified(side) < 50_000, "{side:?}: {}", kernel.verified(side));
     }
 }

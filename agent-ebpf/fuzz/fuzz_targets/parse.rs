@@ -58,8 +58,9 @@ fuzz_target!(|data: &[u8]| {
     match transport.kind {
         Kind::Tcp | Kind::Udp => assert!((upper.offset as usize) < bytes.len()),
         Kind::Error => {
-            let quoted = transport::quoted(&packet, &header, &upper);
-            assert_eq!(quoted.transport.flags, 0);
+            if let Some(inner) = transport::quoted(&packet, &header, &upper) {
+                assert_eq!(transport::read_quoted(&packet, &inner).flags, 0);
+            }
         }
         Kind::Unreadable => {}
         Kind::Request | Kind::Reply | Kind::Discovery | Kind::Other => {

@@ -158,6 +158,11 @@ impl World {
             observed_since: at(now, self.observed),
             probing: u32::from(!self.probes.is_empty()),
             exempting: u32::from(!self.exempt.is_empty()),
+            flow_slots: self
+                .rules
+                .iter()
+                .filter(|(_, rule, _)| rule.needs_flows())
+                .fold(0, |mask, (slot, _, _)| mask | 1 << slot),
         }
     }
 

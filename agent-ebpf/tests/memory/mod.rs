@@ -10,7 +10,9 @@ use std::{
 
 use agent_ebpf::{
     abi::*,
+    decide::Outcome,
     packet::{Addressee, Bytes, Packet, Tag},
+    sight::Sight,
     tables::{Series, Slot, Tables, Words},
 };
 
@@ -105,6 +107,9 @@ impl Tables for Memory {
     }
     fn record(&self, key: &FlowKey, flow: &Flow) {
         self.flows.borrow_mut().insert(*key, *flow);
+    }
+    fn workspace(&self, work: impl FnOnce(&mut Sight) -> Outcome) -> Outcome {
+        work(&mut { Sight::NONE })
     }
     fn each_slot<V: FnMut(Slot) -> ControlFlow<()>>(&self, visit: &mut V) {
         let _ = (0..MAX_FAULTS as Slot).try_for_each(visit);

@@ -46,9 +46,10 @@ fn refused(map: &'static str) -> impl FnOnce(MapError) -> KernelError {
     move |error| KernelError::Map { map, source: Box::new(error) }
 }
 
-/// Where `Target::observed_since` and the two flags behind it stand, in words.
+/// Where `Target::observed_since`, the two flags behind it and `flow_slots` stand, in words.
 const OBSERVED_SINCE: usize = 10;
 const FLAGS: usize = 11;
+const FLOW_SLOTS: usize = 12;
 
 impl Instance {
     pub(super) fn load() -> Result<Self, KernelError> {
@@ -136,12 +137,16 @@ impl Instance {
         let zero = PerCpuValues::try_from(vec![Counters::default(); cpus])
             .map_err(KernelError::call("per-CPU values"))?;
         maps.programs.counters.set(at, zero, 0).map_err(refused(names::COUNTERS))?;
-        maps.programs.rules.set(at, rule_of(cut), 0).map_err(refused(names::RULES))
+        let rule = rule_of(cut);
+        maps.programs.rules.set(at, rule, 0).map_err(refused(names::RULES))?;
+        self.set_bit(FLOW_SLOTS, 1 << slot.index(), rule.needs_flows());
+        Ok(())
     }
 
     pub(super) fn clear(&self, slot: Slot) -> Result<(), KernelError> {
         let at = u32::try_from(slot.index()).map_err(|e| KernelError::Answer(e.to_string()))?;
         self.end(slot);
+        self.set_bit(FLOW_SLOTS, 1 << slot.index(), false);
         let mut maps = lock(&self.maps);
         maps.programs.rules.set(at, Rule::default(), 0).map_err(refused(names::RULES))
     }
@@ -217,21 +222,20 @@ impl Instance {
         self.words.target.store(0, at / 8, u64::from_ne_bytes(bytes));
     }
 
-    /// Two flags share a word, and are set by different threads.
     fn flag(&self, flag: Flag, on: bool) {
-        use std::sync::atomic::Ordering::SeqCst;
         let mut bytes = [0_u8; 8];
         bytes[match flag {
             Flag::Probing => 0,
             Flag::Exempting => 4,
         }] = 1;
-        let bit = u64::from_ne_bytes(bytes);
-        let word = self.words.target.word(0, FLAGS);
-        if on {
-            word.fetch_or(bit, SeqCst)
-        } else {
-            word.fetch_and(!bit, SeqCst)
-        };
+        self.set_bit(FLAGS, u64::from_ne_bytes(bytes), on);
+    }
+
+    /// Bits of one word are set by different threads.
+    fn set_bit(&self, word: usize, bit: u64, on: bool) {
+        use std::sync::atomic::Ordering::SeqCst;
+        let word = self.words.target.word(0, word);
+        if on { word.fetch_or(bit, SeqCst) } else { word.fetch_and(!bit, SeqCst) };
     }
 
     /// Enters who serves and who opened the flows with these peers. What was seen on the wire since the
