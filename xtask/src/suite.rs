@@ -28,6 +28,7 @@ fn run_stages(stages: &mut Stages) -> Result<()> {
     let tests = workspace::integration_tests()?;
     let (root, rest): (Vec<_>, Vec<_>) =
         tests.into_iter().partition(|name| name.starts_with("root_"));
+    let (commands, root): (Vec<_>, Vec<_>) = root.into_iter().partition(|name| name == "root_cli");
     let (etcd, plain): (Vec<_>, Vec<_>) =
         rest.into_iter().partition(|name| name.starts_with("etcd_"));
 
@@ -50,6 +51,8 @@ fn run_stages(stages: &mut Stages) -> Result<()> {
         command::run(command::cargo(["test", "--workspace", "--locked", "--doc"]))
     })?;
     stages.run("root", Budget::Cut, || one_at_a_time(&root))?;
+    // These wait most of the time, for commands to end, and measure nothing.
+    stages.run("commands", Budget::Cut, || command::run(workspace_tests(&commands)))?;
     stages.run("etcd", Budget::Cut, || one_at_a_time(&etcd))?;
     stages.run("docs", Budget::Build, || {
         let mut doc = command::cargo(["doc", "--workspace", "--no-deps", "--locked"]);

@@ -1,0 +1,75 @@
+//! Commands beside a real `schism-agent`.
+
+use lab::clock::BootTime;
+use nix::sys::signal::Signal;
+
+use crate::machine::{Machine, comes_back, falls_silent};
+
+#[test]
+fn a_detached_cut_outlives_its_command() {
+    let machine = Machine::pair();
+    let agent = machine.daemon();
+    let stream = machine.stream("a", "b");
+    let detached = machine.run("cut @a @b --for 60s --detach");
+    assert_eq!(detached.code, Some(0), "{detached:?}");
+    assert!(detached.stderr.starts_with("agent: schism-agent "), "{detached:?}");
+    assert!(detached.stderr.contains("effect not yet known"), "{detached:?}");
+    falls_silent(&stream);
+    let id = detached.stdout.trim();
+    let status = machine.run("status -o name");
+    assert_eq!(status.stdout.trim(), format!("{id}.0"), "{status:?}");
+
+    let since = BootTime::now();
+    let healed = machine.run(&format!("heal {id}"));
+    assert_eq!(healed.code, Some(0), "{healed:?}");
+    comes_back(&stream, since);
+
+    let again = machine.run("cut @a @b --for 60s --detach");
+    assert_eq!(again.code, Some(0), "{again:?}");
+    falls_silent(&stream);
+    let since = BootTime::now();
+    agent.signal(Signal::SIGTERM);
+    comes_back(&stream, since);
+    assert_eq!(agent.ended().code, Some(0));
+    drop(stream);
+    machine.is_clean();
+}
+
+#[test]
+fn a_watched_status_shows_a_cut_come_and_go() {
+    let machine = Machine::pair();
+    let agent = machine.daemon();
+    let status = machine.begin("status --watch --all");
+    status.prints("no fault is active");
+    let cut = machine.run("cut @a @b --for 1500ms --detach");
+    assert_eq!(cut.code, Some(0), "{cut:?}");
+    let id = cut.stdout.trim();
+    status.prints(id);
+    status.prints("  active  ");
+    status.prints("  expired  ");
+    status.signal(Signal::SIGINT);
+    let status = status.ended();
+    assert_eq!(status.code, Some(0), "{status:?}");
+    agent.signal(Signal::SIGTERM);
+    assert_eq!(agent.ended().code, Some(0));
+    machine.is_clean();
+}
+
+#[test]
+fn a_killed_agent_ends_what_a_command_holds() {
+    let machine = Machine::pair();
+    let agent = machine.daemon();
+    let stream = machine.stream("a", "b");
+    let cut = machine.cut("cut @a @b --for 60s --lease 30s");
+    falls_silent(&stream);
+    let since = BootTime::now();
+    agent.signal(Signal::SIGKILL);
+    comes_back(&stream, since);
+    let cut = cut.ended();
+    assert_eq!(cut.code, Some(5), "{cut:?}");
+    assert!(cut.stderr.contains("not confirmed by the agent"), "{cut:?}");
+    agent.ended();
+    machine.run("residue --remove");
+    drop(stream);
+    machine.is_clean();
+}

@@ -1,0 +1,10 @@
+//! The `schism` binary on the real kernel, as people run it. Needs root, and says so.
+#![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
+
+mod company;
+mod cut;
+mod daemon;
+mod machine;
+mod refusals;
+mod running;
+mod signals;
