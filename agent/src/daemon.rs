@@ -90,6 +90,10 @@ pub async fn start(options: Options) -> Result<Daemon, StartError> {
     let found = found.unwrap_or_default();
     let listener = files.listen()?;
     let linux = Linux::new()?;
+    if !options.embedded {
+        // A command that is its own agent puts its cuts in at once, and then ends.
+        linux.keep_spare();
+    }
     let about = About {
         boot: linux.boot(),
         socket: options.socket.clone(),

@@ -17,6 +17,7 @@ pub mod process;
 mod programs;
 pub mod route;
 mod sockets;
+mod spare;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};

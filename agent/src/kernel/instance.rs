@@ -235,7 +235,11 @@ impl Instance {
     fn set_bit(&self, word: usize, bit: u64, on: bool) {
         use std::sync::atomic::Ordering::SeqCst;
         let word = self.words.target.word(0, word);
-        if on { word.fetch_or(bit, SeqCst) } else { word.fetch_and(!bit, SeqCst) };
+        if on {
+            word.fetch_or(bit, SeqCst)
+        } else {
+            word.fetch_and(!bit, SeqCst)
+        };
     }
 
     /// Enters who serves and who opened the flows with these peers. What was seen on the wire since the

@@ -14,6 +14,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::instance::Instance;
 use super::sockets::Sockets;
+use super::spare::Spare;
 use super::watch::Watch;
 use super::{
     Kernel, KernelError, Observed, Place, ProbeOrder, ProbeResult, Sight, Slot, Step, Stir,
@@ -30,6 +31,7 @@ pub struct Linux {
     watch: Watch,
     stirs: Mutex<Option<UnboundedReceiver<Stir>>>,
     instances: Mutex<HashMap<NamespaceCookie, Arc<Instance>>>,
+    spare: Spare,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -50,7 +52,13 @@ impl Linux {
             watch,
             stirs: Mutex::new(Some(stirs)),
             instances: Mutex::default(),
+            spare: Spare::default(),
         })
+    }
+
+    /// Keeps programs loaded for the next target, so that its first cut need not wait for the verifier.
+    pub fn keep_spare(&self) {
+        self.spare.keep();
     }
 
     /// Which boot this is.
@@ -216,7 +224,7 @@ impl Kernel for Linux {
         let target = place.identity.namespace;
         match step {
             Step::Load => {
-                let instance = Arc::new(Instance::load()?);
+                let instance = Arc::new(self.spare.take()?);
                 let before = lock(&self.instances).insert(target, instance);
                 // Closing links takes its time; others' leases are behind the lock.
                 drop(before);
