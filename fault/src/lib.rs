@@ -10,6 +10,7 @@ mod effect;
 mod fault;
 mod id;
 mod lease;
+mod legible;
 mod node;
 mod pick;
 mod selector;
@@ -24,6 +25,7 @@ pub use effect::{Effect, Hook};
 pub use fault::{Fault, Kind, PeerTarget, Peers};
 pub use id::{FaultId, IdError, IdPrefix, IntentId};
 pub use lease::{BootTime, Lease, LeaseTerms, Phase, RenewError, TermsError};
+pub use legible::Legible;
 pub use node::{Capability, Presence, Remnant, RemnantKind};
 pub use pick::Pick;
 pub use selector::{NodeName, Scheme, Selector, SelectorError, SelectorErrorKind};
@@ -47,7 +49,7 @@ pub fn parse_duration(text: &str) -> Result<std::time::Duration, DurationError> 
 #[derive(Debug, thiserror::Error)]
 pub enum DurationError {
     /// Not of the form `60s`.
-    #[error("{0}; write a number and a unit, such as 60s, 250ms or 1m30s")]
+    #[error("{}; write a number and a unit, such as 60s, 250ms or 1m30s", Legible(&.0.to_string()))]
     Form(#[source] humantime::DurationError),
     /// Zero is no time.
     #[error("must be longer than nothing")]

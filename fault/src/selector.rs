@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use crate::{AddressError, Pick, Prefix};
+use crate::legible::{beginning, end, printed};
+use crate::{AddressError, Legible, Pick, Prefix};
 
 /// A selector. Printing and parsing are inverse to each other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -66,16 +67,25 @@ pub struct SelectorError {
     pub kind: SelectorErrorKind,
 }
 
+/// How many columns an error shows before and after the place.
+const AROUND: usize = 24;
+/// How many it shows of the place itself.
+const MARKED: usize = 40;
+
 /// What is wrong with a selector.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SelectorErrorKind {
     /// No `SCHEME:` at all.
     #[error(
-        "a scheme is missing; did you mean netns:{0}? (netns:, pid:, container:, host:, addr:)"
+        "a scheme is missing; did you mean netns:{}? (netns:, pid:, container:, host:, addr:)",
+        Legible(.0)
     )]
     NoScheme(String),
     /// A scheme that there is not.
-    #[error("there is no scheme '{0}:'; there are netns:, pid:, container:, host: and addr:")]
+    #[error(
+        "there is no scheme '{}:'; there are netns:, pid:, container:, host: and addr:",
+        Legible(.0)
+    )]
     UnknownScheme(String),
     /// Nothing after the scheme.
     #[error("a name is missing here")]
@@ -91,6 +101,11 @@ pub enum SelectorErrorKind {
         "a namespace's name has no '/', '@', space or control character, and at most 255 bytes"
     )]
     Netns,
+    /// `.` and `..` are in every directory, so also in that of the namespaces' names.
+    #[error(
+        "'.' and '..' are directories, never a namespace; write the name that `ip netns` shows"
+    )]
+    Dots,
     /// A node that cannot be named so.
     #[error("a node's name has letters, digits, '.', '_' and '-'")]
     Node,
@@ -148,7 +163,10 @@ fn scheme_of(scheme: &str, path: &str) -> Result<Scheme, SelectorErrorKind> {
         "netns" => {
             let fits = |c: char| !(c.is_whitespace() || c.is_control() || matches!(c, '/' | '@'));
             let dots = path.chars().all(|c| c == '.') && path.len() < 3;
-            if path.len() > 255 || dots || !path.chars().all(fits) {
+            if dots {
+                return Err(SelectorErrorKind::Dots);
+            }
+            if path.len() > 255 || !path.chars().all(fits) {
                 return Err(SelectorErrorKind::Netns);
             }
             Ok(Scheme::Netns(path.to_owned()))
@@ -204,10 +222,15 @@ impl fmt::Display for NodeName {
 impl fmt::Display for SelectorError {
     /// Two lines and a sentence: the text, a mark under the place, what is wrong.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let before = self.text.get(..self.at).unwrap_or("").chars().count();
-        let marked = self.text.get(self.at..self.at + self.length).unwrap_or("").chars().count();
-        let mark = "^".repeat(marked.max(1));
-        write!(f, "{}\n\n    {}\n    {:before$}{mark}", self.kind, self.text, "")
+        let stop = self.at + self.length;
+        let part = |part: Option<&str>| printed(part.unwrap_or_default());
+        // Of a long text, what stands around the place.
+        let before = end(&part(self.text.get(..self.at)), AROUND);
+        let marked = beginning(&part(self.text.get(self.at..stop)), MARKED);
+        let after = beginning(&part(self.text.get(stop..)), AROUND);
+        let mark = "^".repeat(marked.chars().count().max(1));
+        let blanks = " ".repeat(before.chars().count());
+        write!(f, "{}\n\n    {before}{marked}{after}\n    {blanks}{mark}", self.kind)
     }
 }
 
@@ -295,5 +318,23 @@ mod tests {
     fn a_mark_stands_under_the_place() {
         let error = "pid:x".parse::<Selector>().unwrap_err().to_string();
         assert!(error.ends_with("\n    pid:x\n        ^"), "{error}");
+    }
+
+    #[test]
+    fn a_text_that_does_not_fit_a_line_is_shown_around_the_place() {
+        let long = format!("netns:{}", "a/".repeat(5_000));
+        let error = long.parse::<Selector>().unwrap_err().to_string();
+        let shown = format!("\n    netns:{}a…\n          {}", "a/".repeat(19), "^".repeat(40));
+        assert!(error.ends_with(&shown), "{error}");
+        let error = "x".repeat(10_000).parse::<Selector>().unwrap_err().to_string();
+        assert!(error.len() < 400, "{error}");
+    }
+
+    #[test]
+    fn control_characters_do_not_move_the_mark() {
+        let error = "netns:a\nb".parse::<Selector>().unwrap_err().to_string();
+        assert!(error.ends_with("\n    netns:a\\nb\n          ^^^^"), "{error}");
+        let error = "a\u{1b}[2J".parse::<Selector>().unwrap_err().to_string();
+        assert!(!error.contains('\u{1b}'), "{error}");
     }
 }
