@@ -25,7 +25,7 @@ use crate::link::{Link, Rehearsal, Scope};
 use crate::outcome::Outcome;
 use crate::output::quantity::time;
 use crate::output::route::{Route, cut, place, selection};
-use crate::output::{Detail, Output, Report};
+use crate::output::{Detail, Output, Report, record};
 use live::Live;
 use plan::Plan;
 use prove::{Proof, Stage};
@@ -336,6 +336,7 @@ struct Detached<'a> {
     id: String,
     seed: u64,
     ended: Option<&'static str>,
+    #[serde(serialize_with = "record::faults")]
     faults: &'a [Status],
 }
 

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::link::Scope;
 use crate::outcome::Outcome;
 use crate::output::route::{Route, drifts};
-use crate::output::{Detail, Output, Report};
+use crate::output::{Detail, Output, Report, record};
 
 /// A fault as people name it: the beginning of its id, and perhaps one part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,7 @@ impl fmt::Display for FaultName {
 #[derive(Debug, Serialize)]
 struct HealReport {
     schema: &'static str,
+    #[serde(serialize_with = "record::faults")]
     faults: Vec<Status>,
 }
 

@@ -1,6 +1,7 @@
 //! How results and progress are printed: results to stdout, progress to stderr.
 
 pub(crate) mod quantity;
+pub(crate) mod record;
 pub(crate) mod route;
 pub(crate) mod table;
 

@@ -14,7 +14,7 @@ use crate::output::quantity::{bytes, time};
 use crate::output::route::{Route, cut, drifts, place, selection, tone};
 use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table};
-use crate::output::{Audience, Detail, Output, Report};
+use crate::output::{Audience, Detail, Output, Report, record};
 
 /// How often a watched status is shown.
 const LOOK: Duration = Duration::from_millis(500);
@@ -25,6 +25,7 @@ const HOME: &str = "\x1b[H\x1b[2J";
 #[derive(Debug, Serialize)]
 struct StatusReport {
     schema: &'static str,
+    #[serde(serialize_with = "record::faults")]
     faults: Vec<Status>,
 }
 
@@ -72,7 +73,7 @@ impl Report for StatusReport {
                 status.fault.id.into(),
                 Route::from(&status.fault).into(),
                 selection(cut).into(),
-                Cell::toned(status.state, tone(status.state)),
+                Cell::toned(status.standing(), tone(status.standing())),
                 left(status.time_left()).into(),
                 left(status.lease_left()).into(),
                 effect.lost.into(),
@@ -160,6 +161,29 @@ ID              FROM → TO          MODE    STATE   LEFT  LEASE  LOST  PASSED
 ";
         assert_eq!(plain, expected);
         assert_eq!(report.names(), ["00000000000a.0"]);
+    }
+
+    #[test]
+    fn what_is_yet_to_begin_is_prepared() {
+        let args = StatusArgs { all: false, watch: false };
+        let mut status = specimen::status(0, State::Active, 0, 0);
+        status.now = fault::BootTime::from_nanos(specimen::START - 1);
+        let report = StatusReport::new(vec![status], &args);
+        let plain = anstream::adapter::strip_str(&report.text(Detail::Normal)).to_string();
+        assert!(plain.contains("  prepared  ") && !plain.contains("active"), "{plain}");
+        let document = serde_json::to_value(&report).unwrap();
+        assert_eq!(document["faults"][0]["state"], "prepared", "{document:#}");
+    }
+
+    #[test]
+    fn a_document_says_between_whom_and_counts_time_in_seconds() {
+        let args = StatusArgs { all: false, watch: false };
+        let report = StatusReport::new(vec![specimen::status(0, State::Active, 1, 1)], &args);
+        let document = serde_json::to_value(&report).unwrap();
+        let fault = &document["faults"][0];
+        assert_eq!((&fault["from"], &fault["to"]), (&"netns:a".into(), &"netns:b".into()));
+        let terms = &fault["fault"]["terms"];
+        assert_eq!((&terms["lease"], &terms["total"]), (&15.0.into(), &60.0.into()));
     }
 
     #[test]

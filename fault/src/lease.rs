@@ -3,7 +3,7 @@
 use std::ops::Add;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// A time of CLOCK_BOOTTIME in nanoseconds: never set, never stepped, counting on while suspended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -42,10 +42,16 @@ impl Add<Duration> for BootTime {
 /// How long a fault may last: what is asked for before there is a time to count from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct LeaseTerms {
-    /// From one renewal to the end without another.
+    /// From one renewal to the end without another; in documents a number of seconds.
+    #[serde(serialize_with = "seconds")]
     pub lease: Duration,
-    /// From the start to the deadline, whatever is renewed.
+    /// From the start to the deadline, whatever is renewed; in documents a number of seconds.
+    #[serde(serialize_with = "seconds")]
     pub total: Duration,
+}
+
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
 }
 
 impl LeaseTerms {

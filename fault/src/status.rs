@@ -46,6 +46,35 @@ impl From<&Lease> for Window {
 }
 
 impl Status {
+    /// The state as people take it: what is committed for a later start does not act yet, and so is no
+    /// more than [`State::Prepared`].
+    #[must_use]
+    pub fn standing(&self) -> State {
+        match self.state {
+            State::Active | State::Shadowed
+                if self.lease.is_some_and(|window| self.now < window.start) =>
+            {
+                State::Prepared
+            }
+            State::Prepared
+            | State::Active
+            | State::Shadowed
+            | State::Healing
+            | State::Healed
+            | State::Expired
+            | State::Gone(_)
+            | State::Failed => self.state,
+        }
+    }
+
+    /// Whether it ended by itself, and at its deadline, not clearly before because its lease ran out.
+    #[must_use]
+    pub fn ran_its_time(&self) -> bool {
+        const CLEARLY: Duration = Duration::from_millis(1);
+        let early = |window: Window| window.deadline.since(window.end) > CLEARLY;
+        self.state == State::Expired && !self.lease.is_some_and(early)
+    }
+
     /// How much of the lease is left.
     #[must_use]
     pub fn lease_left(&self) -> Option<Duration> {

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use fault::{State, Verdict};
+use fault::{State, Status, Verdict};
 
 use super::session::{LIVE, QUIET, Watch};
 use crate::output::quantity::{bytes, count, time};
@@ -38,8 +38,9 @@ impl Live {
     /// Says that the cut acts.
     pub(crate) fn begin(&mut self, watch: &Watch) {
         for status in watch.statuses() {
-            if status.state != State::Active {
-                self.tell(&format!("{} is {}", status.fault.id, status.state));
+            let standing = status.standing();
+            if standing != State::Active {
+                self.tell(&format!("{} is {standing}", status.fault.id));
             }
         }
     }
@@ -81,7 +82,7 @@ impl Live {
 /// The cut in one line.
 fn line(watch: &Watch, now: Instant) -> String {
     let Some(first) = watch.statuses().next() else { return String::new() };
-    let worst = watch.statuses().map(|status| status.state).find(|state| *state != State::Active);
+    let worst = watch.statuses().map(Status::standing).find(|state| *state != State::Active);
     let mut line = format!(
         "{} {}  {} left, lease {}",
         first.fault.id.intent,

@@ -23,6 +23,8 @@ pub(crate) struct Plan {
 
 #[derive(Debug, Serialize)]
 struct Part {
+    #[serde(flatten)]
+    route: Route,
     fault: Fault,
     prepared: Prepared,
 }
@@ -33,7 +35,7 @@ impl Plan {
             .into_iter()
             .filter_map(|fault| {
                 let prepared = prepared.iter().find(|prepared| prepared.id == fault.id)?.clone();
-                Some(Part { fault, prepared })
+                Some(Part { route: Route::from(&fault), fault, prepared })
             })
             .collect();
         Self { schema: "schism.plan/v1", seed, parts }
@@ -62,7 +64,7 @@ impl Part {
         let mut text = format!(
             "{} {}: {}, at the {}, for {} with a lease of {}\n",
             fault.id,
-            Route::from(fault),
+            self.route,
             selection(cut),
             place(cut.side),
             time(fault.terms.total),

@@ -1,7 +1,6 @@
 //! What a cut did. Pure: from statuses to words and to an outcome.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use fault::{BootTime, Effect, FaultId, Mode, State, Status, Verdict};
 use serde::Serialize;
@@ -14,7 +13,7 @@ use crate::output::quantity::{bytes, offset};
 use crate::output::route::{Route, cut, drifts, place, tone};
 use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table, Tone};
-use crate::output::{Detail, Report};
+use crate::output::{Detail, Report, record};
 
 /// What a cut did, whole.
 #[derive(Debug, Serialize)]
@@ -27,6 +26,7 @@ pub(crate) struct CutReport {
     /// Whether the agent confirmed that nothing of it acts any more.
     healed: Confirmation,
     exit_code: u8,
+    #[serde(serialize_with = "record::faults")]
     faults: Vec<Status>,
     #[serde(skip_serializing_if = "Option::is_none")]
     proof: Option<Proof>,
@@ -141,7 +141,7 @@ pub(crate) fn effects(faults: &[Status], detail: Detail) -> Table {
             status.fault.id.into(),
             Route::from(&status.fault).into(),
             place(cut.side).into(),
-            Cell::toned(status.state, tone(status.state)),
+            Cell::toned(status.standing(), tone(status.standing())),
             Cell::toned(effect.matched, matched),
             effect.lost.into(),
             effect.lost_segments.into(),
@@ -244,7 +244,7 @@ pub(crate) fn outcome(end: &End, confirmation: Confirmation, faults: &[Status]) 
         outcome = outcome.worst(match status.state {
             State::Failed => Outcome::Unconfirmed,
             State::Gone(_) => Outcome::Deviated,
-            State::Expired if is_early(status) && *end == End::AllEnded => Outcome::Deviated,
+            State::Expired if !status.ran_its_time() && *end == End::AllEnded => Outcome::Deviated,
             State::Prepared
             | State::Active
             | State::Shadowed
@@ -257,11 +257,6 @@ pub(crate) fn outcome(end: &End, confirmation: Confirmation, faults: &[Status]) 
         outcome = outcome.worst(Outcome::NothingMatched);
     }
     outcome
-}
-
-/// Whether a lease ran out clearly before the deadline.
-fn is_early(status: &Status) -> bool {
-    status.lease.is_some_and(|window| window.deadline.since(window.end) > Duration::from_millis(1))
 }
 
 /// The faults that are not known to be over.

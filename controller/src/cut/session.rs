@@ -45,9 +45,10 @@ pub(crate) async fn hold(
     let (beats, receiver) = mpsc::channel(1);
     let _ = beats.try_send(beat.clone());
     let opened = tokio::select! {
+        biased;
+        () = &mut deadline => return End::Deadline,
         opened = link.session(receiver) => opened,
         interrupt = interrupts.next() => return End::Interrupted(interrupt),
-        () = &mut deadline => return End::Deadline,
     };
     let mut events = match opened {
         Ok(events) => events,
@@ -58,6 +59,8 @@ pub(crate) async fn hold(
     live.begin(watch);
     loop {
         tokio::select! {
+            // What the agent tells of a cut whose time is over is no news: the deadline comes first.
+            biased;
             () = &mut deadline => return End::Deadline,
             interrupt = interrupts.next() => return End::Interrupted(interrupt),
             _ = heartbeat.tick() => {

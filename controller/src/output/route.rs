@@ -4,10 +4,12 @@ use std::fmt;
 
 use fault::{Cut, Fault, FlowAge, Kind, Side, State, Status};
 
+use serde::Serialize;
+
 use super::table::Tone;
 
 /// The direction in which a fault loses.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub(crate) struct Route {
     /// Who sends.
     pub(crate) from: String,

@@ -156,7 +156,9 @@ impl Watch {
             | State::Healed
             | State::Expired => None,
         });
-        broken.or_else(|| self.is_over().then_some(End::AllEnded))
+        // The agent may be a moment quicker than our own timer.
+        let in_time = || self.statuses().all(Status::ran_its_time).then_some(End::Deadline);
+        broken.or_else(in_time).or_else(|| self.is_over().then_some(End::AllEnded))
     }
 }
 
@@ -187,6 +189,18 @@ mod tests {
         for (states, end) in table {
             assert_eq!(watch(states).end(), end, "{states:?}");
         }
+    }
+
+    #[test]
+    fn a_cut_that_expires_at_its_deadline_ran_its_time() {
+        let mut faults = [0, 1].map(|part| specimen::status(part, State::Expired, 0, 0));
+        let early = Watch::new(faults.to_vec(), Instant::now());
+        assert_eq!(early.end(), Some(End::AllEnded));
+        for window in faults.iter_mut().filter_map(|status| status.lease.as_mut()) {
+            window.end = window.deadline;
+        }
+        let whole = Watch::new(faults.to_vec(), Instant::now());
+        assert_eq!(whole.end(), Some(End::Deadline));
     }
 
     #[test]
