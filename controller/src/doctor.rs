@@ -1,8 +1,10 @@
 //! `schism doctor`.
 
-use fault::{Capability, Presence};
+use fault::{Capability, Presence, Remnant};
+use proto::agent::Description;
 use serde::Serialize;
 
+use crate::connect::{self, Choice};
 use crate::failure::Failure;
 use crate::local;
 use crate::outcome::Outcome;
@@ -15,6 +17,46 @@ use crate::output::{Detail, Output, Report};
 struct DoctorReport {
     schema: &'static str,
     capabilities: Vec<Capability>,
+    /// The one that runs, if one does.
+    agent: Option<RunningAgent>,
+}
+
+/// What an agent that runs says of itself.
+#[derive(Debug, Serialize)]
+struct RunningAgent {
+    node: String,
+    version: String,
+    pid: u32,
+    /// Whether it ends with a command.
+    embedded: bool,
+    /// What agents before it had left behind.
+    found_at_start: Vec<Remnant>,
+}
+
+impl From<Description> for RunningAgent {
+    fn from(description: Description) -> Self {
+        let Description { node, version, pid, embedded, found_at_start, .. } = description;
+        // A kind of thing that only a newer agent knows is not what keeps the rest from being told.
+        let found_at_start =
+            found_at_start.into_iter().filter_map(|found| found.try_into().ok()).collect();
+        Self { node, version, pid, embedded, found_at_start }
+    }
+}
+
+impl RunningAgent {
+    fn text(&self) -> String {
+        let mut text = format!("\nagent {} (pid {})", self.version, self.pid);
+        if self.found_at_start.is_empty() {
+            text.push_str(" found nothing left behind when it started");
+            return text;
+        }
+        text.push_str(" found when it started:");
+        for remnant in &self.found_at_start {
+            let fate = if remnant.removed { "; removed" } else { "" };
+            text.push_str(&format!("\n  {}{fate}", remnant.name));
+        }
+        text
+    }
 }
 
 impl DoctorReport {
@@ -43,22 +85,30 @@ impl Report for DoctorReport {
                 meanings.push_str(&format!("\n{}: {}", capability.name, capability.meaning));
             }
         }
-        format!("{}{meanings}", table.text())
+        let agent = self.agent.as_ref().map(RunningAgent::text).unwrap_or_default();
+        format!("{}{meanings}{agent}", table.text())
     }
 
     fn names(&self) -> Vec<String> {
-        let missing = self.capabilities.iter().filter(|one| one.presence == Presence::Missing);
-        missing.map(|capability| capability.name.clone()).collect()
+        self.capabilities.iter().map(|capability| capability.name.clone()).collect()
     }
 }
 
 /// Runs `schism doctor`.
-pub(crate) async fn run(output: Output) -> Result<Outcome, Failure> {
+pub(crate) async fn run(choice: &Choice, output: Output) -> Result<Outcome, Failure> {
     let examined = tokio::task::spawn_blocking(local::examine).await;
     let capabilities = examined.map_err(|error| {
         Failure::new(Outcome::Unconfirmed, "cannot examine this machine", error)
     })?;
-    let report = DoctorReport { schema: "schism.doctor/v1", capabilities };
+    let agent = match connect::find(choice, output).await {
+        Ok(connection) => connection.map(|connection| connection.description.into()),
+        // What the machine can do is worth telling all the more.
+        Err(failure) => {
+            output.note(format!("note: {failure}"));
+            None
+        }
+    };
+    let report = DoctorReport { schema: "schism.doctor/v1", capabilities, agent };
     let outcome = report.outcome();
     output.show(&report)?;
     Ok(outcome)
@@ -79,7 +129,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_counts() {
-        let report = |capabilities| DoctorReport { schema: "schism.doctor/v1", capabilities };
+        let report =
+            |capabilities| DoctorReport { schema: "schism.doctor/v1", capabilities, agent: None };
         let there = capability("kernel", Presence::There, "");
         let warning = capability("xdp", Presence::Warning, "frames may pass by");
         let missing = capability("tcx", Presence::Missing, "no cut can be put in");
@@ -87,7 +138,7 @@ mod tests {
         assert_eq!(fine.outcome(), Outcome::Effective);
         let bad = report(vec![there, warning, missing]);
         assert_eq!(bad.outcome(), Outcome::Deviated);
-        assert_eq!(bad.names(), ["tcx"]);
+        assert_eq!(bad.names(), ["kernel", "xdp", "tcx"]);
         let plain = anstream::adapter::strip_str(&bad.text(Detail::Normal)).to_string();
         let expected = "\
 CAPABILITY           FOUND
@@ -98,5 +149,23 @@ tcx         missing  6.18
 xdp: frames may pass by
 tcx: no cut can be put in";
         assert_eq!(plain, expected);
+    }
+
+    #[test]
+    fn what_an_agent_found_at_its_start_is_told() {
+        let remnant = |kind: i32, name: &str| proto::agent::Remnant {
+            kind,
+            name: name.to_owned(),
+            removed: kind == 3,
+            ..proto::agent::Remnant::default()
+        };
+        let mut description =
+            Description { version: "0.1.0".to_owned(), pid: 9, ..Description::default() };
+        let clean = RunningAgent::from(description.clone());
+        assert_eq!(clean.text(), "\nagent 0.1.0 (pid 9) found nothing left behind when it started");
+        description.found_at_start =
+            vec![remnant(2, "schism_faults"), remnant(3, "/x/agent.sock"), remnant(99, "later")];
+        let told = "\nagent 0.1.0 (pid 9) found when it started:\n  schism_faults\n  /x/agent.sock; removed";
+        assert_eq!(RunningAgent::from(description).text(), told);
     }
 }

@@ -45,7 +45,7 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
         Command::Heal(args) => heal::run(&args, &choice, output).await,
         Command::Status(args) => status::run(&args, &choice, output).await,
         Command::Targets(args) => targets::run(&args, choice, output).await,
-        Command::Doctor => doctor::run(output).await,
+        Command::Doctor => doctor::run(&choice, output).await,
         Command::Residue(args) => residue::run(&args, socket, output).await,
         Command::Completions(args) => manual::completions(&args, output),
         Command::Man(args) => manual::pages(&args, output),

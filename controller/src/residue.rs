@@ -81,8 +81,7 @@ impl Report for ResidueReport {
     }
 
     fn names(&self) -> Vec<String> {
-        let left = self.remnants.iter().filter(|one| standing(one) == Standing::LeftBehind);
-        left.map(|remnant| remnant.name.clone()).collect()
+        self.remnants.iter().map(|remnant| remnant.name.clone()).collect()
     }
 }
 

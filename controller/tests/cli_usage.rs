@@ -38,6 +38,20 @@ async fn wrong_usage_is_told_with_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_agent_found_at_its_start_is_told() {
+    let fake = Fake::serve(Habit::Sound, 9);
+    let doctor = fake.run("doctor").await;
+    assert!(doctor.stdout.contains("agent 0.1.0 (pid 99) found when it started:\n  schism_faults"));
+    let json = fake.run("doctor -o json").await;
+    let document: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    let found = &document["agent"]["found_at_start"][0];
+    assert_eq!((&found["kind"], &found["name"]), (&"map".into(), &"schism_faults".into()));
+    let names = fake.run("doctor -o name").await;
+    let listed = document["capabilities"].as_array().unwrap().len();
+    assert_eq!(names.stdout.lines().count(), listed, "{names:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_agent_refuses_is_told_and_nothing_stays() {
     let full = Fake::serve(Habit::IsFull, 9);
     let cut = full.run("cut netns:a netns:b").await;

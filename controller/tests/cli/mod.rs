@@ -290,6 +290,11 @@ impl Agent for Service {
             node: "n1".to_owned(),
             version: "0.1.0".to_owned(),
             pid: 99,
+            found_at_start: vec![wire::Remnant {
+                kind: wire::remnant::Kind::Map.into(),
+                name: "schism_faults".to_owned(),
+                ..wire::Remnant::default()
+            }],
             now: self.now(),
             ..wire::Description::default()
         }))
