@@ -1,6 +1,7 @@
 //! The command line as people type it.
 
 mod cut;
+mod typed;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap_complete::Shell;
 use fault::Selector;
 
 pub use cut::{CutArgs, EnforceArg, FlowsArg, ModeArg, ProtocolArg};
+pub use typed::Misuse;
 
 use crate::heal::FaultName;
 use crate::output::Format;
@@ -25,8 +27,9 @@ use crate::output::Format;
 /// it picks among several matches.
 ///
 /// Exit codes: 0 done and had an effect; 1 deviated, residue found, or something is missing; 2 wrong
-/// usage; 3 applied but nothing matched; 4 refused by a guard; 5 unreachable, unsupported, or a heal
-/// that was not confirmed; 130 interrupted and healed.
+/// usage, whatever there is on the machine; 3 applied but nothing matched; 4 refused by a guard; 5 an
+/// agent, a target or a fault that is not there, something unsupported, or a heal that was not
+/// confirmed; 130 interrupted and healed. With -o json or yaml an error is a document, too.
 #[derive(Debug, Parser)]
 #[command(name = "schism", version, max_term_width = 100)]
 pub struct Cli {

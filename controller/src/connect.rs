@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::unistd::Uid;
 use proto::agent::Description;
 
-use crate::failure::Failure;
+use crate::failure::{Cause, Failure};
 use crate::link::Link;
 use crate::local::{self, OwnAgent, StartError};
 use crate::outcome::Outcome;
@@ -124,7 +124,8 @@ pub(crate) async fn find(choice: &Choice, output: Output) -> Result<Option<Conne
     };
     let place = if choice.socket.is_some() { Place::Named } else { Place::Default };
     let privilege = if Uid::effective().is_root() { Privilege::Root } else { Privilege::User };
-    let fail = |reason: String| Failure::new(Outcome::Unconfirmed, "cannot reach an agent", reason);
+    let fail =
+        |reason: String| Failure::caused(Cause::Unreachable, "cannot reach an agent", reason);
     let socket_name = socket.display();
     match decide(answer, place, choice.absence, privilege) {
         Decision::Use => match link {
@@ -159,7 +160,7 @@ fn look(socket: &Path, error: &io::Error) -> Result<Answer, Failure> {
         Ok(Answer::Forbidden)
     } else {
         let attempted = format!("cannot reach the agent at {}", socket.display());
-        Err(Failure::new(Outcome::Unconfirmed, attempted, error))
+        Err(Failure::caused(Cause::Unreachable, attempted, error))
     }
 }
 

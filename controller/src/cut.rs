@@ -18,7 +18,7 @@ pub(crate) use plan::touched;
 
 use crate::cli::CutArgs;
 use crate::connect::{self, Absence, Choice, Connection};
-use crate::failure::Failure;
+use crate::failure::{Cause, Failure};
 use crate::host;
 use crate::interrupts::Interrupts;
 use crate::link::{Link, Rehearsal, Scope};
@@ -52,7 +52,7 @@ pub(crate) async fn run(
     let mut interrupts = Interrupts::listen()
         .map_err(|error| Failure::new(Outcome::Unconfirmed, &attempted, error))?;
     let Some(mut connection) = connect::find(&choice, output).await? else {
-        return Err(Failure::new(Outcome::Unconfirmed, attempted, "there is no agent"));
+        return Err(Failure::caused(Cause::Unreachable, attempted, "there is no agent"));
     };
     let order = Order { request, attempted, after: After::from(args), output };
     let result = order.carry_out(&mut connection, &mut interrupts).await;
@@ -127,7 +127,7 @@ impl Order {
                 self.output.note("interrupted before the cut began; healing");
                 return match link.heal(&Scope::Faults(ids)).await {
                     // The agent may never have heard of it.
-                    Err(failure) if failure.outcome != Outcome::WrongUsage => Err(failure),
+                    Err(failure) if failure.cause != Cause::NotFound => Err(failure),
                     Ok(_) | Err(_) => Ok(Outcome::Interrupted),
                 };
             }

@@ -4,9 +4,60 @@ use nix::errno::Errno;
 use prost::Message;
 use proto::agent::ErrorDetail;
 use proto::agent::error_detail::Kind;
+use serde::Serialize;
 use tonic::{Code, Status};
 
 use crate::outcome::Outcome;
+
+/// Of which kind a failure is, for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// What was typed makes no sense, whatever there is on the machine.
+    WrongUsage,
+    /// A target, a fault or a node that was named is not there.
+    NotFound,
+    /// A guard or a limit.
+    Refused,
+    /// The kernel or the agent is too old for it, or has no such feature.
+    Unsupported,
+    /// No agent, or one that does not answer.
+    Unreachable,
+    /// A call of the kernel failed.
+    Kernel,
+    /// Somebody asked the command to end before anything was put in.
+    Interrupted,
+    /// Anything else.
+    Other,
+}
+
+impl From<Outcome> for Cause {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::WrongUsage => Self::WrongUsage,
+            Outcome::Refused => Self::Refused,
+            Outcome::Interrupted => Self::Interrupted,
+            Outcome::Effective
+            | Outcome::Deviated
+            | Outcome::NothingMatched
+            | Outcome::Unconfirmed => Self::Other,
+        }
+    }
+}
+
+impl Cause {
+    /// What a command comes to by it.
+    const fn outcome(self) -> Outcome {
+        match self {
+            Self::WrongUsage => Outcome::WrongUsage,
+            Self::Refused => Outcome::Refused,
+            Self::Interrupted => Outcome::Interrupted,
+            Self::NotFound | Self::Unsupported | Self::Unreachable | Self::Kernel | Self::Other => {
+                Outcome::Unconfirmed
+            }
+        }
+    }
+}
 
 /// What was attempted, why it did not happen, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +71,18 @@ pub struct Failure {
     pub hint: Option<String>,
     /// What the command came to.
     pub outcome: Outcome,
+    /// Of which kind it is.
+    pub cause: Cause,
+}
+
+/// A failure as a document.
+#[derive(Debug, Serialize)]
+pub(crate) struct Document<'a> {
+    schema: &'static str,
+    kind: Cause,
+    message: String,
+    hint: Option<&'a str>,
+    exit_code: u8,
 }
 
 impl Failure {
@@ -30,7 +93,35 @@ impl Failure {
         attempted: impl Into<String>,
         reason: impl std::fmt::Display,
     ) -> Self {
-        Self { attempted: attempted.into(), reason: reason.to_string(), hint: None, outcome }
+        let (attempted, reason) = (attempted.into(), reason.to_string());
+        Self { attempted, reason, hint: None, outcome, cause: outcome.into() }
+    }
+
+    /// A failure because something that was named is not there.
+    #[must_use]
+    pub fn not_found(attempted: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+        Self::caused(Cause::NotFound, attempted, reason)
+    }
+
+    /// A failure of a kind, which says what the command came to.
+    #[must_use]
+    pub fn caused(
+        cause: Cause,
+        attempted: impl Into<String>,
+        reason: impl std::fmt::Display,
+    ) -> Self {
+        Self { cause, ..Self::new(cause.outcome(), attempted, reason) }
+    }
+
+    /// What programs read.
+    pub(crate) fn document(&self) -> Document<'_> {
+        Document {
+            schema: "schism.error/v1",
+            kind: self.cause,
+            message: self.to_string(),
+            hint: self.hint.as_deref(),
+            exit_code: self.outcome.code(),
+        }
     }
 
     /// The same with one thing to do about it.
@@ -61,7 +152,7 @@ impl Failure {
         {
             reason = format!("{reason} ({fact})");
         }
-        let outcome = outcome(detail.kind.as_ref(), status.code());
+        let cause = cause(detail.kind.as_ref(), status.code());
         let hint = match (detail.hint.is_empty(), status.code()) {
             (false, _) => detail.hint,
             (true, Code::Unimplemented) => {
@@ -69,7 +160,7 @@ impl Failure {
             }
             (true, _) => String::new(),
         };
-        Self::new(outcome, attempted, reason).hint(hint)
+        Self::caused(cause, attempted, reason).hint(hint)
     }
 
     /// What people read.
@@ -104,15 +195,18 @@ fn fact(kind: &Kind, sentence: &str) -> Option<String> {
     }
 }
 
-fn outcome(kind: Option<&Kind>, code: Code) -> Outcome {
+fn cause(kind: Option<&Kind>, code: Code) -> Cause {
     match kind {
-        Some(Kind::InvalidField(_) | Kind::UnknownFault(_)) => Outcome::WrongUsage,
-        Some(Kind::Conflict(_) | Kind::Limit(_) | Kind::Refused(_)) => Outcome::Refused,
-        Some(
-            Kind::Unsupported(_) | Kind::TargetGone(_) | Kind::KernelRefused(_) | Kind::Draining(_),
-        ) => Outcome::Unconfirmed,
-        None if code == Code::InvalidArgument => Outcome::WrongUsage,
-        None => Outcome::Unconfirmed,
+        Some(Kind::InvalidField(_)) => Cause::WrongUsage,
+        Some(Kind::UnknownFault(_) | Kind::TargetGone(_)) => Cause::NotFound,
+        Some(Kind::Conflict(_) | Kind::Limit(_) | Kind::Refused(_)) => Cause::Refused,
+        Some(Kind::Unsupported(_)) => Cause::Unsupported,
+        Some(Kind::KernelRefused(_)) => Cause::Kernel,
+        Some(Kind::Draining(_)) => Cause::Unreachable,
+        None if code == Code::InvalidArgument => Cause::WrongUsage,
+        None if matches!(code, Code::Unavailable | Code::DeadlineExceeded) => Cause::Unreachable,
+        None if code == Code::Unimplemented => Cause::Unsupported,
+        None => Cause::Other,
     }
 }
 
@@ -184,6 +278,23 @@ mod tests {
             let failure = Failure::answered("x", &status);
             assert_eq!((failure.text().as_str(), failure.outcome.code()), (text, code));
         }
+    }
+
+    #[test]
+    fn what_is_not_there_is_no_wrong_usage() {
+        let gone = Kind::TargetGone(proto::agent::TargetGone::default());
+        let unknown = Kind::UnknownFault(proto::agent::UnknownFault::default());
+        for kind in [gone, unknown] {
+            let failure = Failure::answered("x", &status(Code::NotFound, "no", Some(kind), ""));
+            assert_eq!((failure.cause, failure.outcome.code()), (Cause::NotFound, 5));
+        }
+    }
+
+    #[test]
+    fn a_failure_is_a_document() {
+        let failure = Failure::not_found("cannot resolve netns:x", "there is none").hint("look");
+        let expected = r#"{"schema":"schism.error/v1","kind":"not-found","message":"cannot resolve netns:x: there is none","hint":"look","exit_code":5}"#;
+        assert_eq!(serde_json::to_string(&failure.document()).unwrap(), expected);
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub(crate) async fn run(
             output.show(&HealReport { schema: "schism.heal/v1", faults: Vec::new() })?;
             return Ok(Outcome::Effective);
         }
-        return Err(Failure::new(Outcome::WrongUsage, "cannot heal", sentence));
+        return Err(Failure::not_found("cannot heal", sentence));
     };
     let link = &mut connection.link;
     let scope = if args.all {
@@ -118,8 +118,8 @@ pub(crate) async fn run(
 
 /// The faults that a name means.
 fn named(name: &FaultName, known: &[Status]) -> Result<Vec<FaultId>, Failure> {
-    let fail =
-        |reason: String| Failure::new(Outcome::WrongUsage, format!("cannot heal {name}"), reason);
+    let attempted = || format!("cannot heal {name}");
+    let fail = |reason: String| Failure::not_found(attempted(), reason);
     let ids = || known.iter().map(|status| status.fault.id);
     let intents: BTreeSet<IntentId> =
         ids().map(|id| id.intent).filter(|intent| name.prefix.matches(*intent)).collect();
@@ -148,8 +148,8 @@ fn named(name: &FaultName, known: &[Status]) -> Result<Vec<FaultId>, Failure> {
                     format!("\n    {intent}  {}", route.unwrap_or_default())
                 })
                 .collect();
-            Err(fail(format!("several ids begin like this:{}", lines.concat()))
-                .hint("write more of the id"))
+            let reason = format!("several ids begin like this:{}", lines.concat());
+            Err(Failure::new(Outcome::WrongUsage, attempted(), reason).hint("write more of the id"))
         }
     }
 }

@@ -23,7 +23,7 @@ mod resolve;
 mod status;
 mod targets;
 
-pub use failure::Failure;
+pub use failure::{Cause, Failure};
 pub use heal::FaultName;
 pub use outcome::Outcome;
 pub use output::Format;
@@ -31,6 +31,12 @@ pub use output::Format;
 use cli::{Cli, Command};
 use connect::{Absence, Choice};
 use output::Output;
+
+/// Says why a command did nothing, in the format that its result would have had. The exit code says it
+/// too, if nobody can read it.
+pub fn tell(failure: &Failure, format: Option<Format>) {
+    Output::new(format).fail(failure);
+}
 
 /// Does what was asked. `typed` is the command line word by word, for hints that repeat it.
 ///

@@ -1,16 +1,19 @@
 //! `schism`: parses the command line, does it, and exits with what it came to.
 
-use std::io::Write;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anstyle::AnsiColor;
 use anyhow::Context;
-use clap::Parser;
 use controller::cli::Cli;
 
 fn main() -> anyhow::Result<ExitCode> {
-    let cli = Cli::parse();
-    let typed = std::env::args().collect();
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::read(&words) {
+        Ok(cli) => cli,
+        Err(misuse) => return Ok(ExitCode::from(misuse.tell())),
+    };
+    let format = cli.global.output;
+    let typed = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     // Two threads: renewals go on while a slow terminal takes a table, and an agent that lives in this
     // process is not held up by its own command.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -21,9 +24,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let outcome = match runtime.block_on(controller::run(cli, typed)) {
         Ok(outcome) => outcome,
         Err(failure) => {
-            let red = AnsiColor::Red.on_default().bold();
-            // The exit code says it too, if nobody can read it.
-            let _ = writeln!(anstream::stderr().lock(), "{red}error:{red:#} {}", failure.text());
+            controller::tell(&failure, format);
             failure.outcome
         }
     };

@@ -8,6 +8,7 @@ pub(crate) mod table;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
+use anstyle::AnsiColor;
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -109,6 +110,19 @@ impl Output {
     pub(crate) fn note(self, text: impl Display) {
         // Nobody is there to be told that nobody can be told; the work itself goes on.
         let _ = writeln!(anstream::stderr().lock(), "{text}");
+    }
+
+    /// Says why the command did nothing: to people, or, where results are documents, as a document,
+    /// which is the last thing on stderr.
+    pub(crate) fn fail(self, failure: &Failure) {
+        let document = match self.format {
+            None | Some(Format::Wide | Format::Name) => None,
+            Some(Format::Json) => serde_json::to_string(&failure.document()).ok(),
+            Some(Format::Yaml) => yaml(&failure.document()).ok(),
+        };
+        let red = AnsiColor::Red.on_default().bold();
+        let text = document.unwrap_or_else(|| format!("{red}error:{red:#} {}", failure.text()));
+        self.note(text.trim_end());
     }
 
     /// Who reads stderr.

@@ -40,8 +40,7 @@ pub(crate) async fn targets(
 /// Refuses what is somewhere else.
 pub(crate) fn on_this_node(selector: &Selector, node: &str) -> Result<(), Failure> {
     match &selector.node {
-        Some(other) if other.as_str() != node => Err(Failure::new(
-            Outcome::WrongUsage,
+        Some(other) if other.as_str() != node => Err(Failure::not_found(
             format!("cannot resolve {selector}"),
             format!("it is on node {other}, and this agent is node {node}"),
         )
@@ -57,25 +56,32 @@ fn pick(
     seed: u64,
     namespaces: &[String],
 ) -> Result<Vec<Target>, Failure> {
-    let fail = |reason: String| {
-        Failure::new(Outcome::WrongUsage, format!("cannot resolve {selector}"), reason)
-    };
+    let attempted = || format!("cannot resolve {selector}");
     let count = found.len();
     if count == 0 {
-        return Err(fail(absence(&selector.scheme)).hint(suggestion(&selector.scheme, namespaces)));
+        return Err(nothing(selector, namespaces));
     }
     match selector.pick {
-        Some(pick) => pick
-            .choose(found, seed)
-            .ok_or_else(|| fail(format!("it asks for {pick}, and there are only {count}"))),
+        Some(pick) => pick.choose(found, seed).ok_or_else(|| {
+            let reason = format!("it asks for {pick}, and there are only {count}");
+            Failure::not_found(attempted(), reason)
+        }),
         None if count == 1 => Ok(found),
         None => {
             let names: Vec<String> =
                 found.iter().map(|one| format!("\n    {}", one.selector)).collect();
-            Err(fail(format!("it names {count} targets:{}", names.concat()))
+            let reason = format!("it names {count} targets:{}", names.concat());
+            // There is enough of it; only the text says too little.
+            Err(Failure::new(Outcome::WrongUsage, attempted(), reason)
                 .hint(format!("write more of the name, or one:{selector}, or all:{selector}")))
         }
     }
+}
+
+/// That a selector names nothing here, with what it may have meant.
+pub(crate) fn nothing(selector: &Selector, namespaces: &[String]) -> Failure {
+    Failure::not_found(format!("cannot resolve {selector}"), absence(&selector.scheme))
+        .hint(suggestion(&selector.scheme, namespaces))
 }
 
 fn absence(scheme: &Scheme) -> String {
@@ -186,7 +192,7 @@ mod tests {
     #[test]
     fn another_node_is_refused() {
         let selector: Selector = "netns:a@n2".parse().unwrap();
-        assert_eq!(on_this_node(&selector, "n1").unwrap_err().outcome, Outcome::WrongUsage);
+        assert_eq!(on_this_node(&selector, "n1").unwrap_err().outcome, Outcome::Unconfirmed);
         assert_eq!(on_this_node(&selector, "n2"), Ok(()));
     }
 }

@@ -8,14 +8,14 @@ use serde::Serialize;
 use crate::cli::TargetsArgs;
 use crate::connect::{self, Absence, Choice, Connection};
 use crate::cut::touched;
-use crate::failure::Failure;
+use crate::failure::{Cause, Failure};
 use crate::host;
 use crate::interrupts::Interrupts;
 use crate::outcome::Outcome;
 use crate::output::table::Align::{Left, Right};
 use crate::output::table::Table;
 use crate::output::{Detail, Output, Report};
-use crate::resolve::{namespace_names, on_this_node};
+use crate::resolve::{namespace_names, nothing, on_this_node};
 
 /// How much of a container's id names it, as container tools print it.
 const SHORT_ID: usize = 12;
@@ -29,9 +29,6 @@ struct TargetsReport {
 
 impl Report for TargetsReport {
     fn text(&self, detail: Detail) -> String {
-        if self.targets.is_empty() {
-            return "nothing here has such a name".to_owned();
-        }
         let mut columns =
             vec![("NAME", Left), ("ADDRESSES", Left), ("INTERFACES", Left), ("PROCESSES", Right)];
         if detail == Detail::Wide {
@@ -84,7 +81,7 @@ pub(crate) async fn run(
     let mut interrupts = Interrupts::listen()
         .map_err(|error| Failure::new(Outcome::Unconfirmed, attempted, error))?;
     let Some(mut connection) = connect::find(&choice, output).await? else {
-        return Err(Failure::new(Outcome::Unconfirmed, attempted, "there is no agent"));
+        return Err(Failure::caused(Cause::Unreachable, attempted, "there is no agent"));
     };
     let result = show(args, &mut connection, output).await;
     host::leave(connection, &mut interrupts, output, result).await
@@ -98,13 +95,16 @@ async fn show(
     let targets = match &args.selector {
         Some(selector) => {
             on_this_node(selector, &connection.description.node)?;
-            connection.link.resolve(selector).await?
+            let found = connection.link.resolve(selector).await?;
+            if found.is_empty() {
+                return Err(nothing(selector, &namespace_names()));
+            }
+            found
         }
         None => everything(connection, output).await?,
     };
-    let outcome = if targets.is_empty() { Outcome::WrongUsage } else { Outcome::Effective };
     output.show(&TargetsReport { schema: "schism.targets/v1", targets })?;
-    Ok(outcome)
+    Ok(Outcome::Effective)
 }
 
 /// The machine itself, its namespaces, and the containers whose processes are in these.

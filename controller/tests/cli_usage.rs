@@ -19,14 +19,13 @@ async fn wrong_usage_is_told_with_its_place() {
         ("cut netns:a netns:b --lease 10ms", "a lease is at least 1s"),
         ("cut netns:a netns:b --proto icmp --port 1", "icmp has none"),
         ("cut netns:b pid:4711", "netns:b and pid:4711 are the same network namespace"),
-        ("cut netns:a netns:nowhere", "there is no network namespace 'nowhere'"),
+        ("cut netns:a netns:b --loss -5", "invalid value '-5' for '--loss <PERCENT>'"),
+        ("cut netns:a netns:b --for -1s", "invalid value '-1s' for '--for <TIME>'"),
+        ("cut netns:a netns:.", "'.' and '..' are directories, never a namespace"),
         ("cut netns:a container:c0ff", "it names 2 targets:\n    container:c0ffee01\n"),
-        ("cut netns:a 3:container:c0ff", "it asks for 3, and there are only 2"),
-        ("cut netns:a netns:b@n2", "it is on node n2, and this agent is node n1"),
         ("targets addr:10.0.0.1", "addresses are peers, never a target"),
         ("heal", "the following required arguments were not provided"),
         ("heal xyz", "an id has only the digits"),
-        ("heal 0123", "this agent has no such fault"),
     ];
     for (line, expected) in table {
         let ended = fake.run(line).await;
@@ -35,6 +34,51 @@ async fn wrong_usage_is_told_with_its_place() {
         assert_eq!(ended.stdout, "", "{line}");
     }
     assert!(fake.record.lock().unwrap().faults.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_is_no_wrong_usage() {
+    let fake = Fake::serve(Habit::Sound, 9);
+    let table = [
+        ("cut netns:a netns:nowhere", "there is no network namespace 'nowhere'"),
+        ("cut netns:a 3:container:c0ff", "it asks for 3, and there are only 2"),
+        ("cut netns:a netns:b@n2", "it is on node n2, and this agent is node n1"),
+        ("targets netns:nowhere", "there is no network namespace 'nowhere'\n  hint: "),
+        ("heal 0123", "this agent has no such fault"),
+    ];
+    for (line, expected) in table {
+        let ended = fake.run(line).await;
+        assert_eq!(ended.code, 5, "{line}: {ended:?}");
+        assert!(ended.stderr.contains(expected), "{line}: {}", ended.stderr);
+        assert_eq!(ended.stdout, "", "{line}");
+    }
+    assert!(fake.record.lock().unwrap().faults.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_is_a_document_where_results_are() {
+    let fake = Fake::serve(Habit::Sound, 9);
+    let table = [
+        ("cut netns:a netns:nowhere -o json", "not-found", 5),
+        ("cut netns:a netns:a -o json", "wrong-usage", 2),
+        ("cut netns:a pid:x --output=json", "wrong-usage", 2),
+        ("cut -o json", "wrong-usage", 2),
+    ];
+    for (line, kind, code) in table {
+        let ended = fake.run(line).await;
+        assert_eq!(ended.code, code, "{line}: {ended:?}");
+        let last = ended.stderr.lines().last().unwrap();
+        let document: serde_json::Value = serde_json::from_str(last).unwrap();
+        assert_eq!(document["schema"], "schism.error/v1", "{line}: {document}");
+        assert_eq!(document["kind"], kind, "{line}: {document}");
+        assert_eq!(document["exit_code"], code, "{line}: {document}");
+        assert!(document["message"].as_str().unwrap().starts_with("cannot "), "{document}");
+    }
+    let yaml = fake.run("cut netns:a netns:nowhere -o yaml").await;
+    assert!(yaml.stderr.contains("---\nschema: schism.error/v1\nkind: not-found\n"), "{yaml:?}");
+    let help = fake.run("cut --help -o json").await;
+    assert_eq!(help.code, 0, "{help:?}");
+    assert!(help.stdout.contains("Usage: schism cut"), "{help:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

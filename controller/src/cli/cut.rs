@@ -13,10 +13,10 @@ pub struct CutArgs {
     /// To whom
     pub to: Selector,
     /// How long, in any case
-    #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = fault::parse_duration)]
+    #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = fault::parse_duration, allow_hyphen_values = true)]
     pub total: Duration,
     /// How long the kernel lets the cut act without being renewed by this command
-    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = fault::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = fault::parse_duration, allow_hyphen_values = true)]
     pub lease: Duration,
     /// What one way means
     #[arg(long, value_enum, default_value_t = ModeArg::Packet)]
@@ -28,16 +28,16 @@ pub struct CutArgs {
     #[arg(long, value_enum)]
     pub proto: Option<ProtocolArg>,
     /// Only this port of the side that receives
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..), allow_hyphen_values = true)]
     pub port: Option<u16>,
     /// Only flows of this age with respect to the cut
     #[arg(long, value_enum, default_value_t = FlowsArg::All)]
     pub flows: FlowsArg,
     /// How much of it
-    #[arg(long, value_name = "PERCENT", default_value = "100%")]
+    #[arg(long, value_name = "PERCENT", default_value = "100%", allow_hyphen_values = true)]
     pub loss: Chance,
     /// From which losses and picks are drawn [default: a random one, which is printed]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     pub seed: Option<u64>,
     /// Where packets are lost [default: receiver; sender where TO is addr:]
     #[arg(long, value_enum)]
