@@ -1,6 +1,7 @@
 //! From what was typed and what was found to faults. Pure: what is random comes in as numbers.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use fault::{
     Chance, Cut, Enforcement, Fault, FaultId, FlowAge, IntentId, Kind, LeaseTerms, Mode,
@@ -8,6 +9,11 @@ use fault::{
 };
 
 use crate::cli::CutArgs;
+use crate::output::quantity::time;
+
+/// The shortest cut. Putting one in takes some tens of milliseconds; one that is shorter may be over
+/// before anything has been read back of it.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// A cut as it was asked for, checked as far as that goes without an agent.
 #[derive(Clone, Debug)]
@@ -64,10 +70,14 @@ pub(crate) enum RequestError {
     LossTwice(Chance),
     #[error("--enforce {asked} does not go with {selector}, which is only addresses")]
     Unenforceable { asked: Enforcement, selector: String },
+    #[error("--for {} is too short: a cut lasts at least {}", time(*.0), time(SHORTEST))]
+    TooShort(Duration),
     #[error("{0}")]
     Terms(TermsError),
     #[error("{from} and {to} are the same network namespace")]
     SameTarget { from: String, to: String },
+    #[error("addr:{address} is an address of {target} itself")]
+    OwnAddress { address: Prefix, target: String },
     #[error("the cut has more than 65536 parts")]
     TooMany,
 }
@@ -80,10 +90,15 @@ impl RequestError {
             Self::PortOfIcmp => "leave --port out, or select --proto tcp or udp",
             Self::LossTwice(_) => "enforce it at one side",
             Self::Unenforceable { .. } => "leave --enforce out: the other side is then used",
+            Self::TooShort(_) => "ask for a longer --for",
             Self::Terms(TermsError::Lease) => "ask for a longer --lease",
             Self::Terms(TermsError::Total) => "ask for another --for",
             Self::SameTarget { .. } => {
                 "what stays inside of one namespace does not pass a network; name another one"
+            }
+            Self::OwnAddress { .. } => {
+                "what stays inside of one namespace does not pass a network; name an address of the \
+                 other side"
             }
             Self::TooMany => "pick fewer targets",
         }
@@ -115,6 +130,9 @@ impl Request {
             if ways == Ways::Both {
                 check_place(asked, &args.to, &args.from)?;
             }
+        }
+        if args.total < SHORTEST {
+            return Err(RequestError::TooShort(args.total));
         }
         let lease = if args.detach { args.total } else { args.lease };
         Ok(Self {
@@ -160,7 +178,9 @@ impl Request {
                     continue;
                 }
             }
-            directions.push(Direction { from: from.clone(), to: to.clone() });
+            let direction = Direction { from: from.clone(), to: to.clone() };
+            direction.check_addresses()?;
+            directions.push(direction);
         }
         if self.ways == Ways::Both {
             let back: Vec<Direction> = directions.iter().map(Direction::reversed).collect();
@@ -245,6 +265,23 @@ impl Direction {
     /// The other way.
     pub(crate) fn reversed(&self) -> Self {
         Self { from: self.to.clone(), to: self.from.clone() }
+    }
+
+    /// Refuses a single address that the target has itself. A prefix may well hold both sides.
+    fn check_addresses(&self) -> Result<(), RequestError> {
+        let (target, prefix) = match (&self.from, &self.to) {
+            (Party::Target(target), Party::Addresses(prefix))
+            | (Party::Addresses(prefix), Party::Target(target)) => (target, prefix),
+            (Party::Target(_), Party::Target(_)) | (Party::Addresses(_), Party::Addresses(_)) => {
+                return Ok(());
+            }
+        };
+        let is_own = target.addresses.iter().any(|own| prefix.contains(own.address));
+        if prefix.length() == 128 && is_own {
+            let (address, target) = (prefix.clone(), target.selector.to_string());
+            return Err(RequestError::OwnAddress { address, target });
+        }
+        Ok(())
     }
 
     fn sides(&self, enforcement: Option<Enforcement>) -> Vec<Side> {

@@ -14,6 +14,7 @@ fn what_is_refused_touches_nothing() {
         ("cut --local @a pid:4194304".to_owned(), 5, "there is no process 4194304"),
         ("cut --local @a container:0123456789ab".to_owned(), 5, "no container's id begins"),
         ("targets --local netns:schism-nowhere".to_owned(), 5, "there is no network namespace"),
+        (format!("cut --local @a addr:{}", machine.node("a").v4), 2, "itself"),
         (format!("cut --local @a pid:{own}"), 4, "host"),
         ("cut @a @b".to_owned(), 5, "cannot reach an agent: none listens at "),
         ("status".to_owned(), 5, "cannot reach an agent: none listens at "),
