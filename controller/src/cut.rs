@@ -51,7 +51,8 @@ pub(crate) async fn run(
     };
     let mut interrupts = Interrupts::listen()
         .map_err(|error| Failure::new(Outcome::Unconfirmed, &attempted, error))?;
-    let Some(mut connection) = connect::find(&choice, output).await? else {
+    let found = connect::find_unless(&mut interrupts, &attempted, &choice, output).await?;
+    let Some(mut connection) = found else {
         return Err(Failure::caused(Cause::Unreachable, attempted, "there is no agent"));
     };
     let order = Order { request, attempted, after: After::from(args), output };
@@ -97,14 +98,16 @@ impl Order {
         connection: &mut Connection,
         interrupts: &mut Interrupts,
     ) -> Result<Outcome, Failure> {
-        let directions = self.directions(connection).await?;
+        let directions = self.directions(connection);
+        let directions = interrupts.unless(&self.attempted, directions).await?;
         let intent = IntentId::from_random(random()?);
         let faults = self.request.faults(intent, &directions).map_err(|e| self.refused(&e))?;
         let ids: Vec<FaultId> = faults.iter().map(|fault| fault.id).collect();
         let link = &mut connection.link;
         self.tell_bystanders(&directions, &faults);
         if self.after == After::Plan {
-            let prepared = link.prepare(&self.attempted, &faults, Rehearsal::Yes).await?;
+            let prepared = link.prepare(&self.attempted, &faults, Rehearsal::Yes);
+            let prepared = interrupts.unless(&self.attempted, prepared).await?;
             self.output.show(&Plan::new(self.request.cut.seed, faults, prepared))?;
             return Ok(Outcome::Effective);
         }

@@ -5,6 +5,8 @@ use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::failure::{Cause, Failure};
+
 /// How the command was asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interrupt {
@@ -52,8 +54,29 @@ impl Interrupts {
         }
     }
 
+    /// Does work that has put nothing in yet, and gives it up when a signal comes.
+    ///
+    /// # Errors
+    /// The work's, or that it was interrupted.
+    pub(crate) async fn unless<T>(
+        &mut self,
+        attempted: &str,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            _ = self.next() => Err(interrupted(attempted)),
+            done = work => done,
+        }
+    }
+
     /// Whether SIGTERM or SIGHUP came: then there is no time to wait for others.
     pub(crate) const fn terminated(&self) -> bool {
         self.terminated
     }
+}
+
+/// That somebody asked the command to end before there was anything to heal.
+pub(crate) fn interrupted(attempted: &str) -> Failure {
+    Failure::caused(Cause::Interrupted, attempted, "interrupted before anything was put in")
 }

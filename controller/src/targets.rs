@@ -80,10 +80,11 @@ pub(crate) async fn run(
     choice.absence = if args.local { Absence::BecomeAsked } else { Absence::Become };
     let mut interrupts = Interrupts::listen()
         .map_err(|error| Failure::new(Outcome::Unconfirmed, attempted, error))?;
-    let Some(mut connection) = connect::find(&choice, output).await? else {
+    let found = connect::find_unless(&mut interrupts, attempted, &choice, output).await?;
+    let Some(mut connection) = found else {
         return Err(Failure::caused(Cause::Unreachable, attempted, "there is no agent"));
     };
-    let result = show(args, &mut connection, output).await;
+    let result = interrupts.unless(attempted, show(args, &mut connection, output)).await;
     host::leave(connection, &mut interrupts, output, result).await
 }
 

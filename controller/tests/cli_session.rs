@@ -2,7 +2,7 @@
 
 mod cli;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cli::{Fake, Habit, ended, signal, until};
 use nix::sys::signal::Signal;
@@ -50,6 +50,22 @@ async fn every_signal_heals_and_prints_the_effect() {
         assert_eq!(cut.code, 130, "{asked}: {cut:?}");
         assert!(cut.stdout.contains("healed"), "{asked}: {cut:?}");
         assert_eq!(fake.record.lock().unwrap().heals.len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_a_command_that_has_put_nothing_in_yet() {
+    for line in ["cut netns:a netns:b", "cut netns:a netns:b --dry-run", "targets netns:a"] {
+        let fake = Fake::serve(Habit::HangsAtNames, 9);
+        let child = fake.begin(line);
+        until("a question", || fake.record.lock().unwrap().resolved > 0).await;
+        let asked = Instant::now();
+        signal(&child, Signal::SIGINT);
+        let ended = ended(child).await;
+        assert_eq!(ended.code, 130, "{line}: {ended:?}");
+        assert!(ended.stderr.contains("interrupted before anything was put in"), "{ended:?}");
+        assert!(asked.elapsed() < Duration::from_secs(2), "{line}: {:?}", asked.elapsed());
+        assert!(fake.record.lock().unwrap().faults.is_empty());
     }
 }
 
@@ -142,6 +158,8 @@ async fn a_cut_is_a_document_too() {
     assert_eq!(json.code, 0, "{json:?}");
     let starts = "{\n  \"schema\": \"schism.cut/v1\",\n  \"id\": \"";
     assert!(json.stdout.starts_with(starts), "{}", json.stdout);
+    assert!(json.stdout.contains("\"from\": \"netns:a\",\n      \"to\": \"netns:b\""), "{json:?}");
+    assert!(json.stdout.contains("\"total\": 0.1\n"), "{json:?}");
     assert!(json.stdout.contains("\"ended\": \"deadline\",\n  \"healed\": \"confirmed\""));
     let yaml = fake.run("cut netns:a netns:b --for 100ms -o yaml --seed 7").await;
     assert!(yaml.stdout.starts_with("---\nschema: schism.cut/v1\n"), "{}", yaml.stdout);

@@ -44,6 +44,8 @@ pub(crate) enum Habit {
     IsFull,
     /// The kernel refuses the commit.
     IsRefusedByTheKernel,
+    /// Never answers what a selector names.
+    HangsAtNames,
     /// Loses nothing of the probes.
     DeliversAll,
 }
@@ -55,6 +57,7 @@ pub(crate) struct Record {
     pub(crate) heartbeats: Vec<(Instant, wire::Heartbeat)>,
     pub(crate) heals: Vec<wire::HealRequest>,
     pub(crate) dry_runs: usize,
+    pub(crate) resolved: usize,
     pub(crate) probes: Vec<wire::ProbeRequest>,
     pub(crate) committed: Option<Instant>,
     pub(crate) gone: bool,
@@ -305,6 +308,10 @@ impl Agent for Service {
         request: Request<wire::ResolveRequest>,
     ) -> Result<Response<wire::ResolveReply>, Status> {
         use wire::selector::Scheme;
+        self.record.lock().unwrap().resolved += 1;
+        if self.is(Habit::HangsAtNames) {
+            std::future::pending::<()>().await;
+        }
         let selector = request.into_inner().selector.unwrap();
         let targets = match selector.scheme.clone().unwrap() {
             Scheme::Netns(name) if name == "a" => vec![target(selector, 1)],
@@ -488,6 +495,7 @@ impl Service {
             Habit::IsShadowed => (wire::State::Shadowed, false),
             Habit::Sound
             | Habit::Hangs
+            | Habit::HangsAtNames
             | Habit::IsFull
             | Habit::IsRefusedByTheKernel
             | Habit::DeliversAll => return true,

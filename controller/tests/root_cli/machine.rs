@@ -44,8 +44,13 @@ impl Machine {
         &self.lab[label]
     }
 
-    pub(crate) fn socket(&self) -> PathBuf {
-        self.directory.path().join("agent.sock")
+    /// Where nothing but the socket and the lock of an agent ever is.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory().join("agent.sock")
     }
 
     /// `schism` with these words, where `@a` stands for the selector of the namespace `a`.
@@ -95,7 +100,7 @@ impl Machine {
 
     /// Checks that nothing was left behind: no file, and nothing in the kernel that nobody holds.
     pub(crate) fn is_clean(&self) {
-        let files: Vec<_> = std::fs::read_dir(self.directory.path()).unwrap().collect();
+        let files: Vec<_> = std::fs::read_dir(self.directory()).unwrap().collect();
         assert!(files.is_empty(), "left behind: {files:?}");
         self.finds_no_residue();
     }

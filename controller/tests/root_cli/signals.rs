@@ -4,6 +4,7 @@ use lab::clock::BootTime;
 use nix::sys::signal::Signal;
 
 use crate::machine::{Machine, comes_back, falls_silent};
+use crate::running::PATIENCE;
 
 #[test]
 fn a_signal_heals_and_the_effect_is_printed() {
@@ -55,5 +56,22 @@ fn the_files_of_a_killed_command_are_no_obstacle() {
     assert!(machine.datagrams("a", "b").is_lost());
     let next = next.ended();
     assert_eq!(next.code, Some(0), "{next:?}");
+    machine.is_clean();
+}
+
+#[test]
+fn a_command_that_is_interrupted_while_it_becomes_the_agent_leaves_nothing() {
+    let machine = Machine::pair();
+    let cut = machine.begin("cut --local @a @b --for 60s");
+    let began = BootTime::now();
+    // The first thing that an agent makes is its lock.
+    while std::fs::read_dir(machine.directory()).unwrap().next().is_none() {
+        assert!(began.elapsed() < PATIENCE, "the command does not begin");
+        std::thread::yield_now();
+    }
+    cut.signal(Signal::SIGINT);
+    let ended = cut.ended();
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    assert!(machine.datagrams("a", "b").is_whole());
     machine.is_clean();
 }
