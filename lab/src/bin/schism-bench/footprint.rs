@@ -14,6 +14,7 @@ const MEBIBYTE: f64 = 1024.0 * 1024.0;
 pub(crate) async fn idle(report: &mut Report) -> Result<()> {
     let agent = Agent::start().await?;
     let pid = agent.process.id();
+    agent.settle().await?;
     let before = ticks(pid)?;
     // The goal names this time: the agent is left alone for as long.
     tokio::time::sleep(WATCHED).await;

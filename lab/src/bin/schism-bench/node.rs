@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use fault::{
     Chance, Cut, Fault, FaultId, FlowAge, IntentId, Kind, LeaseTerms, Mode, PeerTarget, Peers,
     Prefix, Selector, Side, Target, Verdict,
@@ -99,6 +99,26 @@ impl Agent {
         let request = wire::CommitRequest { ids: vec![id.into()], start: 0 };
         let committed = self.client.commit(request).await?.into_inner().faults;
         committed.into_iter().next().context("no status")
+    }
+
+    /// Waits until its spare programs are loaded, which takes a core for 0.1 s after its start and after
+    /// each first fault of a target.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        let end = Instant::now() + Duration::from_secs(10);
+        while self.loads()? {
+            ensure!(Instant::now() < end, "the agent does not come to rest");
+            // The end of another process's thread makes no event here.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+
+    fn loads(&self) -> Result<bool> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.process.id()))?.flatten();
+        // A thread may end while it is looked at.
+        let mut names =
+            tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+        Ok(names.any(|name| name.trim() == "schism-spare"))
     }
 
     /// Takes it out.

@@ -14,7 +14,7 @@ use crate::report::{Report, Verdict};
 use crate::statistics::{Sample, ms};
 
 /// Datagrams of one measurement.
-const BURST: u32 = 100_000;
+const BURST: u32 = 20_000;
 
 /// Who loses the packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,8 @@ pub(crate) async fn side_by_side(effort: Effort, report: &mut Report) -> Result<
     let mut put_in: Vec<Vec<Duration>> = vec![Vec::new(); ALL.len()];
     let mut lost: Vec<Vec<Duration>> = vec![Vec::new(); ALL.len()];
     let mut passed: Vec<Vec<Duration>> = vec![Vec::new(); ALL.len()];
-    for _ in 0..effort.times(20) {
+    let mut parts: [Vec<Duration>; 3] = Default::default();
+    for _ in 0..effort.times(60) {
         for (index, means) in ALL.into_iter().enumerate() {
             let mut held = None;
             let began = Instant::now();
@@ -53,14 +54,20 @@ pub(crate) async fn side_by_side(effort: Effort, report: &mut Report) -> Result<
                 Means::Nobody => {}
                 Means::Schism => {
                     let fault = agent.fault(&lab["a"], &lab["b"]).await?;
+                    let resolved = began.elapsed();
                     agent.prepare(&fault).await?;
+                    let prepared = began.elapsed();
                     agent.commit(fault.id).await?;
+                    parts[0].push(resolved);
+                    parts[1].push(prepared - resolved);
+                    parts[2].push(began.elapsed() - prepared);
                     held = Some(fault.id);
                 }
                 Means::Nft => nft(&lab, &nft_rules(&lab))?,
                 Means::Iptables => iptables(&lab)?,
             }
             put_in[index].push(began.elapsed());
+            agent.settle().await?;
             lost[index].push(burst(&lab, "a")?);
             passed[index].push(burst(&lab, "c")?);
             match means {
@@ -88,6 +95,13 @@ pub(crate) async fn side_by_side(effort: Effort, report: &mut Report) -> Result<
         "ours the fastest",
         row(&put_in, &median),
         Verdict::of(wins(&put_in, &Sample::median)),
+    );
+    let [resolve, prepare, commit] = parts.map(|part| ms(Sample::new(part).median()));
+    report.add(
+        "of that, of ours",
+        "",
+        format!("resolve {resolve}, prepare {prepare}, commit {commit}"),
+        Verdict::Shown,
     );
     let baseline = |of: &[Vec<Duration>]| Sample::new(of[at(Means::Nobody)].clone()).best();
     for (name, of) in [("lost", &lost), ("that passes", &passed)] {

@@ -28,6 +28,7 @@ pub(crate) async fn untouched(effort: Effort, report: &mut Report) -> Result<()>
             agent.commit(fault.id).await?;
             ids.push(fault.id);
         }
+        agent.settle().await?;
         with.push(flow(&lab, &server)?);
         for id in ids {
             agent.heal(id).await?;
