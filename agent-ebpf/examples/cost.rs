@@ -1,5 +1,5 @@
 //! What the programs cost per packet, by BPF_PROG_TEST_RUN: 1,000 packets from different sources,
-//! each run 1,000 times; a line of JSON per row. Needs root.
+//! each run 200 times in each of 10 rounds over all rows; a line of JSON per row. Needs root.
 #![expect(unsafe_code, reason = "an empty program is loaded without a loader")]
 
 #[path = "../tests/cases/mod.rs"]
@@ -19,7 +19,8 @@ use cases::{CUT, INITIATOR, frames, world::World};
 use kernel::{Kernel, boot_time};
 
 const PACKETS: u32 = 1000;
-const REPEAT: u32 = 1000;
+const REPEAT: u32 = 200;
+const ROUNDS: u32 = 10;
 const TARGET: &str = "10.0.0.1";
 
 fn main() {
@@ -31,31 +32,59 @@ fn main() {
     let six: Vec<Vec<u8>> = (0..PACKETS)
         .map(|n| frames::tcp(&format!("2001:db8:{n:x}::7"), 1, "fd00::1", 80, frames::ACK))
         .collect();
+    let known: Vec<Vec<u8>> = vec![frames::tcp("10.1.0.0", 1, TARGET, 80, frames::ACK)];
 
     let empty = Empty::load();
-    print("empty", mean(&strangers, |frame| empty.run(frame)));
-
     let mut kernel = Kernel::load();
-    for (faults, peers, lengths) in
-        [(1, 1, 1), (1, 10_000, 1), (64, 64, 1), (1, 2, 2), (1, 3, 3), (1, 4, 4), (64, 10_000, 4)]
-    {
-        kernel.fill(&world(CUT, faults, peers, lengths), boot_time());
-        let row = format!("stranger, {faults} faults, {peers} peers, {lengths} lengths");
-        print(&row, mean(&strangers, |frame| run(&kernel, frame)));
-        print(&format!("{row}, v6"), mean(&six, |frame| run(&kernel, frame)));
+    let mut table = Table::default();
+    for _ in 0..ROUNDS {
+        table.add("empty", mean(&strangers, |frame| empty.run(frame)));
+        for (faults, peers, lengths) in [
+            (1, 1, 1),
+            (1, 10_000, 1),
+            (64, 64, 1),
+            (1, 2, 2),
+            (1, 3, 3),
+            (1, 4, 4),
+            (64, 10_000, 4),
+        ] {
+            kernel.fill(&world(CUT, faults, peers, lengths), boot_time());
+            let row = format!("stranger, {faults} faults, {peers} peers, {lengths} lengths");
+            table.add(&row, mean(&strangers, |frame| run(&kernel, frame)));
+            table.add(&format!("{row}, v6"), mean(&six, |frame| run(&kernel, frame)));
+        }
+        for (name, rule, faults) in [
+            ("lost", CUT, 1),
+            ("lost by the first of 64", CUT, 64),
+            ("another port", Rule { protocol: PROTOCOL_TCP, port: 81, ..CUT }, 1),
+            ("another port of 64", Rule { protocol: PROTOCOL_TCP, port: 81, ..CUT }, 64),
+            ("initiator, unknown", INITIATOR, 1),
+        ] {
+            let world = World::new();
+            let one = (0..faults).fold(world, |world, slot| world.fault(slot, rule, &["10.1.0.0"]));
+            kernel.fill(&one, boot_time());
+            table.add(&format!("peer, {name}"), mean(&known, |frame| run(&kernel, frame)));
+        }
     }
-    let known: Vec<Vec<u8>> = vec![frames::tcp("10.1.0.0", 1, TARGET, 80, frames::ACK)];
-    for (name, rule, faults) in [
-        ("lost", CUT, 1),
-        ("lost by the first of 64", CUT, 64),
-        ("another port", Rule { protocol: PROTOCOL_TCP, port: 81, ..CUT }, 1),
-        ("another port of 64", Rule { protocol: PROTOCOL_TCP, port: 81, ..CUT }, 64),
-        ("initiator, unknown", INITIATOR, 1),
-    ] {
-        let one =
-            (0..faults).fold(World::new(), |world, slot| world.fault(slot, rule, &["10.1.0.0"]));
-        kernel.fill(&one, boot_time());
-        print(&format!("peer, {name}"), mean(&known, |frame| run(&kernel, frame)));
+    table.print();
+}
+
+/// The best of all rounds, row by row: what else the machine does comes and goes.
+#[derive(Default)]
+struct Table(Vec<(String, f64)>);
+
+impl Table {
+    fn add(&mut self, row: &str, ns: f64) {
+        match self.0.iter_mut().find(|(known, _)| known == row) {
+            Some((_, best)) => *best = best.min(ns),
+            None => self.0.push((row.to_owned(), ns)),
+        }
+    }
+
+    fn print(&self) {
+        for (row, ns) in &self.0 {
+            println!(r#"{{"row": "{row}", "ns": {ns:.1}}}"#);
+        }
     }
 }
 
@@ -79,15 +108,8 @@ fn run(kernel: &Kernel, frame: &[u8]) -> f64 {
     kernel.run(Side::Ingress, frame, REPEAT).1.as_nanos() as f64
 }
 
-/// The mean of three rounds' best, against what else the machine does.
 fn mean(frames: &[Vec<u8>], run: impl Fn(&[u8]) -> f64) -> f64 {
-    let total: f64 =
-        frames.iter().map(|frame| (0..3).map(|_| run(frame)).fold(f64::INFINITY, f64::min)).sum();
-    total / frames.len() as f64
-}
-
-fn print(row: &str, ns: f64) {
-    println!(r#"{{"row": "{row}", "ns": {ns:.1}}}"#);
+    frames.iter().map(|frame| run(frame)).sum::<f64>() / frames.len() as f64
 }
 
 /// A tc program of two instructions: `r0 = -1; exit`.
