@@ -4,6 +4,7 @@
 //! [`BootTime`], randomness as a seed.
 
 mod address;
+mod blast;
 mod chance;
 mod cut;
 mod effect;
@@ -22,6 +23,7 @@ mod status;
 mod target;
 
 pub use address::{AddressError, Prefix, Scope};
+pub use blast::{Blast, BlastError, Hit, Limits, Share, ShareError};
 pub use chance::{Chance, ChanceError};
 pub use cut::{Cut, Enforcement, FlowAge, Mode, Protocol, Side, Verdict};
 pub use effect::{Effect, Hook};
