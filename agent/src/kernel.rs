@@ -26,7 +26,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use fault::{
-    BootTime, Cut, Effect, Gone, Hook, Interface, NamespaceCookie, OwnAddress, Prefix,
+    BootTime, Cut, Effect, EtcdRole, Gone, Hook, Interface, NamespaceCookie, OwnAddress, Prefix,
     ProcessIdentity, Protocol, Scheme, Selector, Side, Target, TargetIdentity,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -415,6 +415,15 @@ pub enum KernelError {
 }
 
 impl KernelError {
+    /// Members play roles in a cluster, of which a node knows nothing.
+    #[must_use]
+    pub fn role(role: &EtcdRole) -> Self {
+        Self::Refused {
+            reason: format!("an agent cannot tell who is etcd:{role}"),
+            hint: "roles are resolved by a controller; name a target such as netns:NAME".to_owned(),
+        }
+    }
+
     /// Names the system call that failed.
     pub fn call(call: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Call { call, source }
@@ -454,9 +463,11 @@ pub fn unbound(place: &Place) -> Place {
             let identity = TargetIdentity { process: None, ..place.identity };
             Place { identity, selector: place.selector.clone() }
         }
-        Scheme::Netns(_) | Scheme::Container(_) | Scheme::Host(_) | Scheme::Addr(_) => {
-            place.clone()
-        }
+        Scheme::Netns(_)
+        | Scheme::Container(_)
+        | Scheme::Host(_)
+        | Scheme::Addr(_)
+        | Scheme::Etcd(_) => place.clone(),
     }
 }
 
@@ -465,6 +476,10 @@ pub fn unbound(place: &Place) -> Place {
 pub fn bound_process(place: &Place) -> Option<ProcessIdentity> {
     match place.selector.scheme {
         Scheme::Pid(_) => place.identity.process,
-        Scheme::Netns(_) | Scheme::Container(_) | Scheme::Host(_) | Scheme::Addr(_) => None,
+        Scheme::Netns(_)
+        | Scheme::Container(_)
+        | Scheme::Host(_)
+        | Scheme::Addr(_)
+        | Scheme::Etcd(_) => None,
     }
 }

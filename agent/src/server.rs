@@ -77,6 +77,9 @@ fn place(
 ) -> Result<Place, Invalid> {
     let selector: Selector = required(selector, "selector")?.try_into()?;
     let identity: TargetIdentity = required(identity, "identity")?.try_into()?;
+    if matches!(selector.scheme, Scheme::Etcd(_)) {
+        return Err(Invalid::new("selector", "names a role, which a controller resolves"));
+    }
     Ok(Place { selector, identity })
 }
 
@@ -95,6 +98,9 @@ fn acceptable(fault: Fault) -> Result<Fault, Invalid> {
         match side.map(|(selector, identity)| (&selector.scheme, identity.process)) {
             Some((Scheme::Addr(_), _)) => {
                 return Err(Invalid::new(selector, "names addresses, which are no target"));
+            }
+            Some((Scheme::Etcd(_), _)) => {
+                return Err(Invalid::new(selector, "names a role, which a controller resolves"));
             }
             // Without it a re-used pid would be hit.
             Some((Scheme::Pid(pid), found)) if found.is_none_or(|found| found.pid != *pid) => {

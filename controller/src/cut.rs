@@ -169,7 +169,11 @@ impl Order {
         let node = &connection.description.node;
         match &selector.scheme {
             Scheme::Addr(prefix) => Ok(vec![Party::Addresses(prefix.clone())]),
-            Scheme::Netns(_) | Scheme::Pid(_) | Scheme::Container(_) | Scheme::Host(_) => {
+            Scheme::Netns(_)
+            | Scheme::Pid(_)
+            | Scheme::Container(_)
+            | Scheme::Host(_)
+            | Scheme::Etcd(_) => {
                 let seed = self.request.cut.seed;
                 let link = &mut connection.link;
                 let found = crate::resolve::targets(link, node, selector, seed).await?;

@@ -4,30 +4,43 @@
 //! [`BootTime`], randomness as a seed.
 
 mod address;
+mod blast;
 mod chance;
 mod cut;
 mod effect;
 mod fault;
+mod group;
+mod grudge;
 mod id;
 mod lease;
 mod legible;
+mod lot;
 mod node;
+mod overlap;
 mod pick;
+mod quorum;
+mod role;
 mod selector;
 mod state;
 mod status;
 mod target;
 
 pub use address::{AddressError, Prefix, Scope};
+pub use blast::{Blast, BlastError, Hit, Limits, Share, ShareError};
 pub use chance::{Chance, ChanceError};
 pub use cut::{Cut, Enforcement, FlowAge, Mode, Protocol, Side, Verdict};
 pub use effect::{Effect, Hook};
 pub use fault::{Fault, Kind, PeerTarget, Peers};
+pub use group::{Group, GroupError, Link, MemberName, MemberNameError, Standing};
+pub use grudge::{Grudge, GrudgeError, Matrix, Preset, PresetError};
 pub use id::{FaultId, IdError, IdPrefix, IntentId};
 pub use lease::{BootTime, Lease, LeaseTerms, Phase, RenewError, TermsError};
 pub use legible::Legible;
 pub use node::{Capability, Presence, Remnant, RemnantKind};
+pub use overlap::{Composed, OverlapError};
 pub use pick::Pick;
+pub use quorum::{Contact, Impairment, Quorum, QuorumLoss, Stop};
+pub use role::{EtcdRole, EtcdRoleError};
 pub use selector::{NodeName, Scheme, Selector, SelectorError, SelectorErrorKind};
 pub use state::{Gone, State};
 pub use status::{Drift, Status, Window};

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::lot::{STEP, mix};
+
 /// The PICK of a selector. Without one, more than one match is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Pick {
@@ -41,23 +43,32 @@ impl Pick {
         (wanted <= matches && wanted > 0).then_some(wanted)
     }
 
-    /// Picks from `matches` in a way that only the seed decides; keeps their order.
+    /// Which of `matches` sorted candidates are picked, in ascending order; only the seed decides. `None`
+    /// if there are too few.
+    ///
+    /// The candidates' order must be one that everybody finds again (by name, not by arrival), or the
+    /// same seed picks others.
+    #[must_use]
+    pub fn indices(self, matches: usize, seed: u64) -> Option<Vec<usize>> {
+        let wanted = self.count(matches)?;
+        let mut order: Vec<usize> = (0..matches).collect();
+        order.sort_by_key(|index| mix(seed ^ (*index as u64).wrapping_mul(STEP)));
+        order.truncate(wanted);
+        order.sort_unstable();
+        Some(order)
+    }
+
+    /// Picks from `matches` as [`Self::indices`] says; keeps their order.
     #[must_use]
     pub fn choose<T>(self, matches: Vec<T>, seed: u64) -> Option<Vec<T>> {
-        let wanted = self.count(matches.len())?;
-        let mut order: Vec<usize> = (0..matches.len()).collect();
-        order.sort_by_key(|index| mix(seed ^ (*index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-        order.truncate(wanted);
-        let kept = matches.into_iter().enumerate().filter(|(index, _)| order.contains(index));
-        Some(kept.map(|(_, item)| item).collect())
+        let chosen = self.indices(matches.len(), seed)?;
+        let kept = matches.into_iter().enumerate();
+        Some(
+            kept.filter(|(index, _)| chosen.binary_search(index).is_ok())
+                .map(|(_, item)| item)
+                .collect(),
+        )
     }
-}
-
-/// The finaliser of splitmix64 (Steele, Lea, Flood 2014): every input bit reaches every output bit.
-const fn mix(mut word: u64) -> u64 {
-    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ (word >> 31)
 }
 
 impl fmt::Display for Pick {
@@ -94,6 +105,24 @@ mod tests {
         }
         for word in ["0", "0%", "101%", "many", "", "-1"] {
             assert_eq!(Pick::parse(word), None, "{word}");
+        }
+    }
+
+    #[test]
+    fn a_seed_picks_the_same_on_every_machine() {
+        let table = [
+            (Pick::One, 5, 0, vec![0]),
+            (Pick::One, 5, 1, vec![3]),
+            (Pick::Count(2), 5, 42, vec![3, 4]),
+            (Pick::Percent(50), 7, u64::MAX, vec![2, 4, 5, 6]),
+            (Pick::All, 3, 9, vec![0, 1, 2]),
+        ];
+        for (pick, matches, seed, expected) in table {
+            assert_eq!(
+                pick.indices(matches, seed),
+                Some(expected),
+                "{pick} of {matches}, seed {seed}"
+            );
         }
     }
 

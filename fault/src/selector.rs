@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use crate::legible::{beginning, end, printed};
-use crate::{AddressError, Legible, Pick, Prefix};
+use crate::{AddressError, EtcdRole, EtcdRoleError, Legible, Pick, Prefix};
 
 /// A selector. Printing and parsing are inverse to each other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,6 +32,8 @@ pub enum Scheme {
     Host(NodeName),
     /// `addr:PREFIX`, addresses; a peer, never a target.
     Addr(Prefix),
+    /// `etcd:ROLE`, members of an etcd cluster.
+    Etcd(EtcdRole),
 }
 
 /// The name of a node.
@@ -77,13 +79,13 @@ const MARKED: usize = 40;
 pub enum SelectorErrorKind {
     /// No `SCHEME:` at all.
     #[error(
-        "a scheme is missing; did you mean netns:{}? (netns:, pid:, container:, host:, addr:)",
+        "a scheme is missing; did you mean netns:{}? (netns:, pid:, container:, host:, addr:, etcd:)",
         Legible(.0)
     )]
     NoScheme(String),
     /// A scheme that there is not.
     #[error(
-        "there is no scheme '{}:'; there are netns:, pid:, container:, host: and addr:",
+        "there is no scheme '{}:'; there are netns:, pid:, container:, host:, addr: and etcd:",
         Legible(.0)
     )]
     UnknownScheme(String),
@@ -112,6 +114,9 @@ pub enum SelectorErrorKind {
     /// An address that is none.
     #[error("{0}")]
     Address(AddressError),
+    /// No role of etcd.
+    #[error("{0}")]
+    Role(EtcdRoleError),
     /// An address set has no members to pick from.
     #[error("addr: names all its addresses; it takes no pick")]
     PickOfAddresses,
@@ -141,7 +146,7 @@ impl FromStr for Selector {
             },
             None => (rest, None),
         };
-        if !matches!(scheme, "netns" | "pid" | "container" | "host" | "addr") {
+        if !matches!(scheme, "netns" | "pid" | "container" | "host" | "addr" | "etcd") {
             return fail(begin, scheme.len(), SelectorErrorKind::UnknownScheme(scheme.to_owned()));
         }
         if path.is_empty() {
@@ -184,6 +189,7 @@ fn scheme_of(scheme: &str, path: &str) -> Result<Scheme, SelectorErrorKind> {
             Ok(Scheme::Container(path.to_owned()))
         }
         "host" => NodeName::new(path).map(Scheme::Host).ok_or(SelectorErrorKind::Node),
+        "etcd" => path.parse().map(Scheme::Etcd).map_err(SelectorErrorKind::Role),
         _ => path.parse().map(Scheme::Addr).map_err(SelectorErrorKind::Address),
     }
 }
@@ -196,6 +202,7 @@ impl fmt::Display for Scheme {
             Self::Container(id) => write!(f, "container:{id}"),
             Self::Host(node) => write!(f, "host:{node}"),
             Self::Addr(prefix) => write!(f, "addr:{prefix}"),
+            Self::Etcd(role) => write!(f, "etcd:{role}"),
         }
     }
 }
@@ -264,6 +271,10 @@ mod tests {
                 bytes[0] = 0xfd;
                 Scheme::Addr(Prefix::new(bytes, 64, None).unwrap())
             }),
+            Just(Scheme::Etcd(EtcdRole::Leader)),
+            Just(Scheme::Etcd(EtcdRole::Follower)),
+            "[a-zA-Z0-9._-]{1,20}"
+                .prop_map(|name| { Scheme::Etcd(EtcdRole::Member(name.parse().unwrap())) }),
         ];
         let pick = prop_oneof![
             Just(Pick::One),
@@ -307,11 +318,39 @@ mod tests {
             ("netns:a@n/1", 8, 3),
             ("addr:10.0.0", 5, 6),
             ("all:addr:10.0.0.0/8", 0, 3),
+            ("etcd:", 5, 0),
+            ("etcd:leaders", 5, 7),
+            ("etcd:Leader", 5, 6),
+            ("etcd:member", 5, 6),
+            ("etcd:member/", 5, 7),
+            ("etcd:member/a/b", 5, 10),
+            ("one:etcd:member/a b", 9, 10),
+            ("etcd:ns/leader", 5, 9),
         ];
         for (text, at, length) in table {
             let error = text.parse::<Selector>().unwrap_err();
             assert_eq!((error.at, error.length), (at, length), "{error}");
         }
+    }
+
+    #[test]
+    fn roles() {
+        let member = |name: &str| EtcdRole::Member(name.parse().unwrap());
+        let table = [
+            ("etcd:leader", None, EtcdRole::Leader, None),
+            ("one:etcd:follower", Some(Pick::One), EtcdRole::Follower, None),
+            ("50%:etcd:follower@n1", Some(Pick::Percent(50)), EtcdRole::Follower, Some("n1")),
+            ("etcd:member/etcd-0", None, member("etcd-0"), None),
+            ("etcd:member/leader", None, member("leader"), None),
+        ];
+        for (text, pick, role, node) in table {
+            let node = node.and_then(NodeName::new);
+            let selector = Selector { pick, scheme: Scheme::Etcd(role), node };
+            assert_eq!(text.parse(), Ok(selector.clone()));
+            assert_eq!(selector.to_string(), text);
+        }
+        let error = "etcd:lead".parse::<Selector>().unwrap_err();
+        assert_eq!(error.kind.to_string(), "of etcd there are leader, follower and member/NAME");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use fault::{FaultId, IntentId, NodeName, Prefix, Scheme, Scope, Selector};
+use fault::{EtcdRole, FaultId, IntentId, NodeName, Prefix, Scheme, Scope, Selector};
 
 use crate::agent as wire;
 use crate::{Invalid, required};
@@ -95,6 +95,33 @@ impl TryFrom<wire::Endpoint> for SocketAddr {
     }
 }
 
+impl From<&EtcdRole> for wire::EtcdRole {
+    fn from(role: &EtcdRole) -> Self {
+        use wire::etcd_role::{Follower, Leader, Role};
+        let role = match role {
+            EtcdRole::Leader => Role::Leader(Leader {}),
+            EtcdRole::Follower => Role::Follower(Follower {}),
+            EtcdRole::Member(name) => Role::Member(name.to_string()),
+        };
+        Self { role: Some(role) }
+    }
+}
+
+impl TryFrom<wire::EtcdRole> for EtcdRole {
+    type Error = Invalid;
+
+    fn try_from(role: wire::EtcdRole) -> Result<Self, Invalid> {
+        use wire::etcd_role::Role;
+        match required(role.role, "role")? {
+            Role::Leader(_) => Ok(Self::Leader),
+            Role::Follower(_) => Ok(Self::Follower),
+            Role::Member(name) => {
+                name.parse().map(Self::Member).map_err(|e| Invalid::new("member", e))
+            }
+        }
+    }
+}
+
 /// Picks and nodes stay with who resolves: an agent is asked for what is on its own node.
 impl From<&Selector> for wire::Selector {
     fn from(selector: &Selector) -> Self {
@@ -105,6 +132,7 @@ impl From<&Selector> for wire::Selector {
             Scheme::Container(id) => Wire::Container(id.clone()),
             Scheme::Host(node) => Wire::Host(node.to_string()),
             Scheme::Addr(prefix) => Wire::Addr(prefix.into()),
+            Scheme::Etcd(role) => Wire::Etcd(role.into()),
         };
         Self { scheme: Some(scheme) }
     }
@@ -124,6 +152,9 @@ impl TryFrom<wire::Selector> for Selector {
             ),
             Wire::Addr(prefix) => {
                 Scheme::Addr(prefix.try_into().map_err(|e: Invalid| e.within("addr"))?)
+            }
+            Wire::Etcd(role) => {
+                Scheme::Etcd(role.try_into().map_err(|e: Invalid| e.within("etcd"))?)
             }
         };
         let selector = Self { pick: None, scheme, node: None };

@@ -82,3 +82,23 @@ fn what_means_nothing_is_refused_by_its_field() {
         assert_eq!(Fault::try_from(message).unwrap_err().field, field);
     }
 }
+
+#[test]
+fn a_role_arrives_as_it_was() {
+    for text in ["etcd:leader", "etcd:follower", "etcd:member/etcd-0"] {
+        let selector: Selector = text.parse().unwrap();
+        let sent = wire::Selector::from(&selector);
+        assert_eq!(Selector::try_from(sent), Ok(selector));
+    }
+}
+
+#[test]
+fn a_role_that_means_nothing_is_refused_by_its_field() {
+    use wire::etcd_role::Role;
+    let table = [("etcd.role", None), ("etcd.member", Some(Role::Member("a/b".to_owned())))];
+    for (field, role) in table {
+        let scheme = wire::selector::Scheme::Etcd(wire::EtcdRole { role });
+        let found = Selector::try_from(wire::Selector { scheme: Some(scheme) });
+        assert_eq!(found.unwrap_err().field, field);
+    }
+}

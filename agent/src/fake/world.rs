@@ -283,7 +283,7 @@ impl World {
         let direct = match &place.selector.scheme {
             Scheme::Netns(name) => self.named(name) == Some(cookie),
             Scheme::Host(_) => cookie == HOST,
-            Scheme::Pid(_) | Scheme::Container(_) | Scheme::Addr(_) => false,
+            Scheme::Pid(_) | Scheme::Container(_) | Scheme::Addr(_) | Scheme::Etcd(_) => false,
         };
         let inhabited = || self.processes.values().any(|process| process.namespace == cookie);
         if direct || inhabited() { self.namespaces.get(&cookie) } else { None }
@@ -318,6 +318,7 @@ impl World {
             Scheme::Host(node) if *node == self.node => Ok(vec![self.target(selector, HOST, None)]),
             Scheme::Host(node) => Err(refused(format!("this node is not {node}"))),
             Scheme::Addr(_) => Ok(Vec::new()),
+            Scheme::Etcd(role) => Err(KernelError::role(role)),
         }
     }
 

@@ -156,6 +156,7 @@ async fn absurd_faults_are_refused_by_the_field() {
         fault
     };
     let addr: fault::Selector = "addr:10.0.0.0/8".parse().unwrap();
+    let leader: fault::Selector = "etcd:leader".parse().unwrap();
     let netns = |name: &str| {
         Some(wire::Selector { scheme: Some(wire::selector::Scheme::Netns(name.to_owned())) })
     };
@@ -168,6 +169,7 @@ async fn absurd_faults_are_refused_by_the_field() {
         wire::Fault { selector: None, ..base() },
         wire::Fault { selector: Some(wire::Selector::default()), ..base() },
         wire::Fault { selector: Some((&addr).into()), ..base() },
+        wire::Fault { selector: Some((&leader).into()), ..base() },
         wire::Fault { selector: netns(""), ..base() },
         wire::Fault { selector: netns("../../etc"), ..base() },
         wire::Fault { target: None, ..base() },

@@ -234,6 +234,16 @@ async fn a_target_that_shares_the_hosts_namespace_is_refused() {
     assert!(matches!(detail(&status), Detail::Refused(_)));
 }
 
+#[tokio::test]
+async fn a_role_is_refused_since_a_controller_resolves_it() {
+    let rig = Rig::frozen().await;
+    let selector: fault::Selector = "etcd:leader".parse().unwrap();
+    let request = wire::ResolveRequest { selector: Some((&selector).into()) };
+    let status = rig.client.clone().resolve(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(matches!(detail(&status), Detail::Refused(_)));
+}
+
 /// A comparison may find out before the commit does.
 fn is_refusal(status: &tonic::Status) -> bool {
     matches!(status.code(), Code::NotFound | Code::Aborted)

@@ -329,7 +329,8 @@ impl Agent for Service {
             | Scheme::Pid(_)
             | Scheme::Container(_)
             | Scheme::Host(_)
-            | Scheme::Addr(_) => Vec::new(),
+            | Scheme::Addr(_)
+            | Scheme::Etcd(_) => Vec::new(),
         };
         Ok(Response::new(wire::ResolveReply { targets }))
     }

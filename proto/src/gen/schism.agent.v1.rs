@@ -33,7 +33,7 @@ pub mod prefix {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Selector {
-    #[prost(oneof = "selector::Scheme", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "selector::Scheme", tags = "1, 2, 3, 4, 5, 6")]
     pub scheme: ::core::option::Option<selector::Scheme>,
 }
 /// Nested message and enum types in `Selector`.
@@ -53,6 +53,33 @@ pub mod selector {
         Host(::prost::alloc::string::String),
         #[prost(message, tag = "5")]
         Addr(super::Prefix),
+        /// Members of an etcd cluster. Who can ask them resolves it; an agent refuses it.
+        #[prost(message, tag = "6")]
+        Etcd(super::EtcdRole),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EtcdRole {
+    #[prost(oneof = "etcd_role::Role", tags = "1, 2, 3")]
+    pub role: ::core::option::Option<etcd_role::Role>,
+}
+/// Nested message and enum types in `EtcdRole`.
+pub mod etcd_role {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Leader {}
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Follower {}
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Role {
+        /// The member that leads.
+        #[prost(message, tag = "1")]
+        Leader(Leader),
+        /// Each member that votes and does not lead.
+        #[prost(message, tag = "2")]
+        Follower(Follower),
+        /// The member of this name.
+        #[prost(string, tag = "3")]
+        Member(::prost::alloc::string::String),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,0 +1,219 @@
+//! Several faults on one target: which have a meaning together.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::{Cut, Fault, FaultId, Kind, Peers, Prefix, TargetIdentity};
+
+/// A fault that may stand beside those that are there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Composed {
+    /// The faults on the same target with which it acts together; what any of them loses is lost.
+    pub with: Vec<FaultId>,
+}
+
+/// A fault that may not stand beside another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OverlapError {
+    /// It would do what is done already: nothing could be told apart, and healing one would end nothing.
+    #[error("{existing} does the same to this target already")]
+    Same {
+        /// The one that is there.
+        existing: FaultId,
+    },
+}
+
+impl OverlapError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Same { existing } => {
+                format!("heal it first (schism heal {}), or let it end", existing.intent)
+            }
+        }
+    }
+}
+
+impl Fault {
+    /// Whether it may join others that have not ended. Those on other targets do not matter, nor does
+    /// one with its own id: that is the same request, made again.
+    ///
+    /// # Errors
+    /// The first fault with which it has no meaning.
+    pub fn beside<'a>(
+        &self,
+        others: impl IntoIterator<Item = &'a Self>,
+    ) -> Result<Composed, OverlapError> {
+        let mut with = Vec::new();
+        for other in others {
+            if other.id == self.id || !same_target(&other.target, &self.target) {
+                continue;
+            }
+            match (&other.kind, &self.kind) {
+                (Kind::Cut(there), Kind::Cut(new)) => {
+                    if same_cut(there, new) && same_peers(&other.peers, &self.peers) {
+                        return Err(OverlapError::Same { existing: other.id });
+                    }
+                    with.push(other.id);
+                }
+            }
+        }
+        Ok(Composed { with })
+    }
+}
+
+/// Whether faults on both meet: a cut acts on a whole namespace, whatever process named it.
+fn same_target(one: &TargetIdentity, other: &TargetIdentity) -> bool {
+    one.boot == other.boot && one.namespace == other.namespace
+}
+
+/// Whether two cuts lose the same share of the same packets. The seed is no difference: it is drawn
+/// anew for a command that is merely typed twice, and 30 % twice would be 51 %.
+fn same_cut(there: &Cut, new: &Cut) -> bool {
+    Cut { seed: there.seed, ..*new } == *there
+}
+
+fn same_peers(there: &Peers, new: &Peers) -> bool {
+    let fixed = |peers: &Peers| peers.fixed.iter().cloned().collect::<BTreeSet<Prefix>>();
+    let followed = |peers: &Peers| peers.followed.as_ref().map(|peer| peer.identity);
+    let same_followed = match (followed(there), followed(new)) {
+        (Some(one), Some(other)) => same_target(&one, &other),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    same_followed && fixed(there) == fixed(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        BootId, Chance, FlowAge, IntentId, LeaseTerms, Mode, NamespaceCookie, PeerTarget,
+        ProcessIdentity, Protocol, Side, Verdict,
+    };
+
+    type Change = fn(&mut Fault);
+
+    const CUT: Cut = Cut {
+        mode: Mode::Packet,
+        protocol: None,
+        port: None,
+        flows: FlowAge::All,
+        loss: Chance::CERTAIN,
+        seed: 1,
+        verdict: Verdict::Drop,
+        side: Side::Ingress,
+    };
+
+    fn identity(namespace: u64) -> TargetIdentity {
+        let process = None;
+        TargetIdentity { boot: BootId::new(1), namespace: NamespaceCookie::new(namespace), process }
+    }
+
+    fn fault(intent: u64) -> Fault {
+        Fault {
+            id: FaultId { intent: IntentId::from_random(intent), part: 0 },
+            selector: "netns:a".parse().unwrap(),
+            target: identity(1),
+            kind: Kind::Cut(CUT),
+            peers: Peers { fixed: prefixes(&["10.0.0.1", "10.0.0.2"]), followed: None },
+            terms: LeaseTerms::new(Duration::from_secs(15), Duration::from_secs(60)).unwrap(),
+            control_path: Vec::new(),
+        }
+    }
+
+    fn prefixes(texts: &[&str]) -> Vec<Prefix> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn follows(namespace: u64) -> Peers {
+        let selector = "netns:b".parse().unwrap();
+        let peer = PeerTarget { selector, identity: identity(namespace) };
+        Peers { fixed: Vec::new(), followed: Some(peer) }
+    }
+
+    #[test]
+    fn what_differs_composes() {
+        let table: [(&str, Change); 13] = [
+            ("mode", |fault| fault.kind = Kind::Cut(Cut { mode: Mode::Initiator, ..CUT })),
+            ("protocol", |fault| {
+                fault.kind = Kind::Cut(Cut { protocol: Some(Protocol::Tcp), ..CUT });
+            }),
+            ("port", |fault| fault.kind = Kind::Cut(Cut { port: Some(2380), ..CUT })),
+            ("flows", |fault| fault.kind = Kind::Cut(Cut { flows: FlowAge::New, ..CUT })),
+            ("loss", |fault| {
+                fault.kind = Kind::Cut(Cut { loss: "30%".parse().unwrap(), ..CUT });
+            }),
+            ("verdict", |fault| fault.kind = Kind::Cut(Cut { verdict: Verdict::Count, ..CUT })),
+            ("side", |fault| fault.kind = Kind::Cut(Cut { side: Side::Egress, ..CUT })),
+            ("fewer peers", |fault| fault.peers.fixed = prefixes(&["10.0.0.1"])),
+            ("more peers", |fault| fault.peers.fixed.extend(prefixes(&["10.0.0.3"]))),
+            ("a prefix around them", |fault| fault.peers.fixed = prefixes(&["10.0.0.0/24"])),
+            ("the other family", |fault| fault.peers.fixed = prefixes(&["fd00::1"])),
+            ("a peer that is followed", |fault| fault.peers = follows(2)),
+            ("the same and one that is followed", |fault| {
+                fault.peers.followed = follows(2).followed;
+            }),
+        ];
+        for (what, change) in table {
+            let there = fault(7);
+            let mut new = fault(8);
+            change(&mut new);
+            let composed = Ok(Composed { with: vec![there.id] });
+            assert_eq!(new.beside([&there]), composed, "{what}");
+            assert_eq!(there.beside([&new]), Ok(Composed { with: vec![new.id] }), "{what}");
+            assert!(
+                new.beside([&there, &Fault { id: fault(9).id, ..new.clone() }]).is_err(),
+                "{what}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_differs_by_name_alone_is_refused() {
+        let table: [(&str, Change); 6] = [
+            ("nothing", |_| {}),
+            ("seed", |fault| fault.kind = Kind::Cut(Cut { seed: 2, ..CUT })),
+            ("selector", |fault| fault.selector = "pid:4711".parse().unwrap()),
+            ("process", |fault| {
+                fault.target.process = Some(ProcessIdentity { pid: 4711, started: 1 });
+            }),
+            ("terms", |fault| fault.terms.total = Duration::from_secs(99)),
+            ("order of peers", |fault| {
+                fault.peers.fixed = prefixes(&["10.0.0.2", "10.0.0.1", "10.0.0.2"]);
+            }),
+        ];
+        for (what, change) in table {
+            let there = fault(7);
+            let mut new = fault(8);
+            change(&mut new);
+            let error = OverlapError::Same { existing: there.id };
+            assert_eq!(new.beside([&there]), Err(error), "{what}");
+        }
+        let (there, new) =
+            (Fault { peers: follows(2), ..fault(7) }, Fault { peers: follows(2), ..fault(8) });
+        assert!(new.beside([&there]).is_err());
+        assert!(Fault { peers: follows(3), ..new }.beside([&there]).is_ok());
+    }
+
+    #[test]
+    fn other_targets_and_its_own_request_do_not_matter() {
+        let elsewhere = Fault { target: identity(2), ..fault(7) };
+        let before = BootId::new(2);
+        let reboot = Fault { target: TargetIdentity { boot: before, ..identity(1) }, ..fault(6) };
+        let alone = Ok(Composed { with: Vec::new() });
+        assert_eq!(fault(8).beside([&elsewhere, &reboot, &fault(8)]), alone);
+        assert_eq!(fault(8).beside([]), alone);
+    }
+
+    #[test]
+    fn a_refusal_names_the_other_and_what_to_do() {
+        let error = fault(8).beside([&fault(7)]).unwrap_err();
+        assert_eq!(error.to_string(), "000000000007.0 does the same to this target already");
+        assert_eq!(error.hint(), "heal it first (schism heal 000000000007), or let it end");
+    }
+}
