@@ -255,6 +255,20 @@ impl wire::agent_server::Agent for Service {
         Ok(Response::new(wire::ProbeReply { sent, delivered, not_proven }))
     }
 
+    async fn halt(
+        &self,
+        _: Request<wire::HaltRequest>,
+    ) -> Result<Response<wire::HaltReply>, Status> {
+        Err(Status::unimplemented("this agent has no brake"))
+    }
+
+    async fn resume(
+        &self,
+        _: Request<wire::ResumeRequest>,
+    ) -> Result<Response<wire::ResumeReply>, Status> {
+        Err(Status::unimplemented("this agent has no brake"))
+    }
+
     async fn residue(
         &self,
         request: Request<wire::ResidueRequest>,

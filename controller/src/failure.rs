@@ -191,6 +191,9 @@ fn fact(kind: &Kind, sentence: &str) -> Option<String> {
         | Kind::Conflict(_)
         | Kind::UnknownFault(_)
         | Kind::Draining(_)
+        | Kind::Superseded(_)
+        | Kind::Held(_)
+        | Kind::Halted(_)
         | Kind::Refused(_) => None,
     }
 }
@@ -199,7 +202,14 @@ fn cause(kind: Option<&Kind>, code: Code) -> Cause {
     match kind {
         Some(Kind::InvalidField(_)) => Cause::WrongUsage,
         Some(Kind::UnknownFault(_) | Kind::TargetGone(_)) => Cause::NotFound,
-        Some(Kind::Conflict(_) | Kind::Limit(_) | Kind::Refused(_)) => Cause::Refused,
+        Some(
+            Kind::Conflict(_)
+            | Kind::Limit(_)
+            | Kind::Refused(_)
+            | Kind::Superseded(_)
+            | Kind::Held(_)
+            | Kind::Halted(_),
+        ) => Cause::Refused,
         Some(Kind::Unsupported(_)) => Cause::Unsupported,
         Some(Kind::KernelRefused(_)) => Cause::Kernel,
         Some(Kind::Draining(_)) => Cause::Unreachable,

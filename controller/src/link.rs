@@ -158,6 +158,7 @@ impl Link {
         let request = wire::PrepareRequest {
             faults: faults.iter().map(Into::into).collect(),
             dry_run: rehearsal == Rehearsal::Yes,
+            holder: None,
         };
         let call = self.client.prepare(request);
         let reply = within(attempted, WORK, call).await?;
@@ -171,7 +172,7 @@ impl Link {
         attempted: &str,
         ids: &[FaultId],
     ) -> Result<Vec<Status>, Failure> {
-        let request = wire::CommitRequest { ids: wired(ids), start: 0 };
+        let request = wire::CommitRequest { ids: wired(ids), start: 0, holder: None };
         let call = self.client.commit(request);
         let reply = within(attempted, WORK, call).await?;
         each(attempted, reply.faults)

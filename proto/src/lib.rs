@@ -20,3 +20,15 @@ pub mod agent {
     )]
     include!("gen/schism.agent.v1.rs");
 }
+
+/// `schism.control.v1`, generated likewise.
+pub mod control {
+    #![expect(
+        missing_docs,
+        clippy::allow_attributes,
+        clippy::allow_attributes_without_reason,
+        clippy::large_enum_variant,
+        reason = "generated"
+    )]
+    include!("gen/schism.control.v1.rs");
+}

@@ -97,6 +97,7 @@ async fn heard(agent: &Agent, heartbeat: wire::Heartbeat, wish: &mut Wish) -> Re
             .collect::<Result<Vec<_>, Invalid>>()
             .map_err(|error| invalid(&error))
     };
+    let number = heartbeat.number;
     let renew = ids(heartbeat.renew)?;
     wish.watched = ids(heartbeat.watch)?.into_iter().collect();
     wish.every = (heartbeat.report_every_ns != 0)
@@ -106,6 +107,7 @@ async fn heard(agent: &Agent, heartbeat: wire::Heartbeat, wish: &mut Wish) -> Re
         ids: renewed.renewed.into_iter().map(Into::into).collect(),
         refused: renewed.refused.into_iter().map(Into::into).collect(),
         now: agent.kernel().now().nanos(),
+        number,
     }))
 }
 

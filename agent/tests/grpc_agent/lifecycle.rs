@@ -44,7 +44,7 @@ async fn a_fault_is_prepared_committed_listed_and_healed() {
 async fn a_dry_run_says_what_it_would_do_and_touches_nothing() {
     let rig = Rig::frozen().await;
     let faults = vec![(&rig.cut(1, "netns:a", "netns:b")).into()];
-    let request = wire::PrepareRequest { faults, dry_run: true };
+    let request = wire::PrepareRequest { faults, dry_run: true, holder: None };
     let prepared = rig.client.clone().prepare(request).await.unwrap().into_inner();
     assert!(prepared.faults[0].steps.iter().any(|step| step.starts_with("attach")));
     assert_eq!(prepared.faults[0].target.as_ref().unwrap().addresses.len(), 2);
@@ -128,12 +128,12 @@ async fn a_start_far_ahead_is_refused() {
     let rig = Rig::frozen().await;
     rig.prepare(&[rig.cut(1, "netns:a", "netns:b")]).await.unwrap();
     for start in [rig.kernel.now() + Duration::from_secs(3600), BootTime::from_nanos(u64::MAX)] {
-        let request = wire::CommitRequest { ids: ids(&[1]), start: start.nanos() };
+        let request = wire::CommitRequest { ids: ids(&[1]), start: start.nanos(), holder: None };
         assert!(rig.client.clone().commit(request).await.is_err());
     }
     assert_eq!(rig.lease("b", 0), None);
     let start = rig.kernel.now() + Duration::from_secs(1);
-    let request = wire::CommitRequest { ids: ids(&[1]), start: start.nanos() };
+    let request = wire::CommitRequest { ids: ids(&[1]), start: start.nanos(), holder: None };
     rig.client.clone().commit(request).await.unwrap();
     assert!(!rig.loaded("b").unwrap().acts(slot(0), rig.kernel.now()));
     assert!(rig.loaded("b").unwrap().acts(slot(0), start));

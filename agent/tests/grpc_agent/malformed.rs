@@ -91,7 +91,7 @@ async fn noise_is_answered_and_changes_nothing() {
 async fn a_damaged_request_is_answered() {
     let rig = Rig::frozen().await;
     let faults = vec![(&rig.cut(1, "netns:a", "netns:b")).into()];
-    let whole = wire::PrepareRequest { faults, dry_run: false }.encode_to_vec();
+    let whole = wire::PrepareRequest { faults, dry_run: false, holder: None }.encode_to_vec();
     let mut runner = TestRunner::deterministic();
     let damage = (0..whole.len(), any::<u8>(), any::<bool>());
     for _ in 0..400 {
@@ -123,7 +123,7 @@ async fn a_million_ids_are_refused() {
     let many = vec![wire::FaultId::default(); 500_000];
     let heal = wire::HealRequest { ids: many.clone(), all: false };
     let heal = rig.client.clone().heal(heal).await.unwrap_err();
-    let commit = wire::CommitRequest { ids: many, start: 0 };
+    let commit = wire::CommitRequest { ids: many, start: 0, holder: None };
     let commit = rig.client.clone().commit(commit).await.unwrap_err();
     for status in [heal, commit] {
         let field = wire::InvalidField { field: "ids".to_owned() };
@@ -133,7 +133,12 @@ async fn a_million_ids_are_refused() {
     let heal = wire::HealRequest { ids: million, all: false };
     assert_eq!(rig.client.clone().heal(heal).await.unwrap_err().code(), Code::OutOfRange);
     let many = vec![wire::FaultId::default(); 500_000];
-    let heartbeat = wire::Heartbeat { renew: many, watch: Vec::new(), report_every_ns: u64::MAX };
+    let heartbeat = wire::Heartbeat {
+        renew: many,
+        watch: Vec::new(),
+        report_every_ns: u64::MAX,
+        ..Default::default()
+    };
     let events = rig.client.clone().session(tokio_stream::once(heartbeat)).await.unwrap();
     let event = soon(events.into_inner().message()).await.unwrap().unwrap();
     assert!(
@@ -190,7 +195,8 @@ async fn absurd_faults_are_refused_by_the_field() {
         of_process,
     ];
     for fault in table {
-        let request = wire::PrepareRequest { faults: vec![fault.clone()], dry_run: false };
+        let request =
+            wire::PrepareRequest { faults: vec![fault.clone()], dry_run: false, holder: None };
         let status = rig.client.clone().prepare(request).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{fault:?}");
         let Detail::InvalidField(field) = detail(&status) else { panic!("{status:?}") };

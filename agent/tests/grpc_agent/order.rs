@@ -177,7 +177,8 @@ async fn a_commit_that_waits_for_a_stuck_target_finds_the_fault_healed() {
     rig.prepare(&[rig.cut(1, "netns:a", "netns:b")]).await.unwrap();
     let gate = rig.kernel.gate(looks_at(rig.cookie("b")));
     let mut client = rig.client.clone();
-    let request = proto::agent::CommitRequest { ids: crate::rig::ids(&[1]), start: 0 };
+    let request =
+        proto::agent::CommitRequest { ids: crate::rig::ids(&[1]), start: 0, holder: None };
     let commit = tokio::spawn(async move { client.commit(request).await });
     soon(gate.reached(1)).await;
     let mut watch = rig.watch();

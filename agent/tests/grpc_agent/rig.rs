@@ -139,12 +139,12 @@ impl Rig {
 
     pub(crate) async fn prepare(&self, faults: &[Fault]) -> Result<wire::Prepared, tonic::Status> {
         let faults = faults.iter().map(Into::into).collect();
-        let request = wire::PrepareRequest { faults, dry_run: false };
+        let request = wire::PrepareRequest { faults, dry_run: false, holder: None };
         Ok(soon(self.client.clone().prepare(request)).await?.into_inner())
     }
 
     pub(crate) async fn commit(&self, parts: &[u16]) -> Result<Vec<Status>, tonic::Status> {
-        let request = wire::CommitRequest { ids: ids(parts), start: 0 };
+        let request = wire::CommitRequest { ids: ids(parts), start: 0, holder: None };
         let reply = soon(self.client.clone().commit(request)).await?.into_inner();
         Ok(statuses(reply.faults))
     }
@@ -193,7 +193,8 @@ impl Rig {
         fault: &Fault,
     ) -> tokio::task::JoinHandle<Result<wire::Prepared, tonic::Status>> {
         let mut client = self.client.clone();
-        let request = wire::PrepareRequest { faults: vec![fault.into()], dry_run: false };
+        let request =
+            wire::PrepareRequest { faults: vec![fault.into()], dry_run: false, holder: None };
         tokio::spawn(async move { Ok(soon(client.prepare(request)).await?.into_inner()) })
     }
 

@@ -74,9 +74,9 @@ impl Drop for Binary {
 }
 
 pub(crate) async fn put_in(client: &mut AgentClient<Channel>, fault: &Fault) {
-    let request = wire::PrepareRequest { faults: vec![fault.into()], dry_run: false };
+    let request = wire::PrepareRequest { faults: vec![fault.into()], dry_run: false, holder: None };
     client.prepare(request).await.unwrap();
-    let request = wire::CommitRequest { ids: vec![fault.id.into()], start: 0 };
+    let request = wire::CommitRequest { ids: vec![fault.id.into()], start: 0, holder: None };
     let committed = client.commit(request).await.unwrap().into_inner();
     assert_eq!(committed.faults[0].state(), wire::State::Active);
 }

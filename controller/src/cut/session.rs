@@ -114,5 +114,10 @@ pub(crate) async fn hold(
 }
 
 fn beat(ids: &[FaultId], report_every: Duration) -> wire::Heartbeat {
-    wire::Heartbeat { renew: wired(ids), watch: wired(ids), report_every_ns: nanos(report_every) }
+    wire::Heartbeat {
+        renew: wired(ids),
+        watch: wired(ids),
+        report_every_ns: nanos(report_every),
+        ..wire::Heartbeat::default()
+    }
 }

@@ -449,7 +449,8 @@ impl Agent for Service {
                 if count == 2 && !service.answer_second(&events).await {
                     return;
                 }
-                let renewed = wire::Renewed { ids, refused: Vec::new(), now: service.now() };
+                let renewed =
+                    wire::Renewed { number: 0, ids, refused: Vec::new(), now: service.now() };
                 let event = wire::Event { kind: Some(Kind::Renewed(renewed)) };
                 let _ = events.send(Ok(event)).await;
             }
@@ -472,6 +473,20 @@ impl Agent for Service {
         let sent = request.count;
         record.probes.push(request);
         Ok(Response::new(wire::ProbeReply { sent, delivered, not_proven: String::new() }))
+    }
+
+    async fn halt(
+        &self,
+        _: Request<wire::HaltRequest>,
+    ) -> Result<Response<wire::HaltReply>, Status> {
+        Err(Status::unimplemented("a fake"))
+    }
+
+    async fn resume(
+        &self,
+        _: Request<wire::ResumeRequest>,
+    ) -> Result<Response<wire::ResumeReply>, Status> {
+        Err(Status::unimplemented("a fake"))
     }
 
     async fn residue(

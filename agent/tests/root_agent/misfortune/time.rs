@@ -163,7 +163,12 @@ async fn status(client: &mut Client, fault: &fault::Fault) -> wire::Status {
 
 async fn renew(client: &mut Client, fault: &fault::Fault) {
     let id: wire::FaultId = fault.id.into();
-    let heartbeat = wire::Heartbeat { renew: vec![id], watch: vec![id], report_every_ns: 0 };
+    let heartbeat = wire::Heartbeat {
+        renew: vec![id],
+        watch: vec![id],
+        report_every_ns: 0,
+        ..Default::default()
+    };
     let mut events = client.session(tokio_stream::iter([heartbeat])).await.unwrap().into_inner();
     let event = events.message().await.unwrap().unwrap();
     let Some(wire::event::Kind::Renewed(renewed)) = event.kind else { panic!("{event:?}") };

@@ -89,14 +89,15 @@ impl Agent {
 
     /// Puts everything in place.
     pub(crate) async fn prepare(&mut self, fault: &Fault) -> Result<()> {
-        let request = wire::PrepareRequest { faults: vec![fault.into()], dry_run: false };
+        let request =
+            wire::PrepareRequest { faults: vec![fault.into()], dry_run: false, holder: None };
         self.client.prepare(request).await?;
         Ok(())
     }
 
     /// Lets it act, verified.
     pub(crate) async fn commit(&mut self, id: FaultId) -> Result<wire::Status> {
-        let request = wire::CommitRequest { ids: vec![id.into()], start: 0 };
+        let request = wire::CommitRequest { ids: vec![id.into()], start: 0, holder: None };
         let committed = self.client.commit(request).await?.into_inner().faults;
         committed.into_iter().next().context("no status")
     }
