@@ -20,6 +20,7 @@ mod outcome;
 mod output;
 mod residue;
 mod resolve;
+pub mod sequence;
 mod status;
 mod targets;
 

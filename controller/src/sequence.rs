@@ -1,0 +1,488 @@
+//! One intent on its way through its nodes: events in, actions out, time passed in.
+//!
+//! Nothing acts before everything is prepared; what fails on one node is healed on all; what cannot be
+//! confirmed is said to be unconfirmed and is asked for again when its agent is back.
+
+mod part;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use fault::{LeaseTerms, NodeName, Status};
+
+pub use part::{Part, PartState};
+
+/// Time since some fixed moment of the controller's life.
+pub type Moment = Duration;
+
+/// How long after the deadline a node may take to say so.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What has become of an intent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Written, nothing touched.
+    Pending,
+    /// On its way in.
+    Preparing,
+    /// It acts everywhere.
+    Active,
+    /// On its way out.
+    Healing,
+    /// Out by request, confirmed everywhere.
+    Healed,
+    /// Out at its deadline.
+    Expired,
+    /// It could not be put in or kept; out wherever it was.
+    Failed,
+    /// A node did not confirm its end; its lease ends it.
+    Unconfirmed,
+}
+
+impl Stage {
+    /// Whether nothing more will come of it, unless a node that was lost comes back.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Pending | Self::Preparing | Self::Active | Self::Healing => false,
+            Self::Healed | Self::Expired | Self::Failed | Self::Unconfirmed => true,
+        }
+    }
+}
+
+/// Why a node did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It could not be asked, or did not answer: it may have done it.
+    Unreachable(String),
+    /// It said no, and has nothing of it.
+    Refused(String),
+    /// It has never heard of the fault: its agent is another one than before.
+    Unknown,
+}
+
+impl Refusal {
+    fn sentence(&self, node: &NodeName) -> String {
+        match self {
+            Self::Unreachable(why) | Self::Refused(why) => format!("{node}: {why}"),
+            Self::Unknown => format!("{node}: the agent was started anew and has nothing of it"),
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A node was asked to put its parts in place.
+    Prepared(NodeName, Result<(), Refusal>),
+    /// A node was asked to let them act.
+    Committed(NodeName, Result<Vec<Status>, Refusal>),
+    /// A node was asked to take them out.
+    Healed(NodeName, Result<Vec<Status>, Refusal>),
+    /// A node was asked what it has.
+    Listed(NodeName, Vec<Status>),
+    /// A node reports a part, by itself.
+    Heard(Box<Status>),
+    /// A node answered a heartbeat that renewed its parts.
+    Renewed(NodeName),
+    /// A node's agent is there again.
+    Found(NodeName),
+    /// Somebody wants it to end.
+    Heal(String),
+    /// Time has passed.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Ask a node to put its parts in place.
+    Prepare(NodeName),
+    /// Ask these nodes to let their parts act, all with one start.
+    Commit(BTreeSet<NodeName>),
+    /// Ask a node to take its parts out.
+    Heal(NodeName),
+    /// Ask a node what it has.
+    List(NodeName),
+    /// Store what this has become, before anybody is told.
+    Record,
+}
+
+/// An intent on its way.
+#[derive(Clone, Debug)]
+pub struct Sequence {
+    stage: Stage,
+    parts: Vec<Part>,
+    terms: LeaseTerms,
+    /// What it will be once everything is out, and why.
+    fate: Option<(Stage, String)>,
+    /// From when on it is over in any case.
+    deadline: Option<Moment>,
+}
+
+impl Sequence {
+    /// An intent that was written and has touched nothing.
+    #[must_use]
+    pub fn new(parts: Vec<Part>, terms: LeaseTerms) -> Self {
+        Self { stage: Stage::Pending, parts, terms, fate: None, deadline: None }
+    }
+
+    /// An intent as a controller that is gone has left it. What was not known to act is taken out; what
+    /// acted is asked for when its agents are back, until its lease is over.
+    #[must_use]
+    pub fn resume(
+        stage: Stage,
+        mut parts: Vec<Part>,
+        terms: LeaseTerms,
+        deadline: Option<Moment>,
+        now: Moment,
+    ) -> Self {
+        for part in &mut parts {
+            part.heard = now;
+        }
+        let (stage, fate) = match stage {
+            Stage::Pending | Stage::Preparing | Stage::Healing => {
+                let why = "the controller was started anew while this was on its way".to_owned();
+                (Stage::Healing, Some((Stage::Failed, why)))
+            }
+            other @ (Stage::Active
+            | Stage::Healed
+            | Stage::Expired
+            | Stage::Failed
+            | Stage::Unconfirmed) => (other, None),
+        };
+        if stage == Stage::Healing {
+            parts.iter_mut().for_each(|part| part.state = PartState::Lost);
+        }
+        Self { stage, parts, terms, fate, deadline }
+    }
+
+    /// What has become of it.
+    #[must_use]
+    pub const fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Its parts.
+    #[must_use]
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// Why it failed or was ended; empty for neither.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        self.fate.as_ref().map_or("", |(_, reason)| reason)
+    }
+
+    /// When it is over in any case; known once it acts.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Moment> {
+        self.deadline
+    }
+
+    /// The faults that a heartbeat to this node renews. Nothing on its way out is renewed.
+    #[must_use]
+    pub fn renewals(&self, node: &NodeName) -> Vec<fault::FaultId> {
+        if self.stage != Stage::Active {
+            return Vec::new();
+        }
+        let renewed = self.parts.iter().filter(|part| part.node == *node && part.state.acts());
+        renewed.map(|part| part.fault.id).collect()
+    }
+
+    /// Begins.
+    #[must_use]
+    pub fn begin(&mut self) -> Vec<Action> {
+        self.stage = Stage::Preparing;
+        self.parts.iter_mut().for_each(|part| part.state = PartState::Preparing);
+        let mut actions = vec![Action::Record];
+        actions.extend(self.nodes(|_| true).into_iter().map(Action::Prepare));
+        actions
+    }
+
+    /// What follows from what happened.
+    #[must_use]
+    pub fn on(&mut self, event: Event, now: Moment) -> Vec<Action> {
+        match event {
+            Event::Prepared(node, result) => self.prepared(&node, result),
+            Event::Committed(node, result) => self.committed(&node, result, now),
+            Event::Healed(node, result) => self.healed(&node, result, now),
+            Event::Listed(node, statuses) => self.listed(&node, statuses, now),
+            Event::Heard(status) => self.heard(*status, now),
+            Event::Renewed(node) => {
+                self.of_mut(&node).for_each(|part| part.heard = now);
+                Vec::new()
+            }
+            Event::Found(node) => self.found(&node),
+            Event::Heal(reason) => self.heal(Stage::Healed, reason),
+            Event::Tick => self.tick(now),
+        }
+    }
+
+    fn of_mut(&mut self, node: &NodeName) -> impl Iterator<Item = &mut Part> {
+        self.parts.iter_mut().filter(move |part| part.node == *node)
+    }
+
+    fn nodes(&self, of: impl Fn(&Part) -> bool) -> BTreeSet<NodeName> {
+        self.parts.iter().filter(|part| of(part)).map(|part| part.node.clone()).collect()
+    }
+
+    fn prepared(&mut self, node: &NodeName, result: Result<(), Refusal>) -> Vec<Action> {
+        let stage = self.stage;
+        match result {
+            Ok(()) => {
+                for part in self.of_mut(node).filter(|part| part.state == PartState::Preparing) {
+                    part.state = PartState::Prepared;
+                }
+            }
+            Err(refusal) => {
+                let why = refusal.sentence(node);
+                // Who said no has taken everything back; of who did not answer nobody knows.
+                let nothing = matches!(refusal, Refusal::Refused(_));
+                for part in self.of_mut(node).filter(|part| part.state == PartState::Preparing) {
+                    part.state = if nothing { PartState::Untouched } else { PartState::Prepared };
+                    part.trouble.clone_from(&why);
+                }
+                return self.heal(Stage::Failed, why);
+            }
+        }
+        if stage != Stage::Preparing {
+            // It was told to take this out before it had heard of it.
+            let late = self.parts.iter().any(|p| p.node == *node && p.state != PartState::Healing);
+            if late {
+                self.of_mut(node).for_each(|part| part.state = PartState::Prepared);
+                return vec![self.take_out(node)];
+            }
+            return Vec::new();
+        }
+        if self.parts.iter().all(|part| part.state == PartState::Prepared) {
+            self.parts.iter_mut().for_each(|part| part.state = PartState::Committing);
+            return vec![Action::Commit(self.nodes(|_| true))];
+        }
+        Vec::new()
+    }
+
+    fn committed(
+        &mut self,
+        node: &NodeName,
+        result: Result<Vec<Status>, Refusal>,
+        now: Moment,
+    ) -> Vec<Action> {
+        match result {
+            Err(refusal) => {
+                let why = refusal.sentence(node);
+                self.of_mut(node).for_each(|part| part.trouble.clone_from(&why));
+                self.heal(Stage::Failed, why)
+            }
+            Ok(statuses) => {
+                for status in statuses {
+                    self.note(status, PartState::Active, now);
+                }
+                let acts = self.parts.iter().all(|part| part.state.acts());
+                if self.stage != Stage::Preparing || !acts {
+                    return Vec::new();
+                }
+                self.stage = Stage::Active;
+                self.deadline = Some(now + self.terms.total);
+                vec![Action::Record]
+            }
+        }
+    }
+
+    fn note(&mut self, status: Status, otherwise: PartState, now: Moment) {
+        let Some(part) = self.parts.iter_mut().find(|part| part.fault.id == status.fault.id) else {
+            return;
+        };
+        part.heard = now;
+        if status.state.is_final() {
+            part.state = PartState::Ended;
+        } else if part.state != PartState::Healing {
+            part.state = otherwise;
+        }
+        part.status = Some(status);
+    }
+
+    fn heard(&mut self, status: Status, now: Moment) -> Vec<Action> {
+        let Some(part) = self.parts.iter().find(|part| part.fault.id == status.fault.id) else {
+            return Vec::new();
+        };
+        let (node, state) = (part.node.clone(), part.state);
+        let ended = status.state.is_final();
+        let in_time = status.ran_its_time();
+        let became = status.state;
+        self.note(status, state, now);
+        if !ended {
+            return Vec::new();
+        }
+        match self.stage {
+            Stage::Active if in_time => self.finish_if_out(),
+            Stage::Active => {
+                self.heal(Stage::Failed, format!("{node}: it ended before its time: {became}"))
+            }
+            Stage::Healing | Stage::Unconfirmed => self.finish_if_out(),
+            // On the way in the answer to the commit says it too.
+            Stage::Pending
+            | Stage::Preparing
+            | Stage::Healed
+            | Stage::Expired
+            | Stage::Failed => Vec::new(),
+        }
+    }
+
+    /// Takes everything out that may be in.
+    fn heal(&mut self, fate: Stage, reason: String) -> Vec<Action> {
+        if self.stage.is_final() || self.stage == Stage::Healing {
+            return Vec::new();
+        }
+        self.stage = Stage::Healing;
+        self.fate = Some((fate, reason));
+        let mut actions = vec![Action::Record];
+        for node in self.nodes(|part| part.state.may_be_in()) {
+            actions.push(self.take_out(&node));
+        }
+        actions.extend(self.finish_if_out());
+        actions
+    }
+
+    fn take_out(&mut self, node: &NodeName) -> Action {
+        for part in self.of_mut(node).filter(|part| part.state.may_be_in()) {
+            part.state = PartState::Healing;
+        }
+        Action::Heal(node.clone())
+    }
+
+    fn healed(
+        &mut self,
+        node: &NodeName,
+        result: Result<Vec<Status>, Refusal>,
+        now: Moment,
+    ) -> Vec<Action> {
+        match result {
+            Ok(statuses) => {
+                for status in statuses {
+                    self.note(status, PartState::Ended, now);
+                }
+                self.settle(node, PartState::Ended, "");
+            }
+            Err(Refusal::Unknown) => {
+                let why = Refusal::Unknown.sentence(node);
+                self.settle(node, PartState::Ended, &why);
+            }
+            Err(refusal @ (Refusal::Unreachable(_) | Refusal::Refused(_))) => {
+                let why = refusal.sentence(node);
+                self.settle(node, PartState::Lost, &why);
+            }
+        }
+        self.finish_if_out()
+    }
+
+    /// What was on its way out of a node is not any more.
+    fn settle(&mut self, node: &NodeName, state: PartState, trouble: &str) {
+        for part in self.of_mut(node).filter(|part| part.state == PartState::Healing) {
+            part.state = state;
+            if !trouble.is_empty() {
+                trouble.clone_into(&mut part.trouble);
+            }
+        }
+    }
+
+    fn finish_if_out(&mut self) -> Vec<Action> {
+        let pending = |part: &Part| {
+            matches!(
+                part.state,
+                PartState::Preparing
+                    | PartState::Prepared
+                    | PartState::Committing
+                    | PartState::Active
+                    | PartState::Healing
+            )
+        };
+        if self.parts.iter().any(pending) {
+            return Vec::new();
+        }
+        let lost = self.parts.iter().any(|part| part.state == PartState::Lost);
+        let fate = self.fate.as_ref().map_or(Stage::Expired, |(fate, _)| *fate);
+        let stage = if lost && fate != Stage::Expired { Stage::Unconfirmed } else { fate };
+        if stage == self.stage {
+            return Vec::new();
+        }
+        self.stage = stage;
+        vec![Action::Record]
+    }
+
+    fn found(&mut self, node: &NodeName) -> Vec<Action> {
+        match self.stage {
+            Stage::Active => vec![Action::List(node.clone())],
+            Stage::Healing | Stage::Unconfirmed => {
+                let owed = self.parts.iter().any(|p| p.node == *node && p.state == PartState::Lost);
+                if owed { vec![self.take_out(node)] } else { Vec::new() }
+            }
+            Stage::Pending | Stage::Preparing | Stage::Healed | Stage::Expired | Stage::Failed => {
+                Vec::new()
+            }
+        }
+    }
+
+    fn listed(&mut self, node: &NodeName, statuses: Vec<Status>, now: Moment) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let known: BTreeSet<_> = statuses.iter().map(|status| status.fault.id).collect();
+        for status in statuses {
+            actions.extend(self.heard(status, now));
+        }
+        if self.stage != Stage::Active {
+            return actions;
+        }
+        let mut gone = false;
+        for part in self.of_mut(node).filter(|part| part.state.acts()) {
+            if !known.contains(&part.fault.id) {
+                part.state = PartState::Ended;
+                part.trouble = Refusal::Unknown.sentence(node);
+                gone = true;
+            }
+        }
+        if gone {
+            actions.extend(self.heal(Stage::Failed, Refusal::Unknown.sentence(node)));
+        }
+        actions
+    }
+
+    fn tick(&mut self, now: Moment) -> Vec<Action> {
+        match self.stage {
+            Stage::Active => {}
+            Stage::Healing => {
+                // After a restart nobody may come back to be asked; then the leases have ended it.
+                let waits = |part: &Part| part.state == PartState::Lost;
+                let over = self.parts.iter().all(|p| now > p.heard + self.terms.lease + GRACE);
+                if over && self.parts.iter().any(waits) {
+                    return self.finish_if_out();
+                }
+                return Vec::new();
+            }
+            Stage::Pending
+            | Stage::Preparing
+            | Stage::Healed
+            | Stage::Expired
+            | Stage::Failed
+            | Stage::Unconfirmed => return Vec::new(),
+        }
+        if self.deadline.is_some_and(|deadline| now > deadline + GRACE) {
+            for part in self.parts.iter_mut().filter(|part| part.state.acts()) {
+                part.state = PartState::Lost;
+                part.trouble = format!("{}: its end was not heard", part.node);
+            }
+            return self.finish_if_out();
+        }
+        let lapsed = |part: &&mut Part| part.state.acts() && now > part.heard + self.terms.lease;
+        let mut silent = None;
+        for part in self.parts.iter_mut().filter(lapsed) {
+            part.state = PartState::Lost;
+            let why = format!("{}: not heard for longer than the lease, which ends it", part.node);
+            part.trouble.clone_from(&why);
+            silent = Some(why);
+        }
+        silent.map_or_else(Vec::new, |why| self.heal(Stage::Failed, why))
+    }
+}

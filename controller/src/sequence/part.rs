@@ -1,0 +1,75 @@
+//! One fault of an intent, as far as its controller knows.
+
+use fault::{Fault, NodeName, Status};
+
+use super::Moment;
+
+/// One fault of an intent, on its node.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Where.
+    pub node: NodeName,
+    /// What is asked for.
+    pub fault: Fault,
+    /// How far it is.
+    pub state: PartState,
+    /// The last that was heard of it.
+    pub status: Option<Status>,
+    /// When anything was heard that says it lives.
+    pub heard: Moment,
+    /// What went wrong, for people; empty for nothing.
+    pub trouble: String,
+}
+
+/// How far a part is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartState {
+    /// Its node has nothing of it.
+    Untouched,
+    /// Its node was asked to put it in place.
+    Preparing,
+    /// It is in place, or may be.
+    Prepared,
+    /// Its node was asked to let it act.
+    Committing,
+    /// It acts.
+    Active,
+    /// Its node was asked to take it out.
+    Healing,
+    /// It is out.
+    Ended,
+    /// Its node could not be asked; its lease ends it.
+    Lost,
+}
+
+impl PartState {
+    /// Whether it acts as far as is known.
+    #[must_use]
+    pub fn acts(self) -> bool {
+        self == Self::Active
+    }
+
+    /// Whether a node may have something of it that was not asked for yet.
+    #[must_use]
+    pub const fn may_be_in(self) -> bool {
+        match self {
+            Self::Preparing | Self::Prepared | Self::Committing | Self::Active | Self::Lost => true,
+            Self::Untouched | Self::Healing | Self::Ended => false,
+        }
+    }
+}
+
+impl Part {
+    /// A part that nobody has heard of yet.
+    #[must_use]
+    pub const fn new(node: NodeName, fault: Fault) -> Self {
+        Self {
+            node,
+            fault,
+            state: PartState::Untouched,
+            status: None,
+            heard: Moment::ZERO,
+            trouble: String::new(),
+        }
+    }
+}

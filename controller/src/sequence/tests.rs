@@ -1,0 +1,268 @@
+//! Tables of what happens, and random orders of it.
+
+use std::net::IpAddr;
+
+use fault::{
+    BootId, BootTime, Chance, Cut, Effect, Fault, FaultId, FlowAge, Hook, IntentId, Kind, Mode,
+    NamespaceCookie, Peers, Prefix, Side, State, TargetIdentity, Verdict, Window,
+};
+use proptest::prelude::*;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn node(name: &str) -> NodeName {
+    NodeName::new(name).unwrap()
+}
+
+fn fault(part: u16) -> Fault {
+    let peer: IpAddr = "10.0.0.1".parse().unwrap();
+    Fault {
+        id: FaultId { intent: IntentId::from_random(7), part },
+        selector: "netns:a".parse().unwrap(),
+        target: TargetIdentity {
+            boot: BootId::new(1),
+            namespace: NamespaceCookie::new(2),
+            process: None,
+        },
+        kind: Kind::Cut(Cut {
+            mode: Mode::Packet,
+            protocol: None,
+            port: None,
+            flows: FlowAge::All,
+            loss: Chance::CERTAIN,
+            seed: 1,
+            verdict: Verdict::Drop,
+            side: Side::Ingress,
+        }),
+        peers: Peers { fixed: vec![Prefix::from(peer)], followed: None },
+        terms: terms(),
+        control_path: Vec::new(),
+    }
+}
+
+fn terms() -> LeaseTerms {
+    LeaseTerms::new(15 * SECOND, 60 * SECOND).unwrap()
+}
+
+fn status(part: u16, state: State) -> Status {
+    let at = |seconds: u64| BootTime::from_nanos(seconds * 1_000_000_000);
+    Status {
+        fault: fault(part),
+        state,
+        lease: Some(Window { start: at(10), end: at(70), deadline: at(70) }),
+        effect: Effect::default(),
+        hook: Hook::default(),
+        peers: Vec::new(),
+        drifts: Vec::new(),
+        now: at(20),
+    }
+}
+
+/// Two nodes, a part each.
+fn two() -> Sequence {
+    let part = |name, number| Part::new(node(name), fault(number));
+    Sequence::new(vec![part("a", 0), part("b", 1)], terms())
+}
+
+fn active() -> Sequence {
+    let mut sequence = two();
+    let _ = sequence.begin();
+    for name in ["a", "b"] {
+        let _ = sequence.on(Event::Prepared(node(name), Ok(())), SECOND);
+    }
+    for (name, part) in [("a", 0), ("b", 1)] {
+        let event = Event::Committed(node(name), Ok(vec![status(part, State::Active)]));
+        let _ = sequence.on(event, SECOND);
+    }
+    assert_eq!(sequence.stage(), Stage::Active);
+    sequence
+}
+
+fn unreachable() -> Refusal {
+    Refusal::Unreachable("no answer".to_owned())
+}
+
+#[test]
+fn nothing_is_committed_before_everything_is_prepared() {
+    let mut sequence = two();
+    let begun = sequence.begin();
+    assert_eq!(begun, [Action::Record, Action::Prepare(node("a")), Action::Prepare(node("b"))]);
+    assert_eq!(sequence.on(Event::Prepared(node("a"), Ok(())), SECOND), []);
+    let all = BTreeSet::from([node("a"), node("b")]);
+    assert_eq!(sequence.on(Event::Prepared(node("b"), Ok(())), SECOND), [Action::Commit(all)]);
+}
+
+#[test]
+fn what_one_node_refuses_is_healed_on_the_other() {
+    let mut sequence = two();
+    let _ = sequence.begin();
+    let _ = sequence.on(Event::Prepared(node("a"), Ok(())), SECOND);
+    let no = Refusal::Refused("no room".to_owned());
+    let actions = sequence.on(Event::Prepared(node("b"), Err(no)), SECOND);
+    assert_eq!(actions, [Action::Record, Action::Heal(node("a"))], "b has nothing of it");
+    let healed = Event::Healed(node("a"), Ok(vec![status(0, State::Healed)]));
+    assert_eq!(sequence.on(healed, SECOND), [Action::Record]);
+    assert_eq!(sequence.stage(), Stage::Failed);
+    assert_eq!(sequence.reason(), "b: no room");
+}
+
+#[test]
+fn who_did_not_answer_is_healed_too_and_again_when_it_is_back() {
+    let mut sequence = two();
+    let _ = sequence.begin();
+    let _ = sequence.on(Event::Prepared(node("a"), Ok(())), SECOND);
+    let actions = sequence.on(Event::Prepared(node("b"), Err(unreachable())), SECOND);
+    assert_eq!(actions, [Action::Record, Action::Heal(node("a")), Action::Heal(node("b"))]);
+    let _ = sequence.on(Event::Healed(node("a"), Ok(Vec::new())), SECOND);
+    let _ = sequence.on(Event::Healed(node("b"), Err(unreachable())), SECOND);
+    assert_eq!(sequence.stage(), Stage::Unconfirmed);
+    assert_eq!(sequence.on(Event::Found(node("b")), SECOND), [Action::Heal(node("b"))]);
+    let confirmed = sequence.on(Event::Healed(node("b"), Err(Refusal::Unknown)), SECOND);
+    assert_eq!(confirmed, [Action::Record]);
+    assert_eq!(sequence.stage(), Stage::Failed);
+}
+
+#[test]
+fn a_preparation_that_is_late_is_taken_out_again() {
+    let mut sequence = two();
+    let _ = sequence.begin();
+    let _ = sequence.on(Event::Heal("asked".to_owned()), SECOND);
+    let _ = sequence.on(Event::Healed(node("a"), Err(Refusal::Unknown)), SECOND);
+    let late = sequence.on(Event::Prepared(node("a"), Ok(())), SECOND);
+    assert_eq!(late, [Action::Heal(node("a"))]);
+}
+
+#[test]
+fn an_end_before_its_time_heals_the_others() {
+    let mut sequence = active();
+    let gone = Event::Heard(Box::new(status(0, State::Gone(fault::Gone::Namespace))));
+    assert_eq!(sequence.on(gone, 2 * SECOND), [Action::Record, Action::Heal(node("b"))]);
+}
+
+#[test]
+fn at_the_deadline_it_expires() {
+    let mut sequence = active();
+    for part in [0, 1] {
+        let _ = sequence.on(Event::Heard(Box::new(status(part, State::Expired))), 61 * SECOND);
+    }
+    assert_eq!(sequence.stage(), Stage::Expired);
+    let mut unheard = active();
+    assert_eq!(unheard.on(Event::Tick, 70 * SECOND), [Action::Record]);
+    assert_eq!(unheard.stage(), Stage::Expired, "the kernel ended it, heard or not");
+}
+
+#[test]
+fn a_node_that_is_silent_for_a_lease_ends_it() {
+    let mut sequence = active();
+    let _ = sequence.on(Event::Renewed(node("a")), 14 * SECOND);
+    assert_eq!(sequence.on(Event::Tick, 15 * SECOND), []);
+    let actions = sequence.on(Event::Tick, 17 * SECOND);
+    assert_eq!(actions[0], Action::Record);
+    assert!(actions.contains(&Action::Heal(node("a"))), "{actions:?}");
+}
+
+#[test]
+fn a_link_lost_and_found_within_the_lease_changes_nothing() {
+    let mut sequence = active();
+    assert_eq!(sequence.on(Event::Found(node("a")), 5 * SECOND), [Action::List(node("a"))]);
+    let listed = Event::Listed(node("a"), vec![status(0, State::Active)]);
+    assert_eq!(sequence.on(listed, 5 * SECOND), []);
+    assert_eq!(sequence.stage(), Stage::Active);
+}
+
+#[test]
+fn an_agent_that_was_started_anew_has_nothing_of_it() {
+    let mut sequence = active();
+    let actions = sequence.on(Event::Listed(node("a"), Vec::new()), 5 * SECOND);
+    assert_eq!(actions, [Action::Record, Action::Heal(node("b"))]);
+}
+
+#[test]
+fn what_a_controller_left_half_way_is_taken_out() {
+    for stage in [Stage::Pending, Stage::Preparing, Stage::Healing] {
+        let parts = two().parts().to_vec();
+        let mut sequence = Sequence::resume(stage, parts, terms(), None, SECOND);
+        for name in ["a", "b"] {
+            assert_eq!(sequence.on(Event::Found(node(name)), SECOND), [Action::Heal(node(name))]);
+            let _ = sequence.on(Event::Healed(node(name), Err(Refusal::Unknown)), SECOND);
+        }
+        assert_eq!(sequence.stage(), Stage::Failed, "{stage:?}");
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Answer {
+    Yes,
+    No,
+    Silent,
+}
+
+fn any_event() -> impl Strategy<Value = (u8, usize, Answer)> {
+    let chance = prop_oneof![Just(Answer::Yes), Just(Answer::No), Just(Answer::Silent)];
+    (0u8..7, 0usize..2, chance)
+}
+
+proptest! {
+    /// Whatever order answers come in: no commit before all is prepared, and once an end was asked for
+    /// and every node answers, it is over.
+    #[test]
+    fn it_always_comes_to_an_end(events in proptest::collection::vec(any_event(), 0..40)) {
+        let mut sequence = two();
+        let mut owed = sequence.begin();
+        let mut prepared = BTreeSet::new();
+        let mut now = SECOND;
+        for (kind, which, chance) in events {
+            now += SECOND;
+            let name = [node("a"), node("b")][which].clone();
+            let part = which as u16;
+            let answer = |state: State| match chance {
+                Answer::Yes => Ok(vec![status(part, state)]),
+                Answer::No => Err(Refusal::Refused("no".to_owned())),
+                Answer::Silent => Err(unreachable()),
+            };
+            let asked = |owed: &mut Vec<Action>, action: &Action| {
+                owed.iter().position(|one| one == action).map(|at| owed.swap_remove(at)).is_some()
+            };
+            let event = match kind {
+                0 | 1 if asked(&mut owed, &Action::Prepare(name.clone())) => {
+                    let answer = answer(State::Prepared).map(drop);
+                    if answer.is_ok() { prepared.insert(name.clone()); }
+                    Event::Prepared(name, answer)
+                }
+                2 => {
+                    let Some(at) = owed.iter().position(|one| matches!(one, Action::Commit(_))) else { continue };
+                    prop_assert_eq!(prepared.len(), 2);
+                    owed.swap_remove(at);
+                    let other = [node("a"), node("b")][1 - which].clone();
+                    owed.extend(sequence.on(Event::Committed(other, Ok(vec![status(1 - part, State::Active)])), now));
+                    Event::Committed(name, answer(State::Active))
+                }
+                3 if asked(&mut owed, &Action::Heal(name.clone())) => Event::Healed(name, answer(State::Healed)),
+                4 => Event::Found(name),
+                5 => Event::Tick,
+                6 => Event::Heard(Box::new(status(part, State::Expired))),
+                _ => continue,
+            };
+            owed.extend(sequence.on(event, now));
+        }
+        owed.extend(sequence.on(Event::Heal("enough".to_owned()), now));
+        for _ in 0..8 {
+            for (part, name) in [(0, node("a")), (1, node("b"))] {
+                if let Some(at) = owed.iter().position(|one| *one == Action::Prepare(name.clone())) {
+                    owed.swap_remove(at);
+                    owed.extend(sequence.on(Event::Prepared(name.clone(), Ok(())), now));
+                }
+                owed.extend(sequence.on(Event::Found(name.clone()), now));
+                while let Some(at) = owed.iter().position(|one| *one == Action::Heal(name.clone())) {
+                    owed.swap_remove(at);
+                    let healed = Event::Healed(name.clone(), Ok(vec![status(part, State::Healed)]));
+                    owed.extend(sequence.on(healed, now));
+                }
+            }
+        }
+        prop_assert!(sequence.stage().is_final(), "{:?}", sequence);
+        prop_assert!(sequence.stage() != Stage::Unconfirmed, "{:?}", sequence);
+    }
+}
