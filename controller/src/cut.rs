@@ -195,7 +195,7 @@ impl Order {
                 self.output.note(format!("note: {note}"));
             }
         }
-        link.commit(&self.attempted, ids).await
+        link.commit(&self.attempted, ids, None).await
     }
 
     /// Names who else lives in the namespaces that the cut acts on.

@@ -5,6 +5,7 @@
 //! process. A controller that addresses many agents takes the place of `link` once there is one: the
 //! commands do not know who dialled.
 
+pub mod agents;
 pub mod cli;
 mod connect;
 mod cut;
@@ -21,6 +22,7 @@ mod output;
 mod residue;
 mod resolve;
 pub mod sequence;
+pub mod spec;
 mod status;
 mod targets;
 

@@ -4,12 +4,13 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use fault::{Fault, FaultId, Prefix, Protocol, Selector, Status, Target, TargetIdentity};
+use fault::{BootTime, Fault, FaultId, Prefix, Protocol, Selector, Status, Target, TargetIdentity};
 use hyper_util::rt::TokioIo;
 use proto::agent as wire;
 use proto::agent::agent_client::AgentClient;
 use proto::{Invalid, required};
 use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -33,6 +34,8 @@ const WORK: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     client: AgentClient<Channel>,
+    /// On whose behalf; a command line has no such name.
+    holder: Option<wire::Holder>,
 }
 
 /// Whether a preparation is meant.
@@ -115,7 +118,17 @@ impl Link {
     /// # Errors
     /// The kernel's, if nobody listens there or it is not allowed.
     pub(crate) async fn open(socket: &Path) -> io::Result<Self> {
-        let stream = UnixStream::connect(socket).await?;
+        Self::over(UnixStream::connect(socket).await?, None).await
+    }
+
+    /// Takes a connection on whose other end an agent serves.
+    ///
+    /// # Errors
+    /// HTTP/2 could not be begun on it.
+    pub(crate) async fn over<S>(stream: S, holder: Option<wire::Holder>) -> io::Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let mut once = Some(TokioIo::new(stream));
         let connector = tower::service_fn(move |_| {
             let stream = once.take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected));
@@ -128,7 +141,7 @@ impl Link {
             .map_err(io::Error::other)?;
         // A list of large faults, each with its peers, is larger than what a client takes by default.
         let client = AgentClient::new(channel).max_decoding_message_size(LARGEST_ANSWER);
-        Ok(Self { client })
+        Ok(Self { client, holder })
     }
 
     /// What the agent is.
@@ -158,7 +171,7 @@ impl Link {
         let request = wire::PrepareRequest {
             faults: faults.iter().map(Into::into).collect(),
             dry_run: rehearsal == Rehearsal::Yes,
-            holder: None,
+            holder: self.holder.clone(),
         };
         let call = self.client.prepare(request);
         let reply = within(attempted, WORK, call).await?;
@@ -171,8 +184,10 @@ impl Link {
         &mut self,
         attempted: &str,
         ids: &[FaultId],
+        start: Option<BootTime>,
     ) -> Result<Vec<Status>, Failure> {
-        let request = wire::CommitRequest { ids: wired(ids), start: 0, holder: None };
+        let start = start.map_or(0, BootTime::nanos);
+        let request = wire::CommitRequest { ids: wired(ids), start, holder: self.holder.clone() };
         let call = self.client.commit(request);
         let reply = within(attempted, WORK, call).await?;
         each(attempted, reply.faults)

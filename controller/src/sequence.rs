@@ -324,11 +324,9 @@ impl Sequence {
             }
             Stage::Healing | Stage::Unconfirmed => self.finish_if_out(),
             // On the way in the answer to the commit says it too.
-            Stage::Pending
-            | Stage::Preparing
-            | Stage::Healed
-            | Stage::Expired
-            | Stage::Failed => Vec::new(),
+            Stage::Pending | Stage::Preparing | Stage::Healed | Stage::Expired | Stage::Failed => {
+                Vec::new()
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The wire of Schism, and only the wire: generated code and conversions to [`fault`].
 
+pub mod control_wire;
 mod fault_wire;
 mod invalid;
 mod name_wire;

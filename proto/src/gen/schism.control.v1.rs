@@ -24,22 +24,11 @@ pub struct Selector {
     /// None: more than one match is an error.
     #[prost(message, optional, tag = "1")]
     pub pick: ::core::option::Option<Pick>,
+    #[prost(message, optional, tag = "2")]
+    pub scheme: ::core::option::Option<crate::agent::Selector>,
     /// Empty for any node.
     #[prost(string, tag = "3")]
     pub node: ::prost::alloc::string::String,
-    #[prost(oneof = "selector::What", tags = "2, 4")]
-    pub what: ::core::option::Option<selector::What>,
-}
-/// Nested message and enum types in `Selector`.
-pub mod selector {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
-    pub enum What {
-        #[prost(message, tag = "2")]
-        Scheme(crate::agent::Selector),
-        /// A name that `schism.toml` gives.
-        #[prost(string, tag = "4")]
-        Name(::prost::alloc::string::String),
-    }
 }
 /// What FROM sends to TO is lost.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -140,6 +129,12 @@ pub struct Part {
     /// What went wrong, for people; empty for nothing.
     #[prost(string, tag = "5")]
     pub trouble: ::prost::alloc::string::String,
+    /// What its agent is asked for.
+    #[prost(message, optional, tag = "6")]
+    pub fault: ::core::option::Option<crate::agent::Fault>,
+    /// Whether the agent may still have something of it that was not confirmed to be out.
+    #[prost(bool, tag = "7")]
+    pub owed: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Spread {

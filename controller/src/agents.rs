@@ -1,0 +1,161 @@
+//! The agents that have dialled: one channel per node, kept warm by heartbeats that renew what they name.
+
+mod admission;
+mod clock;
+mod session;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use fault::{FaultId, NodeName, Status};
+use proto::agent as wire;
+use tokio::sync::{mpsc, watch};
+
+pub use admission::AdmissionError;
+pub use clock::{Clock, Offset};
+
+use crate::link::Link;
+use crate::sequence::Moment;
+
+/// What an agent says or becomes, for whoever drives intents.
+#[derive(Debug)]
+pub enum Notice {
+    /// It is there, or there again.
+    Found(NodeName),
+    /// Its connection is gone. Nothing is healed by that: leases end.
+    Lost(NodeName),
+    /// A fault of it changed.
+    Status(NodeName, Box<Status>),
+    /// A heartbeat was answered: these were renewed.
+    Renewed(NodeName, Vec<FaultId>),
+}
+
+/// The faults that a heartbeat renews, and how often it must.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Renewals {
+    /// Which.
+    pub faults: Vec<FaultId>,
+    /// A third of the shortest lease among them.
+    pub every: Option<Duration>,
+}
+
+/// Every agent that has ever dialled in this life of the controller.
+#[derive(Clone)]
+pub struct Agents(Arc<Shared>);
+
+struct Shared {
+    holder: wire::Holder,
+    began: Instant,
+    notices: mpsc::UnboundedSender<Notice>,
+    known: Mutex<HashMap<NodeName, Known>>,
+}
+
+struct Known {
+    /// Which of the node's connections this is: a later one takes the place of an earlier one.
+    connection: u64,
+    link: Option<Link>,
+    description: wire::Description,
+    remote: Option<SocketAddr>,
+    heard: Instant,
+    clock: Clock,
+    renewals: watch::Sender<Renewals>,
+    active: u32,
+}
+
+/// An agent, for people.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Its node.
+    pub node: NodeName,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// What it said of itself when it last connected.
+    pub description: wire::Description,
+    /// When it was last heard, ago.
+    pub heard_ago: Duration,
+    /// Its clock.
+    pub offset: Option<Offset>,
+    /// Where it dialled from.
+    pub remote: Option<SocketAddr>,
+    /// How many faults it holds.
+    pub active: u32,
+}
+
+impl Agents {
+    /// Nobody yet. What agents say is sent to the receiver.
+    #[must_use]
+    pub fn new(holder: wire::Holder) -> (Self, mpsc::UnboundedReceiver<Notice>) {
+        let (notices, heard) = mpsc::unbounded_channel();
+        let known = Mutex::default();
+        (Self(Arc::new(Shared { holder, began: Instant::now(), notices, known })), heard)
+    }
+
+    /// Now, on this controller's clock.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.0.began.elapsed()
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<NodeName, Known>> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The way to an agent, if it is connected.
+    #[must_use]
+    pub(crate) fn link(&self, node: &NodeName) -> Option<Link> {
+        self.known().get(node)?.link.clone()
+    }
+
+    /// The way to every agent that is connected, by node.
+    #[must_use]
+    pub(crate) fn links(&self) -> BTreeMap<NodeName, Link> {
+        let known = self.known();
+        let links = known.iter().filter_map(|(node, one)| Some((node.clone(), one.link.clone()?)));
+        links.collect()
+    }
+
+    /// A node's clock against ours.
+    #[must_use]
+    pub fn offset(&self, node: &NodeName) -> Option<Offset> {
+        self.known().get(node)?.clock.offset()
+    }
+
+    /// What the next heartbeat to a node renews.
+    pub fn renew(&self, node: &NodeName, renewals: Renewals) {
+        if let Some(known) = self.known().get_mut(node) {
+            known.active = u32::try_from(renewals.faults.len()).unwrap_or(u32::MAX);
+            known.renewals.send_if_modified(|held| {
+                let changes = *held != renewals;
+                *held = renewals;
+                changes
+            });
+        }
+    }
+
+    /// Every agent that is known, by node.
+    #[must_use]
+    pub fn seen(&self) -> Vec<Seen> {
+        let mut all: Vec<Seen> = self
+            .known()
+            .iter()
+            .map(|(node, known)| Seen {
+                node: node.clone(),
+                connected: known.link.is_some(),
+                description: known.description.clone(),
+                heard_ago: known.heard.elapsed(),
+                offset: known.clock.offset(),
+                remote: known.remote,
+                active: known.active,
+            })
+            .collect();
+        all.sort_by(|one, other| one.node.cmp(&other.node));
+        all
+    }
+
+    fn notify(&self, notice: Notice) {
+        // Nobody listens while the controller ends.
+        let _ = self.0.notices.send(notice);
+    }
+}

@@ -1,0 +1,118 @@
+//! An agent that dialled becomes one that can be asked.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use fault::NodeName;
+use link::HelloError;
+use proto::agent as wire;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+
+use super::session;
+use super::{Agents, Clock, Known, Notice, Renewals};
+use crate::failure::Failure;
+use crate::link::Link;
+
+/// How long a caller may take to say hello.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The version of the hello.
+const PROTOCOL: u32 = 1;
+
+/// Why a connection did not become an agent.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmissionError {
+    /// It said nothing, or something else.
+    #[error(transparent)]
+    Hello(#[from] HelloError),
+    /// It took too long.
+    #[error("no hello within 5 s")]
+    Slow,
+    /// Its hello is of another version.
+    #[error("a hello of version {0}, where this controller speaks 1")]
+    Protocol(u32),
+    /// It is not who it says: the certificate decides.
+    #[error("it says that it is node '{said}', and its certificate is for {certified}")]
+    Liar {
+        /// What it said.
+        said: String,
+        /// What its certificate says.
+        certified: NodeName,
+    },
+    /// It does not answer as an agent.
+    #[error("{0}")]
+    Silent(Failure),
+}
+
+impl Agents {
+    /// Takes a connection whose certificate is for `certified`. Returns when the connection has ended.
+    ///
+    /// # Errors
+    /// It did not become an agent; if it said hello it was told why.
+    pub async fn admit<S>(
+        &self,
+        mut stream: S,
+        certified: NodeName,
+        remote: Option<SocketAddr>,
+    ) -> Result<(), AdmissionError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let greeting = tokio::time::timeout(PATIENCE, self.greet(&mut stream, &certified)).await;
+        greeting.map_err(|_| AdmissionError::Slow)??;
+        let mut link = Link::over(stream, Some(self.0.holder.clone()))
+            .await
+            .map_err(|error| AdmissionError::Hello(HelloError::Io(error)))?;
+        let description = link.describe().await.map_err(AdmissionError::Silent)?;
+        let (renewals, wanted) = watch::channel(Renewals::default());
+        let connection = {
+            let mut known = self.known();
+            let earlier = known.remove(&certified);
+            let connection = earlier.as_ref().map_or(1, |earlier| earlier.connection + 1);
+            // What was to be renewed goes on over the new connection.
+            if let Some(earlier) = &earlier {
+                renewals.send_replace(earlier.renewals.borrow().clone());
+            }
+            let one = Known {
+                connection,
+                link: Some(link.clone()),
+                description,
+                remote,
+                heard: Instant::now(),
+                clock: Clock::default(),
+                renewals,
+                active: earlier.map_or(0, |earlier| earlier.active),
+            };
+            known.insert(certified.clone(), one);
+            connection
+        };
+        tracing::info!(node = certified.as_str(), "agent found");
+        session::run(self, &certified, connection, link, wanted).await;
+        let mut known = self.known();
+        if let Some(known) = known.get_mut(&certified).filter(|one| one.connection == connection) {
+            known.link = None;
+            tracing::info!(node = certified.as_str(), "agent lost");
+            self.notify(Notice::Lost(certified));
+        }
+        Ok(())
+    }
+
+    async fn greet<S>(&self, stream: &mut S, certified: &NodeName) -> Result<(), AdmissionError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let hello: wire::Hello = link::read(stream).await?;
+        let refused = if hello.protocol != PROTOCOL {
+            Some(AdmissionError::Protocol(hello.protocol))
+        } else if hello.node != certified.as_str() {
+            let said = fault::Legible(&hello.node).to_string();
+            Some(AdmissionError::Liar { said, certified: certified.clone() })
+        } else {
+            None
+        };
+        let reason = refused.as_ref().map(ToString::to_string).unwrap_or_default();
+        let welcome = wire::Welcome { holder: Some(self.0.holder.clone()), refused: reason };
+        link::write(stream, &welcome).await.map_err(HelloError::Io)?;
+        refused.map_or(Ok(()), Err)
+    }
+}
