@@ -21,6 +21,7 @@ mod output;
 mod residue;
 mod resolve;
 mod status;
+pub mod store;
 mod targets;
 
 pub use failure::{Cause, Failure};
