@@ -24,6 +24,7 @@ mod resolve;
 pub mod sequence;
 pub mod spec;
 mod status;
+pub mod store;
 mod targets;
 
 pub use failure::{Cause, Failure};
