@@ -8,6 +8,7 @@
 pub mod agents;
 pub mod cli;
 mod connect;
+pub mod control;
 mod cut;
 mod doctor;
 mod failure;
@@ -19,6 +20,7 @@ mod local;
 mod manual;
 mod outcome;
 mod output;
+pub mod planning;
 mod residue;
 mod resolve;
 pub mod sequence;

@@ -1,0 +1,13 @@
+//! What a controller does with what is asked of it.
+//!
+//! Level-triggered: a request resolves, asks the guards, writes an intent and waits for what becomes of
+//! it; [`driver`] alone drives intents, also those of an earlier life.
+
+mod calls;
+mod driver;
+mod intent;
+mod resolving;
+
+pub use driver::{Answer, Control, ControlError};
+pub use intent::{Intent, RecordError};
+pub use resolving::ResolveError;

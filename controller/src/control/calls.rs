@@ -1,0 +1,149 @@
+//! What an intent's actions ask of agents, and what their answers mean.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::time::Duration;
+
+use fault::{BootTime, FaultId, NodeName};
+use proto::control as wire;
+
+use super::intent::Intent;
+use crate::agents::Agents;
+use crate::failure::{Cause, Failure};
+use crate::link::{Link, Rehearsal, Scope};
+use crate::sequence::{Action, Event, Moment, Part, Refusal};
+
+/// How far ahead faults on several nodes begin, beyond what the clocks are off: the commits must be there
+/// by then.
+const LEAD: Duration = Duration::from_millis(20);
+
+type Calls = Pin<Box<dyn Future<Output = Vec<Event>> + Send>>;
+
+/// Makes the calls of an action.
+pub(super) fn call(agents: &Agents, intent: &Intent, action: Action) -> Calls {
+    let mut faults = intent.faults();
+    match action {
+        Action::Record => Box::pin(std::future::ready(Vec::new())),
+        Action::Prepare(node) => {
+            let faults = faults.remove(&node).unwrap_or_default();
+            let link = agents.link(&node);
+            Box::pin(async move {
+                let result = match link {
+                    Some(mut link) => {
+                        let attempted = "cannot put it in place";
+                        let prepared = link.prepare(attempted, &faults, Rehearsal::No).await;
+                        prepared.map(drop).map_err(|failure| refusal(failure, Absence::Refused))
+                    }
+                    None => Err(unconnected()),
+                };
+                vec![Event::Prepared(node, result)]
+            })
+        }
+        Action::Commit(nodes) => {
+            let several = nodes.len() > 1;
+            let at = agents.now() + LEAD + error(agents, &nodes);
+            let calls: Vec<_> = nodes
+                .into_iter()
+                .map(|node| {
+                    let ids = ids(faults.remove(&node).unwrap_or_default().iter().map(|f| f.id));
+                    let there = agents.offset(&node).map(|offset| offset.there(at));
+                    commit(agents.link(&node), node, ids, there.filter(|_| several))
+                })
+                .collect();
+            Box::pin(async move { futures_util::future::join_all(calls).await })
+        }
+        Action::Heal(node) => {
+            let ids = ids(faults.remove(&node).unwrap_or_default().iter().map(|f| f.id));
+            let link = agents.link(&node);
+            Box::pin(async move {
+                let result = match link {
+                    Some(mut link) => {
+                        let healed = link.heal(&Scope::Faults(ids)).await;
+                        healed.map_err(|failure| refusal(failure, Absence::Unknown))
+                    }
+                    None => Err(unconnected()),
+                };
+                vec![Event::Healed(node, result)]
+            })
+        }
+        Action::List(node) => {
+            let link = agents.link(&node);
+            let id = intent.id;
+            Box::pin(async move {
+                let Some(mut link) = link else { return Vec::new() };
+                let Ok(statuses) = link.list().await else { return Vec::new() };
+                let own = statuses.into_iter().filter(|status| status.fault.id.intent == id);
+                vec![Event::Listed(node, own.collect())]
+            })
+        }
+    }
+}
+
+async fn commit(
+    link: Option<Link>,
+    node: NodeName,
+    ids: Vec<FaultId>,
+    start: Option<BootTime>,
+) -> Event {
+    let result = match link {
+        Some(mut link) => {
+            let committed = link.commit("cannot let it act", &ids, start).await;
+            committed.map_err(|failure| refusal(failure, Absence::Refused))
+        }
+        None => Err(unconnected()),
+    };
+    Event::Committed(node, result)
+}
+
+fn ids(ids: impl Iterator<Item = FaultId>) -> Vec<FaultId> {
+    ids.collect()
+}
+
+/// What it means that an agent does not know something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Absence {
+    /// A target that is gone: it has said no.
+    Refused,
+    /// The fault itself.
+    Unknown,
+}
+
+fn unconnected() -> Refusal {
+    Refusal::Unreachable("its agent is not connected".to_owned())
+}
+
+fn refusal(failure: Failure, absence: Absence) -> Refusal {
+    match failure.cause {
+        Cause::NotFound if absence == Absence::Unknown => Refusal::Unknown,
+        Cause::NotFound
+        | Cause::WrongUsage
+        | Cause::Refused
+        | Cause::Unsupported
+        | Cause::Kernel => Refusal::Refused(failure.reason),
+        Cause::Unreachable | Cause::Interrupted | Cause::Other => {
+            Refusal::Unreachable(failure.reason)
+        }
+    }
+}
+
+fn error(agents: &Agents, nodes: &BTreeSet<NodeName>) -> Duration {
+    let errors = nodes.iter().filter_map(|node| agents.offset(node)).map(|offset| offset.error);
+    errors.max().unwrap_or_default()
+}
+
+/// From the first start to the last, as the nodes have read it back, on this controller's clock.
+pub(super) fn spread(agents: &Agents, parts: &[Part]) -> Option<wire::Spread> {
+    let mut starts: Vec<Moment> = Vec::new();
+    let mut errors: Vec<Duration> = Vec::new();
+    for part in parts {
+        let lease = part.status.as_ref()?.lease?;
+        let offset = agents.offset(&part.node)?;
+        starts.push(offset.here(lease.start));
+        errors.push(offset.error);
+    }
+    let (first, last) = (starts.iter().min()?, starts.iter().max()?);
+    errors.sort_unstable();
+    let worst: Duration = errors.iter().rev().take(2).sum();
+    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    Some(wire::Spread { achieved_ns: nanos(*last - *first), error_ns: nanos(worst) })
+}

@@ -1,0 +1,422 @@
+//! The one task that drives every intent, and the handle on it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fault::{IntentId, NodeName};
+use proto::control as wire;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::calls;
+use super::intent::{Intent, RecordError, unix_now};
+use crate::agents::{Agents, Notice, Renewals};
+use crate::sequence::{Action, Event, Stage};
+use crate::store::{Expected, Key, Kind, PutError, Store, StoreError};
+
+/// How often time is looked at while anything is on its way.
+const TICK: Duration = Duration::from_millis(250);
+/// Ended intents that are kept for `status --all`.
+const KEPT: usize = 200;
+/// Events that a watcher may be behind.
+const BACKLOG: usize = 1024;
+
+/// What a controller says to a request about an intent.
+pub type Answer = Result<wire::Intent, ControlError>;
+
+/// Why a controller did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The store failed before anything was touched.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored record of an earlier life.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Another request with this id.
+    #[error("{0} is the id of another intent")]
+    Conflict(IntentId),
+    /// Never heard of.
+    #[error("there is no intent {0}")]
+    Unknown(IntentId),
+    /// The controller ends.
+    #[error("the controller ends")]
+    Ending,
+}
+
+/// Until when a request waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// It acts, or is over.
+    Acting,
+    /// It is over.
+    Over,
+}
+
+pub(super) enum Command {
+    Apply { intent: Box<Intent>, reply: oneshot::Sender<Answer> },
+    Find { id: IntentId, until: Until, reply: oneshot::Sender<Answer> },
+    Heal { id: IntentId, reason: String, reply: oneshot::Sender<Answer> },
+    List { reply: oneshot::Sender<(Vec<wire::Intent>, u64)> },
+    Faults { reply: oneshot::Sender<Vec<(NodeName, fault::Fault)>> },
+    Happened { id: IntentId, event: Box<Event> },
+}
+
+/// The handle on the task.
+#[derive(Clone)]
+pub struct Control {
+    commands: mpsc::Sender<Command>,
+    agents: Agents,
+    events: broadcast::Sender<wire::Event>,
+}
+
+impl Control {
+    /// Takes over what an earlier life has left in the store, and begins.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn start(
+        store: Arc<dyn Store>,
+        agents: Agents,
+        notices: mpsc::UnboundedReceiver<Notice>,
+    ) -> Result<Self, ControlError> {
+        let (commands, inbox) = mpsc::channel(256);
+        let (events, _) = broadcast::channel(BACKLOG);
+        let mut driver = Driver {
+            store: Arc::clone(&store),
+            agents: agents.clone(),
+            commands: commands.downgrade(),
+            events: events.clone(),
+            intents: BTreeMap::new(),
+            revision: 0,
+            waiting: HashMap::new(),
+        };
+        let (revision, records) = store.list(Kind::Intent).await?;
+        driver.revision = revision.0;
+        for record in records {
+            let intent = Intent::restore(&record.value, agents.now())?;
+            driver.intents.insert(intent.id, intent);
+        }
+        tokio::spawn(driver.run(inbox, notices));
+        Ok(Self { commands, agents, events })
+    }
+
+    /// The agents that it asks.
+    #[must_use]
+    pub const fn agents(&self) -> &Agents {
+        &self.agents
+    }
+
+    /// What happens from now on.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<wire::Event> {
+        self.events.subscribe()
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, ControlError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| ControlError::Ending)?;
+        answer.await.map_err(|_| ControlError::Ending)
+    }
+
+    /// Writes an intent, and waits until it acts everywhere or is out everywhere.
+    ///
+    /// # Errors
+    /// Nothing was touched.
+    pub async fn apply(&self, intent: Intent) -> Answer {
+        self.ask(|reply| Command::Apply { intent: Box::new(intent), reply }).await?
+    }
+
+    /// Waits for an intent that was asked for before.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn find(&self, id: IntentId) -> Answer {
+        self.ask(|reply| Command::Find { id, until: Until::Acting, reply }).await?
+    }
+
+    /// Ends an intent, and waits until every node has confirmed or could not be asked.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn heal(&self, id: IntentId, reason: &str) -> Answer {
+        let reason = reason.to_owned();
+        self.ask(|reply| Command::Heal { id, reason, reply }).await?
+    }
+
+    /// Intents that have not ended and those that ended lately, and the revision of that.
+    ///
+    /// # Errors
+    /// The controller ends.
+    pub async fn list(&self) -> Result<(Vec<wire::Intent>, u64), ControlError> {
+        self.ask(|reply| Command::List { reply }).await
+    }
+
+    /// Every fault that may act or is on its way, with its node.
+    ///
+    /// # Errors
+    /// The controller ends.
+    pub async fn faults(&self) -> Result<Vec<(NodeName, fault::Fault)>, ControlError> {
+        self.ask(|reply| Command::Faults { reply }).await
+    }
+}
+
+struct Driver {
+    store: Arc<dyn Store>,
+    agents: Agents,
+    commands: mpsc::WeakSender<Command>,
+    events: broadcast::Sender<wire::Event>,
+    intents: BTreeMap<IntentId, Intent>,
+    revision: u64,
+    waiting: HashMap<IntentId, Vec<(Until, oneshot::Sender<Answer>)>>,
+}
+
+impl Driver {
+    async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Command>,
+        mut notices: mpsc::UnboundedReceiver<Notice>,
+    ) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let busy = self.intents.values().any(|intent| !intent.sequence.stage().is_final());
+            tokio::select! {
+                command = inbox.recv() => match command {
+                    Some(command) => self.handle(command).await,
+                    None => return,
+                },
+                Some(notice) = notices.recv() => self.noticed(notice).await,
+                _ = tick.tick(), if busy => self.everybody(|_| Some(Event::Tick)).await,
+            }
+        }
+    }
+
+    async fn handle(&mut self, command: Command) {
+        match command {
+            Command::Apply { intent, reply } => self.apply(*intent, reply).await,
+            Command::Find { id, until, reply } => self.wait(id, until, reply),
+            Command::Heal { id, reason, reply } => {
+                self.step(id, Event::Heal(reason)).await;
+                self.wait(id, Until::Over, reply);
+            }
+            Command::List { reply } => {
+                let all = self.intents.values().map(|intent| intent.wire(self.revision)).collect();
+                // The asker may have gone.
+                let _ = reply.send((all, self.revision));
+            }
+            Command::Faults { reply } => {
+                let living = self.intents.values().filter(|one| !one.sequence.stage().is_final());
+                let parts = living.flat_map(|intent| intent.sequence.parts());
+                let faults = parts.map(|part| (part.node.clone(), part.fault.clone())).collect();
+                let _ = reply.send(faults);
+            }
+            Command::Happened { id, event } => self.step(id, *event).await,
+        }
+    }
+
+    async fn apply(&mut self, intent: Intent, reply: oneshot::Sender<Answer>) {
+        let id = intent.id;
+        if let Some(known) = self.intents.get(&id) {
+            if known.spec != intent.spec {
+                return drop(reply.send(Err(ControlError::Conflict(id))));
+            }
+            return self.wait(id, Until::Acting, reply);
+        }
+        // Before anything is touched: what is lost now is not owed to anybody.
+        match self.store.put(Key::intent(id), Expected::Absent, intent.record()).await {
+            Ok(revision) => self.revision = revision.0,
+            Err(PutError::Conflict { .. }) => {
+                return drop(reply.send(Err(ControlError::Conflict(id))));
+            }
+            Err(PutError::Store(error)) => return drop(reply.send(Err(error.into()))),
+        }
+        self.intents.insert(id, intent);
+        self.waiting.entry(id).or_default().push((Until::Acting, reply));
+        let actions = match self.intents.get_mut(&id) {
+            Some(intent) => intent.sequence.begin(),
+            None => return,
+        };
+        self.perform(id, actions).await;
+    }
+
+    fn wait(&mut self, id: IntentId, until: Until, reply: oneshot::Sender<Answer>) {
+        if !self.intents.contains_key(&id) {
+            return drop(reply.send(Err(ControlError::Unknown(id))));
+        }
+        self.waiting.entry(id).or_default().push((until, reply));
+        self.answer(id);
+    }
+
+    fn answer(&mut self, id: IntentId) {
+        let Some(intent) = self.intents.get(&id) else { return };
+        let stage = intent.sequence.stage();
+        let acts = stage == Stage::Active || stage.is_final();
+        let Some(waiting) = self.waiting.remove(&id) else { return };
+        let (ready, still): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|(until, _)| match until {
+                Until::Acting => acts,
+                Until::Over => stage.is_final(),
+            });
+        for (_, reply) in ready {
+            let _ = reply.send(Ok(intent.wire(self.revision)));
+        }
+        if !still.is_empty() {
+            self.waiting.insert(id, still);
+        }
+    }
+
+    async fn noticed(&mut self, notice: Notice) {
+        match notice {
+            Notice::Found(node) => {
+                self.everybody(|intent| {
+                    let has = intent.sequence.parts().iter().any(|part| part.node == node);
+                    has.then(|| Event::Found(node.clone()))
+                })
+                .await;
+            }
+            Notice::Lost(_) => {}
+            Notice::Status(_, status) => {
+                let id = status.fault.id.intent;
+                self.step(id, Event::Heard(status)).await;
+            }
+            Notice::Renewed(node, ids) => {
+                let intents: BTreeSet<IntentId> = ids.iter().map(|id| id.intent).collect();
+                for id in intents {
+                    self.step(id, Event::Renewed(node.clone())).await;
+                }
+            }
+        }
+    }
+
+    async fn everybody(&mut self, event: impl Fn(&Intent) -> Option<Event>) {
+        let events: Vec<(IntentId, Event)> =
+            self.intents.iter().filter_map(|(id, intent)| Some((*id, event(intent)?))).collect();
+        for (id, event) in events {
+            self.step(id, event).await;
+        }
+    }
+
+    async fn step(&mut self, id: IntentId, event: Event) {
+        let now = self.agents.now();
+        let Some(intent) = self.intents.get_mut(&id) else { return };
+        let before = intent.sequence.stage();
+        let tells = matches!(event, Event::Heard(_));
+        let actions = intent.sequence.on(event, now);
+        let after = intent.sequence.stage();
+        if after == Stage::Active && before != after {
+            let left =
+                intent.sequence.deadline().map_or(Duration::ZERO, |end| end.saturating_sub(now));
+            let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
+            intent.deadline = unix_now().saturating_add(left);
+            intent.spread = calls::spread(&self.agents, intent.sequence.parts());
+        }
+        let told = before != after || tells;
+        self.perform(id, actions).await;
+        if told {
+            self.tell(id);
+        }
+        if before != after {
+            self.forget();
+        }
+    }
+
+    async fn perform(&mut self, id: IntentId, actions: Vec<Action>) {
+        for action in actions {
+            let Some(intent) = self.intents.get(&id) else { return };
+            if action == Action::Record {
+                self.record(id).await;
+                continue;
+            }
+            let Some(commands) = self.commands.upgrade() else { return };
+            let call = calls::call(&self.agents, intent, action);
+            tokio::spawn(async move {
+                for event in call.await {
+                    let event = Box::new(event);
+                    // A controller that ends asks nobody any more.
+                    let _ = commands.send(Command::Happened { id, event }).await;
+                }
+            });
+        }
+        self.renew();
+        self.answer(id);
+    }
+
+    async fn record(&mut self, id: IntentId) {
+        let Some(intent) = self.intents.get_mut(&id) else { return };
+        match self.store.put(Key::intent(id), Expected::Any, intent.record()).await {
+            Ok(revision) => self.revision = revision.0,
+            Err(error) => {
+                // What acts is bounded by its lease, whatever stands in the store; an earlier record of it
+                // is there, by which a next life takes it out.
+                let note = format!("what became of it could not be stored: {error}");
+                tracing::error!(intent = %id, %error, "not stored");
+                if !intent.notes.contains(&note) {
+                    intent.notes.push(note);
+                }
+            }
+        }
+    }
+
+    /// What heartbeats renew, node by node.
+    fn renew(&self) {
+        let mut wanted: BTreeMap<&NodeName, Renewals> = BTreeMap::new();
+        for intent in self.intents.values() {
+            let nodes: BTreeSet<&NodeName> =
+                intent.sequence.parts().iter().map(|part| &part.node).collect();
+            for node in nodes {
+                let renewals = wanted.entry(node).or_default();
+                let faults = intent.sequence.renewals(node);
+                if let (false, Some(part)) = (faults.is_empty(), intent.sequence.parts().first()) {
+                    let every = part.fault.terms.heartbeat();
+                    renewals.every = Some(renewals.every.map_or(every, |other| other.min(every)));
+                }
+                renewals.faults.extend(faults);
+            }
+        }
+        for (node, renewals) in wanted {
+            self.agents.renew(node, renewals);
+        }
+    }
+
+    fn tell(&self, id: IntentId) {
+        let Some(intent) = self.intents.get(&id) else { return };
+        let kind = wire::event::Kind::Intent(intent.wire(self.revision));
+        // Nobody may be watching.
+        let _ = self.events.send(wire::Event {
+            revision: self.revision,
+            at: unix_now(),
+            kind: Some(kind),
+        });
+    }
+
+    /// Lets go of the oldest that have ended.
+    fn forget(&mut self) {
+        let mut ended: Vec<(u64, IntentId)> = self
+            .intents
+            .values()
+            .filter(|one| {
+                one.sequence.stage().is_final() && one.sequence.stage() != Stage::Unconfirmed
+            })
+            .map(|intent| (intent.asked, intent.id))
+            .collect();
+        if ended.len() <= KEPT {
+            return;
+        }
+        ended.sort_unstable();
+        for (_, id) in ended.drain(..ended.len() - KEPT) {
+            self.intents.remove(&id);
+            let store = Arc::clone(&self.store);
+            tokio::spawn(async move {
+                let key = Key::intent(id);
+                if let Ok(Some(record)) = store.get(key.clone()).await {
+                    // It stays for the next life to forget.
+                    let _ = store.delete(key, record.revision).await;
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! An intent with what became of it, as it is stored and told.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fault::{Fault, IntentId, LeaseTerms, NodeName, Status};
+use prost::Message as _;
+use proto::agent::Fault as WireFault;
+use proto::control as wire;
+use proto::{Invalid, required};
+
+use crate::planning::{End, Place, Planned};
+use crate::sequence::{Moment, Part, PartState, Sequence, Stage};
+
+/// An intent on its way.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    /// Its name.
+    pub id: IntentId,
+    /// What was asked, word by word: the same request again is known by it.
+    pub spec: wire::Spec,
+    /// How it goes.
+    pub sequence: Sequence,
+    /// Between whom.
+    pub ends: Vec<wire::End>,
+    /// Which directions, by which parts.
+    pub cuts: Vec<wire::Cut>,
+    /// When it was asked, Unix time, ns.
+    pub asked: u64,
+    /// When it is over in any case, Unix time, ns; 0 while that is not known.
+    pub deadline: u64,
+    /// Who asked.
+    pub asker: String,
+    /// From the first start to the last.
+    pub spread: Option<wire::Spread>,
+    /// What the caller should know.
+    pub notes: Vec<String>,
+}
+
+/// A stored intent that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// It is no such message.
+    #[error("a stored intent cannot be decoded: {0}")]
+    Decode(#[from] prost::DecodeError),
+    /// A field of it makes no sense.
+    #[error("a stored intent makes no sense: {0}")]
+    Invalid(#[from] Invalid),
+}
+
+/// Unix time in ns.
+#[must_use]
+pub fn unix_now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Intent {
+    /// A new one, that has touched nothing.
+    #[must_use]
+    pub fn new(
+        id: IntentId,
+        spec: wire::Spec,
+        terms: LeaseTerms,
+        asker: String,
+        ends: &[End],
+        planned: &[Planned],
+        faults: Vec<(NodeName, Fault)>,
+    ) -> Self {
+        let parts = faults.into_iter().map(|(node, fault)| Part::new(node, fault)).collect();
+        Self {
+            id,
+            spec,
+            sequence: Sequence::new(parts, terms),
+            ends: ends.iter().map(Into::into).collect(),
+            cuts: planned.iter().map(Into::into).collect(),
+            asked: unix_now(),
+            deadline: 0,
+            asker,
+            spread: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// As it is told and stored.
+    #[must_use]
+    pub fn wire(&self, revision: u64) -> wire::Intent {
+        wire::Intent {
+            id: self.id.get(),
+            spec: Some(self.spec.clone()),
+            stage: wire::Stage::from(self.sequence.stage()).into(),
+            ends: self.ends.clone(),
+            cuts: self.cuts.clone(),
+            parts: self.sequence.parts().iter().map(|part| part_to_wire(part)).collect(),
+            asked: self.asked,
+            deadline: self.deadline,
+            asker: self.asker.clone(),
+            spread: self.spread,
+            reason: self.sequence.reason().to_owned(),
+            notes: self.notes.clone(),
+            revision,
+        }
+    }
+
+    /// As it is stored.
+    #[must_use]
+    pub fn record(&self) -> Vec<u8> {
+        self.wire(0).encode_to_vec()
+    }
+
+    /// As an earlier life of this controller has stored it.
+    ///
+    /// # Errors
+    /// The record makes no sense.
+    pub fn restore(bytes: &[u8], now: Moment) -> Result<Self, RecordError> {
+        let stored = wire::Intent::decode(bytes)?;
+        let stage = wire::Stage::try_from(stored.stage)
+            .ok()
+            .and_then(|stage| Stage::try_from(stage).ok())
+            .ok_or_else(|| Invalid::new("stage", "is missing or unknown"))?;
+        let mut parts = Vec::with_capacity(stored.parts.len());
+        for part in stored.parts {
+            parts.push(part_from_wire(part, stage)?);
+        }
+        let terms = parts.first().map(|part| part.fault.terms);
+        let terms = required(terms, "parts")?;
+        let left = Duration::from_nanos(stored.deadline.saturating_sub(unix_now()));
+        let deadline = (stored.deadline != 0).then(|| now + left);
+        Ok(Self {
+            id: IntentId::from_random(stored.id),
+            spec: required(stored.spec, "spec")?,
+            sequence: Sequence::resume(stage, parts, terms, deadline, now),
+            ends: stored.ends,
+            cuts: stored.cuts,
+            asked: stored.asked,
+            deadline: stored.deadline,
+            asker: stored.asker,
+            spread: stored.spread,
+            notes: stored.notes,
+        })
+    }
+
+    /// The faults of this intent, by node.
+    #[must_use]
+    pub fn faults(&self) -> BTreeMap<NodeName, Vec<Fault>> {
+        let mut faults: BTreeMap<NodeName, Vec<Fault>> = BTreeMap::new();
+        for part in self.sequence.parts() {
+            faults.entry(part.node.clone()).or_default().push(part.fault.clone());
+        }
+        faults
+    }
+}
+
+fn part_to_wire(part: &Part) -> wire::Part {
+    wire::Part {
+        part: part.fault.id.part.into(),
+        node: part.node.to_string(),
+        status: part.status.clone().map(Into::into),
+        heard: 0,
+        trouble: part.trouble.clone(),
+        fault: Some(WireFault::from(&part.fault)),
+        owed: part.state.may_be_in(),
+    }
+}
+
+fn part_from_wire(part: wire::Part, stage: Stage) -> Result<Part, Invalid> {
+    let node = NodeName::new(&part.node).ok_or_else(|| Invalid::new("node", "is no name"))?;
+    let fault = required(part.fault, "fault")?.try_into()?;
+    let state = match (stage, part.owed) {
+        (Stage::Active, true) => PartState::Active,
+        (Stage::Pending | Stage::Preparing | Stage::Healing | Stage::Unconfirmed, true) => {
+            PartState::Lost
+        }
+        (Stage::Healed | Stage::Expired | Stage::Failed, _) | (_, false) => PartState::Ended,
+    };
+    Ok(Part {
+        state,
+        status: part.status.map(Status::try_from).transpose()?,
+        trouble: part.trouble,
+        ..Part::new(node, fault)
+    })
+}
+
+impl From<Stage> for wire::Stage {
+    fn from(stage: Stage) -> Self {
+        match stage {
+            Stage::Pending => Self::Pending,
+            Stage::Preparing => Self::Preparing,
+            Stage::Active => Self::Active,
+            Stage::Healing => Self::Healing,
+            Stage::Healed => Self::Healed,
+            Stage::Expired => Self::Expired,
+            Stage::Failed => Self::Failed,
+            Stage::Unconfirmed => Self::Unconfirmed,
+        }
+    }
+}
+
+impl TryFrom<wire::Stage> for Stage {
+    type Error = Invalid;
+
+    fn try_from(stage: wire::Stage) -> Result<Self, Invalid> {
+        Ok(match stage {
+            wire::Stage::Unspecified => return Err(Invalid::new("stage", "is missing")),
+            wire::Stage::Pending => Self::Pending,
+            wire::Stage::Preparing => Self::Preparing,
+            wire::Stage::Active => Self::Active,
+            wire::Stage::Healing => Self::Healing,
+            wire::Stage::Healed => Self::Healed,
+            wire::Stage::Expired => Self::Expired,
+            wire::Stage::Failed => Self::Failed,
+            wire::Stage::Unconfirmed => Self::Unconfirmed,
+        })
+    }
+}
+
+impl From<&End> for wire::End {
+    fn from(end: &End) -> Self {
+        let (target, addresses) = match &end.place {
+            Place::Target(_, target) => (Some((**target).clone().into()), None),
+            Place::Addresses(prefix) => (None, Some(prefix.into())),
+        };
+        Self {
+            selector: Some((&end.selector).into()),
+            node: end.node().map(ToString::to_string).unwrap_or_default(),
+            target,
+            addresses,
+            evidence: end.evidence.clone(),
+            member: end.member.as_ref().map(ToString::to_string).unwrap_or_default(),
+        }
+    }
+}
+
+impl From<&Planned> for wire::Cut {
+    fn from(planned: &Planned) -> Self {
+        let number = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self {
+            from: number(planned.direction.from),
+            to: number(planned.direction.to),
+            parts: planned.parts.iter().map(|part| u32::from(*part)).collect(),
+        }
+    }
+}

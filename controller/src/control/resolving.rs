@@ -1,0 +1,159 @@
+//! Selectors over all agents, right before the injection.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fault::{NodeName, Scheme, Selector};
+
+use crate::agents::Agents;
+use crate::failure::{Cause, Failure};
+use crate::link::Link;
+use crate::planning::{End, Place};
+
+/// How long all agents together may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why a selector does not name what was meant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    /// No agent finds it.
+    #[error("{selector} names nothing on {asked}")]
+    Nothing {
+        /// What was asked for.
+        selector: Selector,
+        /// Who was asked.
+        asked: String,
+    },
+    /// Several, and no pick.
+    #[error("{selector} names {} targets: {}", matches.len(), matches.join(", "))]
+    Ambiguous {
+        /// What was asked for.
+        selector: Selector,
+        /// What it names.
+        matches: Vec<String>,
+    },
+    /// Fewer than picked.
+    #[error("{selector} asks for more than the {found} that there are")]
+    TooFew {
+        /// What was asked for.
+        selector: Selector,
+        /// How many there are.
+        found: usize,
+    },
+    /// The node that is meant has no agent here.
+    #[error("the agent of node {0} is not connected")]
+    Unreachable(NodeName),
+    /// An agent could not say.
+    #[error("{node}: {reason}")]
+    Agent {
+        /// Which.
+        node: NodeName,
+        /// What it said.
+        reason: String,
+    },
+    /// There is no provider for it.
+    #[error("{0} needs a provider that this controller does not have")]
+    NoProvider(Selector),
+}
+
+/// What a selector names over all agents, after its pick.
+///
+/// # Errors
+/// Nothing, several without a pick, or an agent that must be asked and cannot be.
+pub async fn ends(
+    agents: &Agents,
+    selector: &Selector,
+    seed: u64,
+) -> Result<Vec<End>, ResolveError> {
+    let end = |place, evidence| End { selector: selector.clone(), place, evidence, member: None };
+    match &selector.scheme {
+        Scheme::Addr(prefix) => return Ok(vec![end(Place::Addresses(prefix.clone()), Vec::new())]),
+        Scheme::Etcd(_) => return Err(ResolveError::NoProvider(selector.clone())),
+        Scheme::Netns(_) | Scheme::Pid(_) | Scheme::Container(_) | Scheme::Host(_) => {}
+    }
+    let asked = whom(agents, selector)?;
+    let names: Vec<String> = asked.keys().map(ToString::to_string).collect();
+    let mut questions = tokio::task::JoinSet::new();
+    for (node, mut link) in asked {
+        let plain = Selector { pick: None, node: None, ..selector.clone() };
+        questions.spawn(async move {
+            let answer = tokio::time::timeout(PATIENCE, link.resolve(&plain)).await;
+            (node, answer)
+        });
+    }
+    let mut found = Vec::new();
+    while let Some(answered) = questions.join_next().await {
+        let Ok((node, answer)) = answered else { continue };
+        let late =
+            || ResolveError::Agent { node: node.clone(), reason: "no answer in time".to_owned() };
+        match answer.map_err(|_| late())? {
+            Ok(targets) => {
+                let evidence = vec![format!("the agent of {node} found it")];
+                let ends = targets.into_iter().map(|target| {
+                    end(Place::Target(node.clone(), Box::new(target)), evidence.clone())
+                });
+                found.extend(ends);
+            }
+            Err(failure) if is_absence(&failure) => {}
+            Err(failure) => {
+                return Err(ResolveError::Agent { node, reason: failure.reason });
+            }
+        }
+    }
+    // By name, not by arrival: the same seed must pick the same.
+    found.sort_by_key(name);
+    pick(selector, found, seed, || names.join(", "))
+}
+
+/// Another node's own name is not found on this one, which is no trouble.
+fn is_absence(failure: &Failure) -> bool {
+    matches!(failure.cause, Cause::NotFound)
+}
+
+fn whom(agents: &Agents, selector: &Selector) -> Result<BTreeMap<NodeName, Link>, ResolveError> {
+    let named = match (&selector.node, &selector.scheme) {
+        (Some(node), _) | (None, Scheme::Host(node)) => Some(node),
+        (None, Scheme::Netns(_) | Scheme::Pid(_) | Scheme::Container(_)) => None,
+        (None, Scheme::Addr(_) | Scheme::Etcd(_)) => None,
+    };
+    match named {
+        None => Ok(agents.links()),
+        Some(node) => {
+            let link = agents.link(node).ok_or_else(|| ResolveError::Unreachable(node.clone()))?;
+            Ok(BTreeMap::from([(node.clone(), link)]))
+        }
+    }
+}
+
+fn name(end: &End) -> String {
+    match &end.place {
+        Place::Target(node, target) => format!("{}@{node}", target.selector),
+        Place::Addresses(prefix) => format!("addr:{prefix}"),
+    }
+}
+
+fn pick(
+    selector: &Selector,
+    found: Vec<End>,
+    seed: u64,
+    asked: impl FnOnce() -> String,
+) -> Result<Vec<End>, ResolveError> {
+    let count = found.len();
+    if count == 0 {
+        let asked = match asked() {
+            nobody if nobody.is_empty() => "any node: no agent is connected".to_owned(),
+            nodes => nodes,
+        };
+        return Err(ResolveError::Nothing { selector: selector.clone(), asked });
+    }
+    match selector.pick {
+        Some(pick) => pick
+            .choose(found, seed)
+            .ok_or_else(|| ResolveError::TooFew { selector: selector.clone(), found: count }),
+        None if count == 1 => Ok(found),
+        None => Err(ResolveError::Ambiguous {
+            selector: selector.clone(),
+            matches: found.iter().map(name).collect(),
+        }),
+    }
+}

@@ -1,0 +1,199 @@
+//! From ends and links to faults on nodes. Pure.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use fault::{
+    Cut, Enforcement, Fault, FaultId, IntentId, Kind, MemberName, NodeName, PeerTarget, Peers,
+    Prefix, Selector, Side, Target,
+};
+
+use crate::spec::Spec;
+
+/// One end of a cut, as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// As it was typed.
+    pub selector: Selector,
+    /// What it is.
+    pub place: Place,
+    /// How it was found, for people.
+    pub evidence: Vec<String>,
+    /// Its name in its group.
+    pub member: Option<MemberName>,
+}
+
+/// What an end is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A target of a node.
+    Target(NodeName, Box<Target>),
+    /// Addresses, wherever they are.
+    Addresses(Prefix),
+}
+
+/// One direction between two ends, by their places in the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Direction {
+    /// Who sends.
+    pub from: usize,
+    /// Who would receive.
+    pub to: usize,
+}
+
+/// One direction of an intent, and the parts that make it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// Between whom.
+    pub direction: Direction,
+    /// The numbers of its faults.
+    pub parts: Vec<u16>,
+}
+
+/// What cannot be planned.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// No side is a target.
+    #[error("both sides are addresses, so there is no node to enforce it on")]
+    OnlyAddresses,
+    /// One end is two.
+    #[error("{0} and {1} are the same target")]
+    Same(Selector, Selector),
+    /// The other node cannot know it by anything.
+    #[error("{0} has no address by which another node would know it")]
+    NoAddress(Selector),
+    /// Where it is to be enforced are only addresses.
+    #[error("it cannot be enforced at {0}, which is only addresses")]
+    Unenforceable(Selector),
+    /// Losses would be drawn twice.
+    #[error("losses of less than all at both sides would be drawn twice for every packet")]
+    LossTwice,
+    /// More faults than an intent has numbers for.
+    #[error("it would take more than 65536 faults")]
+    TooMany,
+}
+
+/// The faults of every direction, each with its node.
+///
+/// # Errors
+/// A direction that makes no sense, or that cannot be enforced where it was asked.
+pub fn plan(
+    intent: IntentId,
+    spec: &Spec,
+    ends: &[End],
+    directions: &BTreeSet<Direction>,
+    control_path: impl Fn(&NodeName) -> Option<SocketAddr>,
+) -> Result<(Vec<Planned>, Vec<(NodeName, Fault)>), PlanError> {
+    if spec.enforcement == Some(Enforcement::Both) && !spec.cut.loss.is_certain() {
+        return Err(PlanError::LossTwice);
+    }
+    let (mut planned, mut faults) = (Vec::new(), Vec::new());
+    for direction in directions {
+        let (from, to) = (&ends[direction.from], &ends[direction.to]);
+        from.check_other(to)?;
+        let mut parts = Vec::new();
+        for side in sides(spec.enforcement, from, to)? {
+            let (at, other) = match side {
+                Side::Ingress => (to, from),
+                Side::Egress => (from, to),
+            };
+            let Place::Target(node, target) = &at.place else {
+                return Err(PlanError::Unenforceable(at.selector.clone()));
+            };
+            let part = u16::try_from(faults.len()).map_err(|_| PlanError::TooMany)?;
+            parts.push(part);
+            let exempt = control_path(node).filter(|_| target.is_host);
+            let fault = Fault {
+                id: FaultId { intent, part },
+                selector: target.selector.clone(),
+                target: target.identity,
+                // Each part draws its own losses, and the same ones again for the same seed.
+                kind: Kind::Cut(Cut {
+                    side,
+                    seed: spec.seed.wrapping_add(part.into()),
+                    ..spec.cut
+                }),
+                peers: other.peers(node)?,
+                terms: spec.terms,
+                control_path: exempt.into_iter().collect(),
+            };
+            faults.push((node.clone(), fault));
+        }
+        planned.push(Planned { direction: *direction, parts });
+    }
+    Ok((planned, faults))
+}
+
+fn sides(asked: Option<Enforcement>, from: &End, to: &End) -> Result<Vec<Side>, PlanError> {
+    let is_target = |end: &End| matches!(end.place, Place::Target(..));
+    match (asked, is_target(from), is_target(to)) {
+        (_, false, false) => Err(PlanError::OnlyAddresses),
+        (None | Some(Enforcement::Receiver), _, true) => Ok(vec![Side::Ingress]),
+        (None | Some(Enforcement::Sender), true, _) => Ok(vec![Side::Egress]),
+        (Some(Enforcement::Both), true, true) => Ok(vec![Side::Ingress, Side::Egress]),
+        (Some(Enforcement::Receiver), _, false) | (Some(Enforcement::Both), true, false) => {
+            Err(PlanError::Unenforceable(to.selector.clone()))
+        }
+        (Some(Enforcement::Sender | Enforcement::Both), false, true) => {
+            Err(PlanError::Unenforceable(from.selector.clone()))
+        }
+        (None, false, true) => Ok(vec![Side::Ingress]),
+    }
+}
+
+impl End {
+    fn check_other(&self, other: &Self) -> Result<(), PlanError> {
+        let same = || PlanError::Same(self.selector.clone(), other.selector.clone());
+        match (&self.place, &other.place) {
+            (Place::Target(here, one), Place::Target(there, two)) => {
+                let is_same = here == there && one.identity.namespace == two.identity.namespace;
+                if is_same { Err(same()) } else { Ok(()) }
+            }
+            (Place::Target(..) | Place::Addresses(_), _) => Ok(()),
+        }
+    }
+
+    /// Its addresses as the node of the other end knows them.
+    fn peers(&self, node: &NodeName) -> Result<Peers, PlanError> {
+        match &self.place {
+            Place::Addresses(prefix) => Ok(Peers { fixed: vec![prefix.clone()], followed: None }),
+            Place::Target(own, target) if own == node => Ok(Peers {
+                fixed: Vec::new(),
+                followed: Some(PeerTarget {
+                    selector: target.selector.clone(),
+                    identity: target.identity,
+                }),
+            }),
+            Place::Target(_, target) => {
+                let fixed: Vec<Prefix> = target
+                    .addresses
+                    .iter()
+                    .map(|own| own.address)
+                    .filter(travels)
+                    .map(Prefix::from)
+                    .collect();
+                if fixed.is_empty() {
+                    return Err(PlanError::NoAddress(self.selector.clone()));
+                }
+                Ok(Peers { fixed, followed: None })
+            }
+        }
+    }
+
+    /// Where it is; `None` for addresses.
+    #[must_use]
+    pub fn node(&self) -> Option<&NodeName> {
+        match &self.place {
+            Place::Target(node, _) => Some(node),
+            Place::Addresses(_) => None,
+        }
+    }
+}
+
+/// Whether packets with this source can come from another node and mean the same there.
+fn travels(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
+        IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
+    }
+}
