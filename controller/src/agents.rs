@@ -13,7 +13,7 @@ use fault::{FaultId, NodeName, Status};
 use proto::agent as wire;
 use tokio::sync::{mpsc, watch};
 
-pub use admission::AdmissionError;
+pub use admission::{AdmissionError, Way};
 pub use clock::{Clock, Offset};
 
 use crate::link::Link;
@@ -58,6 +58,7 @@ struct Known {
     link: Option<Link>,
     description: wire::Description,
     remote: Option<SocketAddr>,
+    local: Option<SocketAddr>,
     heard: Instant,
     clock: Clock,
     renewals: watch::Sender<Renewals>,
@@ -120,6 +121,12 @@ impl Agents {
     #[must_use]
     pub fn offset(&self, node: &NodeName) -> Option<Offset> {
         self.known().get(node)?.clock.offset()
+    }
+
+    /// Where a node's agent reaches this controller, as its own node sees it.
+    #[must_use]
+    pub fn local(&self, node: &NodeName) -> Option<SocketAddr> {
+        self.known().get(node)?.local
     }
 
     /// What the next heartbeat to a node renews.

@@ -3,11 +3,13 @@
 //! Level-triggered: a request resolves, asks the guards, writes an intent and waits for what becomes of
 //! it; [`driver`] alone drives intents, also those of an earlier life.
 
+mod asking;
 mod calls;
 mod driver;
 mod intent;
 mod resolving;
 
+pub use asking::{AskError, Draft};
 pub use driver::{Answer, Control, ControlError};
 pub use intent::{Intent, RecordError};
 pub use resolving::ResolveError;

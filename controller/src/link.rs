@@ -211,6 +211,19 @@ impl Link {
         each(&attempted, reply.faults)
     }
 
+    /// Puts the node's brake on, which heals everything.
+    pub(crate) async fn halt(&mut self, reason: &str) -> Result<(), Failure> {
+        let request = wire::HaltRequest { reason: reason.to_owned() };
+        let call = self.client.halt(request);
+        within("cannot halt the node", ANSWER, call).await.map(drop)
+    }
+
+    /// Takes the node's brake off.
+    pub(crate) async fn resume(&mut self) -> Result<(), Failure> {
+        let call = self.client.resume(wire::ResumeRequest {});
+        within("cannot take the node's brake off", ANSWER, call).await.map(drop)
+    }
+
     /// All faults of the agent, and those that ended lately.
     pub(crate) async fn list(&mut self) -> Result<Vec<Status>, Failure> {
         let attempted = "cannot list the faults";

@@ -137,7 +137,6 @@ fn sides(asked: Option<Enforcement>, from: &End, to: &End) -> Result<Vec<Side>, 
         (Some(Enforcement::Sender | Enforcement::Both), false, true) => {
             Err(PlanError::Unenforceable(from.selector.clone()))
         }
-        (None, false, true) => Ok(vec![Side::Ingress]),
     }
 }
 

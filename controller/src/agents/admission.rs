@@ -44,6 +44,15 @@ pub enum AdmissionError {
     Silent(Failure),
 }
 
+/// Between which addresses a connection stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Way {
+    /// The agent's end.
+    pub remote: Option<SocketAddr>,
+    /// Ours.
+    pub local: Option<SocketAddr>,
+}
+
 impl Agents {
     /// Takes a connection whose certificate is for `certified`. Returns when the connection has ended.
     ///
@@ -53,7 +62,7 @@ impl Agents {
         &self,
         mut stream: S,
         certified: NodeName,
-        remote: Option<SocketAddr>,
+        way: Way,
     ) -> Result<(), AdmissionError>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -77,7 +86,8 @@ impl Agents {
                 connection,
                 link: Some(link.clone()),
                 description,
-                remote,
+                remote: way.remote,
+                local: way.local,
                 heard: Instant::now(),
                 clock: Clock::default(),
                 renewals,

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fault::{IntentId, NodeName};
+use fault::{FaultId, IntentId, NodeName};
+use prost::Message as _;
 use proto::control as wire;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::calls;
 use super::intent::{Intent, RecordError, unix_now};
 use crate::agents::{Agents, Notice, Renewals};
+use crate::link::Link;
 use crate::sequence::{Action, Event, Stage};
 use crate::store::{Expected, Key, Kind, PutError, Store, StoreError};
 
@@ -39,6 +41,9 @@ pub enum ControlError {
     /// Never heard of.
     #[error("there is no intent {0}")]
     Unknown(IntentId),
+    /// The brake is on.
+    #[error("the brake is on: {0}")]
+    Halted(String),
     /// The controller ends.
     #[error("the controller ends")]
     Ending,
@@ -58,6 +63,7 @@ pub(super) enum Command {
     Find { id: IntentId, until: Until, reply: oneshot::Sender<Answer> },
     Heal { id: IntentId, reason: String, reply: oneshot::Sender<Answer> },
     List { reply: oneshot::Sender<(Vec<wire::Intent>, u64)> },
+    Brake { brake: wire::Brake, reply: oneshot::Sender<Result<(), ControlError>> },
     Faults { reply: oneshot::Sender<Vec<(NodeName, fault::Fault)>> },
     Happened { id: IntentId, event: Box<Event> },
 }
@@ -68,6 +74,7 @@ pub struct Control {
     commands: mpsc::Sender<Command>,
     agents: Agents,
     events: broadcast::Sender<wire::Event>,
+    brake: watch::Receiver<Option<String>>,
 }
 
 impl Control {
@@ -82,6 +89,13 @@ impl Control {
     ) -> Result<Self, ControlError> {
         let (commands, inbox) = mpsc::channel(256);
         let (events, _) = broadcast::channel(BACKLOG);
+        let stored = match store.get(Key::brake()).await? {
+            Some(record) => {
+                wire::Brake::decode(record.value.as_slice()).map_err(RecordError::from)?
+            }
+            None => wire::Brake::default(),
+        };
+        let (halted, brake) = watch::channel(stored.on.then_some(stored.reason));
         let mut driver = Driver {
             store: Arc::clone(&store),
             agents: agents.clone(),
@@ -90,6 +104,7 @@ impl Control {
             intents: BTreeMap::new(),
             revision: 0,
             waiting: HashMap::new(),
+            brake: halted,
         };
         let (revision, records) = store.list(Kind::Intent).await?;
         driver.revision = revision.0;
@@ -98,7 +113,7 @@ impl Control {
             driver.intents.insert(intent.id, intent);
         }
         tokio::spawn(driver.run(inbox, notices));
-        Ok(Self { commands, agents, events })
+        Ok(Self { commands, agents, events, brake })
     }
 
     /// The agents that it asks.
@@ -155,6 +170,31 @@ impl Control {
         self.ask(|reply| Command::List { reply }).await
     }
 
+    /// Why new faults are refused, if they are.
+    #[must_use]
+    pub fn halted(&self) -> Option<String> {
+        self.brake.borrow().clone()
+    }
+
+    /// Puts the brake on or takes it off, durably, and passes it on to every agent that is connected;
+    /// which of them could not be told comes back. The brake also heals everything.
+    ///
+    /// # Errors
+    /// The store failed: nothing was changed.
+    pub async fn brake(&self, brake: wire::Brake) -> Result<Vec<NodeName>, ControlError> {
+        let (on, reason) = (brake.on, brake.reason.clone());
+        self.ask(|reply| Command::Brake { brake, reply }).await??;
+        let tell = |(node, mut link): (NodeName, Link)| {
+            let reason = reason.clone();
+            async move {
+                let told = if on { link.halt(&reason).await } else { link.resume().await };
+                told.err().map(|_| node)
+            }
+        };
+        let told = futures_util::future::join_all(self.agents.links().into_iter().map(tell)).await;
+        Ok(told.into_iter().flatten().collect())
+    }
+
     /// Every fault that may act or is on its way, with its node.
     ///
     /// # Errors
@@ -172,6 +212,7 @@ struct Driver {
     intents: BTreeMap<IntentId, Intent>,
     revision: u64,
     waiting: HashMap<IntentId, Vec<(Until, oneshot::Sender<Answer>)>>,
+    brake: watch::Sender<Option<String>>,
 }
 
 impl Driver {
@@ -208,6 +249,9 @@ impl Driver {
                 // The asker may have gone.
                 let _ = reply.send((all, self.revision));
             }
+            Command::Brake { brake, reply } => {
+                let _ = reply.send(self.set_brake(brake).await);
+            }
             Command::Faults { reply } => {
                 let living = self.intents.values().filter(|one| !one.sequence.stage().is_final());
                 let parts = living.flat_map(|intent| intent.sequence.parts());
@@ -218,6 +262,26 @@ impl Driver {
         }
     }
 
+    async fn set_brake(&mut self, brake: wire::Brake) -> Result<(), ControlError> {
+        let put = self.store.put(Key::brake(), Expected::Any, brake.encode_to_vec()).await;
+        match put {
+            Ok(revision) => self.revision = revision.0,
+            Err(PutError::Store(error)) => return Err(error.into()),
+            // Whatever stood there was expected.
+            Err(PutError::Conflict { .. }) => return Err(ControlError::Ending),
+        }
+        self.brake.send_replace(brake.on.then(|| brake.reason.clone()));
+        if brake.on {
+            let reason = format!("halted: {}", brake.reason);
+            self.everybody(|_| Some(Event::Heal(reason.clone()))).await;
+        }
+        let (revision, at) = (self.revision, unix_now());
+        let kind = Some(wire::event::Kind::Brake(brake));
+        // Nobody may be watching.
+        let _ = self.events.send(wire::Event { revision, at, kind });
+        Ok(())
+    }
+
     async fn apply(&mut self, intent: Intent, reply: oneshot::Sender<Answer>) {
         let id = intent.id;
         if let Some(known) = self.intents.get(&id) {
@@ -225,6 +289,10 @@ impl Driver {
                 return drop(reply.send(Err(ControlError::Conflict(id))));
             }
             return self.wait(id, Until::Acting, reply);
+        }
+        let halted = self.brake.borrow().clone();
+        if let Some(reason) = halted {
+            return drop(reply.send(Err(ControlError::Halted(reason))));
         }
         // Before anything is touched: what is lost now is not owed to anybody.
         match self.store.put(Key::intent(id), Expected::Absent, intent.record()).await {
@@ -272,6 +340,11 @@ impl Driver {
     async fn noticed(&mut self, notice: Notice) {
         match notice {
             Notice::Found(node) => {
+                let halted = self.brake.borrow().clone();
+                if let (Some(reason), Some(mut link)) = (halted, self.agents.link(&node)) {
+                    // It was not there when the brake was put on.
+                    tokio::spawn(async move { link.halt(&reason).await });
+                }
                 self.everybody(|intent| {
                     let has = intent.sequence.parts().iter().any(|part| part.node == node);
                     has.then(|| Event::Found(node.clone()))
@@ -279,9 +352,12 @@ impl Driver {
                 .await;
             }
             Notice::Lost(_) => {}
-            Notice::Status(_, status) => {
-                let id = status.fault.id.intent;
-                self.step(id, Event::Heard(status)).await;
+            Notice::Status(node, status) => {
+                let id = status.fault.id;
+                // An agent speaks for its own node alone.
+                if self.is_on(id, &node) {
+                    self.step(id.intent, Event::Heard(status)).await;
+                }
             }
             Notice::Renewed(node, ids) => {
                 let intents: BTreeSet<IntentId> = ids.iter().map(|id| id.intent).collect();
@@ -290,6 +366,12 @@ impl Driver {
                 }
             }
         }
+    }
+
+    fn is_on(&self, id: FaultId, node: &NodeName) -> bool {
+        let parts = self.intents.get(&id.intent).map(|intent| intent.sequence.parts());
+        parts
+            .is_some_and(|parts| parts.iter().any(|part| part.fault.id == id && part.node == *node))
     }
 
     async fn everybody(&mut self, event: impl Fn(&Intent) -> Option<Event>) {

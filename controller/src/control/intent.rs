@@ -50,7 +50,7 @@ pub enum RecordError {
 
 /// Unix time in ns.
 #[must_use]
-pub fn unix_now() -> u64 {
+pub(super) fn unix_now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

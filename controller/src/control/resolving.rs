@@ -60,7 +60,7 @@ pub enum ResolveError {
 ///
 /// # Errors
 /// Nothing, several without a pick, or an agent that must be asked and cannot be.
-pub async fn ends(
+pub(super) async fn ends(
     agents: &Agents,
     selector: &Selector,
     seed: u64,

@@ -1,0 +1,104 @@
+//! The guards: what would happen is looked at before anything is touched. Pure.
+
+use std::collections::BTreeSet;
+
+use fault::{
+    Blast, BlastError, Fault, Group, Hit, Impairment, Limits, Link, MemberName, NamespaceCookie,
+    NodeName, OverlapError, QuorumLoss,
+};
+
+use crate::spec;
+
+/// Why a guard refuses.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmitError {
+    /// A group would lose its majority.
+    #[error("{group} would lose its majority: {loss}")]
+    Quorum {
+        /// Which.
+        group: String,
+        /// How.
+        loss: QuorumLoss,
+    },
+    /// More would be hit than may be.
+    #[error(transparent)]
+    Blast(#[from] BlastError),
+    /// It has no meaning beside what acts already.
+    #[error("{node}: {error}")]
+    Overlap {
+        /// Where.
+        node: NodeName,
+        /// With what.
+        error: OverlapError,
+    },
+}
+
+impl AdmitError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Quorum { .. } => "if that is what you want, say --allow-quorum-loss".to_owned(),
+            Self::Blast(_) => {
+                "heal something first, or raise the limits of the controller".to_owned()
+            }
+            Self::Overlap { error, .. } => error.hint(),
+        }
+    }
+}
+
+/// A group of which members may be hit, and what impairs it already.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// How it is called.
+    pub name: String,
+    /// Its members.
+    pub group: Group,
+    /// What acts among them, or would.
+    pub impairments: Vec<Impairment>,
+    /// Of whom anything is cut, or would be.
+    pub hit: BTreeSet<MemberName>,
+}
+
+/// Asks every guard about faults that are asked for, beside those that act already.
+///
+/// # Errors
+/// The first guard that refuses.
+pub fn admit(
+    asked: &[(NodeName, Fault)],
+    active: &[(NodeName, Fault)],
+    groups: &[Known],
+    limits: &Limits,
+    quorum_loss: spec::QuorumLoss,
+) -> Result<(), AdmitError> {
+    for (at, (node, fault)) in asked.iter().enumerate() {
+        let beside = active.iter().chain(&asked[..at]);
+        let beside = beside.filter(|(there, _)| there == node).map(|(_, fault)| fault);
+        fault.beside(beside).map_err(|error| AdmitError::Overlap { node: node.clone(), error })?;
+    }
+    let targets: BTreeSet<(&NodeName, NamespaceCookie)> =
+        active.iter().chain(asked).map(|(node, fault)| (node, fault.target.namespace)).collect();
+    let hit = |known: &Known| Hit {
+        group: known.name.clone(),
+        members: known.hit.len(),
+        size: known.group.names().len(),
+    };
+    limits.admit(&Blast { targets: targets.len(), groups: groups.iter().map(hit).collect() })?;
+    if quorum_loss == spec::QuorumLoss::Allowed {
+        return Ok(());
+    }
+    for known in groups {
+        known
+            .group
+            .quorum(&known.impairments)
+            .map_err(|loss| AdmitError::Quorum { group: known.name.clone(), loss })?;
+    }
+    Ok(())
+}
+
+/// What one direction between two members does to their group.
+#[must_use]
+pub fn impairment(from: &MemberName, to: &MemberName, fault: &Fault) -> Option<Impairment> {
+    let fault::Kind::Cut(cut) = &fault.kind;
+    Impairment::of_cut(Link { from: from.clone(), to: to.clone() }, cut)
+}

@@ -1,0 +1,204 @@
+//! From what is asked to an intent: resolve, plan, ask the guards; then write it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fault::{IntentId, Limits, MemberName, Preset, Selector};
+use proto::Invalid;
+use proto::control as wire;
+
+use super::driver::{Control, ControlError};
+use super::intent::Intent;
+use super::resolving::{self, ResolveError};
+use crate::admit::{AdmitError, admit};
+use crate::planning::{Direction, End, Place, PlanError, Planned, plan};
+use crate::spec::{Spec, Ways, What};
+
+/// Why nothing was put in.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// What was asked makes no sense.
+    #[error("{0}")]
+    Invalid(#[from] Invalid),
+    /// A selector does not name what was meant.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// It cannot be put on any node as asked.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The group cannot fall apart like that.
+    #[error(transparent)]
+    Grudge(#[from] fault::GrudgeError),
+    /// `around` is not one member.
+    #[error("{selector} names {found} members of the group, where one is needed")]
+    Around {
+        /// What was asked for.
+        selector: Selector,
+        /// How many there are.
+        found: usize,
+    },
+    /// A guard refuses.
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
+    /// The controller could not.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
+
+/// What would be done.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// The intent as it would be written.
+    pub intent: Intent,
+    /// Of a partition, who loses what of whom.
+    pub matrix: String,
+}
+
+impl Control {
+    /// Says what would be done; touches nothing.
+    ///
+    /// # Errors
+    /// It would be refused, and why.
+    pub async fn draft(
+        &self,
+        id: IntentId,
+        asked: wire::Spec,
+        asker: &str,
+        limits: &Limits,
+    ) -> Result<Draft, AskError> {
+        let spec = Spec::try_from(asked.clone())?;
+        if let Some(reason) = self.halted() {
+            return Err(ControlError::Halted(reason).into());
+        }
+        let (ends, directions, matrix) = self.layout(&spec).await?;
+        let agents = self.agents();
+        let control_path = |node: &_| agents.local(node);
+        let (planned, faults) = plan(id, &spec, &ends, &directions, control_path)?;
+        let active = self.faults().await?;
+        admit(&faults, &active, &[], limits, spec.quorum_loss)?;
+        let planned: &[Planned] = &planned;
+        let asker = asker.to_owned();
+        let intent = Intent::new(id, asked, spec.terms, asker, &ends, planned, faults);
+        Ok(Draft { intent, matrix })
+    }
+
+    /// Does what is asked, and waits until it acts everywhere or is out everywhere. The same request again
+    /// has the same answer.
+    ///
+    /// # Errors
+    /// Nothing was put in, and why.
+    pub async fn request(
+        &self,
+        id: IntentId,
+        asked: wire::Spec,
+        asker: &str,
+        limits: &Limits,
+    ) -> Result<wire::Intent, AskError> {
+        match self.find(id).await {
+            Ok(known) if known.spec.as_ref() == Some(&asked) => return Ok(known),
+            Ok(_) => return Err(ControlError::Conflict(id).into()),
+            Err(ControlError::Unknown(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let draft = self.draft(id, asked, asker, limits).await?;
+        Ok(self.apply(draft.intent).await?)
+    }
+
+    async fn layout(
+        &self,
+        spec: &Spec,
+    ) -> Result<(Vec<End>, BTreeSet<Direction>, String), AskError> {
+        match &spec.what {
+            What::Pair { from, to, ways } => {
+                let senders = self.resolve(from, spec.seed).await?;
+                let receivers = self.resolve(to, spec.seed.rotate_left(32)).await?;
+                let (ends, directions) = pairs(senders, receivers, *ways);
+                Ok((ends, directions, String::new()))
+            }
+            What::Partition { preset, group, around } => {
+                let ends = self.resolve(group, spec.seed).await?;
+                let around = match around {
+                    Some(selector) => Some(self.around(selector, &ends, spec.seed).await?),
+                    None => None,
+                };
+                partition(*preset, ends, around.as_ref(), spec.seed)
+            }
+        }
+    }
+
+    /// What a selector names right now.
+    ///
+    /// # Errors
+    /// It does not name what was meant.
+    pub async fn resolve(&self, selector: &Selector, seed: u64) -> Result<Vec<End>, ResolveError> {
+        resolving::ends(self.agents(), selector, seed).await
+    }
+
+    async fn around(
+        &self,
+        selector: &Selector,
+        group: &[End],
+        seed: u64,
+    ) -> Result<MemberName, AskError> {
+        let found = self.resolve(selector, seed).await?;
+        let members: Vec<MemberName> = found
+            .iter()
+            .filter(|end| group.iter().any(|one| one.place == end.place))
+            .map(member)
+            .collect();
+        match <[MemberName; 1]>::try_from(members) {
+            Ok([one]) => Ok(one),
+            Err(members) => {
+                Err(AskError::Around { selector: selector.clone(), found: members.len() })
+            }
+        }
+    }
+}
+
+fn pairs(senders: Vec<End>, receivers: Vec<End>, ways: Ways) -> (Vec<End>, BTreeSet<Direction>) {
+    let (first, second) = (senders.len(), receivers.len());
+    let mut ends = senders;
+    ends.extend(receivers);
+    let mut directions = BTreeSet::new();
+    for from in 0..first {
+        for to in first..first + second {
+            directions.insert(Direction { from, to });
+            if ways == Ways::Both {
+                directions.insert(Direction { from: to, to: from });
+            }
+        }
+    }
+    (ends, directions)
+}
+
+fn partition(
+    preset: Preset,
+    ends: Vec<End>,
+    around: Option<&MemberName>,
+    seed: u64,
+) -> Result<(Vec<End>, BTreeSet<Direction>, String), AskError> {
+    let places: BTreeMap<MemberName, usize> =
+        ends.iter().enumerate().map(|(at, end)| (member(end), at)).collect();
+    let grudge = preset.grudge(places.keys().cloned().collect(), around, seed)?;
+    let directions = grudge
+        .cuts()
+        .iter()
+        .filter_map(|link| {
+            Some(Direction { from: *places.get(&link.from)?, to: *places.get(&link.to)? })
+        })
+        .collect();
+    Ok((ends, directions, grudge.matrix().to_string()))
+}
+
+/// The name of an end in its group: that of its provider, or what it is called on its node.
+fn member(end: &End) -> MemberName {
+    if let Some(member) = &end.member {
+        return member.clone();
+    }
+    let text = match &end.place {
+        Place::Target(node, target) => format!("{}.{node}", target.selector.scheme),
+        Place::Addresses(prefix) => prefix.to_string(),
+    };
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let plain: String = text.chars().map(|c| if fits(c) { c } else { '-' }).take(253).collect();
+    MemberName::new(&plain).unwrap_or_else(|| unreachable!("made of what a name may have"))
+}

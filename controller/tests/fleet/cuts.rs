@@ -1,0 +1,83 @@
+//! Cuts over two nodes, as they should go.
+
+use proto::control::Stage;
+
+use crate::rig::{Fleet, spec};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_is_put_in_at_the_receiver_and_healed() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let intent = fleet.cut(1, "netns:a@a", "netns:b@b").await.unwrap();
+    assert_eq!(intent.stage(), Stage::Active, "{intent:?}");
+    assert_eq!(fleet.nodes["b"].acting().await, 1);
+    assert_eq!(fleet.nodes["a"].living().await, 0, "the sender is not touched");
+    let fault = &intent.parts[0].fault.as_ref().unwrap();
+    assert_eq!(fault.peers.len(), 1, "the sender's address, as another node knows it");
+    let healed = fleet.heal(1).await;
+    assert_eq!(healed.stage(), Stage::Healed);
+    assert_eq!(fleet.nodes["b"].living().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_ways_begin_at_one_time_and_the_spread_is_told() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let mut asked = spec("netns:a@a", "netns:b@b");
+    let Some(proto::control::spec::What::Pair(pair)) = &mut asked.what else { panic!() };
+    pair.direction = proto::control::Direction::BothWays.into();
+    let intent = fleet.ask(2, asked).await.unwrap();
+    assert_eq!(intent.stage(), Stage::Active, "{intent:?}");
+    assert_eq!((fleet.nodes["a"].acting().await, fleet.nodes["b"].acting().await), (1, 1));
+    let spread = intent.spread.unwrap();
+    assert!(spread.achieved_ns <= spread.error_ns.max(1), "{spread:?}");
+    assert!(spread.error_ns < 1_000_000_000, "{spread:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_request_again_has_the_same_answer_and_another_one_is_refused() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let first = fleet.cut(3, "netns:a@a", "netns:b@b").await.unwrap();
+    let again = fleet.cut(3, "netns:a@a", "netns:b@b").await.unwrap();
+    assert_eq!(first.parts[0].fault, again.parts[0].fault);
+    assert_eq!(fleet.nodes["b"].acting().await, 1, "injected once");
+    let other = fleet.cut(3, "netns:b@b", "netns:a@a").await.unwrap_err();
+    assert!(other.to_string().contains("is the id of another intent"), "{other}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_acts_already_is_not_put_in_twice() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    fleet.cut(4, "netns:a@a", "netns:b@b").await.unwrap();
+    let refused = fleet.cut(5, "netns:a@a", "netns:b@b").await.unwrap_err();
+    assert!(refused.to_string().contains("does the same"), "{refused}");
+    assert_eq!(fleet.nodes["b"].living().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_looked_for_on_every_node() {
+    let fleet = Fleet::of(&["a", "b", "c"]).await;
+    let intent = fleet.cut(6, "netns:c", "netns:a").await.unwrap();
+    assert_eq!(intent.ends[0].node, "c");
+    assert_eq!(fleet.nodes["a"].acting().await, 1);
+    let nothing = fleet.cut(7, "netns:nobody", "netns:a").await.unwrap_err();
+    assert!(nothing.to_string().contains("names nothing on a, b, c"), "{nothing}");
+    let absent = fleet.cut(8, "netns:a@z", "netns:b").await.unwrap_err();
+    assert!(absent.to_string().contains("the agent of node z is not connected"), "{absent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_brake_heals_everything_and_refuses_until_it_is_released() {
+    let mut fleet = Fleet::of(&["a", "b"]).await;
+    fleet.cut(9, "netns:a@a", "netns:b@b").await.unwrap();
+    let brake =
+        |on| proto::control::Brake { on, reason: "enough".to_owned(), ..Default::default() };
+    fleet.control.brake(brake(true)).await.unwrap();
+    fleet.comes_to(9, Stage::Healed).await;
+    assert_eq!(fleet.nodes["b"].living().await, 0);
+    fleet.restart().await;
+    for name in ["a", "b"] {
+        fleet.connect(name).await;
+    }
+    let refused = fleet.cut(10, "netns:a@a", "netns:b@b").await.unwrap_err();
+    assert!(refused.to_string().contains("the brake is on: enough"), "{refused}");
+    fleet.control.brake(brake(false)).await.unwrap();
+}

@@ -1,0 +1,6 @@
+//! A controller and many agents in one process: real gRPC, fake kernels.
+#![expect(clippy::unwrap_used, reason = "a test fails where it fails")]
+
+mod cuts;
+mod rig;
+mod trouble;

@@ -1,0 +1,123 @@
+//! What goes wrong, at every step.
+
+use std::time::Duration;
+
+use agent::fake::{Call, Trouble};
+use agent::kernel::Step;
+use proto::control::{Direction, Stage, spec::What};
+
+use crate::rig::{Fleet, spec, until};
+
+fn both_ways() -> proto::control::Spec {
+    let mut asked = spec("netns:a@a", "netns:b@b");
+    let Some(What::Pair(pair)) = &mut asked.what else { panic!() };
+    pair.direction = Direction::BothWays.into();
+    asked
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_node_cannot_prepare_is_out_of_the_other() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let load = |call: &Call<'_>| matches!(call, Call::Step(_, Step::Load));
+    fleet.nodes["b"].kernel.trouble(Trouble::errno("bpf", 12, load));
+    let intent = fleet.ask(1, both_ways()).await.unwrap();
+    let failed = fleet.comes_to(1, Stage::Failed).await;
+    assert!(failed.reason.contains("b: "), "{intent:?}");
+    assert_eq!((fleet.nodes["a"].living().await, fleet.nodes["b"].living().await), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_fails_on_one_node_heals_both() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let begin = |call: &Call<'_>| matches!(call, Call::Step(_, Step::Begin { .. }));
+    fleet.nodes["a"].kernel.trouble(Trouble::errno("begin", 5, begin));
+    fleet.ask(1, both_ways()).await.unwrap();
+    fleet.comes_to(1, Stage::Failed).await;
+    assert_eq!((fleet.nodes["a"].living().await, fleet.nodes["b"].living().await), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_lost_and_found_within_the_lease_changes_nothing() {
+    let mut fleet = Fleet::of(&["a", "b"]).await;
+    fleet.cut(1, "netns:a@a", "netns:b@b").await.unwrap();
+    fleet.disconnect("b").await;
+    assert_eq!(fleet.nodes["b"].acting().await, 1);
+    fleet.connect("b").await;
+    // Longer than the lease: it can only act on if it is renewed again.
+    let since = std::time::Instant::now();
+    until(async || since.elapsed() > Duration::from_millis(3_500)).await;
+    assert_eq!(fleet.nodes["b"].acting().await, 1);
+    assert_eq!(fleet.intent(1).await.stage(), Stage::Active);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_gone_for_a_lease_ends_the_cut_everywhere() {
+    let mut fleet = Fleet::of(&["a", "b"]).await;
+    fleet.ask(1, both_ways()).await.unwrap();
+    fleet.disconnect("b").await;
+    let ended = fleet.comes_to(1, Stage::Unconfirmed).await;
+    assert!(ended.reason.contains("not heard for longer than the lease"), "{ended:?}");
+    until(async || fleet.nodes["a"].living().await == 0).await;
+    until(async || fleet.nodes["b"].living().await == 0).await;
+    fleet.connect("b").await;
+    fleet.comes_to(1, Stage::Failed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_heal_that_cannot_be_confirmed_says_so_and_is_owed() {
+    let mut fleet = Fleet::of(&["a", "b"]).await;
+    fleet.cut(1, "netns:a@a", "netns:b@b").await.unwrap();
+    fleet.disconnect("b").await;
+    let healed = fleet.heal(1).await;
+    assert_eq!(healed.stage(), Stage::Unconfirmed, "{healed:?}");
+    fleet.connect("b").await;
+    fleet.comes_to(1, Stage::Healed).await;
+    assert_eq!(fleet.nodes["b"].living().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_that_was_restarted_adopts_what_acts_and_injects_nothing_twice() {
+    let mut fleet = Fleet::of(&["a", "b"]).await;
+    fleet.cut(1, "netns:a@a", "netns:b@b").await.unwrap();
+    let performed = fleet.nodes["b"].kernel.performed().len();
+    fleet.restart().await;
+    assert_eq!(fleet.intent(1).await.stage(), Stage::Active);
+    for name in ["a", "b"] {
+        fleet.connect(name).await;
+    }
+    let since = std::time::Instant::now();
+    until(async || since.elapsed() > Duration::from_millis(3_500)).await;
+    assert_eq!(fleet.nodes["b"].acting().await, 1, "renewed by the new life");
+    let steps = fleet.nodes["b"].kernel.performed();
+    let again = steps[performed..].iter().filter(|(_, step)| matches!(step, Step::Rule { .. }));
+    assert_eq!(again.count(), 0);
+    assert_eq!(fleet.heal(1).await.stage(), Stage::Healed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_was_started_anew_ends_the_cut() {
+    let mut fleet = Fleet::of(&["a", "b"]).await;
+    fleet.ask(1, both_ways()).await.unwrap();
+    fleet.disconnect("b").await;
+    fleet.nodes.get_mut("b").unwrap().restart();
+    fleet.connect("b").await;
+    let failed = fleet.comes_to(1, Stage::Failed).await;
+    assert!(failed.reason.contains("started anew"), "{failed:?}");
+    assert_eq!(fleet.nodes["a"].living().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_lies_about_its_name_is_refused() {
+    let fleet = Fleet::of(&["a"]).await;
+    let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+    let hello = proto::agent::Hello { protocol: 1, node: "a".to_owned(), ..Default::default() };
+    let lie = tokio::spawn(async move {
+        link::write(&mut theirs, &hello).await.unwrap();
+        link::read::<proto::agent::Welcome>(&mut theirs).await.unwrap()
+    });
+    let certified = fault::NodeName::new("b").unwrap();
+    let refused =
+        fleet.control.agents().admit(ours, certified, controller::agents::Way::default()).await;
+    assert!(refused.unwrap_err().to_string().contains("its certificate is for b"));
+    assert!(lie.await.unwrap().refused.contains("its certificate is for b"));
+}
