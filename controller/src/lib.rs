@@ -18,6 +18,7 @@ mod local;
 mod manual;
 mod outcome;
 mod output;
+pub mod provider;
 mod residue;
 mod resolve;
 mod status;
