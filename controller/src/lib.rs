@@ -5,6 +5,7 @@
 //! process. A controller that addresses many agents takes the place of `link` once there is one: the
 //! commands do not know who dialled.
 
+pub mod archive;
 pub mod cli;
 mod connect;
 mod cut;
