@@ -7,6 +7,7 @@
 
 pub mod admit;
 pub mod agents;
+pub mod archive;
 pub mod cli;
 mod connect;
 pub mod control;
@@ -22,6 +23,7 @@ mod manual;
 mod outcome;
 mod output;
 pub mod planning;
+pub mod provider;
 mod residue;
 mod resolve;
 pub mod sequence;

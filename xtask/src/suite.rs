@@ -29,8 +29,10 @@ fn run_stages(stages: &mut Stages) -> Result<()> {
     let (root, rest): (Vec<_>, Vec<_>) =
         tests.into_iter().partition(|name| name.starts_with("root_"));
     let (commands, root): (Vec<_>, Vec<_>) = root.into_iter().partition(|name| name == "root_cli");
-    let (etcd, plain): (Vec<_>, Vec<_>) =
+    let (roles, root): (Vec<_>, Vec<_>) = root.into_iter().partition(|name| name == "root_etcd");
+    let (mut etcd, plain): (Vec<_>, Vec<_>) =
         rest.into_iter().partition(|name| name.starts_with("etcd_"));
+    etcd.extend(roles);
 
     stages.run("install", Budget::Build, install::everything)?;
     stages.run("fmt", Budget::Cut, || command::run(command::cargo(["fmt", "--all", "--check"])))?;

@@ -82,15 +82,14 @@ proptest! {
             let memory = Memory::keeping(TOMBSTONES);
             let mut sqlite = Sqlite::open_keeping(path.clone(), TOMBSTONES).await.unwrap();
             let mut last = Revision(0);
-            for step in steps {
+            for mut step in steps {
                 // A delete of what stands there is rare by chance alone.
-                let step = match step {
-                    Step::Delete(key, at) if at.0 % 4 != 0 => {
-                        let found = memory.get(key.clone()).await.unwrap();
-                        Step::Delete(key, found.map_or(at, |record| record.revision))
-                    }
-                    step => step,
-                };
+                if let Step::Delete(key, at) = &mut step
+                    && at.0 % 4 != 0
+                    && let Some(found) = memory.get(key.clone()).await.unwrap()
+                {
+                    *at = found.revision;
+                }
                 if matches!(step, Step::Reopen) {
                     sqlite.close().await;
                     sqlite = Sqlite::open_keeping(path.clone(), TOMBSTONES).await.unwrap();

@@ -170,23 +170,15 @@ fn open(
     connection.busy_timeout(PATIENCE).map_err(told)?;
     // Besides the lock file, against whoever does not know of it. Set before anything is read, it also
     // keeps the index of the log in memory instead of in a shared file.
-    pragma(&connection, "locking_mode", "EXCLUSIVE").map_err(told)?;
+    connection.execute_batch("PRAGMA locking_mode = EXCLUSIVE").map_err(told)?;
     schema::migrate(&mut connection, path, schema::MIGRATIONS)?;
-    pragma(&connection, "journal_mode", "WAL").map_err(told)?;
+    connection.execute_batch("PRAGMA journal_mode = WAL").map_err(told)?;
     // With NORMAL the log is not synced at a commit, and a power cut would lose an intent that was
     // acknowledged: a fault that acts, and that nobody knows of.
-    pragma(&connection, "synchronous", "FULL").map_err(told)?;
+    connection.execute_batch("PRAGMA synchronous = FULL").map_err(told)?;
     let records = Records { connection, tombstones };
     let latest = watch::Sender::new(records.revision()?);
     Ok((records, latest, lock))
-}
-
-/// Sets a pragma that may or may not answer with its new value.
-fn pragma(connection: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
-    connection.pragma_update_and_check(None, name, value, |_| Ok(())).or_else(|error| match error {
-        rusqlite::Error::QueryReturnedNoRows => Ok(()),
-        error => Err(error),
-    })
 }
 
 /// Locks the file `PATH.lock`, until it is dropped or the process ends, however it ends.

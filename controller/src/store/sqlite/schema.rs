@@ -38,11 +38,13 @@ pub(super) fn migrate(
         return Err(StoreError::Newer { path: path.to_owned(), found, known });
     }
     for (to, migration) in (1..).zip(migrations).skip_while(|(to, _)| *to <= found) {
-        step(connection, to, migration).map_err(|source| match opening(path)(source) {
-            StoreError::Database { source, .. } => {
+        step(connection, to, migration).map_err(|error| {
+            let told = opening(path)(error);
+            if let StoreError::Database { source, .. } = told {
                 StoreError::Migrate { path: path.to_owned(), to, source }
+            } else {
+                told
             }
-            told => told,
         })?;
     }
     Ok(())

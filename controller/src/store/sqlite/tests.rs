@@ -102,7 +102,8 @@ async fn a_full_store_says_so_and_can_be_read() {
     let store = Sqlite::open(directory.path().join("store")).await.unwrap();
     let first = store.put(key("a"), Expected::Absent, vec![1]).await.unwrap();
     let limit = |records: &mut Records, _: &watch::Sender<Revision>| {
-        pragma(&records.connection, "max_page_count", "1").map_err(opening(Path::new("")))
+        let limited = records.connection.execute_batch("PRAGMA max_page_count = 1");
+        limited.map_err(opening(Path::new("")))
     };
     store.ask(Attempted::Write, limit).await.unwrap();
     let refused = store.put(key("b"), Expected::Absent, vec![0; 100_000]).await;

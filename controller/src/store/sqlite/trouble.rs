@@ -36,14 +36,16 @@ pub(super) fn told(attempted: Attempted) -> impl Fn(Error) -> StoreError + Copy 
 pub(super) fn file(path: &Path) -> impl Fn(io::Error) -> StoreError + Copy {
     move |error| {
         let attempted = Attempted::Open;
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                StoreError::Full { attempted }
-            }
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-                StoreError::ReadOnly { attempted }
-            }
-            _ => StoreError::Open { path: path.to_owned(), reason: error.to_string() },
+        let kind = error.kind();
+        if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            StoreError::Full { attempted }
+        } else if matches!(
+            kind,
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
+        ) {
+            StoreError::ReadOnly { attempted }
+        } else {
+            StoreError::Open { path: path.to_owned(), reason: error.to_string() }
         }
     }
 }
