@@ -5,6 +5,7 @@
 //! process. A controller that addresses many agents takes the place of `link` once there is one: the
 //! commands do not know who dialled.
 
+mod certs;
 pub mod cli;
 mod connect;
 mod cut;
@@ -53,6 +54,7 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
         Command::Targets(args) => targets::run(&args, choice, output).await,
         Command::Doctor => doctor::run(&choice, output).await,
         Command::Residue(args) => residue::run(&args, socket, output).await,
+        Command::Certs(args) => certs::run(&args, output),
         Command::Completions(args) => manual::completions(&args, output),
         Command::Man(args) => manual::pages(&args, output),
     }
