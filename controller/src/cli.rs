@@ -1,5 +1,6 @@
 //! The command line as people type it.
 
+mod certs;
 mod cut;
 mod typed;
 
@@ -9,6 +10,9 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use fault::Selector;
 
+pub use certs::{
+    CertsArgs, CertsCommand, Days, Host, InitArgs, IssueArgs, RevokeArgs, RoleArg, SubjectArgs,
+};
 pub use cut::{CutArgs, EnforceArg, FlowsArg, ModeArg, ProtocolArg};
 pub use typed::Misuse;
 
@@ -67,6 +71,8 @@ pub enum Command {
     Doctor,
     /// Look for what agents that are gone left behind
     Residue(ResidueArgs),
+    /// Make and revoke the certificates by which controllers, agents and people know each other
+    Certs(CertsArgs),
     /// Print a shell's completions
     Completions(CompletionsArgs),
     /// Print the manual page

@@ -8,6 +8,7 @@
 pub mod admit;
 pub mod agents;
 pub mod archive;
+mod certs;
 pub mod cli;
 mod connect;
 pub mod control;
@@ -62,6 +63,7 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
         Command::Targets(args) => targets::run(&args, choice, output).await,
         Command::Doctor => doctor::run(&choice, output).await,
         Command::Residue(args) => residue::run(&args, socket, output).await,
+        Command::Certs(args) => certs::run(&args, output),
         Command::Completions(args) => manual::completions(&args, output),
         Command::Man(args) => manual::pages(&args, output),
     }
