@@ -16,9 +16,9 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnixListenerStream;
 
 use crate::doctor;
-use crate::kernel::{Kernel, Linux};
+use crate::kernel::{Kernel, Linux, node_name};
 use crate::residue::{self, Removal};
-use crate::server::{About, Service};
+use crate::server::{About, Instance, Service};
 use crate::worker::Agent;
 
 /// How long healing may take at the end (4 s), so that the whole end takes less than 5.
@@ -89,13 +89,16 @@ pub async fn start(options: Options) -> Result<Daemon, StartError> {
     let found = tokio::task::spawn_blocking(move || leftovers(&socket, stale)).await;
     let found = found.unwrap_or_default();
     let listener = files.listen()?;
-    let linux = Linux::new()?;
+    let linux = Linux::new(node_name())?;
     if !options.embedded {
         // A command that is its own agent puts its cuts in at once, and then ends.
         linux.keep_spare();
     }
     let about = About {
+        node: linux.node().clone(),
         boot: linux.boot(),
+        instance: Instance::random()
+            .map_err(failed("ask for random numbers of", &options.socket))?,
         socket: options.socket.clone(),
         embedded: options.embedded,
         found_at_start: found,

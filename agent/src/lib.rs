@@ -7,6 +7,7 @@ pub mod daemon;
 pub mod doctor;
 pub mod executor;
 pub mod fake;
+pub mod holders;
 pub mod kernel;
 pub mod ledger;
 pub mod plan;

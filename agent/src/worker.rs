@@ -7,9 +7,10 @@ mod tasks;
 
 use std::sync::Arc;
 
-use fault::{BootTime, Fault, FaultId, Scheme, Status};
+use fault::{BootTime, Fault, FaultId, Holder, Scheme, Status};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::holders::HolderError;
 use crate::kernel::{Kernel, KernelError, Stir};
 use crate::plan::PlanError;
 
@@ -80,6 +81,9 @@ pub enum AgentError {
         /// How many there can be.
         most: u64,
     },
+    /// Somebody else has the say.
+    #[error("{0}")]
+    Holder(#[from] HolderError),
     /// The agent is about to end.
     #[error("the agent is ending and takes no new faults")]
     Draining,
@@ -123,13 +127,42 @@ enum Reach {
 }
 
 enum Message {
-    Prepare { fault: Box<Fault>, earnest: Earnest, reply: Reply<Prepared> },
-    Commit { ids: Vec<FaultId>, start: Option<BootTime>, replies: Vec<Reply<Status>> },
-    Heal { id: FaultId, reach: Reach, reply: Reply<Status> },
-    Renew { ids: Vec<FaultId>, reply: oneshot::Sender<Renewed> },
-    List { reply: oneshot::Sender<Vec<Status>> },
-    Drain { reply: oneshot::Sender<()> },
-    Done { target: fault::NamespaceCookie, outcome: crate::executor::Outcome },
+    Prepare {
+        fault: Box<Fault>,
+        earnest: Earnest,
+        asker: Option<Holder>,
+        reply: Reply<Prepared>,
+    },
+    Commit {
+        ids: Vec<FaultId>,
+        start: Option<BootTime>,
+        asker: Option<Holder>,
+        replies: Vec<Reply<Status>>,
+    },
+    Heal {
+        id: FaultId,
+        reach: Reach,
+        reply: Reply<Status>,
+    },
+    Renew {
+        ids: Vec<FaultId>,
+        asker: Option<Holder>,
+        reply: Reply<Renewed>,
+    },
+    Hear {
+        asker: Holder,
+        reply: Reply<()>,
+    },
+    List {
+        reply: oneshot::Sender<Vec<Status>>,
+    },
+    Drain {
+        reply: oneshot::Sender<()>,
+    },
+    Done {
+        target: fault::NamespaceCookie,
+        outcome: crate::executor::Outcome,
+    },
     Stir(Stir),
 }
 
@@ -138,7 +171,7 @@ enum Message {
 pub struct Renewed {
     /// These act on.
     pub renewed: Vec<FaultId>,
-    /// These have ended, or were never heard of.
+    /// These have ended, were never heard of, or are somebody else's.
     pub refused: Vec<FaultId>,
 }
 
@@ -177,6 +210,16 @@ impl Agent {
         self.transitions.subscribe()
     }
 
+    /// Notes that a controller speaks: lower epochs of it have no say from now on.
+    ///
+    /// # Errors
+    /// A higher epoch was heard before.
+    pub async fn hear(&self, asker: Holder) -> Result<(), AgentError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Hear { asker, reply }).await?;
+        answer.await.unwrap_or(Err(AgentError::Draining))
+    }
+
     /// Puts everything in place for these faults, or for none of them.
     ///
     /// # Errors
@@ -185,12 +228,14 @@ impl Agent {
         &self,
         faults: Vec<Fault>,
         earnest: Earnest,
+        asker: Option<Holder>,
     ) -> Result<Vec<Prepared>, AgentError> {
         let ids: Vec<FaultId> = faults.iter().map(|fault| fault.id).collect();
         let mut replies = Vec::with_capacity(faults.len());
         for fault in faults {
             let (reply, answer) = oneshot::channel();
-            self.send(Message::Prepare { fault: Box::new(fault), earnest, reply }).await?;
+            let fault = Box::new(fault);
+            self.send(Message::Prepare { fault, earnest, asker, reply }).await?;
             replies.push(answer);
         }
         let mut prepared = Vec::with_capacity(replies.len());
@@ -219,9 +264,10 @@ impl Agent {
         &self,
         ids: Vec<FaultId>,
         start: Option<BootTime>,
+        asker: Option<Holder>,
     ) -> Result<Vec<Status>, AgentError> {
         let (replies, answers): (Vec<_>, Vec<_>) = ids.iter().map(|_| oneshot::channel()).unzip();
-        self.send(Message::Commit { ids, start, replies }).await?;
+        self.send(Message::Commit { ids, start, asker, replies }).await?;
         gather(answers).await
     }
 
@@ -243,14 +289,18 @@ impl Agent {
         gather(answers).await
     }
 
-    /// Renews leases.
+    /// Renews leases of the asker's own faults; a later life of a controller takes them over by that.
     ///
     /// # Errors
-    /// The agent has ended.
-    pub async fn renew(&self, ids: Vec<FaultId>) -> Result<Renewed, AgentError> {
+    /// A later life of this controller was heard, or the agent has ended.
+    pub async fn renew(
+        &self,
+        ids: Vec<FaultId>,
+        asker: Option<Holder>,
+    ) -> Result<Renewed, AgentError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Message::Renew { ids, reply }).await?;
-        answer.await.map_err(|_| AgentError::Draining)
+        self.send(Message::Renew { ids, asker, reply }).await?;
+        answer.await.unwrap_or(Err(AgentError::Draining))
     }
 
     /// All faults, and those that ended lately.

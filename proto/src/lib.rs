@@ -1,6 +1,7 @@
 //! The wire of Schism, and only the wire: generated code and conversions to [`fault`].
 
 mod fault_wire;
+mod holder_wire;
 mod invalid;
 mod name_wire;
 mod node_wire;

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fault::{
-    BootTime, Effect, Fault, FaultId, Gone, Hook, Kind, NamespaceCookie, State, Status, Window,
+    BootTime, Effect, Fault, FaultId, Gone, Holder, Hook, Kind, NamespaceCookie, State, Status,
+    Window,
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::target::{Preparing, Target, Task, place};
 use super::{AgentError, Earnest, Message, Prepared, Reach, Renewed, Reply, Transition};
 use crate::executor::Executor;
+use crate::holders::{Holders, is_own};
 use crate::kernel::{Kernel, KernelError, Step, Stir, unbound};
 use crate::ledger::{Ledger, Record, Renewal};
 use crate::plan;
@@ -28,6 +30,7 @@ pub(super) struct Worker {
     pub(super) messages: mpsc::WeakSender<Message>,
     pub(super) transitions: broadcast::Sender<Transition>,
     pub(super) ledger: Ledger,
+    pub(super) holders: Holders,
     pub(super) targets: HashMap<NamespaceCookie, Target>,
     pub(super) healing: HashMap<FaultId, Vec<Reply<Status>>>,
     pub(super) draining: Option<Vec<oneshot::Sender<()>>>,
@@ -44,6 +47,7 @@ impl Worker {
             messages,
             transitions,
             ledger: Ledger::default(),
+            holders: Holders::default(),
             targets: HashMap::new(),
             healing: HashMap::new(),
             draining: None,
@@ -76,10 +80,17 @@ impl Worker {
 
     fn handle(&mut self, message: Message) {
         match message {
-            Message::Prepare { fault, earnest, reply } => self.prepare(*fault, earnest, reply),
-            Message::Commit { ids, start, replies } => self.commit(&ids, start, replies),
+            Message::Prepare { fault, earnest, asker, reply } => {
+                self.prepare(*fault, earnest, asker, reply);
+            }
+            Message::Commit { ids, start, asker, replies } => {
+                self.commit(&ids, start, asker, replies);
+            }
             Message::Heal { id, reach, reply } => self.heal(id, reach, reply),
-            Message::Renew { ids, reply } => drop(reply.send(self.renew(ids))),
+            Message::Renew { ids, asker, reply } => drop(reply.send(self.renew(ids, asker))),
+            Message::Hear { asker, reply } => {
+                drop(reply.send(self.holders.hear(Some(asker)).map_err(Into::into)));
+            }
             Message::List { reply } => {
                 drop(reply.send(self.ledger.iter().map(|record| self.status(record)).collect()));
             }
@@ -89,13 +100,37 @@ impl Worker {
         }
     }
 
-    fn prepare(&mut self, fault: Fault, earnest: Earnest, reply: Reply<Prepared>) {
+    /// Whether something new may be put in or made to act, on whose behalf ever.
+    fn admit(&mut self, asker: Option<Holder>) -> Result<(), AgentError> {
         if self.draining.is_some() {
-            return drop(reply.send(Err(AgentError::Draining)));
+            return Err(AgentError::Draining);
         }
-        if let Some(record) = self.ledger.get(fault.id) {
-            if record.fault != fault {
+        Ok(self.holders.admit(asker, self.ledger.holders())?)
+    }
+
+    fn prepare(
+        &mut self,
+        fault: Fault,
+        earnest: Earnest,
+        asker: Option<Holder>,
+        reply: Reply<Prepared>,
+    ) {
+        let admitted = match earnest {
+            Earnest::Real => self.admit(asker),
+            // It changes nothing, and so is anybody's.
+            Earnest::DryRun if self.draining.is_some() => Err(AgentError::Draining),
+            Earnest::DryRun => Ok(()),
+        };
+        if let Err(error) = admitted {
+            return drop(reply.send(Err(error)));
+        }
+        if let Some(record) = self.ledger.get_mut(fault.id) {
+            let own = earnest == Earnest::DryRun || is_own(asker, record.holder);
+            if record.fault != fault || !own {
                 return drop(reply.send(Err(AgentError::Conflict(fault.id))));
+            }
+            if earnest == Earnest::Real {
+                record.holder = asker;
             }
             if !record.done.is_empty() {
                 return drop(reply.send(Ok(prepared(record))));
@@ -128,6 +163,7 @@ impl Worker {
         if earnest == Earnest::Real {
             self.ledger.insert(Record {
                 fault: fault.clone(),
+                holder: asker,
                 state: State::Prepared,
                 slot,
                 lease: None,
@@ -179,7 +215,19 @@ impl Worker {
         Ok(())
     }
 
-    fn commit(&mut self, ids: &[FaultId], start: Option<BootTime>, replies: Vec<Reply<Status>>) {
+    fn commit(
+        &mut self,
+        ids: &[FaultId],
+        start: Option<BootTime>,
+        asker: Option<Holder>,
+        replies: Vec<Reply<Status>>,
+    ) {
+        let refuse = |replies: Vec<Reply<Status>>, error: AgentError| {
+            replies.into_iter().for_each(|reply| drop(reply.send(Err(error.clone()))));
+        };
+        if let Err(error) = self.admit(asker) {
+            return refuse(replies, error);
+        }
         let now = self.kernel.now();
         let targets: BTreeSet<_> =
             ids.iter().filter_map(|id| self.ledger.get(*id)).map(Record::target).collect();
@@ -190,12 +238,11 @@ impl Worker {
                 what: "seconds ahead of a start",
                 most: FARTHEST_START.as_secs(),
             };
-            return replies.into_iter().for_each(|reply| drop(reply.send(Err(limit.clone()))));
+            return refuse(replies, limit);
         }
         for (id, reply) in ids.iter().zip(replies) {
             let answer = match self.ledger.get(*id) {
                 None => Err(AgentError::Unknown(*id)),
-                Some(_) if self.draining.is_some() => Err(AgentError::Draining),
                 Some(record) if record.state == State::Prepared && record.done.is_empty() => {
                     Err(AgentError::Unprepared(*id))
                 }
@@ -235,10 +282,22 @@ impl Worker {
         }
     }
 
-    fn renew(&mut self, ids: Vec<FaultId>) -> Renewed {
+    fn renew(&mut self, ids: Vec<FaultId>, asker: Option<Holder>) -> Result<Renewed, AgentError> {
         let mut result = Renewed::default();
+        match self.holders.hear(asker) {
+            // Who names nothing only listens.
+            Err(error) if !ids.is_empty() => return Err(error.into()),
+            Err(_) | Ok(()) => {}
+        }
         for id in ids {
             let before = self.ledger.get(id).and_then(|record| record.lease).map(|l| l.end());
+            match self.ledger.get_mut(id) {
+                Some(record) if is_own(asker, record.holder) => record.holder = asker,
+                Some(_) | None => {
+                    result.refused.push(id);
+                    continue;
+                }
+            }
             let Renewal::Until(end) = self.ledger.renew(id, self.kernel.now()) else {
                 result.refused.push(id);
                 continue;
@@ -255,7 +314,7 @@ impl Worker {
                 result.renewed.push(id);
             }
         }
-        result
+        Ok(result)
     }
 
     fn drain(&mut self, reply: oneshot::Sender<()>) {
@@ -381,6 +440,7 @@ impl Worker {
             hook,
             peers: record.peers.iter().map(|peer| peer.prefix.clone()).collect(),
             drifts: record.drifts.clone(),
+            holder: record.holder,
             now: self.kernel.now(),
         }
     }

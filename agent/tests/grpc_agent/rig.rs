@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agent::fake::{FakeKernel, Loaded};
 use agent::kernel::{Kernel, Slot};
-use agent::server::{About, Service};
+use agent::server::{About, Instance, Service};
 use agent::worker::{Agent, Transition};
 use fault::{
     BootTime, Chance, Cut, Fault, FaultId, FlowAge, IntentId, Kind, LeaseTerms, Mode,
@@ -88,7 +88,9 @@ impl Rig {
         });
         let agent = Agent::start(Arc::new(kernel.clone()));
         let about = About {
+            node: NodeName::new("fake").unwrap(),
             boot: FakeKernel::BOOT,
+            instance: Instance::new(7),
             socket: "/nowhere/agent.sock".into(),
             embedded: false,
             found_at_start: Vec::new(),

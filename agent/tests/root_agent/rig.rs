@@ -70,7 +70,7 @@ impl Rig {
             nix::unistd::geteuid().is_root(),
             "this test makes network namespaces: run it as root"
         );
-        let kernel = Arc::new(Linux::new().unwrap());
+        let kernel = Arc::new(Linux::new(agent::kernel::node_name()).unwrap());
         let shared: Arc<dyn Kernel> = kernel.clone();
         Self { lab: lab.unwrap(), kernel, agent: Agent::start(shared) }
     }
@@ -126,8 +126,8 @@ impl Rig {
 
     pub(crate) async fn begin(&self, fault: Fault) -> Status {
         let id = fault.id;
-        self.agent.prepare(vec![fault], Earnest::Real).await.unwrap();
-        self.agent.commit(vec![id], None).await.unwrap().pop().unwrap()
+        self.agent.prepare(vec![fault], Earnest::Real, None).await.unwrap();
+        self.agent.commit(vec![id], None, None).await.unwrap().pop().unwrap()
     }
 
     /// Puts a cut in and returns its id.
