@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnixListenerStream;
 
+use crate::brake::Brake;
 use crate::doctor;
 use crate::kernel::{Kernel, Linux, node_name};
 use crate::residue::{self, Removal};
@@ -104,7 +105,7 @@ pub async fn start(options: Options) -> Result<Daemon, StartError> {
         found_at_start: found,
     };
     let kernel: Arc<dyn Kernel> = Arc::new(linux);
-    let agent = Agent::start(kernel);
+    let agent = Agent::start(kernel, Brake::beside(&options.socket));
     let service = AgentServer::new(Service::new(agent.clone(), about))
         .max_decoding_message_size(LARGEST_REQUEST);
     let (shutdown, stopped) = oneshot::channel::<()>();
@@ -259,4 +260,22 @@ fn leftovers(socket: &Path, stale_lock: bool) -> Vec<Remnant> {
         tracing::warn!(name = %remnant.name, id = remnant.id, "left by an agent that is gone");
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_takes_its_files_away_and_leaves_the_brake_on() {
+        let root = tempfile::tempdir().unwrap();
+        let socket = root.path().join("schism/agent.sock");
+        let mut files = Files::take(&socket).unwrap();
+        drop(files.listen().unwrap());
+        Brake::beside(&socket).put_on("storm").unwrap();
+        files.remove().unwrap();
+        let directory = fs::read_dir(root.path().join("schism")).unwrap();
+        let left: Vec<_> = directory.map(|it| it.unwrap().file_name()).collect();
+        assert_eq!(left, ["halt"]);
+    }
 }

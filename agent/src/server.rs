@@ -12,6 +12,7 @@ use proto::{Invalid, required};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::brake::{LONGEST_REASON, Standing};
 use crate::doctor;
 use crate::kernel::{Place, ProbeOrder};
 use crate::residue::{self, Removal};
@@ -126,6 +127,10 @@ impl wire::agent_server::Agent for Service {
         _: Request<wire::DescribeRequest>,
     ) -> Result<Response<wire::Description>, Status> {
         let capabilities = blocking(|| Ok(doctor::examine())).await?;
+        let halted = match self.agent.standing().await.map_err(|e| refuse(&e))? {
+            Standing::Off => String::new(),
+            Standing::On(reason) => reason,
+        };
         Ok(Response::new(wire::Description {
             node: self.about.node.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -135,7 +140,7 @@ impl wire::agent_server::Agent for Service {
             pid: std::process::id(),
             embedded: self.about.embedded,
             capabilities: capabilities.into_iter().map(Into::into).collect(),
-            halted: String::new(),
+            halted,
             instance: self.about.instance.get(),
             found_at_start: self.about.found_at_start.iter().cloned().map(Into::into).collect(),
         }))
@@ -256,16 +261,23 @@ impl wire::agent_server::Agent for Service {
 
     async fn halt(
         &self,
-        _: Request<wire::HaltRequest>,
+        request: Request<wire::HaltRequest>,
     ) -> Result<Response<wire::HaltReply>, Status> {
-        Err(Status::unimplemented("this agent has no brake"))
+        let reason = request.into_inner().reason;
+        if reason.len() > LONGEST_REASON {
+            let too_long = format!("has more than {LONGEST_REASON} bytes");
+            return Err(invalid(&Invalid::new("reason", too_long)));
+        }
+        let healed = self.agent.halt(reason).await.map_err(|e| refuse(&e))?;
+        Ok(Response::new(wire::HaltReply { faults: statuses(healed) }))
     }
 
     async fn resume(
         &self,
         _: Request<wire::ResumeRequest>,
     ) -> Result<Response<wire::ResumeReply>, Status> {
-        Err(Status::unimplemented("this agent has no brake"))
+        self.agent.resume().await.map_err(|e| refuse(&e))?;
+        Ok(Response::new(wire::ResumeReply {}))
     }
 
     async fn residue(

@@ -2,14 +2,17 @@
 
 mod comparing;
 mod deciding;
+mod say;
 mod target;
 mod tasks;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fault::{BootTime, Fault, FaultId, Holder, Scheme, Status};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::brake::{Brake, BrakeError, Standing};
 use crate::holders::HolderError;
 use crate::kernel::{Kernel, KernelError, Stir};
 use crate::plan::PlanError;
@@ -25,6 +28,7 @@ pub struct Agent {
     messages: mpsc::Sender<Message>,
     transitions: broadcast::Sender<Transition>,
     kernel: Arc<dyn Kernel>,
+    brake: Brake,
 }
 
 /// Something changed without being asked about.
@@ -84,6 +88,12 @@ pub enum AgentError {
     /// Somebody else has the say.
     #[error("{0}")]
     Holder(#[from] HolderError),
+    /// The brake is on.
+    #[error("the brake is on: {0}")]
+    Halted(String),
+    /// The brake could not be put on or taken off for good.
+    #[error("{0}")]
+    Brake(Arc<BrakeError>),
     /// The agent is about to end.
     #[error("the agent is ending and takes no new faults")]
     Draining,
@@ -134,8 +144,7 @@ enum Message {
         reply: Reply<Prepared>,
     },
     Commit {
-        ids: Vec<FaultId>,
-        start: Option<BootTime>,
+        wish: Commit,
         asker: Option<Holder>,
         replies: Vec<Reply<Status>>,
     },
@@ -156,6 +165,15 @@ enum Message {
     List {
         reply: oneshot::Sender<Vec<Status>>,
     },
+    /// With the reason, if the brake could not be put on for good.
+    Halt {
+        unkept: Option<String>,
+        reply: oneshot::Sender<Vec<FaultId>>,
+    },
+    Resume,
+    Brake {
+        reply: oneshot::Sender<Standing>,
+    },
     Drain {
         reply: oneshot::Sender<()>,
     },
@@ -164,6 +182,12 @@ enum Message {
         outcome: crate::executor::Outcome,
     },
     Stir(Stir),
+}
+
+/// Which faults are to act, and from when; `None` for at once.
+struct Commit {
+    ids: Vec<FaultId>,
+    start: Option<BootTime>,
 }
 
 /// What came of a heartbeat.
@@ -178,7 +202,7 @@ pub struct Renewed {
 impl Agent {
     /// Starts the worker on the current runtime. It ends when the last handle is gone.
     #[must_use]
-    pub fn start(kernel: Arc<dyn Kernel>) -> Self {
+    pub fn start(kernel: Arc<dyn Kernel>, brake: Brake) -> Self {
         let (messages, inbox) = mpsc::channel(QUEUE);
         let (transitions, _) = broadcast::channel(BACKLOG);
         if let Some(mut stirs) = kernel.stirs() {
@@ -192,10 +216,18 @@ impl Agent {
                 }
             });
         }
-        let worker =
-            deciding::Worker::new(Arc::clone(&kernel), messages.downgrade(), transitions.clone());
-        tokio::spawn(worker.run(inbox));
-        Self { messages, transitions, kernel }
+        let watch = brake.watch().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the brake's file is not watched, only looked at every second");
+            None
+        });
+        let worker = deciding::Worker::new(
+            Arc::clone(&kernel),
+            brake.clone(),
+            messages.downgrade(),
+            transitions.clone(),
+        );
+        tokio::spawn(worker.run(inbox, watch));
+        Self { messages, transitions, kernel, brake }
     }
 
     /// The kernel behind it, for reading.
@@ -267,7 +299,7 @@ impl Agent {
         asker: Option<Holder>,
     ) -> Result<Vec<Status>, AgentError> {
         let (replies, answers): (Vec<_>, Vec<_>) = ids.iter().map(|_| oneshot::channel()).unzip();
-        self.send(Message::Commit { ids, start, asker, replies }).await?;
+        self.send(Message::Commit { wish: Commit { ids, start }, asker, replies }).await?;
         gather(answers).await
     }
 
@@ -313,6 +345,45 @@ impl Agent {
         answer.await.map_err(|_| AgentError::Draining)
     }
 
+    /// Puts the brake on, heals all, and says what that did. The brake is on before the first heal begins.
+    ///
+    /// # Errors
+    /// The brake holds only as long as this agent: its file could not be written. All is healed then, too.
+    pub async fn halt(&self, reason: String) -> Result<Vec<Status>, AgentError> {
+        let reason = if reason.trim().is_empty() { "no reason given".to_owned() } else { reason };
+        // The file alone already makes the worker heal: what stood before it is what this heals.
+        let before = self.list().await?.into_iter().filter(|status| !status.state.is_final());
+        let mut healed: BTreeSet<FaultId> = before.map(|status| status.fault.id).collect();
+        let (brake, kept) = (self.brake.clone(), reason.clone());
+        let kept = blocking(move || brake.put_on(&kept)).await;
+        let unkept = kept.is_err().then_some(reason);
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Halt { unkept, reply }).await?;
+        healed.extend(answer.await.map_err(|_| AgentError::Draining)?);
+        let healed = self.heal(healed.into_iter().collect()).await?;
+        kept.map(|()| healed)
+    }
+
+    /// Takes the brake off.
+    ///
+    /// # Errors
+    /// Its file could not be removed: it stays on.
+    pub async fn resume(&self) -> Result<(), AgentError> {
+        let brake = self.brake.clone();
+        blocking(move || brake.take_off()).await?;
+        self.send(Message::Resume).await
+    }
+
+    /// How the brake stands.
+    ///
+    /// # Errors
+    /// The agent has ended.
+    pub async fn standing(&self) -> Result<Standing, AgentError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Brake { reply }).await?;
+        answer.await.map_err(|_| AgentError::Draining)
+    }
+
     /// Takes no new faults, heals all, and returns when everything is out.
     pub async fn drain(&self) {
         let (reply, answer) = oneshot::channel();
@@ -325,6 +396,14 @@ impl Agent {
     async fn send(&self, message: Message) -> Result<(), AgentError> {
         self.messages.send(message).await.map_err(|_| AgentError::Draining)
     }
+}
+
+async fn blocking(
+    work: impl FnOnce() -> Result<(), BrakeError> + Send + 'static,
+) -> Result<(), AgentError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    // The runtime is ending.
+    done.map_err(|_| AgentError::Draining)?.map_err(|error| AgentError::Brake(Arc::new(error)))
 }
 
 async fn gather<T>(

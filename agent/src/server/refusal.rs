@@ -58,6 +58,17 @@ pub(super) fn refuse(error: &AgentError) -> Status {
             let hint = "wait until its faults have ended, or heal them";
             status(Code::FailedPrecondition, error, Kind::Held(held), hint)
         }
+        AgentError::Halted(reason) => {
+            let halted = wire::Halted { reason: reason.clone() };
+            let hint = "`schism resume` takes the brake off";
+            status(Code::FailedPrecondition, error, Kind::Halted(halted), hint)
+        }
+        AgentError::Brake(brake) => {
+            let errno = brake.source.raw_os_error().unwrap_or(0);
+            let refused = wire::KernelRefused { call: brake.what.to_owned(), errno };
+            let hint = "put the file there, or remove it, by hand";
+            status(Code::Internal, error, Kind::KernelRefused(refused), hint)
+        }
         AgentError::Draining => {
             let hint = "try again once it is back";
             status(Code::Unavailable, error, Kind::Draining(wire::Draining {}), hint)

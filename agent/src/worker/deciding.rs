@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fault::{
-    BootTime, Effect, Fault, FaultId, Gone, Holder, Hook, Kind, NamespaceCookie, State, Status,
-    Window,
+    Effect, Fault, FaultId, Gone, Holder, Hook, Kind, NamespaceCookie, State, Status, Window,
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::target::{Preparing, Target, Task, place};
-use super::{AgentError, Earnest, Message, Prepared, Reach, Renewed, Reply, Transition};
+use super::{AgentError, Commit, Earnest, Message, Prepared, Reach, Reply, Transition};
+use crate::brake::Brake;
 use crate::executor::Executor;
 use crate::holders::{Holders, is_own};
-use crate::kernel::{Kernel, KernelError, Step, Stir, unbound};
-use crate::ledger::{Ledger, Record, Renewal};
+use crate::kernel::{FileWatch, Kernel, KernelError, Step, Stir, unbound};
+use crate::ledger::{Ledger, Record};
 use crate::plan;
 
 /// How often the kernel is read again though nothing stirred: a foreign program makes no event.
@@ -31,6 +31,9 @@ pub(super) struct Worker {
     pub(super) transitions: broadcast::Sender<Transition>,
     pub(super) ledger: Ledger,
     pub(super) holders: Holders,
+    pub(super) brake: Brake,
+    /// Why the brake is on although it could not be kept.
+    pub(super) unkept: Option<String>,
     pub(super) targets: HashMap<NamespaceCookie, Target>,
     pub(super) healing: HashMap<FaultId, Vec<Reply<Status>>>,
     pub(super) draining: Option<Vec<oneshot::Sender<()>>>,
@@ -39,6 +42,7 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(
         kernel: Arc<dyn Kernel>,
+        brake: Brake,
         messages: mpsc::WeakSender<Message>,
         transitions: broadcast::Sender<Transition>,
     ) -> Self {
@@ -48,13 +52,19 @@ impl Worker {
             transitions,
             ledger: Ledger::default(),
             holders: Holders::default(),
+            brake,
+            unkept: None,
             targets: HashMap::new(),
             healing: HashMap::new(),
             draining: None,
         }
     }
 
-    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
+    pub(super) async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Message>,
+        mut watch: Option<FileWatch>,
+    ) {
         let mut slow = tokio::time::interval(SLOW_TIMER);
         slow.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -62,6 +72,13 @@ impl Worker {
             let busy = !self.targets.is_empty();
             tokio::select! {
                 biased;
+                changed = change(watch.as_mut()) => {
+                    if let Err(error) = changed {
+                        tracing::warn!(%error, "the brake's file is not watched any more");
+                        watch = None;
+                    }
+                    self.obey();
+                }
                 message = inbox.recv() => match message {
                     Some(message) => self.handle(message),
                     None => return,
@@ -70,6 +87,7 @@ impl Worker {
                 _ = slow.tick(), if busy => {
                     self.ledger.forget(self.kernel.now());
                     self.stir(Stir::Anywhere);
+                    self.obey();
                 }
             }
             for id in self.ledger.due(self.kernel.now()) {
@@ -83,9 +101,7 @@ impl Worker {
             Message::Prepare { fault, earnest, asker, reply } => {
                 self.prepare(*fault, earnest, asker, reply);
             }
-            Message::Commit { ids, start, asker, replies } => {
-                self.commit(&ids, start, asker, replies);
-            }
+            Message::Commit { wish, asker, replies } => self.commit(&wish, asker, replies),
             Message::Heal { id, reach, reply } => self.heal(id, reach, reply),
             Message::Renew { ids, asker, reply } => drop(reply.send(self.renew(ids, asker))),
             Message::Hear { asker, reply } => {
@@ -94,18 +110,13 @@ impl Worker {
             Message::List { reply } => {
                 drop(reply.send(self.ledger.iter().map(|record| self.status(record)).collect()));
             }
+            Message::Halt { unkept, reply } => drop(reply.send(self.halt(unkept))),
+            Message::Resume => self.unkept = None,
+            Message::Brake { reply } => drop(reply.send(self.obey())),
             Message::Drain { reply } => self.drain(reply),
             Message::Done { target, outcome } => self.done(target, outcome),
             Message::Stir(stir) => self.stir(stir),
         }
-    }
-
-    /// Whether something new may be put in or made to act, on whose behalf ever.
-    fn admit(&mut self, asker: Option<Holder>) -> Result<(), AgentError> {
-        if self.draining.is_some() {
-            return Err(AgentError::Draining);
-        }
-        Ok(self.holders.admit(asker, self.ledger.holders())?)
     }
 
     fn prepare(
@@ -217,8 +228,7 @@ impl Worker {
 
     fn commit(
         &mut self,
-        ids: &[FaultId],
-        start: Option<BootTime>,
+        Commit { ids, start }: &Commit,
         asker: Option<Holder>,
         replies: Vec<Reply<Status>>,
     ) {
@@ -232,7 +242,7 @@ impl Worker {
         let targets: BTreeSet<_> =
             ids.iter().filter_map(|id| self.ledger.get(*id)).map(Record::target).collect();
         let soon = if targets.len() > 1 { now + TOGETHER } else { now };
-        let start = start.unwrap_or(soon);
+        let start = (*start).unwrap_or(soon);
         if start > now + FARTHEST_START {
             let limit = AgentError::Limit {
                 what: "seconds ahead of a start",
@@ -282,54 +292,24 @@ impl Worker {
         }
     }
 
-    fn renew(&mut self, ids: Vec<FaultId>, asker: Option<Holder>) -> Result<Renewed, AgentError> {
-        let mut result = Renewed::default();
-        match self.holders.hear(asker) {
-            // Who names nothing only listens.
-            Err(error) if !ids.is_empty() => return Err(error.into()),
-            Err(_) | Ok(()) => {}
-        }
-        for id in ids {
-            let before = self.ledger.get(id).and_then(|record| record.lease).map(|l| l.end());
-            match self.ledger.get_mut(id) {
-                Some(record) if is_own(asker, record.holder) => record.holder = asker,
-                Some(_) | None => {
-                    result.refused.push(id);
-                    continue;
-                }
-            }
-            let Renewal::Until(end) = self.ledger.renew(id, self.kernel.now()) else {
-                result.refused.push(id);
-                continue;
-            };
-            let Some(record) = self.ledger.get(id) else { continue };
-            let step = Step::Renew { slot: record.slot, end };
-            let stored = self.kernel.perform(&place(&record.fault), &step);
-            // A process that was stopped right here wakes up after the lease has ended: it is not
-            // brought back.
-            if stored.is_err() || before.is_none_or(|before| self.kernel.now() >= before) {
-                self.end(id, State::Expired);
-                result.refused.push(id);
-            } else {
-                result.renewed.push(id);
-            }
-        }
-        Ok(result)
-    }
-
     fn drain(&mut self, reply: oneshot::Sender<()>) {
         self.draining.get_or_insert_default().push(reply);
         drop(self.transitions.send(Transition::Draining));
+        self.end_everything();
+        self.answer_drain();
+    }
+
+    pub(super) fn end_everything(&mut self) -> Vec<FaultId> {
         let living: Vec<FaultId> = self
             .ledger
             .iter()
             .filter(|record| !record.state.is_final())
             .map(|record| record.fault.id)
             .collect();
-        for id in living {
-            self.end(id, State::Healed);
+        for id in &living {
+            self.end(*id, State::Healed);
         }
-        self.answer_drain();
+        living
     }
 
     pub(super) fn answer_drain(&mut self) {
@@ -452,6 +432,13 @@ pub(super) fn prepared(record: &Record) -> Prepared {
         steps: record.done.iter().map(ToString::to_string).collect(),
         peers: record.peers.iter().map(|peer| peer.prefix.clone()).collect(),
         notes: record.notes.clone(),
+    }
+}
+
+async fn change(watch: Option<&mut FileWatch>) -> std::io::Result<()> {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
     }
 }
 

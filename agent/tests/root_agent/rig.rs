@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use agent::brake::Brake;
 use agent::kernel::bpf::{self, ObjectKind};
 use agent::kernel::{Kernel, Linux};
 use agent::residue::{self, Removal};
@@ -72,7 +73,7 @@ impl Rig {
         );
         let kernel = Arc::new(Linux::new(agent::kernel::node_name()).unwrap());
         let shared: Arc<dyn Kernel> = kernel.clone();
-        Self { lab: lab.unwrap(), kernel, agent: Agent::start(shared) }
+        Self { lab: lab.unwrap(), kernel, agent: Agent::start(shared, Brake::in_memory()) }
     }
 
     pub(crate) fn node(&self, label: &str) -> &Node {
