@@ -15,10 +15,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnixListenerStream;
 
+use crate::brake::Brake;
 use crate::doctor;
-use crate::kernel::{Kernel, Linux};
+use crate::kernel::{Kernel, Linux, node_name};
 use crate::residue::{self, Removal};
-use crate::server::{About, Service};
+use crate::server::{About, Instance, Service};
 use crate::worker::Agent;
 
 /// How long healing may take at the end (4 s), so that the whole end takes less than 5.
@@ -89,19 +90,22 @@ pub async fn start(options: Options) -> Result<Daemon, StartError> {
     let found = tokio::task::spawn_blocking(move || leftovers(&socket, stale)).await;
     let found = found.unwrap_or_default();
     let listener = files.listen()?;
-    let linux = Linux::new()?;
+    let linux = Linux::new(node_name())?;
     if !options.embedded {
         // A command that is its own agent puts its cuts in at once, and then ends.
         linux.keep_spare();
     }
     let about = About {
+        node: linux.node().clone(),
         boot: linux.boot(),
+        instance: Instance::random()
+            .map_err(failed("ask for random numbers of", &options.socket))?,
         socket: options.socket.clone(),
         embedded: options.embedded,
         found_at_start: found,
     };
     let kernel: Arc<dyn Kernel> = Arc::new(linux);
-    let agent = Agent::start(kernel);
+    let agent = Agent::start(kernel, Brake::beside(&options.socket));
     let service = AgentServer::new(Service::new(agent.clone(), about))
         .max_decoding_message_size(LARGEST_REQUEST);
     let (shutdown, stopped) = oneshot::channel::<()>();
@@ -256,4 +260,22 @@ fn leftovers(socket: &Path, stale_lock: bool) -> Vec<Remnant> {
         tracing::warn!(name = %remnant.name, id = remnant.id, "left by an agent that is gone");
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_takes_its_files_away_and_leaves_the_brake_on() {
+        let root = tempfile::tempdir().unwrap();
+        let socket = root.path().join("schism/agent.sock");
+        let mut files = Files::take(&socket).unwrap();
+        drop(files.listen().unwrap());
+        Brake::beside(&socket).put_on("storm").unwrap();
+        files.remove().unwrap();
+        let directory = fs::read_dir(root.path().join("schism")).unwrap();
+        let left: Vec<_> = directory.map(|it| it.unwrap().file_name()).collect();
+        assert_eq!(left, ["halt"]);
+    }
 }

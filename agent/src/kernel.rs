@@ -6,6 +6,7 @@
 pub mod bpf;
 pub mod clock;
 mod encode;
+mod inotify;
 mod instance;
 mod linux;
 mod mapped;
@@ -31,6 +32,7 @@ use fault::{
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 
+pub use inotify::FileWatch;
 pub use linux::{Linux, node_name};
 
 /// One of the places for faults on a target, from 0 to 63.

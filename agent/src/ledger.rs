@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use fault::{BootTime, Drift, Effect, Fault, FaultId, Hook, Kind, Lease, NamespaceCookie, State};
+use fault::{
+    BootTime, Drift, Effect, Fault, FaultId, Holder, Hook, Kind, Lease, NamespaceCookie, State,
+};
 
 use crate::kernel::{Peer, PeerSet, Slot, Step};
 use crate::truth::Recorded;
@@ -20,6 +22,8 @@ pub const REMEMBERED: usize = 1_024;
 pub struct Record {
     /// What was asked.
     pub fault: Fault,
+    /// On whose behalf it stands; `None` for a command on the node itself.
+    pub holder: Option<Holder>,
     /// What has become of it.
     pub state: State,
     /// Its place on the target.
@@ -124,6 +128,11 @@ impl Ledger {
         self.records.values()
     }
 
+    /// On whose behalf what has not ended stands.
+    pub fn holders(&self) -> impl Iterator<Item = Holder> {
+        self.iter().filter(|record| !record.state.is_final()).filter_map(|record| record.holder)
+    }
+
     /// The faults of a target that have not ended.
     pub fn living(&self, target: NamespaceCookie) -> impl Iterator<Item = &Record> {
         self.iter().filter(move |record| record.target() == target && !record.state.is_final())
@@ -199,6 +208,7 @@ mod tests {
         let wish = (plain_cut(), [1].into());
         Record {
             fault: fault(part, &Node::new().place, &wish),
+            holder: None,
             state,
             slot: slot(place),
             lease,

@@ -3,10 +3,12 @@
 //! From outside in: [`daemon`] (socket, signals) → [`server`] (gRPC to domain) → [`worker`] (one task
 //! that decides) → [`plan`], [`ledger`] and [`truth`] (pure) → [`kernel`] (the only code that performs).
 
+pub mod brake;
 pub mod daemon;
 pub mod doctor;
 pub mod executor;
 pub mod fake;
+pub mod holders;
 pub mod kernel;
 pub mod ledger;
 pub mod plan;

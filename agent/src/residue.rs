@@ -156,3 +156,23 @@ fn file(kind: RemnantKind, path: &Path, remove: Removal) -> Result<Remnant, Resi
     let name = path.display().to_string();
     Ok(Remnant { kind, name, id: 0, holders: Vec::new(), removed })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_an_agent_that_is_gone_are_left_behind_and_its_brake_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("agent.sock");
+        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+        fs::write(lock_path(&socket), "").unwrap();
+        fs::write(directory.path().join("halt"), "storm").unwrap();
+        let kinds = |found: Vec<Remnant>| found.iter().map(|one| one.kind).collect::<Vec<_>>();
+        let found = kinds(files(Removal::Remove, &socket).unwrap());
+        assert_eq!(found, [RemnantKind::Socket, RemnantKind::Lock]);
+        let left: Vec<_> =
+            fs::read_dir(&directory).unwrap().map(|it| it.unwrap().file_name()).collect();
+        assert_eq!(left, ["halt"]);
+    }
+}

@@ -1,34 +1,24 @@
 //! gRPC to the domain and back; no decisions.
 
+mod about;
 mod refusal;
 mod session;
 
 use std::pin::Pin;
 
-use fault::{BootId, Fault, FaultId, Remnant, Scheme, Selector, TargetIdentity};
+use fault::{Fault, FaultId, Holder, Scheme, Selector, TargetIdentity};
 use proto::agent as wire;
 use proto::{Invalid, required};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::brake::{LONGEST_REASON, Standing};
 use crate::doctor;
-use crate::kernel::{Place, ProbeOrder, node_name};
+use crate::kernel::{Place, ProbeOrder};
 use crate::residue::{self, Removal};
 use crate::worker::{Agent, Earnest};
+pub use about::{About, Instance};
 use refusal::{invalid, refuse, refuse_kernel};
-
-/// What an agent says of itself.
-#[derive(Clone, Debug)]
-pub struct About {
-    /// Which boot of the node this is.
-    pub boot: BootId,
-    /// Where it listens.
-    pub socket: std::path::PathBuf,
-    /// Whether it ends with a command line.
-    pub embedded: bool,
-    /// What it found at its start.
-    pub found_at_start: Vec<Remnant>,
-}
 
 /// `schism.agent.v1` over one worker.
 pub struct Service {
@@ -69,6 +59,11 @@ fn ids(ids: Vec<wire::FaultId>) -> Result<Vec<FaultId>, Status> {
         return Err(invalid(&Invalid::new("ids", format!("has more than {MOST_FAULTS} faults"))));
     }
     ids.into_iter().map(TryInto::try_into).collect::<Result<_, Invalid>>().map_err(|e| invalid(&e))
+}
+
+fn asker(holder: Option<wire::Holder>) -> Result<Option<Holder>, Status> {
+    let holder = holder.map(TryInto::try_into).transpose();
+    holder.map_err(|error: Invalid| invalid(&error.within("holder")))
 }
 
 fn place(
@@ -132,8 +127,12 @@ impl wire::agent_server::Agent for Service {
         _: Request<wire::DescribeRequest>,
     ) -> Result<Response<wire::Description>, Status> {
         let capabilities = blocking(|| Ok(doctor::examine())).await?;
+        let halted = match self.agent.standing().await.map_err(|e| refuse(&e))? {
+            Standing::Off => String::new(),
+            Standing::On(reason) => reason,
+        };
         Ok(Response::new(wire::Description {
-            node: node_name().to_string(),
+            node: self.about.node.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             boot_id: self.about.boot.get().to_be_bytes().to_vec().into(),
             kernel: doctor::kernel_release(),
@@ -141,6 +140,8 @@ impl wire::agent_server::Agent for Service {
             pid: std::process::id(),
             embedded: self.about.embedded,
             capabilities: capabilities.into_iter().map(Into::into).collect(),
+            halted,
+            instance: self.about.instance.get(),
             found_at_start: self.about.found_at_start.iter().cloned().map(Into::into).collect(),
         }))
     }
@@ -175,12 +176,14 @@ impl wire::agent_server::Agent for Service {
                 .map_err(|error| invalid(&error.within(&format!("faults[{index}]"))))?;
             faults.push(fault);
         }
+        let asker = asker(request.holder)?;
         let earnest = if request.dry_run { Earnest::DryRun } else { Earnest::Real };
         let selectors: Vec<Selector> = match earnest {
             Earnest::Real => Vec::new(),
             Earnest::DryRun => faults.iter().map(|fault| fault.selector.clone()).collect(),
         };
-        let prepared = self.agent.prepare(faults, earnest).await.map_err(|e| refuse(&e))?;
+        let prepared = self.agent.prepare(faults, earnest, asker).await;
+        let prepared = prepared.map_err(|e| refuse(&e))?;
         let mut touched = self.touched(selectors).await?.into_iter();
         let faults = prepared.into_iter().map(|prepared| wire::PreparedFault {
             id: Some(prepared.id.into()),
@@ -199,7 +202,8 @@ impl wire::agent_server::Agent for Service {
         let request = request.into_inner();
         let ids = ids(request.ids)?;
         let start = (request.start != 0).then(|| fault::BootTime::from_nanos(request.start));
-        let faults = self.agent.commit(ids, start).await.map_err(|e| refuse(&e))?;
+        let asker = asker(request.holder)?;
+        let faults = self.agent.commit(ids, start, asker).await.map_err(|e| refuse(&e))?;
         Ok(Response::new(wire::CommitReply { faults: statuses(faults) }))
     }
 
@@ -257,16 +261,23 @@ impl wire::agent_server::Agent for Service {
 
     async fn halt(
         &self,
-        _: Request<wire::HaltRequest>,
+        request: Request<wire::HaltRequest>,
     ) -> Result<Response<wire::HaltReply>, Status> {
-        Err(Status::unimplemented("this agent has no brake"))
+        let reason = request.into_inner().reason;
+        if reason.len() > LONGEST_REASON {
+            let too_long = format!("has more than {LONGEST_REASON} bytes");
+            return Err(invalid(&Invalid::new("reason", too_long)));
+        }
+        let healed = self.agent.halt(reason).await.map_err(|e| refuse(&e))?;
+        Ok(Response::new(wire::HaltReply { faults: statuses(healed) }))
     }
 
     async fn resume(
         &self,
         _: Request<wire::ResumeRequest>,
     ) -> Result<Response<wire::ResumeReply>, Status> {
-        Err(Status::unimplemented("this agent has no brake"))
+        self.agent.resume().await.map_err(|e| refuse(&e))?;
+        Ok(Response::new(wire::ResumeReply {}))
     }
 
     async fn residue(

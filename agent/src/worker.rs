@@ -2,14 +2,18 @@
 
 mod comparing;
 mod deciding;
+mod say;
 mod target;
 mod tasks;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use fault::{BootTime, Fault, FaultId, Scheme, Status};
+use fault::{BootTime, Fault, FaultId, Holder, Scheme, Status};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::brake::{Brake, BrakeError, Standing};
+use crate::holders::HolderError;
 use crate::kernel::{Kernel, KernelError, Stir};
 use crate::plan::PlanError;
 
@@ -24,6 +28,7 @@ pub struct Agent {
     messages: mpsc::Sender<Message>,
     transitions: broadcast::Sender<Transition>,
     kernel: Arc<dyn Kernel>,
+    brake: Brake,
 }
 
 /// Something changed without being asked about.
@@ -80,6 +85,15 @@ pub enum AgentError {
         /// How many there can be.
         most: u64,
     },
+    /// Somebody else has the say.
+    #[error("{0}")]
+    Holder(#[from] HolderError),
+    /// The brake is on.
+    #[error("the brake is on: {0}")]
+    Halted(String),
+    /// The brake could not be put on or taken off for good.
+    #[error("{0}")]
+    Brake(Arc<BrakeError>),
     /// The agent is about to end.
     #[error("the agent is ending and takes no new faults")]
     Draining,
@@ -123,14 +137,57 @@ enum Reach {
 }
 
 enum Message {
-    Prepare { fault: Box<Fault>, earnest: Earnest, reply: Reply<Prepared> },
-    Commit { ids: Vec<FaultId>, start: Option<BootTime>, replies: Vec<Reply<Status>> },
-    Heal { id: FaultId, reach: Reach, reply: Reply<Status> },
-    Renew { ids: Vec<FaultId>, reply: oneshot::Sender<Renewed> },
-    List { reply: oneshot::Sender<Vec<Status>> },
-    Drain { reply: oneshot::Sender<()> },
-    Done { target: fault::NamespaceCookie, outcome: crate::executor::Outcome },
+    Prepare {
+        fault: Box<Fault>,
+        earnest: Earnest,
+        asker: Option<Holder>,
+        reply: Reply<Prepared>,
+    },
+    Commit {
+        wish: Commit,
+        asker: Option<Holder>,
+        replies: Vec<Reply<Status>>,
+    },
+    Heal {
+        id: FaultId,
+        reach: Reach,
+        reply: Reply<Status>,
+    },
+    Renew {
+        ids: Vec<FaultId>,
+        asker: Option<Holder>,
+        reply: Reply<Renewed>,
+    },
+    Hear {
+        asker: Holder,
+        reply: Reply<()>,
+    },
+    List {
+        reply: oneshot::Sender<Vec<Status>>,
+    },
+    /// With the reason, if the brake could not be put on for good.
+    Halt {
+        unkept: Option<String>,
+        reply: oneshot::Sender<Vec<FaultId>>,
+    },
+    Resume,
+    Brake {
+        reply: oneshot::Sender<Standing>,
+    },
+    Drain {
+        reply: oneshot::Sender<()>,
+    },
+    Done {
+        target: fault::NamespaceCookie,
+        outcome: crate::executor::Outcome,
+    },
     Stir(Stir),
+}
+
+/// Which faults are to act, and from when; `None` for at once.
+struct Commit {
+    ids: Vec<FaultId>,
+    start: Option<BootTime>,
 }
 
 /// What came of a heartbeat.
@@ -138,14 +195,14 @@ enum Message {
 pub struct Renewed {
     /// These act on.
     pub renewed: Vec<FaultId>,
-    /// These have ended, or were never heard of.
+    /// These have ended, were never heard of, or are somebody else's.
     pub refused: Vec<FaultId>,
 }
 
 impl Agent {
     /// Starts the worker on the current runtime. It ends when the last handle is gone.
     #[must_use]
-    pub fn start(kernel: Arc<dyn Kernel>) -> Self {
+    pub fn start(kernel: Arc<dyn Kernel>, brake: Brake) -> Self {
         let (messages, inbox) = mpsc::channel(QUEUE);
         let (transitions, _) = broadcast::channel(BACKLOG);
         if let Some(mut stirs) = kernel.stirs() {
@@ -159,10 +216,18 @@ impl Agent {
                 }
             });
         }
-        let worker =
-            deciding::Worker::new(Arc::clone(&kernel), messages.downgrade(), transitions.clone());
-        tokio::spawn(worker.run(inbox));
-        Self { messages, transitions, kernel }
+        let watch = brake.watch().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the brake's file is not watched, only looked at every second");
+            None
+        });
+        let worker = deciding::Worker::new(
+            Arc::clone(&kernel),
+            brake.clone(),
+            messages.downgrade(),
+            transitions.clone(),
+        );
+        tokio::spawn(worker.run(inbox, watch));
+        Self { messages, transitions, kernel, brake }
     }
 
     /// The kernel behind it, for reading.
@@ -177,6 +242,16 @@ impl Agent {
         self.transitions.subscribe()
     }
 
+    /// Notes that a controller speaks: lower epochs of it have no say from now on.
+    ///
+    /// # Errors
+    /// A higher epoch was heard before.
+    pub async fn hear(&self, asker: Holder) -> Result<(), AgentError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Hear { asker, reply }).await?;
+        answer.await.unwrap_or(Err(AgentError::Draining))
+    }
+
     /// Puts everything in place for these faults, or for none of them.
     ///
     /// # Errors
@@ -185,12 +260,14 @@ impl Agent {
         &self,
         faults: Vec<Fault>,
         earnest: Earnest,
+        asker: Option<Holder>,
     ) -> Result<Vec<Prepared>, AgentError> {
         let ids: Vec<FaultId> = faults.iter().map(|fault| fault.id).collect();
         let mut replies = Vec::with_capacity(faults.len());
         for fault in faults {
             let (reply, answer) = oneshot::channel();
-            self.send(Message::Prepare { fault: Box::new(fault), earnest, reply }).await?;
+            let fault = Box::new(fault);
+            self.send(Message::Prepare { fault, earnest, asker, reply }).await?;
             replies.push(answer);
         }
         let mut prepared = Vec::with_capacity(replies.len());
@@ -219,9 +296,10 @@ impl Agent {
         &self,
         ids: Vec<FaultId>,
         start: Option<BootTime>,
+        asker: Option<Holder>,
     ) -> Result<Vec<Status>, AgentError> {
         let (replies, answers): (Vec<_>, Vec<_>) = ids.iter().map(|_| oneshot::channel()).unzip();
-        self.send(Message::Commit { ids, start, replies }).await?;
+        self.send(Message::Commit { wish: Commit { ids, start }, asker, replies }).await?;
         gather(answers).await
     }
 
@@ -243,14 +321,18 @@ impl Agent {
         gather(answers).await
     }
 
-    /// Renews leases.
+    /// Renews leases of the asker's own faults; a later life of a controller takes them over by that.
     ///
     /// # Errors
-    /// The agent has ended.
-    pub async fn renew(&self, ids: Vec<FaultId>) -> Result<Renewed, AgentError> {
+    /// A later life of this controller was heard, or the agent has ended.
+    pub async fn renew(
+        &self,
+        ids: Vec<FaultId>,
+        asker: Option<Holder>,
+    ) -> Result<Renewed, AgentError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Message::Renew { ids, reply }).await?;
-        answer.await.map_err(|_| AgentError::Draining)
+        self.send(Message::Renew { ids, asker, reply }).await?;
+        answer.await.unwrap_or(Err(AgentError::Draining))
     }
 
     /// All faults, and those that ended lately.
@@ -260,6 +342,45 @@ impl Agent {
     pub async fn list(&self) -> Result<Vec<Status>, AgentError> {
         let (reply, answer) = oneshot::channel();
         self.send(Message::List { reply }).await?;
+        answer.await.map_err(|_| AgentError::Draining)
+    }
+
+    /// Puts the brake on, heals all, and says what that did. The brake is on before the first heal begins.
+    ///
+    /// # Errors
+    /// The brake holds only as long as this agent: its file could not be written. All is healed then, too.
+    pub async fn halt(&self, reason: String) -> Result<Vec<Status>, AgentError> {
+        let reason = if reason.trim().is_empty() { "no reason given".to_owned() } else { reason };
+        // The file alone already makes the worker heal: what stood before it is what this heals.
+        let before = self.list().await?.into_iter().filter(|status| !status.state.is_final());
+        let mut healed: BTreeSet<FaultId> = before.map(|status| status.fault.id).collect();
+        let (brake, kept) = (self.brake.clone(), reason.clone());
+        let kept = blocking(move || brake.put_on(&kept)).await;
+        let unkept = kept.is_err().then_some(reason);
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Halt { unkept, reply }).await?;
+        healed.extend(answer.await.map_err(|_| AgentError::Draining)?);
+        let healed = self.heal(healed.into_iter().collect()).await?;
+        kept.map(|()| healed)
+    }
+
+    /// Takes the brake off.
+    ///
+    /// # Errors
+    /// Its file could not be removed: it stays on.
+    pub async fn resume(&self) -> Result<(), AgentError> {
+        let brake = self.brake.clone();
+        blocking(move || brake.take_off()).await?;
+        self.send(Message::Resume).await
+    }
+
+    /// How the brake stands.
+    ///
+    /// # Errors
+    /// The agent has ended.
+    pub async fn standing(&self) -> Result<Standing, AgentError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Brake { reply }).await?;
         answer.await.map_err(|_| AgentError::Draining)
     }
 
@@ -275,6 +396,14 @@ impl Agent {
     async fn send(&self, message: Message) -> Result<(), AgentError> {
         self.messages.send(message).await.map_err(|_| AgentError::Draining)
     }
+}
+
+async fn blocking(
+    work: impl FnOnce() -> Result<(), BrakeError> + Send + 'static,
+) -> Result<(), AgentError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    // The runtime is ending.
+    done.map_err(|_| AgentError::Draining)?.map_err(|error| AgentError::Brake(Arc::new(error)))
 }
 
 async fn gather<T>(

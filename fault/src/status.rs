@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{BootTime, Effect, Fault, Hook, Lease, Prefix, Side, State};
+use crate::{BootTime, Effect, Fault, Holder, Hook, Lease, Prefix, Side, State};
 
 /// A fault on its node, at one time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,6 +24,9 @@ pub struct Status {
     pub peers: Vec<Prefix>,
     /// What differs from what was asked.
     pub drifts: Vec<Drift>,
+    /// On whose behalf it stands; `None` for a command on the node itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Holder>,
     /// When this was read.
     pub now: BootTime,
 }

@@ -2,6 +2,7 @@
 
 pub mod control_wire;
 mod fault_wire;
+mod holder_wire;
 mod invalid;
 mod name_wire;
 mod node_wire;

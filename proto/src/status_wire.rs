@@ -159,6 +159,7 @@ impl From<Status> for wire::Status {
             peers: status.peers.iter().map(Into::into).collect(),
             drifts: status.drifts.into_iter().map(Into::into).collect(),
             now: status.now.nanos(),
+            holder: status.holder.map(Into::into),
         }
     }
 }
@@ -181,6 +182,11 @@ impl TryFrom<wire::Status> for Status {
             hook: Hook { seen: hook.seen, unparsable: hook.unparsable },
             peers: status.peers.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             drifts: status.drifts.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            holder: status
+                .holder
+                .map(TryInto::try_into)
+                .transpose()
+                .map_err(|error: Invalid| error.within("holder"))?,
             now: BootTime::from_nanos(status.now),
         })
     }

@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use fault::{
-    BootId, Chance, Cut, Fault, FaultId, FlowAge, IntentId, Kind, LeaseTerms, Mode,
-    NamespaceCookie, PeerTarget, Peers, Prefix, ProcessIdentity, Protocol, Selector, Side,
-    TargetIdentity, Verdict,
+    BootId, BootTime, Chance, ControllerId, Cut, Effect, Fault, FaultId, FlowAge, Holder, Hook,
+    IntentId, Kind, LeaseTerms, Mode, NamespaceCookie, PeerTarget, Peers, Prefix, ProcessIdentity,
+    Protocol, Selector, Side, State, Status, TargetIdentity, Verdict,
 };
 use proptest::prelude::*;
 use proto::agent as wire;
@@ -101,4 +101,30 @@ fn a_role_that_means_nothing_is_refused_by_its_field() {
         let found = Selector::try_from(wire::Selector { scheme: Some(scheme) });
         assert_eq!(found.unwrap_err().field, field);
     }
+}
+
+fn status_held_by(holder: Option<Holder>) -> Status {
+    Status {
+        fault: fault_of(1, 2, 3, 4, 5),
+        state: State::Active,
+        lease: None,
+        effect: Effect::default(),
+        hook: Hook::default(),
+        peers: Vec::new(),
+        drifts: Vec::new(),
+        holder,
+        now: BootTime::from_nanos(9),
+    }
+}
+
+#[test]
+fn a_status_arrives_with_its_holder() {
+    let holder = Holder { controller: ControllerId::new([7; 16]), epoch: u64::MAX };
+    for holder in [None, Some(holder)] {
+        let status = status_held_by(holder);
+        assert_eq!(Status::try_from(wire::Status::from(status.clone())), Ok(status));
+    }
+    let mut message = wire::Status::from(status_held_by(Some(holder)));
+    message.holder.as_mut().unwrap().controller = vec![1; 15].into();
+    assert_eq!(Status::try_from(message).unwrap_err().field, "holder.controller");
 }

@@ -39,16 +39,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Linux {
-    /// Begins to listen for events.
+    /// Begins to listen for events. `host:` means this node by `node`.
     ///
     /// # Errors
     /// /proc or netlink is not there.
-    pub fn new() -> Result<Self, KernelError> {
+    pub fn new(node: NodeName) -> Result<Self, KernelError> {
         let own = netns::own_cookie().map_err(KernelError::call("getsockopt(SO_NETNS_COOKIE)"))?;
         let (watch, stirs) = Watch::start(own).map_err(KernelError::call("netlink socket"))?;
         Ok(Self {
             boot: clock::boot_id().map_err(KernelError::call("read boot_id"))?,
-            node: node_name(),
+            node,
             watch,
             stirs: Mutex::new(Some(stirs)),
             instances: Mutex::default(),
@@ -65,6 +65,12 @@ impl Linux {
     #[must_use]
     pub const fn boot(&self) -> BootId {
         self.boot
+    }
+
+    /// By what name `host:` means this node.
+    #[must_use]
+    pub const fn node(&self) -> &NodeName {
+        &self.node
     }
 
     fn instance(&self, target: NamespaceCookie) -> Result<Arc<Instance>, KernelError> {

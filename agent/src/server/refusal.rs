@@ -7,6 +7,7 @@ use proto::agent as wire;
 use proto::agent::error_detail::Kind;
 use tonic::{Code, Status};
 
+use crate::holders::HolderError;
 use crate::kernel::KernelError;
 use crate::plan::PlanError;
 use crate::worker::AgentError;
@@ -47,6 +48,27 @@ pub(super) fn refuse(error: &AgentError) -> Status {
             status(Code::Aborted, error, Kind::Refused(refused), hint)
         }
         AgentError::Limit { what, most } => limit(what, *most, error),
+        AgentError::Holder(HolderError::Superseded(by_epoch)) => {
+            let superseded = wire::Superseded { by_epoch: *by_epoch };
+            let hint = "ask the controller that runs by now";
+            status(Code::FailedPrecondition, error, Kind::Superseded(superseded), hint)
+        }
+        AgentError::Holder(HolderError::Held(by)) => {
+            let held = wire::Held { by_controller: by.get().to_vec().into() };
+            let hint = "wait until its faults have ended, or heal them";
+            status(Code::FailedPrecondition, error, Kind::Held(held), hint)
+        }
+        AgentError::Halted(reason) => {
+            let halted = wire::Halted { reason: reason.clone() };
+            let hint = "`schism resume` takes the brake off";
+            status(Code::FailedPrecondition, error, Kind::Halted(halted), hint)
+        }
+        AgentError::Brake(brake) => {
+            let errno = brake.source.raw_os_error().unwrap_or(0);
+            let refused = wire::KernelRefused { call: brake.what.to_owned(), errno };
+            let hint = "put the file there, or remove it, by hand";
+            status(Code::Internal, error, Kind::KernelRefused(refused), hint)
+        }
         AgentError::Draining => {
             let hint = "try again once it is back";
             status(Code::Unavailable, error, Kind::Draining(wire::Draining {}), hint)

@@ -98,11 +98,12 @@ async fn heard(agent: &Agent, heartbeat: wire::Heartbeat, wish: &mut Wish) -> Re
             .map_err(|error| invalid(&error))
     };
     let number = heartbeat.number;
+    let asker = super::asker(heartbeat.holder)?;
     let renew = ids(heartbeat.renew)?;
     wish.watched = ids(heartbeat.watch)?.into_iter().collect();
     wish.every = (heartbeat.report_every_ns != 0)
         .then(|| Duration::from_nanos(heartbeat.report_every_ns).max(FASTEST_REPORT));
-    let renewed = agent.renew(renew).await.map_err(|error| refuse(&error))?;
+    let renewed = agent.renew(renew, asker).await.map_err(|error| refuse(&error))?;
     Ok(Kind::Renewed(wire::Renewed {
         ids: renewed.renewed.into_iter().map(Into::into).collect(),
         refused: renewed.refused.into_iter().map(Into::into).collect(),

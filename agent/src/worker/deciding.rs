@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fault::{
-    BootTime, Effect, Fault, FaultId, Gone, Hook, Kind, NamespaceCookie, State, Status, Window,
+    Effect, Fault, FaultId, Gone, Holder, Hook, Kind, NamespaceCookie, State, Status, Window,
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::target::{Preparing, Target, Task, place};
-use super::{AgentError, Earnest, Message, Prepared, Reach, Renewed, Reply, Transition};
+use super::{AgentError, Commit, Earnest, Message, Prepared, Reach, Reply, Transition};
+use crate::brake::Brake;
 use crate::executor::Executor;
-use crate::kernel::{Kernel, KernelError, Step, Stir, unbound};
-use crate::ledger::{Ledger, Record, Renewal};
+use crate::holders::{Holders, is_own};
+use crate::kernel::{FileWatch, Kernel, KernelError, Step, Stir, unbound};
+use crate::ledger::{Ledger, Record};
 use crate::plan;
 
 /// How often the kernel is read again though nothing stirred: a foreign program makes no event.
@@ -28,6 +30,10 @@ pub(super) struct Worker {
     pub(super) messages: mpsc::WeakSender<Message>,
     pub(super) transitions: broadcast::Sender<Transition>,
     pub(super) ledger: Ledger,
+    pub(super) holders: Holders,
+    pub(super) brake: Brake,
+    /// Why the brake is on although it could not be kept.
+    pub(super) unkept: Option<String>,
     pub(super) targets: HashMap<NamespaceCookie, Target>,
     pub(super) healing: HashMap<FaultId, Vec<Reply<Status>>>,
     pub(super) draining: Option<Vec<oneshot::Sender<()>>>,
@@ -36,6 +42,7 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(
         kernel: Arc<dyn Kernel>,
+        brake: Brake,
         messages: mpsc::WeakSender<Message>,
         transitions: broadcast::Sender<Transition>,
     ) -> Self {
@@ -44,13 +51,20 @@ impl Worker {
             messages,
             transitions,
             ledger: Ledger::default(),
+            holders: Holders::default(),
+            brake,
+            unkept: None,
             targets: HashMap::new(),
             healing: HashMap::new(),
             draining: None,
         }
     }
 
-    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
+    pub(super) async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Message>,
+        mut watch: Option<FileWatch>,
+    ) {
         let mut slow = tokio::time::interval(SLOW_TIMER);
         slow.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -58,6 +72,13 @@ impl Worker {
             let busy = !self.targets.is_empty();
             tokio::select! {
                 biased;
+                changed = change(watch.as_mut()) => {
+                    if let Err(error) = changed {
+                        tracing::warn!(%error, "the brake's file is not watched any more");
+                        watch = None;
+                    }
+                    self.obey();
+                }
                 message = inbox.recv() => match message {
                     Some(message) => self.handle(message),
                     None => return,
@@ -66,6 +87,7 @@ impl Worker {
                 _ = slow.tick(), if busy => {
                     self.ledger.forget(self.kernel.now());
                     self.stir(Stir::Anywhere);
+                    self.obey();
                 }
             }
             for id in self.ledger.due(self.kernel.now()) {
@@ -76,26 +98,50 @@ impl Worker {
 
     fn handle(&mut self, message: Message) {
         match message {
-            Message::Prepare { fault, earnest, reply } => self.prepare(*fault, earnest, reply),
-            Message::Commit { ids, start, replies } => self.commit(&ids, start, replies),
+            Message::Prepare { fault, earnest, asker, reply } => {
+                self.prepare(*fault, earnest, asker, reply);
+            }
+            Message::Commit { wish, asker, replies } => self.commit(&wish, asker, replies),
             Message::Heal { id, reach, reply } => self.heal(id, reach, reply),
-            Message::Renew { ids, reply } => drop(reply.send(self.renew(ids))),
+            Message::Renew { ids, asker, reply } => drop(reply.send(self.renew(ids, asker))),
+            Message::Hear { asker, reply } => {
+                drop(reply.send(self.holders.hear(Some(asker)).map_err(Into::into)));
+            }
             Message::List { reply } => {
                 drop(reply.send(self.ledger.iter().map(|record| self.status(record)).collect()));
             }
+            Message::Halt { unkept, reply } => drop(reply.send(self.halt(unkept))),
+            Message::Resume => self.unkept = None,
+            Message::Brake { reply } => drop(reply.send(self.obey())),
             Message::Drain { reply } => self.drain(reply),
             Message::Done { target, outcome } => self.done(target, outcome),
             Message::Stir(stir) => self.stir(stir),
         }
     }
 
-    fn prepare(&mut self, fault: Fault, earnest: Earnest, reply: Reply<Prepared>) {
-        if self.draining.is_some() {
-            return drop(reply.send(Err(AgentError::Draining)));
+    fn prepare(
+        &mut self,
+        fault: Fault,
+        earnest: Earnest,
+        asker: Option<Holder>,
+        reply: Reply<Prepared>,
+    ) {
+        let admitted = match earnest {
+            Earnest::Real => self.admit(asker),
+            // It changes nothing, and so is anybody's.
+            Earnest::DryRun if self.draining.is_some() => Err(AgentError::Draining),
+            Earnest::DryRun => Ok(()),
+        };
+        if let Err(error) = admitted {
+            return drop(reply.send(Err(error)));
         }
-        if let Some(record) = self.ledger.get(fault.id) {
-            if record.fault != fault {
+        if let Some(record) = self.ledger.get_mut(fault.id) {
+            let own = earnest == Earnest::DryRun || is_own(asker, record.holder);
+            if record.fault != fault || !own {
                 return drop(reply.send(Err(AgentError::Conflict(fault.id))));
+            }
+            if earnest == Earnest::Real {
+                record.holder = asker;
             }
             if !record.done.is_empty() {
                 return drop(reply.send(Ok(prepared(record))));
@@ -128,6 +174,7 @@ impl Worker {
         if earnest == Earnest::Real {
             self.ledger.insert(Record {
                 fault: fault.clone(),
+                holder: asker,
                 state: State::Prepared,
                 slot,
                 lease: None,
@@ -179,23 +226,33 @@ impl Worker {
         Ok(())
     }
 
-    fn commit(&mut self, ids: &[FaultId], start: Option<BootTime>, replies: Vec<Reply<Status>>) {
+    fn commit(
+        &mut self,
+        Commit { ids, start }: &Commit,
+        asker: Option<Holder>,
+        replies: Vec<Reply<Status>>,
+    ) {
+        let refuse = |replies: Vec<Reply<Status>>, error: AgentError| {
+            replies.into_iter().for_each(|reply| drop(reply.send(Err(error.clone()))));
+        };
+        if let Err(error) = self.admit(asker) {
+            return refuse(replies, error);
+        }
         let now = self.kernel.now();
         let targets: BTreeSet<_> =
             ids.iter().filter_map(|id| self.ledger.get(*id)).map(Record::target).collect();
         let soon = if targets.len() > 1 { now + TOGETHER } else { now };
-        let start = start.unwrap_or(soon);
+        let start = (*start).unwrap_or(soon);
         if start > now + FARTHEST_START {
             let limit = AgentError::Limit {
                 what: "seconds ahead of a start",
                 most: FARTHEST_START.as_secs(),
             };
-            return replies.into_iter().for_each(|reply| drop(reply.send(Err(limit.clone()))));
+            return refuse(replies, limit);
         }
         for (id, reply) in ids.iter().zip(replies) {
             let answer = match self.ledger.get(*id) {
                 None => Err(AgentError::Unknown(*id)),
-                Some(_) if self.draining.is_some() => Err(AgentError::Draining),
                 Some(record) if record.state == State::Prepared && record.done.is_empty() => {
                     Err(AgentError::Unprepared(*id))
                 }
@@ -235,42 +292,24 @@ impl Worker {
         }
     }
 
-    fn renew(&mut self, ids: Vec<FaultId>) -> Renewed {
-        let mut result = Renewed::default();
-        for id in ids {
-            let before = self.ledger.get(id).and_then(|record| record.lease).map(|l| l.end());
-            let Renewal::Until(end) = self.ledger.renew(id, self.kernel.now()) else {
-                result.refused.push(id);
-                continue;
-            };
-            let Some(record) = self.ledger.get(id) else { continue };
-            let step = Step::Renew { slot: record.slot, end };
-            let stored = self.kernel.perform(&place(&record.fault), &step);
-            // A process that was stopped right here wakes up after the lease has ended: it is not
-            // brought back.
-            if stored.is_err() || before.is_none_or(|before| self.kernel.now() >= before) {
-                self.end(id, State::Expired);
-                result.refused.push(id);
-            } else {
-                result.renewed.push(id);
-            }
-        }
-        result
-    }
-
     fn drain(&mut self, reply: oneshot::Sender<()>) {
         self.draining.get_or_insert_default().push(reply);
         drop(self.transitions.send(Transition::Draining));
+        self.end_everything();
+        self.answer_drain();
+    }
+
+    pub(super) fn end_everything(&mut self) -> Vec<FaultId> {
         let living: Vec<FaultId> = self
             .ledger
             .iter()
             .filter(|record| !record.state.is_final())
             .map(|record| record.fault.id)
             .collect();
-        for id in living {
-            self.end(id, State::Healed);
+        for id in &living {
+            self.end(*id, State::Healed);
         }
-        self.answer_drain();
+        living
     }
 
     pub(super) fn answer_drain(&mut self) {
@@ -381,6 +420,7 @@ impl Worker {
             hook,
             peers: record.peers.iter().map(|peer| peer.prefix.clone()).collect(),
             drifts: record.drifts.clone(),
+            holder: record.holder,
             now: self.kernel.now(),
         }
     }
@@ -392,6 +432,13 @@ pub(super) fn prepared(record: &Record) -> Prepared {
         steps: record.done.iter().map(ToString::to_string).collect(),
         peers: record.peers.iter().map(|peer| peer.prefix.clone()).collect(),
         notes: record.notes.clone(),
+    }
+}
+
+async fn change(watch: Option<&mut FileWatch>) -> std::io::Result<()> {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -7,11 +7,10 @@ use fault::{BootTime, Effect, Fault, Hook, LeaseTerms, Side, State};
 use proto::agent as wire;
 use proto::agent::error_detail::Kind as Detail;
 use proto::agent::event::Kind as Event;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
 use crate::rig::{Rig, detail, id, ids, slot, soon};
+use crate::session::Session;
 
 #[tokio::test]
 async fn a_fault_is_prepared_committed_listed_and_healed() {
@@ -137,38 +136,6 @@ async fn a_start_far_ahead_is_refused() {
     rig.client.clone().commit(request).await.unwrap();
     assert!(!rig.loaded("b").unwrap().acts(slot(0), rig.kernel.now()));
     assert!(rig.loaded("b").unwrap().acts(slot(0), start));
-}
-
-struct Session {
-    heartbeats: mpsc::Sender<wire::Heartbeat>,
-    events: tonic::Streaming<wire::Event>,
-}
-
-impl Session {
-    async fn open(rig: &Rig) -> Self {
-        let (heartbeats, stream) = mpsc::channel(4);
-        let events = rig.client.clone().session(ReceiverStream::new(stream)).await.unwrap();
-        Self { heartbeats, events: events.into_inner() }
-    }
-
-    async fn renew(&mut self, parts: &[u16]) -> wire::Renewed {
-        let heartbeat = wire::Heartbeat { renew: ids(parts), ..wire::Heartbeat::default() };
-        self.heartbeats.send(heartbeat).await.unwrap();
-        self.until(|event| match event {
-            Event::Renewed(renewed) => Some(renewed),
-            Event::Status(_) | Event::Draining(_) => None,
-        })
-        .await
-    }
-
-    async fn until<T>(&mut self, wanted: impl Fn(Event) -> Option<T>) -> T {
-        loop {
-            let event = soon(self.events.message()).await.unwrap().unwrap();
-            if let Some(found) = wanted(event.kind.unwrap()) {
-                return found;
-            }
-        }
-    }
 }
 
 #[tokio::test]

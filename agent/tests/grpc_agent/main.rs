@@ -1,9 +1,12 @@
 //! The agent's gRPC service over a kernel in memory: no privilege, no network.
 #![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
 
+mod brake;
+mod holders;
 mod lifecycle;
 mod malformed;
 mod misfortune;
 mod order;
 mod refusals;
 mod rig;
+mod session;

@@ -218,7 +218,7 @@ async fn a_lease_that_somebody_moves_is_told_and_a_renewed_one_is_not() {
         |drift: &Drift| matches!(drift, Drift::LeaseDiffers { found, .. } if *found == far);
     watch.until(1, |status| status.drifts.iter().any(differs)).await;
     rig.kernel.advance(Duration::from_secs(5));
-    rig.agent.renew(vec![crate::rig::id(1)]).await.unwrap();
+    rig.agent.renew(vec![crate::rig::id(1)], None).await.unwrap();
     rig.kernel.tell(Stir::Anywhere);
     watch.until(1, |status| status.drifts.is_empty()).await;
 }

@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent::brake::Brake;
 use agent::fake::{FakeKernel, Loaded};
 use agent::kernel::{Kernel, Slot};
-use agent::server::{About, Service};
+use agent::server::{About, Instance, Service};
 use agent::worker::{Agent, Transition};
 use fault::{
     BootTime, Chance, Cut, Fault, FaultId, FlowAge, IntentId, Kind, LeaseTerms, Mode,
@@ -71,24 +72,27 @@ pub(crate) fn packet_cut() -> Cut {
 impl Rig {
     /// Namespaces a, b and c of a node whose time stands still.
     pub(crate) async fn frozen() -> Self {
-        Self::over(FakeKernel::frozen(NodeName::new("fake").unwrap())).await
+        Self::braked(FakeKernel::frozen(NodeName::new("fake").unwrap()), Brake::in_memory()).await
     }
 
     /// The same, with this machine's time.
     pub(crate) async fn running() -> Self {
-        Self::over(FakeKernel::running(NodeName::new("fake").unwrap())).await
+        Self::braked(FakeKernel::running(NodeName::new("fake").unwrap()), Brake::in_memory()).await
     }
 
-    async fn over(kernel: FakeKernel) -> Self {
+    /// The same over a kernel and a brake that may outlive it.
+    pub(crate) async fn braked(kernel: FakeKernel, brake: Brake) -> Self {
         kernel.node(|node| {
             for (name, last) in [("a", 1), ("b", 2), ("c", 3)] {
                 let own = [format!("10.0.0.{last}"), format!("fd00::{last}")];
                 node.add_namespace(name, &own.map(|own| address(&own)));
             }
         });
-        let agent = Agent::start(Arc::new(kernel.clone()));
+        let agent = Agent::start(Arc::new(kernel.clone()), brake);
         let about = About {
+            node: NodeName::new("fake").unwrap(),
             boot: FakeKernel::BOOT,
+            instance: Instance::new(7),
             socket: "/nowhere/agent.sock".into(),
             embedded: false,
             found_at_start: Vec::new(),

@@ -115,13 +115,13 @@ async fn renewals_stop_at_the_deadline() {
     let window = status.lease.unwrap();
     for _ in 0..5 {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        assert_eq!(rig.agent.renew(vec![id]).await.unwrap().renewed, [id]);
+        assert_eq!(rig.agent.renew(vec![id], None).await.unwrap().renewed, [id]);
         let renewed = rig.status(id).await.lease.unwrap();
         assert!(renewed.end <= window.deadline);
     }
     let expired = rig.until(id, |status| status.state.is_final()).await;
     assert!(expired.now >= window.deadline);
-    assert_eq!(rig.agent.renew(vec![id]).await.unwrap().refused, [id]);
+    assert_eq!(rig.agent.renew(vec![id], None).await.unwrap().refused, [id]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -176,7 +176,7 @@ async fn a_foreign_program_before_ours_is_told_of_and_so_is_its_end() {
     assert_eq!(programs, &[foreign.id]);
     // It says "next", so the cut goes on behind it, and its lease can be renewed.
     assert!(datagrams(a, b, Family::V4).is_lost());
-    assert_eq!(rig.agent.renew(vec![id]).await.unwrap().renewed, [id]);
+    assert_eq!(rig.agent.renew(vec![id], None).await.unwrap().renewed, [id]);
 
     let gone = BootTime::now();
     drop(foreign);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use agent::brake::Brake;
 use agent::kernel::bpf::{self, ObjectKind};
 use agent::kernel::{Kernel, Linux};
 use agent::residue::{self, Removal};
@@ -70,9 +71,9 @@ impl Rig {
             nix::unistd::geteuid().is_root(),
             "this test makes network namespaces: run it as root"
         );
-        let kernel = Arc::new(Linux::new().unwrap());
+        let kernel = Arc::new(Linux::new(agent::kernel::node_name()).unwrap());
         let shared: Arc<dyn Kernel> = kernel.clone();
-        Self { lab: lab.unwrap(), kernel, agent: Agent::start(shared) }
+        Self { lab: lab.unwrap(), kernel, agent: Agent::start(shared, Brake::in_memory()) }
     }
 
     pub(crate) fn node(&self, label: &str) -> &Node {
@@ -126,8 +127,8 @@ impl Rig {
 
     pub(crate) async fn begin(&self, fault: Fault) -> Status {
         let id = fault.id;
-        self.agent.prepare(vec![fault], Earnest::Real).await.unwrap();
-        self.agent.commit(vec![id], None).await.unwrap().pop().unwrap()
+        self.agent.prepare(vec![fault], Earnest::Real, None).await.unwrap();
+        self.agent.commit(vec![id], None, None).await.unwrap().pop().unwrap()
     }
 
     /// Puts a cut in and returns its id.

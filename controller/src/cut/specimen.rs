@@ -64,6 +64,7 @@ pub(crate) fn status(part: u16, state: State, matched: u64, lost: u64) -> Status
         hook: Hook { seen: matched + 5, unparsable: 0 },
         peers: Vec::new(),
         drifts: Vec::new(),
+        holder: None,
         now: start + seconds(2),
     }
 }

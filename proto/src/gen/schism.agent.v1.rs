@@ -328,6 +328,10 @@ pub struct Status {
     /// Boot time of the answer, ns.
     #[prost(uint64, tag = "10")]
     pub now: u64,
+    /// On whose behalf it stands; none for a command on the node itself. A later life of the same controller
+    /// takes over what it names in a heartbeat.
+    #[prost(message, optional, tag = "11")]
+    pub holder: ::core::option::Option<Holder>,
 }
 /// A difference between what stands recorded and what the kernel has.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -401,6 +405,12 @@ pub struct Description {
     /// What a restarted agent found at its start.
     #[prost(message, repeated, tag = "9")]
     pub found_at_start: ::prost::alloc::vec::Vec<Remnant>,
+    /// Why this node takes no faults; empty where it does. Never empty while the brake is on.
+    #[prost(string, tag = "10")]
+    pub halted: ::prost::alloc::string::String,
+    /// Of the agent's process, as in its hello.
+    #[prost(uint64, tag = "11")]
+    pub instance: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Capability {
@@ -561,6 +571,7 @@ pub struct Heartbeat {
     /// How often effects are reported, ns; 0 for transitions only.
     #[prost(uint64, tag = "3")]
     pub report_every_ns: u64,
+    /// Of a controller. Hearing a higher epoch ends the say of the lower ones at once.
     #[prost(message, optional, tag = "4")]
     pub holder: ::core::option::Option<Holder>,
     /// Comes back in the answer, so that a round trip can be timed.
@@ -591,7 +602,7 @@ pub mod event {
 pub struct Renewed {
     #[prost(message, repeated, tag = "1")]
     pub ids: ::prost::alloc::vec::Vec<FaultId>,
-    /// Asked for, but not renewed: ended, or never heard of.
+    /// Asked for, but not renewed: ended, never heard of, or held by somebody else.
     #[prost(message, repeated, tag = "2")]
     pub refused: ::prost::alloc::vec::Vec<FaultId>,
     #[prost(uint64, tag = "3")]

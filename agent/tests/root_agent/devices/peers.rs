@@ -77,7 +77,7 @@ async fn a_target_takes_sixty_four_faults_and_refuses_one_more() {
     }
     let last = rig.begin(rig.fixed("b", host(rig.node("a")).to_vec(), udp_cut())).await;
     let refused = rig.fixed("b", stranger(64), udp_cut());
-    let error = rig.agent.prepare(vec![refused], Earnest::Real).await.unwrap_err();
+    let error = rig.agent.prepare(vec![refused], Earnest::Real, None).await.unwrap_err();
     assert!(matches!(error, AgentError::Limit { most: 64, .. }), "{error:?}");
     only_a_is_cut(&rig, "64 faults");
     assert_all_lost(&rig.heal(last.fault.id).await.effect, 2 * COUNT, "64 faults");
@@ -103,7 +103,7 @@ async fn a_seventeenth_prefix_length_is_refused_and_leaves_nothing() {
         all
     };
     let refused = rig.fixed("b", lengths(16), udp_cut());
-    let error = rig.agent.prepare(vec![refused], Earnest::Real).await.unwrap_err();
+    let error = rig.agent.prepare(vec![refused], Earnest::Real, None).await.unwrap_err();
     assert!(matches!(error, AgentError::Limit { most: 16, .. }), "{error:?}");
     nobody_is_cut(&rig);
     let status = rig.begin(rig.fixed("b", lengths(15), udp_cut())).await;
@@ -111,7 +111,7 @@ async fn a_seventeenth_prefix_length_is_refused_and_leaves_nothing() {
     only_a_is_cut(&rig, "16 lengths");
     // A second fault of the same target may add none.
     let other = rig.fixed("b", vec![prefix("172.16.0.0/31")], udp_cut());
-    let error = rig.agent.prepare(vec![other], Earnest::Real).await.unwrap_err();
+    let error = rig.agent.prepare(vec![other], Earnest::Real, None).await.unwrap_err();
     assert!(matches!(error, AgentError::Limit { most: 16, .. }), "{error:?}");
     only_a_is_cut(&rig, "after a refusal");
     let effect = rig.heal(status.fault.id).await.effect;

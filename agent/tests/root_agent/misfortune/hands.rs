@@ -31,8 +31,8 @@ async fn rounds(rig: &Rig, agent: Agent, cut: Cut, rounds: u32) {
     for round in 0..rounds {
         let fault = rig.fault("a", "b", cut);
         let id = fault.id;
-        agent.prepare(vec![fault], Earnest::Real).await.unwrap();
-        let begun = agent.commit(vec![id], None).await.unwrap();
+        agent.prepare(vec![fault], Earnest::Real, None).await.unwrap();
+        let begun = agent.commit(vec![id], None, None).await.unwrap();
         assert_eq!(begun[0].state, State::Active, "{round}: {:?}", begun[0].drifts);
         let healed = agent.heal(vec![id]).await.unwrap();
         assert_eq!(healed[0].state, State::Healed, "{round}: {:?}", healed[0].drifts);
@@ -71,12 +71,12 @@ async fn what_is_healed_right_after_its_preparation_never_acts() {
     let rig = Rig::pair();
     let fault = rig.fault("a", "b", packet_cut());
     let id = fault.id;
-    rig.agent.prepare(vec![fault.clone()], Earnest::Real).await.unwrap();
+    rig.agent.prepare(vec![fault.clone()], Earnest::Real, None).await.unwrap();
     assert_eq!(rig.heal(id).await.state, State::Healed);
     // A commit and a preparation that come late find it healed.
-    let committed = rig.agent.commit(vec![id], None).await;
+    let committed = rig.agent.commit(vec![id], None, None).await;
     assert!(matches!(committed, Err(AgentError::Ended(ended)) if ended == id), "{committed:?}");
-    rig.agent.prepare(vec![fault], Earnest::Real).await.unwrap();
+    rig.agent.prepare(vec![fault], Earnest::Real, None).await.unwrap();
     assert_eq!(rig.status(id).await.state, State::Healed);
     nothing_is_held();
     assert!(arrives(&rig));
@@ -89,7 +89,7 @@ async fn what_is_healed_before_its_turn_to_be_prepared_leaves_nothing() {
     let ids: Vec<_> = faults.iter().map(|fault| fault.id).collect();
     // The heals arrive while all but the first preparation wait.
     let (prepared, healed) =
-        tokio::join!(rig.agent.prepare(faults, Earnest::Real), rig.agent.heal(ids.clone()));
+        tokio::join!(rig.agent.prepare(faults, Earnest::Real, None), rig.agent.heal(ids.clone()));
     assert!(matches!(prepared, Err(AgentError::Ended(_))), "{prepared:?}");
     for status in healed.unwrap() {
         assert_eq!(status.state, State::Healed);
@@ -110,8 +110,8 @@ async fn a_preparation_that_fails_behind_the_last_heal_leaves_nothing() {
     let hopeless = Fault { peers: nobody, ..rig.fault("a", "b", packet_cut()) };
     // Both heals are done while the hopeless one still waits, so neither of them unloads.
     let (overtaken, failed, healed) = tokio::join!(
-        rig.agent.prepare(vec![slow], Earnest::Real),
-        rig.agent.prepare(vec![hopeless], Earnest::Real),
+        rig.agent.prepare(vec![slow], Earnest::Real, None),
+        rig.agent.prepare(vec![hopeless], Earnest::Real, None),
         rig.agent.heal(vec![old, slow_id])
     );
     // Whether its heal overtook it is chance.

@@ -60,7 +60,7 @@ async fn a_process_that_dies_before_the_commit_is_gone() {
         let process = idler(rig.node("b"));
         let fault = onto(&process_target(&rig, &process), rig.fault("a", "b", packet_cut()));
         let id = fault.id;
-        rig.agent.prepare(vec![fault], Earnest::Real).await.unwrap();
+        rig.agent.prepare(vec![fault], Earnest::Real, None).await.unwrap();
         assert_ne!(held_by(std::process::id()), [].into());
         process.signal(Signal::SIGKILL).unwrap();
         assert!(process.wait_end(SECOND));
@@ -68,7 +68,7 @@ async fn a_process_that_dies_before_the_commit_is_gone() {
         if reaped {
             zombie.take().unwrap().kill().unwrap();
         }
-        let committed = rig.agent.commit(vec![id], None).await;
+        let committed = rig.agent.commit(vec![id], None, None).await;
         assert!(is_refused(&committed), "reaped {reaped}: {committed:?}");
         let status = rig.until(id, |status| status.state.is_final()).await;
         assert_eq!(status.state, State::Gone(Gone::Process), "reaped {reaped}");
@@ -87,7 +87,7 @@ async fn another_process_with_the_same_pid_is_not_hit() {
     // As if it had been resolved when an earlier process had this pid.
     target.identity.process = Some(ProcessIdentity { started: found.started - 1, ..found });
     let fault = onto(&target, rig.fault("a", "b", packet_cut()));
-    match rig.agent.prepare(vec![fault], Earnest::Real).await {
+    match rig.agent.prepare(vec![fault], Earnest::Real, None).await {
         Err(AgentError::Gone(_)) => {}
         other => panic!("{other:?}"),
     }
@@ -210,7 +210,7 @@ async fn a_namespace_without_its_name_stays_cut_while_a_process_lives_there() {
     let status = rig.until(id, |status| status.effect.lost >= before + 3_000).await;
     assert_eq!(status.state, State::Active);
     assert_eq!(status.drifts, []);
-    assert_eq!(rig.agent.renew(vec![id]).await.unwrap().renewed, [id]);
+    assert_eq!(rig.agent.renew(vec![id], None).await.unwrap().renewed, [id]);
     let healed = BootTime::now();
     assert_eq!(rig.heal(id).await.state, State::Healed);
     next_arrival(&there, healed);
@@ -225,7 +225,7 @@ async fn a_namespace_that_is_made_anew_under_the_same_name_is_another_one() {
     let old = rig.target("b").identity;
     let waiting = rig.fault("a", "b", packet_cut());
     let waiting_id = waiting.id;
-    rig.agent.prepare(vec![waiting], Earnest::Real).await.unwrap();
+    rig.agent.prepare(vec![waiting], Earnest::Real, None).await.unwrap();
     let id = rig.cut("a", "b", packet_cut()).await;
     let late_request = rig.fault("a", "b", packet_cut());
 
@@ -233,9 +233,9 @@ async fn a_namespace_that_is_made_anew_under_the_same_name_is_another_one() {
     ip(&["netns", "del", name]).unwrap();
     ip(&["netns", "add", name]).unwrap();
     assert_ne!(rig.target("b").identity, old);
-    let committed = rig.agent.commit(vec![waiting_id], None).await;
+    let committed = rig.agent.commit(vec![waiting_id], None, None).await;
     assert!(is_refused(&committed), "{committed:?}");
-    match rig.agent.prepare(vec![late_request], Earnest::Real).await {
+    match rig.agent.prepare(vec![late_request], Earnest::Real, None).await {
         Err(AgentError::Gone(_)) => {}
         other => panic!("{other:?}"),
     }
