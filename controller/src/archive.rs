@@ -12,7 +12,7 @@ use std::{
 };
 
 pub use self::{
-    entry::{Audit, Deed, Ended, Verdict},
+    entry::{Audit, Deed, Ended, Node, Verdict},
     journal::{Journal, Limits, Lines},
 };
 

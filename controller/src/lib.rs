@@ -28,6 +28,7 @@ pub mod provider;
 mod residue;
 mod resolve;
 pub mod sequence;
+pub mod serve;
 pub mod spec;
 mod status;
 pub mod store;

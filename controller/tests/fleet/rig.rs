@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent::brake::Brake;
 use agent::fake::FakeKernel;
-use agent::server::{About, Service};
+use agent::server::{About, Instance, Service};
 use agent::worker::Agent;
 use controller::agents::{Agents, Way};
 use controller::control::{AskError, Control};
@@ -44,13 +45,13 @@ impl Node {
         let kernel = FakeKernel::running(name.clone());
         let own: IpAddr = [10, 0, 0, last].into();
         kernel.node(|node| node.add_namespace(name.as_str(), &[own]));
-        let agent = Agent::start(Arc::new(kernel.clone()));
+        let agent = Agent::start(Arc::new(kernel.clone()), Brake::in_memory());
         Self { name, kernel, agent }
     }
 
     /// Forgets everything, as an agent that was killed and started again.
     pub(crate) fn restart(&mut self) {
-        self.agent = Agent::start(Arc::new(self.kernel.clone()));
+        self.agent = Agent::start(Arc::new(self.kernel.clone()), Brake::in_memory());
     }
 
     /// How many faults act on it.
@@ -164,7 +165,9 @@ async fn serve(name: NodeName, agent: Agent, mut stream: tokio::io::DuplexStream
     let welcome: agent_wire::Welcome = link::read(&mut stream).await.unwrap();
     assert_eq!(welcome.refused, "");
     let about = About {
+        node: name,
         boot: FakeKernel::BOOT,
+        instance: Instance::new(7),
         socket: "/nowhere/agent.sock".into(),
         embedded: false,
         found_at_start: Vec::new(),

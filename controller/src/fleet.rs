@@ -1,0 +1,215 @@
+//! Commands that go through a controller.
+
+pub(crate) mod client;
+mod report;
+
+use std::path::PathBuf;
+
+use fault::{FaultId, IntentId, Status};
+use link::Files;
+use proto::control as wire;
+
+use crate::cli::{CutArgs, FleetArgs, HealArgs, StatusArgs};
+use crate::cut::request::{Request, Ways};
+use crate::failure::{Cause, Failure};
+use crate::interrupts::Interrupts;
+use crate::outcome::Outcome;
+use crate::output::Output;
+use crate::spec::{self, QuorumLoss, Spec, What};
+use client::{Client, Place};
+use report::{AgentsReport, IntentsReport};
+
+/// Where a controller of this machine is.
+#[must_use]
+pub fn default_socket() -> PathBuf {
+    PathBuf::from("/run/schism/control.sock")
+}
+
+async fn connect(args: &FleetArgs, output: Output) -> Result<Client, Failure> {
+    let place = args.controller.clone().unwrap_or_else(|| Place::Unix(default_socket()));
+    let files = match (&args.ca, &args.certificate, &args.key) {
+        (Some(ca), Some(certificate), Some(key)) => Some(Files {
+            ca: ca.clone(),
+            certificate: certificate.clone(),
+            key: key.clone(),
+        }),
+        _ => None,
+    };
+    let mut client = Client::open(&place, files.as_ref(), args.server_name.as_deref()).await?;
+    let about = client.describe().await?;
+    output.note(format!(
+        "controller: {place} (epoch {}), as {}",
+        about.epoch,
+        fault::Legible(&about.caller)
+    ));
+    Ok(client)
+}
+
+/// `schism cut` through a controller.
+pub(crate) async fn cut(args: &CutArgs, fleet: &FleetArgs, output: Output) -> Result<Outcome, Failure> {
+    let attempted = format!("cannot cut {} → {}", args.from, args.to);
+    if args.prove || args.local {
+        let reason = "--prove and --local do not go through a controller yet";
+        return Err(Failure::caused(Cause::Unsupported, attempted, reason));
+    }
+    let seed = crate::cut::random()? >> 11;
+    let request = Request::new(args, seed).map_err(|error| crate::cut::refused(&attempted, &error))?;
+    let spec = Spec {
+        what: What::Pair {
+            from: request.from.clone(),
+            to: request.to.clone(),
+            ways: match request.ways {
+                Ways::One => spec::Ways::One,
+                Ways::Both => spec::Ways::Both,
+            },
+        },
+        cut: request.cut,
+        enforcement: request.enforcement,
+        seed: request.cut.seed,
+        terms: request.terms,
+        quorum_loss: QuorumLoss::Refused,
+    };
+    let mut interrupts = Interrupts::listen()
+        .map_err(|error| Failure::new(Outcome::Unconfirmed, &attempted, error))?;
+    let mut client = interrupts.unless(&attempted, connect(fleet, output)).await?;
+    let id = IntentId::from_random(crate::cut::random()?);
+    if args.dry_run {
+        let plan = client.plan(&attempted, id.get(), (&spec).into()).await?;
+        output.show(&IntentsReport::plan(plan))?;
+        return Ok(Outcome::Effective);
+    }
+    let applying = client.apply(&attempted, id.get(), (&spec).into());
+    let applied = tokio::select! {
+        applied = applying => Some(applied?),
+        _ = interrupts.next() => None,
+    };
+    let Some(applied) = applied else {
+        let ended = client.heal(vec![id.get()], false).await;
+        output.note("interrupted while the cut was put in; healed");
+        return ended.map(|_| Outcome::Interrupted);
+    };
+    output.note(format!("{id} acts, {}", report::standing(&applied)));
+    if applied.stage() != wire::Stage::Active {
+        output.show(&IntentsReport::cut(vec![applied.clone()]))?;
+        let cause = Failure::caused(Cause::Unreachable, attempted, applied.reason.clone());
+        return Err(cause);
+    }
+    if args.detach {
+        output.note("detached: its effect is not yet known");
+        return Ok(Outcome::Effective);
+    }
+    let ended = tokio::select! {
+        ended = over(&mut client, id) => ended?,
+        _ = interrupts.next() => {
+            let healed = client.heal(vec![id.get()], false).await?;
+            output.show(&IntentsReport::cut(healed.clone()))?;
+            return Ok(report::outcome(&healed).worst(Outcome::Interrupted));
+        }
+    };
+    let outcome = report::outcome(std::slice::from_ref(&ended));
+    output.show(&IntentsReport::cut(vec![ended]))?;
+    Ok(outcome)
+}
+
+/// Waits until an intent is over.
+async fn over(client: &mut Client, id: IntentId) -> Result<wire::Intent, Failure> {
+    let lost = |reason: String| {
+        Failure::caused(Cause::Unreachable, format!("cannot follow {id}"), reason)
+            .hint("the fault goes on without this command: `schism status` shows it")
+    };
+    let mut events = client.watch().await?;
+    loop {
+        match events.message().await {
+            Ok(Some(event)) => {
+                if let Some(wire::event::Kind::Intent(intent)) = event.kind
+                    && intent.id == id.get()
+                    && report::is_over(intent.stage())
+                {
+                    return Ok(intent);
+                }
+            }
+            Ok(None) => return Err(lost("the controller closed the connection".to_owned())),
+            Err(status) => return Err(lost(status.message().to_owned())),
+        }
+    }
+}
+
+/// `schism heal` through a controller.
+pub(crate) async fn heal(args: &HealArgs, fleet: &FleetArgs, output: Output) -> Result<Outcome, Failure> {
+    let mut client = connect(fleet, output).await?;
+    let known = client.list().await?;
+    let mut ids = Vec::new();
+    for name in &args.ids {
+        let matching: Vec<u64> = known
+            .iter()
+            .map(|intent| IntentId::from_random(intent.id))
+            .filter(|id| name.matches(FaultId { intent: *id, part: 0 }))
+            .map(IntentId::get)
+            .collect();
+        let attempted = format!("cannot heal {name}");
+        match matching.as_slice() {
+            [one] => ids.push(*one),
+            [] => return Err(Failure::not_found(attempted, "the controller has no such intent")),
+            _ => {
+                let reason = "several intents begin like that";
+                return Err(Failure::caused(Cause::WrongUsage, attempted, reason));
+            }
+        }
+    }
+    let healed = client.heal(ids, args.all).await?;
+    let outcome = report::outcome(&healed);
+    output.show(&IntentsReport::heal(healed))?;
+    // A heal is done when it is confirmed, whatever the fault has matched.
+    Ok(if outcome == Outcome::NothingMatched { Outcome::Effective } else { outcome })
+}
+
+/// `schism status` through a controller.
+pub(crate) async fn status(
+    args: &StatusArgs,
+    fleet: &FleetArgs,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let mut client = connect(fleet, output).await?;
+    let mut intents = client.list().await?;
+    intents.retain(|intent| args.all || !report::is_over(intent.stage()));
+    intents.sort_by_key(|intent| intent.asked);
+    output.show(&IntentsReport::status(intents))?;
+    Ok(Outcome::Effective)
+}
+
+/// `schism agents`.
+pub(crate) async fn agents(fleet: &FleetArgs, output: Output) -> Result<Outcome, Failure> {
+    let mut client = connect(fleet, output).await?;
+    output.show(&AgentsReport::new(client.agents().await?))?;
+    Ok(Outcome::Effective)
+}
+
+/// `schism halt`.
+pub(crate) async fn halt(reason: &str, fleet: &FleetArgs, output: Output) -> Result<Outcome, Failure> {
+    let mut client = connect(fleet, output).await?;
+    let reply = client.halt(reason).await?;
+    output.note("the brake is on: new faults are refused until `schism resume`");
+    untold(&reply.untold, output)
+}
+
+/// `schism resume`.
+pub(crate) async fn resume(fleet: &FleetArgs, output: Output) -> Result<Outcome, Failure> {
+    let mut client = connect(fleet, output).await?;
+    let reply = client.resume().await?;
+    output.note("the brake is off");
+    untold(&reply.untold, output)
+}
+
+fn untold(nodes: &[String], output: Output) -> Result<Outcome, Failure> {
+    if nodes.is_empty() {
+        return Ok(Outcome::Effective);
+    }
+    output.note(format!("could not be told: {}", nodes.join(", ")));
+    Ok(Outcome::Unconfirmed)
+}
+
+/// The last that was heard of each part.
+fn statuses(intent: &wire::Intent) -> Vec<Status> {
+    let told = intent.parts.iter().filter_map(|part| part.status.clone());
+    told.filter_map(|status| status.try_into().ok()).collect()
+}

@@ -1,0 +1,205 @@
+//! A controller, spoken to from a command line.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use link::{Files, HostPort, Material, ServerName};
+use prost::Message as _;
+use proto::control as wire;
+use proto::control::control_client::ControlClient;
+use proto::control::error_detail::Kind;
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status, Streaming};
+
+use crate::failure::{Cause, Failure};
+
+/// How long a question may take.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How long putting in or taking out may take over all nodes.
+const WORK: Duration = Duration::from_secs(90);
+/// The largest answer (64 MiB).
+const LARGEST_ANSWER: usize = 64 << 20;
+
+/// Where a controller is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Its socket on this machine.
+    Unix(PathBuf),
+    /// Its port, over mutual TLS.
+    Tcp(HostPort),
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return match path {
+                "" => Err("unix: needs a path".to_owned()),
+                path => Ok(Self::Unix(path.into())),
+            };
+        }
+        let address = text.strip_prefix("tcp:").unwrap_or(text);
+        address.parse().map(Self::Tcp).map_err(|_| {
+            "a controller is unix:PATH or HOST:PORT".to_owned()
+        })
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp(address) => write!(f, "{address}"),
+        }
+    }
+}
+
+/// A connection to a controller.
+pub(crate) struct Client(ControlClient<Channel>);
+
+impl Client {
+    /// Connects.
+    pub(crate) async fn open(
+        place: &Place,
+        files: Option<&Files>,
+        name: Option<&str>,
+    ) -> Result<Self, Failure> {
+        let attempted = format!("cannot reach the controller at {place}");
+        let unreachable =
+            |reason: String| Failure::caused(Cause::Unreachable, attempted.clone(), reason);
+        let channel = match place {
+            Place::Unix(path) => {
+                let stream = UnixStream::connect(path).await.map_err(|error| {
+                    unreachable(error.to_string()).hint("`schism serve` starts a controller")
+                })?;
+                over(stream).await
+            }
+            Place::Tcp(address) => {
+                let usage = |reason: String| Failure::caused(Cause::WrongUsage, attempted.clone(), reason);
+                let files = files.ok_or_else(|| {
+                    usage("it is reached over mutual TLS".to_owned())
+                        .hint("give --ca, --certificate and --key")
+                })?;
+                let connector = Material::load(files)
+                    .and_then(|material| material.connector())
+                    .map_err(|error| usage(error.to_string()))?;
+                let name = name.map_or_else(|| address.host().to_str().into_owned(), str::to_owned);
+                let name = ServerName::try_from(name).map_err(|error| usage(error.to_string()))?;
+                let stream = connector.dial(address, &name).await;
+                over(stream.map_err(|error| unreachable(error.to_string()))?).await
+            }
+        };
+        let channel = channel.map_err(|error| unreachable(error.to_string()))?;
+        Ok(Self(ControlClient::new(channel).max_decoding_message_size(LARGEST_ANSWER)))
+    }
+
+    pub(crate) async fn describe(&mut self) -> Result<wire::Description, Failure> {
+        let call = self.0.describe(wire::DescribeRequest {});
+        within("cannot ask the controller what it is", ANSWER, call).await
+    }
+
+    pub(crate) async fn agents(&mut self) -> Result<Vec<wire::AgentStatus>, Failure> {
+        let call = self.0.agents(wire::AgentsRequest {});
+        Ok(within("cannot list the agents", ANSWER, call).await?.agents)
+    }
+
+    pub(crate) async fn plan(
+        &mut self,
+        attempted: &str,
+        id: u64,
+        spec: wire::Spec,
+    ) -> Result<wire::PlanReply, Failure> {
+        let call = self.0.plan(wire::ApplyRequest { id, spec: Some(spec) });
+        within(attempted, ANSWER, call).await
+    }
+
+    pub(crate) async fn apply(
+        &mut self,
+        attempted: &str,
+        id: u64,
+        spec: wire::Spec,
+    ) -> Result<wire::Intent, Failure> {
+        let call = self.0.apply(wire::ApplyRequest { id, spec: Some(spec) });
+        let reply = within(attempted, WORK, call).await?;
+        reply.intent.ok_or_else(|| Failure::caused(Cause::Other, attempted, "an empty answer"))
+    }
+
+    pub(crate) async fn heal(&mut self, ids: Vec<u64>, all: bool) -> Result<Vec<wire::Intent>, Failure> {
+        let call = self.0.heal(wire::HealRequest { ids, all });
+        Ok(within("cannot confirm the heal", WORK, call).await?.intents)
+    }
+
+    pub(crate) async fn list(&mut self) -> Result<Vec<wire::Intent>, Failure> {
+        let call = self.0.list(wire::ListRequest {});
+        Ok(within("cannot list the faults", ANSWER, call).await?.intents)
+    }
+
+    pub(crate) async fn watch(&mut self) -> Result<Streaming<wire::Event>, Failure> {
+        let call = self.0.watch(wire::WatchRequest { since: 0 });
+        within("cannot watch the faults", ANSWER, call).await
+    }
+
+    pub(crate) async fn halt(&mut self, reason: &str) -> Result<wire::HaltReply, Failure> {
+        let call = self.0.halt(wire::HaltRequest { reason: reason.to_owned() });
+        within("cannot put the brake on", WORK, call).await
+    }
+
+    pub(crate) async fn resume(&mut self) -> Result<wire::ResumeReply, Failure> {
+        let call = self.0.resume(wire::ResumeRequest {});
+        within("cannot take the brake off", ANSWER, call).await
+    }
+}
+
+async fn over<S>(stream: S) -> Result<Channel, tonic::transport::Error>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+{
+    let mut once = Some(TokioIo::new(stream));
+    let connector = tower::service_fn(move |_| {
+        let gone = || std::io::Error::from(std::io::ErrorKind::NotConnected);
+        let stream = once.take().ok_or_else(gone);
+        async move { stream }
+    });
+    // The name is never looked up: the connector above answers for every address.
+    Endpoint::from_static("http://controller").connect_with_connector(connector).await
+}
+
+async fn within<T>(
+    attempted: &str,
+    limit: Duration,
+    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(failure(attempted, &status)),
+        Err(_) => {
+            let reason = format!("the controller did not answer within {} s", limit.as_secs());
+            Err(Failure::caused(Cause::Unreachable, attempted, reason))
+        }
+    }
+}
+
+fn failure(attempted: &str, status: &Status) -> Failure {
+    let detail = wire::ErrorDetail::decode(status.details()).unwrap_or_default();
+    let cause = match &detail.kind {
+        Some(Kind::InvalidField(_) | Kind::Ambiguous(_)) => Cause::WrongUsage,
+        Some(Kind::Guarded(_) | Kind::Halted(_) | Kind::AgentRefused(_) | Kind::Forbidden(_)) => {
+            Cause::Refused
+        }
+        Some(Kind::Nothing(_) | Kind::Unknown(_)) => Cause::NotFound,
+        Some(Kind::Unreachable(_) | Kind::StoreFailed(_)) => Cause::Unreachable,
+        None if status.code() == Code::Unavailable => Cause::Unreachable,
+        None if status.code() == Code::Unimplemented => Cause::Unsupported,
+        None => Cause::Other,
+    };
+    let reason = match std::error::Error::source(status) {
+        Some(_) => "the connection to the controller is lost".to_owned(),
+        None => status.message().to_owned(),
+    };
+    let failure = Failure::caused(cause, attempted, reason);
+    if detail.hint.is_empty() { failure } else { failure.hint(detail.hint) }
+}

@@ -1,0 +1,325 @@
+//! Intents and agents as people and programs read them. Pure.
+
+use std::time::Duration;
+
+use fault::{IntentId, Status};
+use proto::control as wire;
+use serde::Serialize;
+
+use super::statuses;
+use crate::outcome::Outcome;
+use crate::output::quantity::{bytes, time};
+use crate::output::route::Route;
+use crate::output::table::Align::{Left, Right};
+use crate::output::table::{Cell, Table};
+use crate::output::{Detail, Report, record};
+
+/// Intents with their parts.
+#[derive(Debug, Serialize)]
+pub(super) struct IntentsReport {
+    schema: &'static str,
+    intents: Vec<IntentRecord>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    matrix: String,
+    #[serde(skip)]
+    empty: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct IntentRecord {
+    id: String,
+    stage: &'static str,
+    asker: String,
+    reason: String,
+    spread_seconds: Option<f64>,
+    spread_error_seconds: Option<f64>,
+    notes: Vec<String>,
+    parts: Vec<PartRecord>,
+}
+
+#[derive(Debug, Serialize)]
+struct PartRecord {
+    node: String,
+    trouble: String,
+    #[serde(serialize_with = "record::faults")]
+    faults: Vec<Status>,
+    #[serde(skip)]
+    planned: Option<fault::Fault>,
+}
+
+impl IntentsReport {
+    fn new(schema: &'static str, intents: Vec<wire::Intent>, empty: &'static str) -> Self {
+        let intents = intents.into_iter().map(IntentRecord::from).collect();
+        Self { schema, intents, matrix: String::new(), empty }
+    }
+
+    pub(super) fn cut(intents: Vec<wire::Intent>) -> Self {
+        Self::new("schism.fleet-cut/v1", intents, "")
+    }
+
+    pub(super) fn heal(intents: Vec<wire::Intent>) -> Self {
+        Self::new("schism.fleet-heal/v1", intents, "nothing to heal")
+    }
+
+    pub(super) fn status(intents: Vec<wire::Intent>) -> Self {
+        Self::new("schism.fleet-status/v1", intents, "no fault is active")
+    }
+
+    pub(super) fn plan(plan: wire::PlanReply) -> Self {
+        let intents = plan.intent.into_iter().collect();
+        Self { matrix: plan.matrix, ..Self::new("schism.fleet-plan/v1", intents, "") }
+    }
+}
+
+impl From<wire::Intent> for IntentRecord {
+    fn from(intent: wire::Intent) -> Self {
+        let seconds = |nanos: u64| Duration::from_nanos(nanos).as_secs_f64();
+        Self {
+            id: IntentId::from_random(intent.id).to_string(),
+            stage: stage(intent.stage()),
+            spread_seconds: intent.spread.map(|spread| seconds(spread.achieved_ns)),
+            spread_error_seconds: intent.spread.map(|spread| seconds(spread.error_ns)),
+            parts: intent.parts.into_iter().map(PartRecord::from).collect(),
+            asker: intent.asker,
+            reason: intent.reason,
+            notes: intent.notes,
+        }
+    }
+}
+
+impl From<wire::Part> for PartRecord {
+    fn from(part: wire::Part) -> Self {
+        let status = part.status.and_then(|status| status.try_into().ok());
+        Self {
+            node: part.node,
+            trouble: part.trouble,
+            faults: status.into_iter().collect(),
+            planned: part.fault.and_then(|fault| fault.try_into().ok()),
+        }
+    }
+}
+
+impl Report for IntentsReport {
+    fn text(&self, detail: Detail) -> String {
+        if self.intents.is_empty() {
+            return self.empty.to_owned();
+        }
+        let mut columns = vec![
+            ("ID", Left),
+            ("NODE", Left),
+            ("FROM → TO", Left),
+            ("STAGE", Left),
+            ("STATE", Left),
+            ("LEFT", Right),
+            ("LEASE", Right),
+            ("MATCHED", Right),
+            ("LOST", Right),
+        ];
+        if detail == Detail::Wide {
+            columns.extend([("BYTES", Right), ("ASKER", Left)]);
+        }
+        let mut table = Table::new(&columns);
+        let mut notes = Vec::new();
+        for intent in &self.intents {
+            for part in &intent.parts {
+                let status = part.faults.first();
+                let fault = status.map(|status| &status.fault).or(part.planned.as_ref());
+                let left = |left: Option<Duration>| left.map_or_else(|| "-".to_owned(), time);
+                let effect = status.map(|status| status.effect.clone()).unwrap_or_default();
+                let living = status.filter(|status| !status.state.is_final());
+                let mut row = vec![
+                    Cell::from(intent.id.clone()),
+                    Cell::from(part.node.clone()),
+                    Cell::from(fault.map_or_else(String::new, |fault| Route::from(fault).to_string())),
+                    Cell::from(intent.stage.to_owned()),
+                    Cell::from(status.map_or_else(|| "-".to_owned(), |s| s.standing().to_string())),
+                    Cell::from(left(living.and_then(Status::time_left))),
+                    Cell::from(left(living.and_then(Status::lease_left))),
+                    Cell::from(effect.matched.to_string()),
+                    Cell::from(effect.lost.to_string()),
+                ];
+                if detail == Detail::Wide {
+                    row.push(Cell::from(bytes(effect.lost_bytes)));
+                    row.push(Cell::from(fault::Legible(&intent.asker).to_string()));
+                }
+                table.row(row);
+                if !part.trouble.is_empty() {
+                    notes.push(part.trouble.clone());
+                }
+            }
+            if !intent.reason.is_empty() {
+                notes.push(format!("{}: {}", intent.id, intent.reason));
+            }
+            notes.extend(intent.notes.iter().cloned());
+        }
+        let mut text = table.text();
+        if !self.matrix.is_empty() {
+            text = format!("{}\n{text}", self.matrix);
+        }
+        notes.dedup();
+        for note in notes {
+            text.push('\n');
+            text.push_str(&note);
+        }
+        text
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.intents.iter().map(|intent| intent.id.clone()).collect()
+    }
+}
+
+/// Agents as the controller knows them.
+#[derive(Debug, Serialize)]
+pub(super) struct AgentsReport {
+    schema: &'static str,
+    agents: Vec<AgentRecord>,
+}
+
+#[derive(Debug, Serialize)]
+struct AgentRecord {
+    node: String,
+    connected: bool,
+    version: String,
+    kernel: String,
+    missing: Vec<String>,
+    heard_seconds_ago: f64,
+    clock_offset_seconds: f64,
+    clock_error_seconds: f64,
+    active_faults: u32,
+    remote: String,
+}
+
+impl AgentsReport {
+    pub(super) fn new(agents: Vec<wire::AgentStatus>) -> Self {
+        let agents = agents.into_iter().map(AgentRecord::from).collect();
+        Self { schema: "schism.agents/v1", agents }
+    }
+}
+
+impl From<wire::AgentStatus> for AgentRecord {
+    fn from(agent: wire::AgentStatus) -> Self {
+        use proto::agent::capability::Presence;
+        let about = agent.description.unwrap_or_default();
+        let missing = about
+            .capabilities
+            .iter()
+            .filter(|capability| capability.presence() == Presence::Missing)
+            .map(|capability| capability.name.clone());
+        Self {
+            node: agent.node,
+            connected: agent.connected,
+            missing: missing.collect(),
+            version: about.version,
+            kernel: about.kernel,
+            heard_seconds_ago: Duration::from_nanos(agent.heard_ago_ns).as_secs_f64(),
+            clock_offset_seconds: agent.clock_offset_ns as f64 / 1e9,
+            clock_error_seconds: agent.clock_error_ns as f64 / 1e9,
+            active_faults: agent.active_faults,
+            remote: agent.remote,
+        }
+    }
+}
+
+impl Report for AgentsReport {
+    fn text(&self, _: Detail) -> String {
+        if self.agents.is_empty() {
+            return "no agent has dialled this controller".to_owned();
+        }
+        let mut table = Table::new(&[
+            ("NODE", Left),
+            ("LINK", Left),
+            ("VERSION", Left),
+            ("KERNEL", Left),
+            ("MISSING", Left),
+            ("HEARD", Right),
+            ("CLOCK", Right),
+            ("FAULTS", Right),
+        ]);
+        for agent in &self.agents {
+            let missing = match agent.missing.as_slice() {
+                [] => "-".to_owned(),
+                names => names.join(","),
+            };
+            let heard = time(Duration::from_secs_f64(agent.heard_seconds_ago));
+            let error = agent.clock_error_seconds * 1e3;
+            table.row(vec![
+                Cell::from(agent.node.clone()),
+                Cell::from(if agent.connected { "up" } else { "lost" }.to_owned()),
+                Cell::from(agent.version.clone()),
+                Cell::from(agent.kernel.clone()),
+                Cell::from(missing),
+                Cell::from(format!("{heard} ago")),
+                Cell::from(format!("{:+.6}s ±{error:.3}ms", agent.clock_offset_seconds)),
+                Cell::from(agent.active_faults.to_string()),
+            ]);
+        }
+        table.text()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.agents.iter().map(|agent| agent.node.clone()).collect()
+    }
+}
+
+pub(super) const fn stage(stage: wire::Stage) -> &'static str {
+    match stage {
+        wire::Stage::Unspecified => "unknown",
+        wire::Stage::Pending => "pending",
+        wire::Stage::Preparing => "preparing",
+        wire::Stage::Active => "active",
+        wire::Stage::Healing => "healing",
+        wire::Stage::Healed => "healed",
+        wire::Stage::Expired => "expired",
+        wire::Stage::Failed => "failed",
+        wire::Stage::Unconfirmed => "unconfirmed",
+    }
+}
+
+pub(super) const fn is_over(stage: wire::Stage) -> bool {
+    match stage {
+        wire::Stage::Unspecified
+        | wire::Stage::Pending
+        | wire::Stage::Preparing
+        | wire::Stage::Active
+        | wire::Stage::Healing => false,
+        wire::Stage::Healed
+        | wire::Stage::Expired
+        | wire::Stage::Failed
+        | wire::Stage::Unconfirmed => true,
+    }
+}
+
+/// How an intent stands, in one line.
+pub(super) fn standing(intent: &wire::Intent) -> String {
+    let nodes: std::collections::BTreeSet<&str> =
+        intent.parts.iter().map(|part| part.node.as_str()).collect();
+    let nodes: Vec<&str> = nodes.into_iter().collect();
+    let spread = intent.spread.filter(|_| intent.parts.len() > 1).map(|spread| {
+        let millis = |nanos: u64| nanos as f64 / 1e6;
+        format!(
+            ", begun within {:.3} ms (± {:.3} ms)",
+            millis(spread.achieved_ns),
+            millis(spread.error_ns)
+        )
+    });
+    format!("{} on {}{}", stage(intent.stage()), nodes.join(", "), spread.unwrap_or_default())
+}
+
+/// What a command comes to by what became of intents.
+pub(super) fn outcome(intents: &[wire::Intent]) -> Outcome {
+    let each = |intent: &wire::Intent| match intent.stage() {
+        wire::Stage::Failed | wire::Stage::Unconfirmed => Outcome::Unconfirmed,
+        wire::Stage::Unspecified
+        | wire::Stage::Pending
+        | wire::Stage::Preparing
+        | wire::Stage::Active
+        | wire::Stage::Healing
+        | wire::Stage::Healed
+        | wire::Stage::Expired => {
+            let matched = statuses(intent).iter().any(|status| status.effect.matched > 0);
+            if matched { Outcome::Effective } else { Outcome::NothingMatched }
+        }
+    };
+    intents.iter().map(each).fold(Outcome::Effective, Outcome::worst)
+}

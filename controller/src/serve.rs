@@ -1,0 +1,268 @@
+//! A running controller: store, listeners, and the two doors.
+//!
+//! Agents come to one port, people and programs to another, both over mutual TLS; whoever may open the
+//! unix socket, its owner, is an administrator.
+
+mod caller;
+mod connection;
+mod refusal;
+mod service;
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fault::Limits;
+use link::{AcceptError, Acceptor, Door, Files, Issued, Material, MaterialError, Principal};
+use proto::control::control_server::ControlServer;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::transport::Server;
+
+use crate::agents::{Agents, Way};
+use crate::archive::{self, Archive, ArchiveError};
+use crate::control::{Control, ControlError};
+use crate::store::{IdentityError, Sqlite, Store, StoreError, incarnate};
+use connection::{Known, Local};
+use service::{Service, Shared};
+
+/// How long open calls may take to end.
+const CLOSE_LIMIT: Duration = Duration::from_secs(3);
+/// Handshakes that may be under way at one time on one port.
+const HANDSHAKES: usize = 512;
+
+/// How to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the store and the archive are.
+    pub state: PathBuf,
+    /// The unix socket for this machine.
+    pub socket: PathBuf,
+    /// Where agents dial.
+    pub listen_agents: Option<SocketAddr>,
+    /// Where people and programs dial.
+    pub listen_control: Option<SocketAddr>,
+    /// Authority, certificate and key; needed for either port.
+    pub files: Option<Files>,
+    /// The file of issued certificates.
+    pub issued: PathBuf,
+    /// How much may be hit at once.
+    pub limits: Limits,
+}
+
+/// A controller that could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Who this is.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The archive.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// What an earlier life has left.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// Certificate or key.
+    #[error(transparent)]
+    Material(#[from] MaterialError),
+    /// A port without mutual TLS.
+    #[error(
+        "a TCP port needs --ca, --certificate and --key: it is served over mutual TLS or not at all"
+    )]
+    Bare,
+    /// A socket.
+    #[error("listen on {place}: {source}")]
+    Listen {
+        /// Which.
+        place: String,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// A controller that serves.
+pub struct Controller {
+    tasks: JoinSet<()>,
+    stop: watch::Sender<bool>,
+    socket: PathBuf,
+    /// Where agents dial, with the port that was given.
+    pub agents: Option<SocketAddr>,
+    /// Where people and programs dial.
+    pub control: Option<SocketAddr>,
+}
+
+/// Opens the store, takes over what an earlier life has left, and serves.
+///
+/// # Errors
+/// Nothing is served, and why.
+pub async fn start(options: Options) -> Result<Controller, ServeError> {
+    if options.files.is_none() && (options.listen_agents.or(options.listen_control)).is_some() {
+        return Err(ServeError::Bare);
+    }
+    let material = options.files.as_ref().map(Material::load).transpose()?;
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&options.state.join("store.sqlite")).await?);
+    let archive = Archive::open(options.state.join("archive"), archive::Limits::default()).await?;
+    let issued = Arc::new(Issued::load(&options.issued));
+    let unix = listen_unix(&options.socket)?;
+    let agents_port = listen(options.listen_agents).await?;
+    let control_port = listen(options.listen_control).await?;
+    let incarnation = incarnate(store.as_ref()).await?;
+    let (agents, notices) = Agents::new(incarnation.into());
+    let control = Control::start(store, agents.clone(), notices).await?;
+    let service =
+        Arc::new(Service { control, archive, limits: options.limits, holder: incarnation.into() });
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    let mut controller = Controller {
+        tasks: JoinSet::new(),
+        stop,
+        socket: options.socket.clone(),
+        agents: None,
+        control: None,
+    };
+    let incoming =
+        tokio_stream::StreamExt::map(UnixListenerStream::new(unix), |accepted| accepted.map(Local));
+    tasks.spawn(serve(Arc::clone(&service), incoming, stopped.clone()));
+    if let (Some(listener), Some(material)) = (agents_port, &material) {
+        controller.agents = listener.local_addr().ok();
+        let acceptor = material.acceptor(Door::Agents, Arc::clone(&issued))?;
+        tasks.spawn(let_agents_in(listener, acceptor, agents, stopped.clone()));
+    }
+    if let (Some(listener), Some(material)) = (control_port, &material) {
+        controller.control = listener.local_addr().ok();
+        let acceptor = material.acceptor(Door::Control, issued)?;
+        let (known, incoming) = tokio::sync::mpsc::channel(HANDSHAKES);
+        let incoming = tokio_stream::wrappers::ReceiverStream::new(incoming);
+        tasks.spawn(let_people_in(listener, acceptor, known, stopped.clone()));
+        tasks.spawn(serve(service, incoming, stopped));
+    }
+    controller.tasks = tasks;
+    tracing::info!(socket = %options.socket.display(), "controller serves");
+    Ok(controller)
+}
+
+impl Controller {
+    /// Answers what is under way, and ends. Faults go on: their agents hold them until their leases end,
+    /// and the next life of this controller renews them.
+    pub async fn stop(mut self) {
+        // Tasks that have ended already need no telling.
+        let _ = self.stop.send(true);
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(CLOSE_LIMIT, all).await;
+        let _ = fs::remove_file(&self.socket);
+    }
+}
+
+fn listen_unix(socket: &Path) -> Result<UnixListener, ServeError> {
+    let failed = |source| ServeError::Listen { place: socket.display().to_string(), source };
+    if let Some(directory) = socket.parent().filter(|path| !path.as_os_str().is_empty()) {
+        fs::create_dir_all(directory).map_err(failed)?;
+    }
+    // The store's lock is ours: whoever made this socket is gone.
+    match fs::remove_file(socket) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let listener = UnixListener::bind(socket).map_err(failed)?;
+    fs::set_permissions(socket, Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
+}
+
+async fn listen(address: Option<SocketAddr>) -> Result<Option<TcpListener>, ServeError> {
+    let Some(address) = address else { return Ok(None) };
+    let failed = |source| ServeError::Listen { place: address.to_string(), source };
+    TcpListener::bind(address).await.map(Some).map_err(failed)
+}
+
+async fn serve<S, I>(service: Arc<Service>, incoming: I, mut stopped: watch::Receiver<bool>)
+where
+    I: tokio_stream::Stream<Item = io::Result<S>> + Send + 'static,
+    S: connection::Connection,
+{
+    let server = Server::builder().add_service(ControlServer::new(Shared(service)));
+    let end = async move {
+        // A sender that is gone is a controller that ends.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    if let Err(error) = server.serve_with_incoming_shutdown(incoming, end).await {
+        tracing::error!(%error, "a door is closed");
+    }
+}
+
+async fn let_agents_in(
+    listener: TcpListener,
+    acceptor: Acceptor,
+    agents: Agents,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut inside = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopped.wait_for(|stop| *stop) => return,
+            Some(_) = inside.join_next() => continue,
+        };
+        let Ok((stream, remote)) = accepted else {
+            // Out of descriptors: those that are open have to end first.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let (acceptor, agents) = (acceptor.clone(), agents.clone());
+        inside.spawn(async move {
+            let way = Way { remote: Some(remote), local: stream.local_addr().ok() };
+            match acceptor.accept(stream).await {
+                Ok(accepted) => match accepted.principal {
+                    Principal::Agent(node) => {
+                        if let Err(error) = agents.admit(accepted.stream, node, way).await {
+                            tracing::warn!(%remote, %error, "not an agent");
+                        }
+                    }
+                    // The door lets in agents alone.
+                    Principal::Controller(_) | Principal::User { .. } => {}
+                },
+                Err(error) => turned_away(remote, &error),
+            }
+        });
+    }
+}
+
+async fn let_people_in(
+    listener: TcpListener,
+    acceptor: Acceptor,
+    known: tokio::sync::mpsc::Sender<io::Result<Known>>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopped.wait_for(|stop| *stop) => return,
+        };
+        let Ok((stream, remote)) = accepted else {
+            // Out of descriptors: those that are open have to end first.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let (acceptor, known) = (acceptor.clone(), known.clone());
+        tokio::spawn(async move {
+            match acceptor.accept(stream).await {
+                // The server may have ended meanwhile.
+                Ok(accepted) => drop(known.send(Ok(Known::from(accepted))).await),
+                Err(error) => turned_away(remote, &error),
+            }
+        });
+    }
+}
+
+fn turned_away(remote: SocketAddr, error: &AcceptError) {
+    tracing::warn!(%remote, %error, "turned away");
+}

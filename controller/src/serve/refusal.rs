@@ -1,0 +1,106 @@
+//! Refusals as the wire has them: a status with a typed detail.
+
+use link::Role;
+use prost::Message as _;
+use proto::Invalid;
+use proto::control as wire;
+use proto::control::error_detail::Kind;
+use proto::control::guarded::Guard;
+use tonic::{Code, Status};
+
+use crate::admit::AdmitError;
+use crate::control::{AskError, ControlError, ResolveError};
+
+pub(super) fn status(code: Code, reason: String, kind: Kind, hint: String) -> Status {
+    let detail = wire::ErrorDetail { kind: Some(kind), hint };
+    Status::with_details(code, reason, detail.encode_to_vec().into())
+}
+
+pub(super) fn role(role: Role) -> wire::description::Role {
+    match role {
+        Role::Viewer => wire::description::Role::Viewer,
+        Role::Operator => wire::description::Role::Operator,
+        Role::Admin => wire::description::Role::Admin,
+    }
+}
+
+pub(super) fn invalid(invalid: &Invalid) -> Status {
+    let field = proto::agent::InvalidField { field: invalid.field.clone() };
+    status(Code::InvalidArgument, invalid.to_string(), Kind::InvalidField(field), String::new())
+}
+
+pub(super) fn refuse(error: &AskError) -> Status {
+    let reason = error.to_string();
+    match error {
+        AskError::Invalid(error) => invalid(error),
+        AskError::Resolve(error) => refuse_resolve(error),
+        AskError::Control(error) => refuse_control(error),
+        AskError::Plan(_) | AskError::Grudge(_) | AskError::Around { .. } => {
+            let field = proto::agent::InvalidField { field: "spec".to_owned() };
+            status(Code::InvalidArgument, reason, Kind::InvalidField(field), String::new())
+        }
+        AskError::Admit(error) => {
+            let guard = match error {
+                AdmitError::Quorum { .. } => Guard::Quorum,
+                AdmitError::Blast(_) => Guard::BlastRadius,
+                AdmitError::Overlap { .. } => Guard::Overlap,
+            };
+            let kind = Kind::Guarded(wire::Guarded { guard: guard.into() });
+            status(Code::FailedPrecondition, reason, kind, error.hint())
+        }
+    }
+}
+
+pub(super) fn refuse_resolve(error: &ResolveError) -> Status {
+    let reason = error.to_string();
+    let (code, kind, hint) = match error {
+        ResolveError::Nothing { selector, .. } => {
+            let kind = Kind::Nothing(wire::Nothing { selector: selector.to_string() });
+            (Code::NotFound, kind, "`schism agents` lists the nodes that are there".to_owned())
+        }
+        ResolveError::Ambiguous { selector, matches } => {
+            let kind = Kind::Ambiguous(wire::Ambiguous { matches: matches.clone() });
+            (Code::InvalidArgument, kind, format!("write {selector}@NODE, or one:{selector}"))
+        }
+        ResolveError::TooFew { selector, .. } => {
+            let kind = Kind::Nothing(wire::Nothing { selector: selector.to_string() });
+            (Code::NotFound, kind, String::new())
+        }
+        ResolveError::Unreachable(node) | ResolveError::Agent { node, .. } => {
+            let kind = Kind::Unreachable(wire::Unreachable { node: node.to_string() });
+            (Code::Unavailable, kind, "`schism agents` lists the nodes that are there".to_owned())
+        }
+        ResolveError::NoProvider(selector) => {
+            let kind = Kind::Nothing(wire::Nothing { selector: selector.to_string() });
+            (Code::FailedPrecondition, kind, "start the controller with --etcd URL".to_owned())
+        }
+    };
+    status(code, reason, kind, hint)
+}
+
+pub(super) fn refuse_control(error: &ControlError) -> Status {
+    let reason = error.to_string();
+    let (code, kind) = match error {
+        ControlError::Store(_) | ControlError::Record(_) => {
+            (Code::Unavailable, Kind::StoreFailed(wire::StoreFailed {}))
+        }
+        ControlError::Conflict(id) | ControlError::Unknown(id) => {
+            let known = matches!(error, ControlError::Conflict(_));
+            let code = if known { Code::AlreadyExists } else { Code::NotFound };
+            (code, Kind::Unknown(wire::Unknown { id: id.get() }))
+        }
+        ControlError::Halted(why) => {
+            (Code::FailedPrecondition, Kind::Halted(wire::Halted { reason: why.clone() }))
+        }
+        ControlError::Ending => return Status::unavailable(reason),
+    };
+    let hint = match error {
+        ControlError::Halted(_) => "`schism resume` takes the brake off".to_owned(),
+        ControlError::Store(_)
+        | ControlError::Record(_)
+        | ControlError::Conflict(_)
+        | ControlError::Unknown(_)
+        | ControlError::Ending => String::new(),
+    };
+    status(code, reason, kind, hint)
+}

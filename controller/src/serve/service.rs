@@ -1,0 +1,303 @@
+//! `schism.control.v1` over one controller: who may ask, what is written down, and typed refusals.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use fault::{IntentId, Limits};
+use futures_util::StreamExt as _;
+use link::Role;
+use proto::control as wire;
+use proto::control::error_detail::Kind;
+use proto::{Invalid, required};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::BroadcastStream;
+use tonic::{Request, Response, Status};
+
+use super::caller::Caller;
+use super::refusal::{self, refuse, refuse_control, refuse_resolve};
+use crate::archive::{Archive, Audit, Deed, Node, Verdict};
+use crate::control::Control;
+
+/// The service of one controller.
+pub(super) struct Service {
+    pub(super) control: Control,
+    pub(super) archive: Archive,
+    pub(super) limits: Limits,
+    pub(super) holder: proto::agent::Holder,
+}
+
+/// The service as tonic takes it, on several listeners.
+pub(super) struct Shared(pub(super) Arc<Service>);
+
+fn caller<T>(request: &Request<T>, needs: Role) -> Result<Caller, Status> {
+    let unknown = || Status::unauthenticated("nobody knows who asks");
+    let caller = request.extensions().get::<Caller>().cloned().ok_or_else(unknown)?;
+    if caller.role < needs {
+        let reason = format!("{} is {}, and this needs {needs}", caller.name, caller.role);
+        let needs = refusal::role(needs).into();
+        return Err(refusal::status(
+            tonic::Code::PermissionDenied,
+            reason,
+            Kind::Forbidden(wire::Forbidden { needs }),
+            String::new(),
+        ));
+    }
+    Ok(caller)
+}
+
+fn id(number: u64) -> Result<IntentId, Status> {
+    let id = IntentId::from_random(number);
+    if number == 0 || id.get() != number {
+        return Err(refusal::invalid(&Invalid::new("id", "is not of 48 bits, or 0")));
+    }
+    Ok(id)
+}
+
+impl Service {
+    /// Before the call is acknowledged, so that nothing is done that nobody can look up.
+    async fn audit(&self, entry: Audit) -> Result<(), Status> {
+        self.archive.audit.append(&entry).await.map_err(|error| {
+            let reason = format!("the audit log cannot be written, so nothing is done: {error}");
+            let kind = Kind::StoreFailed(wire::StoreFailed {});
+            refusal::status(tonic::Code::Unavailable, reason, kind, String::new())
+        })
+    }
+}
+
+fn entry(caller: &Caller, deed: Deed, what: String, verdict: Verdict) -> Audit {
+    Audit {
+        at: SystemTime::now(),
+        who: caller.name.clone(),
+        deed,
+        what,
+        intent: None,
+        nodes: Vec::new(),
+        until: None,
+        verdict,
+    }
+}
+
+#[tonic::async_trait]
+impl wire::control_server::Control for Shared {
+    async fn describe(
+        &self,
+        request: Request<wire::DescribeRequest>,
+    ) -> Result<Response<wire::Description>, Status> {
+        let caller = caller(&request, Role::Viewer)?;
+        let (_, revision) = self.0.control.list().await.map_err(|e| refuse_control(&e))?;
+        Ok(Response::new(wire::Description {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            controller: self.0.holder.controller.clone(),
+            epoch: self.0.holder.epoch,
+            caller: caller.name,
+            role: refusal::role(caller.role).into(),
+            halted: self.0.control.halted().unwrap_or_default(),
+            revision,
+        }))
+    }
+
+    async fn agents(
+        &self,
+        request: Request<wire::AgentsRequest>,
+    ) -> Result<Response<wire::AgentsReply>, Status> {
+        caller(&request, Role::Viewer)?;
+        let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let agents = self.0.control.agents().seen().into_iter().map(|seen| wire::AgentStatus {
+            node: seen.node.to_string(),
+            connected: seen.connected,
+            description: Some(seen.description),
+            heard_ago_ns: nanos(seen.heard_ago),
+            clock_offset_ns: seen
+                .offset
+                .map_or(0, |offset| i64::try_from(-offset.nanos).unwrap_or(i64::MAX)),
+            clock_error_ns: seen.offset.map_or(0, |offset| nanos(offset.error)),
+            active_faults: seen.active,
+            remote: seen.remote.map(|remote| remote.to_string()).unwrap_or_default(),
+        });
+        Ok(Response::new(wire::AgentsReply { agents: agents.collect() }))
+    }
+
+    async fn resolve(
+        &self,
+        request: Request<wire::ResolveRequest>,
+    ) -> Result<Response<wire::ResolveReply>, Status> {
+        caller(&request, Role::Viewer)?;
+        let selector = required(request.into_inner().selector, "selector")
+            .and_then(fault::Selector::try_from)
+            .map_err(|invalid| refusal::invalid(&invalid))?;
+        let ends = self.0.control.resolve(&selector, 0).await.map_err(|e| refuse_resolve(&e))?;
+        Ok(Response::new(wire::ResolveReply { ends: ends.iter().map(Into::into).collect() }))
+    }
+
+    async fn plan(
+        &self,
+        request: Request<wire::ApplyRequest>,
+    ) -> Result<Response<wire::PlanReply>, Status> {
+        let caller = caller(&request, Role::Viewer)?;
+        let request = request.into_inner();
+        let spec = required(request.spec, "spec").map_err(|e| refusal::invalid(&e))?;
+        let draft = self.0.control.draft(id(request.id)?, spec, &caller.name, &self.0.limits);
+        let draft = draft.await.map_err(|error| refuse(&error))?;
+        Ok(Response::new(wire::PlanReply {
+            intent: Some(draft.intent.wire(0)),
+            parts: Vec::new(),
+            matrix: draft.matrix,
+        }))
+    }
+
+    async fn apply(
+        &self,
+        request: Request<wire::ApplyRequest>,
+    ) -> Result<Response<wire::ApplyReply>, Status> {
+        let caller = caller(&request, Role::Operator)?;
+        let request = request.into_inner();
+        let id = id(request.id)?;
+        let spec = required(request.spec, "spec").map_err(|e| refusal::invalid(&e))?;
+        let what = describe(&spec);
+        let until = SystemTime::now() + std::time::Duration::from_nanos(spec.total_ns);
+        let mut asked = Audit {
+            intent: Some(id.to_string()),
+            until: Some(until),
+            ..entry(&caller, Deed::Apply, what, Verdict::Admitted)
+        };
+        // The nodes are known once it is planned, which touches nothing.
+        match self.0.control.draft(id, spec.clone(), &caller.name, &self.0.limits).await {
+            Ok(draft) => asked.nodes = draft.intent.faults().into_keys().map(Node).collect(),
+            Err(error) if self.0.control.find(id).await.is_err() => {
+                asked.verdict = Verdict::Refused(error.to_string());
+                self.0.audit(asked).await?;
+                return Err(refuse(&error));
+            }
+            // The same request again, of a fault that acts by now.
+            Err(_) => {}
+        }
+        self.0.audit(asked).await?;
+        let applied = self.0.control.request(id, spec, &caller.name, &self.0.limits).await;
+        let intent = applied.map_err(|error| refuse(&error))?;
+        Ok(Response::new(wire::ApplyReply { intent: Some(intent) }))
+    }
+
+    async fn heal(
+        &self,
+        request: Request<wire::HealRequest>,
+    ) -> Result<Response<wire::HealReply>, Status> {
+        let caller = caller(&request, Role::Operator)?;
+        let request = request.into_inner();
+        let mut ids = request.ids.into_iter().map(id).collect::<Result<Vec<_>, _>>()?;
+        if request.all {
+            let (all, _) = self.0.control.list().await.map_err(|e| refuse_control(&e))?;
+            let living = all.into_iter().filter(|intent| !is_over(intent.stage()));
+            ids = living.map(|intent| IntentId::from_random(intent.id)).collect();
+        }
+        let reason = format!("healed by {}", caller.name);
+        let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        // Healing is never refused, not even for want of a line in the log.
+        let noted =
+            self.0.audit(entry(&caller, Deed::Heal, names.join(" "), Verdict::Admitted)).await;
+        if let Err(error) = noted {
+            tracing::error!(%error, "healing all the same");
+        }
+        let healing = ids.into_iter().map(|id| self.0.control.heal(id, &reason));
+        let healed = futures_util::future::join_all(healing).await;
+        let intents =
+            healed.into_iter().collect::<Result<_, _>>().map_err(|e| refuse_control(&e))?;
+        Ok(Response::new(wire::HealReply { intents }))
+    }
+
+    async fn list(
+        &self,
+        request: Request<wire::ListRequest>,
+    ) -> Result<Response<wire::ListReply>, Status> {
+        caller(&request, Role::Viewer)?;
+        let (intents, revision) = self.0.control.list().await.map_err(|e| refuse_control(&e))?;
+        Ok(Response::new(wire::ListReply { intents, revision }))
+    }
+
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<wire::Event, Status>> + Send>>;
+
+    async fn watch(
+        &self,
+        request: Request<wire::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        caller(&request, Role::Viewer)?;
+        let since = request.into_inner().since;
+        // First the subscription, then what stands: nothing falls in between.
+        let coming = BroadcastStream::new(self.0.control.events());
+        let (intents, revision) = self.0.control.list().await.map_err(|e| refuse_control(&e))?;
+        let standing = intents.into_iter().filter(move |_| revision > since).map(move |intent| {
+            Ok(wire::Event { revision, at: 0, kind: Some(wire::event::Kind::Intent(intent)) })
+        });
+        let behind = |_| Status::data_loss("too far behind; watch anew");
+        let coming = coming.map(move |event| event.map_err(behind));
+        Ok(Response::new(Box::pin(futures_util::stream::iter(standing).chain(coming))))
+    }
+
+    async fn halt(
+        &self,
+        request: Request<wire::HaltRequest>,
+    ) -> Result<Response<wire::HaltReply>, Status> {
+        let caller = caller(&request, Role::Operator)?;
+        let reason = request.into_inner().reason;
+        let noted =
+            self.0.audit(entry(&caller, Deed::Halt, reason.clone(), Verdict::Admitted)).await;
+        if let Err(error) = noted {
+            tracing::error!(%error, "halting all the same");
+        }
+        let brake = wire::Brake { on: true, reason, who: caller.name };
+        let untold = self.0.control.brake(brake).await.map_err(|e| refuse_control(&e))?;
+        let (intents, _) = self.0.control.list().await.map_err(|e| refuse_control(&e))?;
+        let untold = untold.iter().map(ToString::to_string).collect();
+        Ok(Response::new(wire::HaltReply { intents, untold }))
+    }
+
+    async fn resume(
+        &self,
+        request: Request<wire::ResumeRequest>,
+    ) -> Result<Response<wire::ResumeReply>, Status> {
+        let caller = caller(&request, Role::Admin)?;
+        self.0.audit(entry(&caller, Deed::Resume, String::new(), Verdict::Admitted)).await?;
+        let brake = wire::Brake { on: false, reason: String::new(), who: caller.name };
+        let untold = self.0.control.brake(brake).await.map_err(|e| refuse_control(&e))?;
+        Ok(Response::new(wire::ResumeReply {
+            untold: untold.iter().map(ToString::to_string).collect(),
+        }))
+    }
+}
+
+fn is_over(stage: wire::Stage) -> bool {
+    match stage {
+        wire::Stage::Unspecified
+        | wire::Stage::Pending
+        | wire::Stage::Preparing
+        | wire::Stage::Active
+        | wire::Stage::Healing => false,
+        wire::Stage::Healed
+        | wire::Stage::Expired
+        | wire::Stage::Failed
+        | wire::Stage::Unconfirmed => true,
+    }
+}
+
+/// What was asked, as it could be typed.
+fn describe(spec: &wire::Spec) -> String {
+    let selector = |selector: &Option<wire::Selector>| {
+        let read = selector.clone().map(fault::Selector::try_from);
+        read.and_then(Result::ok).map_or_else(|| "?".to_owned(), |selector| selector.to_string())
+    };
+    match &spec.what {
+        Some(wire::spec::What::Pair(pair)) => {
+            let both = match pair.direction() {
+                wire::Direction::BothWays => " --both-ways",
+                wire::Direction::OneWay | wire::Direction::Unspecified => "",
+            };
+            format!("cut {} {}{both}", selector(&pair.from), selector(&pair.to))
+        }
+        Some(wire::spec::What::Partition(partition)) => {
+            let preset = proto::control_wire::preset(partition.preset);
+            let preset = preset.map_or_else(|_| "?".to_owned(), |preset| preset.to_string());
+            format!("cut --preset {preset} {}", selector(&partition.group))
+        }
+        None => "nothing".to_owned(),
+    }
+}
