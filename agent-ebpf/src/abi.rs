@@ -344,6 +344,8 @@ pub mod names {
     pub const COUNTERS: &str = "schism_counters";
     /// Per-CPU array of [`super::Seen`].
     pub const SEEN: &str = "schism_seen";
+    /// Per-CPU array of [`crate::sight::Sight`]: room to think in.
+    pub const SIGHT: &str = "schism_sight";
     /// tc program of [`super::Side::Ingress`].
     pub const INGRESS: &str = "schism_ingress";
     /// tc program of [`super::Side::Egress`].

@@ -29,6 +29,8 @@ pub(super) struct Programs {
     pub(super) rules: Array<MapData, Rule>,
     pub(super) counters: PerCpuArray<MapData, Counters>,
     pub(super) seen: PerCpuArray<MapData, Seen>,
+    /// Read by nobody here; a map without a descriptor would look as if nobody held it.
+    _sight: Map,
 }
 
 /// The parts that are memory of ours.
@@ -69,6 +71,7 @@ pub(super) fn load() -> Result<(Programs, Words), KernelError> {
         rules: typed!(Array, names::RULES),
         counters: typed!(PerCpuArray, names::COUNTERS),
         seen: typed!(PerCpuArray, names::SEEN),
+        _sight: take(&mut ebpf, names::SIGHT)?,
     };
     Ok((programs, words))
 }

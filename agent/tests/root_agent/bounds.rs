@@ -132,6 +132,11 @@ async fn sigkill_of_the_agent_ends_the_fault_at_once() {
     let pinger = pinger(&rig);
     put_in(&mut client, &rig.fault("a", "b", packet_cut())).await;
     pinger_waits(&pinger);
+    let used = residue::search(Removal::Keep, &binary.socket).unwrap();
+    assert!(
+        used.iter().all(|remnant| !remnant.holders.is_empty()),
+        "none is taken for left: {used:?}"
+    );
     let killed = BootTime::now();
     binary.process.signal(Signal::SIGKILL).unwrap();
     let passed = pinger.wait_arrival(killed, SECOND).expect("traffic comes back");
