@@ -9,3 +9,4 @@ mod misfortune;
 mod openers;
 mod proof;
 mod rig;
+mod start;
