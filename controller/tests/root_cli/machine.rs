@@ -107,12 +107,12 @@ impl Machine {
 
     /// Waits until nothing is in the kernel that nobody holds: it frees programs a little after their
     /// last holder, also those of tests that run beside this one.
-    pub(crate) fn finds_no_residue(&self) {
+    pub(crate) fn finds_no_residue(&self) -> Ended {
         let since = BootTime::now();
         loop {
             let residue = self.run("residue");
             if residue.code == Some(0) {
-                return;
+                return residue;
             }
             assert!(since.elapsed() < Duration::from_secs(5), "{residue:?}");
         }
