@@ -62,7 +62,7 @@ pub enum StartError {
     #[error("this needs {0}; run it as root")]
     Unprivileged(String),
     /// The kernel cannot do it.
-    #[error("this kernel cannot carry a cut: {0}; Linux 6.6 or newer is needed for now")]
+    #[error("this kernel cannot carry a cut: {0}")]
     Unsupported(String),
     /// A file of ours could not be made.
     #[error("{what} {path}: {source}")]
