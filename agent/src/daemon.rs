@@ -195,7 +195,9 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StartErr
 impl Files {
     fn take(socket: &Path) -> Result<Self, StartError> {
         let mut made = Made::default();
-        if let Some(directory) = socket.parent().filter(|directory| !directory.exists()) {
+        // A bare name has an empty parent, which stands for the current directory.
+        let parent = socket.parent().filter(|directory| !directory.as_os_str().is_empty());
+        if let Some(directory) = parent.filter(|directory| !directory.exists()) {
             // One level: what lies above it is somebody else's.
             DirBuilder::new().mode(0o700).create(directory).map_err(failed("make", directory))?;
             made.directory = Some(directory.to_owned());

@@ -190,6 +190,14 @@ async fn begin(socket: &Path, choice: &Choice, output: Output) -> Result<Connect
             Err(Failure::new(Outcome::Unconfirmed, attempted, reason)
                 .hint(format!("type: {}", elevated(&choice.typed))))
         }
+        Err(StartError::Place(reason)) => Err(Failure::new(
+            Outcome::Unconfirmed,
+            attempted,
+            reason,
+        )
+        .hint(
+            "name another place with --agent-socket; of its directories only the last one is made",
+        )),
         Err(StartError::Other(reason)) => {
             Err(Failure::new(Outcome::Unconfirmed, attempted, reason)
                 .hint("`schism doctor` says what is missing"))

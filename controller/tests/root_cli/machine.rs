@@ -61,6 +61,7 @@ impl Machine {
             None => word.to_owned(),
         });
         command.args(words).env("SCHISM_AGENT_SOCKET", self.socket());
+        command.current_dir(self.directory());
         Running::start(command)
     }
 
