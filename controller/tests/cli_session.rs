@@ -169,6 +169,16 @@ async fn probes_show_what_the_cut_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn probes_are_no_effect() {
+    let fake = Fake::serve(Habit::Sound, 0);
+    let cut = fake.run("cut netns:a netns:b --for 1s --prove").await;
+    assert_eq!(cut.code, 3, "{cut:?}");
+    let said = "nothing matched: no traffic but our probes netns:a → netns:b came by";
+    assert!(cut.stderr.contains(said), "{cut:?}");
+    assert!(cut.stdout.contains("\nproven: "), "{}", cut.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn probes_that_arrive_all_the_same_are_a_failure() {
     let fake = Fake::serve(Habit::DeliversAll, 9);
     let cut = fake.run("cut netns:a netns:b --for 1s --prove").await;
