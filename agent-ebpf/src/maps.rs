@@ -77,7 +77,7 @@ impl Tables for Maps {
     fn seen(&self, side: Side, change: impl FnOnce(&mut Seen)) {
         if let Some(seen) = SEEN.get_ptr_mut(side as u32) {
             // SAFETY: tc programs run with bottom halves off, so that nothing else uses this CPU's
-            // value meanwhile.
+            // value meanwhile. Not so with PREEMPT_RT since 6.18, which the agent refuses.
             change(unsafe { &mut *seen });
         }
     }

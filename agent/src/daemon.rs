@@ -44,7 +44,8 @@ pub struct Options {
     pub embedded: bool,
 }
 
-/// An agent that serves. Dropped without [`Daemon::stop`] it leaves its socket behind.
+/// An agent that serves. Dropped without [`Daemon::stop`] it takes its files away and serves no more, but
+/// what it has in the kernel stays until this process ends.
 pub struct Daemon {
     agent: Agent,
     files: Files,
@@ -62,7 +63,7 @@ pub enum StartError {
     #[error("this needs {0}; run it as root")]
     Unprivileged(String),
     /// The kernel cannot do it.
-    #[error("this kernel cannot carry a cut: {0}; Linux 6.6 or newer is needed for now")]
+    #[error("this kernel cannot carry a cut: {0}")]
     Unsupported(String),
     /// A file of ours could not be made.
     #[error("{what} {path}: {source}")]
@@ -79,7 +80,7 @@ pub enum StartError {
     Kernel(#[from] crate::kernel::KernelError),
 }
 
-/// Takes the lock, binds the socket and serves.
+/// Takes the lock, binds the socket and serves. Dropped before it is done, it takes away what it made.
 ///
 /// # Errors
 /// Another agent is there, privilege or kernel do not suffice, or a file cannot be made.
@@ -157,9 +158,38 @@ pub enum StopError {
 /// Socket and lock. The lock is held for as long as this lives.
 struct Files {
     socket: PathBuf,
-    lock: Flock<File>,
-    made_directory: bool,
     found_stale: bool,
+    /// Before the lock: what goes away with it does so while the lock is still held.
+    made: Made,
+    _lock: Flock<File>,
+}
+
+/// What is to be taken away again, also by a start that fails or is given up half-way.
+#[derive(Default)]
+struct Made {
+    directory: Option<PathBuf>,
+    files: Vec<PathBuf>,
+}
+
+impl Made {
+    fn remove(&mut self) -> Result<(), StopError> {
+        while let Some(path) = self.files.pop() {
+            remove(&path).map_err(|source| StopError::File { path, source })?;
+        }
+        if let Some(directory) = self.directory.take() {
+            // Somebody else may use it by now.
+            let _ = fs::remove_dir(directory);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        while let Err(error) = self.remove() {
+            tracing::warn!(%error, "a file stays behind");
+        }
+    }
 }
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StartError {
@@ -168,11 +198,13 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StartErr
 
 impl Files {
     fn take(socket: &Path) -> Result<Self, StartError> {
-        let mut made_directory = false;
-        if let Some(directory) = socket.parent().filter(|directory| !directory.exists()) {
+        let mut made = Made::default();
+        // A bare name has an empty parent, which stands for the current directory.
+        let parent = socket.parent().filter(|directory| !directory.as_os_str().is_empty());
+        if let Some(directory) = parent.filter(|directory| !directory.exists()) {
             // One level: what lies above it is somebody else's.
             DirBuilder::new().mode(0o700).create(directory).map_err(failed("make", directory))?;
-            made_directory = true;
+            made.directory = Some(directory.to_owned());
         }
         let path = residue::lock_path(socket);
         let found_stale = path.exists();
@@ -191,7 +223,10 @@ impl Files {
             let same =
                 |found: fs::Metadata| lock.metadata().is_ok_and(|ours| ours.ino() == found.ino());
             if fs::metadata(&path).is_ok_and(same) {
-                return Ok(Self { socket: socket.to_owned(), lock, made_directory, found_stale });
+                if !found_stale {
+                    made.files.push(path);
+                }
+                return Ok(Self { socket: socket.to_owned(), found_stale, made, _lock: lock });
             }
         }
     }
@@ -207,26 +242,18 @@ impl Files {
         }
         let fresh = self.socket.with_extension("new");
         remove(&fresh).map_err(failed("remove", &fresh))?;
+        self.made.files.push(fresh.clone());
         let listener = UnixListener::bind(&fresh).map_err(failed("bind", &fresh))?;
         fs::set_permissions(&fresh, Permissions::from_mode(0o600))
             .map_err(failed("close to others", &fresh))?;
         fs::rename(&fresh, &self.socket).map_err(failed("name", &self.socket))?;
+        // From here on the files of an agent that is gone are this one's, too.
+        self.made.files = vec![residue::lock_path(&self.socket), self.socket.clone()];
         Ok(listener)
     }
 
-    fn remove(self) -> Result<(), StopError> {
-        let lock = residue::lock_path(&self.socket);
-        for path in [&self.socket, &lock] {
-            remove(path).map_err(|source| StopError::File { path: path.clone(), source })?;
-        }
-        drop(self.lock);
-        if self.made_directory
-            && let Some(directory) = self.socket.parent()
-        {
-            // Somebody else may use it by now.
-            let _ = fs::remove_dir(directory);
-        }
-        Ok(())
+    fn remove(mut self) -> Result<(), StopError> {
+        self.made.remove()
     }
 }
 
@@ -277,5 +304,55 @@ mod tests {
         let directory = fs::read_dir(root.path().join("schism")).unwrap();
         let left: Vec<_> = directory.map(|it| it.unwrap().file_name()).collect();
         assert_eq!(left, ["halt"]);
+    use lab::directory::Directory;
+
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap().flatten();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.file_name().display().to_string()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_start_that_is_given_up_leaves_nothing() {
+        let above = Directory::create("files").unwrap();
+        let directory = above.path().join("made");
+        let socket = directory.join("agent.sock");
+        let files = Files::take(&socket).unwrap();
+        assert_eq!(names(&directory), ["agent.lock"]);
+        drop(files);
+        assert!(names(above.path()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_an_agent_that_is_gone_left_is_taken_over_by_listening() {
+        let directory = Directory::create("files").unwrap();
+        let socket = directory.path().join("agent.sock");
+        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+        fs::write(directory.path().join("agent.lock"), "").unwrap();
+        let files = Files::take(&socket).unwrap();
+        assert!(files.found_stale);
+        drop(files);
+        assert_eq!(names(directory.path()), ["agent.lock", "agent.sock"], "still to be found");
+        let mut files = Files::take(&socket).unwrap();
+        let listener = files.listen().unwrap();
+        assert_eq!(names(directory.path()), ["agent.lock", "agent.sock"]);
+        drop(listener);
+        files.remove().unwrap();
+        assert!(names(directory.path()).is_empty());
+    }
+
+    #[test]
+    fn a_file_of_somebody_else_stays() {
+        let directory = Directory::create("files").unwrap();
+        let socket = directory.path().join("agent.sock");
+        fs::write(&socket, "precious").unwrap();
+        let mut files = Files::take(&socket).unwrap();
+        assert!(files.listen().is_err());
+        drop(files);
+        assert_eq!(names(directory.path()), ["agent.sock"]);
     }
 }

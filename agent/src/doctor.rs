@@ -14,6 +14,9 @@ const CAPABILITIES: [(&str, u32, &str); 4] = [
     ("CAP_SYS_ADMIN", 21, "enter network namespaces"),
     ("CAP_BPF", 39, "load programs and maps"),
 ];
+/// What is wrong with PREEMPT_RT: since 6.18 softirqs that are preempted no longer keep each other off
+/// a CPU (CONFIG_PREEMPT_RT_NEEDS_BH_LOCK), and what is known of a packet stands in per-CPU memory.
+const REAL_TIME: &str = "where one packet could be judged by what is known of another";
 /// The first kernel with tcx.
 const OLDEST: (u32, u32) = (6, 6);
 
@@ -55,9 +58,16 @@ pub fn preflight() -> Result<(), StartError> {
         return Err(StartError::Unprivileged(lacking.join(", ")));
     }
     let release = kernel_release();
-    match version(&release) {
-        Some(version) if version >= OLDEST => Ok(()),
-        Some(_) | None => Err(StartError::Unsupported(format!("it is Linux {release}"))),
+    if version(&release).is_none_or(|version| version < OLDEST) {
+        let needed = "Linux 6.6 or newer is needed for now";
+        return Err(StartError::Unsupported(format!("it is Linux {release}; {needed}")));
+    }
+    match preemption() {
+        Preemption::Usual => Ok(()),
+        Preemption::RealTime => Err(StartError::Unsupported(format!(
+            "Linux {release} is a real-time kernel (PREEMPT_RT), {REAL_TIME}; one without it is \
+             needed for now"
+        ))),
     }
 }
 
@@ -102,12 +112,38 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
+/// How a kernel lets what it does be interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Preemption {
+    Usual,
+    RealTime,
+}
+
+fn preemption() -> Preemption {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    preemption_of(&read("/sys/kernel/realtime"), &read("/proc/version"))
+}
+
+/// By the flag that kernels with the real-time patches have, and by what every kernel says of its build.
+fn preemption_of(flag: &str, version: &str) -> Preemption {
+    if flag.trim() == "1" || version.contains(" PREEMPT_RT") {
+        Preemption::RealTime
+    } else {
+        Preemption::Usual
+    }
+}
+
 fn kernel() -> Capability {
     let release = kernel_release();
     let finding = format!("Linux {release}");
-    match version(&release) {
-        Some(version) if version >= OLDEST => there("kernel", finding),
-        Some(_) | None => missing(
+    match (version(&release), preemption()) {
+        (Some(version), Preemption::Usual) if version >= OLDEST => there("kernel", finding),
+        (Some(version), Preemption::RealTime) if version >= OLDEST => missing(
+            "kernel",
+            format!("{finding}, a real-time one (PREEMPT_RT)"),
+            &format!("{REAL_TIME}; no cut will be put in"),
+        ),
+        (Some(_) | None, Preemption::Usual | Preemption::RealTime) => missing(
             "kernel",
             finding,
             "cuts need tcx, which Linux has since 6.6; none will be put in",
@@ -224,5 +260,21 @@ mod tests {
         assert_eq!(version("6.6.0"), Some((6, 6)));
         assert_eq!(version("5.10"), Some((5, 10)));
         assert_eq!(version("nonsense"), None);
+    }
+
+    #[test]
+    fn real_time_kernels() {
+        let usual = "Linux version 6.18.44 (gcc) #1 SMP PREEMPT_DYNAMIC Sat Nov 21 2026";
+        let real_time = "Linux version 6.12.9-rt (gcc) #1 SMP PREEMPT_RT Debian 6.12.9-1";
+        let table = [
+            ("", usual, Preemption::Usual),
+            ("0\n", usual, Preemption::Usual),
+            ("1\n", usual, Preemption::RealTime),
+            ("", real_time, Preemption::RealTime),
+            ("", "", Preemption::Usual),
+        ];
+        for (flag, version, expected) in table {
+            assert_eq!(preemption_of(flag, version), expected, "{flag:?} {version:?}");
+        }
     }
 }

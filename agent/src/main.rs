@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[command(version, about, long_about)]
 struct Arguments {
     /// Unix socket to serve on; readable and writable by its owner alone.
-    #[arg(long, env = "SCHISM_AGENT_SOCKET", default_value_os_t = daemon::default_socket())]
+    #[arg(long, visible_alias = "agent-socket", env = "SCHISM_AGENT_SOCKET", default_value_os_t = daemon::default_socket())]
     socket: PathBuf,
     /// How to write logs.
     #[arg(long, env = "SCHISM_LOG_FORMAT", value_enum, default_value_t)]

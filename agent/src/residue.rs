@@ -82,7 +82,8 @@ fn objects() -> Result<Vec<Remnant>, ResidueError> {
     if programs.is_empty() && maps.is_empty() {
         return Ok(Vec::new());
     }
-    let held = holders();
+    let mut held = holders();
+    through_programs(&mut held, &programs);
     let remnant = |kind, object: bpf::Object| Remnant {
         kind,
         name: object.name,
@@ -95,9 +96,25 @@ fn objects() -> Result<Vec<Remnant>, ResidueError> {
     Ok(programs.chain(maps).collect())
 }
 
+/// Which processes hold which programs and maps, by pid.
+type Holders = BTreeMap<(RemnantKind, u32), Vec<u32>>;
+
+/// Whoever holds a program holds its maps, whether or not they have descriptors of their own.
+fn through_programs(held: &mut Holders, programs: &[bpf::Object]) {
+    for program in programs {
+        let Some(pids) = held.get(&(RemnantKind::Program, program.id)).cloned() else { continue };
+        for map in &program.maps {
+            let holders = held.entry((RemnantKind::Map, *map)).or_default();
+            holders.extend(&pids);
+            holders.sort_unstable();
+            holders.dedup();
+        }
+    }
+}
+
 /// Which processes have descriptors of which programs and maps.
-fn holders() -> BTreeMap<(RemnantKind, u32), Vec<u32>> {
-    let mut held: BTreeMap<(RemnantKind, u32), Vec<u32>> = BTreeMap::new();
+fn holders() -> Holders {
+    let mut held = Holders::new();
     for pid in process::all().unwrap_or_default() {
         let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
         for descriptor in descriptors.flatten() {
@@ -174,5 +191,20 @@ mod tests {
         let left: Vec<_> =
             fs::read_dir(&directory).unwrap().map(|it| it.unwrap().file_name()).collect();
         assert_eq!(left, ["halt"]);
+    fn a_map_is_held_by_whoever_holds_a_program_that_uses_it() {
+        let program = |id, maps: &[u32]| bpf::Object {
+            id,
+            name: "schism_ingress".to_owned(),
+            maps: maps.to_vec(),
+        };
+        let mut held = Holders::from([
+            ((RemnantKind::Program, 1), vec![30]),
+            ((RemnantKind::Program, 2), vec![20, 30]),
+            ((RemnantKind::Map, 11), vec![10]),
+        ]);
+        through_programs(&mut held, &[program(1, &[11, 12]), program(2, &[12]), program(3, &[13])]);
+        assert_eq!(held[&(RemnantKind::Map, 11)], [10, 30]);
+        assert_eq!(held[&(RemnantKind::Map, 12)], [20, 30]);
+        assert_eq!(held.get(&(RemnantKind::Map, 13)), None, "nobody holds its program");
     }
 }

@@ -81,9 +81,10 @@ pub enum Command {
 
 /// `heal`.
 #[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
 pub struct HealArgs {
     /// The fault's id or the beginning of it; with .PART only that part
-    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "ID")]
     pub ids: Vec<FaultName>,
     /// Every fault on this machine
     #[arg(long)]

@@ -8,7 +8,6 @@ use nix::unistd::Uid;
 use proto::agent::Description;
 
 use crate::failure::{Cause, Failure};
-use crate::interrupts::{Interrupts, interrupted};
 use crate::link::Link;
 use crate::local::{self, OwnAgent, StartError};
 use crate::outcome::Outcome;
@@ -16,9 +15,6 @@ use crate::output::Output;
 
 /// How long the winner of two commands that start at once may take until it answers.
 const WINNER: Duration = Duration::from_secs(3);
-/// How long a command that is interrupted while it becomes the agent may take to be it, so that it can
-/// take its socket and lock away again.
-const REGRET: Duration = Duration::from_secs(2);
 /// How long to wait between two looks at it.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -116,7 +112,8 @@ impl Choice {
     }
 }
 
-/// Finds the agent, or becomes it, and says which; `None` where there is none and none is needed.
+/// Finds the agent, or becomes it, and says which; `None` where there is none and none is needed. Given
+/// up half-way it leaves no file behind.
 ///
 /// # Errors
 /// No agent, where one is needed.
@@ -153,36 +150,6 @@ pub(crate) async fn find(choice: &Choice, output: Output) -> Result<Option<Conne
         )
         .hint("start `schism-agent`, or leave --detach out")),
     }
-}
-
-/// The same, given up when a signal comes.
-///
-/// # Errors
-/// No agent, where one is needed, or that it was interrupted.
-pub(crate) async fn find_unless(
-    interrupts: &mut Interrupts,
-    attempted: &str,
-    choice: &Choice,
-    output: Output,
-) -> Result<Option<Connection>, Failure> {
-    let mut finding = std::pin::pin!(find(choice, output));
-    tokio::select! {
-        biased;
-        found = &mut finding => return found,
-        _ = interrupts.next() => {}
-    }
-    // An agent that has half begun would leave its files behind; whoever cannot wait asks again.
-    tokio::select! {
-        biased;
-        _ = interrupts.next() => {}
-        found = tokio::time::timeout(REGRET, finding) => {
-            if let Ok(Ok(Some(Connection { own: Some(own), .. }))) = found {
-                // It holds nothing yet, and the interruption is what is to be told.
-                let _ = own.stop().await;
-            }
-        }
-    }
-    Err(interrupted(attempted))
 }
 
 /// What an error says about who is there.
@@ -223,6 +190,14 @@ async fn begin(socket: &Path, choice: &Choice, output: Output) -> Result<Connect
             Err(Failure::new(Outcome::Unconfirmed, attempted, reason)
                 .hint(format!("type: {}", elevated(&choice.typed))))
         }
+        Err(StartError::Place(reason)) => Err(Failure::new(
+            Outcome::Unconfirmed,
+            attempted,
+            reason,
+        )
+        .hint(
+            "name another place with --agent-socket; of its directories only the last one is made",
+        )),
         Err(StartError::Other(reason)) => {
             Err(Failure::new(Outcome::Unconfirmed, attempted, reason)
                 .hint("`schism doctor` says what is missing"))

@@ -51,7 +51,7 @@ pub(crate) async fn run(
     };
     let mut interrupts = Interrupts::listen()
         .map_err(|error| Failure::new(Outcome::Unconfirmed, &attempted, error))?;
-    let found = connect::find_unless(&mut interrupts, &attempted, &choice, output).await?;
+    let found = interrupts.unless(&attempted, connect::find(&choice, output)).await?;
     let Some(mut connection) = found else {
         return Err(Failure::caused(Cause::Unreachable, attempted, "there is no agent"));
     };
@@ -117,11 +117,8 @@ impl Order {
         };
         if let Some(proof) = &mut proof {
             self.output.note("probing before the cut");
-            let counts = tokio::select! {
-                counts = proof.measure(link) => counts,
-                // Nothing was put in yet.
-                _ = interrupts.next() => return Ok(Outcome::Interrupted),
-            };
+            let measured = async { Ok(proof.measure(link).await) };
+            let counts = interrupts.unless(&self.attempted, measured).await?;
             proof.record(Stage::Before, counts);
         }
         let begun = tokio::select! {
@@ -131,7 +128,10 @@ impl Order {
                 return match link.heal(&Scope::Faults(ids)).await {
                     // The agent may never have heard of it.
                     Err(failure) if failure.cause != Cause::NotFound => Err(failure),
-                    Ok(_) | Err(_) => Ok(Outcome::Interrupted),
+                    Ok(_) | Err(_) => {
+                        let reason = "interrupted while it was put in; what was in place is healed";
+                        Err(Failure::caused(Cause::Interrupted, &self.attempted, reason))
+                    }
                 };
             }
         };

@@ -25,7 +25,7 @@ pub enum Cause {
     Unreachable,
     /// A call of the kernel failed.
     Kernel,
-    /// Somebody asked the command to end before anything was put in.
+    /// Somebody asked the command to end before it was done.
     Interrupted,
     /// Anything else.
     Other,

@@ -18,6 +18,9 @@ pub(crate) enum StartError {
     /// Only somebody with more privileges can be one.
     #[error("{0}")]
     Unprivileged(String),
+    /// Socket or lock could not be made where they were asked for.
+    #[error("{0}")]
+    Place(String),
     /// Anything else, in a sentence.
     #[error("{0}")]
     Other(String),
@@ -37,9 +40,10 @@ impl OwnAgent {
             match error {
                 daemon::StartError::Busy(_) => StartError::Busy,
                 daemon::StartError::Unprivileged(_) => StartError::Unprivileged(sentence),
-                daemon::StartError::Unsupported(_)
-                | daemon::StartError::File { .. }
-                | daemon::StartError::Kernel(_) => StartError::Other(sentence),
+                daemon::StartError::File { .. } => StartError::Place(sentence),
+                daemon::StartError::Unsupported(_) | daemon::StartError::Kernel(_) => {
+                    StartError::Other(sentence)
+                }
             }
         })
     }

@@ -32,7 +32,12 @@ struct StatusReport {
 impl StatusReport {
     fn new(faults: Vec<Status>, args: &StatusArgs) -> Self {
         let shown = |status: &Status| args.all || !status.state.is_final();
-        let faults = faults.into_iter().filter(shown).collect();
+        let mut faults: Vec<Status> = faults.into_iter().filter(shown).collect();
+        // What has no start yet comes last.
+        faults.sort_by_key(|status| {
+            let start = status.lease.map(|window| window.start);
+            (start.is_none(), start, status.fault.id)
+        });
         Self { schema: "schism.status/v1", faults }
     }
 }
@@ -161,6 +166,19 @@ ID              FROM → TO          MODE    STATE   LEFT  LEASE  LOST  PASSED
 ";
         assert_eq!(plain, expected);
         assert_eq!(report.names(), ["00000000000a.0"]);
+    }
+
+    #[test]
+    fn rows_stand_in_the_order_of_their_starts() {
+        let args = StatusArgs { all: false, watch: false };
+        let mut faults: Vec<Status> =
+            (0..3).map(|part| specimen::status(part, State::Active, 1, 1)).collect();
+        faults[0].lease = None;
+        if let Some(window) = &mut faults[1].lease {
+            window.start = window.start + Duration::from_secs(1);
+        }
+        let report = StatusReport::new(faults, &args);
+        assert_eq!(report.names(), ["00000000000a.2", "00000000000a.1", "00000000000a.0"]);
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub(crate) async fn run(
     choice.absence = if args.local { Absence::BecomeAsked } else { Absence::Become };
     let mut interrupts = Interrupts::listen()
         .map_err(|error| Failure::new(Outcome::Unconfirmed, attempted, error))?;
-    let found = connect::find_unless(&mut interrupts, attempted, &choice, output).await?;
+    let found = interrupts.unless(attempted, connect::find(&choice, output)).await?;
     let Some(mut connection) = found else {
         return Err(Failure::caused(Cause::Unreachable, attempted, "there is no agent"));
     };

@@ -70,6 +70,32 @@ async fn a_signal_ends_a_command_that_has_put_nothing_in_yet() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_interruption_is_a_document_wherever_it_comes() {
+    type Reached = fn(&cli::Record) -> bool;
+    let nothing = "interrupted before anything was put in";
+    let half = "interrupted while it was put in; what was in place is healed";
+    let table: [(Habit, Reached, &str, usize); 3] = [
+        (Habit::HangsAtNames, |record| record.resolved > 0, nothing, 0),
+        (Habit::HangsAtProbes, |record| !record.probes.is_empty(), nothing, 0),
+        (Habit::HangsAtCommit, |record| record.committed.is_some(), half, 1),
+    ];
+    for (habit, reached, reason, heals) in table {
+        let fake = Fake::serve(habit, 9);
+        let child = fake.begin("cut netns:a netns:b --prove -o json");
+        until("a question", || reached(&fake.record.lock().unwrap())).await;
+        signal(&child, Signal::SIGINT);
+        let ended = ended(child).await;
+        assert_eq!((ended.code, ended.stdout.as_str()), (130, ""), "{habit:?}: {ended:?}");
+        let last = ended.stderr.lines().last().unwrap();
+        let document: serde_json::Value = serde_json::from_str(last).unwrap();
+        assert_eq!(document["kind"], "interrupted", "{document:#}");
+        assert_eq!(document["exit_code"], 130);
+        assert_eq!(document["message"], format!("cannot cut netns:a → netns:b: {reason}"));
+        assert_eq!(fake.record.lock().unwrap().heals.len(), heals, "{habit:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_goes_away_takes_the_cut_along() {
     let fake = Fake::serve(Habit::Dies, 9);
     let cut = fake.run("cut netns:a netns:b --lease 1s").await;
@@ -140,6 +166,16 @@ async fn probes_show_what_the_cut_does() {
     assert!(cut.stdout.contains(there) && cut.stdout.contains(back), "{}", cut.stdout);
     assert!(cut.stdout.contains("\nproven: "), "{}", cut.stdout);
     assert_eq!(fake.record.lock().unwrap().probes.len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_are_no_effect() {
+    let fake = Fake::serve(Habit::Sound, 0);
+    let cut = fake.run("cut netns:a netns:b --for 1s --prove").await;
+    assert_eq!(cut.code, 3, "{cut:?}");
+    let said = "nothing matched: no traffic but our probes netns:a → netns:b came by";
+    assert!(cut.stderr.contains(said), "{cut:?}");
+    assert!(cut.stdout.contains("\nproven: "), "{}", cut.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]

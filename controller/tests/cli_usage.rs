@@ -28,6 +28,8 @@ async fn wrong_usage_is_told_with_its_place() {
         ("cut netns:a container:c0ff", "it names 2 targets:\n    container:c0ffee01\n"),
         ("targets addr:10.0.0.1", "addresses are peers, never a target"),
         ("heal", "the following required arguments were not provided"),
+        ("heal", "--all"),
+        ("heal 0123 --all", "cannot be used with"),
         ("heal xyz", "an id has only the digits"),
     ];
     for (line, expected) in table {

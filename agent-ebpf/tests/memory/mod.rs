@@ -18,6 +18,12 @@ use agent_ebpf::{
 
 use crate::cases::world::{SECOND, World, lease};
 
+thread_local! {
+    /// As on a CPU, what is left of the packet before, also of another world's: a field that a decision
+    /// does not set anew shows.
+    static SIGHT: RefCell<Sight> = const { RefCell::new(Sight::NONE) };
+}
+
 /// The tables in memory.
 pub(crate) struct Memory {
     world: World,
@@ -109,7 +115,7 @@ impl Tables for Memory {
         self.flows.borrow_mut().insert(*key, *flow);
     }
     fn workspace(&self, work: impl FnOnce(&mut Sight) -> Outcome) -> Outcome {
-        work(&mut { Sight::NONE })
+        SIGHT.with_borrow_mut(work)
     }
     fn each_slot<V: FnMut(Slot) -> ControlFlow<()>>(&self, visit: &mut V) {
         let _ = (0..MAX_FAULTS as Slot).try_for_each(visit);

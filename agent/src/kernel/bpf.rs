@@ -37,6 +37,8 @@ pub struct Object {
     pub id: u32,
     /// Its name, at most 15 bytes.
     pub name: String,
+    /// Of a program: the ids of the maps that it uses, and keeps alive.
+    pub maps: Vec<u32>,
 }
 
 /// What can be walked by id.
@@ -155,9 +157,14 @@ pub fn objects(kind: ObjectKind, prefix: &str) -> io::Result<Vec<Object>> {
     let mut found = Vec::new();
     for (id, descriptor) in walk(kind)? {
         let name = name_of(kind, &descriptor)?;
-        if name.starts_with(prefix) {
-            found.push(Object { id, name });
+        if !name.starts_with(prefix) {
+            continue;
         }
+        let maps = match kind {
+            ObjectKind::Program => maps_of(&descriptor)?,
+            ObjectKind::Map => Vec::new(),
+        };
+        found.push(Object { id, name, maps });
     }
     Ok(found)
 }
@@ -210,14 +217,28 @@ fn map_info(map: &OwnedFd) -> io::Result<bpf_map_info> {
     Ok(info)
 }
 
+fn program_info(program: &OwnedFd) -> io::Result<bpf_prog_info> {
+    // SAFETY: integers, for which all zeroes is a value.
+    let mut info: bpf_prog_info = unsafe { zeroed() };
+    object_info(program.as_fd(), (&raw mut info).cast(), size_of::<bpf_prog_info>())?;
+    Ok(info)
+}
+
+/// The maps that a program uses. They do not change once it is loaded but by BPF_PROG_BIND_MAP, which adds.
+fn maps_of(program: &OwnedFd) -> io::Result<Vec<u32>> {
+    let count = program_info(program)?.nr_map_ids;
+    let mut ids = vec![0_u32; count as usize];
+    // SAFETY: integers, for which all zeroes is a value.
+    let mut info: bpf_prog_info = unsafe { zeroed() };
+    info.nr_map_ids = count;
+    info.map_ids = ids.as_mut_ptr() as u64;
+    object_info(program.as_fd(), (&raw mut info).cast(), size_of::<bpf_prog_info>())?;
+    Ok(ids)
+}
+
 fn name_of(kind: ObjectKind, object: &OwnedFd) -> io::Result<String> {
     let name = match kind {
-        ObjectKind::Program => {
-            // SAFETY: integers, for which all zeroes is a value.
-            let mut info: bpf_prog_info = unsafe { zeroed() };
-            object_info(object.as_fd(), (&raw mut info).cast(), size_of::<bpf_prog_info>())?;
-            info.name
-        }
+        ObjectKind::Program => program_info(object)?.name,
         ObjectKind::Map => map_info(object)?.name,
     };
     let bytes: Vec<u8> = name.iter().map(|c| c.to_ne_bytes()[0]).collect();

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap as StdHashMap};
 use std::hash::Hash;
+use std::mem::offset_of;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use agent_ebpf::abi::{
-    Counters, DEVICE_TAGGED_ELSEWHERE, EndpointKey, FlowKey, Lengths, MAX_LENGTHS, Rule, names,
+    Counters, DEVICE_TAGGED_ELSEWHERE, EndpointKey, FlowKey, Lengths, MAX_LENGTHS, Rule, Target,
+    names,
 };
 use aya::Pod;
 use aya::maps::{HashMap, MapData, MapError, PerCpuValues};
@@ -46,10 +48,15 @@ fn refused(map: &'static str) -> impl FnOnce(MapError) -> KernelError {
     move |error| KernelError::Map { map, source: Box::new(error) }
 }
 
-/// Where `Target::observed_since`, the two flags behind it and `flow_slots` stand, in words.
-const OBSERVED_SINCE: usize = 10;
-const FLAGS: usize = 11;
-const FLOW_SLOTS: usize = 12;
+/// Where fields of [`Target`] stand, in words; two flags share one.
+const OBSERVED_SINCE: usize = offset_of!(Target, observed_since) / 8;
+const FLAGS: usize = offset_of!(Target, probing) / 8;
+const FLOW_SLOTS: usize = offset_of!(Target, flow_slots) / 8;
+const _: () = assert!(
+    offset_of!(Target, observed_since).is_multiple_of(8)
+        && offset_of!(Target, flow_slots).is_multiple_of(8)
+        && offset_of!(Target, exempting) / 8 == FLAGS
+);
 
 impl Instance {
     pub(super) fn load() -> Result<Self, KernelError> {
@@ -225,8 +232,8 @@ impl Instance {
     fn flag(&self, flag: Flag, on: bool) {
         let mut bytes = [0_u8; 8];
         bytes[match flag {
-            Flag::Probing => 0,
-            Flag::Exempting => 4,
+            Flag::Probing => offset_of!(Target, probing) % 8,
+            Flag::Exempting => offset_of!(Target, exempting) % 8,
         }] = 1;
         self.set_bit(FLAGS, u64::from_ne_bytes(bytes), on);
     }

@@ -31,7 +31,7 @@ pub struct Linux {
     watch: Watch,
     stirs: Mutex<Option<UnboundedReceiver<Stir>>>,
     instances: Mutex<HashMap<NamespaceCookie, Arc<Instance>>>,
-    spare: Spare,
+    spare: Spare<Instance>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -52,7 +52,7 @@ impl Linux {
             watch,
             stirs: Mutex::new(Some(stirs)),
             instances: Mutex::default(),
-            spare: Spare::default(),
+            spare: Spare::new(Instance::load),
         })
     }
 

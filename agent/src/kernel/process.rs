@@ -62,6 +62,13 @@ fn has_ended(stat: &str) -> bool {
     zombie && fields.nth(16).is_some_and(|threads| matches!(threads, "0" | "1"))
 }
 
+/// Whether it is a thread of the kernel: PF_KTHREAD of include/linux/sched.h, in field 9 (flags).
+fn is_kernels(stat: &str) -> bool {
+    const KERNEL_THREAD: u32 = 0x0020_0000;
+    let flags = stat.rsplit_once(')').and_then(|(_, tail)| tail.split_whitespace().nth(6));
+    flags.and_then(|flags| flags.parse().ok()).is_some_and(|flags: u32| flags & KERNEL_THREAD != 0)
+}
+
 /// A process with its name and container.
 ///
 /// # Errors
@@ -76,12 +83,16 @@ pub fn describe(pid: u32) -> io::Result<Process> {
     Ok(Process { identity: ProcessIdentity { pid, started }, name: name.to_owned(), container })
 }
 
-/// The processes whose network namespace has this inode, by pid.
+/// The processes whose network namespace has this inode, by pid; the kernel's own threads, which are
+/// all in the host's, are none.
 ///
 /// # Errors
 /// /proc cannot be read.
 pub fn in_namespace(inode: NamespaceInode) -> io::Result<Vec<u32>> {
-    let matches = |pid: &u32| namespace_inode(&namespace_path(*pid)).is_ok_and(|own| own == inode);
+    let matches = |pid: &u32| {
+        namespace_inode(&namespace_path(*pid)).is_ok_and(|own| own == inode)
+            && !fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| is_kernels(&stat))
+    };
     Ok(all()?.into_iter().filter(matches).collect())
 }
 
@@ -171,6 +182,13 @@ mod tests {
         assert!(!has_ended(&zombie.replace(" 1 0 4711", " 2 0 4711")), "its threads go on");
         assert_eq!(parse_stat("42 (short) S 1"), None);
         assert_eq!(parse_stat(""), None);
+    }
+
+    #[test]
+    fn threads_of_the_kernel() {
+        let of_kernel = "2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 1 0";
+        let of_user = "1 (init) S 0 1 1 0 -1 4194560 3 4 5 6 0 0 0 0 20 0 1 0 1 0";
+        assert!(is_kernels(of_kernel) && !is_kernels(of_user) && !is_kernels(""));
     }
 
     #[test]

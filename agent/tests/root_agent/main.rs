@@ -8,4 +8,6 @@ mod foreign;
 mod misfortune;
 mod openers;
 mod proof;
+mod residue;
 mod rig;
+mod start;

@@ -62,13 +62,14 @@ impl Part {
         let (fault, prepared) = (&self.fault, &self.prepared);
         let cut = cut(fault);
         let mut text = format!(
-            "{} {}: {}, at the {}, for {} with a lease of {}\n",
+            "{} {}: {}, at the {}, for {} with a lease of {}, seed {}\n",
             fault.id,
             self.route,
             selection(cut),
             place(cut.side),
             time(fault.terms.total),
             time(fault.terms.lease),
+            cut.seed,
         );
         let peers: Vec<String> = prepared.peers.iter().map(ToString::to_string).collect();
         if let Some(target) = &prepared.target {

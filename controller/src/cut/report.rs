@@ -89,7 +89,7 @@ impl CutReport {
             ));
         }
         notes.extend(self.faults.iter().flat_map(drifts));
-        notes.extend(meaning(&self.faults));
+        notes.extend(meaning(&self.faults, self.proof.as_ref()));
         notes
     }
 }
@@ -191,12 +191,16 @@ pub(crate) fn passed(effect: &Effect) -> String {
 }
 
 /// Sentences about what the figures mean.
-fn meaning(faults: &[Status]) -> Vec<String> {
+fn meaning(faults: &[Status], proof: Option<&Proof>) -> Vec<String> {
+    let none = match proof {
+        Some(_) => "no traffic but our probes",
+        None => "no packet",
+    };
     let mut sentences = Vec::new();
     for (route, effect) in by_route(faults) {
         if !effect.happened() {
             sentences.push(format!(
-                "nothing matched: no packet {route} came by that the cut selects, so it had no effect"
+                "nothing matched: {none} {route} came by that the cut selects, so it had no effect"
             ));
         } else if effect.lost == 0 {
             sentences.push(format!("nothing was lost {route}: all that matched passed"));

@@ -46,6 +46,10 @@ pub(crate) enum Habit {
     IsRefusedByTheKernel,
     /// Never answers what a selector names.
     HangsAtNames,
+    /// Never answers what became of probes.
+    HangsAtProbes,
+    /// Never answers a commit.
+    HangsAtCommit,
     /// Loses nothing of the probes.
     DeliversAll,
 }
@@ -379,6 +383,10 @@ impl Agent for Service {
             let message = "the peers of netns:b were not stored";
             return Err(refusal(Code::Internal, message, refused, "raise the memory limit"));
         }
+        if self.is(Habit::HangsAtCommit) {
+            self.record.lock().unwrap().committed = Some(Instant::now());
+            return std::future::pending().await;
+        }
         let now = self.now();
         let ids = request.into_inner().ids;
         let mut record = self.record.lock().unwrap();
@@ -463,6 +471,10 @@ impl Agent for Service {
         request: Request<wire::ProbeRequest>,
     ) -> Result<Response<wire::ProbeReply>, Status> {
         let request = request.into_inner();
+        if self.is(Habit::HangsAtProbes) {
+            self.record.lock().unwrap().probes.push(request);
+            return std::future::pending().await;
+        }
         let mut record = self.record.lock().unwrap();
         let active = |status: &wire::Status| {
             let target = status.fault.as_ref().and_then(|fault| fault.target.as_ref());
@@ -512,6 +524,8 @@ impl Service {
             Habit::Sound
             | Habit::Hangs
             | Habit::HangsAtNames
+            | Habit::HangsAtProbes
+            | Habit::HangsAtCommit
             | Habit::IsFull
             | Habit::IsRefusedByTheKernel
             | Habit::DeliversAll => return true,

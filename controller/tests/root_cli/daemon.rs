@@ -73,3 +73,18 @@ fn a_killed_agent_ends_what_a_command_holds() {
     drop(stream);
     machine.is_clean();
 }
+
+#[test]
+fn what_a_living_agent_has_is_no_residue() {
+    let machine = Machine::pair();
+    let agent = machine.daemon();
+    let cut = machine.run("cut @a @b --for 60s --detach");
+    assert_eq!(cut.code, Some(0), "{cut:?}");
+    let holder = format!("  {}", agent.id());
+    let residue = machine.finds_no_residue();
+    let held = residue.stdout.lines().filter(|line| line.ends_with(&holder));
+    assert!(held.count() > 10, "{residue:?}");
+    agent.signal(Signal::SIGTERM);
+    assert_eq!(agent.ended().code, Some(0));
+    machine.is_clean();
+}

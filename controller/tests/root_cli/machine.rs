@@ -61,6 +61,7 @@ impl Machine {
             None => word.to_owned(),
         });
         command.args(words).env("SCHISM_AGENT_SOCKET", self.socket());
+        command.current_dir(self.directory());
         Running::start(command)
     }
 
@@ -107,12 +108,12 @@ impl Machine {
 
     /// Waits until nothing is in the kernel that nobody holds: it frees programs a little after their
     /// last holder, also those of tests that run beside this one.
-    pub(crate) fn finds_no_residue(&self) {
+    pub(crate) fn finds_no_residue(&self) -> Ended {
         let since = BootTime::now();
         loop {
             let residue = self.run("residue");
             if residue.code == Some(0) {
-                return;
+                return residue;
             }
             assert!(since.elapsed() < Duration::from_secs(5), "{residue:?}");
         }

@@ -31,6 +31,27 @@ fn what_is_refused_touches_nothing() {
 }
 
 #[test]
+fn an_agent_that_has_no_place_says_what_to_do() {
+    let machine = Machine::pair();
+    let ended = machine.run("targets --local @a --agent-socket no/such/place");
+    assert_eq!(ended.code, Some(5), "{ended:?}");
+    let hint =
+        "  hint: name another place with --agent-socket; of its directories only the last one";
+    assert!(ended.stderr.contains("make no/such: No such file or directory"), "{ended:?}");
+    assert!(ended.stderr.contains(hint), "{ended:?}");
+    machine.is_clean();
+}
+
+#[test]
+fn a_bare_name_of_a_socket_is_one_of_the_current_directory() {
+    let machine = Machine::pair();
+    let ended = machine.run("cut --local @a @b --for 200ms --agent-socket f");
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.stderr.contains(", at f\n"), "{ended:?}");
+    machine.is_clean();
+}
+
+#[test]
 fn targets_are_found_by_name() {
     let machine = Machine::pair();
     let found = machine.run("targets --local @a -o json");
