@@ -156,8 +156,8 @@ fn work(mut records: Records, mut queue: mpsc::Receiver<Job>, latest: &watch::Se
 fn open(
     path: &Path,
     tombstones: u64,
-) -> Result<(Records, watch::Sender<Revision>, File), StoreError> {
-    let lock = lock(path)?;
+) -> Result<(Records, watch::Sender<Revision>, Lock), StoreError> {
+    let lock = Lock::take(path)?;
     create(path)?;
     // Without NO_MUTEX SQLite would lock what one thread alone uses.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -181,21 +181,32 @@ fn open(
     Ok((records, latest, lock))
 }
 
-/// Locks the file `PATH.lock`, until it is dropped or the process ends, however it ends.
+/// The lock on the file `PATH.lock`, until it is dropped or the process ends, however it ends.
 ///
 /// SQLite's own locks alone would do, but two that open a new store at once keep each other from it:
 /// both read first, and neither lets go.
-fn lock(path: &Path) -> Result<File, StoreError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
-    let mut options = OpenOptions::new();
-    let opened = options.create(true).truncate(false).write(true).mode(0o600).open(&name);
-    let lock = opened.map_err(file(&name))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Held { path: path.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(file(&name)(error)),
+struct Lock(File);
+
+impl Lock {
+    fn take(path: &Path) -> Result<Self, StoreError> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        let name = PathBuf::from(name);
+        let mut options = OpenOptions::new();
+        let opened = options.create(true).truncate(false).write(true).mode(0o600).open(&name);
+        let file = opened.map_err(trouble::file(&name))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Held { path: path.to_owned() }),
+            Err(TryLockError::Error(error)) => Err(trouble::file(&name)(error)),
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child between fork and exec has the same open file (flock(2)).
+        let _: io::Result<()> = self.0.unlock();
     }
 }
 

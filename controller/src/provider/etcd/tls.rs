@@ -82,3 +82,6 @@ fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'s
 fn unreadable(what: &'static str, path: &Path, error: &pem::Error) -> TlsError {
     TlsError::File { what, path: path.to_owned(), reason: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests;
