@@ -21,6 +21,7 @@ mod outcome;
 mod output;
 mod residue;
 mod resolve;
+pub mod settings;
 mod status;
 mod targets;
 
