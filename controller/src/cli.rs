@@ -1,6 +1,7 @@
 //! The command line as people type it.
 
 mod certs;
+mod controller;
 mod cut;
 mod typed;
 
@@ -13,6 +14,7 @@ use fault::Selector;
 pub use certs::{
     CertsArgs, CertsCommand, Days, Host, InitArgs, IssueArgs, RevokeArgs, RoleArg, SubjectArgs,
 };
+pub use controller::{ConfigArgs, ControllerArgs};
 pub use cut::{CutArgs, EnforceArg, FlowsArg, ModeArg, ProtocolArg};
 pub use typed::Misuse;
 

@@ -30,6 +30,7 @@ mod resolve;
 pub mod sequence;
 pub mod serve;
 pub mod spec;
+pub mod settings;
 mod status;
 pub mod store;
 mod targets;

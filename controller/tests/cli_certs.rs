@@ -1,6 +1,8 @@
 //! `schism certs`: an authority in a directory, and what it signs. Whether others take it is shown by
 //! real handshakes.
 
+#![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
+
 mod cli;
 
 use std::fs;

@@ -1,0 +1,190 @@
+//! `schism.toml`: read once, validated whole, before anything is bound or touched.
+//!
+//! Flags win over the environment, which wins over the file: the sections hold what the file says, and
+//! what a command needs is asked of them by `complete` after flags were laid over them.
+
+mod controller;
+mod etcd;
+mod names;
+mod place;
+mod serve;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use fault::Limits;
+use serde::Deserialize;
+
+pub use controller::{Address, AddressError, Controller, ControllerSettings};
+pub use etcd::{ClusterName, EtcdSettings, EtcdUrl, EtcdUrlError, OwnFiles};
+pub use names::{Names, StaticName, StaticNameError};
+pub use place::Places;
+pub use serve::{Listen, ListenError, Serve, ServeSettings};
+
+use crate::failure::{Cause, Failure};
+use etcd::Clusters;
+
+/// The longest file that is read (1 MiB).
+const LONGEST: u64 = 1 << 20;
+/// How much of a message is shown: it may repeat what is in the file.
+const SHOWN: usize = 400;
+
+/// What `schism.toml` says. Paths in it that are not absolute begin at its directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Which controller commands ask.
+    #[serde(deserialize_with = "value::table")]
+    pub controller: ControllerSettings,
+    /// What `schism serve` does.
+    #[serde(deserialize_with = "value::table")]
+    pub serve: ServeSettings,
+    /// How much may be hit at once.
+    #[serde(deserialize_with = "value::table")]
+    pub limits: Limits,
+    /// Names that stand for selectors.
+    pub names: Names,
+    /// Clusters of etcd.
+    etcd: Clusters,
+}
+
+/// The settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {error}", .path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        error: io::Error,
+    },
+    /// The file is longer than any such file.
+    #[error("{} is longer than 1 MiB", .0.display())]
+    TooLong(PathBuf),
+    /// The file is not text.
+    #[error("{} is not UTF-8 text", .0.display())]
+    NotText(PathBuf),
+    /// Something in it is wrong.
+    #[error("{}:{line}:{column}: {message}", .path.display())]
+    Invalid {
+        /// Which file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The column in characters, from 1.
+        column: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// Something is not said anywhere.
+    #[error("{key} is missing in schism.toml: {reason}")]
+    Missing {
+        /// The section and key.
+        key: &'static str,
+        /// What for.
+        reason: &'static str,
+    },
+}
+
+impl Settings {
+    /// Reads the file that was named by flag or environment, else the first of [`Places`] that is there,
+    /// else none: then nothing is set.
+    ///
+    /// # Errors
+    /// The named file cannot be read, or a file is no valid settings.
+    pub fn load(named: Option<&Path>, places: &Places) -> Result<Self, SettingsError> {
+        if let Some(path) = named {
+            let text = read(path)?;
+            return Self::parse(path, &text);
+        }
+        for path in places.paths() {
+            match read(&path) {
+                Err(SettingsError::Read { error, .. })
+                    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+                text => return Self::parse(&path, &text?),
+            }
+        }
+        Ok(Self::default())
+    }
+
+    /// Reads a file's text. The path is for messages, and where relative paths begin.
+    ///
+    /// # Errors
+    /// The text is no valid settings; the first thing that is wrong.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, SettingsError> {
+        let mut settings: Self = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            let (line, column) = position(text, at);
+            let message = plain(error.message());
+            SettingsError::Invalid { path: path.to_owned(), line, column, message }
+        })?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        settings.controller.anchor(base);
+        settings.serve.anchor(base);
+        settings.etcd.anchor(base);
+        Ok(settings)
+    }
+
+    /// The clusters of etcd by name; one without a name, `[etcd]`, is called etcd.
+    pub fn etcd(&self) -> impl Iterator<Item = (&ClusterName, &EtcdSettings)> {
+        self.etcd.0.iter()
+    }
+}
+
+fn read(path: &Path) -> Result<String, SettingsError> {
+    let fail = |error| SettingsError::Read { path: path.to_owned(), error };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(fail)?;
+    // One byte more tells a file that is too long, or never ends, from one that just fits.
+    let length = file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(fail)?;
+    if u64::try_from(length).is_ok_and(|length| length > LONGEST) {
+        return Err(SettingsError::TooLong(path.to_owned()));
+    }
+    String::from_utf8(bytes).map_err(|_| SettingsError::NotText(path.to_owned()))
+}
+
+/// Line and column of a byte.
+fn position(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (line, column)
+}
+
+/// A message in one line that does not move the cursor.
+fn plain(message: &str) -> String {
+    let mut shown: String = message
+        .trim_end()
+        .chars()
+        .take(SHOWN)
+        .flat_map(|c| {
+            let escaped = c.is_control().then(|| c.escape_debug());
+            let kept = escaped.is_none().then_some(c);
+            escaped.into_iter().flatten().chain(kept)
+        })
+        .collect();
+    if message.chars().count() > SHOWN {
+        shown.push('…');
+    }
+    shown
+}
+
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        let cause = match &error {
+            SettingsError::Read { .. } => Cause::Other,
+            SettingsError::TooLong(_)
+            | SettingsError::NotText(_)
+            | SettingsError::Invalid { .. }
+            | SettingsError::Missing { .. } => Cause::WrongUsage,
+        };
+        Self::caused(cause, "cannot use the settings", error)
+    }
+}
