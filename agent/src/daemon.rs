@@ -291,6 +291,8 @@ fn leftovers(socket: &Path, stale_lock: bool) -> Vec<Remnant> {
 
 #[cfg(test)]
 mod tests {
+    use lab::directory::Directory;
+
     use super::*;
 
     #[tokio::test]
@@ -304,9 +306,7 @@ mod tests {
         let directory = fs::read_dir(root.path().join("schism")).unwrap();
         let left: Vec<_> = directory.map(|it| it.unwrap().file_name()).collect();
         assert_eq!(left, ["halt"]);
-    use lab::directory::Directory;
-
-    use super::*;
+    }
 
     fn names(directory: &Path) -> Vec<String> {
         let entries = fs::read_dir(directory).unwrap().flatten();

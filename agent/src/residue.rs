@@ -191,6 +191,9 @@ mod tests {
         let left: Vec<_> =
             fs::read_dir(&directory).unwrap().map(|it| it.unwrap().file_name()).collect();
         assert_eq!(left, ["halt"]);
+    }
+
+    #[test]
     fn a_map_is_held_by_whoever_holds_a_program_that_uses_it() {
         let program = |id, maps: &[u32]| bpf::Object {
             id,

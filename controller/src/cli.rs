@@ -56,6 +56,12 @@ pub struct Global {
     /// How results are printed; without it, as a table for people
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum)]
     pub output: Option<Format>,
+    /// Which settings.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Which controller.
+    #[command(flatten)]
+    pub controller: ControllerArgs,
 }
 
 /// A command.
@@ -73,12 +79,48 @@ pub enum Command {
     Doctor,
     /// Look for what agents that are gone left behind
     Residue(ResidueArgs),
+    /// Serve a controller: agents dial it, and commands ask it
+    Serve(ServeArgs),
+    /// Show the agents that have dialled the controller
+    Agents,
+    /// Put the brake on: heal everything, and refuse new faults until `resume`
+    Halt(HaltArgs),
+    /// Take the brake off
+    Resume,
     /// Make and revoke the certificates by which controllers, agents and people know each other
     Certs(CertsArgs),
     /// Print a shell's completions
     Completions(CompletionsArgs),
     /// Print the manual page
     Man(ManArgs),
+}
+
+/// `serve`. Which certificate it shows is said by --ca, --certificate and --key.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The directory of the store and the archive [default: /var/lib/schism]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// The unix socket for commands on this machine [default: /run/schism/control.sock]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Where agents dial
+    #[arg(long, value_name = "IP:PORT")]
+    pub listen_agents: Option<crate::settings::Listen>,
+    /// Where commands on other machines dial
+    #[arg(long, value_name = "IP:PORT")]
+    pub listen_control: Option<crate::settings::Listen>,
+    /// The file of certificates that are admitted
+    #[arg(long, value_name = "PATH")]
+    pub issued: Option<PathBuf>,
+}
+
+/// `halt`.
+#[derive(Debug, Args)]
+pub struct HaltArgs {
+    /// Why, for people
+    #[arg(default_value = "by hand")]
+    pub reason: String,
 }
 
 /// `heal`.

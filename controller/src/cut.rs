@@ -4,7 +4,7 @@ mod live;
 mod plan;
 mod prove;
 pub(crate) mod report;
-mod request;
+pub(crate) mod request;
 mod session;
 #[cfg(test)]
 pub(crate) mod specimen;
@@ -357,11 +357,11 @@ impl Report for Detached<'_> {
     }
 }
 
-fn refused(attempted: &str, error: &RequestError) -> Failure {
+pub(crate) fn refused(attempted: &str, error: &RequestError) -> Failure {
     Failure::new(Outcome::WrongUsage, attempted, error).hint(error.hint())
 }
 
-fn random() -> Result<u64, Failure> {
+pub(crate) fn random() -> Result<u64, Failure> {
     getrandom::u64()
         .map_err(|error| Failure::new(Outcome::Unconfirmed, "cannot draw a random number", error))
 }

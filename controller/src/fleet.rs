@@ -3,42 +3,26 @@
 pub(crate) mod client;
 mod report;
 
-use std::path::PathBuf;
-
-use fault::{FaultId, IntentId, Status};
-use link::Files;
+use fault::{IntentId, Status};
 use proto::control as wire;
 
-use crate::cli::{CutArgs, FleetArgs, HealArgs, StatusArgs};
+use crate::cli::{CutArgs, HealArgs, StatusArgs};
 use crate::cut::request::{Request, Ways};
 use crate::failure::{Cause, Failure};
 use crate::interrupts::Interrupts;
 use crate::outcome::Outcome;
 use crate::output::Output;
+use crate::settings::Controller;
 use crate::spec::{self, QuorumLoss, Spec, What};
-use client::{Client, Place};
+use client::Client;
 use report::{AgentsReport, IntentsReport};
 
-/// Where a controller of this machine is.
-#[must_use]
-pub fn default_socket() -> PathBuf {
-    PathBuf::from("/run/schism/control.sock")
-}
-
-async fn connect(args: &FleetArgs, output: Output) -> Result<Client, Failure> {
-    let place = args.controller.clone().unwrap_or_else(|| Place::Unix(default_socket()));
-    let files = match (&args.ca, &args.certificate, &args.key) {
-        (Some(ca), Some(certificate), Some(key)) => Some(Files {
-            ca: ca.clone(),
-            certificate: certificate.clone(),
-            key: key.clone(),
-        }),
-        _ => None,
-    };
-    let mut client = Client::open(&place, files.as_ref(), args.server_name.as_deref()).await?;
+async fn connect(place: &Controller, output: Output) -> Result<Client, Failure> {
+    let mut client = Client::open(place).await?;
     let about = client.describe().await?;
     output.note(format!(
-        "controller: {place} (epoch {}), as {}",
+        "controller: {} (epoch {}), as {}",
+        client::name(place),
         about.epoch,
         fault::Legible(&about.caller)
     ));
@@ -46,14 +30,19 @@ async fn connect(args: &FleetArgs, output: Output) -> Result<Client, Failure> {
 }
 
 /// `schism cut` through a controller.
-pub(crate) async fn cut(args: &CutArgs, fleet: &FleetArgs, output: Output) -> Result<Outcome, Failure> {
+pub(crate) async fn cut(
+    args: &CutArgs,
+    place: &Controller,
+    output: Output,
+) -> Result<Outcome, Failure> {
     let attempted = format!("cannot cut {} → {}", args.from, args.to);
     if args.prove || args.local {
         let reason = "--prove and --local do not go through a controller yet";
         return Err(Failure::caused(Cause::Unsupported, attempted, reason));
     }
     let seed = crate::cut::random()? >> 11;
-    let request = Request::new(args, seed).map_err(|error| crate::cut::refused(&attempted, &error))?;
+    let request =
+        Request::new(args, seed).map_err(|error| crate::cut::refused(&attempted, &error))?;
     let spec = Spec {
         what: What::Pair {
             from: request.from.clone(),
@@ -71,7 +60,7 @@ pub(crate) async fn cut(args: &CutArgs, fleet: &FleetArgs, output: Output) -> Re
     };
     let mut interrupts = Interrupts::listen()
         .map_err(|error| Failure::new(Outcome::Unconfirmed, &attempted, error))?;
-    let mut client = interrupts.unless(&attempted, connect(fleet, output)).await?;
+    let mut client = interrupts.unless(&attempted, connect(place, output)).await?;
     let id = IntentId::from_random(crate::cut::random()?);
     if args.dry_run {
         let plan = client.plan(&attempted, id.get(), (&spec).into()).await?;
@@ -135,15 +124,19 @@ async fn over(client: &mut Client, id: IntentId) -> Result<wire::Intent, Failure
 }
 
 /// `schism heal` through a controller.
-pub(crate) async fn heal(args: &HealArgs, fleet: &FleetArgs, output: Output) -> Result<Outcome, Failure> {
-    let mut client = connect(fleet, output).await?;
+pub(crate) async fn heal(
+    args: &HealArgs,
+    place: &Controller,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let mut client = connect(place, output).await?;
     let known = client.list().await?;
     let mut ids = Vec::new();
     for name in &args.ids {
         let matching: Vec<u64> = known
             .iter()
             .map(|intent| IntentId::from_random(intent.id))
-            .filter(|id| name.matches(FaultId { intent: *id, part: 0 }))
+            .filter(|id| name.names(*id))
             .map(IntentId::get)
             .collect();
         let attempted = format!("cannot heal {name}");
@@ -166,10 +159,10 @@ pub(crate) async fn heal(args: &HealArgs, fleet: &FleetArgs, output: Output) -> 
 /// `schism status` through a controller.
 pub(crate) async fn status(
     args: &StatusArgs,
-    fleet: &FleetArgs,
+    place: &Controller,
     output: Output,
 ) -> Result<Outcome, Failure> {
-    let mut client = connect(fleet, output).await?;
+    let mut client = connect(place, output).await?;
     let mut intents = client.list().await?;
     intents.retain(|intent| args.all || !report::is_over(intent.stage()));
     intents.sort_by_key(|intent| intent.asked);
@@ -178,23 +171,27 @@ pub(crate) async fn status(
 }
 
 /// `schism agents`.
-pub(crate) async fn agents(fleet: &FleetArgs, output: Output) -> Result<Outcome, Failure> {
-    let mut client = connect(fleet, output).await?;
+pub(crate) async fn agents(place: &Controller, output: Output) -> Result<Outcome, Failure> {
+    let mut client = connect(place, output).await?;
     output.show(&AgentsReport::new(client.agents().await?))?;
     Ok(Outcome::Effective)
 }
 
 /// `schism halt`.
-pub(crate) async fn halt(reason: &str, fleet: &FleetArgs, output: Output) -> Result<Outcome, Failure> {
-    let mut client = connect(fleet, output).await?;
+pub(crate) async fn halt(
+    reason: &str,
+    place: &Controller,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let mut client = connect(place, output).await?;
     let reply = client.halt(reason).await?;
     output.note("the brake is on: new faults are refused until `schism resume`");
     untold(&reply.untold, output)
 }
 
 /// `schism resume`.
-pub(crate) async fn resume(fleet: &FleetArgs, output: Output) -> Result<Outcome, Failure> {
-    let mut client = connect(fleet, output).await?;
+pub(crate) async fn resume(place: &Controller, output: Output) -> Result<Outcome, Failure> {
+    let mut client = connect(place, output).await?;
     let reply = client.resume().await?;
     output.note("the brake is off");
     untold(&reply.untold, output)

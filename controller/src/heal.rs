@@ -23,6 +23,13 @@ pub struct FaultName {
     part: Option<u16>,
 }
 
+impl FaultName {
+    /// Whether an intent's id begins like that.
+    pub(crate) fn names(&self, id: IntentId) -> bool {
+        self.prefix.matches(id)
+    }
+}
+
 impl FromStr for FaultName {
     type Err = IdError;
 

@@ -15,6 +15,7 @@ pub mod control;
 mod cut;
 mod doctor;
 mod failure;
+mod fleet;
 mod heal;
 mod host;
 mod interrupts;
@@ -29,8 +30,8 @@ mod residue;
 mod resolve;
 pub mod sequence;
 pub mod serve;
-pub mod spec;
 pub mod settings;
+pub mod spec;
 mod status;
 pub mod store;
 mod targets;
@@ -56,12 +57,31 @@ pub fn tell(failure: &Failure, format: Option<Format>) {
 /// What was asked did not happen, and why.
 pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
     let output = Output::new(cli.global.output);
-    let socket = cli.global.agent_socket;
+    let chosen = chosen(&cli.global);
+    let socket = cli.global.agent_socket.clone();
     let choice = Choice { socket: socket.clone(), absence: Absence::Accept, typed };
     match cli.command {
-        Command::Cut(args) => cut::run(&args, choice, output).await,
-        Command::Heal(args) => heal::run(&args, &choice, output).await,
-        Command::Status(args) => status::run(&args, &choice, output).await,
+        Command::Cut(args) => match chosen?.filter(|_| !args.local) {
+            Some(controller) => fleet::cut(&args, &controller, output).await,
+            None => cut::run(&args, choice, output).await,
+        },
+        Command::Heal(args) => match chosen {
+            Ok(Some(controller)) => fleet::heal(&args, &controller, output).await,
+            Ok(None) => heal::run(&args, &choice, output).await,
+            // What acts on this machine can be ended whatever a file says.
+            Err(failure) => {
+                output.note(failure.text());
+                heal::run(&args, &choice, output).await
+            }
+        },
+        Command::Status(args) => match chosen? {
+            Some(controller) => fleet::status(&args, &controller, output).await,
+            None => status::run(&args, &choice, output).await,
+        },
+        Command::Serve(args) => serve::command::run(args, &cli.global, output).await,
+        Command::Agents => fleet::agents(&or_local(chosen?), output).await,
+        Command::Halt(args) => fleet::halt(&args.reason, &or_local(chosen?), output).await,
+        Command::Resume => fleet::resume(&or_local(chosen?), output).await,
         Command::Targets(args) => targets::run(&args, choice, output).await,
         Command::Doctor => doctor::run(&choice, output).await,
         Command::Residue(args) => residue::run(&args, socket, output).await,
@@ -69,4 +89,21 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
         Command::Completions(args) => manual::completions(&args, output),
         Command::Man(args) => manual::pages(&args, output),
     }
+}
+
+/// The controller that was named by flag, environment or settings; none where nobody named one.
+fn chosen(global: &cli::Global) -> Result<Option<settings::Controller>, Failure> {
+    let file = settings(global)?.controller;
+    Ok(global.controller.clone().over(file).complete()?)
+}
+
+fn settings(global: &cli::Global) -> Result<settings::Settings, Failure> {
+    let places = settings::Places::of_the_environment();
+    Ok(settings::Settings::load(global.config.config.as_deref(), &places)?)
+}
+
+/// What is served on this machine where nobody named another one.
+fn or_local(chosen: Option<settings::Controller>) -> settings::Controller {
+    let local = || settings::Controller::Unix(serve::default_socket());
+    chosen.unwrap_or_else(local)
 }

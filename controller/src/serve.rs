@@ -4,6 +4,7 @@
 //! unix socket, its owner, is an administrator.
 
 mod caller;
+pub(crate) mod command;
 mod connection;
 mod refusal;
 mod service;
@@ -36,6 +37,12 @@ use service::{Service, Shared};
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 /// Handshakes that may be under way at one time on one port.
 const HANDSHAKES: usize = 512;
+
+/// Where a controller of this machine is found.
+#[must_use]
+pub fn default_socket() -> PathBuf {
+    PathBuf::from("/run/schism/control.sock")
+}
 
 /// How to run.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use crate::settings::{Address, ControllerSettings};
 #[derive(Clone, Debug, Default, Args)]
 pub struct ConfigArgs {
     /// The file of settings [default: schism.toml in $XDG_CONFIG_HOME/schism, then in /etc/schism]
-    #[arg(long, value_name = "PATH", env = "SCHISM_CONFIG")]
+    #[arg(long, value_name = "PATH", env = "SCHISM_CONFIG", global = true)]
     pub config: Option<PathBuf>,
 }
 
@@ -20,19 +20,19 @@ pub struct ConfigArgs {
 #[command(next_help_heading = "Controller")]
 pub struct ControllerArgs {
     /// Where it listens: unix:PATH or tcp:HOST:PORT
-    #[arg(long, value_name = "ADDRESS", env = "SCHISM_CONTROLLER")]
+    #[arg(long, value_name = "ADDRESS", env = "SCHISM_CONTROLLER", global = true)]
     pub controller: Option<Address>,
     /// For which name its certificate must be [default: the address's host]
-    #[arg(long, value_name = "HOST", env = "SCHISM_SERVER_NAME")]
+    #[arg(long, value_name = "HOST", env = "SCHISM_SERVER_NAME", global = true)]
     pub server_name: Option<Host>,
     /// The authority's certificate
-    #[arg(long, value_name = "PATH", env = "SCHISM_CA")]
+    #[arg(long, value_name = "PATH", env = "SCHISM_CA", global = true)]
     pub ca: Option<PathBuf>,
     /// Your certificate
-    #[arg(long, value_name = "PATH", env = "SCHISM_CERTIFICATE")]
+    #[arg(long, value_name = "PATH", env = "SCHISM_CERTIFICATE", global = true)]
     pub certificate: Option<PathBuf>,
     /// Your certificate's key
-    #[arg(long, value_name = "PATH", env = "SCHISM_KEY")]
+    #[arg(long, value_name = "PATH", env = "SCHISM_KEY", global = true)]
     pub key: Option<PathBuf>,
 }
 

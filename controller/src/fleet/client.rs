@@ -1,11 +1,9 @@
 //! A controller, spoken to from a command line.
 
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use link::{Files, HostPort, Material, ServerName};
+use link::Material;
 use prost::Message as _;
 use proto::control as wire;
 use proto::control::control_client::ControlClient;
@@ -15,6 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 
 use crate::failure::{Cause, Failure};
+use crate::settings::Controller;
 
 /// How long a question may take.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -23,73 +22,29 @@ const WORK: Duration = Duration::from_secs(90);
 /// The largest answer (64 MiB).
 const LARGEST_ANSWER: usize = 64 << 20;
 
-/// Where a controller is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Its socket on this machine.
-    Unix(PathBuf),
-    /// Its port, over mutual TLS.
-    Tcp(HostPort),
-}
-
-impl FromStr for Place {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return match path {
-                "" => Err("unix: needs a path".to_owned()),
-                path => Ok(Self::Unix(path.into())),
-            };
-        }
-        let address = text.strip_prefix("tcp:").unwrap_or(text);
-        address.parse().map(Self::Tcp).map_err(|_| {
-            "a controller is unix:PATH or HOST:PORT".to_owned()
-        })
-    }
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-            Self::Tcp(address) => write!(f, "{address}"),
-        }
-    }
-}
-
 /// A connection to a controller.
 pub(crate) struct Client(ControlClient<Channel>);
 
 impl Client {
     /// Connects.
-    pub(crate) async fn open(
-        place: &Place,
-        files: Option<&Files>,
-        name: Option<&str>,
-    ) -> Result<Self, Failure> {
-        let attempted = format!("cannot reach the controller at {place}");
+    pub(crate) async fn open(place: &Controller) -> Result<Self, Failure> {
+        let attempted = format!("cannot reach the controller at {}", name(place));
         let unreachable =
             |reason: String| Failure::caused(Cause::Unreachable, attempted.clone(), reason);
         let channel = match place {
-            Place::Unix(path) => {
+            Controller::Unix(path) => {
                 let stream = UnixStream::connect(path).await.map_err(|error| {
                     unreachable(error.to_string()).hint("`schism serve` starts a controller")
                 })?;
                 over(stream).await
             }
-            Place::Tcp(address) => {
-                let usage = |reason: String| Failure::caused(Cause::WrongUsage, attempted.clone(), reason);
-                let files = files.ok_or_else(|| {
-                    usage("it is reached over mutual TLS".to_owned())
-                        .hint("give --ca, --certificate and --key")
-                })?;
+            Controller::Tcp { address, name, files } => {
+                let usage =
+                    |reason: String| Failure::caused(Cause::WrongUsage, attempted.clone(), reason);
                 let connector = Material::load(files)
                     .and_then(|material| material.connector())
                     .map_err(|error| usage(error.to_string()))?;
-                let name = name.map_or_else(|| address.host().to_str().into_owned(), str::to_owned);
-                let name = ServerName::try_from(name).map_err(|error| usage(error.to_string()))?;
-                let stream = connector.dial(address, &name).await;
+                let stream = connector.dial(address, name).await;
                 over(stream.map_err(|error| unreachable(error.to_string()))?).await
             }
         };
@@ -128,7 +83,11 @@ impl Client {
         reply.intent.ok_or_else(|| Failure::caused(Cause::Other, attempted, "an empty answer"))
     }
 
-    pub(crate) async fn heal(&mut self, ids: Vec<u64>, all: bool) -> Result<Vec<wire::Intent>, Failure> {
+    pub(crate) async fn heal(
+        &mut self,
+        ids: Vec<u64>,
+        all: bool,
+    ) -> Result<Vec<wire::Intent>, Failure> {
         let call = self.0.heal(wire::HealRequest { ids, all });
         Ok(within("cannot confirm the heal", WORK, call).await?.intents)
     }
@@ -151,6 +110,14 @@ impl Client {
     pub(crate) async fn resume(&mut self) -> Result<wire::ResumeReply, Failure> {
         let call = self.0.resume(wire::ResumeRequest {});
         within("cannot take the brake off", ANSWER, call).await
+    }
+}
+
+/// A controller as people name it.
+pub(crate) fn name(place: &Controller) -> String {
+    match place {
+        Controller::Unix(path) => format!("unix:{}", path.display()),
+        Controller::Tcp { address, .. } => format!("tcp:{address}"),
     }
 }
 

@@ -130,7 +130,9 @@ impl Report for IntentsReport {
                 let mut row = vec![
                     Cell::from(intent.id.clone()),
                     Cell::from(part.node.clone()),
-                    Cell::from(fault.map_or_else(String::new, |fault| Route::from(fault).to_string())),
+                    Cell::from(
+                        fault.map_or_else(String::new, |fault| Route::from(fault).to_string()),
+                    ),
                     Cell::from(intent.stage.to_owned()),
                     Cell::from(status.map_or_else(|| "-".to_owned(), |s| s.standing().to_string())),
                     Cell::from(left(living.and_then(Status::time_left))),

@@ -1,0 +1,67 @@
+//! `schism serve`.
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Options, start};
+use crate::cli::{Global, ServeArgs};
+use crate::failure::{Cause, Failure};
+use crate::outcome::Outcome;
+use crate::output::Output;
+use crate::settings::ServeSettings;
+
+/// Serves until it is asked to end. Faults go on without it until their leases end.
+pub(crate) async fn run(
+    args: ServeArgs,
+    global: &Global,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let attempted = "cannot serve";
+    let settings = crate::settings(global)?;
+    let typed = ServeSettings {
+        socket: args.socket,
+        listen_agents: args.listen_agents,
+        listen_control: args.listen_control,
+        metrics: None,
+        ca: global.controller.ca.clone(),
+        certificate: global.controller.certificate.clone(),
+        key: global.controller.key.clone(),
+        issued: args.issued,
+        state: args.state,
+    };
+    let serve = typed.over(settings.serve).complete()?;
+    if serve.metrics.is_some() {
+        let reason = "metrics are not served yet: take serve.metrics out of the settings";
+        return Err(Failure::caused(Cause::Unsupported, attempted, reason));
+    }
+    let failed =
+        |error: &dyn std::fmt::Display| Failure::caused(Cause::Other, attempted, error.to_string());
+    std::fs::create_dir_all(&serve.state)
+        .map_err(|error| failed(&format!("{}: {error}", serve.state.display())))?;
+    let options = Options {
+        state: serve.state,
+        socket: serve.socket,
+        listen_agents: Some(serve.listen_agents.0),
+        listen_control: serve.listen_control.map(|listen| listen.0),
+        files: Some(serve.files),
+        issued: serve.issued,
+        limits: settings.limits,
+    };
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
+    let socket = options.socket.clone();
+    let controller = start(options).await.map_err(|error| failed(&error))?;
+    output.note(format!("controller: unix:{}", socket.display()));
+    if let Some(agents) = controller.agents {
+        output.note(format!("agents dial {agents}"));
+    }
+    if let Some(control) = controller.control {
+        output.note(format!("commands dial tcp:{control}"));
+    }
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    output.note("ending; faults go on until their leases end, or the next start renews them");
+    controller.stop().await;
+    Ok(Outcome::Effective)
+}
