@@ -10,3 +10,4 @@ mod order;
 mod refusals;
 mod rig;
 mod session;
+mod uplink;
