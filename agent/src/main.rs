@@ -6,7 +6,7 @@ use agent::daemon::{self, Options};
 use agent::kernel::node_name;
 use agent::telemetry::{self, LogFormat};
 use agent::uplink::Controller;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Parser;
 use fault::NodeName;
 use link::{Files, HostPort, ServerName};
@@ -55,7 +55,8 @@ impl Arguments {
             (Some(address), Some(ca), Some(certificate), Some(key)) => {
                 let files = Files { ca, certificate, key };
                 let controller = Controller::new(address, self.controller_name, &files, &node);
-                Some(controller.context("cannot dial a controller")?)
+                // Its sentence has its cause in it.
+                Some(controller.map_err(|error| anyhow!("no controller to dial: {error}"))?)
             }
             // The parser has refused all between.
             _ => None,
