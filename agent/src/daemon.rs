@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fault::Remnant;
+use fault::{NodeName, Remnant};
 use nix::fcntl::{Flock, FlockArg};
 use proto::agent::agent_server::AgentServer;
 use tokio::net::UnixListener;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnixListenerStream;
 
@@ -20,6 +20,7 @@ use crate::doctor;
 use crate::kernel::{Kernel, Linux, node_name};
 use crate::residue::{self, Removal};
 use crate::server::{About, Instance, Service};
+use crate::uplink::{self, Controller, Stop, Uplink};
 use crate::worker::Agent;
 
 /// How long healing may take at the end (4 s), so that the whole end takes less than 5.
@@ -42,6 +43,24 @@ pub struct Options {
     pub socket: PathBuf,
     /// Whether it is a command line's own agent, which ends with it.
     pub embedded: bool,
+    /// By what name this node is known.
+    pub node: NodeName,
+    /// Whom to dial; nobody else is ever asked over the network.
+    pub controller: Option<Controller>,
+}
+
+impl Options {
+    /// The agent of a machine, without a controller.
+    #[must_use]
+    pub fn daemon(socket: PathBuf) -> Self {
+        Self { socket, embedded: false, node: node_name(), controller: None }
+    }
+
+    /// A command line's own agent.
+    #[must_use]
+    pub fn embedded(socket: PathBuf) -> Self {
+        Self { embedded: true, ..Self::daemon(socket) }
+    }
 }
 
 /// An agent that serves. Dropped without [`Daemon::stop`] it takes its files away and serves no more, but
@@ -49,8 +68,9 @@ pub struct Options {
 pub struct Daemon {
     agent: Agent,
     files: Files,
-    shutdown: oneshot::Sender<()>,
+    stop: watch::Sender<bool>,
     server: JoinHandle<Result<(), tonic::transport::Error>>,
+    uplink: Option<JoinHandle<()>>,
 }
 
 /// The agent could not be started.
@@ -91,13 +111,13 @@ pub async fn start(options: Options) -> Result<Daemon, StartError> {
     let found = tokio::task::spawn_blocking(move || leftovers(&socket, stale)).await;
     let found = found.unwrap_or_default();
     let listener = files.listen()?;
-    let linux = Linux::new(node_name())?;
+    let linux = Linux::new(options.node.clone())?;
     if !options.embedded {
         // A command that is its own agent puts its cuts in at once, and then ends.
         linux.keep_spare();
     }
     let about = About {
-        node: linux.node().clone(),
+        node: options.node,
         boot: linux.boot(),
         instance: Instance::random()
             .map_err(failed("ask for random numbers of", &options.socket))?,
@@ -107,32 +127,54 @@ pub async fn start(options: Options) -> Result<Daemon, StartError> {
     };
     let kernel: Arc<dyn Kernel> = Arc::new(linux);
     let agent = Agent::start(kernel, Brake::beside(&options.socket));
-    let service = AgentServer::new(Service::new(agent.clone(), about))
-        .max_decoding_message_size(LARGEST_REQUEST);
-    let (shutdown, stopped) = oneshot::channel::<()>();
+    let (stop, asked) = Stop::new();
+    let uplink = options.controller.map(|controller| {
+        let service = Service::for_controllers(agent.clone(), about.clone());
+        let hello = about.hello();
+        let uplink = Uplink { agent: agent.clone(), hello, service: limited(service) };
+        tracing::info!(controller = %controller.address(), "agent dials");
+        let controller = Arc::new(controller);
+        let dial = move || {
+            let controller = Arc::clone(&controller);
+            async move { controller.dial().await }
+        };
+        tokio::spawn(uplink::run(uplink, dial, asked.clone()))
+    });
+    let mut asked = asked;
     let server = tonic::transport::Server::builder()
-        .add_service(service)
-        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async {
-            // A daemon that was dropped stops serving, too.
-            let _ = stopped.await;
+        .add_service(limited(Service::new(agent.clone(), about)))
+        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async move {
+            asked.asked().await;
         });
     tracing::info!(socket = %options.socket.display(), "agent serves");
-    Ok(Daemon { agent, files, shutdown, server: tokio::spawn(server) })
+    Ok(Daemon { agent, files, stop, server: tokio::spawn(server), uplink })
+}
+
+fn limited(service: Service) -> AgentServer<Service> {
+    AgentServer::new(service).max_decoding_message_size(LARGEST_REQUEST)
 }
 
 impl Daemon {
-    /// Refuses new work, heals everything, answers what is under way and takes the files away; in less
-    /// than 5 s.
+    /// Refuses new work, heals everything, answers what is under way, on the socket and to the controller,
+    /// and takes the files away; in less than 5 s.
     ///
     /// # Errors
     /// Healing took too long (the kernel ends what is left with this process), or a file stayed.
     pub async fn stop(self) -> Result<(), StopError> {
         let healed = tokio::time::timeout(HEAL_LIMIT, self.agent.drain()).await;
         // The server may have ended already.
-        let _ = self.shutdown.send(());
-        let abort = self.server.abort_handle();
-        if tokio::time::timeout(CLOSE_LIMIT, self.server).await.is_err() {
-            abort.abort();
+        let _ = self.stop.send(true);
+        let mut abort = vec![self.server.abort_handle()];
+        abort.extend(self.uplink.as_ref().map(JoinHandle::abort_handle));
+        let closed = async {
+            // How they ended changes nothing any more.
+            let _ = self.server.await;
+            if let Some(uplink) = self.uplink {
+                let _ = uplink.await;
+            }
+        };
+        if tokio::time::timeout(CLOSE_LIMIT, closed).await.is_err() {
+            abort.iter().for_each(tokio::task::AbortHandle::abort);
         }
         self.files.remove()?;
         healed.map_err(|_| StopError::Slow)

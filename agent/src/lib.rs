@@ -16,4 +16,5 @@ pub mod residue;
 pub mod server;
 pub mod telemetry;
 pub mod truth;
+pub mod uplink;
 pub mod worker;

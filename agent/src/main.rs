@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 
 use agent::daemon::{self, Options};
+use agent::kernel::node_name;
 use agent::telemetry::{self, LogFormat};
-use anyhow::Context;
+use agent::uplink::Controller;
+use anyhow::{Context, anyhow};
 use clap::Parser;
+use fault::NodeName;
+use link::{Files, HostPort, ServerName};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Puts faults into the kernel of this node, for whoever may use its socket.
@@ -17,29 +21,77 @@ struct Arguments {
     /// Unix socket to serve on; readable and writable by its owner alone.
     #[arg(long, visible_alias = "agent-socket", env = "SCHISM_AGENT_SOCKET", default_value_os_t = daemon::default_socket())]
     socket: PathBuf,
+    /// By what name this node is known [default: its host name]. A certificate is for this name.
+    #[arg(long, env = "SCHISM_NODE", value_parser = node)]
+    node: Option<NodeName>,
+    /// Controller to dial, and to serve on that connection; nothing listens on the network.
+    #[arg(long, env = "SCHISM_CONTROLLER", value_name = "HOST:PORT")]
+    #[arg(requires_all = ["ca", "certificate", "key"])]
+    controller: Option<HostPort>,
+    /// Host that the controller's certificate is for [default: the host of --controller].
+    #[arg(long, env = "SCHISM_CONTROLLER_NAME", value_parser = server_name)]
+    #[arg(value_name = "NAME", requires = "controller")]
+    controller_name: Option<ServerName<'static>>,
+    /// Certificate of the authority that signed the controller's, PEM.
+    #[arg(long, env = "SCHISM_CA", value_name = "FILE", requires = "controller")]
+    ca: Option<PathBuf>,
+    /// Certificate of this node's agent, PEM.
+    #[arg(long, env = "SCHISM_CERTIFICATE", value_name = "FILE", requires = "controller")]
+    certificate: Option<PathBuf>,
+    /// Private key of that certificate, PEM.
+    #[arg(long, env = "SCHISM_KEY", value_name = "FILE", requires = "controller")]
+    key: Option<PathBuf>,
     /// How to write logs.
     #[arg(long, env = "SCHISM_LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
 }
 
+impl Arguments {
+    /// Reads what they name; nothing is bound or touched before.
+    fn options(self) -> anyhow::Result<Options> {
+        let node = self.node.unwrap_or_else(node_name);
+        let given = (self.controller, self.ca, self.certificate, self.key);
+        let controller = match given {
+            (Some(address), Some(ca), Some(certificate), Some(key)) => {
+                let files = Files { ca, certificate, key };
+                let controller = Controller::new(address, self.controller_name, &files, &node);
+                // Its sentence has its cause in it.
+                Some(controller.map_err(|error| anyhow!("no controller to dial: {error}"))?)
+            }
+            // The parser has refused all between.
+            _ => None,
+        };
+        Ok(Options { node, controller, ..Options::daemon(self.socket) })
+    }
+}
+
+fn node(text: &str) -> Result<NodeName, &'static str> {
+    NodeName::new(text).ok_or("a name has 1 to 253 letters, digits, '.', '_' and '-'")
+}
+
+fn server_name(text: &str) -> Result<ServerName<'static>, &'static str> {
+    ServerName::try_from(text.to_owned()).map_err(|_| "write a host's name or an address")
+}
+
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     telemetry::start(arguments.log_format);
+    let options = arguments.options()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("start the runtime")?;
-    let result = runtime.block_on(serve(arguments.socket));
+    let result = runtime.block_on(serve(options));
     // A probe under way may take longer than an end may.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(socket: PathBuf) -> anyhow::Result<()> {
+async fn serve(options: Options) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-    let daemon = daemon::start(Options { socket, embedded: false }).await?;
+    let daemon = daemon::start(options).await?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

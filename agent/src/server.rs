@@ -24,6 +24,16 @@ use refusal::{invalid, refuse, refuse_kernel};
 pub struct Service {
     agent: Agent,
     about: About,
+    way: Way,
+}
+
+/// How a request comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Over the node's own socket: from whoever has the right to open it.
+    Socket,
+    /// Over the network: from a controller, which says which one it is with whatever it puts in or renews.
+    Uplink,
 }
 
 /// The most faults in one request.
@@ -34,10 +44,16 @@ const MOST_PROBES: u32 = 1_000;
 const LONGEST_PROBING: u64 = 60_000_000_000;
 
 impl Service {
-    /// Serves a worker.
+    /// Serves a worker on the node's own socket.
     #[must_use]
     pub const fn new(agent: Agent, about: About) -> Self {
-        Self { agent, about }
+        Self { agent, about, way: Way::Socket }
+    }
+
+    /// Serves a worker to controllers: nothing is put in or renewed there without a holder.
+    #[must_use]
+    pub const fn for_controllers(agent: Agent, about: About) -> Self {
+        Self { agent, about, way: Way::Uplink }
     }
 
     /// Who else would be touched by faults on these targets.
@@ -64,6 +80,14 @@ fn ids(ids: Vec<wire::FaultId>) -> Result<Vec<FaultId>, Status> {
 fn asker(holder: Option<wire::Holder>) -> Result<Option<Holder>, Status> {
     let holder = holder.map(TryInto::try_into).transpose();
     holder.map_err(|error: Invalid| invalid(&error.within("holder")))
+}
+
+/// Who wants something of faults to change.
+fn claimant(way: Way, holder: Option<wire::Holder>) -> Result<Option<Holder>, Status> {
+    match (way, asker(holder)?) {
+        (Way::Uplink, None) => Err(invalid(&Invalid::new("holder", "is missing"))),
+        (Way::Uplink | Way::Socket, asker) => Ok(asker),
+    }
 }
 
 fn place(
@@ -176,8 +200,11 @@ impl wire::agent_server::Agent for Service {
                 .map_err(|error| invalid(&error.within(&format!("faults[{index}]"))))?;
             faults.push(fault);
         }
-        let asker = asker(request.holder)?;
         let earnest = if request.dry_run { Earnest::DryRun } else { Earnest::Real };
+        let asker = match earnest {
+            Earnest::Real => claimant(self.way, request.holder)?,
+            Earnest::DryRun => asker(request.holder)?,
+        };
         let selectors: Vec<Selector> = match earnest {
             Earnest::Real => Vec::new(),
             Earnest::DryRun => faults.iter().map(|fault| fault.selector.clone()).collect(),
@@ -202,7 +229,7 @@ impl wire::agent_server::Agent for Service {
         let request = request.into_inner();
         let ids = ids(request.ids)?;
         let start = (request.start != 0).then(|| fault::BootTime::from_nanos(request.start));
-        let asker = asker(request.holder)?;
+        let asker = claimant(self.way, request.holder)?;
         let faults = self.agent.commit(ids, start, asker).await.map_err(|e| refuse(&e))?;
         Ok(Response::new(wire::CommitReply { faults: statuses(faults) }))
     }
@@ -239,7 +266,7 @@ impl wire::agent_server::Agent for Service {
         &self,
         request: Request<Streaming<wire::Heartbeat>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        Ok(Response::new(session::open(self.agent.clone(), request.into_inner())))
+        Ok(Response::new(session::open(self.agent.clone(), self.way, request.into_inner())))
     }
 
     async fn probe(

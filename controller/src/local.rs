@@ -34,7 +34,7 @@ pub(crate) fn default_socket() -> PathBuf {
 impl OwnAgent {
     /// Becomes the agent of this machine.
     pub(crate) async fn start(socket: &Path) -> Result<Self, StartError> {
-        let options = Options { socket: socket.to_owned(), embedded: true };
+        let options = Options::embedded(socket.to_owned());
         daemon::start(options).await.map(Self).map_err(|error| {
             let sentence = error.to_string();
             match error {

@@ -15,6 +15,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Status, Streaming};
 
 use super::refusal::{invalid, refuse};
+use super::{Way, asker, claimant};
 use crate::worker::{Agent, Transition};
 
 /// Events that a slow client may be behind before the session waits for it.
@@ -25,10 +26,10 @@ const FASTEST_REPORT: Duration = Duration::from_millis(50);
 type Events = Pin<Box<dyn Stream<Item = Result<wire::Event, Status>> + Send>>;
 
 /// Opens a session; it ends with the client's side of the stream. Nothing is healed then: leases end.
-pub(super) fn open(agent: Agent, heartbeats: Streaming<wire::Heartbeat>) -> Events {
+pub(super) fn open(agent: Agent, way: Way, heartbeats: Streaming<wire::Heartbeat>) -> Events {
     let (events, stream) = mpsc::channel(BACKLOG);
     tokio::spawn(async move {
-        if let Err(status) = serve(&agent, heartbeats, &events).await {
+        if let Err(status) = serve(&agent, way, heartbeats, &events).await {
             // The client may be gone.
             let _ = events.send(Err(status)).await;
         }
@@ -50,6 +51,7 @@ impl Wish {
 
 async fn serve(
     agent: &Agent,
+    way: Way,
     mut heartbeats: Streaming<wire::Heartbeat>,
     events: &mpsc::Sender<Result<wire::Event, Status>>,
 ) -> Result<(), Status> {
@@ -63,7 +65,7 @@ async fn serve(
                 Some(Err(_)) => return Ok(()),
                 Some(Ok(heartbeat)) => {
                     let before = wish.every;
-                    let renewed = heard(agent, heartbeat, &mut wish).await?;
+                    let renewed = heard(agent, way, heartbeat, &mut wish).await?;
                     if wish.every != before {
                         report = tokio::time::interval(wish.every.unwrap_or(Duration::from_secs(3600)));
                     }
@@ -90,7 +92,12 @@ async fn serve(
     }
 }
 
-async fn heard(agent: &Agent, heartbeat: wire::Heartbeat, wish: &mut Wish) -> Result<Kind, Status> {
+async fn heard(
+    agent: &Agent,
+    way: Way,
+    heartbeat: wire::Heartbeat,
+    wish: &mut Wish,
+) -> Result<Kind, Status> {
     let ids = |ids: Vec<wire::FaultId>| {
         ids.into_iter()
             .map(FaultId::try_from)
@@ -98,8 +105,9 @@ async fn heard(agent: &Agent, heartbeat: wire::Heartbeat, wish: &mut Wish) -> Re
             .map_err(|error| invalid(&error))
     };
     let number = heartbeat.number;
-    let asker = super::asker(heartbeat.holder)?;
     let renew = ids(heartbeat.renew)?;
+    let asker =
+        if renew.is_empty() { asker(heartbeat.holder)? } else { claimant(way, heartbeat.holder)? };
     wish.watched = ids(heartbeat.watch)?.into_iter().collect();
     wish.every = (heartbeat.report_every_ns != 0)
         .then(|| Duration::from_nanos(heartbeat.report_every_ns).max(FASTEST_REPORT));

@@ -10,3 +10,5 @@ mod order;
 mod refusals;
 mod rig;
 mod session;
+mod tls;
+mod uplink;

@@ -69,6 +69,18 @@ pub(crate) fn packet_cut() -> Cut {
     }
 }
 
+/// What the agent of these tests says of itself.
+pub(crate) fn about() -> About {
+    About {
+        node: NodeName::new("fake").unwrap(),
+        boot: FakeKernel::BOOT,
+        instance: Instance::new(7),
+        socket: "/nowhere/agent.sock".into(),
+        embedded: false,
+        found_at_start: Vec::new(),
+    }
+}
+
 impl Rig {
     /// Namespaces a, b and c of a node whose time stands still.
     pub(crate) async fn frozen() -> Self {
@@ -89,15 +101,7 @@ impl Rig {
             }
         });
         let agent = Agent::start(Arc::new(kernel.clone()), brake);
-        let about = About {
-            node: NodeName::new("fake").unwrap(),
-            boot: FakeKernel::BOOT,
-            instance: Instance::new(7),
-            socket: "/nowhere/agent.sock".into(),
-            embedded: false,
-            found_at_start: Vec::new(),
-        };
-        let service = AgentServer::new(Service::new(agent.clone(), about))
+        let service = AgentServer::new(Service::new(agent.clone(), about()))
             .max_decoding_message_size(LARGEST_REQUEST);
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         let incoming = tokio_stream::once(Ok::<_, std::io::Error>(theirs));

@@ -1,0 +1,92 @@
+//! How long to wait before the controller is dialled again. Pure: randomness is passed in.
+
+use std::time::Duration;
+
+/// The most that is waited after the first failure.
+const FIRST: Duration = Duration::from_millis(100);
+/// The most that is waited at all.
+const MOST: Duration = Duration::from_secs(10);
+/// A connection that lived this long was a good one.
+const GOOD: Duration = Duration::from_secs(10);
+
+/// What came of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// Nobody was reached, or nobody answered as a controller does.
+    Failed,
+    /// A controller said no; asking it often changes nothing.
+    Refused,
+    /// There was a connection for this long.
+    Lived(Duration),
+}
+
+/// Counts attempts; full jitter, so that all agents of a controller that was away do not come at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backoff {
+    ceiling: Option<Duration>,
+}
+
+impl Backoff {
+    /// How long to wait after `attempt`: a share of `random` / 2^32 of what may be waited by now. Of a
+    /// refusal at least the half.
+    pub fn after(&mut self, attempt: Attempt, random: u32) -> Duration {
+        let ceiling = match (attempt, self.ceiling) {
+            (Attempt::Refused, _) => MOST,
+            (Attempt::Lived(time), _) if time >= GOOD => FIRST,
+            (Attempt::Failed | Attempt::Lived(_), None) => FIRST,
+            (Attempt::Failed | Attempt::Lived(_), Some(before)) => (before * 2).min(MOST),
+        };
+        self.ceiling = Some(ceiling);
+        match attempt {
+            Attempt::Refused => ceiling / 2 + share(ceiling / 2, random),
+            Attempt::Failed | Attempt::Lived(_) => share(ceiling, random),
+        }
+    }
+}
+
+fn share(of: Duration, random: u32) -> Duration {
+    of.mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn it_waits_longer_each_time_and_less_after_a_good_connection() {
+        use Attempt::{Failed, Lived, Refused};
+        let ms = Duration::from_millis;
+        // The attempt, and the most and the least that is waited after it, in ms.
+        let table = [
+            (Failed, 100, 0),
+            (Failed, 200, 0),
+            (Failed, 400, 0),
+            (Lived(ms(9_999)), 800, 0),
+            (Failed, 1_600, 0),
+            (Lived(ms(10_000)), 100, 0),
+            (Failed, 200, 0),
+            (Refused, 10_000, 5_000),
+            (Refused, 10_000, 5_000),
+            (Failed, 10_000, 0),
+            (Lived(ms(3_600_000)), 100, 0),
+        ];
+        let mut backoff = Backoff::default();
+        for (step, (attempt, most, least)) in table.into_iter().enumerate() {
+            let mut lucky = backoff.clone();
+            assert_eq!(backoff.after(attempt, u32::MAX), ms(most), "step {step}");
+            assert_eq!(lucky.after(attempt, 0), ms(least), "step {step}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_never_waits_longer_than_ten_seconds(randoms in proptest::collection::vec(any::<u32>(), 0..64)) {
+            let mut backoff = Backoff::default();
+            for random in randoms {
+                prop_assert!(backoff.after(Attempt::Failed, random) <= MOST);
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Which controller, and as whom it is dialled.
+
+use std::io;
+use std::time::Duration;
+
+use fault::NodeName;
+use link::{Connector, DialError, Files, HostPort, Material, MaterialError, Principal, ServerName};
+use nix::sys::socket::{setsockopt, sockopt};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// How long sent bytes may stay unacknowledged before the kernel gives the connection up: as long as an
+/// answer to HTTP/2's question takes at most.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(15);
+
+/// Where the controller is, and all that it takes to be let in.
+#[derive(Clone, Debug)]
+pub struct Controller {
+    address: HostPort,
+    name: ServerName<'static>,
+    connector: Connector,
+}
+
+/// The controller could not be dialled with this.
+#[derive(Debug, thiserror::Error)]
+pub enum ControllerError {
+    /// The files cannot be used.
+    #[error("{0}")]
+    Material(#[from] MaterialError),
+    /// The certificate is for somebody else.
+    #[error(
+        "{} is for {found}, and this is the agent of node {node}: name the node of the certificate \
+         with --node, or have one issued for schism://agent/{node}", certificate.display()
+    )]
+    Other {
+        /// Whose it is.
+        found: Principal,
+        /// Which node this is.
+        node: NodeName,
+        /// Where it is.
+        certificate: std::path::PathBuf,
+    },
+}
+
+impl Controller {
+    /// Reads the files. `name` is what the controller's certificate must be for, where that is not the
+    /// host of `address`. The node is the one that the own certificate names, or none.
+    ///
+    /// # Errors
+    /// The files cannot be used, or the certificate is not this node's agent's.
+    pub fn new(
+        address: HostPort,
+        name: Option<ServerName<'static>>,
+        files: &Files,
+        node: &NodeName,
+    ) -> Result<Self, ControllerError> {
+        let material = Material::load(files)?;
+        if *material.principal() != Principal::Agent(node.clone()) {
+            return Err(ControllerError::Other {
+                found: material.principal().clone(),
+                node: node.clone(),
+                certificate: files.certificate.clone(),
+            });
+        }
+        let name = name.unwrap_or_else(|| address.host().clone());
+        Ok(Self { address, name, connector: material.connector()? })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub const fn address(&self) -> &HostPort {
+        &self.address
+    }
+
+    /// Connects to it.
+    ///
+    /// # Errors
+    /// It was not reached, or is not to be trusted.
+    pub async fn dial(
+        &self,
+    ) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>, DialError> {
+        let stream = self.connector.dial(&self.address, &self.name).await?;
+        if let Err(error) = notice_silence(stream.get_ref().0) {
+            tracing::debug!(%error, "TCP keepalive not set; HTTP/2 asks as well");
+        }
+        Ok(stream)
+    }
+}
+
+/// Has the kernel end a connection whose other end is silent, also while nothing is served on it yet.
+fn notice_silence(socket: &tokio::net::TcpStream) -> io::Result<()> {
+    let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+    setsockopt(socket, sockopt::KeepAlive, &true)?;
+    setsockopt(socket, sockopt::TcpKeepIdle, &seconds(UNACKNOWLEDGED))?;
+    setsockopt(socket, sockopt::TcpKeepInterval, &seconds(UNACKNOWLEDGED / 3))?;
+    let millis = u32::try_from(UNACKNOWLEDGED.as_millis()).unwrap_or(u32::MAX);
+    Ok(setsockopt(socket, sockopt::TcpUserTimeout, &millis)?)
+}
