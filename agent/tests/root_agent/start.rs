@@ -11,7 +11,7 @@ async fn a_start_that_is_given_up_leaves_nothing() {
     assert!(nix::unistd::geteuid().is_root(), "this test starts an agent: run it as root");
     let above = Directory::create("start").unwrap();
     let directory = above.path().join("schism");
-    let options = Options { socket: directory.join("agent.sock"), embedded: true };
+    let options = Options::embedded(directory.join("agent.sock"));
     {
         let mut start = pin!(daemon::start(options.clone()));
         let polled = start.as_mut().poll(&mut Context::from_waker(Waker::noop()));

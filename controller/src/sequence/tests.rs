@@ -57,6 +57,7 @@ fn status(part: u16, state: State) -> Status {
         peers: Vec::new(),
         drifts: Vec::new(),
         now: at(20),
+        holder: None,
     }
 }
 

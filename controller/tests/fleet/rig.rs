@@ -173,7 +173,7 @@ async fn serve(name: NodeName, agent: Agent, mut stream: tokio::io::DuplexStream
         found_at_start: Vec::new(),
     };
     let incoming = tokio_stream::once(Ok::<_, std::io::Error>(stream));
-    let service = AgentServer::new(Service::new(agent, about));
+    let service = AgentServer::new(Service::for_controllers(agent, about));
     let server = Server::builder().add_service(service);
     // It is aborted with the connection.
     let _ = server.serve_with_incoming(incoming.chain(tokio_stream::pending())).await;
