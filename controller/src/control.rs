@@ -1,7 +1,7 @@
 //! What a controller does with what is asked of it.
 //!
 //! Level-triggered: a request resolves, asks the guards, writes an intent and waits for what becomes of
-//! it; [`driver`] alone drives intents, also those of an earlier life.
+//! it; `driver` alone drives intents, also those of an earlier life.
 
 mod asking;
 mod calls;

@@ -55,7 +55,9 @@ pub(crate) async fn cut(
         cut: request.cut,
         enforcement: request.enforcement,
         seed: request.cut.seed,
-        terms: request.terms,
+        // A controller renews what a command leaves to it.
+        terms: fault::LeaseTerms::new(args.lease, args.total)
+            .map_err(|error| Failure::caused(Cause::WrongUsage, attempted.clone(), error))?,
         quorum_loss: QuorumLoss::Refused,
     };
     let mut interrupts = Interrupts::listen()

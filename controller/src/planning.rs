@@ -50,6 +50,15 @@ pub struct Planned {
     pub parts: Vec<u16>,
 }
 
+/// What would be put where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Every direction, with the numbers of its faults.
+    pub directions: Vec<Planned>,
+    /// The faults, each with its node.
+    pub faults: Vec<(NodeName, Fault)>,
+}
+
 /// What cannot be planned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
@@ -58,13 +67,13 @@ pub enum PlanError {
     OnlyAddresses,
     /// One end is two.
     #[error("{0} and {1} are the same target")]
-    Same(Selector, Selector),
+    Same(Box<Selector>, Box<Selector>),
     /// The other node cannot know it by anything.
     #[error("{0} has no address by which another node would know it")]
-    NoAddress(Selector),
+    NoAddress(Box<Selector>),
     /// Where it is to be enforced are only addresses.
     #[error("it cannot be enforced at {0}, which is only addresses")]
-    Unenforceable(Selector),
+    Unenforceable(Box<Selector>),
     /// Losses would be drawn twice.
     #[error("losses of less than all at both sides would be drawn twice for every packet")]
     LossTwice,
@@ -83,7 +92,7 @@ pub fn plan(
     ends: &[End],
     directions: &BTreeSet<Direction>,
     control_path: impl Fn(&NodeName) -> Option<SocketAddr>,
-) -> Result<(Vec<Planned>, Vec<(NodeName, Fault)>), PlanError> {
+) -> Result<Plan, PlanError> {
     if spec.enforcement == Some(Enforcement::Both) && !spec.cut.loss.is_certain() {
         return Err(PlanError::LossTwice);
     }
@@ -98,7 +107,7 @@ pub fn plan(
                 Side::Egress => (from, to),
             };
             let Place::Target(node, target) = &at.place else {
-                return Err(PlanError::Unenforceable(at.selector.clone()));
+                return Err(PlanError::Unenforceable(Box::new(at.selector.clone())));
             };
             let part = u16::try_from(faults.len()).map_err(|_| PlanError::TooMany)?;
             parts.push(part);
@@ -121,7 +130,7 @@ pub fn plan(
         }
         planned.push(Planned { direction: *direction, parts });
     }
-    Ok((planned, faults))
+    Ok(Plan { directions: planned, faults })
 }
 
 fn sides(asked: Option<Enforcement>, from: &End, to: &End) -> Result<Vec<Side>, PlanError> {
@@ -132,17 +141,18 @@ fn sides(asked: Option<Enforcement>, from: &End, to: &End) -> Result<Vec<Side>, 
         (None | Some(Enforcement::Sender), true, _) => Ok(vec![Side::Egress]),
         (Some(Enforcement::Both), true, true) => Ok(vec![Side::Ingress, Side::Egress]),
         (Some(Enforcement::Receiver), _, false) | (Some(Enforcement::Both), true, false) => {
-            Err(PlanError::Unenforceable(to.selector.clone()))
+            Err(PlanError::Unenforceable(Box::new(to.selector.clone())))
         }
         (Some(Enforcement::Sender | Enforcement::Both), false, true) => {
-            Err(PlanError::Unenforceable(from.selector.clone()))
+            Err(PlanError::Unenforceable(Box::new(from.selector.clone())))
         }
     }
 }
 
 impl End {
     fn check_other(&self, other: &Self) -> Result<(), PlanError> {
-        let same = || PlanError::Same(self.selector.clone(), other.selector.clone());
+        let same =
+            || PlanError::Same(Box::new(self.selector.clone()), Box::new(other.selector.clone()));
         match (&self.place, &other.place) {
             (Place::Target(here, one), Place::Target(there, two)) => {
                 let is_same = here == there && one.identity.namespace == two.identity.namespace;
@@ -172,7 +182,7 @@ impl End {
                     .map(Prefix::from)
                     .collect();
                 if fixed.is_empty() {
-                    return Err(PlanError::NoAddress(self.selector.clone()));
+                    return Err(PlanError::NoAddress(Box::new(self.selector.clone())));
                 }
                 Ok(Peers { fixed, followed: None })
             }

@@ -10,7 +10,7 @@ use super::driver::{Control, ControlError};
 use super::intent::Intent;
 use super::resolving::{self, ResolveError};
 use crate::admit::{AdmitError, admit};
-use crate::planning::{Direction, End, Place, PlanError, Planned, plan};
+use crate::planning::{Direction, End, Place, Plan, PlanError, plan};
 use crate::spec::{Spec, Ways, What};
 
 /// Why nothing was put in.
@@ -53,6 +53,13 @@ pub struct Draft {
     pub matrix: String,
 }
 
+/// Which ends there are, and what is to be lost between them.
+struct Layout {
+    ends: Vec<End>,
+    directions: BTreeSet<Direction>,
+    matrix: String,
+}
+
 impl Control {
     /// Says what would be done; touches nothing.
     ///
@@ -69,15 +76,15 @@ impl Control {
         if let Some(reason) = self.halted() {
             return Err(ControlError::Halted(reason).into());
         }
-        let (ends, directions, matrix) = self.layout(&spec).await?;
+        let Layout { ends, directions, matrix } = self.layout(&spec).await?;
         let agents = self.agents();
         let control_path = |node: &_| agents.local(node);
-        let (planned, faults) = plan(id, &spec, &ends, &directions, control_path)?;
+        let Plan { directions: planned, faults } =
+            plan(id, &spec, &ends, &directions, control_path)?;
         let active = self.faults().await?;
         admit(&faults, &active, &[], limits, spec.quorum_loss)?;
-        let planned: &[Planned] = &planned;
         let asker = asker.to_owned();
-        let intent = Intent::new(id, asked, spec.terms, asker, &ends, planned, faults);
+        let intent = Intent::new(id, asked, spec.terms, asker, &ends, &planned, faults);
         Ok(Draft { intent, matrix })
     }
 
@@ -103,16 +110,13 @@ impl Control {
         Ok(self.apply(draft.intent).await?)
     }
 
-    async fn layout(
-        &self,
-        spec: &Spec,
-    ) -> Result<(Vec<End>, BTreeSet<Direction>, String), AskError> {
+    async fn layout(&self, spec: &Spec) -> Result<Layout, AskError> {
         match &spec.what {
             What::Pair { from, to, ways } => {
                 let senders = self.resolve(from, spec.seed).await?;
                 let receivers = self.resolve(to, spec.seed.rotate_left(32)).await?;
                 let (ends, directions) = pairs(senders, receivers, *ways);
-                Ok((ends, directions, String::new()))
+                Ok(Layout { ends, directions, matrix: String::new() })
             }
             What::Partition { preset, group, around } => {
                 let ends = self.resolve(group, spec.seed).await?;
@@ -175,7 +179,7 @@ fn partition(
     ends: Vec<End>,
     around: Option<&MemberName>,
     seed: u64,
-) -> Result<(Vec<End>, BTreeSet<Direction>, String), AskError> {
+) -> Result<Layout, AskError> {
     let places: BTreeMap<MemberName, usize> =
         ends.iter().enumerate().map(|(at, end)| (member(end), at)).collect();
     let grudge = preset.grudge(places.keys().cloned().collect(), around, seed)?;
@@ -186,7 +190,7 @@ fn partition(
             Some(Direction { from: *places.get(&link.from)?, to: *places.get(&link.to)? })
         })
         .collect();
-    Ok((ends, directions, grudge.matrix().to_string()))
+    Ok(Layout { ends, directions, matrix: grudge.matrix().to_string() })
 }
 
 /// The name of an end in its group: that of its provider, or what it is called on its node.

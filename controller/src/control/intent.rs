@@ -91,7 +91,7 @@ impl Intent {
             stage: wire::Stage::from(self.sequence.stage()).into(),
             ends: self.ends.clone(),
             cuts: self.cuts.clone(),
-            parts: self.sequence.parts().iter().map(|part| part_to_wire(part)).collect(),
+            parts: self.sequence.parts().iter().map(part_to_wire).collect(),
             asked: self.asked,
             deadline: self.deadline,
             asker: self.asker.clone(),

@@ -125,7 +125,7 @@ impl Report for IntentsReport {
                 let status = part.faults.first();
                 let fault = status.map(|status| &status.fault).or(part.planned.as_ref());
                 let left = |left: Option<Duration>| left.map_or_else(|| "-".to_owned(), time);
-                let effect = status.map(|status| status.effect.clone()).unwrap_or_default();
+                let effect = status.map(|status| status.effect).unwrap_or_default();
                 let living = status.filter(|status| !status.state.is_final());
                 let mut row = vec![
                     Cell::from(intent.id.clone()),
