@@ -45,7 +45,7 @@ fn an_agent_that_has_no_place_says_what_to_do() {
 #[test]
 fn a_bare_name_of_a_socket_is_one_of_the_current_directory() {
     let machine = Machine::pair();
-    let ended = machine.run("cut --local @a @b --for 200ms --agent-socket f");
+    let ended = machine.run("cut --local @a @b --proto tcp --for 200ms --agent-socket f");
     assert_eq!(ended.code, Some(3), "{ended:?}");
     assert!(ended.stderr.contains(", at f\n"), "{ended:?}");
     machine.is_clean();
