@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use fault::{
-    Blast, BlastError, Fault, Group, Hit, Impairment, Limits, Link, MemberName, NamespaceCookie,
+    Blast, BlastError, Fault, Group, Hit, Impairment, Limits, MemberName, NamespaceCookie,
     NodeName, OverlapError, QuorumLoss,
 };
 
@@ -94,11 +94,4 @@ pub fn admit(
             .map_err(|loss| AdmitError::Quorum { group: known.name.clone(), loss })?;
     }
     Ok(())
-}
-
-/// What one direction between two members does to their group.
-#[must_use]
-pub fn impairment(from: &MemberName, to: &MemberName, fault: &Fault) -> Option<Impairment> {
-    let fault::Kind::Cut(cut) = &fault.kind;
-    Impairment::of_cut(Link { from: from.clone(), to: to.clone() }, cut)
 }

@@ -11,5 +11,5 @@ mod resolving;
 
 pub use asking::{AskError, Draft};
 pub use driver::{Answer, Control, ControlError};
-pub use intent::{Intent, RecordError};
+pub use intent::{Intent, RecordError, is_over};
 pub use resolving::ResolveError;

@@ -7,13 +7,14 @@ use fault::{IntentId, Status};
 use proto::control as wire;
 
 use crate::cli::{CutArgs, HealArgs, StatusArgs};
-use crate::cut::request::{Request, Ways};
+use crate::control::is_over;
+use crate::cut::request::Request;
 use crate::failure::{Cause, Failure};
 use crate::interrupts::Interrupts;
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::settings::Controller;
-use crate::spec::{self, QuorumLoss, Spec, What};
+use crate::spec::{QuorumLoss, Spec, What};
 use client::Client;
 use report::{AgentsReport, IntentsReport};
 
@@ -44,14 +45,7 @@ pub(crate) async fn cut(
     let request =
         Request::new(args, seed).map_err(|error| crate::cut::refused(&attempted, &error))?;
     let spec = Spec {
-        what: What::Pair {
-            from: request.from.clone(),
-            to: request.to.clone(),
-            ways: match request.ways {
-                Ways::One => spec::Ways::One,
-                Ways::Both => spec::Ways::Both,
-            },
-        },
+        what: What::Pair { from: request.from.clone(), to: request.to.clone(), ways: request.ways },
         cut: request.cut,
         enforcement: request.enforcement,
         seed: request.cut.seed,
@@ -114,7 +108,7 @@ async fn over(client: &mut Client, id: IntentId) -> Result<wire::Intent, Failure
             Ok(Some(event)) => {
                 if let Some(wire::event::Kind::Intent(intent)) = event.kind
                     && intent.id == id.get()
-                    && report::is_over(intent.stage())
+                    && is_over(&intent)
                 {
                     return Ok(intent);
                 }
@@ -166,7 +160,7 @@ pub(crate) async fn status(
 ) -> Result<Outcome, Failure> {
     let mut client = connect(place, output).await?;
     let mut intents = client.list().await?;
-    intents.retain(|intent| args.all || !report::is_over(intent.stage()));
+    intents.retain(|intent| args.all || !is_over(intent));
     intents.sort_by_key(|intent| intent.asked);
     output.show(&IntentsReport::status(intents))?;
     Ok(Outcome::Effective)

@@ -129,16 +129,7 @@ impl Link {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let mut once = Some(TokioIo::new(stream));
-        let connector = tower::service_fn(move |_| {
-            let stream = once.take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected));
-            async move { stream }
-        });
-        // The name is never looked up: the connector above answers for every address.
-        let channel = Endpoint::from_static("http://agent")
-            .connect_with_connector(connector)
-            .await
-            .map_err(io::Error::other)?;
+        let channel = channel(stream).await.map_err(io::Error::other)?;
         // A list of large faults, each with its peers, is larger than what a client takes by default.
         let client = AgentClient::new(channel).max_decoding_message_size(LARGEST_ANSWER);
         Ok(Self { client, holder })
@@ -262,6 +253,20 @@ impl Link {
         let not_proven = Some(reply.not_proven).filter(|reason| !reason.is_empty());
         Ok(ProbeCount { sent: reply.sent, delivered: reply.delivered, not_proven })
     }
+}
+
+/// gRPC over one connection, which is never made again.
+pub(crate) async fn channel<S>(stream: S) -> Result<Channel, tonic::transport::Error>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let mut once = Some(TokioIo::new(stream));
+    let connector = tower::service_fn(move |_| {
+        let stream = once.take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected));
+        async move { stream }
+    });
+    // The name is never looked up: the connector above answers for every address.
+    Endpoint::from_static("http://schism").connect_with_connector(connector).await
 }
 
 /// Faults by name, as a heartbeat or a heal has them.

@@ -8,6 +8,7 @@ mod part;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use fault::{LeaseTerms, NodeName, Status};
@@ -49,6 +50,21 @@ impl Stage {
             Self::Pending | Self::Preparing | Self::Active | Self::Healing => false,
             Self::Healed | Self::Expired | Self::Failed | Self::Unconfirmed => true,
         }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pending => "pending",
+            Self::Preparing => "preparing",
+            Self::Active => "active",
+            Self::Healing => "healing",
+            Self::Healed => "healed",
+            Self::Expired => "expired",
+            Self::Failed => "failed",
+            Self::Unconfirmed => "unconfirmed",
+        })
     }
 }
 

@@ -20,9 +20,11 @@ use std::time::Duration;
 use fault::Limits;
 use link::{AcceptError, Acceptor, Door, Files, Issued, Material, MaterialError, Principal};
 use proto::control::control_server::ControlServer;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 
@@ -30,13 +32,13 @@ use crate::agents::{Agents, Way};
 use crate::archive::{self, Archive, ArchiveError};
 use crate::control::{Control, ControlError};
 use crate::store::{IdentityError, Sqlite, Store, StoreError, incarnate};
-use connection::{Known, Local};
+use connection::Introduced;
 use service::{Service, Shared};
 
 /// How long open calls may take to end.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
-/// Handshakes that may be under way at one time on one port.
-const HANDSHAKES: usize = 512;
+/// Callers that were let in and may wait to be served.
+const WAITING: usize = 512;
 
 /// Where a controller of this machine is found.
 #[must_use]
@@ -136,8 +138,9 @@ pub async fn start(options: Options) -> Result<Controller, ServeError> {
         agents: None,
         control: None,
     };
-    let incoming =
-        tokio_stream::StreamExt::map(UnixListenerStream::new(unix), |accepted| accepted.map(Local));
+    let incoming = tokio_stream::StreamExt::map(UnixListenerStream::new(unix), |accepted| {
+        accepted.map(Introduced::from)
+    });
     tasks.spawn(serve(Arc::clone(&service), incoming, stopped.clone()));
     if let (Some(listener), Some(material)) = (agents_port, &material) {
         controller.agents = listener.local_addr().ok();
@@ -147,7 +150,7 @@ pub async fn start(options: Options) -> Result<Controller, ServeError> {
     if let (Some(listener), Some(material)) = (control_port, &material) {
         controller.control = listener.local_addr().ok();
         let acceptor = material.acceptor(Door::Control, issued)?;
-        let (known, incoming) = tokio::sync::mpsc::channel(HANDSHAKES);
+        let (known, incoming) = tokio::sync::mpsc::channel(WAITING);
         let incoming = tokio_stream::wrappers::ReceiverStream::new(incoming);
         tasks.spawn(let_people_in(listener, acceptor, known, stopped.clone()));
         tasks.spawn(serve(service, incoming, stopped));
@@ -193,8 +196,8 @@ async fn listen(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Serv
 
 async fn serve<S, I>(service: Arc<Service>, incoming: I, mut stopped: watch::Receiver<bool>)
 where
-    I: tokio_stream::Stream<Item = io::Result<S>> + Send + 'static,
-    S: connection::Connection,
+    I: tokio_stream::Stream<Item = io::Result<Introduced<S>>> + Send + 'static,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let server = Server::builder().add_service(ControlServer::new(Shared(service)));
     let end = async move {
@@ -213,17 +216,9 @@ async fn let_agents_in(
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut inside = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stopped.wait_for(|stop| *stop) => return,
-            Some(_) = inside.join_next() => continue,
-        };
-        let Ok((stream, remote)) = accepted else {
-            // Out of descriptors: those that are open have to end first.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
+    while let Some((stream, remote)) = next(&listener, &mut stopped).await {
+        // Those whose connection has ended.
+        while inside.try_join_next().is_some() {}
         let (acceptor, agents) = (acceptor.clone(), agents.clone());
         inside.spawn(async move {
             let way = Way { remote: Some(remote), local: stream.local_addr().ok() };
@@ -246,27 +241,36 @@ async fn let_agents_in(
 async fn let_people_in(
     listener: TcpListener,
     acceptor: Acceptor,
-    known: tokio::sync::mpsc::Sender<io::Result<Known>>,
+    known: tokio::sync::mpsc::Sender<io::Result<Introduced<TlsStream<TcpStream>>>>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stopped.wait_for(|stop| *stop) => return,
-        };
-        let Ok((stream, remote)) = accepted else {
-            // Out of descriptors: those that are open have to end first.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
+    while let Some((stream, remote)) = next(&listener, &mut stopped).await {
         let (acceptor, known) = (acceptor.clone(), known.clone());
         tokio::spawn(async move {
             match acceptor.accept(stream).await {
                 // The server may have ended meanwhile.
-                Ok(accepted) => drop(known.send(Ok(Known::from(accepted))).await),
+                Ok(accepted) => drop(known.send(Ok(Introduced::from(accepted))).await),
                 Err(error) => turned_away(remote, &error),
             }
         });
+    }
+}
+
+/// The next that dials; `None` once the controller ends.
+async fn next(
+    listener: &TcpListener,
+    stopped: &mut watch::Receiver<bool>,
+) -> Option<(TcpStream, SocketAddr)> {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopped.wait_for(|stop| *stop) => return None,
+        };
+        match accepted {
+            Ok(accepted) => return Some(accepted),
+            // Out of descriptors: those that are open have to end first.
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
     }
 }
 

@@ -6,6 +6,8 @@ use fault::{Cut, Enforcement, LeaseTerms, Preset, Selector};
 use proto::control as wire;
 use proto::{Invalid, control_wire, required};
 
+use crate::link::nanos;
+
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
@@ -132,7 +134,6 @@ impl From<&Spec> for wire::Spec {
                 })
             }
         };
-        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         Self {
             what: Some(what),
             cut: Some((&spec.cut).into()),

@@ -49,7 +49,7 @@ impl Clock {
     #[must_use]
     pub fn offset(&self) -> Option<Offset> {
         let best = self.samples.iter().min_by_key(|sample| sample.round_trip)?;
-        Some(Offset { nanos: best.offset, error: best.round_trip.div_ceil(2) })
+        Some(Offset { nanos: best.offset, error: (best.round_trip + Duration::from_nanos(1)) / 2 })
     }
 }
 
@@ -66,18 +66,6 @@ impl Offset {
     pub fn here(self, there: BootTime) -> Moment {
         let ours = i128::from(there.nanos()) - self.nanos;
         Duration::from_nanos(u64::try_from(ours).unwrap_or(0))
-    }
-}
-
-trait DivCeil {
-    fn div_ceil(self, by: u32) -> Self;
-}
-
-impl DivCeil for Duration {
-    fn div_ceil(self, by: u32) -> Self {
-        let by = u128::from(by);
-        let nanos = self.as_nanos().div_ceil(by);
-        Self::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 }
 

@@ -100,14 +100,28 @@ impl Control {
         asker: &str,
         limits: &Limits,
     ) -> Result<wire::Intent, AskError> {
-        match self.find(id).await {
-            Ok(known) if known.spec.as_ref() == Some(&asked) => return Ok(known),
-            Ok(_) => return Err(ControlError::Conflict(id).into()),
-            Err(ControlError::Unknown(_)) => {}
-            Err(error) => return Err(error.into()),
+        if let Some(known) = self.known(id, &asked).await? {
+            return Ok(known);
         }
         let draft = self.draft(id, asked, asker, limits).await?;
         Ok(self.apply(draft.intent).await?)
+    }
+
+    /// What became of the same request, if it was made before.
+    ///
+    /// # Errors
+    /// Another request has this id.
+    pub async fn known(
+        &self,
+        id: IntentId,
+        asked: &wire::Spec,
+    ) -> Result<Option<wire::Intent>, ControlError> {
+        match self.find(id).await {
+            Ok(known) if known.spec.as_ref() == Some(asked) => Ok(Some(known)),
+            Ok(_) => Err(ControlError::Conflict(id)),
+            Err(ControlError::Unknown(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn layout(&self, spec: &Spec) -> Result<Layout, AskError> {

@@ -10,7 +10,7 @@ use proto::control as wire;
 use super::intent::Intent;
 use crate::agents::Agents;
 use crate::failure::{Cause, Failure};
-use crate::link::{Link, Rehearsal, Scope};
+use crate::link::{Link, Rehearsal, Scope, nanos};
 use crate::sequence::{Action, Event, Moment, Part, Refusal};
 
 /// How far ahead faults on several nodes begin, beyond what the clocks are off: the commits must be there
@@ -144,6 +144,5 @@ pub(super) fn spread(agents: &Agents, parts: &[Part]) -> Option<wire::Spread> {
     let (first, last) = (starts.iter().min()?, starts.iter().max()?);
     errors.sort_unstable();
     let worst: Duration = errors.iter().rev().take(2).sum();
-    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     Some(wire::Spread { achieved_ns: nanos(*last - *first), error_ns: nanos(worst) })
 }

@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::calls;
 use super::intent::{Intent, RecordError, unix_now};
 use crate::agents::{Agents, Notice, Renewals};
-use crate::link::Link;
+use crate::link::{Link, nanos};
 use crate::sequence::{Action, Event, Stage};
 use crate::store::{Expected, Key, Kind, PutError, Store, StoreError};
 
@@ -387,14 +387,18 @@ impl Driver {
         let Some(intent) = self.intents.get_mut(&id) else { return };
         let before = intent.sequence.stage();
         let tells = matches!(event, Event::Heard(_));
+        // These come several times a second, and mostly change nothing that is told or renewed.
+        let quiet = matches!(event, Event::Renewed(_) | Event::Tick);
         let actions = intent.sequence.on(event, now);
         let after = intent.sequence.stage();
         if after == Stage::Active && before != after {
             let left =
                 intent.sequence.deadline().map_or(Duration::ZERO, |end| end.saturating_sub(now));
-            let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
-            intent.deadline = unix_now().saturating_add(left);
+            intent.deadline = unix_now().saturating_add(nanos(left));
             intent.spread = calls::spread(&self.agents, intent.sequence.parts());
+        }
+        if quiet && actions.is_empty() && before == after {
+            return;
         }
         let told = before != after || tells;
         self.perform(id, actions).await;

@@ -9,6 +9,7 @@ use proto::agent::Fault as WireFault;
 use proto::control as wire;
 use proto::{Invalid, required};
 
+use crate::link::nanos;
 use crate::planning::{End, Place, Planned};
 use crate::sequence::{Moment, Part, PartState, Sequence, Stage};
 
@@ -48,11 +49,17 @@ pub enum RecordError {
     Invalid(#[from] Invalid),
 }
 
+/// Whether nothing more comes of an intent by itself.
+#[must_use]
+pub fn is_over(intent: &wire::Intent) -> bool {
+    Stage::try_from(intent.stage()).is_ok_and(Stage::is_final)
+}
+
 /// Unix time in ns.
 #[must_use]
 pub(super) fn unix_now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    nanos(since)
 }
 
 impl Intent {

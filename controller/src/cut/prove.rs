@@ -6,11 +6,12 @@ use fault::{Cut, FlowAge, Mode, Protocol, Verdict};
 use serde::Serialize;
 use tokio::task::JoinHandle;
 
-use super::request::{Direction, Party, Request, Ways};
+use super::request::{Direction, Party, Request};
 use crate::link::{Link, ProbeCount, ProbeEnd, ProbeOrder};
 use crate::outcome::Outcome;
 use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table, Tone};
+use crate::spec::Ways;
 
 /// How many probes a way: if all of them are lost one after another, that takes a second.
 const COUNT: u32 = 5;

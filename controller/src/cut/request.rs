@@ -10,6 +10,7 @@ use fault::{
 
 use crate::cli::CutArgs;
 use crate::output::quantity::time;
+use crate::spec::Ways;
 
 /// The shortest cut. Putting one in takes some tens of milliseconds; one that is shorter may be over
 /// before anything has been read back of it.
@@ -30,15 +31,6 @@ pub(crate) struct Request {
     pub(crate) terms: LeaseTerms,
     /// What it loses; the side is set per fault.
     pub(crate) cut: Cut,
-}
-
-/// Into how many directions it cuts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ways {
-    /// FROM → TO.
-    One,
-    /// TO → FROM as well.
-    Both,
 }
 
 /// One side of a cut, as it was found.

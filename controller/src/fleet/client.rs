@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
 use link::Material;
 use prost::Message as _;
 use proto::control as wire;
 use proto::control::control_client::ControlClient;
 use proto::control::error_detail::Kind;
 use tokio::net::UnixStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use crate::failure::{Cause, Failure};
+use crate::link::channel;
 use crate::settings::Controller;
 
 /// How long a question may take.
@@ -36,7 +36,7 @@ impl Client {
                 let stream = UnixStream::connect(path).await.map_err(|error| {
                     unreachable(error.to_string()).hint("`schism serve` starts a controller")
                 })?;
-                over(stream).await
+                channel(stream).await
             }
             Controller::Tcp { address, name, files } => {
                 let usage =
@@ -45,7 +45,7 @@ impl Client {
                     .and_then(|material| material.connector())
                     .map_err(|error| usage(error.to_string()))?;
                 let stream = connector.dial(address, name).await;
-                over(stream.map_err(|error| unreachable(error.to_string()))?).await
+                channel(stream.map_err(|error| unreachable(error.to_string()))?).await
             }
         };
         let channel = channel.map_err(|error| unreachable(error.to_string()))?;
@@ -119,20 +119,6 @@ pub(crate) fn name(place: &Controller) -> String {
         Controller::Unix(path) => format!("unix:{}", path.display()),
         Controller::Tcp { address, .. } => format!("tcp:{address}"),
     }
-}
-
-async fn over<S>(stream: S) -> Result<Channel, tonic::transport::Error>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
-{
-    let mut once = Some(TokioIo::new(stream));
-    let connector = tower::service_fn(move |_| {
-        let gone = || std::io::Error::from(std::io::ErrorKind::NotConnected);
-        let stream = once.take().ok_or_else(gone);
-        async move { stream }
-    });
-    // The name is never looked up: the connector above answers for every address.
-    Endpoint::from_static("http://controller").connect_with_connector(connector).await
 }
 
 async fn within<T>(

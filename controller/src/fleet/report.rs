@@ -13,6 +13,7 @@ use crate::output::route::Route;
 use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table};
 use crate::output::{Detail, Report, record};
+use crate::sequence::Stage;
 
 /// Intents with their parts.
 #[derive(Debug, Serialize)]
@@ -28,7 +29,7 @@ pub(super) struct IntentsReport {
 #[derive(Debug, Serialize)]
 struct IntentRecord {
     id: String,
-    stage: &'static str,
+    stage: String,
     asker: String,
     reason: String,
     spread_seconds: Option<f64>,
@@ -76,7 +77,7 @@ impl From<wire::Intent> for IntentRecord {
         let seconds = |nanos: u64| Duration::from_nanos(nanos).as_secs_f64();
         Self {
             id: IntentId::from_random(intent.id).to_string(),
-            stage: stage(intent.stage()),
+            stage: stage(&intent),
             spread_seconds: intent.spread.map(|spread| seconds(spread.achieved_ns)),
             spread_error_seconds: intent.spread.map(|spread| seconds(spread.error_ns)),
             parts: intent.parts.into_iter().map(PartRecord::from).collect(),
@@ -133,7 +134,7 @@ impl Report for IntentsReport {
                     Cell::from(
                         fault.map_or_else(String::new, |fault| Route::from(fault).to_string()),
                     ),
-                    Cell::from(intent.stage.to_owned()),
+                    Cell::from(intent.stage.clone()),
                     Cell::from(status.map_or_else(|| "-".to_owned(), |s| s.standing().to_string())),
                     Cell::from(left(living.and_then(Status::time_left))),
                     Cell::from(left(living.and_then(Status::lease_left))),
@@ -264,32 +265,9 @@ impl Report for AgentsReport {
     }
 }
 
-pub(super) const fn stage(stage: wire::Stage) -> &'static str {
-    match stage {
-        wire::Stage::Unspecified => "unknown",
-        wire::Stage::Pending => "pending",
-        wire::Stage::Preparing => "preparing",
-        wire::Stage::Active => "active",
-        wire::Stage::Healing => "healing",
-        wire::Stage::Healed => "healed",
-        wire::Stage::Expired => "expired",
-        wire::Stage::Failed => "failed",
-        wire::Stage::Unconfirmed => "unconfirmed",
-    }
-}
-
-pub(super) const fn is_over(stage: wire::Stage) -> bool {
-    match stage {
-        wire::Stage::Unspecified
-        | wire::Stage::Pending
-        | wire::Stage::Preparing
-        | wire::Stage::Active
-        | wire::Stage::Healing => false,
-        wire::Stage::Healed
-        | wire::Stage::Expired
-        | wire::Stage::Failed
-        | wire::Stage::Unconfirmed => true,
-    }
+fn stage(intent: &wire::Intent) -> String {
+    let known = Stage::try_from(intent.stage());
+    known.map_or_else(|_| "unknown".to_owned(), |stage| stage.to_string())
 }
 
 /// How an intent stands, in one line.
@@ -305,7 +283,7 @@ pub(super) fn standing(intent: &wire::Intent) -> String {
             millis(spread.error_ns)
         )
     });
-    format!("{} on {}{}", stage(intent.stage()), nodes.join(", "), spread.unwrap_or_default())
+    format!("{} on {}{}", stage(intent), nodes.join(", "), spread.unwrap_or_default())
 }
 
 /// What a command comes to by what became of intents.

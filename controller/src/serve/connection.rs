@@ -1,9 +1,10 @@
-//! Connections that say who is at their other end.
+//! A connection that says who is at its other end.
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use link::{Accepted, Principal};
+use link::{Accepted, Principal, Role};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
@@ -11,45 +12,32 @@ use tonic::transport::server::Connected;
 
 use super::caller::Caller;
 
-/// What gRPC is served on.
-pub(super) trait Connection:
-    AsyncRead + AsyncWrite + Connected<ConnectInfo = Caller> + Send + Unpin + 'static
-{
-}
-
-impl Connection for Local {}
-impl Connection for Known {}
-
-/// Somebody on this machine who may open the socket.
-pub(super) struct Local(pub(super) UnixStream);
-
-/// Somebody with a certificate.
-pub(super) struct Known {
-    stream: TlsStream<TcpStream>,
+/// A stream, and who is at its other end: tonic gives that to each request.
+pub(super) struct Introduced<S> {
+    stream: S,
     caller: Caller,
 }
 
-impl From<Accepted> for Known {
+impl From<UnixStream> for Introduced<UnixStream> {
+    fn from(stream: UnixStream) -> Self {
+        let caller = Caller::local(stream.peer_cred().map_or(u32::MAX, |peer| peer.uid()));
+        Self { stream, caller }
+    }
+}
+
+impl From<Accepted> for Introduced<TlsStream<TcpStream>> {
     fn from(accepted: Accepted) -> Self {
         let name = accepted.principal.to_string();
         let role = match accepted.principal {
             Principal::User { role, .. } => role,
             // The door lets in users alone; whoever else came by would only look.
-            Principal::Agent(_) | Principal::Controller(_) => link::Role::Viewer,
+            Principal::Agent(_) | Principal::Controller(_) => Role::Viewer,
         };
         Self { stream: accepted.stream, caller: Caller { name, role } }
     }
 }
 
-impl Connected for Local {
-    type ConnectInfo = Caller;
-
-    fn connect_info(&self) -> Caller {
-        Caller::local(self.0.peer_cred().map_or(u32::MAX, |peer| peer.uid()))
-    }
-}
-
-impl Connected for Known {
+impl<S> Connected for Introduced<S> {
     type ConnectInfo = Caller;
 
     fn connect_info(&self) -> Caller {
@@ -57,43 +45,30 @@ impl Connected for Known {
     }
 }
 
-macro_rules! io {
-    ($type:ty, $field:tt) => {
-        impl AsyncRead for $type {
-            fn poll_read(
-                mut self: Pin<&mut Self>,
-                context: &mut Context<'_>,
-                buffer: &mut ReadBuf<'_>,
-            ) -> Poll<std::io::Result<()>> {
-                Pin::new(&mut self.$field).poll_read(context, buffer)
-            }
-        }
-
-        impl AsyncWrite for $type {
-            fn poll_write(
-                mut self: Pin<&mut Self>,
-                context: &mut Context<'_>,
-                bytes: &[u8],
-            ) -> Poll<std::io::Result<usize>> {
-                Pin::new(&mut self.$field).poll_write(context, bytes)
-            }
-
-            fn poll_flush(
-                mut self: Pin<&mut Self>,
-                context: &mut Context<'_>,
-            ) -> Poll<std::io::Result<()>> {
-                Pin::new(&mut self.$field).poll_flush(context)
-            }
-
-            fn poll_shutdown(
-                mut self: Pin<&mut Self>,
-                context: &mut Context<'_>,
-            ) -> Poll<std::io::Result<()>> {
-                Pin::new(&mut self.$field).poll_shutdown(context)
-            }
-        }
-    };
+impl<S: AsyncRead + Unpin> AsyncRead for Introduced<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
 }
 
-io!(Local, 0);
-io!(Known, stream);
+impl<S: AsyncWrite + Unpin> AsyncWrite for Introduced<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

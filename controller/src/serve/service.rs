@@ -1,10 +1,11 @@
 //! `schism.control.v1` over one controller: who may ask, what is written down, and typed refusals.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use fault::{IntentId, Limits};
+use fault::{IntentId, Limits, NodeName};
 use futures_util::StreamExt as _;
 use link::Role;
 use proto::control as wire;
@@ -17,7 +18,8 @@ use tonic::{Request, Response, Status};
 use super::caller::Caller;
 use super::refusal::{self, refuse, refuse_control, refuse_resolve};
 use crate::archive::{Archive, Audit, Deed, Node, Verdict};
-use crate::control::Control;
+use crate::control::{Control, is_over};
+use crate::link::nanos;
 
 /// The service of one controller.
 pub(super) struct Service {
@@ -102,7 +104,6 @@ impl wire::control_server::Control for Shared {
         request: Request<wire::AgentsRequest>,
     ) -> Result<Response<wire::AgentsReply>, Status> {
         caller(&request, Role::Viewer)?;
-        let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let agents = self.0.control.agents().seen().into_iter().map(|seen| wire::AgentStatus {
             node: seen.node.to_string(),
             connected: seen.connected,
@@ -161,20 +162,35 @@ impl wire::control_server::Control for Shared {
             until: Some(until),
             ..entry(&caller, Deed::Apply, what, Verdict::Admitted)
         };
-        // The nodes are known once it is planned, which touches nothing.
-        match self.0.control.draft(id, spec.clone(), &caller.name, &self.0.limits).await {
-            Ok(draft) => asked.nodes = draft.intent.faults().into_keys().map(Node).collect(),
-            Err(error) if self.0.control.find(id).await.is_err() => {
+        let known = match self.0.control.known(id, &spec).await {
+            Ok(known) => known,
+            Err(error) => {
                 asked.verdict = Verdict::Refused(error.to_string());
                 self.0.audit(asked).await?;
-                return Err(refuse(&error));
+                return Err(refuse_control(&error));
             }
-            // The same request again, of a fault that acts by now.
-            Err(_) => {}
-        }
-        self.0.audit(asked).await?;
-        let applied = self.0.control.request(id, spec, &caller.name, &self.0.limits).await;
-        let intent = applied.map_err(|error| refuse(&error))?;
+        };
+        let intent = match known {
+            Some(known) => {
+                let nodes = known.parts.iter().filter_map(|part| NodeName::new(&part.node));
+                asked.nodes = nodes.collect::<BTreeSet<_>>().into_iter().map(Node).collect();
+                self.0.audit(asked).await?;
+                known
+            }
+            // The nodes are known once it is planned, which touches nothing.
+            None => match self.0.control.draft(id, spec, &caller.name, &self.0.limits).await {
+                Ok(draft) => {
+                    asked.nodes = draft.intent.faults().into_keys().map(Node).collect();
+                    self.0.audit(asked).await?;
+                    self.0.control.apply(draft.intent).await.map_err(|e| refuse_control(&e))?
+                }
+                Err(error) => {
+                    asked.verdict = Verdict::Refused(error.to_string());
+                    self.0.audit(asked).await?;
+                    return Err(refuse(&error));
+                }
+            },
+        };
         Ok(Response::new(wire::ApplyReply { intent: Some(intent) }))
     }
 
@@ -187,7 +203,7 @@ impl wire::control_server::Control for Shared {
         let mut ids = request.ids.into_iter().map(id).collect::<Result<Vec<_>, _>>()?;
         if request.all {
             let (all, _) = self.0.control.list().await.map_err(|e| refuse_control(&e))?;
-            let living = all.into_iter().filter(|intent| !is_over(intent.stage()));
+            let living = all.into_iter().filter(|intent| !is_over(intent));
             ids = living.map(|intent| IntentId::from_random(intent.id)).collect();
         }
         let reason = format!("healed by {}", caller.name);
@@ -262,20 +278,6 @@ impl wire::control_server::Control for Shared {
         Ok(Response::new(wire::ResumeReply {
             untold: untold.iter().map(ToString::to_string).collect(),
         }))
-    }
-}
-
-fn is_over(stage: wire::Stage) -> bool {
-    match stage {
-        wire::Stage::Unspecified
-        | wire::Stage::Pending
-        | wire::Stage::Preparing
-        | wire::Stage::Active
-        | wire::Stage::Healing => false,
-        wire::Stage::Healed
-        | wire::Stage::Expired
-        | wire::Stage::Failed
-        | wire::Stage::Unconfirmed => true,
     }
 }
 
