@@ -13,6 +13,7 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -289,6 +290,10 @@ impl Kernel for FakeKernel {
 
     fn resolve(&self, selector: &Selector) -> Result<Vec<Target>, KernelError> {
         lock(&self.shared.state).world.resolve(selector)
+    }
+
+    fn owners(&self, addresses: &[IpAddr]) -> Result<Vec<Target>, KernelError> {
+        Ok(lock(&self.shared.state).world.owners(addresses))
     }
 
     fn effect(&self, target: NamespaceCookie, slot: Slot) -> Result<Effect, KernelError> {

@@ -12,6 +12,7 @@ mod linux;
 mod mapped;
 pub mod netns;
 mod opener;
+mod owners;
 mod peers;
 mod prober;
 pub mod process;
@@ -27,7 +28,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use fault::{
-    BootTime, Cut, Effect, EtcdRole, Gone, Hook, Interface, NamespaceCookie, OwnAddress, Prefix,
+    BootTime, Cut, Effect, EtcdMembers, Gone, Hook, Interface, NamespaceCookie, OwnAddress, Prefix,
     ProcessIdentity, Protocol, Scheme, Selector, Side, Target, TargetIdentity,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -339,6 +340,12 @@ pub trait Kernel: Send + Sync + 'static {
     /// What it names may not be a target, or could not be read.
     fn resolve(&self, selector: &Selector) -> Result<Vec<Target>, KernelError>;
 
+    /// The targets of this node that own any of these addresses, each once.
+    ///
+    /// # Errors
+    /// The node's namespaces could not be looked through.
+    fn owners(&self, addresses: &[IpAddr]) -> Result<Vec<Target>, KernelError>;
+
     /// What a fault has done so far.
     ///
     /// # Errors
@@ -419,9 +426,9 @@ pub enum KernelError {
 impl KernelError {
     /// Members play roles in a cluster, of which a node knows nothing.
     #[must_use]
-    pub fn role(role: &EtcdRole) -> Self {
+    pub fn role(members: &EtcdMembers) -> Self {
         Self::Refused {
-            reason: format!("an agent cannot tell who is etcd:{role}"),
+            reason: format!("an agent cannot tell who is etcd:{members}"),
             hint: "roles are resolved by a controller; name a target such as netns:NAME".to_owned(),
         }
     }

@@ -8,7 +8,7 @@ use std::pin::Pin;
 
 use fault::{Fault, FaultId, Holder, Scheme, Selector, TargetIdentity};
 use proto::agent as wire;
-use proto::{Invalid, required};
+use proto::{Invalid, address, required};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -18,7 +18,7 @@ use crate::kernel::{Place, ProbeOrder};
 use crate::residue::{self, Removal};
 use crate::worker::{Agent, Earnest};
 pub use about::{About, Instance};
-use refusal::{invalid, refuse, refuse_kernel};
+use refusal::{invalid, refuse, refuse_kernel, refuse_look};
 
 /// `schism.agent.v1` over one worker.
 pub struct Service {
@@ -38,6 +38,8 @@ enum Way {
 
 /// The most faults in one request.
 const MOST_FAULTS: usize = 1_024;
+/// The most addresses in one question: a hundred groups of ten members.
+const MOST_ADDRESSES: usize = 1_024;
 /// The most probes in one request.
 const MOST_PROBES: u32 = 1_000;
 /// The longest probing of one request (ns): 60 s.
@@ -182,6 +184,23 @@ impl wire::agent_server::Agent for Service {
             blocking(move || kernel.resolve(&selector).map_err(|e| refuse_kernel(e, &selector)));
         let targets = found.await?.into_iter().map(Into::into).collect();
         Ok(Response::new(wire::ResolveReply { targets }))
+    }
+
+    async fn owners(
+        &self,
+        request: Request<wire::OwnersRequest>,
+    ) -> Result<Response<wire::OwnersReply>, Status> {
+        let addresses = request.into_inner().addresses;
+        if addresses.is_empty() || addresses.len() > MOST_ADDRESSES {
+            let reason = format!("has not from 1 to {MOST_ADDRESSES} addresses");
+            return Err(invalid(&Invalid::new("addresses", reason)));
+        }
+        let addresses = addresses.iter().map(|bytes| address(bytes, "addresses"));
+        let addresses = addresses.collect::<Result<Vec<_>, _>>().map_err(|e| invalid(&e))?;
+        let kernel = self.agent.kernel().clone();
+        let owners = move || kernel.owners(&addresses).map_err(|e| refuse_look(&e));
+        let targets = blocking(owners).await?.into_iter().map(Into::into).collect();
+        Ok(Response::new(wire::OwnersReply { targets }))
     }
 
     async fn prepare(

@@ -7,6 +7,7 @@ use fault::{
     NodeName, OverlapError, QuorumLoss,
 };
 
+use crate::sight::Unseen;
 use crate::spec;
 
 /// Why a guard refuses.
@@ -20,6 +21,9 @@ pub enum AdmitError {
         /// How.
         loss: QuorumLoss,
     },
+    /// A group cannot be seen.
+    #[error(transparent)]
+    Unseen(#[from] Unseen),
     /// More would be hit than may be.
     #[error(transparent)]
     Blast(#[from] BlastError),
@@ -38,7 +42,9 @@ impl AdmitError {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::Quorum { .. } => "if that is what you want, say --allow-quorum-loss".to_owned(),
+            Self::Quorum { .. } | Self::Unseen(_) => {
+                "if that is what you want, say --allow-quorum-loss".to_owned()
+            }
             Self::Blast(_) => {
                 "heal something first, or raise the limits of the controller".to_owned()
             }

@@ -3,6 +3,7 @@
 mod certs;
 mod controller;
 mod cut;
+mod named;
 mod typed;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub use certs::{
 };
 pub use controller::{ConfigArgs, ControllerArgs};
 pub use cut::{CutArgs, EnforceArg, FlowsArg, ModeArg, ProtocolArg};
+pub use named::{Named, NamedError};
 pub use typed::Misuse;
 
 use crate::heal::FaultName;

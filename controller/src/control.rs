@@ -5,11 +5,13 @@
 
 mod asking;
 mod calls;
+mod clusters;
 mod driver;
 mod intent;
 mod resolving;
 
 pub use asking::{AskError, Draft};
+pub use clusters::Clusters;
 pub use driver::{Answer, Control, ControlError};
 pub use intent::{Intent, RecordError, is_over};
 pub use resolving::ResolveError;

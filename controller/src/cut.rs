@@ -1,6 +1,6 @@
 //! `schism cut`.
 
-mod live;
+pub(crate) mod live;
 mod plan;
 mod prove;
 pub(crate) mod report;
@@ -12,7 +12,7 @@ pub(crate) mod specimen;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use fault::{Fault, FaultId, IntentId, LeaseTerms, Scheme, Selector, Status};
+use fault::{Fault, FaultId, IntentId, LeaseTerms, Scheme, Selector, Status, seeds};
 
 pub(crate) use plan::touched;
 
@@ -26,6 +26,8 @@ use crate::outcome::Outcome;
 use crate::output::quantity::time;
 use crate::output::route::{Route, cut, place, selection};
 use crate::output::{Detail, Output, Report, record};
+use crate::settings::Names;
+use crate::spec::What;
 use live::Live;
 use plan::Plan;
 use prove::{Proof, Stage};
@@ -36,13 +38,13 @@ use session::{End, Watch};
 /// Runs `schism cut`.
 pub(crate) async fn run(
     args: &CutArgs,
+    names: &Names,
     mut choice: Choice,
     output: Output,
 ) -> Result<Outcome, Failure> {
-    let attempted = format!("cannot cut {} → {}", args.from, args.to);
-    // 53 bits: JSON's readers keep numbers as doubles.
-    let request =
-        Request::new(args, random()? >> 11).map_err(|error| refused(&attempted, &error))?;
+    let attempted = args.attempt();
+    let request = Request::new(args, names, random_seed()?);
+    let request = request.map_err(|error| refused(&attempted, &error))?;
     choice.absence = match (args.detach, args.local) {
         (true, true) => Absence::DetachLocal,
         (true, false) => Absence::Detach,
@@ -156,30 +158,40 @@ impl Order {
 
     /// Both sides, as they are found now.
     async fn directions(&self, connection: &mut Connection) -> Result<Vec<Direction>, Failure> {
-        let from = self.parties(connection, &self.request.from).await?;
-        let to = self.parties(connection, &self.request.to).await?;
+        let What::Pair { from, to, .. } = &self.request.what else {
+            let reason = "a group falls apart through a controller only";
+            return Err(Failure::caused(Cause::Unsupported, &self.attempted, reason)
+                .hint("start one with `schism serve`, and say --controller"));
+        };
+        let [first, second] = seeds(self.request.cut.seed);
+        let from = self.parties(connection, from, first).await?;
+        let to = self.parties(connection, to, second).await?;
         self.request.directions(&from, &to).map_err(|error| self.refused(&error))
     }
 
+    /// What selectors name together.
     async fn parties(
         &self,
         connection: &mut Connection,
-        selector: &Selector,
+        selectors: &[Selector],
+        seed: u64,
     ) -> Result<Vec<Party>, Failure> {
-        let node = &connection.description.node;
-        match &selector.scheme {
-            Scheme::Addr(prefix) => Ok(vec![Party::Addresses(prefix.clone())]),
-            Scheme::Netns(_)
-            | Scheme::Pid(_)
-            | Scheme::Container(_)
-            | Scheme::Host(_)
-            | Scheme::Etcd(_) => {
-                let seed = self.request.cut.seed;
-                let link = &mut connection.link;
-                let found = crate::resolve::targets(link, node, selector, seed).await?;
-                Ok(found.into_iter().map(|target| Party::Target(Box::new(target))).collect())
+        let (node, link) = (&connection.description.node, &mut connection.link);
+        let mut parties = Vec::new();
+        for selector in selectors {
+            match &selector.scheme {
+                Scheme::Addr(prefix) => parties.push(Party::Addresses(prefix.clone())),
+                Scheme::Netns(_)
+                | Scheme::Pid(_)
+                | Scheme::Container(_)
+                | Scheme::Host(_)
+                | Scheme::Etcd(_) => {
+                    let found = crate::resolve::targets(link, node, selector, seed).await?;
+                    parties.extend(found.into_iter().map(|one| Party::Target(Box::new(one))));
+                }
             }
         }
+        Ok(parties)
     }
 
     /// Puts the faults in place and lets them act.
@@ -359,6 +371,11 @@ impl Report for Detached<'_> {
 
 pub(crate) fn refused(attempted: &str, error: &RequestError) -> Failure {
     Failure::new(Outcome::WrongUsage, attempted, error).hint(error.hint())
+}
+
+/// A seed of 53 bits: JSON's readers keep numbers as doubles.
+pub(crate) fn random_seed() -> Result<u64, Failure> {
+    Ok(random()? >> 11)
 }
 
 pub(crate) fn random() -> Result<u64, Failure> {

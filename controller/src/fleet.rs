@@ -1,6 +1,7 @@
 //! Commands that go through a controller.
 
 pub(crate) mod client;
+mod live;
 mod report;
 
 use fault::{IntentId, Status};
@@ -8,14 +9,16 @@ use proto::control as wire;
 
 use crate::cli::{CutArgs, HealArgs, StatusArgs};
 use crate::control::is_over;
+use crate::cut::live::Live;
 use crate::cut::request::Request;
 use crate::failure::{Cause, Failure};
 use crate::interrupts::Interrupts;
 use crate::outcome::Outcome;
 use crate::output::Output;
-use crate::settings::Controller;
+use crate::settings::{Controller, Names};
 use crate::spec::{QuorumLoss, Spec, What};
 use client::Client;
+use live::Parts;
 use report::{AgentsReport, IntentsReport};
 
 async fn connect(place: &Controller, output: Output) -> Result<Client, Failure> {
@@ -33,26 +36,29 @@ async fn connect(place: &Controller, output: Output) -> Result<Client, Failure> 
 /// `schism cut` through a controller.
 pub(crate) async fn cut(
     args: &CutArgs,
+    names: &Names,
     place: &Controller,
     output: Output,
 ) -> Result<Outcome, Failure> {
-    let attempted = format!("cannot cut {} → {}", args.from, args.to);
+    let attempted = args.attempt();
     if args.prove || args.local {
         let reason = "--prove and --local do not go through a controller yet";
         return Err(Failure::caused(Cause::Unsupported, attempted, reason));
     }
-    let seed = crate::cut::random()? >> 11;
-    let request =
-        Request::new(args, seed).map_err(|error| crate::cut::refused(&attempted, &error))?;
+    let request = Request::new(args, names, crate::cut::random_seed()?);
+    let request = request.map_err(|error| crate::cut::refused(&attempted, &error))?;
     let spec = Spec {
-        what: What::Pair { from: request.from.clone(), to: request.to.clone(), ways: request.ways },
+        what: request.what,
         cut: request.cut,
         enforcement: request.enforcement,
         seed: request.cut.seed,
         // A controller renews what a command leaves to it.
         terms: fault::LeaseTerms::new(args.lease, args.total)
             .map_err(|error| Failure::caused(Cause::WrongUsage, attempted.clone(), error))?,
-        quorum_loss: QuorumLoss::Refused,
+        quorum_loss: match args.allow_quorum_loss {
+            true => QuorumLoss::Allowed,
+            false => QuorumLoss::Refused,
+        },
     };
     let mut interrupts = Interrupts::listen()
         .map_err(|error| Failure::new(Outcome::Unconfirmed, &attempted, error))?;
@@ -62,6 +68,10 @@ pub(crate) async fn cut(
         let plan = client.plan(&attempted, id.get(), (&spec).into()).await?;
         output.show(&IntentsReport::plan(plan))?;
         return Ok(Outcome::Effective);
+    }
+    if let What::Partition { .. } = spec.what {
+        let plan = interrupts.unless(&attempted, client.plan(&attempted, id.get(), (&spec).into()));
+        output.note(plan.await?.matrix.trim_end());
     }
     let applying = client.apply(&attempted, id.get(), (&spec).into());
     let applied = tokio::select! {
@@ -73,44 +83,61 @@ pub(crate) async fn cut(
         output.note("interrupted while the cut was put in; healed");
         return ended.map(|_| Outcome::Interrupted);
     };
-    output.note(format!("{id} acts, {}", report::standing(&applied)));
+    for line in report::members(&applied) {
+        output.note(line);
+    }
+    output.note(format!("{id} {}, seed {}", report::standing(&applied), spec.seed));
     if applied.stage() != wire::Stage::Active {
         output.show(&IntentsReport::cut(vec![applied.clone()]))?;
         let cause = Failure::caused(Cause::Unreachable, attempted, applied.reason.clone());
         return Err(cause);
     }
     if args.detach {
-        output.note("detached: its effect is not yet known");
+        output
+            .note(format!("detached: its effect is not yet known; end it with: schism heal {id}"));
+        output.show(&IntentsReport::cut(vec![applied]))?;
         return Ok(Outcome::Effective);
     }
+    if output.is_for_names() {
+        output.print(&id.to_string())?;
+    }
+    let mut live = Live::new(output);
     let ended = tokio::select! {
-        ended = over(&mut client, id) => ended?,
+        ended = over(&mut client, id, &mut live) => ended,
         _ = interrupts.next() => {
+            live.tell("interrupted; healing");
             let healed = client.heal(vec![id.get()], false).await?;
             output.show(&IntentsReport::cut(healed.clone()))?;
             return Ok(report::outcome(&healed).worst(Outcome::Interrupted));
         }
     };
+    live.clear();
+    let ended = ended?;
     let outcome = report::outcome(std::slice::from_ref(&ended));
-    output.show(&IntentsReport::cut(vec![ended]))?;
+    if !output.is_for_names() {
+        output.show(&IntentsReport::cut(vec![ended]))?;
+    }
     Ok(outcome)
 }
 
 /// Waits until an intent is over.
-async fn over(client: &mut Client, id: IntentId) -> Result<wire::Intent, Failure> {
+async fn over(client: &mut Client, id: IntentId, live: &mut Live) -> Result<wire::Intent, Failure> {
     let lost = |reason: String| {
         Failure::caused(Cause::Unreachable, format!("cannot follow {id}"), reason)
             .hint("the fault goes on without this command: `schism status` shows it")
     };
     let mut events = client.watch().await?;
+    let mut parts = Parts::default();
     loop {
         match events.message().await {
             Ok(Some(event)) => {
                 if let Some(wire::event::Kind::Intent(intent)) = event.kind
                     && intent.id == id.get()
-                    && is_over(&intent)
                 {
-                    return Ok(intent);
+                    parts.show(live, &intent);
+                    if is_over(&intent) {
+                        return Ok(intent);
+                    }
                 }
             }
             Ok(None) => return Err(lost("the controller closed the connection".to_owned())),
@@ -159,10 +186,16 @@ pub(crate) async fn status(
     output: Output,
 ) -> Result<Outcome, Failure> {
     let mut client = connect(place, output).await?;
-    let mut intents = client.list().await?;
-    intents.retain(|intent| args.all || !is_over(intent));
-    intents.sort_by_key(|intent| intent.asked);
-    output.show(&IntentsReport::status(intents))?;
+    let mut look = async || {
+        let mut intents = client.list().await?;
+        intents.retain(|intent| args.all || !is_over(intent));
+        intents.sort_by_key(|intent| intent.asked);
+        Ok(IntentsReport::status(intents))
+    };
+    if args.watch {
+        return crate::status::again(output, look).await;
+    }
+    output.show(&look().await?)?;
     Ok(Outcome::Effective)
 }
 

@@ -31,6 +31,7 @@ mod resolve;
 pub mod sequence;
 pub mod serve;
 pub mod settings;
+pub mod sight;
 pub mod spec;
 mod status;
 pub mod store;
@@ -61,10 +62,13 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
     let socket = cli.global.agent_socket.clone();
     let choice = Choice { socket: socket.clone(), absence: Absence::Accept, typed };
     match cli.command {
-        Command::Cut(args) => match chosen?.filter(|_| !args.local) {
-            Some(controller) => fleet::cut(&args, &controller, output).await,
-            None => cut::run(&args, choice, output).await,
-        },
+        Command::Cut(args) => {
+            let names = settings(&cli.global)?.names;
+            match chosen?.filter(|_| !args.local) {
+                Some(controller) => fleet::cut(&args, &names, &controller, output).await,
+                None => cut::run(&args, &names, choice, output).await,
+            }
+        }
         Command::Heal(args) => match chosen {
             Ok(Some(controller)) => fleet::heal(&args, &controller, output).await,
             Ok(None) => heal::run(&args, &choice, output).await,

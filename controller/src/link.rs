@@ -1,6 +1,7 @@
 //! One agent, spoken to in the words of [`fault`].
 
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -150,6 +151,15 @@ impl Link {
         let call = self.client.resolve(request);
         let reply = within(&attempted, ANSWER, call).await?;
         each(&attempted, reply.targets)
+    }
+
+    /// Which targets of its node own any of these addresses.
+    pub(crate) async fn owners(&mut self, addresses: &[IpAddr]) -> Result<Vec<Target>, Failure> {
+        let attempted = "cannot ask the agent whose addresses these are";
+        let addresses = addresses.iter().map(|one| proto::address_bytes(*one).into()).collect();
+        let call = self.client.owners(wire::OwnersRequest { addresses });
+        let reply = within(attempted, ANSWER, call).await?;
+        each(attempted, reply.targets)
     }
 
     /// Puts faults in place.

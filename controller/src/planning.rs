@@ -32,6 +32,22 @@ pub enum Place {
     Addresses(Prefix),
 }
 
+impl Place {
+    /// Whether both are one namespace of one node, by whatever names, or the same addresses.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Target(here, one), Self::Target(there, two)) => {
+                here == there && one.identity.namespace == two.identity.namespace
+            }
+            (Self::Addresses(one), Self::Addresses(two)) => one == two,
+            (Self::Target(..), Self::Addresses(_)) | (Self::Addresses(_), Self::Target(..)) => {
+                false
+            }
+        }
+    }
+}
+
 /// One direction between two ends, by their places in the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Direction {
@@ -153,13 +169,7 @@ impl End {
     fn check_other(&self, other: &Self) -> Result<(), PlanError> {
         let same =
             || PlanError::Same(Box::new(self.selector.clone()), Box::new(other.selector.clone()));
-        match (&self.place, &other.place) {
-            (Place::Target(here, one), Place::Target(there, two)) => {
-                let is_same = here == there && one.identity.namespace == two.identity.namespace;
-                if is_same { Err(same()) } else { Ok(()) }
-            }
-            (Place::Target(..) | Place::Addresses(_), _) => Ok(()),
-        }
+        if self.place.is_same(&other.place) { Err(same()) } else { Ok(()) }
     }
 
     /// Its addresses as the node of the other end knows them.

@@ -30,7 +30,7 @@ use tonic::transport::Server;
 
 use crate::agents::{Agents, Way};
 use crate::archive::{self, Archive, ArchiveError};
-use crate::control::{Control, ControlError};
+use crate::control::{Clusters, Control, ControlError};
 use crate::store::{IdentityError, Sqlite, Store, StoreError, incarnate};
 use connection::Introduced;
 use service::{Service, Shared};
@@ -63,6 +63,8 @@ pub struct Options {
     pub issued: PathBuf,
     /// How much may be hit at once.
     pub limits: Limits,
+    /// The clusters that can be asked.
+    pub clusters: Clusters,
 }
 
 /// A controller that could not be started.
@@ -126,7 +128,7 @@ pub async fn start(options: Options) -> Result<Controller, ServeError> {
     let control_port = listen(options.listen_control).await?;
     let incarnation = incarnate(store.as_ref()).await?;
     let (agents, notices) = Agents::new(incarnation.into());
-    let control = Control::start(store, agents.clone(), notices).await?;
+    let control = Control::start(store, agents.clone(), notices, options.clusters).await?;
     let service =
         Arc::new(Service { control, archive, limits: options.limits, holder: incarnation.into() });
     let (stop, stopped) = watch::channel(false);

@@ -17,11 +17,11 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use fault::Limits;
+use fault::{ClusterName, Limits};
 use serde::Deserialize;
 
 pub use controller::{Address, AddressError, Controller, ControllerSettings};
-pub use etcd::{ClusterName, EtcdSettings, EtcdUrl, EtcdUrlError, OwnFiles};
+pub use etcd::EtcdSettings;
 pub use names::{Names, StaticName, StaticNameError};
 pub use place::Places;
 pub use serve::{Listen, ListenError, Serve, ServeSettings};

@@ -1,5 +1,6 @@
 //! What is asked for: a cut between two ends, or a partition of a group.
 
+use std::fmt;
 use std::time::Duration;
 
 use fault::{Cut, Enforcement, LeaseTerms, Preset, Selector};
@@ -7,6 +8,9 @@ use proto::control as wire;
 use proto::{Invalid, control_wire, required};
 
 use crate::link::nanos;
+
+/// The most selectors on one side.
+const MOST_SELECTORS: usize = 256;
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,10 +34,10 @@ pub struct Spec {
 pub enum What {
     /// What FROM sends to TO is lost.
     Pair {
-        /// Who sends.
-        from: Selector,
+        /// Who sends: all that these name together.
+        from: Vec<Selector>,
         /// Who would receive.
-        to: Selector,
+        to: Vec<Selector>,
         /// One direction or both.
         ways: Ways,
     },
@@ -41,10 +45,10 @@ pub enum What {
     Partition {
         /// How.
         preset: Preset,
-        /// Which.
-        group: Selector,
-        /// The member around which; none for one by lot.
-        around: Option<Selector>,
+        /// Which: all that these name together.
+        group: Vec<Selector>,
+        /// The member around which: the one that these name together; none for one by lot.
+        around: Vec<Selector>,
     },
 }
 
@@ -66,15 +70,34 @@ pub enum QuorumLoss {
     Allowed,
 }
 
+impl fmt::Display for Spec {
+    /// As it could be typed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |selectors: &[Selector]| {
+            selectors.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+        };
+        match &self.what {
+            What::Pair { from, to, ways } => {
+                write!(f, "cut {} {}", list(from), list(to))?;
+                match ways {
+                    Ways::One => Ok(()),
+                    Ways::Both => f.write_str(" --both-ways"),
+                }
+            }
+            What::Partition { preset, group, around } => {
+                write!(f, "cut --preset {preset} {}", list(group))?;
+                if around.is_empty() { Ok(()) } else { write!(f, " --around {}", list(around)) }
+            }
+        }
+    }
+}
+
 impl TryFrom<wire::Spec> for Spec {
     type Error = Invalid;
 
     fn try_from(spec: wire::Spec) -> Result<Self, Invalid> {
         let what = match required(spec.what, "what")? {
             wire::spec::What::Pair(pair) => {
-                let end = |end: Option<wire::Selector>, field: &str| {
-                    Selector::try_from(required(end, field)?).map_err(|e: Invalid| e.within(field))
-                };
                 let ways = match wire::Direction::try_from(pair.direction) {
                     Ok(wire::Direction::OneWay) => Ways::One,
                     Ok(wire::Direction::BothWays) => Ways::Both,
@@ -83,16 +106,19 @@ impl TryFrom<wire::Spec> for Spec {
                     }
                 };
                 What::Pair {
-                    from: end(pair.from, "pair.from")?,
-                    to: end(pair.to, "pair.to")?,
+                    from: selectors(pair.from, "pair.from")?,
+                    to: selectors(pair.to, "pair.to")?,
                     ways,
                 }
             }
             wire::spec::What::Partition(partition) => What::Partition {
                 preset: control_wire::preset(partition.preset)
                     .map_err(|e| e.within("partition"))?,
-                group: required(partition.group, "partition.group")?.try_into()?,
-                around: partition.around.map(TryInto::try_into).transpose()?,
+                group: selectors(partition.group, "partition.group")?,
+                around: match partition.around {
+                    nobody if nobody.is_empty() => Vec::new(),
+                    around => selectors(around, "partition.around")?,
+                },
             },
         };
         let cut = Cut::try_from(required(spec.cut, "cut")?).map_err(|e| e.within("cut"))?;
@@ -114,12 +140,20 @@ impl TryFrom<wire::Spec> for Spec {
     }
 }
 
+fn selectors(found: Vec<wire::Selector>, field: &str) -> Result<Vec<Selector>, Invalid> {
+    if found.is_empty() || found.len() > MOST_SELECTORS {
+        return Err(Invalid::new(field, format!("has not from 1 to {MOST_SELECTORS} selectors")));
+    }
+    let selectors = found.into_iter().map(Selector::try_from);
+    selectors.collect::<Result<_, _>>().map_err(|error: Invalid| error.within(field))
+}
+
 impl From<&Spec> for wire::Spec {
     fn from(spec: &Spec) -> Self {
         let what = match &spec.what {
             What::Pair { from, to, ways } => wire::spec::What::Pair(wire::Pair {
-                from: Some(from.into()),
-                to: Some(to.into()),
+                from: from.iter().map(Into::into).collect(),
+                to: to.iter().map(Into::into).collect(),
                 direction: match ways {
                     Ways::One => wire::Direction::OneWay,
                     Ways::Both => wire::Direction::BothWays,
@@ -129,8 +163,8 @@ impl From<&Spec> for wire::Spec {
             What::Partition { preset, group, around } => {
                 wire::spec::What::Partition(wire::Partition {
                     preset: wire::Preset::from(*preset).into(),
-                    group: Some(group.into()),
-                    around: around.as_ref().map(Into::into),
+                    group: group.iter().map(Into::into).collect(),
+                    around: around.iter().map(Into::into).collect(),
                 })
             }
         };

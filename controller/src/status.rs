@@ -122,20 +122,32 @@ pub(crate) async fn run(
         output.show(&StatusReport::new(Vec::new(), args))?;
         return Ok(Outcome::Effective);
     };
-    if !args.watch {
-        let faults = connection.link.list().await?;
-        output.show(&StatusReport::new(faults, args))?;
-        return Ok(Outcome::Effective);
+    let mut look =
+        async || connection.link.list().await.map(|faults| StatusReport::new(faults, args));
+    if args.watch {
+        return again(output, look).await;
     }
+    output.show(&look().await?)?;
+    Ok(Outcome::Effective)
+}
+
+/// Shows a report again and again, until Ctrl-C.
+///
+/// # Errors
+/// What is looked at cannot be seen any more, or nobody can be shown it.
+pub(crate) async fn again<R: Report>(
+    output: Output,
+    mut look: impl AsyncFnMut() -> Result<R, Failure>,
+) -> Result<Outcome, Failure> {
     let mut interrupts = Interrupts::listen()
         .map_err(|error| Failure::new(Outcome::Unconfirmed, "cannot watch the faults", error))?;
     loop {
-        let faults = connection.link.list().await?;
+        let report = look().await?;
         match output.reader() {
             Audience::Terminal => output.print(HOME)?,
             Audience::File => {}
         }
-        output.show(&StatusReport::new(faults, args))?;
+        output.show(&report)?;
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             // Only the looking on was interrupted.

@@ -35,6 +35,13 @@ impl Lots {
     }
 }
 
+/// A seed for each of several choices that one seed decides, none of which tells of another.
+#[must_use]
+pub fn seeds<const CHOICES: usize>(seed: u64) -> [u64; CHOICES] {
+    let mut lots = Lots::new(seed);
+    std::array::from_fn(|_| lots.draw())
+}
+
 /// The finaliser of SplitMix64: every input bit reaches every output bit.
 pub(crate) const fn mix(mut word: u64) -> u64 {
     word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

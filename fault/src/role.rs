@@ -3,15 +3,67 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Serialize, Serializer};
+
 use crate::{MemberName, MemberNameError};
 
-/// The PATH of `etcd:`. Which members play a role is for the cluster to say, at the time of asking.
+/// The words that say a role, and so name no cluster.
+const LEADER: &str = "leader";
+const FOLLOWER: &str = "follower";
+const MEMBER: &str = "member";
+
+/// What a controller calls one of the clusters that it can ask.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterName(MemberName);
+
+impl ClusterName {
+    /// Takes a name of letters, digits, `.`, `_` and `-`, at most 253 bytes, that is no word of a role;
+    /// `None` for anything else.
+    #[must_use]
+    pub fn new(name: &str) -> Option<Self> {
+        if matches!(name, LEADER | FOLLOWER | MEMBER) {
+            return None;
+        }
+        MemberName::new(name).map(Self)
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl fmt::Display for ClusterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for ClusterName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+/// The PATH of `etcd:`, `[CLUSTER/]ROLE`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EtcdMembers {
+    /// In which cluster; `None` for the only one that there is.
+    pub cluster: Option<ClusterName>,
+    /// Which of its members.
+    pub role: EtcdRole,
+}
+
+/// Which members play a role is for the cluster to say, at the time of asking.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EtcdRole {
     /// `leader`, the member that leads.
     Leader,
     /// `follower`, each member that votes and does not lead.
     Follower,
+    /// `member`, each one, whoever leads.
+    Any,
     /// `member/NAME`, the member of that name.
     Member(MemberName),
 }
@@ -20,32 +72,57 @@ pub enum EtcdRole {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EtcdRoleError {
     /// None of the forms.
-    #[error("of etcd there are leader, follower and member/NAME")]
+    #[error("of etcd there are leader, follower, member and member/NAME, after CLUSTER/ or alone")]
     Form,
     /// A member that cannot be named so.
     #[error(transparent)]
     Member(#[from] MemberNameError),
 }
 
+impl FromStr for EtcdMembers {
+    type Err = EtcdRoleError;
+
+    fn from_str(text: &str) -> Result<Self, EtcdRoleError> {
+        let (cluster, role) = match text.split_once('/') {
+            Some((first, rest)) if first != MEMBER => {
+                (Some(ClusterName::new(first).ok_or(EtcdRoleError::Form)?), rest)
+            }
+            Some(_) | None => (None, text),
+        };
+        Ok(Self { cluster, role: role.parse()? })
+    }
+}
+
 impl FromStr for EtcdRole {
     type Err = EtcdRoleError;
 
     fn from_str(text: &str) -> Result<Self, EtcdRoleError> {
-        match (text, text.strip_prefix("member/")) {
-            ("leader", _) => Ok(Self::Leader),
-            ("follower", _) => Ok(Self::Follower),
-            (_, Some(name)) => Ok(Self::Member(name.parse()?)),
-            (_, None) => Err(EtcdRoleError::Form),
+        match (text, text.split_once('/')) {
+            (LEADER, _) => Ok(Self::Leader),
+            (FOLLOWER, _) => Ok(Self::Follower),
+            (MEMBER, _) => Ok(Self::Any),
+            (_, Some((MEMBER, name))) => Ok(Self::Member(name.parse()?)),
+            (_, Some(_) | None) => Err(EtcdRoleError::Form),
         }
+    }
+}
+
+impl fmt::Display for EtcdMembers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(cluster) = &self.cluster {
+            write!(f, "{cluster}/")?;
+        }
+        self.role.fmt(f)
     }
 }
 
 impl fmt::Display for EtcdRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Leader => f.write_str("leader"),
-            Self::Follower => f.write_str("follower"),
-            Self::Member(name) => write!(f, "member/{name}"),
+            Self::Leader => f.write_str(LEADER),
+            Self::Follower => f.write_str(FOLLOWER),
+            Self::Any => f.write_str(MEMBER),
+            Self::Member(name) => write!(f, "{MEMBER}/{name}"),
         }
     }
 }

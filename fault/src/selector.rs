@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use crate::legible::{beginning, end, printed};
-use crate::{AddressError, EtcdRole, EtcdRoleError, Legible, Pick, Prefix};
+use crate::{AddressError, EtcdMembers, EtcdRoleError, Legible, Pick, Prefix};
 
 /// A selector. Printing and parsing are inverse to each other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,7 +33,7 @@ pub enum Scheme {
     /// `addr:PREFIX`, addresses; a peer, never a target.
     Addr(Prefix),
     /// `etcd:ROLE`, members of an etcd cluster.
-    Etcd(EtcdRole),
+    Etcd(EtcdMembers),
 }
 
 /// The name of a node.
@@ -260,6 +260,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{ClusterName, EtcdRole};
+
+    fn roles() -> impl Strategy<Value = EtcdRole> {
+        prop_oneof![
+            Just(EtcdRole::Leader),
+            Just(EtcdRole::Follower),
+            Just(EtcdRole::Any),
+            "[a-zA-Z0-9._-]{1,20}".prop_map(|name| EtcdRole::Member(name.parse().unwrap())),
+        ]
+    }
 
     fn selectors() -> impl Strategy<Value = Selector> {
         let scheme = prop_oneof![
@@ -271,10 +281,10 @@ mod tests {
                 bytes[0] = 0xfd;
                 Scheme::Addr(Prefix::new(bytes, 64, None).unwrap())
             }),
-            Just(Scheme::Etcd(EtcdRole::Leader)),
-            Just(Scheme::Etcd(EtcdRole::Follower)),
-            "[a-zA-Z0-9._-]{1,20}"
-                .prop_map(|name| { Scheme::Etcd(EtcdRole::Member(name.parse().unwrap())) }),
+            (proptest::option::of("[a-zA-Z0-9._-]{1,20}"), roles()).prop_map(|(cluster, role)| {
+                let cluster = cluster.and_then(|name| ClusterName::new(&name));
+                Scheme::Etcd(EtcdMembers { cluster, role })
+            }),
         ];
         let pick = prop_oneof![
             Just(Pick::One),
@@ -321,11 +331,14 @@ mod tests {
             ("etcd:", 5, 0),
             ("etcd:leaders", 5, 7),
             ("etcd:Leader", 5, 6),
-            ("etcd:member", 5, 6),
             ("etcd:member/", 5, 7),
             ("etcd:member/a/b", 5, 10),
             ("one:etcd:member/a b", 9, 10),
-            ("etcd:ns/leader", 5, 9),
+            ("etcd:ns/leaders", 5, 10),
+            ("etcd:leader/leader", 5, 13),
+            ("etcd:ns/a/leader", 5, 11),
+            ("etcd:ns/", 5, 3),
+            ("etcd:/leader", 5, 7),
         ];
         for (text, at, length) in table {
             let error = text.parse::<Selector>().unwrap_err();
@@ -334,23 +347,28 @@ mod tests {
     }
 
     #[test]
-    fn roles() {
+    fn members_of_etcd() {
         let member = |name: &str| EtcdRole::Member(name.parse().unwrap());
         let table = [
-            ("etcd:leader", None, EtcdRole::Leader, None),
-            ("one:etcd:follower", Some(Pick::One), EtcdRole::Follower, None),
-            ("50%:etcd:follower@n1", Some(Pick::Percent(50)), EtcdRole::Follower, Some("n1")),
-            ("etcd:member/etcd-0", None, member("etcd-0"), None),
-            ("etcd:member/leader", None, member("leader"), None),
+            ("etcd:leader", None, None, EtcdRole::Leader, None),
+            ("one:etcd:follower", Some(Pick::One), None, EtcdRole::Follower, None),
+            ("50%:etcd:follower@n1", Some(Pick::Percent(50)), None, EtcdRole::Follower, Some("n1")),
+            ("all:etcd:member", Some(Pick::All), None, EtcdRole::Any, None),
+            ("etcd:member/etcd-0", None, None, member("etcd-0"), None),
+            ("etcd:member/leader", None, None, member("leader"), None),
+            ("etcd:blue/leader", None, Some("blue"), EtcdRole::Leader, None),
+            ("etcd:blue/member", None, Some("blue"), EtcdRole::Any, None),
+            ("etcd:blue/member/m0", None, Some("blue"), member("m0"), None),
         ];
-        for (text, pick, role, node) in table {
-            let node = node.and_then(NodeName::new);
-            let selector = Selector { pick, scheme: Scheme::Etcd(role), node };
+        for (text, pick, cluster, role, node) in table {
+            let cluster = cluster.map(|name| ClusterName::new(name).unwrap());
+            let scheme = Scheme::Etcd(EtcdMembers { cluster, role });
+            let selector = Selector { pick, scheme, node: node.and_then(NodeName::new) };
             assert_eq!(text.parse(), Ok(selector.clone()));
             assert_eq!(selector.to_string(), text);
         }
         let error = "etcd:lead".parse::<Selector>().unwrap_err();
-        assert_eq!(error.kind.to_string(), "of etcd there are leader, follower and member/NAME");
+        assert!(error.kind.to_string().starts_with("of etcd there are leader, follower, member"));
     }
 
     #[test]

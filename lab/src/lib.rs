@@ -18,6 +18,7 @@
 
 pub mod clock;
 pub mod directory;
+pub mod estate;
 pub mod etcd;
 pub mod ip;
 mod leftover;

@@ -137,6 +137,20 @@ impl Namespace {
         command
     }
 
+    /// A command that runs the program as on a machine of its own: this namespace is its host's, there
+    /// are no names of other namespaces, and no processes but its own.
+    ///
+    /// The command's pid is that of a parent, `unshare`, with which the program is killed. As the first
+    /// process of its pid namespace it gets only the signals that it handles.
+    #[must_use]
+    pub fn machine(&self, program: &str) -> Command {
+        let mut command = self.exec("unshare");
+        command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+        let alone = r#"mount -t tmpfs schism /run/netns && exec "$0" "$@""#;
+        command.args(["sh", "-c", alone, program]);
+        command
+    }
+
     /// Runs `ip` commands inside, one a line.
     ///
     /// # Errors

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use fault::{EtcdRole, FaultId, IntentId, NodeName, Prefix, Scheme, Scope, Selector};
+use fault::{
+    ClusterName, EtcdMembers, EtcdRole, FaultId, IntentId, NodeName, Prefix, Scheme, Scope,
+    Selector,
+};
 
 use crate::agent as wire;
 use crate::{Invalid, required};
@@ -27,15 +30,19 @@ impl TryFrom<wire::FaultId> for FaultId {
 }
 
 /// The 16-byte form of an address.
-pub(crate) fn address_bytes(address: IpAddr) -> Vec<u8> {
+#[must_use]
+pub fn address_bytes(address: IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().octets().to_vec(),
         IpAddr::V6(v6) => v6.octets().to_vec(),
     }
 }
 
-/// Sixteen bytes as the address that they stand for.
-pub(crate) fn address(bytes: &[u8], field: &str) -> Result<IpAddr, Invalid> {
+/// Sixteen bytes as the address that they stand for; `field` is what an error names.
+///
+/// # Errors
+/// They are not sixteen.
+pub fn address(bytes: &[u8], field: &str) -> Result<IpAddr, Invalid> {
     let octets: [u8; 16] = sixteen(bytes, field)?;
     Ok(Ipv6Addr::from(octets).to_canonical())
 }
@@ -95,30 +102,41 @@ impl TryFrom<wire::Endpoint> for SocketAddr {
     }
 }
 
-impl From<&EtcdRole> for wire::EtcdRole {
-    fn from(role: &EtcdRole) -> Self {
-        use wire::etcd_role::{Follower, Leader, Role};
-        let role = match role {
+impl From<&EtcdMembers> for wire::EtcdRole {
+    fn from(members: &EtcdMembers) -> Self {
+        use wire::etcd_role::{Any, Follower, Leader, Role};
+        let role = match &members.role {
             EtcdRole::Leader => Role::Leader(Leader {}),
             EtcdRole::Follower => Role::Follower(Follower {}),
+            EtcdRole::Any => Role::Any(Any {}),
             EtcdRole::Member(name) => Role::Member(name.to_string()),
         };
-        Self { role: Some(role) }
+        let cluster = members.cluster.as_ref().map(ToString::to_string).unwrap_or_default();
+        Self { role: Some(role), cluster }
     }
 }
 
-impl TryFrom<wire::EtcdRole> for EtcdRole {
+impl TryFrom<wire::EtcdRole> for EtcdMembers {
     type Error = Invalid;
 
-    fn try_from(role: wire::EtcdRole) -> Result<Self, Invalid> {
+    fn try_from(members: wire::EtcdRole) -> Result<Self, Invalid> {
         use wire::etcd_role::Role;
-        match required(role.role, "role")? {
-            Role::Leader(_) => Ok(Self::Leader),
-            Role::Follower(_) => Ok(Self::Follower),
+        let role = match required(members.role, "role")? {
+            Role::Leader(_) => EtcdRole::Leader,
+            Role::Follower(_) => EtcdRole::Follower,
+            Role::Any(_) => EtcdRole::Any,
             Role::Member(name) => {
-                name.parse().map(Self::Member).map_err(|e| Invalid::new("member", e))
+                name.parse().map(EtcdRole::Member).map_err(|e| Invalid::new("member", e))?
             }
-        }
+        };
+        let cluster = match members.cluster.as_str() {
+            "" => None,
+            name => {
+                let name = ClusterName::new(name);
+                Some(name.ok_or_else(|| Invalid::new("cluster", "is no cluster's name"))?)
+            }
+        };
+        Ok(Self { cluster, role })
     }
 }
 

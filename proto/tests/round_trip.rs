@@ -85,7 +85,7 @@ fn what_means_nothing_is_refused_by_its_field() {
 
 #[test]
 fn a_role_arrives_as_it_was() {
-    for text in ["etcd:leader", "etcd:follower", "etcd:member/etcd-0"] {
+    for text in ["etcd:leader", "etcd:follower", "etcd:blue/member", "etcd:member/etcd-0"] {
         let selector: Selector = text.parse().unwrap();
         let sent = wire::Selector::from(&selector);
         assert_eq!(Selector::try_from(sent), Ok(selector));
@@ -95,9 +95,15 @@ fn a_role_arrives_as_it_was() {
 #[test]
 fn a_role_that_means_nothing_is_refused_by_its_field() {
     use wire::etcd_role::Role;
-    let table = [("etcd.role", None), ("etcd.member", Some(Role::Member("a/b".to_owned())))];
-    for (field, role) in table {
-        let scheme = wire::selector::Scheme::Etcd(wire::EtcdRole { role });
+    let table = [
+        ("etcd.role", None, ""),
+        ("etcd.member", Some(Role::Member("a/b".to_owned())), ""),
+        ("etcd.cluster", Some(Role::Leader(wire::etcd_role::Leader {})), "a/b"),
+        ("etcd.cluster", Some(Role::Leader(wire::etcd_role::Leader {})), "member"),
+    ];
+    for (field, role, cluster) in table {
+        let members = wire::EtcdRole { role, cluster: cluster.to_owned() };
+        let scheme = wire::selector::Scheme::Etcd(members);
         let found = Selector::try_from(wire::Selector { scheme: Some(scheme) });
         assert_eq!(found.unwrap_err().field, field);
     }

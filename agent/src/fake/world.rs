@@ -318,8 +318,22 @@ impl World {
             Scheme::Host(node) if *node == self.node => Ok(vec![self.target(selector, HOST, None)]),
             Scheme::Host(node) => Err(refused(format!("this node is not {node}"))),
             Scheme::Addr(_) => Ok(Vec::new()),
-            Scheme::Etcd(role) => Err(KernelError::role(role)),
+            Scheme::Etcd(members) => Err(KernelError::role(members)),
         }
+    }
+
+    pub(super) fn owners(&self, addresses: &[IpAddr]) -> Vec<Target> {
+        let owns = |cookie: &NamespaceCookie| {
+            let own = self.namespaces.get(cookie).map(Namespace::addresses).unwrap_or_default();
+            own.iter().any(|own| addresses.contains(&own.address))
+        };
+        let named = self.names.iter().map(|(name, cookie)| (Scheme::Netns(name.clone()), *cookie));
+        let host = (Scheme::Host(self.node.clone()), HOST);
+        let owning = std::iter::once(host).chain(named).filter(|(_, cookie)| owns(cookie));
+        let target = |(scheme, cookie)| {
+            self.target(&Selector { pick: None, scheme, node: None }, cookie, None)
+        };
+        owning.map(target).collect()
     }
 
     fn identity(&self, pid: u32) -> ProcessIdentity {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,7 +23,7 @@ use super::{
 };
 
 /// Where `ip netns` keeps the names of namespaces.
-const NAMED: &str = "/run/netns";
+pub(super) const NAMED: &str = "/run/netns";
 
 /// This node's kernel.
 pub struct Linux {
@@ -130,7 +131,7 @@ impl Linux {
         lock(&self.instances).get(&target).cloned()
     }
 
-    fn describe(
+    pub(super) fn describe(
         &self,
         selector: &Selector,
         path: &Path,
@@ -333,8 +334,12 @@ impl Kernel for Linux {
                 hint: format!("it is {0}: write host:{0}", self.node),
             }),
             Scheme::Addr(_) => Ok(Vec::new()),
-            Scheme::Etcd(role) => Err(KernelError::role(role)),
+            Scheme::Etcd(members) => Err(KernelError::role(members)),
         }
+    }
+
+    fn owners(&self, addresses: &[IpAddr]) -> Result<Vec<Target>, KernelError> {
+        self.owners_of(addresses)
     }
 
     fn effect(&self, target: NamespaceCookie, slot: Slot) -> Result<Effect, KernelError> {

@@ -94,6 +94,11 @@ pub(super) fn refuse_kernel(error: KernelError, selector: &Selector) -> Status {
     }
 }
 
+/// The node could not be looked through.
+pub(super) fn refuse_look(error: &KernelError) -> Status {
+    of_kernel(error, error)
+}
+
 fn of_kernel(error: &KernelError, message: impl ToString) -> Status {
     match error {
         KernelError::Refused { reason, hint } => {

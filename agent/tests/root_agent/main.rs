@@ -7,6 +7,7 @@ mod devices;
 mod foreign;
 mod misfortune;
 mod openers;
+mod owners;
 mod proof;
 mod residue;
 mod rig;

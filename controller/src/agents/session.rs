@@ -10,11 +10,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::{Agents, Notice, Renewals};
-use crate::link::{Link, wired};
+use crate::link::{Link, nanos, wired};
 use crate::sequence::Moment;
 
 /// How often an agent that holds nothing is asked whether it is there (5 s).
 const IDLE: Duration = Duration::from_secs(5);
+/// How often an agent says what its faults have done (1 s).
+const REPORT: Duration = Duration::from_secs(1);
 /// The fastest heartbeat.
 const FASTEST: Duration = Duration::from_millis(100);
 /// Beats that may be under way before the agent counts as lost.
@@ -45,9 +47,10 @@ pub(super) async fn run(
                 sent.push_back((number, agents.now()));
                 let beat = wire::Heartbeat {
                     renew: wired(&renewals.faults),
+                    watch: wired(&renewals.faults),
+                    report_every_ns: nanos(REPORT),
                     holder: Some(agents.0.holder.clone()),
                     number,
-                    ..wire::Heartbeat::default()
                 };
                 if beats.try_send(beat).is_err() {
                     return;

@@ -2,16 +2,29 @@
 
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use fault::{Chance, Enforcement, FlowAge, Mode, Protocol, Selector};
+use fault::{Chance, Enforcement, FlowAge, Mode, Preset, Protocol};
+
+use super::Named;
 
 /// `cut`.
 #[derive(Debug, Args)]
 pub struct CutArgs {
-    /// Who sends what is lost
-    pub from: Selector,
+    /// Who sends what is lost; with --preset, the group that falls apart
+    pub from: Named,
     /// To whom
-    pub to: Selector,
+    #[arg(required_unless_present = "preset", conflicts_with = "preset")]
+    pub to: Option<Named>,
+    /// Make a partition of a group in this shape instead
+    #[arg(long, value_name = "SHAPE", value_parser = presets(), conflicts_with_all = ["both_ways", "prove"])]
+    pub preset: Option<Preset>,
+    /// The member around which it is made [default: one by the seed]
+    #[arg(long, value_name = "MEMBER", requires = "preset")]
+    pub around: Option<Named>,
+    /// Let a group lose the majority that can talk
+    #[arg(long)]
+    pub allow_quorum_loss: bool,
     /// How long, in any case
     #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = fault::parse_duration, allow_hyphen_values = true)]
     pub total: Duration,
@@ -99,6 +112,22 @@ pub enum EnforceArg {
     Sender,
     /// At both places
     Both,
+}
+
+impl CutArgs {
+    /// What is attempted, for people.
+    #[must_use]
+    pub fn attempt(&self) -> String {
+        match (&self.preset, &self.to) {
+            (Some(preset), _) => format!("cannot make {preset} of {}", self.from),
+            (None, Some(to)) => format!("cannot cut {} → {to}", self.from),
+            (None, None) => format!("cannot cut {}", self.from),
+        }
+    }
+}
+
+fn presets() -> impl TypedValueParser<Value = Preset> {
+    PossibleValuesParser::new(Preset::ALL.map(Preset::name)).try_map(|name| name.parse::<Preset>())
 }
 
 impl From<ModeArg> for Mode {

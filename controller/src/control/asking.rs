@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fault::{IntentId, Limits, MemberName, Preset, Selector};
+use fault::{IntentId, Limits, MemberName, Preset, Scheme, Selector, seeds};
 use proto::Invalid;
 use proto::control as wire;
 
@@ -11,7 +11,8 @@ use super::intent::Intent;
 use super::resolving::{self, ResolveError};
 use crate::admit::{AdmitError, admit};
 use crate::planning::{Direction, End, Place, Plan, PlanError, plan};
-use crate::spec::{Spec, Ways, What};
+use crate::sight::Sight;
+use crate::spec::{QuorumLoss, Spec, Ways, What};
 
 /// Why nothing was put in.
 #[derive(Debug, thiserror::Error)]
@@ -29,10 +30,8 @@ pub enum AskError {
     #[error(transparent)]
     Grudge(#[from] fault::GrudgeError),
     /// `around` is not one member.
-    #[error("{selector} names {found} members of the group, where one is needed")]
+    #[error("--around names {found} members of the group, where one is needed")]
     Around {
-        /// What was asked for.
-        selector: Selector,
         /// How many there are.
         found: usize,
     },
@@ -76,13 +75,20 @@ impl Control {
         if let Some(reason) = self.halted() {
             return Err(ControlError::Halted(reason).into());
         }
-        let Layout { ends, directions, matrix } = self.layout(&spec).await?;
+        // One look for everything: who leads may change while it is asked for.
+        let sight = self.sight().await;
+        let Layout { ends, directions, matrix } = self.layout(&spec, &sight).await?;
         let agents = self.agents();
         let control_path = |node: &_| agents.local(node);
         let Plan { directions: planned, faults } =
             plan(id, &spec, &ends, &directions, control_path)?;
         let active = self.faults().await?;
-        admit(&faults, &active, &[], limits, spec.quorum_loss)?;
+        let groups = match (sight.known(&faults, &active), spec.quorum_loss) {
+            (Ok(groups), _) => groups,
+            (Err(_), QuorumLoss::Allowed) => Vec::new(),
+            (Err(unseen), QuorumLoss::Refused) => return Err(AdmitError::from(unseen).into()),
+        };
+        admit(&faults, &active, &groups, limits, spec.quorum_loss)?;
         let asker = asker.to_owned();
         let intent = Intent::new(id, asked, spec.terms, asker, &ends, &planned, faults);
         Ok(Draft { intent, matrix })
@@ -124,19 +130,20 @@ impl Control {
         }
     }
 
-    async fn layout(&self, spec: &Spec) -> Result<Layout, AskError> {
+    async fn layout(&self, spec: &Spec, sight: &Sight) -> Result<Layout, AskError> {
+        let [first, second] = seeds(spec.seed);
         match &spec.what {
             What::Pair { from, to, ways } => {
-                let senders = self.resolve(from, spec.seed).await?;
-                let receivers = self.resolve(to, spec.seed.rotate_left(32)).await?;
+                let senders = self.all(from, first, sight).await?;
+                let receivers = self.all(to, second, sight).await?;
                 let (ends, directions) = pairs(senders, receivers, *ways);
                 Ok(Layout { ends, directions, matrix: String::new() })
             }
             What::Partition { preset, group, around } => {
-                let ends = self.resolve(group, spec.seed).await?;
-                let around = match around {
-                    Some(selector) => Some(self.around(selector, &ends, spec.seed).await?),
-                    None => None,
+                let ends = self.all(group, first, sight).await?;
+                let around = match around.as_slice() {
+                    [] => None,
+                    around => Some(self.around(around, &ends, second, sight).await?),
                 };
                 partition(*preset, ends, around.as_ref(), spec.seed)
             }
@@ -148,26 +155,59 @@ impl Control {
     /// # Errors
     /// It does not name what was meant.
     pub async fn resolve(&self, selector: &Selector, seed: u64) -> Result<Vec<End>, ResolveError> {
-        resolving::ends(self.agents(), selector, seed).await
+        let sight = match selector.scheme {
+            Scheme::Etcd(_) => self.sight().await,
+            Scheme::Netns(_)
+            | Scheme::Pid(_)
+            | Scheme::Container(_)
+            | Scheme::Host(_)
+            | Scheme::Addr(_) => Sight::default(),
+        };
+        self.ends(selector, seed, &sight).await
+    }
+
+    /// What selectors name together, each place once.
+    async fn all(
+        &self,
+        selectors: &[Selector],
+        seed: u64,
+        sight: &Sight,
+    ) -> Result<Vec<End>, ResolveError> {
+        let mut all: Vec<End> = Vec::new();
+        for selector in selectors {
+            for end in self.ends(selector, seed, sight).await? {
+                if !all.iter().any(|known| known.place.is_same(&end.place)) {
+                    all.push(end);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    async fn ends(
+        &self,
+        selector: &Selector,
+        seed: u64,
+        sight: &Sight,
+    ) -> Result<Vec<End>, ResolveError> {
+        resolving::ends(self.agents(), selector, seed, sight).await
     }
 
     async fn around(
         &self,
-        selector: &Selector,
+        around: &[Selector],
         group: &[End],
         seed: u64,
+        sight: &Sight,
     ) -> Result<MemberName, AskError> {
-        let found = self.resolve(selector, seed).await?;
+        let found = self.all(around, seed, sight).await?;
         let members: Vec<MemberName> = found
             .iter()
-            .filter(|end| group.iter().any(|one| one.place == end.place))
-            .map(member)
+            .filter_map(|end| group.iter().find(|one| one.place.is_same(&end.place)).map(member))
             .collect();
         match <[MemberName; 1]>::try_from(members) {
             Ok([one]) => Ok(one),
-            Err(members) => {
-                Err(AskError::Around { selector: selector.clone(), found: members.len() })
-            }
+            Err(members) => Err(AskError::Around { found: members.len() }),
         }
     }
 }

@@ -10,10 +10,12 @@ use proto::control as wire;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::calls;
+use super::clusters::Clusters;
 use super::intent::{Intent, RecordError, unix_now};
 use crate::agents::{Agents, Notice, Renewals};
 use crate::link::{Link, nanos};
 use crate::sequence::{Action, Event, Stage};
+use crate::sight::Sight;
 use crate::store::{Expected, Key, Kind, PutError, Store, StoreError};
 
 /// How often time is looked at while anything is on its way.
@@ -73,6 +75,7 @@ pub(super) enum Command {
 pub struct Control {
     commands: mpsc::Sender<Command>,
     agents: Agents,
+    clusters: Clusters,
     events: broadcast::Sender<wire::Event>,
     brake: watch::Receiver<Option<String>>,
 }
@@ -86,6 +89,7 @@ impl Control {
         store: Arc<dyn Store>,
         agents: Agents,
         notices: mpsc::UnboundedReceiver<Notice>,
+        clusters: Clusters,
     ) -> Result<Self, ControlError> {
         let (commands, inbox) = mpsc::channel(256);
         let (events, _) = broadcast::channel(BACKLOG);
@@ -105,6 +109,7 @@ impl Control {
             revision: 0,
             waiting: HashMap::new(),
             brake: halted,
+            stirred: BTreeSet::new(),
         };
         let (revision, records) = store.list(Kind::Intent).await?;
         driver.revision = revision.0;
@@ -113,13 +118,18 @@ impl Control {
             driver.intents.insert(intent.id, intent);
         }
         tokio::spawn(driver.run(inbox, notices));
-        Ok(Self { commands, agents, events, brake })
+        Ok(Self { commands, agents, clusters, events, brake })
     }
 
     /// The agents that it asks.
     #[must_use]
     pub const fn agents(&self) -> &Agents {
         &self.agents
+    }
+
+    /// How the clusters that it can ask stand right now.
+    pub(super) async fn sight(&self) -> Sight {
+        self.clusters.sight(&self.agents).await
     }
 
     /// What happens from now on.
@@ -213,6 +223,9 @@ struct Driver {
     revision: u64,
     waiting: HashMap<IntentId, Vec<(Until, oneshot::Sender<Answer>)>>,
     brake: watch::Sender<Option<String>>,
+    /// Of which something was heard that watchers are told with the next tick: effects come from every
+    /// node every second.
+    stirred: BTreeSet<IntentId>,
 }
 
 impl Driver {
@@ -231,7 +244,12 @@ impl Driver {
                     None => return,
                 },
                 Some(notice) = notices.recv() => self.noticed(notice).await,
-                _ = tick.tick(), if busy => self.everybody(|_| Some(Event::Tick)).await,
+                _ = tick.tick(), if busy || !self.stirred.is_empty() => {
+                    self.everybody(|_| Some(Event::Tick)).await;
+                    for id in std::mem::take(&mut self.stirred) {
+                        self.tell(id);
+                    }
+                }
             }
         }
     }
@@ -400,13 +418,12 @@ impl Driver {
         if quiet && actions.is_empty() && before == after {
             return;
         }
-        let told = before != after || tells;
         self.perform(id, actions).await;
-        if told {
-            self.tell(id);
-        }
         if before != after {
+            self.tell(id);
             self.forget();
+        } else if tells {
+            self.stirred.insert(id);
         }
     }
 

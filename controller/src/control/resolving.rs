@@ -9,6 +9,7 @@ use crate::agents::Agents;
 use crate::failure::{Cause, Failure};
 use crate::link::Link;
 use crate::planning::{End, Place};
+use crate::sight::{Sight, SightError};
 
 /// How long all agents together may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -51,9 +52,14 @@ pub enum ResolveError {
         /// What it said.
         reason: String,
     },
-    /// There is no provider for it.
-    #[error("{0} needs a provider that this controller does not have")]
-    NoProvider(Selector),
+    /// A role that leads to no target.
+    #[error("{selector}: {error}")]
+    Sight {
+        /// What was asked for.
+        selector: Selector,
+        /// Why.
+        error: Box<SightError>,
+    },
 }
 
 /// What a selector names over all agents, after its pick.
@@ -64,11 +70,22 @@ pub(super) async fn ends(
     agents: &Agents,
     selector: &Selector,
     seed: u64,
+    sight: &Sight,
 ) -> Result<Vec<End>, ResolveError> {
     let end = |place, evidence| End { selector: selector.clone(), place, evidence, member: None };
     match &selector.scheme {
         Scheme::Addr(prefix) => return Ok(vec![end(Place::Addresses(prefix.clone()), Vec::new())]),
-        Scheme::Etcd(_) => return Err(ResolveError::NoProvider(selector.clone())),
+        Scheme::Etcd(members) => {
+            let found = sight.ends(selector, members);
+            let mut found = found.map_err(|error| ResolveError::Sight {
+                selector: selector.clone(),
+                error: Box::new(error),
+            })?;
+            found.retain(|end| selector.node.is_none() || end.node() == selector.node.as_ref());
+            let asked =
+                || selector.node.as_ref().map_or("any node".to_owned(), ToString::to_string);
+            return pick(selector, found, seed, asked);
+        }
         Scheme::Netns(_) | Scheme::Pid(_) | Scheme::Container(_) | Scheme::Host(_) => {}
     }
     let asked = whom(agents, selector)?;
@@ -127,7 +144,10 @@ fn whom(agents: &Agents, selector: &Selector) -> Result<BTreeMap<NodeName, Link>
 
 fn name(end: &End) -> String {
     match &end.place {
-        Place::Target(node, target) => format!("{}@{node}", target.selector),
+        Place::Target(node, target) => match &end.member {
+            Some(member) => format!("{member} ({}@{node})", target.selector),
+            None => format!("{}@{node}", target.selector),
+        },
         Place::Addresses(prefix) => format!("addr:{prefix}"),
     }
 }

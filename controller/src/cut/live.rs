@@ -51,14 +51,18 @@ impl Live {
         self.output.note(text);
     }
 
+    /// Rewrites the line with how the cut stands.
+    pub(crate) fn draw(&self, watch: &Watch) {
+        self.rewrite(&line(watch, Instant::now()));
+    }
+
     /// Rewrites the line.
-    pub(crate) fn draw(&mut self, watch: &Watch) {
+    pub(crate) fn rewrite(&self, line: &str) {
         match self.audience {
             Audience::Terminal => {
                 let width = terminal_size::terminal_size_of(std::io::stderr())
                     .map_or(NARROW, |(width, _)| width.0);
-                let line = fitting(&line(watch, Instant::now()), width.into());
-                self.write(&format!("{CLEAR}{line}"));
+                self.write(&format!("{CLEAR}{}", fitting(line, width.into())));
             }
             Audience::File => {}
         }

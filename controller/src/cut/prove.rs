@@ -106,7 +106,7 @@ impl Proof {
             ways.push(Way::new(direction, request.cut.port, lossy(&request.cut), protocol));
         }
         // With --both-ways the other way is a cut of its own and stands in the list.
-        match request.ways {
+        match request.ways() {
             Ways::Both => {}
             Ways::One => {
                 let back = against(&request.cut, protocol);

@@ -8,9 +8,10 @@ use fault::{
     PeerTarget, Peers, Prefix, Protocol, Scheme, Selector, Side, Target, TermsError, Verdict,
 };
 
-use crate::cli::CutArgs;
+use crate::cli::{CutArgs, NamedError};
 use crate::output::quantity::time;
-use crate::spec::Ways;
+use crate::settings::Names;
+use crate::spec::{Ways, What};
 
 /// The shortest cut. Putting one in takes some tens of milliseconds; one that is shorter may be over
 /// before anything has been read back of it.
@@ -19,12 +20,8 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// A cut as it was asked for, checked as far as that goes without an agent.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    /// Who sends.
-    pub(crate) from: Selector,
-    /// Who would receive.
-    pub(crate) to: Selector,
-    /// One direction or both.
-    pub(crate) ways: Ways,
+    /// Between whom.
+    pub(crate) what: What,
     /// Where it is enforced, if that was said.
     pub(crate) enforcement: Option<Enforcement>,
     /// For how long.
@@ -54,6 +51,8 @@ pub(crate) struct Direction {
 /// A cut that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RequestError {
+    #[error(transparent)]
+    Name(#[from] NamedError),
     #[error("both sides are addr:, so there is no side on this machine to enforce it at")]
     OnlyAddresses,
     #[error("--port selects by a port, and icmp has none")]
@@ -76,8 +75,9 @@ pub(crate) enum RequestError {
 
 impl RequestError {
     /// One thing to do about it.
-    pub(crate) const fn hint(&self) -> &'static str {
-        match self {
+    pub(crate) fn hint(&self) -> String {
+        let hint = match self {
+            Self::Name(error) => return error.hint(),
             Self::OnlyAddresses => "name a target of this machine on one side, such as netns:NAME",
             Self::PortOfIcmp => "leave --port out, or select --proto tcp or udp",
             Self::LossTwice(_) => "enforce it at one side",
@@ -93,7 +93,8 @@ impl RequestError {
                  other side"
             }
             Self::TooMany => "pick fewer targets",
-        }
+        };
+        hint.to_owned()
     }
 }
 
@@ -102,35 +103,27 @@ impl Request {
     ///
     /// # Errors
     /// It makes no sense, whatever the names stand for.
-    pub(crate) fn new(args: &CutArgs, random_seed: u64) -> Result<Self, RequestError> {
-        let of_addresses = |selector: &Selector| matches!(selector.scheme, Scheme::Addr(_));
-        let (from_addresses, to_addresses) = (of_addresses(&args.from), of_addresses(&args.to));
+    pub(crate) fn new(
+        args: &CutArgs,
+        names: &Names,
+        random_seed: u64,
+    ) -> Result<Self, RequestError> {
+        let what = what(args, names)?;
         let enforcement = args.enforce.map(Enforcement::from);
         let protocol = args.proto.map(Protocol::from);
-        if from_addresses && to_addresses {
-            return Err(RequestError::OnlyAddresses);
-        }
         if args.port.is_some() && protocol == Some(Protocol::Icmp) {
             return Err(RequestError::PortOfIcmp);
         }
         if enforcement == Some(Enforcement::Both) && !args.loss.is_certain() {
             return Err(RequestError::LossTwice(args.loss));
         }
-        let ways = if args.both_ways { Ways::Both } else { Ways::One };
-        if let Some(asked) = enforcement {
-            check_place(asked, &args.from, &args.to)?;
-            if ways == Ways::Both {
-                check_place(asked, &args.to, &args.from)?;
-            }
-        }
+        check_places(&what, enforcement)?;
         if args.total < SHORTEST {
             return Err(RequestError::TooShort(args.total));
         }
         let lease = if args.detach { args.total } else { args.lease };
         Ok(Self {
-            from: args.from.clone(),
-            to: args.to.clone(),
-            ways,
+            what,
             enforcement,
             terms: LeaseTerms::new(lease, args.total).map_err(RequestError::Terms)?,
             cut: Cut {
@@ -144,6 +137,14 @@ impl Request {
                 side: Side::Ingress,
             },
         })
+    }
+
+    /// One direction or both.
+    pub(crate) const fn ways(&self) -> Ways {
+        match self.what {
+            What::Pair { ways, .. } => ways,
+            What::Partition { .. } => Ways::One,
+        }
     }
 
     /// Every direction of the cut: each FROM to each TO, and then the other way.
@@ -174,7 +175,7 @@ impl Request {
             direction.check_addresses()?;
             directions.push(direction);
         }
-        if self.ways == Ways::Both {
+        if self.ways() == Ways::Both {
             let back: Vec<Direction> = directions.iter().map(Direction::reversed).collect();
             directions.extend(back);
         }
@@ -216,13 +217,34 @@ impl Request {
     }
 }
 
-fn check_place(asked: Enforcement, from: &Selector, to: &Selector) -> Result<(), RequestError> {
-    let needs: &[&Selector] = match asked {
-        Enforcement::Receiver => &[to],
-        Enforcement::Sender => &[from],
-        Enforcement::Both => &[from, to],
+fn what(args: &CutArgs, names: &Names) -> Result<What, RequestError> {
+    let from = args.from.stands_for(names)?;
+    let to = args.to.as_ref().map(|to| to.stands_for(names)).transpose()?;
+    let around = args.around.as_ref().map(|around| around.stands_for(names)).transpose()?;
+    Ok(match args.preset {
+        Some(preset) => What::Partition { preset, group: from, around: around.unwrap_or_default() },
+        None => What::Pair {
+            from,
+            to: to.unwrap_or_default(),
+            ways: if args.both_ways { Ways::Both } else { Ways::One },
+        },
+    })
+}
+
+/// Refuses what could not be enforced anywhere, or not where it was asked.
+fn check_places(what: &What, enforcement: Option<Enforcement>) -> Result<(), RequestError> {
+    let What::Pair { from, to, ways } = what else { return Ok(()) };
+    let of_addresses = |selector: &Selector| matches!(selector.scheme, Scheme::Addr(_));
+    if from.iter().any(of_addresses) && to.iter().any(of_addresses) {
+        return Err(RequestError::OnlyAddresses);
+    }
+    let Some(asked) = enforcement else { return Ok(()) };
+    let needs: &[&[Selector]] = match (asked, ways) {
+        (Enforcement::Receiver, Ways::One) => &[to],
+        (Enforcement::Sender, Ways::One) => &[from],
+        (Enforcement::Both, _) | (_, Ways::Both) => &[from, to],
     };
-    match needs.iter().find(|selector| matches!(selector.scheme, Scheme::Addr(_))) {
+    match needs.iter().flat_map(|side| side.iter()).find(|selector| of_addresses(selector)) {
         Some(selector) => {
             Err(RequestError::Unenforceable { asked, selector: selector.to_string() })
         }

@@ -144,7 +144,7 @@ fn failure(attempted: &str, status: &Status) -> Failure {
             Cause::Refused
         }
         Some(Kind::Nothing(_) | Kind::Unknown(_)) => Cause::NotFound,
-        Some(Kind::Unreachable(_) | Kind::StoreFailed(_)) => Cause::Unreachable,
+        Some(Kind::Unreachable(_) | Kind::StoreFailed(_) | Kind::Unclear(_)) => Cause::Unreachable,
         None if status.code() == Code::Unavailable => Cause::Unreachable,
         None if status.code() == Code::Unimplemented => Cause::Unsupported,
         None => Cause::Other,

@@ -4,9 +4,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Options, start};
 use crate::cli::{Global, ServeArgs};
+use crate::control::Clusters;
 use crate::failure::{Cause, Failure};
 use crate::outcome::Outcome;
 use crate::output::Output;
+use crate::provider::etcd::Etcd;
 use crate::settings::ServeSettings;
 
 /// Serves until it is asked to end. Faults go on without it until their leases end.
@@ -28,7 +30,7 @@ pub(crate) async fn run(
         issued: args.issued,
         state: args.state,
     };
-    let serve = typed.over(settings.serve).complete()?;
+    let serve = typed.over(settings.serve.clone()).complete()?;
     if serve.metrics.is_some() {
         let reason = "metrics are not served yet: take serve.metrics out of the settings";
         return Err(Failure::caused(Cause::Unsupported, attempted, reason));
@@ -37,6 +39,11 @@ pub(crate) async fn run(
         |error: &dyn std::fmt::Display| Failure::caused(Cause::Other, attempted, error.to_string());
     std::fs::create_dir_all(&serve.state)
         .map_err(|error| failed(&format!("{}: {error}", serve.state.display())))?;
+    let mut clusters = Vec::new();
+    for (name, etcd) in settings.etcd() {
+        let asked = Etcd::new(etcd.endpoints.clone(), etcd.credentials.as_ref());
+        clusters.push((name.clone(), asked.map_err(|error| failed(&error))?));
+    }
     let options = Options {
         state: serve.state,
         socket: serve.socket,
@@ -45,6 +52,7 @@ pub(crate) async fn run(
         files: Some(serve.files),
         issued: serve.issued,
         limits: settings.limits,
+        clusters: Clusters::new(clusters),
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;

@@ -41,7 +41,7 @@ pub(super) fn refuse(error: &AskError) -> Status {
         }
         AskError::Admit(error) => {
             let guard = match error {
-                AdmitError::Quorum { .. } => Guard::Quorum,
+                AdmitError::Quorum { .. } | AdmitError::Unseen(_) => Guard::Quorum,
                 AdmitError::Blast(_) => Guard::BlastRadius,
                 AdmitError::Overlap { .. } => Guard::Overlap,
             };
@@ -70,9 +70,9 @@ pub(super) fn refuse_resolve(error: &ResolveError) -> Status {
             let kind = Kind::Unreachable(wire::Unreachable { node: node.to_string() });
             (Code::Unavailable, kind, "`schism agents` lists the nodes that are there".to_owned())
         }
-        ResolveError::NoProvider(selector) => {
-            let kind = Kind::Nothing(wire::Nothing { selector: selector.to_string() });
-            (Code::FailedPrecondition, kind, "start the controller with --etcd URL".to_owned())
+        ResolveError::Sight { selector, error } => {
+            let kind = Kind::Unclear(wire::Unclear { selector: selector.to_string() });
+            (Code::FailedPrecondition, kind, error.hint().to_owned())
         }
     };
     status(code, reason, kind, hint)

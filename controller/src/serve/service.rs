@@ -20,6 +20,7 @@ use super::refusal::{self, refuse, refuse_control, refuse_resolve};
 use crate::archive::{Archive, Audit, Deed, Node, Verdict};
 use crate::control::{Control, is_over};
 use crate::link::nanos;
+use crate::spec::Spec;
 
 /// The service of one controller.
 pub(super) struct Service {
@@ -57,6 +58,26 @@ fn id(number: u64) -> Result<IntentId, Status> {
 }
 
 impl Service {
+    /// Who asks for a change; who may not is written down as well.
+    async fn permitted<T: Sync>(
+        &self,
+        request: &Request<T>,
+        needs: Role,
+        deed: Deed,
+        what: String,
+    ) -> Result<Caller, Status> {
+        let refused = match caller(request, needs) {
+            Ok(caller) => return Ok(caller),
+            Err(refused) => refused,
+        };
+        if let Some(caller) = request.extensions().get::<Caller>() {
+            let verdict = Verdict::Refused(refused.message().to_owned());
+            // It is refused whether or not that can be written.
+            let _ = self.audit(entry(caller, deed, what, verdict)).await;
+        }
+        Err(refused)
+    }
+
     /// Before the call is acknowledged, so that nothing is done that nobody can look up.
     async fn audit(&self, entry: Audit) -> Result<(), Status> {
         self.archive.audit.append(&entry).await.map_err(|error| {
@@ -151,11 +172,12 @@ impl wire::control_server::Control for Shared {
         &self,
         request: Request<wire::ApplyRequest>,
     ) -> Result<Response<wire::ApplyReply>, Status> {
-        let caller = caller(&request, Role::Operator)?;
+        let what = request.get_ref().spec.as_ref().map(describe).unwrap_or_default();
+        let permitted = self.0.permitted(&request, Role::Operator, Deed::Apply, what.clone());
+        let caller = permitted.await?;
         let request = request.into_inner();
         let id = id(request.id)?;
         let spec = required(request.spec, "spec").map_err(|e| refusal::invalid(&e))?;
-        let what = describe(&spec);
         let until = SystemTime::now() + std::time::Duration::from_nanos(spec.total_ns);
         let mut asked = Audit {
             intent: Some(id.to_string()),
@@ -198,7 +220,8 @@ impl wire::control_server::Control for Shared {
         &self,
         request: Request<wire::HealRequest>,
     ) -> Result<Response<wire::HealReply>, Status> {
-        let caller = caller(&request, Role::Operator)?;
+        let permitted = self.0.permitted(&request, Role::Operator, Deed::Heal, String::new());
+        let caller = permitted.await?;
         let request = request.into_inner();
         let mut ids = request.ids.into_iter().map(id).collect::<Result<Vec<_>, _>>()?;
         if request.all {
@@ -253,7 +276,8 @@ impl wire::control_server::Control for Shared {
         &self,
         request: Request<wire::HaltRequest>,
     ) -> Result<Response<wire::HaltReply>, Status> {
-        let caller = caller(&request, Role::Operator)?;
+        let permitted = self.0.permitted(&request, Role::Operator, Deed::Halt, String::new());
+        let caller = permitted.await?;
         let reason = request.into_inner().reason;
         let noted =
             self.0.audit(entry(&caller, Deed::Halt, reason.clone(), Verdict::Admitted)).await;
@@ -271,7 +295,8 @@ impl wire::control_server::Control for Shared {
         &self,
         request: Request<wire::ResumeRequest>,
     ) -> Result<Response<wire::ResumeReply>, Status> {
-        let caller = caller(&request, Role::Admin)?;
+        let permitted = self.0.permitted(&request, Role::Admin, Deed::Resume, String::new());
+        let caller = permitted.await?;
         self.0.audit(entry(&caller, Deed::Resume, String::new(), Verdict::Admitted)).await?;
         let brake = wire::Brake { on: false, reason: String::new(), who: caller.name };
         let untold = self.0.control.brake(brake).await.map_err(|e| refuse_control(&e))?;
@@ -283,23 +308,6 @@ impl wire::control_server::Control for Shared {
 
 /// What was asked, as it could be typed.
 fn describe(spec: &wire::Spec) -> String {
-    let selector = |selector: &Option<wire::Selector>| {
-        let read = selector.clone().map(fault::Selector::try_from);
-        read.and_then(Result::ok).map_or_else(|| "?".to_owned(), |selector| selector.to_string())
-    };
-    match &spec.what {
-        Some(wire::spec::What::Pair(pair)) => {
-            let both = match pair.direction() {
-                wire::Direction::BothWays => " --both-ways",
-                wire::Direction::OneWay | wire::Direction::Unspecified => "",
-            };
-            format!("cut {} {}{both}", selector(&pair.from), selector(&pair.to))
-        }
-        Some(wire::spec::What::Partition(partition)) => {
-            let preset = proto::control_wire::preset(partition.preset);
-            let preset = preset.map_or_else(|_| "?".to_owned(), |preset| preset.to_string());
-            format!("cut --preset {preset} {}", selector(&partition.group))
-        }
-        None => "nothing".to_owned(),
-    }
+    Spec::try_from(spec.clone())
+        .map_or_else(|_| "nothing that makes sense".to_owned(), |s| s.to_string())
 }

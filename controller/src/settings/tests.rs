@@ -73,7 +73,9 @@ fn a_whole_file_is_read() {
     let clusters: Vec<_> = settings.etcd().map(|(name, etcd)| (name.as_str(), etcd)).collect();
     assert_eq!((clusters[0].0, clusters[1].0), ("a", "b"));
     assert_eq!(clusters[0].1.endpoints[1].to_string(), "https://[fd00::1]:2379");
-    assert_eq!(clusters[0].1.own.as_ref().unwrap().key, Path::new("/etc/schism/etcd/own.key"));
+    let credentials = clusters[0].1.credentials.as_ref().unwrap();
+    assert_eq!(credentials.authority, Path::new("/etc/schism/etcd/ca.pem"));
+    assert_eq!(credentials.own.as_ref().unwrap().key, Path::new("/etc/schism/etcd/own.key"));
     assert_eq!(clusters[1].1.endpoints.len(), 1);
 }
 
@@ -156,7 +158,12 @@ fn what_is_wrong_is_told_with_its_place() {
         ("[etcd]\nendpoints = [\"http://a:1\", \"http://a:1/\"]", "the endpoint http://a:1 stands"),
         ("[etcd]\nendpoints = [\"https://a:1\"]", "etcd: https endpoints need the ca"),
         ("[etcd]\nendpoints = [\"http://a:1\"]\nkey = \"k\"", "etcd: a key needs its certificate"),
-        ("[etcd.a]\nendpoints = [\"a:1\"]", "2:14: write a client URL"),
+        (
+            "[etcd]\nendpoints = [\"http://a:1\"]\ncertificate = \"c\"\nkey = \"k\"",
+            "etcd: a certificate needs the ca",
+        ),
+        ("[etcd.a]\nendpoints = [\"unix:///x\"]", "2:14: unix:///x: etcd is asked over http"),
+        ("[etcd.member]\nendpoints = [\"http://a:1\"]", "member: a cluster's name has"),
         (
             "[etcd]\nendpoints = [\"http://a:1\"]\n[etcd.b]\nendpoints = [\"http://b:1\"]",
             "write [etcd] for",

@@ -339,6 +339,13 @@ impl Agent for Service {
         Ok(Response::new(wire::ResolveReply { targets }))
     }
 
+    async fn owners(
+        &self,
+        _: Request<wire::OwnersRequest>,
+    ) -> Result<Response<wire::OwnersReply>, Status> {
+        Err(Status::unimplemented("no command asks an agent for that"))
+    }
+
     async fn prepare(
         &self,
         request: Request<wire::PrepareRequest>,

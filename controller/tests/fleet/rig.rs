@@ -10,7 +10,7 @@ use agent::fake::FakeKernel;
 use agent::server::{About, Instance, Service};
 use agent::worker::Agent;
 use controller::agents::{Agents, Way};
-use controller::control::{AskError, Control};
+use controller::control::{AskError, Clusters, Control};
 use controller::store::{Memory, Store, incarnate};
 use fault::{IntentId, Limits, NodeName};
 use proto::agent as agent_wire;
@@ -155,7 +155,7 @@ async fn control(store: &Arc<Memory>) -> Control {
     let store: Arc<dyn Store> = store.clone();
     let incarnation = incarnate(store.as_ref()).await.unwrap();
     let (agents, notices) = Agents::new(incarnation.into());
-    Control::start(store, agents, notices).await.unwrap()
+    Control::start(store, agents, notices, Clusters::default()).await.unwrap()
 }
 
 /// What an agent does with a connection that it has dialled.
@@ -181,7 +181,7 @@ async fn serve(name: NodeName, agent: Agent, mut stream: tokio::io::DuplexStream
 
 /// A packet cut for a minute, with a lease of 3 s.
 pub(crate) fn spec(from: &str, to: &str) -> wire::Spec {
-    let selector = |text: &str| Some((&text.parse::<fault::Selector>().unwrap()).into());
+    let selector = |text: &str| vec![(&text.parse::<fault::Selector>().unwrap()).into()];
     let pair = wire::Pair {
         from: selector(from),
         to: selector(to),

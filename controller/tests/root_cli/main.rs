@@ -4,6 +4,8 @@
 mod company;
 mod cut;
 mod daemon;
+mod estate;
+mod fleet;
 mod machine;
 mod refusals;
 mod running;

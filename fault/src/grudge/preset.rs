@@ -130,14 +130,16 @@ impl FromStr for Preset {
     type Err = PresetError;
 
     fn from_str(text: &str) -> Result<Self, PresetError> {
-        let named = |preset: &Self| preset.to_string() == text;
+        let named = |preset: &Self| preset.name() == text;
         Self::ALL.into_iter().find(named).ok_or_else(|| PresetError(text.to_owned()))
     }
 }
 
-impl fmt::Display for Preset {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl Preset {
+    /// Its name, as it is typed.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Isolate => "isolate",
             Self::IsolateIn => "isolate-in",
             Self::IsolateOut => "isolate-out",
@@ -145,7 +147,13 @@ impl fmt::Display for Preset {
             Self::Bridge => "bridge",
             Self::MajoritiesRing => "majorities-ring",
             Self::MinorityThird => "minority-third",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 

@@ -87,7 +87,10 @@ pub mod selector {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EtcdRole {
-    #[prost(oneof = "etcd_role::Role", tags = "1, 2, 3")]
+    /// Which of the clusters that a controller can ask; empty for the only one.
+    #[prost(string, tag = "5")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(oneof = "etcd_role::Role", tags = "1, 2, 3, 4")]
     pub role: ::core::option::Option<etcd_role::Role>,
 }
 /// Nested message and enum types in `EtcdRole`.
@@ -96,6 +99,8 @@ pub mod etcd_role {
     pub struct Leader {}
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Follower {}
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Any {}
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Role {
         /// The member that leads.
@@ -107,6 +112,9 @@ pub mod etcd_role {
         /// The member of this name.
         #[prost(string, tag = "3")]
         Member(::prost::alloc::string::String),
+        /// Every member, whoever leads.
+        #[prost(message, tag = "4")]
+        Any(Any),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -478,6 +486,17 @@ pub struct ResolveRequest {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ResolveReply {
+    #[prost(message, repeated, tag = "1")]
+    pub targets: ::prost::alloc::vec::Vec<Target>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OwnersRequest {
+    /// Each 4 or 16 bytes.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OwnersReply {
     #[prost(message, repeated, tag = "1")]
     pub targets: ::prost::alloc::vec::Vec<Target>,
 }
@@ -1173,6 +1192,28 @@ pub mod agent_client {
                 .insert(GrpcMethod::new("schism.agent.v1.Agent", "Resolve"));
             self.inner.unary(req, path, codec).await
         }
+        /// The targets of this node that own any of these addresses, each once.
+        pub async fn owners(
+            &mut self,
+            request: impl tonic::IntoRequest<super::OwnersRequest>,
+        ) -> std::result::Result<tonic::Response<super::OwnersReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/schism.agent.v1.Agent/Owners",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("schism.agent.v1.Agent", "Owners"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Puts everything in place for a fault but its lease, or, with dry_run, says what that would be.
         /// The same request again has the same result; another one with the same id is refused.
         pub async fn prepare(
@@ -1400,6 +1441,11 @@ pub mod agent_server {
             &self,
             request: tonic::Request<super::ResolveRequest>,
         ) -> std::result::Result<tonic::Response<super::ResolveReply>, tonic::Status>;
+        /// The targets of this node that own any of these addresses, each once.
+        async fn owners(
+            &self,
+            request: tonic::Request<super::OwnersRequest>,
+        ) -> std::result::Result<tonic::Response<super::OwnersReply>, tonic::Status>;
         /// Puts everything in place for a fault but its lease, or, with dry_run, says what that would be.
         /// The same request again has the same result; another one with the same id is refused.
         async fn prepare(
@@ -1600,6 +1646,49 @@ pub mod agent_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ResolveSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/schism.agent.v1.Agent/Owners" => {
+                    #[allow(non_camel_case_types)]
+                    struct OwnersSvc<T: Agent>(pub Arc<T>);
+                    impl<T: Agent> tonic::server::UnaryService<super::OwnersRequest>
+                    for OwnersSvc<T> {
+                        type Response = super::OwnersReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::OwnersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agent>::owners(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = OwnersSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -30,29 +30,29 @@ pub struct Selector {
     #[prost(string, tag = "3")]
     pub node: ::prost::alloc::string::String,
 }
-/// What FROM sends to TO is lost.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+/// What FROM sends to TO is lost. Each side is what its selectors name together, at least one.
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Pair {
-    #[prost(message, optional, tag = "1")]
-    pub from: ::core::option::Option<Selector>,
-    #[prost(message, optional, tag = "2")]
-    pub to: ::core::option::Option<Selector>,
+    #[prost(message, repeated, tag = "1")]
+    pub from: ::prost::alloc::vec::Vec<Selector>,
+    #[prost(message, repeated, tag = "2")]
+    pub to: ::prost::alloc::vec::Vec<Selector>,
     #[prost(enumeration = "Direction", tag = "3")]
     pub direction: i32,
 }
-/// A partition of a group.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+/// A partition of a group, which is what its selectors name together.
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Partition {
     #[prost(enumeration = "Preset", tag = "1")]
     pub preset: i32,
-    #[prost(message, optional, tag = "2")]
-    pub group: ::core::option::Option<Selector>,
-    /// The member around which it is made; none for one by lot.
-    #[prost(message, optional, tag = "3")]
-    pub around: ::core::option::Option<Selector>,
+    #[prost(message, repeated, tag = "2")]
+    pub group: ::prost::alloc::vec::Vec<Selector>,
+    /// The member around which it is made, which is what these name together; none for one by lot.
+    #[prost(message, repeated, tag = "3")]
+    pub around: ::prost::alloc::vec::Vec<Selector>,
 }
 /// What is asked for.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Spec {
     /// `side` and `seed` in it are not read.
     #[prost(message, optional, tag = "3")]
@@ -74,7 +74,7 @@ pub struct Spec {
 }
 /// Nested message and enum types in `Spec`.
 pub mod spec {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum What {
         #[prost(message, tag = "1")]
         Pair(super::Pair),
@@ -287,7 +287,7 @@ pub struct ResolveReply {
     #[prost(message, repeated, tag = "1")]
     pub ends: ::prost::alloc::vec::Vec<End>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ApplyRequest {
     #[prost(uint64, tag = "1")]
     pub id: u64,
@@ -401,7 +401,7 @@ pub struct ResumeReply {
 pub struct ErrorDetail {
     #[prost(string, tag = "15")]
     pub hint: ::prost::alloc::string::String,
-    #[prost(oneof = "error_detail::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "error_detail::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub kind: ::core::option::Option<error_detail::Kind>,
 }
 /// Nested message and enum types in `ErrorDetail`.
@@ -429,6 +429,8 @@ pub mod error_detail {
         StoreFailed(super::StoreFailed),
         #[prost(message, tag = "10")]
         Unknown(super::Unknown),
+        #[prost(message, tag = "11")]
+        Unclear(super::Unclear),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -488,6 +490,12 @@ pub struct Ambiguous {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Nothing {
+    #[prost(string, tag = "1")]
+    pub selector: ::prost::alloc::string::String,
+}
+/// Who plays a role, or where that is, cannot be said for certain.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unclear {
     #[prost(string, tag = "1")]
     pub selector: ::prost::alloc::string::String,
 }

@@ -39,8 +39,9 @@ fn party(text: &str) -> Party {
 /// The parts of a cut, as `PART target side peer`.
 fn parts(line: &str) -> Result<Vec<String>, RequestError> {
     let args = args(line);
-    let request = Request::new(&args, 7)?;
-    let (from, to) = (party(&args.from.to_string()), party(&args.to.to_string()));
+    let request = Request::new(&args, &Names::default(), 7)?;
+    let to = args.to.as_ref().unwrap().to_string();
+    let (from, to) = (party(&args.from.to_string()), party(&to));
     let directions = request.directions(&[from], &[to])?;
     let faults = request.faults(IntentId::from_random(1), &directions)?;
     let line = |fault: &Fault| {
@@ -111,7 +112,7 @@ fn what_makes_no_sense_is_refused() {
 
 #[test]
 fn two_names_of_one_namespace_are_one_target() {
-    let request = Request::new(&args("all:container:abcd netns:b"), 7).unwrap();
+    let request = Request::new(&args("all:container:abcd netns:b"), &Names::default(), 7).unwrap();
     let from = [target("container:abcd1", 1), target("container:abcd2", 1)];
     let directions = request.directions(&from, &[target("netns:b", 2)]).unwrap();
     assert_eq!(directions.len(), 1);
@@ -121,7 +122,8 @@ fn two_names_of_one_namespace_are_one_target() {
 
 #[test]
 fn a_detached_cut_has_its_time_as_its_lease() {
-    let request = Request::new(&args("netns:a netns:b --for 90s --detach"), 7).unwrap();
+    let request =
+        Request::new(&args("netns:a netns:b --for 90s --detach"), &Names::default(), 7).unwrap();
     assert_eq!(request.terms.lease.as_secs(), 90);
 }
 
@@ -129,7 +131,7 @@ proptest! {
     #[test]
     fn parts_are_numbered_and_draw_by_the_seed(seed: u64, from in 1u64..5, to in 1u64..5) {
         let line = format!("netns:a netns:b --both-ways --loss 50% --seed {seed}");
-        let request = Request::new(&args(&line), 7).unwrap();
+        let request = Request::new(&args(&line), &Names::default(), 7).unwrap();
         let from: Vec<Party> = (0..from).map(|n| target("netns:a", n)).collect();
         let to: Vec<Party> = (0..to).map(|n| target("netns:b", 100 + n)).collect();
         let directions = request.directions(&from, &to).unwrap();

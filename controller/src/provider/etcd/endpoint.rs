@@ -74,6 +74,15 @@ impl FromStr for Endpoint {
 }
 
 impl Endpoint {
+    /// Whether it is asked over TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        match self.transport {
+            Transport::Plain => false,
+            Transport::Tls => true,
+        }
+    }
+
     /// Host and port as they stand in a URL.
     pub(super) fn authority(&self) -> String {
         let Self { host, port, .. } = self;

@@ -48,6 +48,10 @@ impl EtcdView {
                 let named = |member: &&EtcdMember| roles.followers.contains(&member.name);
                 self.members.iter().filter(named).map(|m| found(m, &roles.said)).collect()
             }
+            EtcdRole::Any => {
+                let said = self.said();
+                self.members.iter().map(|member| found(member, &said)).collect()
+            }
             EtcdRole::Member(name) => {
                 let Some(member) = self.members.iter().find(|member| member.name == *name) else {
                     let there = self.members.iter().map(|member| member.name.clone()).collect();

@@ -1,0 +1,103 @@
+//! Whose addresses these are: every network namespace of the node is looked into.
+
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use fault::{Scheme, Selector, Target};
+
+use super::linux::{Linux, NAMED};
+use super::{KernelError, netns, process, route};
+
+/// A namespace, and by what it is named.
+struct Candidate {
+    path: PathBuf,
+    scheme: Scheme,
+    /// The process by which it was found.
+    pid: Option<u32>,
+}
+
+impl Linux {
+    /// The targets that own any of these addresses, each once and by its most lasting name: the host, a
+    /// name of `ip netns`, a container, a process.
+    ///
+    /// Addresses that every namespace has or may have (loopback, link-local, unspecified) tell nothing
+    /// and match nothing.
+    pub(super) fn owners_of(&self, addresses: &[IpAddr]) -> Result<Vec<Target>, KernelError> {
+        let wanted: Vec<IpAddr> = addresses.iter().copied().filter(is_telling).collect();
+        let (mut seen, mut found) = (Vec::new(), Vec::new());
+        if wanted.is_empty() {
+            return Ok(found);
+        }
+        let pids = process::all().map_err(KernelError::call("read /proc"))?;
+        let named = self.host().into_iter().chain(named());
+        for candidate in named.chain(pids.into_iter().map(of_process)) {
+            // What ends while it is looked at owns nothing any more.
+            let Ok(inode) = process::namespace_inode(&candidate.path) else { continue };
+            if seen.contains(&inode) {
+                continue;
+            }
+            seen.push(inode);
+            if !owns(&candidate.path, &wanted).unwrap_or(false) {
+                continue;
+            }
+            let Candidate { path, scheme, pid } = candidate.named_to_last();
+            let selector = Selector { pick: None, scheme, node: None };
+            match self.describe(&selector, &path, pid) {
+                Ok(target) => found.push(target),
+                Err(KernelError::Gone(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
+    fn host(&self) -> Option<Candidate> {
+        let scheme = Scheme::Host(self.node().clone());
+        Some(Candidate { path: process::host_namespace().to_owned(), scheme, pid: None })
+    }
+}
+
+impl Candidate {
+    /// A process of a container is named by it, which outlives the process.
+    fn named_to_last(self) -> Self {
+        let container = self.pid.and_then(|pid| process::describe(pid).ok()?.container);
+        match container {
+            Some(id) => Self { scheme: Scheme::Container(id), ..self },
+            None => self,
+        }
+    }
+}
+
+fn named() -> Vec<Candidate> {
+    let entries = fs::read_dir(NAMED).into_iter().flatten().flatten();
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort_unstable();
+    let candidate = |name: String| {
+        // A name that no selector can hold cannot be given back.
+        let selector: Selector = format!("netns:{name}").parse().ok()?;
+        let path = Path::new(NAMED).join(&name);
+        Some(Candidate { path, scheme: selector.scheme, pid: None })
+    };
+    names.into_iter().filter_map(candidate).collect()
+}
+
+fn of_process(pid: u32) -> Candidate {
+    Candidate { path: process::namespace_path(pid), scheme: Scheme::Pid(pid), pid: Some(pid) }
+}
+
+fn owns(path: &Path, wanted: &[IpAddr]) -> io::Result<bool> {
+    let namespace = netns::open(path)?;
+    let (own, _) = netns::inside(&namespace, route::addresses)??;
+    Ok(own.iter().any(|own| wanted.contains(&own.address)))
+}
+
+fn is_telling(address: &IpAddr) -> bool {
+    let everywhere = match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    !(everywhere || address.is_loopback() || address.is_unspecified())
+}

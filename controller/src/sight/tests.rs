@@ -1,0 +1,267 @@
+use std::net::Ipv4Addr;
+
+use fault::{
+    BootId, Chance, Cut, FlowAge, IntentId, LeaseTerms, Limits, Mode, NamespaceCookie, OwnAddress,
+    Scheme, Standing, TargetIdentity, Verdict,
+};
+
+use super::*;
+use crate::admit::{AdmitError, admit};
+use crate::planning::{Direction, plan};
+use crate::provider::etcd::{ClusterId, EtcdAnswer, EtcdMember, MemberId, Silence};
+use crate::spec::{QuorumLoss, Spec, Ways, What};
+
+/// Whether a member of the test's cluster answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Voice {
+    Says,
+    Mute,
+}
+
+fn member_name(number: u8) -> MemberName {
+    format!("m{number}").parse().unwrap()
+}
+
+fn address(number: u8) -> IpAddr {
+    Ipv4Addr::new(10, 0, 0, number).into()
+}
+
+fn node(number: u8) -> NodeName {
+    NodeName::new(&format!("n{number}")).unwrap()
+}
+
+fn target(number: u8) -> Target {
+    Target {
+        identity: TargetIdentity {
+            boot: BootId::new(1),
+            namespace: NamespaceCookie::new(u64::from(number)),
+            process: None,
+        },
+        selector: format!("netns:db{number}").parse().unwrap(),
+        addresses: vec![OwnAddress { address: address(number), length: 24, interface: 2 }],
+        interfaces: Vec::new(),
+        processes: Vec::new(),
+        process_count: 0,
+        cgroup: None,
+        is_host: false,
+    }
+}
+
+/// Members `m1`, `m2`, … each on a node of its own; `m1` leads.
+fn cluster(voices: &[Voice]) -> Cluster {
+    let member = |(number, voice): (u8, &Voice)| EtcdMember {
+        name: member_name(number),
+        id: MemberId(number.into()),
+        standing: Standing::Voter,
+        peer_urls: Vec::new(),
+        client_urls: Vec::new(),
+        addresses: [address(number)].into(),
+        astray: Vec::new(),
+        answer: match voice {
+            Voice::Mute => Err(Silence::Malformed("mute".to_owned())),
+            Voice::Says => Ok(EtcdAnswer {
+                leader: Some(MemberId(1)),
+                term: 4,
+                revision: 9,
+                raft_index: 9,
+                standing: Standing::Voter,
+            }),
+        },
+    };
+    let members: Vec<EtcdMember> = (1..).zip(voices).map(member).collect();
+    let owner = |number: u8| (member_name(number), vec![(node(number), target(number))]);
+    let owners = (1..).take(voices.len()).map(owner).collect();
+    Cluster { view: EtcdView { cluster: ClusterId(7), members }, owners }
+}
+
+fn sight(voices: &[Voice]) -> Sight {
+    let name = ClusterName::new("etcd").unwrap();
+    Sight { clusters: [(name, Ok(cluster(voices)))].into(), silent: BTreeMap::new() }
+}
+
+fn found(sight: &Sight, text: &str) -> Result<Vec<End>, SightError> {
+    let selector: Selector = text.parse().unwrap();
+    let Scheme::Etcd(members) = selector.scheme.clone() else { panic!("{text} is of etcd") };
+    sight.ends(&selector, &members)
+}
+
+fn names(ends: &[End]) -> Vec<String> {
+    ends.iter().map(|end| end.member.as_ref().unwrap().to_string()).collect()
+}
+
+const ALL_SAY: [Voice; 3] = [Voice::Says; 3];
+
+#[test]
+fn a_role_leads_to_targets() {
+    let sight = sight(&ALL_SAY);
+    let table = [
+        ("etcd:leader", vec!["m1"]),
+        ("all:etcd:follower", vec!["m2", "m3"]),
+        ("all:etcd:etcd/member", vec!["m1", "m2", "m3"]),
+        ("etcd:member/m2", vec!["m2"]),
+    ];
+    for (text, expected) in table {
+        let ends = found(&sight, text).unwrap();
+        assert_eq!(names(&ends), expected, "{text}");
+        for end in &ends {
+            let Place::Target(node, target) = &end.place else { panic!("no target") };
+            let member = end.member.as_ref().unwrap().as_str();
+            assert_eq!(node.as_str().strip_prefix('n'), member.strip_prefix('m'));
+            let last = end.evidence.last().unwrap();
+            assert_eq!(*last, format!("the agent of {node} has it as {}", target.selector));
+            assert!(end.evidence.iter().any(|line| line.contains("term 4, revision 9")));
+        }
+    }
+}
+
+#[test]
+fn where_nothing_is_certain_nothing_is_named() {
+    let named = |name: &str| (ClusterName::new(name).unwrap(), Ok(cluster(&ALL_SAY)));
+    let two = Sight { clusters: [named("a"), named("b")].into(), ..Sight::default() };
+    assert!(matches!(found(&two, "etcd:leader"), Err(SightError::Unnamed(_))));
+    assert_eq!(names(&found(&two, "etcd:b/leader").unwrap()), ["m1"]);
+    assert!(matches!(found(&two, "etcd:c/leader"), Err(SightError::Unknown { .. })));
+    let none = Sight::default();
+    assert_eq!(found(&none, "etcd:leader"), Err(SightError::NoCluster));
+
+    let mut unowned = sight(&ALL_SAY);
+    unowned.silent.insert(node(1), "no answer in time".to_owned());
+    let owners = &mut unowned.clusters.values_mut().next().unwrap().as_mut().unwrap().owners;
+    owners.insert(member_name(1), Vec::new());
+    let error = found(&unowned, "etcd:leader").unwrap_err().to_string();
+    let expected =
+        "no agent has the member m1, which is at 10.0.0.1; n1 did not say: no answer in time";
+    assert_eq!(error, expected);
+
+    let mut owned = sight(&ALL_SAY);
+    let owners = &mut owned.clusters.values_mut().next().unwrap().as_mut().unwrap().owners;
+    owners.get_mut(&member_name(1)).unwrap().push((node(2), target(9)));
+    let error = found(&owned, "etcd:leader").unwrap_err().to_string();
+    let expected = "the member m1 is at 10.0.0.1, which is of netns:db1@n1 and of netns:db9@n2";
+    assert_eq!(error, expected);
+
+    let silent = sight(&[Voice::Mute; 3]);
+    assert!(matches!(found(&silent, "etcd:leader"), Err(SightError::Select(_))));
+}
+
+fn spec(verdict: Verdict) -> Spec {
+    let any: Vec<Selector> = vec!["all:etcd:member".parse().unwrap()];
+    Spec {
+        what: What::Pair { from: any.clone(), to: any, ways: Ways::One },
+        cut: Cut {
+            mode: Mode::Packet,
+            protocol: None,
+            port: None,
+            flows: FlowAge::All,
+            loss: Chance::CERTAIN,
+            seed: 1,
+            verdict,
+            side: Side::Ingress,
+        },
+        enforcement: None,
+        seed: 1,
+        terms: LeaseTerms::new(
+            std::time::Duration::from_secs(3),
+            std::time::Duration::from_secs(60),
+        )
+        .unwrap(),
+        quorum_loss: QuorumLoss::Refused,
+    }
+}
+
+/// The faults that lose what one member sends to another, each by its number.
+fn faults(cuts: &[(u8, u8)], verdict: Verdict) -> Vec<(NodeName, Fault)> {
+    let all = found(&sight(&ALL_SAY), "all:etcd:member").unwrap();
+    let place = |number: u8| usize::from(number) - 1;
+    let directions =
+        cuts.iter().map(|(from, to)| Direction { from: place(*from), to: place(*to) }).collect();
+    let id = IntentId::from_random(1);
+    plan(id, &spec(verdict), &all, &directions, |_| None).unwrap().faults
+}
+
+fn admitted(
+    sight: &Sight,
+    asked: &[(NodeName, Fault)],
+    active: &[(NodeName, Fault)],
+    limits: &str,
+) -> Result<(), String> {
+    let limits: Limits = toml::from_str(limits).unwrap();
+    let groups = sight.known(asked, active).map_err(|error| error.to_string())?;
+    // Overlaps have tables of their own; here the active ones are of other targets or none.
+    admit(asked, &[], &groups, &limits, QuorumLoss::Refused).map_err(|error| match &error {
+        AdmitError::Quorum { group, .. } => format!("quorum of {group}"),
+        AdmitError::Unseen(_) | AdmitError::Blast(_) | AdmitError::Overlap { .. } => {
+            error.to_string()
+        }
+    })
+}
+
+#[test]
+fn a_group_keeps_a_majority_that_can_talk() {
+    let whole = sight(&ALL_SAY);
+    let one_down = sight(&[Voice::Says, Voice::Says, Voice::Mute]);
+    let lose = |cuts: &[(u8, u8)]| faults(cuts, Verdict::Drop);
+    let refused = Err("quorum of etcd:etcd".to_owned());
+    // One of three may be cut off; not two, whenever the first was cut.
+    assert_eq!(admitted(&whole, &lose(&[(1, 2)]), &[], ""), Ok(()));
+    assert_eq!(admitted(&whole, &lose(&[(1, 2), (1, 3)]), &[], ""), Ok(()));
+    assert_eq!(admitted(&whole, &lose(&[(1, 2), (2, 3), (3, 1)]), &[], ""), refused);
+    assert_eq!(admitted(&whole, &lose(&[(1, 2), (3, 1)]), &lose(&[(2, 3)]), ""), refused);
+    // Who does not answer cannot be part of a majority.
+    assert_eq!(admitted(&one_down, &lose(&[(1, 2)]), &[], ""), refused);
+    assert_eq!(admitted(&one_down, &lose(&[(1, 3)]), &[], ""), Ok(()));
+    // A shadow loses nothing.
+    let shadow = faults(&[(1, 2), (2, 3), (3, 1)], Verdict::Count);
+    assert_eq!(admitted(&whole, &shadow, &[], ""), Ok(()));
+}
+
+#[test]
+fn what_does_not_touch_a_group_does_not_ask_for_it() {
+    let broken = sight(&[Voice::Says, Voice::Mute, Voice::Mute]);
+    let mut elsewhere = faults(&[(1, 2)], Verdict::Drop);
+    elsewhere[0].1.target.namespace = NamespaceCookie::new(99);
+    assert_eq!(admitted(&broken, &elsewhere, &[], ""), Ok(()));
+    // Towards a stranger nothing of the group is lost.
+    let mut outwards = faults(&[(1, 2)], Verdict::Drop);
+    outwards[0].1.peers.fixed = vec!["192.0.2.0/24".parse().unwrap()];
+    assert_eq!(admitted(&broken, &outwards, &[], ""), Ok(()));
+}
+
+#[test]
+fn a_group_that_cannot_be_seen_is_not_risked() {
+    let name = ClusterName::new("etcd").unwrap();
+    let unseen =
+        Sight { clusters: [(name, Err(AskError::Silent(Vec::new())))].into(), ..Sight::default() };
+    let refused = admitted(&unseen, &faults(&[(1, 2)], Verdict::Drop), &[], "").unwrap_err();
+    assert!(refused.starts_with("whether etcd:etcd would keep its majority cannot be told"));
+}
+
+#[test]
+fn a_share_counts_members_whose_targets_are_hit() {
+    let whole = sight(&ALL_SAY);
+    let lose = |cuts: &[(u8, u8)]| faults(cuts, Verdict::Drop);
+    let third = "max-share = \"34%\"";
+    assert_eq!(admitted(&whole, &lose(&[(2, 1), (3, 1)]), &[], third), Ok(()));
+    let refused = admitted(&whole, &lose(&[(1, 2)]), &lose(&[(1, 3)]), third).unwrap_err();
+    assert_eq!(
+        refused,
+        "2 of 3 members of etcd:etcd would be hit at once, and max-share, 34%, allows 1"
+    );
+}
+
+#[test]
+fn addresses_are_peers_as_well() {
+    let whole = sight(&ALL_SAY);
+    let mut wide = faults(&[(2, 1)], Verdict::Drop);
+    wide[0].1.peers.fixed = vec!["10.0.0.0/24".parse().unwrap()];
+    let groups = whole.known(&wide, &[]).unwrap();
+    let lost: Vec<String> = groups[0]
+        .impairments
+        .iter()
+        .map(|impairment| match impairment {
+            Impairment::Loss { link, .. } => format!("{} {}", link.from, link.to),
+            Impairment::Stop { member, .. } => panic!("{member} runs"),
+        })
+        .collect();
+    assert_eq!(lost, ["m2 m1", "m3 m1"]);
+}

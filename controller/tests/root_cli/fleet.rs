@@ -1,0 +1,92 @@
+//! Cuts over nodes by role, through a controller.
+
+use nix::sys::signal::Signal;
+
+use crate::estate::Estate;
+
+const TRIO: [&str; 3] = ["m0", "m1", "m2"];
+
+fn lost(stdout: &str) -> u64 {
+    let report: serde_json::Value = serde_json::from_str(stdout).unwrap();
+    let parts = report["intents"][0]["parts"].as_array().unwrap();
+    parts.iter().map(|part| part["faults"][0]["effect"]["lost"].as_u64().unwrap()).sum()
+}
+
+#[test]
+fn a_leader_is_cut_off_by_its_role() {
+    let estate = Estate::of(&TRIO, "");
+    let leader = estate.leader();
+    let targets = estate.run_as("eve", "cut etcd:leader one:etcd:follower --dry-run");
+    assert_eq!(targets.code, Some(0), "{targets:?}");
+
+    let cut = estate.run_as("ada", "cut etcd:leader all:etcd:follower --for 3s -o json");
+    assert_eq!(cut.code, Some(0), "{cut:?}");
+    assert!(
+        cut.stderr.contains(&format!("etcd:leader is {leader}, host:{leader}@{leader}")),
+        "{cut:?}"
+    );
+    assert!(cut.stderr.contains(", begun within "), "{cut:?}");
+    assert!(lost(&cut.stdout) > 0, "{cut:?}");
+    let report: serde_json::Value = serde_json::from_str(&cut.stdout).unwrap();
+    let evidence = report["intents"][0]["ends"][0]["evidence"][0].as_str().unwrap();
+    assert!(evidence.contains("says leader") && evidence.contains("revision"), "{evidence}");
+
+    let refused = estate.run_as("eve", "cut etcd:leader one:etcd:follower");
+    assert_eq!(refused.code, Some(4), "{refused:?}");
+    assert!(estate.audit().contains("schism://user/eve/viewer"), "{}", estate.audit());
+
+    // Whoever leads now is found anew, and so is who does not exist.
+    let nobody = estate.run("cut etcd:member/m9 etcd:leader");
+    assert_eq!(nobody.code, Some(5), "{nobody:?}");
+    assert!(nobody.stderr.contains("etcd has no member m9; it has m0, m1, m2"), "{nobody:?}");
+    let many = estate.run("cut etcd:member etcd:leader");
+    assert_eq!(many.code, Some(2), "{many:?}");
+}
+
+#[test]
+fn a_majority_is_kept_unless_it_is_asked_for() {
+    let estate = Estate::of(&TRIO, "[names]\nboth = [\"etcd:member/m0\", \"etcd:member/m1\"]\n");
+    let first =
+        estate.begin("cut --preset isolate all:etcd:member --around etcd:member/m2 --for 60s");
+    first.says(", seed ");
+    let second = estate.run("cut etcd:member/m0 etcd:member/m1 --for 60s");
+    assert_eq!(second.code, Some(4), "{second:?}");
+    assert!(second.stderr.contains("etcd:etcd would lose its majority"), "{second:?}");
+    let named = estate.run("cut --preset isolate both --for 1s --dry-run");
+    assert_eq!(named.code, Some(4), "{named:?}");
+    let asked = estate.run("cut etcd:member/m0 etcd:member/m1 --for 1s --allow-quorum-loss");
+    assert!(matches!(asked.code, Some(0)), "{asked:?}");
+
+    first.signal(Signal::SIGINT);
+    let first = first.ended();
+    assert_eq!(first.code, Some(130), "{first:?}");
+    assert!(first.stderr.contains("m2"), "the matrix is shown: {first:?}");
+    let healthy = estate.run("cut both etcd:member/m2 --for 1s");
+    assert_eq!(healthy.code, Some(0), "{healthy:?}");
+    let unknown = estate.run("cut nobody etcd:member/m2");
+    assert_eq!(unknown.code, Some(2), "{unknown:?}");
+    assert!(unknown.stderr.contains("schism.toml gives no such name"), "{unknown:?}");
+}
+
+#[test]
+fn a_controller_that_is_killed_finds_its_faults_again() {
+    let mut estate = Estate::of(&TRIO, "");
+    let cut = estate.run("cut etcd:leader one:etcd:follower --for 60s --lease 6s --detach -o name");
+    assert_eq!(cut.code, Some(0), "{cut:?}");
+    estate.kill_controller();
+    estate.start_controller();
+    estate.await_agents(3);
+    let status = estate.run("status -o json");
+    assert_eq!(status.code, Some(0), "{status:?}");
+    let report: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+    assert_eq!(report["intents"].as_array().unwrap().len(), 1, "{status:?}");
+    assert_eq!(report["intents"][0]["stage"], "active", "{status:?}");
+    let halted = estate.run("halt");
+    assert_eq!(halted.code, Some(0), "{halted:?}");
+    let refused = estate.run("cut etcd:leader one:etcd:follower");
+    assert_eq!(refused.code, Some(4), "{refused:?}");
+    assert!(refused.stderr.contains("the brake is on"), "{refused:?}");
+    assert_eq!(estate.run("resume").code, Some(0));
+    let after = estate.run("status");
+    assert!(after.stdout.contains("no fault is active"), "{after:?}");
+}
