@@ -112,7 +112,10 @@ impl Process {
     /// # Errors
     /// When the kernel refuses.
     pub fn signal(&self, signal: Signal) -> Result<(), ProcessError> {
-        let pid = self.pid();
+        self.send(self.pid(), signal)
+    }
+
+    fn send(&self, pid: Pid, signal: Signal) -> Result<(), ProcessError> {
         let program = || self.program.clone();
         kill(pid, signal).map_err(|source| ProcessError::Signal {
             program: program(),
@@ -130,7 +133,7 @@ impl Process {
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Ends it with SIGTERM, or with SIGKILL after [`GRACE`], and reaps it.
+    /// Ends it and what it has started with SIGTERM, or it with SIGKILL after [`GRACE`], and reaps it.
     ///
     /// # Errors
     /// When a signal can't be sent or the process can't be awaited.
@@ -149,9 +152,11 @@ impl Process {
 
     fn end(&mut self) -> Result<ExitStatus, ProcessError> {
         if !self.wait_end(Duration::ZERO) {
-            self.signal(Signal::SIGTERM)?;
+            // Its group as well: `unshare`, which has made another pid namespace, passes nothing on.
+            let group = Pid::from_raw(-self.pid().as_raw());
+            self.send(group, Signal::SIGTERM)?;
             // A stopped process acts on SIGTERM only when it goes on.
-            self.signal(Signal::SIGCONT)?;
+            self.send(group, Signal::SIGCONT)?;
             if !self.wait_end(GRACE) {
                 self.signal(Signal::SIGKILL)?;
             }
