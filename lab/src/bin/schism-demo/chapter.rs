@@ -1,10 +1,12 @@
 //! The parts of the tale.
 
 mod aftermath;
+mod fleet;
 mod initiator;
 mod isolation;
 mod kill;
 mod packet;
+mod partitions;
 mod stop;
 mod writes;
 
@@ -16,11 +18,13 @@ use crate::{balance::Balance, page::Page, scene::Scene};
 type Tell = fn(&Scene, &mut Page, &mut Balance) -> Result<()>;
 
 /// All of them, in their order.
-pub(crate) const ALL: [Tell; 6] = [
+pub(crate) const ALL: [Tell; 8] = [
     packet::tell,
     initiator::tell,
     isolation::tell_unheard,
     isolation::tell_deaf,
     kill::tell,
     stop::tell,
+    fleet::tell,
+    partitions::tell,
 ];

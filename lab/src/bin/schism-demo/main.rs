@@ -7,6 +7,7 @@ mod balance;
 mod chapter;
 mod cut;
 mod ending;
+mod estate;
 mod interruption;
 mod journal;
 mod page;

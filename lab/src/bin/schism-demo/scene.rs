@@ -80,7 +80,7 @@ impl Scene {
         page.say(&format!(
             "Three members of etcd (Debian's, its default timing: heartbeat 100 ms, election after \
              1 to 2 s of silence), each in a network namespace of its own behind one bridge, up in \
-             {}. The tale takes a bit more than a minute.",
+             {}. The tale takes about two minutes.",
             time(began.elapsed())
         ))?;
         for node in scene.topology.nodes() {
@@ -97,6 +97,11 @@ impl Scene {
             format!("SCHISM_AGENT_SOCKET={}", scene.schism.socket().display()),
         ])?;
         Ok(scene)
+    }
+
+    /// The machines and what is between them.
+    pub(crate) const fn topology(&self) -> &Topology {
+        &self.topology
     }
 
     /// Where a member runs.

@@ -56,21 +56,31 @@ impl Schism {
         self.directory.path()
     }
 
+    /// The binary.
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Starts a command; the words begin with `schism`.
     pub(crate) fn start(&self, words: &[String]) -> Result<Run> {
+        let mut command = Command::new(&self.program);
+        command.args(words.iter().skip(1)).env("SCHISM_AGENT_SOCKET", self.socket());
+        self.launch(command, words.join(" "))
+    }
+
+    /// Starts a command that is typed like this.
+    pub(crate) fn launch(&self, mut command: Command, typed: String) -> Result<Run> {
         let number = self.runs.fetch_add(1, Ordering::Relaxed);
         let file = |name: &str| self.directory.path().join(format!("{number}.{name}"));
         let (out, err) = (file("out"), file("err"));
         let create = |path: &Path| {
             File::create(path).with_context(|| format!("{} can't be written", path.display()))
         };
-        let mut command = Command::new(&self.program);
-        command.args(words.iter().skip(1)).env("SCHISM_AGENT_SOCKET", self.socket());
         // Files, not pipes: a command is killed and stopped here, and a full pipe would stop it too.
         command.stdout(create(&out)?).stderr(create(&err)?);
         let process = Process::start(&mut command)?;
         let interruption = self.interruption.clone();
-        Ok(Run { process, out, err, interruption, typed: words.join(" ") })
+        Ok(Run { process, out, err, interruption, typed })
     }
 
     /// Runs a command to its end.
