@@ -6,10 +6,12 @@
 mod asking;
 mod calls;
 mod driver;
+mod ending;
+mod handle;
 mod intent;
 mod resolving;
 
 pub use asking::{AskError, Draft};
-pub use driver::{Answer, Control, ControlError};
+pub use handle::{Answer, Control, ControlError};
 pub use intent::{Intent, RecordError, is_over};
 pub use resolving::ResolveError;

@@ -126,7 +126,7 @@ pub async fn start(options: Options) -> Result<Controller, ServeError> {
     let control_port = listen(options.listen_control).await?;
     let incarnation = incarnate(store.as_ref()).await?;
     let (agents, notices) = Agents::new(incarnation.into());
-    let control = Control::start(store, agents.clone(), notices).await?;
+    let control = Control::start(store, archive.ended.clone(), agents.clone(), notices).await?;
     let service =
         Arc::new(Service { control, archive, limits: options.limits, holder: incarnation.into() });
     let (stop, stopped) = watch::channel(false);

@@ -145,3 +145,27 @@ impl From<&Spec> for wire::Spec {
         }
     }
 }
+
+/// What is asked, as it could be typed; `?` for what makes no sense.
+#[must_use]
+pub fn typed(spec: &wire::Spec) -> String {
+    let selector = |selector: &Option<wire::Selector>| {
+        let read = selector.clone().map(Selector::try_from);
+        read.and_then(Result::ok).map_or_else(|| "?".to_owned(), |selector| selector.to_string())
+    };
+    match &spec.what {
+        Some(wire::spec::What::Pair(pair)) => {
+            let both = match pair.direction() {
+                wire::Direction::BothWays => " --both-ways",
+                wire::Direction::OneWay | wire::Direction::Unspecified => "",
+            };
+            format!("cut {} {}{both}", selector(&pair.from), selector(&pair.to))
+        }
+        Some(wire::spec::What::Partition(partition)) => {
+            let preset = control_wire::preset(partition.preset);
+            let preset = preset.map_or_else(|_| "?".to_owned(), |preset| preset.to_string());
+            format!("cut --preset {preset} {}", selector(&partition.group))
+        }
+        None => "nothing".to_owned(),
+    }
+}

@@ -1,4 +1,4 @@
-//! The one task that drives every intent, and the handle on it.
+//! The one task that drives every intent.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -10,11 +10,14 @@ use proto::control as wire;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::calls;
+use super::ending::Endings;
+use super::handle::{Answer, Command, ControlError, Until};
 use super::intent::{Intent, RecordError, unix_now};
 use crate::agents::{Agents, Notice, Renewals};
-use crate::link::{Link, nanos};
+use crate::archive::{Ended, Journal};
+use crate::link::nanos;
 use crate::sequence::{Action, Event, Stage};
-use crate::store::{Expected, Key, Kind, PutError, Store, StoreError};
+use crate::store::{Expected, Key, Kind, PutError, Store};
 
 /// How often time is looked at while anything is on its way.
 const TICK: Duration = Duration::from_millis(250);
@@ -23,188 +26,50 @@ const KEPT: usize = 200;
 /// Events that a watcher may be behind.
 const BACKLOG: usize = 1024;
 
-/// What a controller says to a request about an intent.
-pub type Answer = Result<wire::Intent, ControlError>;
-
-/// Why a controller did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum ControlError {
-    /// The store failed before anything was touched.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A stored record of an earlier life.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// Another request with this id.
-    #[error("{0} is the id of another intent")]
-    Conflict(IntentId),
-    /// Never heard of.
-    #[error("there is no intent {0}")]
-    Unknown(IntentId),
-    /// The brake is on.
-    #[error("the brake is on: {0}")]
-    Halted(String),
-    /// The controller ends.
-    #[error("the controller ends")]
-    Ending,
+/// A driver that has taken over, and what it tells.
+pub(super) struct Begun {
+    pub(super) driver: Driver,
+    pub(super) events: broadcast::Sender<wire::Event>,
+    pub(super) brake: watch::Receiver<Option<String>>,
 }
 
-/// Until when a request waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Until {
-    /// It acts, or is over.
-    Acting,
-    /// It is over.
-    Over,
-}
-
-pub(super) enum Command {
-    Apply { intent: Box<Intent>, reply: oneshot::Sender<Answer> },
-    Find { id: IntentId, until: Until, reply: oneshot::Sender<Answer> },
-    Heal { id: IntentId, reason: String, reply: oneshot::Sender<Answer> },
-    List { reply: oneshot::Sender<(Vec<wire::Intent>, u64)> },
-    Brake { brake: wire::Brake, reply: oneshot::Sender<Result<(), ControlError>> },
-    Faults { reply: oneshot::Sender<Vec<(NodeName, fault::Fault)>> },
-    Happened { id: IntentId, event: Box<Event> },
-}
-
-/// The handle on the task.
-#[derive(Clone)]
-pub struct Control {
-    commands: mpsc::Sender<Command>,
+/// Takes over what an earlier life has left in the store.
+pub(super) async fn begin(
+    store: Arc<dyn Store>,
+    ended: Journal<Ended>,
     agents: Agents,
-    events: broadcast::Sender<wire::Event>,
-    brake: watch::Receiver<Option<String>>,
+    commands: mpsc::WeakSender<Command>,
+) -> Result<Begun, ControlError> {
+    let (events, _) = broadcast::channel(BACKLOG);
+    let stored = match store.get(Key::brake()).await? {
+        Some(record) => wire::Brake::decode(record.value.as_slice()).map_err(RecordError::from)?,
+        None => wire::Brake::default(),
+    };
+    let (halted, brake) = watch::channel(stored.on.then_some(stored.reason));
+    let (revision, records) = store.list(Kind::Intent).await?;
+    let mut intents = BTreeMap::new();
+    for record in records {
+        let intent = Intent::restore(&record.value, agents.now())?;
+        intents.insert(intent.id, intent);
+    }
+    let without = intents.values().filter(|intent| !intent.archived).map(|intent| intent.id);
+    let endings = Endings::open(ended, without.collect()).await;
+    let driver = Driver {
+        store,
+        endings,
+        agents,
+        commands,
+        events: events.clone(),
+        intents,
+        revision: revision.0,
+        waiting: HashMap::new(),
+        brake: halted,
+    };
+    Ok(Begun { driver, events, brake })
 }
 
-impl Control {
-    /// Takes over what an earlier life has left in the store, and begins.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub async fn start(
-        store: Arc<dyn Store>,
-        agents: Agents,
-        notices: mpsc::UnboundedReceiver<Notice>,
-    ) -> Result<Self, ControlError> {
-        let (commands, inbox) = mpsc::channel(256);
-        let (events, _) = broadcast::channel(BACKLOG);
-        let stored = match store.get(Key::brake()).await? {
-            Some(record) => {
-                wire::Brake::decode(record.value.as_slice()).map_err(RecordError::from)?
-            }
-            None => wire::Brake::default(),
-        };
-        let (halted, brake) = watch::channel(stored.on.then_some(stored.reason));
-        let mut driver = Driver {
-            store: Arc::clone(&store),
-            agents: agents.clone(),
-            commands: commands.downgrade(),
-            events: events.clone(),
-            intents: BTreeMap::new(),
-            revision: 0,
-            waiting: HashMap::new(),
-            brake: halted,
-        };
-        let (revision, records) = store.list(Kind::Intent).await?;
-        driver.revision = revision.0;
-        for record in records {
-            let intent = Intent::restore(&record.value, agents.now())?;
-            driver.intents.insert(intent.id, intent);
-        }
-        tokio::spawn(driver.run(inbox, notices));
-        Ok(Self { commands, agents, events, brake })
-    }
-
-    /// The agents that it asks.
-    #[must_use]
-    pub const fn agents(&self) -> &Agents {
-        &self.agents
-    }
-
-    /// What happens from now on.
-    #[must_use]
-    pub fn events(&self) -> broadcast::Receiver<wire::Event> {
-        self.events.subscribe()
-    }
-
-    async fn ask<T>(
-        &self,
-        command: impl FnOnce(oneshot::Sender<T>) -> Command,
-    ) -> Result<T, ControlError> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| ControlError::Ending)?;
-        answer.await.map_err(|_| ControlError::Ending)
-    }
-
-    /// Writes an intent, and waits until it acts everywhere or is out everywhere.
-    ///
-    /// # Errors
-    /// Nothing was touched.
-    pub async fn apply(&self, intent: Intent) -> Answer {
-        self.ask(|reply| Command::Apply { intent: Box::new(intent), reply }).await?
-    }
-
-    /// Waits for an intent that was asked for before.
-    ///
-    /// # Errors
-    /// There is none.
-    pub async fn find(&self, id: IntentId) -> Answer {
-        self.ask(|reply| Command::Find { id, until: Until::Acting, reply }).await?
-    }
-
-    /// Ends an intent, and waits until every node has confirmed or could not be asked.
-    ///
-    /// # Errors
-    /// There is none.
-    pub async fn heal(&self, id: IntentId, reason: &str) -> Answer {
-        let reason = reason.to_owned();
-        self.ask(|reply| Command::Heal { id, reason, reply }).await?
-    }
-
-    /// Intents that have not ended and those that ended lately, and the revision of that.
-    ///
-    /// # Errors
-    /// The controller ends.
-    pub async fn list(&self) -> Result<(Vec<wire::Intent>, u64), ControlError> {
-        self.ask(|reply| Command::List { reply }).await
-    }
-
-    /// Why new faults are refused, if they are.
-    #[must_use]
-    pub fn halted(&self) -> Option<String> {
-        self.brake.borrow().clone()
-    }
-
-    /// Puts the brake on or takes it off, durably, and passes it on to every agent that is connected;
-    /// which of them could not be told comes back. The brake also heals everything.
-    ///
-    /// # Errors
-    /// The store failed: nothing was changed.
-    pub async fn brake(&self, brake: wire::Brake) -> Result<Vec<NodeName>, ControlError> {
-        let (on, reason) = (brake.on, brake.reason.clone());
-        self.ask(|reply| Command::Brake { brake, reply }).await??;
-        let tell = |(node, mut link): (NodeName, Link)| {
-            let reason = reason.clone();
-            async move {
-                let told = if on { link.halt(&reason).await } else { link.resume().await };
-                told.err().map(|_| node)
-            }
-        };
-        let told = futures_util::future::join_all(self.agents.links().into_iter().map(tell)).await;
-        Ok(told.into_iter().flatten().collect())
-    }
-
-    /// Every fault that may act or is on its way, with its node.
-    ///
-    /// # Errors
-    /// The controller ends.
-    pub async fn faults(&self) -> Result<Vec<(NodeName, fault::Fault)>, ControlError> {
-        self.ask(|reply| Command::Faults { reply }).await
-    }
-}
-
-struct Driver {
+pub(super) struct Driver {
+    endings: Endings,
     store: Arc<dyn Store>,
     agents: Agents,
     commands: mpsc::WeakSender<Command>,
@@ -216,11 +81,12 @@ struct Driver {
 }
 
 impl Driver {
-    async fn run(
+    pub(super) async fn run(
         mut self,
         mut inbox: mpsc::Receiver<Command>,
         mut notices: mpsc::UnboundedReceiver<Notice>,
     ) {
+        self.conclude().await;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -397,6 +263,14 @@ impl Driver {
             intent.deadline = unix_now().saturating_add(nanos(left));
             intent.spread = calls::spread(&self.agents, intent.sequence.parts());
         }
+        if before != after && intent.began == 0 {
+            let began = calls::began(&self.agents, intent.sequence.parts());
+            // The start that was agreed on may lie ahead.
+            intent.began = began.map_or(0, |at| {
+                (unix_now() + nanos(at.saturating_sub(now)))
+                    .saturating_sub(nanos(now.saturating_sub(at)))
+            });
+        }
         if quiet && actions.is_empty() && before == after {
             return;
         }
@@ -432,6 +306,34 @@ impl Driver {
     }
 
     async fn record(&mut self, id: IntentId) {
+        let Some(intent) = self.intents.get_mut(&id) else { return };
+        if intent.sequence.stage().is_final() && intent.ended == 0 {
+            intent.ended = unix_now();
+            // What was healed before the start that was agreed on never acted.
+            intent.began = if intent.began > intent.ended { 0 } else { intent.began };
+        }
+        self.put(id).await;
+        self.conclude().await;
+    }
+
+    /// Writes the lines of those that have ended and have none.
+    async fn conclude(&mut self) {
+        let without = |one: &&Intent| one.sequence.stage().is_final() && !one.archived;
+        let ended: Vec<IntentId> =
+            self.intents.values().filter(without).map(|one| one.id).collect();
+        for id in ended {
+            let Some(intent) = self.intents.get_mut(&id) else { continue };
+            if let Err(error) = self.endings.write(intent.wire(self.revision)).await {
+                // It is written with the next one that ends, or by the next life.
+                tracing::error!(intent = %id, %error, "not archived");
+                return;
+            }
+            intent.archived = true;
+            self.put(id).await;
+        }
+    }
+
+    async fn put(&mut self, id: IntentId) {
         let Some(intent) = self.intents.get_mut(&id) else { return };
         match self.store.put(Key::intent(id), Expected::Any, intent.record()).await {
             Ok(revision) => self.revision = revision.0,
@@ -485,7 +387,8 @@ impl Driver {
             .intents
             .values()
             .filter(|one| {
-                one.sequence.stage().is_final() && one.sequence.stage() != Stage::Unconfirmed
+                let stage = one.sequence.stage();
+                stage.is_final() && stage != Stage::Unconfirmed && one.archived
             })
             .map(|intent| (intent.asked, intent.id))
             .collect();

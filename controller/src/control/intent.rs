@@ -36,6 +36,14 @@ pub struct Intent {
     pub spread: Option<wire::Spread>,
     /// What the caller should know.
     pub notes: Vec<String>,
+    /// When the first part began to act, Unix time, ns; 0 if none did.
+    pub began: u64,
+    /// When it was over, Unix time, ns; 0 while it is not.
+    pub ended: u64,
+    /// Whether its line in the archive is known to be written.
+    pub archived: bool,
+    /// Why it failed or was ended, as an earlier life has said it.
+    pub told: String,
 }
 
 /// A stored intent that cannot be read.
@@ -86,12 +94,20 @@ impl Intent {
             asker,
             spread: None,
             notes: Vec::new(),
+            began: 0,
+            ended: 0,
+            archived: false,
+            told: String::new(),
         }
     }
 
     /// As it is told and stored.
     #[must_use]
     pub fn wire(&self, revision: u64) -> wire::Intent {
+        let reason = match self.sequence.reason() {
+            "" => &self.told,
+            reason => reason,
+        };
         wire::Intent {
             id: self.id.get(),
             spec: Some(self.spec.clone()),
@@ -103,9 +119,12 @@ impl Intent {
             deadline: self.deadline,
             asker: self.asker.clone(),
             spread: self.spread,
-            reason: self.sequence.reason().to_owned(),
+            reason: reason.to_owned(),
             notes: self.notes.clone(),
             revision,
+            began: self.began,
+            ended: self.ended,
+            archived: self.archived,
         }
     }
 
@@ -144,6 +163,10 @@ impl Intent {
             asker: stored.asker,
             spread: stored.spread,
             notes: stored.notes,
+            began: stored.began,
+            ended: stored.ended,
+            archived: stored.archived,
+            told: stored.reason,
         })
     }
 

@@ -20,6 +20,7 @@ use super::refusal::{self, refuse, refuse_control, refuse_resolve};
 use crate::archive::{Archive, Audit, Deed, Node, Verdict};
 use crate::control::{Control, is_over};
 use crate::link::nanos;
+use crate::spec;
 
 /// The service of one controller.
 pub(super) struct Service {
@@ -155,7 +156,7 @@ impl wire::control_server::Control for Shared {
         let request = request.into_inner();
         let id = id(request.id)?;
         let spec = required(request.spec, "spec").map_err(|e| refusal::invalid(&e))?;
-        let what = describe(&spec);
+        let what = spec::typed(&spec);
         let until = SystemTime::now() + std::time::Duration::from_nanos(spec.total_ns);
         let mut asked = Audit {
             intent: Some(id.to_string()),
@@ -278,28 +279,5 @@ impl wire::control_server::Control for Shared {
         Ok(Response::new(wire::ResumeReply {
             untold: untold.iter().map(ToString::to_string).collect(),
         }))
-    }
-}
-
-/// What was asked, as it could be typed.
-fn describe(spec: &wire::Spec) -> String {
-    let selector = |selector: &Option<wire::Selector>| {
-        let read = selector.clone().map(fault::Selector::try_from);
-        read.and_then(Result::ok).map_or_else(|| "?".to_owned(), |selector| selector.to_string())
-    };
-    match &spec.what {
-        Some(wire::spec::What::Pair(pair)) => {
-            let both = match pair.direction() {
-                wire::Direction::BothWays => " --both-ways",
-                wire::Direction::OneWay | wire::Direction::Unspecified => "",
-            };
-            format!("cut {} {}{both}", selector(&pair.from), selector(&pair.to))
-        }
-        Some(wire::spec::What::Partition(partition)) => {
-            let preset = proto::control_wire::preset(partition.preset);
-            let preset = preset.map_or_else(|_| "?".to_owned(), |preset| preset.to_string());
-            format!("cut --preset {preset} {}", selector(&partition.group))
-        }
-        None => "nothing".to_owned(),
     }
 }

@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it fails")]
 
 mod cuts;
+mod endings;
 mod rig;
 mod trouble;

@@ -1,0 +1,175 @@
+//! What is asked of the task that drives intents, and how.
+
+use std::sync::Arc;
+
+use fault::{IntentId, NodeName};
+use proto::control as wire;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use super::driver;
+use super::intent::{Intent, RecordError};
+use crate::agents::{Agents, Notice};
+use crate::archive::{Ended, Journal};
+use crate::link::Link;
+use crate::sequence::Event;
+use crate::store::{Store, StoreError};
+
+/// What a controller says to a request about an intent.
+pub type Answer = Result<wire::Intent, ControlError>;
+
+/// Why a controller did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The store failed before anything was touched.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored record of an earlier life.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Another request with this id.
+    #[error("{0} is the id of another intent")]
+    Conflict(IntentId),
+    /// Never heard of.
+    #[error("there is no intent {0}")]
+    Unknown(IntentId),
+    /// The brake is on.
+    #[error("the brake is on: {0}")]
+    Halted(String),
+    /// The controller ends.
+    #[error("the controller ends")]
+    Ending,
+}
+
+/// Until when a request waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// It acts, or is over.
+    Acting,
+    /// It is over.
+    Over,
+}
+
+pub(super) enum Command {
+    Apply { intent: Box<Intent>, reply: oneshot::Sender<Answer> },
+    Find { id: IntentId, until: Until, reply: oneshot::Sender<Answer> },
+    Heal { id: IntentId, reason: String, reply: oneshot::Sender<Answer> },
+    List { reply: oneshot::Sender<(Vec<wire::Intent>, u64)> },
+    Brake { brake: wire::Brake, reply: oneshot::Sender<Result<(), ControlError>> },
+    Faults { reply: oneshot::Sender<Vec<(NodeName, fault::Fault)>> },
+    Happened { id: IntentId, event: Box<Event> },
+}
+
+/// The handle on the task.
+#[derive(Clone)]
+pub struct Control {
+    commands: mpsc::Sender<Command>,
+    agents: Agents,
+    events: broadcast::Sender<wire::Event>,
+    brake: watch::Receiver<Option<String>>,
+}
+
+impl Control {
+    /// Takes over what an earlier life has left in the store, and begins. What ends gets its line in
+    /// `ended`, once.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn start(
+        store: Arc<dyn Store>,
+        ended: Journal<Ended>,
+        agents: Agents,
+        notices: mpsc::UnboundedReceiver<Notice>,
+    ) -> Result<Self, ControlError> {
+        let (commands, inbox) = mpsc::channel(256);
+        let begun = driver::begin(store, ended, agents.clone(), commands.downgrade()).await?;
+        tokio::spawn(begun.driver.run(inbox, notices));
+        Ok(Self { commands, agents, events: begun.events, brake: begun.brake })
+    }
+
+    /// The agents that it asks.
+    #[must_use]
+    pub const fn agents(&self) -> &Agents {
+        &self.agents
+    }
+
+    /// What happens from now on.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<wire::Event> {
+        self.events.subscribe()
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, ControlError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| ControlError::Ending)?;
+        answer.await.map_err(|_| ControlError::Ending)
+    }
+
+    /// Writes an intent, and waits until it acts everywhere or is out everywhere.
+    ///
+    /// # Errors
+    /// Nothing was touched.
+    pub async fn apply(&self, intent: Intent) -> Answer {
+        self.ask(|reply| Command::Apply { intent: Box::new(intent), reply }).await?
+    }
+
+    /// Waits for an intent that was asked for before.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn find(&self, id: IntentId) -> Answer {
+        self.ask(|reply| Command::Find { id, until: Until::Acting, reply }).await?
+    }
+
+    /// Ends an intent, and waits until every node has confirmed or could not be asked.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn heal(&self, id: IntentId, reason: &str) -> Answer {
+        let reason = reason.to_owned();
+        self.ask(|reply| Command::Heal { id, reason, reply }).await?
+    }
+
+    /// Intents that have not ended and those that ended lately, and the revision of that.
+    ///
+    /// # Errors
+    /// The controller ends.
+    pub async fn list(&self) -> Result<(Vec<wire::Intent>, u64), ControlError> {
+        self.ask(|reply| Command::List { reply }).await
+    }
+
+    /// Why new faults are refused, if they are.
+    #[must_use]
+    pub fn halted(&self) -> Option<String> {
+        self.brake.borrow().clone()
+    }
+
+    /// Puts the brake on or takes it off, durably, and passes it on to every agent that is connected;
+    /// which of them could not be told comes back. The brake also heals everything.
+    ///
+    /// # Errors
+    /// The store failed: nothing was changed.
+    pub async fn brake(&self, brake: wire::Brake) -> Result<Vec<NodeName>, ControlError> {
+        let (on, reason) = (brake.on, brake.reason.clone());
+        self.ask(|reply| Command::Brake { brake, reply }).await??;
+        let tell = |(node, mut link): (NodeName, Link)| {
+            let reason = reason.clone();
+            async move {
+                let told = if on { link.halt(&reason).await } else { link.resume().await };
+                told.err().map(|_| node)
+            }
+        };
+        let told = futures_util::future::join_all(self.agents.links().into_iter().map(tell)).await;
+        Ok(told.into_iter().flatten().collect())
+    }
+
+    /// Every fault that may act or is on its way, with its node.
+    ///
+    /// # Errors
+    /// The controller ends.
+    pub async fn faults(&self) -> Result<Vec<(NodeName, fault::Fault)>, ControlError> {
+        self.ask(|reply| Command::Faults { reply }).await
+    }
+}
