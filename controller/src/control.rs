@@ -9,9 +9,10 @@ mod driver;
 mod ending;
 mod handle;
 mod intent;
+mod past;
 mod resolving;
 
 pub use asking::{AskError, Draft};
-pub use handle::{Answer, Control, ControlError};
+pub use handle::{Answer, Control, ControlError, Watching};
 pub use intent::{Intent, RecordError, is_over};
 pub use resolving::ResolveError;

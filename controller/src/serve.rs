@@ -8,6 +8,7 @@ pub(crate) mod command;
 mod connection;
 mod refusal;
 mod service;
+mod watching;
 
 use std::fs::{self, Permissions};
 use std::io;

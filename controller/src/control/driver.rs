@@ -11,13 +11,14 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::calls;
 use super::ending::Endings;
-use super::handle::{Answer, Command, ControlError, Until};
+use super::handle::{Answer, Command, ControlError, Until, Watching};
 use super::intent::{Intent, RecordError, unix_now};
+use super::past::Past;
 use crate::agents::{Agents, Notice, Renewals};
 use crate::archive::{Ended, Journal};
 use crate::link::nanos;
 use crate::sequence::{Action, Event, Stage};
-use crate::store::{Expected, Key, Kind, PutError, Store};
+use crate::store::{Expected, Key, Kind, PutError, Revision, Store};
 
 /// How often time is looked at while anything is on its way.
 const TICK: Duration = Duration::from_millis(250);
@@ -29,7 +30,6 @@ const BACKLOG: usize = 1024;
 /// A driver that has taken over, and what it tells.
 pub(super) struct Begun {
     pub(super) driver: Driver,
-    pub(super) events: broadcast::Sender<wire::Event>,
     pub(super) brake: watch::Receiver<Option<String>>,
 }
 
@@ -49,7 +49,8 @@ pub(super) async fn begin(
     let (revision, records) = store.list(Kind::Intent).await?;
     let mut intents = BTreeMap::new();
     for record in records {
-        let intent = Intent::restore(&record.value, agents.now())?;
+        let mut intent = Intent::restore(&record.value, agents.now())?;
+        intent.revision = record.revision.0;
         intents.insert(intent.id, intent);
     }
     let without = intents.values().filter(|intent| !intent.archived).map(|intent| intent.id);
@@ -59,13 +60,13 @@ pub(super) async fn begin(
         endings,
         agents,
         commands,
-        events: events.clone(),
+        events,
         intents,
         revision: revision.0,
         waiting: HashMap::new(),
         brake: halted,
     };
-    Ok(Begun { driver, events, brake })
+    Ok(Begun { driver, brake })
 }
 
 pub(super) struct Driver {
@@ -111,12 +112,18 @@ impl Driver {
                 self.wait(id, Until::Over, reply);
             }
             Command::List { reply } => {
-                let all = self.intents.values().map(|intent| intent.wire(self.revision)).collect();
+                let all = self.intents.values().map(|intent| intent.wire()).collect();
                 // The asker may have gone.
                 let _ = reply.send((all, self.revision));
             }
             Command::Brake { brake, reply } => {
                 let _ = reply.send(self.set_brake(brake).await);
+            }
+            Command::Watch { since, reply } => {
+                // First the subscription: whatever is stored from here on is told by it.
+                let coming = self.events.subscribe();
+                let standing = self.past().since(since).await;
+                let _ = reply.send(standing.map(|standing| Watching { standing, coming }));
             }
             Command::Faults { reply } => {
                 let living = self.intents.values().filter(|one| !one.sequence.stage().is_final());
@@ -137,18 +144,15 @@ impl Driver {
             Err(PutError::Conflict { .. }) => return Err(ControlError::Ending),
         }
         self.brake.send_replace(brake.on.then(|| brake.reason.clone()));
+        self.say(wire::event::Kind::Brake(brake.clone()));
         if brake.on {
             let reason = format!("halted: {}", brake.reason);
             self.everybody(|_| Some(Event::Heal(reason.clone()))).await;
         }
-        let (revision, at) = (self.revision, unix_now());
-        let kind = Some(wire::event::Kind::Brake(brake));
-        // Nobody may be watching.
-        let _ = self.events.send(wire::Event { revision, at, kind });
         Ok(())
     }
 
-    async fn apply(&mut self, intent: Intent, reply: oneshot::Sender<Answer>) {
+    async fn apply(&mut self, mut intent: Intent, reply: oneshot::Sender<Answer>) {
         let id = intent.id;
         if let Some(known) = self.intents.get(&id) {
             if known.spec != intent.spec {
@@ -162,7 +166,10 @@ impl Driver {
         }
         // Before anything is touched: what is lost now is not owed to anybody.
         match self.store.put(Key::intent(id), Expected::Absent, intent.record()).await {
-            Ok(revision) => self.revision = revision.0,
+            Ok(revision) => {
+                self.revision = revision.0;
+                intent.revision = revision.0;
+            }
             Err(PutError::Conflict { .. }) => {
                 return drop(reply.send(Err(ControlError::Conflict(id))));
             }
@@ -196,7 +203,7 @@ impl Driver {
                 Until::Over => stage.is_final(),
             });
         for (_, reply) in ready {
-            let _ = reply.send(Ok(intent.wire(self.revision)));
+            let _ = reply.send(Ok(intent.wire()));
         }
         if !still.is_empty() {
             self.waiting.insert(id, still);
@@ -274,13 +281,14 @@ impl Driver {
         if quiet && actions.is_empty() && before == after {
             return;
         }
-        let told = before != after || tells;
+        // What is recorded is told by that.
+        let told = (before != after || tells) && !actions.contains(&Action::Record);
         self.perform(id, actions).await;
         if told {
             self.tell(id);
         }
         if before != after {
-            self.forget();
+            self.forget().await;
         }
     }
 
@@ -323,7 +331,7 @@ impl Driver {
             self.intents.values().filter(without).map(|one| one.id).collect();
         for id in ended {
             let Some(intent) = self.intents.get_mut(&id) else { continue };
-            if let Err(error) = self.endings.write(intent.wire(self.revision)).await {
+            if let Err(error) = self.endings.write(intent.wire()).await {
                 // It is written with the next one that ends, or by the next life.
                 tracing::error!(intent = %id, %error, "not archived");
                 return;
@@ -333,10 +341,14 @@ impl Driver {
         }
     }
 
+    /// Stores what an intent has become, and tells it.
     async fn put(&mut self, id: IntentId) {
         let Some(intent) = self.intents.get_mut(&id) else { return };
         match self.store.put(Key::intent(id), Expected::Any, intent.record()).await {
-            Ok(revision) => self.revision = revision.0,
+            Ok(revision) => {
+                self.revision = revision.0;
+                intent.revision = revision.0;
+            }
             Err(error) => {
                 // What acts is bounded by its lease, whatever stands in the store; an earlier record of it
                 // is there, by which a next life takes it out.
@@ -347,6 +359,7 @@ impl Driver {
                 }
             }
         }
+        self.tell(id);
     }
 
     /// What heartbeats renew, node by node.
@@ -372,17 +385,23 @@ impl Driver {
 
     fn tell(&self, id: IntentId) {
         let Some(intent) = self.intents.get(&id) else { return };
-        let kind = wire::event::Kind::Intent(intent.wire(self.revision));
+        self.say(wire::event::Kind::Intent(intent.wire()));
+    }
+
+    /// Tells watchers. Each write to the store is told right after it: who has read up to a revision has
+    /// heard of everything that was stored up to it.
+    fn say(&self, kind: wire::event::Kind) {
+        let (revision, at) = (self.revision, unix_now());
         // Nobody may be watching.
-        let _ = self.events.send(wire::Event {
-            revision: self.revision,
-            at: unix_now(),
-            kind: Some(kind),
-        });
+        let _ = self.events.send(wire::Event { revision, at, kind: Some(kind) });
+    }
+
+    fn past(&self) -> Past<'_> {
+        Past { store: self.store.as_ref(), intents: &self.intents, revision: self.revision }
     }
 
     /// Lets go of the oldest that have ended.
-    fn forget(&mut self) {
+    async fn forget(&mut self) {
         let mut ended: Vec<(u64, IntentId)> = self
             .intents
             .values()
@@ -397,15 +416,17 @@ impl Driver {
         }
         ended.sort_unstable();
         for (_, id) in ended.drain(..ended.len() - KEPT) {
-            self.intents.remove(&id);
-            let store = Arc::clone(&self.store);
-            tokio::spawn(async move {
-                let key = Key::intent(id);
-                if let Ok(Some(record)) = store.get(key.clone()).await {
-                    // It stays for the next life to forget.
-                    let _ = store.delete(key, record.revision).await;
+            let at = self.intents.get(&id).map(|intent| Revision(intent.revision));
+            let Some(at) = at else { continue };
+            match self.store.delete(Key::intent(id), at).await {
+                Ok(revision) => {
+                    self.revision = revision.0;
+                    self.intents.remove(&id);
+                    self.say(wire::event::Kind::Forgotten(wire::Forgotten { id: id.get() }));
                 }
-            });
+                // It stays until the next one ends.
+                Err(error) => return tracing::warn!(intent = %id, %error, "not forgotten"),
+            }
         }
     }
 }

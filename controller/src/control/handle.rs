@@ -35,6 +35,16 @@ pub enum ControlError {
     /// The brake is on.
     #[error("the brake is on: {0}")]
     Halted(String),
+    /// What happened since a revision cannot be told.
+    #[error("what happened since revision {since} is not known; it is from {earliest} to {latest}")]
+    Gap {
+        /// Since when it was asked.
+        since: u64,
+        /// The earliest revision since which it can be told.
+        earliest: u64,
+        /// The latest that there is.
+        latest: u64,
+    },
     /// The controller ends.
     #[error("the controller ends")]
     Ending,
@@ -55,8 +65,18 @@ pub(super) enum Command {
     Heal { id: IntentId, reason: String, reply: oneshot::Sender<Answer> },
     List { reply: oneshot::Sender<(Vec<wire::Intent>, u64)> },
     Brake { brake: wire::Brake, reply: oneshot::Sender<Result<(), ControlError>> },
+    Watch { since: u64, reply: oneshot::Sender<Result<Watching, ControlError>> },
     Faults { reply: oneshot::Sender<Vec<(NodeName, fault::Fault)>> },
     Happened { id: IntentId, event: Box<Event> },
+}
+
+/// What a watcher is told.
+#[derive(Debug)]
+pub struct Watching {
+    /// What has happened, by revision.
+    pub standing: Vec<wire::Event>,
+    /// What happens next.
+    pub coming: broadcast::Receiver<wire::Event>,
 }
 
 /// The handle on the task.
@@ -64,7 +84,6 @@ pub(super) enum Command {
 pub struct Control {
     commands: mpsc::Sender<Command>,
     agents: Agents,
-    events: broadcast::Sender<wire::Event>,
     brake: watch::Receiver<Option<String>>,
 }
 
@@ -83,7 +102,7 @@ impl Control {
         let (commands, inbox) = mpsc::channel(256);
         let begun = driver::begin(store, ended, agents.clone(), commands.downgrade()).await?;
         tokio::spawn(begun.driver.run(inbox, notices));
-        Ok(Self { commands, agents, events: begun.events, brake: begun.brake })
+        Ok(Self { commands, agents, brake: begun.brake })
     }
 
     /// The agents that it asks.
@@ -92,10 +111,14 @@ impl Control {
         &self.agents
     }
 
-    /// What happens from now on.
-    #[must_use]
-    pub fn events(&self) -> broadcast::Receiver<wire::Event> {
-        self.events.subscribe()
+    /// Of everything that was stored after a revision the last state, then whatever happens; with 0 what
+    /// stands, then whatever happens. Nothing falls in between.
+    ///
+    /// # Errors
+    /// [`ControlError::Gap`]: what was forgotten since then is not remembered, or the revision is none of
+    /// this store's.
+    pub async fn watch(&self, since: u64) -> Result<Watching, ControlError> {
+        self.ask(|reply| Command::Watch { since, reply }).await?
     }
 
     async fn ask<T>(

@@ -44,6 +44,8 @@ pub struct Intent {
     pub archived: bool,
     /// Why it failed or was ended, as an earlier life has said it.
     pub told: String,
+    /// Of the store, when it was last written; 0 before.
+    pub revision: u64,
 }
 
 /// A stored intent that cannot be read.
@@ -98,12 +100,13 @@ impl Intent {
             ended: 0,
             archived: false,
             told: String::new(),
+            revision: 0,
         }
     }
 
-    /// As it is told and stored.
+    /// As it is told.
     #[must_use]
-    pub fn wire(&self, revision: u64) -> wire::Intent {
+    pub fn wire(&self) -> wire::Intent {
         let reason = match self.sequence.reason() {
             "" => &self.told,
             reason => reason,
@@ -121,7 +124,7 @@ impl Intent {
             spread: self.spread,
             reason: reason.to_owned(),
             notes: self.notes.clone(),
-            revision,
+            revision: self.revision,
             began: self.began,
             ended: self.ended,
             archived: self.archived,
@@ -131,7 +134,8 @@ impl Intent {
     /// As it is stored.
     #[must_use]
     pub fn record(&self) -> Vec<u8> {
-        self.wire(0).encode_to_vec()
+        // The store knows it.
+        wire::Intent { revision: 0, ..self.wire() }.encode_to_vec()
     }
 
     /// As an earlier life of this controller has stored it.
@@ -167,6 +171,7 @@ impl Intent {
             ended: stored.ended,
             archived: stored.archived,
             told: stored.reason,
+            revision: 0,
         })
     }
 

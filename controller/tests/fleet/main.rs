@@ -5,3 +5,4 @@ mod cuts;
 mod endings;
 mod rig;
 mod trouble;
+mod watching;
