@@ -7,6 +7,7 @@ mod caller;
 pub(crate) mod command;
 mod connection;
 mod refusal;
+mod revocation;
 mod service;
 mod watching;
 
@@ -34,6 +35,7 @@ use crate::archive::{self, Archive, ArchiveError};
 use crate::control::{Control, ControlError};
 use crate::store::{IdentityError, Sqlite, Store, StoreError, incarnate};
 use connection::Introduced;
+use revocation::{Connected, Revocable};
 use service::{Service, Shared};
 
 /// How long open calls may take to end.
@@ -143,17 +145,23 @@ pub async fn start(options: Options) -> Result<Controller, ServeError> {
         accepted.map(Introduced::from)
     });
     tasks.spawn(serve(Arc::clone(&service), incoming, stopped.clone()));
+    let connected = Connected::new(Arc::clone(&issued), options.issued);
+    if agents_port.is_some() || control_port.is_some() {
+        tasks.spawn(Arc::clone(&connected).watch(stopped.clone()));
+    }
     if let (Some(listener), Some(material)) = (agents_port, &material) {
         controller.agents = listener.local_addr().ok();
         let acceptor = material.acceptor(Door::Agents, Arc::clone(&issued))?;
-        tasks.spawn(let_agents_in(listener, acceptor, agents, stopped.clone()));
+        let door = Entrance { listener, acceptor, connected: Arc::clone(&connected) };
+        tasks.spawn(let_agents_in(door, agents, stopped.clone()));
     }
     if let (Some(listener), Some(material)) = (control_port, &material) {
         controller.control = listener.local_addr().ok();
         let acceptor = material.acceptor(Door::Control, issued)?;
         let (known, incoming) = tokio::sync::mpsc::channel(WAITING);
         let incoming = tokio_stream::wrappers::ReceiverStream::new(incoming);
-        tasks.spawn(let_people_in(listener, acceptor, known, stopped.clone()));
+        let door = Entrance { listener, acceptor, connected };
+        tasks.spawn(let_people_in(door, known, stopped.clone()));
         tasks.spawn(serve(service, incoming, stopped));
     }
     controller.tasks = tasks;
@@ -210,23 +218,27 @@ where
     }
 }
 
-async fn let_agents_in(
+/// A port, and who may come in by it for how long.
+struct Entrance {
     listener: TcpListener,
     acceptor: Acceptor,
-    agents: Agents,
-    mut stopped: watch::Receiver<bool>,
-) {
+    connected: Arc<Connected>,
+}
+
+async fn let_agents_in(door: Entrance, agents: Agents, mut stopped: watch::Receiver<bool>) {
     let mut inside = JoinSet::new();
-    while let Some((stream, remote)) = next(&listener, &mut stopped).await {
+    while let Some((stream, remote)) = next(&door.listener, &mut stopped).await {
         // Those whose connection has ended.
         while inside.try_join_next().is_some() {}
-        let (acceptor, agents) = (acceptor.clone(), agents.clone());
+        let (acceptor, agents) = (door.acceptor.clone(), agents.clone());
+        let connected = Arc::clone(&door.connected);
         inside.spawn(async move {
             let way = Way { remote: Some(remote), local: stream.local_addr().ok() };
             match acceptor.accept(stream).await {
                 Ok(accepted) => match accepted.principal {
                     Principal::Agent(node) => {
-                        if let Err(error) = agents.admit(accepted.stream, node, way).await {
+                        let stream = connected.hold(accepted.stream, accepted.fingerprint);
+                        if let Err(error) = agents.admit(stream, node, way).await {
                             tracing::warn!(%remote, %error, "not an agent");
                         }
                     }
@@ -240,17 +252,17 @@ async fn let_agents_in(
 }
 
 async fn let_people_in(
-    listener: TcpListener,
-    acceptor: Acceptor,
-    known: tokio::sync::mpsc::Sender<io::Result<Introduced<TlsStream<TcpStream>>>>,
+    door: Entrance,
+    known: tokio::sync::mpsc::Sender<io::Result<Introduced<Revocable<TlsStream<TcpStream>>>>>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    while let Some((stream, remote)) = next(&listener, &mut stopped).await {
-        let (acceptor, known) = (acceptor.clone(), known.clone());
+    while let Some((stream, remote)) = next(&door.listener, &mut stopped).await {
+        let (acceptor, known) = (door.acceptor.clone(), known.clone());
+        let connected = Arc::clone(&door.connected);
         tokio::spawn(async move {
             match acceptor.accept(stream).await {
                 // The server may have ended meanwhile.
-                Ok(accepted) => drop(known.send(Ok(Introduced::from(accepted))).await),
+                Ok(accepted) => drop(known.send(Ok(Introduced::new(accepted, &connected))).await),
                 Err(error) => turned_away(remote, &error),
             }
         });

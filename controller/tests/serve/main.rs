@@ -1,0 +1,6 @@
+//! A controller as it is served: its sockets, who is let in, and what it says on them.
+#![expect(clippy::unwrap_used, reason = "a test fails where it fails")]
+
+mod revocation;
+mod rig;
+mod watching;
