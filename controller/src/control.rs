@@ -11,6 +11,7 @@ mod handle;
 mod intent;
 mod past;
 mod resolving;
+mod tally;
 
 pub use asking::{AskError, Draft};
 pub use handle::{Answer, Control, ControlError, Watching};

@@ -6,6 +6,7 @@
 mod caller;
 pub(crate) mod command;
 mod connection;
+mod exposition;
 mod refusal;
 mod revocation;
 mod service;
@@ -60,6 +61,8 @@ pub struct Options {
     pub listen_agents: Option<SocketAddr>,
     /// Where people and programs dial.
     pub listen_control: Option<SocketAddr>,
+    /// Where metrics are read, in the clear.
+    pub metrics: Option<SocketAddr>,
     /// Authority, certificate and key; needed for either port.
     pub files: Option<Files>,
     /// The file of issued certificates.
@@ -110,6 +113,8 @@ pub struct Controller {
     pub agents: Option<SocketAddr>,
     /// Where people and programs dial.
     pub control: Option<SocketAddr>,
+    /// Where metrics are read.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Opens the store, takes over what an earlier life has left, and serves.
@@ -127,6 +132,7 @@ pub async fn start(options: Options) -> Result<Controller, ServeError> {
     let unix = listen_unix(&options.socket)?;
     let agents_port = listen(options.listen_agents).await?;
     let control_port = listen(options.listen_control).await?;
+    let metrics_port = listen(options.metrics).await?;
     let incarnation = incarnate(store.as_ref()).await?;
     let (agents, notices) = Agents::new(incarnation.into());
     let control = Control::start(store, archive.ended.clone(), agents.clone(), notices).await?;
@@ -140,7 +146,12 @@ pub async fn start(options: Options) -> Result<Controller, ServeError> {
         socket: options.socket.clone(),
         agents: None,
         control: None,
+        metrics: None,
     };
+    if let Some(listener) = metrics_port {
+        controller.metrics = listener.local_addr().ok();
+        tasks.spawn(exposition::run(listener, service.control.clone(), stopped.clone()));
+    }
     let incoming = tokio_stream::StreamExt::map(UnixListenerStream::new(unix), |accepted| {
         accepted.map(Introduced::from)
     });

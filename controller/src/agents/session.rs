@@ -10,11 +10,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::{Agents, Notice, Renewals};
-use crate::link::{Link, wired};
+use crate::link::{Link, nanos, wired};
 use crate::sequence::Moment;
 
 /// How often an agent that holds nothing is asked whether it is there (5 s).
 const IDLE: Duration = Duration::from_secs(5);
+/// How often an agent tells what its faults have done so far, besides whenever one changes.
+const REPORT: Duration = Duration::from_secs(5);
 /// The fastest heartbeat.
 const FASTEST: Duration = Duration::from_millis(100);
 /// Beats that may be under way before the agent counts as lost.
@@ -47,6 +49,7 @@ pub(super) async fn run(
                     renew: wired(&renewals.faults),
                     holder: Some(agents.0.holder.clone()),
                     number,
+                    report_every_ns: if renewals.faults.is_empty() { 0 } else { nanos(REPORT) },
                     ..wire::Heartbeat::default()
                 };
                 if beats.try_send(beat).is_err() {

@@ -14,9 +14,11 @@ use super::ending::Endings;
 use super::handle::{Answer, Command, ControlError, Until, Watching};
 use super::intent::{Intent, RecordError, unix_now};
 use super::past::Past;
+use super::tally::Tally;
 use crate::agents::{Agents, Notice, Renewals};
 use crate::archive::{Ended, Journal};
 use crate::link::nanos;
+use crate::metrics::{Metrics, Standing, Written};
 use crate::sequence::{Action, Event, Stage};
 use crate::store::{Expected, Key, Kind, PutError, Revision, Store};
 
@@ -30,6 +32,7 @@ const BACKLOG: usize = 1024;
 /// A driver that has taken over, and what it tells.
 pub(super) struct Begun {
     pub(super) driver: Driver,
+    pub(super) metrics: Metrics,
     pub(super) brake: watch::Receiver<Option<String>>,
 }
 
@@ -55,7 +58,9 @@ pub(super) async fn begin(
     }
     let without = intents.values().filter(|intent| !intent.archived).map(|intent| intent.id);
     let endings = Endings::open(ended, without.collect()).await;
+    let metrics = Metrics::default();
     let driver = Driver {
+        tally: Tally::new(metrics.clone(), intents.values()),
         store,
         endings,
         agents,
@@ -66,11 +71,12 @@ pub(super) async fn begin(
         waiting: HashMap::new(),
         brake: halted,
     };
-    Ok(Begun { driver, brake })
+    Ok(Begun { driver, metrics, brake })
 }
 
 pub(super) struct Driver {
     endings: Endings,
+    tally: Tally,
     store: Arc<dyn Store>,
     agents: Agents,
     commands: mpsc::WeakSender<Command>,
@@ -125,6 +131,9 @@ impl Driver {
                 let standing = self.past().since(since).await;
                 let _ = reply.send(standing.map(|standing| Watching { standing, coming }));
             }
+            Command::Standing { reply } => {
+                let _ = reply.send(self.standing());
+            }
             Command::Faults { reply } => {
                 let living = self.intents.values().filter(|one| !one.sequence.stage().is_final());
                 let parts = living.flat_map(|intent| intent.sequence.parts());
@@ -139,7 +148,10 @@ impl Driver {
         let put = self.store.put(Key::brake(), Expected::Any, brake.encode_to_vec()).await;
         match put {
             Ok(revision) => self.revision = revision.0,
-            Err(PutError::Store(error)) => return Err(error.into()),
+            Err(PutError::Store(error)) => {
+                self.tally.failed(Written::Store);
+                return Err(error.into());
+            }
             // Whatever stood there was expected.
             Err(PutError::Conflict { .. }) => return Err(ControlError::Ending),
         }
@@ -173,9 +185,13 @@ impl Driver {
             Err(PutError::Conflict { .. }) => {
                 return drop(reply.send(Err(ControlError::Conflict(id))));
             }
-            Err(PutError::Store(error)) => return drop(reply.send(Err(error.into()))),
+            Err(PutError::Store(error)) => {
+                self.tally.failed(Written::Store);
+                return drop(reply.send(Err(error.into())));
+            }
         }
         self.intents.insert(id, intent);
+        self.tally.begun(id, self.agents.now());
         self.waiting.entry(id).or_default().push((Until::Acting, reply));
         let actions = match self.intents.get_mut(&id) {
             Some(intent) => intent.sequence.begin(),
@@ -281,6 +297,8 @@ impl Driver {
         if quiet && actions.is_empty() && before == after {
             return;
         }
+        self.tally.heard(intent);
+        self.tally.moved(intent, before, now);
         // What is recorded is told by that.
         let told = (before != after || tells) && !actions.contains(&Action::Record);
         self.perform(id, actions).await;
@@ -333,6 +351,7 @@ impl Driver {
             let Some(intent) = self.intents.get_mut(&id) else { continue };
             if let Err(error) = self.endings.write(intent.wire()).await {
                 // It is written with the next one that ends, or by the next life.
+                self.tally.failed(Written::Archive);
                 tracing::error!(intent = %id, %error, "not archived");
                 return;
             }
@@ -352,6 +371,7 @@ impl Driver {
             Err(error) => {
                 // What acts is bounded by its lease, whatever stands in the store; an earlier record of it
                 // is there, by which a next life takes it out.
+                self.tally.failed(Written::Store);
                 let note = format!("what became of it could not be stored: {error}");
                 tracing::error!(intent = %id, %error, "not stored");
                 if !intent.notes.contains(&note) {
@@ -360,6 +380,22 @@ impl Driver {
             }
         }
         self.tell(id);
+    }
+
+    /// Every fault that has not ended.
+    fn standing(&self) -> Vec<Standing> {
+        let now = self.agents.now();
+        let living = self.intents.values().filter(|one| !one.sequence.stage().is_final());
+        let parts = living.flat_map(|intent| {
+            let (sequence, stage) = (&intent.sequence, intent.sequence.stage());
+            sequence.parts().iter().map(move |part| Standing {
+                id: part.fault.id,
+                node: part.node.clone(),
+                stage,
+                lease_left: sequence.lease_left(part, now),
+            })
+        });
+        parts.collect()
     }
 
     /// What heartbeats renew, node by node.
@@ -421,7 +457,9 @@ impl Driver {
             match self.store.delete(Key::intent(id), at).await {
                 Ok(revision) => {
                     self.revision = revision.0;
-                    self.intents.remove(&id);
+                    if let Some(intent) = self.intents.remove(&id) {
+                        self.tally.forgotten(&intent);
+                    }
                     self.say(wire::event::Kind::Forgotten(wire::Forgotten { id: id.get() }));
                 }
                 // It stays until the next one ends.

@@ -11,6 +11,7 @@ use super::intent::{Intent, RecordError};
 use crate::agents::{Agents, Notice};
 use crate::archive::{Ended, Journal};
 use crate::link::Link;
+use crate::metrics::{Metrics, Snapshot, Standing};
 use crate::sequence::Event;
 use crate::store::{Store, StoreError};
 
@@ -66,6 +67,7 @@ pub(super) enum Command {
     List { reply: oneshot::Sender<(Vec<wire::Intent>, u64)> },
     Brake { brake: wire::Brake, reply: oneshot::Sender<Result<(), ControlError>> },
     Watch { since: u64, reply: oneshot::Sender<Result<Watching, ControlError>> },
+    Standing { reply: oneshot::Sender<Vec<Standing>> },
     Faults { reply: oneshot::Sender<Vec<(NodeName, fault::Fault)>> },
     Happened { id: IntentId, event: Box<Event> },
 }
@@ -85,6 +87,7 @@ pub struct Control {
     commands: mpsc::Sender<Command>,
     agents: Agents,
     brake: watch::Receiver<Option<String>>,
+    metrics: Metrics,
 }
 
 impl Control {
@@ -101,8 +104,9 @@ impl Control {
     ) -> Result<Self, ControlError> {
         let (commands, inbox) = mpsc::channel(256);
         let begun = driver::begin(store, ended, agents.clone(), commands.downgrade()).await?;
+        let metrics = begun.metrics;
         tokio::spawn(begun.driver.run(inbox, notices));
-        Ok(Self { commands, agents, brake: begun.brake })
+        Ok(Self { commands, agents, brake: begun.brake, metrics })
     }
 
     /// The agents that it asks.
@@ -186,6 +190,21 @@ impl Control {
         };
         let told = futures_util::future::join_all(self.agents.links().into_iter().map(tell)).await;
         Ok(told.into_iter().flatten().collect())
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// How everything stands.
+    ///
+    /// # Errors
+    /// The controller ends.
+    pub async fn snapshot(&self) -> Result<Snapshot, ControlError> {
+        let faults = self.ask(|reply| Command::Standing { reply }).await?;
+        Ok(Snapshot { faults, agents: self.agents.seen(), halted: self.halted() })
     }
 
     /// Every fault that may act or is on its way, with its node.

@@ -17,6 +17,7 @@ use controller::serve::{self, Controller, Options};
 use fault::{Limits, NodeName};
 use hyper_util::rt::TokioIo;
 use link::{Connector, Files, Material};
+use proto::agent as agent_wire;
 use proto::agent::agent_server::AgentServer;
 use proto::control as wire;
 use proto::control::control_client::ControlClient;
@@ -36,6 +37,7 @@ pub(crate) struct Served {
     pub(crate) controller: Controller,
     /// What keeps agents dialling.
     running: Mutex<Vec<watch::Sender<bool>>>,
+    kernels: Mutex<HashMap<String, FakeKernel>>,
     /// From where nodes have dialled last.
     remotes: Arc<Mutex<HashMap<String, SocketAddr>>>,
 }
@@ -53,12 +55,19 @@ impl Served {
             socket: path("control.sock"),
             listen_agents: any,
             listen_control: any,
+            metrics: any,
             files: Some(Files::named(directory.path(), "c1")),
             issued: path("issued"),
             limits: Limits::default(),
         };
         let controller = serve::start(options).await.unwrap();
-        Self { directory, controller, running: Mutex::default(), remotes: Arc::default() }
+        Self {
+            directory,
+            controller,
+            running: Mutex::default(),
+            kernels: Mutex::default(),
+            remotes: Arc::default(),
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -84,6 +93,7 @@ impl Served {
         let kernel = FakeKernel::running(node.clone());
         let own: IpAddr = [10, 0, 0, name.as_bytes()[0]].into();
         kernel.node(|node| node.add_namespace(name, &[own]));
+        self.kernels.lock().unwrap().insert(name.to_owned(), kernel.clone());
         let agent = Agent::start(Arc::new(kernel), Brake::in_memory());
         let about = About {
             node,
@@ -116,6 +126,11 @@ impl Served {
         tokio::spawn(uplink::run(uplink, dial, stop));
         let mut client = self.local().await;
         until(async || self.connected(&mut client, name).await).await;
+    }
+
+    /// The kernel of a node.
+    pub(crate) fn kernel(&self, name: &str) -> FakeKernel {
+        self.kernels.lock().unwrap()[name].clone()
     }
 
     /// From where a node has dialled last.
@@ -169,6 +184,31 @@ async fn certs(directory: &TempDir, line: &str) {
     command.env("SCHISM_CERTS_DIR", directory.path()).stdin(Stdio::null());
     let done = command.output().await.unwrap();
     assert!(done.status.success(), "{line}: {done:?}");
+}
+
+/// A packet cut for a minute, with a lease of 3 s.
+pub(crate) fn spec(from: &str, to: &str) -> wire::Spec {
+    let selector = |text: &str| Some((&text.parse::<fault::Selector>().unwrap()).into());
+    let pair = wire::Pair {
+        from: selector(from),
+        to: selector(to),
+        direction: wire::Direction::OneWay.into(),
+    };
+    wire::Spec {
+        what: Some(wire::spec::What::Pair(pair)),
+        cut: Some(agent_wire::Cut {
+            mode: agent_wire::Mode::Packet.into(),
+            flows: agent_wire::FlowAge::All.into(),
+            loss: 1 << 32,
+            verdict: agent_wire::Verdict::Drop.into(),
+            side: agent_wire::Side::Ingress.into(),
+            ..Default::default()
+        }),
+        seed: 7,
+        lease_ns: 3_000_000_000,
+        total_ns: 60_000_000_000,
+        ..Default::default()
+    }
 }
 
 /// Waits, but not for ever.
