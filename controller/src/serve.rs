@@ -107,6 +107,7 @@ pub enum ServeError {
 /// A controller that serves.
 pub struct Controller {
     tasks: JoinSet<()>,
+    driven: Control,
     stop: watch::Sender<bool>,
     socket: PathBuf,
     /// Where agents dial, with the port that was given.
@@ -142,6 +143,7 @@ pub async fn start(options: Options) -> Result<Controller, ServeError> {
     let mut tasks = JoinSet::new();
     let mut controller = Controller {
         tasks: JoinSet::new(),
+        driven: service.control.clone(),
         stop,
         socket: options.socket.clone(),
         agents: None,
@@ -181,6 +183,11 @@ pub async fn start(options: Options) -> Result<Controller, ServeError> {
 }
 
 impl Controller {
+    /// Whether the task that drives every intent does its work: it answers this in its turn.
+    pub async fn answers(&self) -> bool {
+        self.driven.snapshot().await.is_ok()
+    }
+
     /// Answers what is under way, and ends. Faults go on: their agents hold them until their leases end,
     /// and the next life of this controller renews them.
     pub async fn stop(mut self) {

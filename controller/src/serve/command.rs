@@ -1,5 +1,6 @@
 //! `schism serve`.
 
+use agent::supervisor::Supervisor;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Options, start};
@@ -57,10 +58,14 @@ pub(crate) async fn run(
     if let Some(metrics) = controller.metrics {
         output.note(format!("metrics: http://{metrics}/metrics"));
     }
+    let supervisor = Supervisor::from_environment();
+    supervisor.ready();
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = supervisor.watched(async || controller.answers().await) => {}
     }
+    supervisor.stopping();
     output.note("ending; faults go on until their leases end, or the next start renews them");
     controller.stop().await;
     Ok(Outcome::Effective)

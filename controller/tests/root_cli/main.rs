@@ -8,3 +8,4 @@ mod machine;
 mod refusals;
 mod running;
 mod signals;
+mod units;

@@ -4,4 +4,5 @@
 mod exposition;
 mod revocation;
 mod rig;
+mod supervision;
 mod watching;
