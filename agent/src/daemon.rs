@@ -155,6 +155,11 @@ fn limited(service: Service) -> AgentServer<Service> {
 }
 
 impl Daemon {
+    /// Whether the worker, which ends faults and renews leases, does its work: it answers this in its turn.
+    pub async fn answers(&self) -> bool {
+        self.agent.standing().await.is_ok()
+    }
+
     /// Refuses new work, heals everything, answers what is under way, on the socket and to the controller,
     /// and takes the files away; in less than 5 s.
     ///

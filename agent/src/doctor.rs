@@ -8,8 +8,9 @@ use crate::daemon::StartError;
 use crate::kernel::{bpf, clock, netns, route};
 
 /// Capabilities that a cut needs, by their bit (include/uapi/linux/capability.h), and what for.
-const CAPABILITIES: [(&str, u32, &str); 4] = [
-    ("CAP_NET_ADMIN", 12, "attach programs to devices and follow their changes"),
+const CAPABILITIES: [(&str, u32, &str); 5] = [
+    ("CAP_NET_BROADCAST", 11, "hear of changes in all network namespaces"),
+    ("CAP_NET_ADMIN", 12, "attach programs to devices"),
     ("CAP_SYS_PTRACE", 19, "find the namespaces of other users' processes"),
     ("CAP_SYS_ADMIN", 21, "enter network namespaces"),
     ("CAP_BPF", 39, "load programs and maps"),

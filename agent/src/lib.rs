@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod plan;
 pub mod residue;
 pub mod server;
+pub mod supervisor;
 pub mod telemetry;
 pub mod truth;
 pub mod uplink;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use agent::daemon::{self, Options};
 use agent::kernel::node_name;
+use agent::supervisor::Supervisor;
 use agent::telemetry::{self, LogFormat};
 use agent::uplink::Controller;
 use anyhow::{Context, anyhow};
@@ -91,11 +92,15 @@ fn main() -> anyhow::Result<()> {
 async fn serve(options: Options) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let supervisor = Supervisor::from_environment();
     let daemon = daemon::start(options).await?;
+    supervisor.ready();
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = supervisor.watched(async || daemon.answers().await) => {}
     }
+    supervisor.stopping();
     tracing::info!("healing everything, then ending");
     daemon.stop().await.context("end")
 }

@@ -3,6 +3,7 @@
 //! One line of JSON each, for people with `grep` and programs with a schema's name. Nothing here is ever
 //! needed to go on: what is, is in the [store](crate::store).
 
+mod ended;
 mod entry;
 mod journal;
 
@@ -12,7 +13,8 @@ use std::{
 };
 
 pub use self::{
-    entry::{Audit, Deed, Ended, Node, Verdict},
+    ended::{Direction, Ended, Enforced, Fate, Measured},
+    entry::{Audit, Deed, Node, Verdict},
     journal::{Journal, Limits, Lines},
 };
 

@@ -112,6 +112,9 @@ pub struct ServeArgs {
     /// Where commands on other machines dial
     #[arg(long, value_name = "IP:PORT")]
     pub listen_control: Option<crate::settings::Listen>,
+    /// Where metrics are read by Prometheus, in the clear: GET /metrics, and /healthz
+    #[arg(long, value_name = "IP:PORT")]
+    pub metrics: Option<crate::settings::Listen>,
     /// The file of certificates that are admitted
     #[arg(long, value_name = "PATH")]
     pub issued: Option<PathBuf>,

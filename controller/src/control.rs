@@ -7,11 +7,15 @@ mod asking;
 mod calls;
 mod clusters;
 mod driver;
+mod ending;
+mod handle;
 mod intent;
+mod past;
 mod resolving;
+mod tally;
 
 pub use asking::{AskError, Draft};
 pub use clusters::Clusters;
-pub use driver::{Answer, Control, ControlError};
+pub use handle::{Answer, Control, ControlError, Watching};
 pub use intent::{Intent, RecordError, is_over};
 pub use resolving::ResolveError;

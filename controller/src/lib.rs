@@ -22,6 +22,7 @@ mod interrupts;
 mod link;
 mod local;
 mod manual;
+pub mod metrics;
 mod outcome;
 mod output;
 pub mod planning;

@@ -199,6 +199,13 @@ impl Sequence {
         self.deadline
     }
 
+    /// How much is left of the lease of a part that acts, by what was last heard of its node.
+    #[must_use]
+    pub fn lease_left(&self, part: &Part, now: Moment) -> Option<Duration> {
+        let end = (part.heard + self.terms.lease).min(self.deadline?);
+        part.state.acts().then(|| end.saturating_sub(now))
+    }
+
     /// The faults that a heartbeat to this node renews. Nothing on its way out is renewed.
     #[must_use]
     pub fn renewals(&self, node: &NodeName) -> Vec<fault::FaultId> {

@@ -6,8 +6,11 @@
 mod caller;
 pub(crate) mod command;
 mod connection;
+mod exposition;
 mod refusal;
+mod revocation;
 mod service;
+mod watching;
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -33,6 +36,7 @@ use crate::archive::{self, Archive, ArchiveError};
 use crate::control::{Clusters, Control, ControlError};
 use crate::store::{IdentityError, Sqlite, Store, StoreError, incarnate};
 use connection::Introduced;
+use revocation::{Connected, Revocable};
 use service::{Service, Shared};
 
 /// How long open calls may take to end.
@@ -57,6 +61,8 @@ pub struct Options {
     pub listen_agents: Option<SocketAddr>,
     /// Where people and programs dial.
     pub listen_control: Option<SocketAddr>,
+    /// Where metrics are read, in the clear.
+    pub metrics: Option<SocketAddr>,
     /// Authority, certificate and key; needed for either port.
     pub files: Option<Files>,
     /// The file of issued certificates.
@@ -103,12 +109,15 @@ pub enum ServeError {
 /// A controller that serves.
 pub struct Controller {
     tasks: JoinSet<()>,
+    driven: Control,
     stop: watch::Sender<bool>,
     socket: PathBuf,
     /// Where agents dial, with the port that was given.
     pub agents: Option<SocketAddr>,
     /// Where people and programs dial.
     pub control: Option<SocketAddr>,
+    /// Where metrics are read.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Opens the store, takes over what an earlier life has left, and serves.
@@ -126,35 +135,49 @@ pub async fn start(options: Options) -> Result<Controller, ServeError> {
     let unix = listen_unix(&options.socket)?;
     let agents_port = listen(options.listen_agents).await?;
     let control_port = listen(options.listen_control).await?;
+    let metrics_port = listen(options.metrics).await?;
     let incarnation = incarnate(store.as_ref()).await?;
     let (agents, notices) = Agents::new(incarnation.into());
-    let control = Control::start(store, agents.clone(), notices, options.clusters).await?;
+    let ended = archive.ended.clone();
+    let control = Control::start(store, ended, agents.clone(), notices, options.clusters).await?;
     let service =
         Arc::new(Service { control, archive, limits: options.limits, holder: incarnation.into() });
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let mut controller = Controller {
         tasks: JoinSet::new(),
+        driven: service.control.clone(),
         stop,
         socket: options.socket.clone(),
         agents: None,
         control: None,
+        metrics: None,
     };
+    if let Some(listener) = metrics_port {
+        controller.metrics = listener.local_addr().ok();
+        tasks.spawn(exposition::run(listener, service.control.clone(), stopped.clone()));
+    }
     let incoming = tokio_stream::StreamExt::map(UnixListenerStream::new(unix), |accepted| {
         accepted.map(Introduced::from)
     });
     tasks.spawn(serve(Arc::clone(&service), incoming, stopped.clone()));
+    let connected = Connected::new(Arc::clone(&issued), options.issued);
+    if agents_port.is_some() || control_port.is_some() {
+        tasks.spawn(Arc::clone(&connected).watch(stopped.clone()));
+    }
     if let (Some(listener), Some(material)) = (agents_port, &material) {
         controller.agents = listener.local_addr().ok();
         let acceptor = material.acceptor(Door::Agents, Arc::clone(&issued))?;
-        tasks.spawn(let_agents_in(listener, acceptor, agents, stopped.clone()));
+        let door = Entrance { listener, acceptor, connected: Arc::clone(&connected) };
+        tasks.spawn(let_agents_in(door, agents, stopped.clone()));
     }
     if let (Some(listener), Some(material)) = (control_port, &material) {
         controller.control = listener.local_addr().ok();
         let acceptor = material.acceptor(Door::Control, issued)?;
         let (known, incoming) = tokio::sync::mpsc::channel(WAITING);
         let incoming = tokio_stream::wrappers::ReceiverStream::new(incoming);
-        tasks.spawn(let_people_in(listener, acceptor, known, stopped.clone()));
+        let door = Entrance { listener, acceptor, connected };
+        tasks.spawn(let_people_in(door, known, stopped.clone()));
         tasks.spawn(serve(service, incoming, stopped));
     }
     controller.tasks = tasks;
@@ -163,6 +186,11 @@ pub async fn start(options: Options) -> Result<Controller, ServeError> {
 }
 
 impl Controller {
+    /// Whether the task that drives every intent does its work: it answers this in its turn.
+    pub async fn answers(&self) -> bool {
+        self.driven.snapshot().await.is_ok()
+    }
+
     /// Answers what is under way, and ends. Faults go on: their agents hold them until their leases end,
     /// and the next life of this controller renews them.
     pub async fn stop(mut self) {
@@ -211,23 +239,27 @@ where
     }
 }
 
-async fn let_agents_in(
+/// A port, and who may come in by it for how long.
+struct Entrance {
     listener: TcpListener,
     acceptor: Acceptor,
-    agents: Agents,
-    mut stopped: watch::Receiver<bool>,
-) {
+    connected: Arc<Connected>,
+}
+
+async fn let_agents_in(door: Entrance, agents: Agents, mut stopped: watch::Receiver<bool>) {
     let mut inside = JoinSet::new();
-    while let Some((stream, remote)) = next(&listener, &mut stopped).await {
+    while let Some((stream, remote)) = next(&door.listener, &mut stopped).await {
         // Those whose connection has ended.
         while inside.try_join_next().is_some() {}
-        let (acceptor, agents) = (acceptor.clone(), agents.clone());
+        let (acceptor, agents) = (door.acceptor.clone(), agents.clone());
+        let connected = Arc::clone(&door.connected);
         inside.spawn(async move {
             let way = Way { remote: Some(remote), local: stream.local_addr().ok() };
             match acceptor.accept(stream).await {
                 Ok(accepted) => match accepted.principal {
                     Principal::Agent(node) => {
-                        if let Err(error) = agents.admit(accepted.stream, node, way).await {
+                        let stream = connected.hold(accepted.stream, accepted.fingerprint);
+                        if let Err(error) = agents.admit(stream, node, way).await {
                             tracing::warn!(%remote, %error, "not an agent");
                         }
                     }
@@ -241,17 +273,17 @@ async fn let_agents_in(
 }
 
 async fn let_people_in(
-    listener: TcpListener,
-    acceptor: Acceptor,
-    known: tokio::sync::mpsc::Sender<io::Result<Introduced<TlsStream<TcpStream>>>>,
+    door: Entrance,
+    known: tokio::sync::mpsc::Sender<io::Result<Introduced<Revocable<TlsStream<TcpStream>>>>>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    while let Some((stream, remote)) = next(&listener, &mut stopped).await {
-        let (acceptor, known) = (acceptor.clone(), known.clone());
+    while let Some((stream, remote)) = next(&door.listener, &mut stopped).await {
+        let (acceptor, known) = (door.acceptor.clone(), known.clone());
+        let connected = Arc::clone(&door.connected);
         tokio::spawn(async move {
             match acceptor.accept(stream).await {
                 // The server may have ended meanwhile.
-                Ok(accepted) => drop(known.send(Ok(Introduced::from(accepted))).await),
+                Ok(accepted) => drop(known.send(Ok(Introduced::new(accepted, &connected))).await),
                 Err(error) => turned_away(remote, &error),
             }
         });

@@ -179,3 +179,10 @@ impl From<&Spec> for wire::Spec {
         }
     }
 }
+
+/// What is asked, as it could be typed.
+#[must_use]
+pub fn typed(spec: &wire::Spec) -> String {
+    let spec = Spec::try_from(spec.clone());
+    spec.map_or_else(|_| "nothing that makes sense".to_owned(), |spec| spec.to_string())
+}

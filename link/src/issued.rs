@@ -61,6 +61,13 @@ impl Issued {
         self.with(|seen| seen.admitted.contains(fingerprint))
     }
 
+    /// Those that are not admitted now, of these. Costs what [`Self::contains`] costs for one.
+    #[must_use]
+    pub fn unlisted(&self, mut of: Vec<Fingerprint>) -> Vec<Fingerprint> {
+        self.with(|seen| of.retain(|fingerprint| !seen.admitted.contains(fingerprint)));
+        of
+    }
+
     /// What of the file cannot be read, for people.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
@@ -160,10 +167,13 @@ mod tests {
         fs::write(&path, format!("{a}\n{b}\n")).unwrap();
         assert_eq!(admitted(), (true, true));
         assert_eq!(issued.trouble(), None);
+        let both = vec![a.fingerprint, b.fingerprint];
+        assert_eq!(issued.unlisted(both.clone()), []);
 
         // In place, in the same tick, of the same length.
         fs::write(&path, format!("{b}\n{b}\n")).unwrap();
         assert_eq!(admitted(), (false, true));
+        assert_eq!(issued.unlisted(both), [a.fingerprint]);
 
         age(&path);
         assert_eq!(admitted(), (false, true));

@@ -30,6 +30,9 @@ const NEEDS: &[Need] = &[
     Need { program: "iperf3", package: "iperf3" },
     Need { program: "ps", package: "procps" },
     Need { program: "git", package: "git" },
+    Need { program: "setpriv", package: "util-linux" },
+    Need { program: "strace", package: "strace" },
+    Need { program: "systemd-analyze", package: "systemd" },
 ];
 
 /// Installs the Debian packages and the eBPF toolchain, each only if it is missing.

@@ -48,9 +48,9 @@ pub(super) async fn run(
                 let beat = wire::Heartbeat {
                     renew: wired(&renewals.faults),
                     watch: wired(&renewals.faults),
-                    report_every_ns: nanos(REPORT),
                     holder: Some(agents.0.holder.clone()),
                     number,
+                    report_every_ns: if renewals.faults.is_empty() { 0 } else { nanos(REPORT) },
                 };
                 if beats.try_send(beat).is_err() {
                     return;

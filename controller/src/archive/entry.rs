@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime};
 
 use fault::NodeName;
-use proto::control::Intent;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// What somebody asked for that changes something.
@@ -72,62 +71,39 @@ impl<'de> Deserialize<'de> for Node {
     }
 }
 
-/// An intent that has ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "schema", rename = "schism.ended/v1")]
-pub struct Ended {
-    /// When it ended.
-    #[serde(with = "instant")]
-    pub at: SystemTime,
-    /// Its id, 12 hexadecimal digits, to be found by `grep`.
-    pub id: String,
-    /// All of it, as it was on the wire (`schism.control.v1.Intent`, base64): a newer version reads more
-    /// of it than an older one, and loses nothing.
-    #[serde(with = "whole")]
-    pub intent: Intent,
-}
-
-impl Ended {
-    /// An intent that ended at a time.
-    #[must_use]
-    pub fn new(at: SystemTime, intent: Intent) -> Self {
-        Self { at, id: fault::IntentId::from_random(intent.id).to_string(), intent }
-    }
-}
-
-mod instant {
+pub(super) mod instant {
     //! RFC 3339 in UTC, to the nanosecond.
 
     use super::{Deserialize, Deserializer, Serialize, Serializer, SystemTime, de};
 
-    pub(super) fn serialize<S: Serializer>(
+    pub(in super::super) fn serialize<S: Serializer>(
         at: &SystemTime,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&humantime::format_rfc3339_nanos(super::printable(*at)))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<SystemTime, D::Error> {
         let text = String::deserialize(deserializer)?;
         humantime::parse_rfc3339(&text).map_err(de::Error::custom)
     }
 
-    pub(super) mod optional {
+    pub(in super::super) mod optional {
         use super::{Deserialize, Deserializer, Serialize, Serializer, SystemTime};
 
         #[derive(Serialize, Deserialize)]
         struct At(#[serde(with = "super")] SystemTime);
 
-        pub(in super::super) fn serialize<S: Serializer>(
+        pub(in super::super::super) fn serialize<S: Serializer>(
             at: &Option<SystemTime>,
             serializer: S,
         ) -> Result<S::Ok, S::Error> {
             at.map(At).serialize(serializer)
         }
 
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        pub(in super::super::super) fn deserialize<'de, D: Deserializer<'de>>(
             deserializer: D,
         ) -> Result<Option<SystemTime>, D::Error> {
             Ok(Option::<At>::deserialize(deserializer)?.map(|at| at.0))
@@ -140,27 +116,6 @@ fn printable(at: SystemTime) -> SystemTime {
     // 9999-12-31T23:59:59Z
     const LAST: Duration = Duration::from_secs(253_402_300_799);
     at.clamp(SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + LAST)
-}
-
-mod whole {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    use prost::Message as _;
-
-    use super::{Deserialize, Deserializer, Intent, Serializer, de};
-
-    pub(super) fn serialize<S: Serializer>(
-        intent: &Intent,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&STANDARD.encode(intent.encode_to_vec()))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Intent, D::Error> {
-        let bytes = STANDARD.decode(String::deserialize(deserializer)?);
-        Intent::decode(bytes.map_err(de::Error::custom)?.as_slice()).map_err(de::Error::custom)
-    }
 }
 
 #[cfg(test)]
@@ -192,21 +147,21 @@ mod tests {
     }
 
     #[test]
-    fn an_ended_intent_is_whole() {
-        let intent = Intent { id: 10, asker: "ann".to_owned(), ..Intent::default() };
-        let ended = Ended::new(SystemTime::UNIX_EPOCH, intent);
-        let line = serde_json::to_string(&ended).unwrap();
-        assert!(line.contains(r#""id":"00000000000a""#), "{line}");
-        assert_eq!(serde_json::from_str::<Ended>(&line).unwrap(), ended);
-    }
-
-    #[test]
     fn a_moment_before_all_or_after_all_is_written() {
         let ages = Duration::from_secs(1 << 60);
         for at in [SystemTime::UNIX_EPOCH - Duration::from_secs(1), SystemTime::UNIX_EPOCH + ages] {
-            let ended = Ended::new(at, Intent::default());
-            let line = serde_json::to_string(&ended).unwrap();
-            assert!(serde_json::from_str::<Ended>(&line).is_ok(), "{line}");
+            let resumed = Audit {
+                at,
+                who: "ann".to_owned(),
+                deed: Deed::Resume,
+                what: String::new(),
+                intent: None,
+                nodes: Vec::new(),
+                until: None,
+                verdict: Verdict::Admitted,
+            };
+            let line = serde_json::to_string(&resumed).unwrap();
+            assert!(serde_json::from_str::<Audit>(&line).is_ok(), "{line}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A file of lines that only grows, until it is put aside.
 
 use std::{
+    collections::HashSet,
     fs::{self, File, OpenOptions},
     io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _},
     marker::PhantomData,
@@ -12,7 +13,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::task::spawn_blocking;
 
-use super::ArchiveError;
+use super::{ArchiveError, Ended, ended::Subject};
 
 /// How much is kept of one sort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +77,13 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Journal<T> {
     /// # Errors
     /// A file can't be read.
     pub async fn read(&self) -> Result<Lines<T>, ArchiveError> {
+        self.lines().await
+    }
+}
+
+impl<T> Journal<T> {
+    /// Everything that is kept, as something else that can be made of its lines.
+    async fn lines<U: DeserializeOwned + Send + 'static>(&self) -> Result<Lines<U>, ArchiveError> {
         let grown = Arc::clone(&self.grown);
         blocking(move || {
             // Nothing is put aside meanwhile.
@@ -87,6 +95,17 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Journal<T> {
             Ok(lines)
         })
         .await
+    }
+}
+
+impl Journal<Ended> {
+    /// Which intents have a line among those that are kept; 12 hexadecimal digits each.
+    ///
+    /// # Errors
+    /// A file can't be read.
+    pub async fn subjects(&self) -> Result<HashSet<String>, ArchiveError> {
+        let lines: Lines<Subject> = self.lines().await?;
+        Ok(lines.entries.into_iter().map(|line| line.id).collect())
     }
 }
 

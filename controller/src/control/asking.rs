@@ -6,7 +6,7 @@ use fault::{IntentId, Limits, MemberName, Preset, Scheme, Selector, seeds};
 use proto::Invalid;
 use proto::control as wire;
 
-use super::driver::{Control, ControlError};
+use super::handle::{Control, ControlError};
 use super::intent::Intent;
 use super::resolving::{self, ResolveError};
 use crate::admit::{AdmitError, admit};

@@ -146,3 +146,12 @@ pub(super) fn spread(agents: &Agents, parts: &[Part]) -> Option<wire::Spread> {
     let worst: Duration = errors.iter().rev().take(2).sum();
     Some(wire::Spread { achieved_ns: nanos(*last - *first), error_ns: nanos(worst) })
 }
+
+/// When the first part began to act, as its node has read it back, on this controller's clock.
+pub(super) fn began(agents: &Agents, parts: &[Part]) -> Option<Moment> {
+    let start = |part: &Part| {
+        let lease = part.status.as_ref()?.lease?;
+        Some(agents.offset(&part.node)?.here(lease.start))
+    };
+    parts.iter().filter_map(start).min()
+}

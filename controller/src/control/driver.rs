@@ -1,4 +1,4 @@
-//! The one task that drives every intent, and the handle on it.
+//! The one task that drives every intent.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -10,13 +10,17 @@ use proto::control as wire;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::calls;
-use super::clusters::Clusters;
+use super::ending::Endings;
+use super::handle::{Answer, Command, ControlError, Until, Watching};
 use super::intent::{Intent, RecordError, unix_now};
+use super::past::Past;
+use super::tally::Tally;
 use crate::agents::{Agents, Notice, Renewals};
-use crate::link::{Link, nanos};
+use crate::archive::{Ended, Journal};
+use crate::link::nanos;
+use crate::metrics::{Metrics, Standing, Written};
 use crate::sequence::{Action, Event, Stage};
-use crate::sight::Sight;
-use crate::store::{Expected, Key, Kind, PutError, Store, StoreError};
+use crate::store::{Expected, Key, Kind, PutError, Revision, Store};
 
 /// How often time is looked at while anything is on its way.
 const TICK: Duration = Duration::from_millis(250);
@@ -25,196 +29,55 @@ const KEPT: usize = 200;
 /// Events that a watcher may be behind.
 const BACKLOG: usize = 1024;
 
-/// What a controller says to a request about an intent.
-pub type Answer = Result<wire::Intent, ControlError>;
-
-/// Why a controller did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum ControlError {
-    /// The store failed before anything was touched.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A stored record of an earlier life.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// Another request with this id.
-    #[error("{0} is the id of another intent")]
-    Conflict(IntentId),
-    /// Never heard of.
-    #[error("there is no intent {0}")]
-    Unknown(IntentId),
-    /// The brake is on.
-    #[error("the brake is on: {0}")]
-    Halted(String),
-    /// The controller ends.
-    #[error("the controller ends")]
-    Ending,
+/// A driver that has taken over, and what it tells.
+pub(super) struct Begun {
+    pub(super) driver: Driver,
+    pub(super) metrics: Metrics,
+    pub(super) brake: watch::Receiver<Option<String>>,
 }
 
-/// Until when a request waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Until {
-    /// It acts, or is over.
-    Acting,
-    /// It is over.
-    Over,
-}
-
-pub(super) enum Command {
-    Apply { intent: Box<Intent>, reply: oneshot::Sender<Answer> },
-    Find { id: IntentId, until: Until, reply: oneshot::Sender<Answer> },
-    Heal { id: IntentId, reason: String, reply: oneshot::Sender<Answer> },
-    List { reply: oneshot::Sender<(Vec<wire::Intent>, u64)> },
-    Brake { brake: wire::Brake, reply: oneshot::Sender<Result<(), ControlError>> },
-    Faults { reply: oneshot::Sender<Vec<(NodeName, fault::Fault)>> },
-    Happened { id: IntentId, event: Box<Event> },
-}
-
-/// The handle on the task.
-#[derive(Clone)]
-pub struct Control {
-    commands: mpsc::Sender<Command>,
+/// Takes over what an earlier life has left in the store.
+pub(super) async fn begin(
+    store: Arc<dyn Store>,
+    ended: Journal<Ended>,
     agents: Agents,
-    clusters: Clusters,
-    events: broadcast::Sender<wire::Event>,
-    brake: watch::Receiver<Option<String>>,
+    commands: mpsc::WeakSender<Command>,
+) -> Result<Begun, ControlError> {
+    let (events, _) = broadcast::channel(BACKLOG);
+    let stored = match store.get(Key::brake()).await? {
+        Some(record) => wire::Brake::decode(record.value.as_slice()).map_err(RecordError::from)?,
+        None => wire::Brake::default(),
+    };
+    let (halted, brake) = watch::channel(stored.on.then_some(stored.reason));
+    let (revision, records) = store.list(Kind::Intent).await?;
+    let mut intents = BTreeMap::new();
+    for record in records {
+        let mut intent = Intent::restore(&record.value, agents.now())?;
+        intent.revision = record.revision.0;
+        intents.insert(intent.id, intent);
+    }
+    let without = intents.values().filter(|intent| !intent.archived).map(|intent| intent.id);
+    let endings = Endings::open(ended, without.collect()).await;
+    let metrics = Metrics::default();
+    let driver = Driver {
+        tally: Tally::new(metrics.clone(), intents.values()),
+        store,
+        endings,
+        agents,
+        commands,
+        events,
+        intents,
+        revision: revision.0,
+        waiting: HashMap::new(),
+        brake: halted,
+        stirred: BTreeSet::new(),
+    };
+    Ok(Begun { driver, metrics, brake })
 }
 
-impl Control {
-    /// Takes over what an earlier life has left in the store, and begins.
-    ///
-    /// # Errors
-    /// The store cannot be read.
-    pub async fn start(
-        store: Arc<dyn Store>,
-        agents: Agents,
-        notices: mpsc::UnboundedReceiver<Notice>,
-        clusters: Clusters,
-    ) -> Result<Self, ControlError> {
-        let (commands, inbox) = mpsc::channel(256);
-        let (events, _) = broadcast::channel(BACKLOG);
-        let stored = match store.get(Key::brake()).await? {
-            Some(record) => {
-                wire::Brake::decode(record.value.as_slice()).map_err(RecordError::from)?
-            }
-            None => wire::Brake::default(),
-        };
-        let (halted, brake) = watch::channel(stored.on.then_some(stored.reason));
-        let mut driver = Driver {
-            store: Arc::clone(&store),
-            agents: agents.clone(),
-            commands: commands.downgrade(),
-            events: events.clone(),
-            intents: BTreeMap::new(),
-            revision: 0,
-            waiting: HashMap::new(),
-            brake: halted,
-            stirred: BTreeSet::new(),
-        };
-        let (revision, records) = store.list(Kind::Intent).await?;
-        driver.revision = revision.0;
-        for record in records {
-            let intent = Intent::restore(&record.value, agents.now())?;
-            driver.intents.insert(intent.id, intent);
-        }
-        tokio::spawn(driver.run(inbox, notices));
-        Ok(Self { commands, agents, clusters, events, brake })
-    }
-
-    /// The agents that it asks.
-    #[must_use]
-    pub const fn agents(&self) -> &Agents {
-        &self.agents
-    }
-
-    /// How the clusters that it can ask stand right now.
-    pub(super) async fn sight(&self) -> Sight {
-        self.clusters.sight(&self.agents).await
-    }
-
-    /// What happens from now on.
-    #[must_use]
-    pub fn events(&self) -> broadcast::Receiver<wire::Event> {
-        self.events.subscribe()
-    }
-
-    async fn ask<T>(
-        &self,
-        command: impl FnOnce(oneshot::Sender<T>) -> Command,
-    ) -> Result<T, ControlError> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| ControlError::Ending)?;
-        answer.await.map_err(|_| ControlError::Ending)
-    }
-
-    /// Writes an intent, and waits until it acts everywhere or is out everywhere.
-    ///
-    /// # Errors
-    /// Nothing was touched.
-    pub async fn apply(&self, intent: Intent) -> Answer {
-        self.ask(|reply| Command::Apply { intent: Box::new(intent), reply }).await?
-    }
-
-    /// Waits for an intent that was asked for before.
-    ///
-    /// # Errors
-    /// There is none.
-    pub async fn find(&self, id: IntentId) -> Answer {
-        self.ask(|reply| Command::Find { id, until: Until::Acting, reply }).await?
-    }
-
-    /// Ends an intent, and waits until every node has confirmed or could not be asked.
-    ///
-    /// # Errors
-    /// There is none.
-    pub async fn heal(&self, id: IntentId, reason: &str) -> Answer {
-        let reason = reason.to_owned();
-        self.ask(|reply| Command::Heal { id, reason, reply }).await?
-    }
-
-    /// Intents that have not ended and those that ended lately, and the revision of that.
-    ///
-    /// # Errors
-    /// The controller ends.
-    pub async fn list(&self) -> Result<(Vec<wire::Intent>, u64), ControlError> {
-        self.ask(|reply| Command::List { reply }).await
-    }
-
-    /// Why new faults are refused, if they are.
-    #[must_use]
-    pub fn halted(&self) -> Option<String> {
-        self.brake.borrow().clone()
-    }
-
-    /// Puts the brake on or takes it off, durably, and passes it on to every agent that is connected;
-    /// which of them could not be told comes back. The brake also heals everything.
-    ///
-    /// # Errors
-    /// The store failed: nothing was changed.
-    pub async fn brake(&self, brake: wire::Brake) -> Result<Vec<NodeName>, ControlError> {
-        let (on, reason) = (brake.on, brake.reason.clone());
-        self.ask(|reply| Command::Brake { brake, reply }).await??;
-        let tell = |(node, mut link): (NodeName, Link)| {
-            let reason = reason.clone();
-            async move {
-                let told = if on { link.halt(&reason).await } else { link.resume().await };
-                told.err().map(|_| node)
-            }
-        };
-        let told = futures_util::future::join_all(self.agents.links().into_iter().map(tell)).await;
-        Ok(told.into_iter().flatten().collect())
-    }
-
-    /// Every fault that may act or is on its way, with its node.
-    ///
-    /// # Errors
-    /// The controller ends.
-    pub async fn faults(&self) -> Result<Vec<(NodeName, fault::Fault)>, ControlError> {
-        self.ask(|reply| Command::Faults { reply }).await
-    }
-}
-
-struct Driver {
+pub(super) struct Driver {
+    endings: Endings,
+    tally: Tally,
     store: Arc<dyn Store>,
     agents: Agents,
     commands: mpsc::WeakSender<Command>,
@@ -229,11 +92,12 @@ struct Driver {
 }
 
 impl Driver {
-    async fn run(
+    pub(super) async fn run(
         mut self,
         mut inbox: mpsc::Receiver<Command>,
         mut notices: mpsc::UnboundedReceiver<Notice>,
     ) {
+        self.conclude().await;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -263,12 +127,21 @@ impl Driver {
                 self.wait(id, Until::Over, reply);
             }
             Command::List { reply } => {
-                let all = self.intents.values().map(|intent| intent.wire(self.revision)).collect();
+                let all = self.intents.values().map(|intent| intent.wire()).collect();
                 // The asker may have gone.
                 let _ = reply.send((all, self.revision));
             }
             Command::Brake { brake, reply } => {
                 let _ = reply.send(self.set_brake(brake).await);
+            }
+            Command::Watch { since, reply } => {
+                // First the subscription: whatever is stored from here on is told by it.
+                let coming = self.events.subscribe();
+                let standing = self.past().since(since).await;
+                let _ = reply.send(standing.map(|standing| Watching { standing, coming }));
+            }
+            Command::Standing { reply } => {
+                let _ = reply.send(self.standing());
             }
             Command::Faults { reply } => {
                 let living = self.intents.values().filter(|one| !one.sequence.stage().is_final());
@@ -284,23 +157,23 @@ impl Driver {
         let put = self.store.put(Key::brake(), Expected::Any, brake.encode_to_vec()).await;
         match put {
             Ok(revision) => self.revision = revision.0,
-            Err(PutError::Store(error)) => return Err(error.into()),
+            Err(PutError::Store(error)) => {
+                self.tally.failed(Written::Store);
+                return Err(error.into());
+            }
             // Whatever stood there was expected.
             Err(PutError::Conflict { .. }) => return Err(ControlError::Ending),
         }
         self.brake.send_replace(brake.on.then(|| brake.reason.clone()));
+        self.say(wire::event::Kind::Brake(brake.clone()));
         if brake.on {
             let reason = format!("halted: {}", brake.reason);
             self.everybody(|_| Some(Event::Heal(reason.clone()))).await;
         }
-        let (revision, at) = (self.revision, unix_now());
-        let kind = Some(wire::event::Kind::Brake(brake));
-        // Nobody may be watching.
-        let _ = self.events.send(wire::Event { revision, at, kind });
         Ok(())
     }
 
-    async fn apply(&mut self, intent: Intent, reply: oneshot::Sender<Answer>) {
+    async fn apply(&mut self, mut intent: Intent, reply: oneshot::Sender<Answer>) {
         let id = intent.id;
         if let Some(known) = self.intents.get(&id) {
             if known.spec != intent.spec {
@@ -314,13 +187,20 @@ impl Driver {
         }
         // Before anything is touched: what is lost now is not owed to anybody.
         match self.store.put(Key::intent(id), Expected::Absent, intent.record()).await {
-            Ok(revision) => self.revision = revision.0,
+            Ok(revision) => {
+                self.revision = revision.0;
+                intent.revision = revision.0;
+            }
             Err(PutError::Conflict { .. }) => {
                 return drop(reply.send(Err(ControlError::Conflict(id))));
             }
-            Err(PutError::Store(error)) => return drop(reply.send(Err(error.into()))),
+            Err(PutError::Store(error)) => {
+                self.tally.failed(Written::Store);
+                return drop(reply.send(Err(error.into())));
+            }
         }
         self.intents.insert(id, intent);
+        self.tally.begun(id, self.agents.now());
         self.waiting.entry(id).or_default().push((Until::Acting, reply));
         let actions = match self.intents.get_mut(&id) {
             Some(intent) => intent.sequence.begin(),
@@ -348,7 +228,7 @@ impl Driver {
                 Until::Over => stage.is_final(),
             });
         for (_, reply) in ready {
-            let _ = reply.send(Ok(intent.wire(self.revision)));
+            let _ = reply.send(Ok(intent.wire()));
         }
         if !still.is_empty() {
             self.waiting.insert(id, still);
@@ -415,15 +295,32 @@ impl Driver {
             intent.deadline = unix_now().saturating_add(nanos(left));
             intent.spread = calls::spread(&self.agents, intent.sequence.parts());
         }
+        if before != after && intent.began == 0 {
+            let began = calls::began(&self.agents, intent.sequence.parts());
+            // The start that was agreed on may lie ahead.
+            intent.began = began.map_or(0, |at| {
+                (unix_now() + nanos(at.saturating_sub(now)))
+                    .saturating_sub(nanos(now.saturating_sub(at)))
+            });
+        }
         if quiet && actions.is_empty() && before == after {
             return;
         }
+        self.tally.heard(intent);
+        self.tally.moved(intent, before, now);
+        // What is recorded is told by that.
+        let recorded = actions.contains(&Action::Record);
         self.perform(id, actions).await;
+        match (before == after, recorded) {
+            (_, true) => {}
+            (false, false) => self.tell(id),
+            (true, false) if tells => {
+                self.stirred.insert(id);
+            }
+            (true, false) => {}
+        }
         if before != after {
-            self.tell(id);
-            self.forget();
-        } else if tells {
-            self.stirred.insert(id);
+            self.forget().await;
         }
     }
 
@@ -450,11 +347,45 @@ impl Driver {
 
     async fn record(&mut self, id: IntentId) {
         let Some(intent) = self.intents.get_mut(&id) else { return };
+        if intent.sequence.stage().is_final() && intent.ended == 0 {
+            intent.ended = unix_now();
+            // What was healed before the start that was agreed on never acted.
+            intent.began = if intent.began > intent.ended { 0 } else { intent.began };
+        }
+        self.put(id).await;
+        self.conclude().await;
+    }
+
+    /// Writes the lines of those that have ended and have none.
+    async fn conclude(&mut self) {
+        let without = |one: &&Intent| one.sequence.stage().is_final() && !one.archived;
+        let ended: Vec<IntentId> =
+            self.intents.values().filter(without).map(|one| one.id).collect();
+        for id in ended {
+            let Some(intent) = self.intents.get_mut(&id) else { continue };
+            if let Err(error) = self.endings.write(intent.wire()).await {
+                // It is written with the next one that ends, or by the next life.
+                self.tally.failed(Written::Archive);
+                tracing::error!(intent = %id, %error, "not archived");
+                return;
+            }
+            intent.archived = true;
+            self.put(id).await;
+        }
+    }
+
+    /// Stores what an intent has become, and tells it.
+    async fn put(&mut self, id: IntentId) {
+        let Some(intent) = self.intents.get_mut(&id) else { return };
         match self.store.put(Key::intent(id), Expected::Any, intent.record()).await {
-            Ok(revision) => self.revision = revision.0,
+            Ok(revision) => {
+                self.revision = revision.0;
+                intent.revision = revision.0;
+            }
             Err(error) => {
                 // What acts is bounded by its lease, whatever stands in the store; an earlier record of it
                 // is there, by which a next life takes it out.
+                self.tally.failed(Written::Store);
                 let note = format!("what became of it could not be stored: {error}");
                 tracing::error!(intent = %id, %error, "not stored");
                 if !intent.notes.contains(&note) {
@@ -462,6 +393,23 @@ impl Driver {
                 }
             }
         }
+        self.tell(id);
+    }
+
+    /// Every fault that has not ended.
+    fn standing(&self) -> Vec<Standing> {
+        let now = self.agents.now();
+        let living = self.intents.values().filter(|one| !one.sequence.stage().is_final());
+        let parts = living.flat_map(|intent| {
+            let (sequence, stage) = (&intent.sequence, intent.sequence.stage());
+            sequence.parts().iter().map(move |part| Standing {
+                id: part.fault.id,
+                node: part.node.clone(),
+                stage,
+                lease_left: sequence.lease_left(part, now),
+            })
+        });
+        parts.collect()
     }
 
     /// What heartbeats renew, node by node.
@@ -487,22 +435,29 @@ impl Driver {
 
     fn tell(&self, id: IntentId) {
         let Some(intent) = self.intents.get(&id) else { return };
-        let kind = wire::event::Kind::Intent(intent.wire(self.revision));
+        self.say(wire::event::Kind::Intent(intent.wire()));
+    }
+
+    /// Tells watchers. Each write to the store is told right after it: who has read up to a revision has
+    /// heard of everything that was stored up to it.
+    fn say(&self, kind: wire::event::Kind) {
+        let (revision, at) = (self.revision, unix_now());
         // Nobody may be watching.
-        let _ = self.events.send(wire::Event {
-            revision: self.revision,
-            at: unix_now(),
-            kind: Some(kind),
-        });
+        let _ = self.events.send(wire::Event { revision, at, kind: Some(kind) });
+    }
+
+    fn past(&self) -> Past<'_> {
+        Past { store: self.store.as_ref(), intents: &self.intents, revision: self.revision }
     }
 
     /// Lets go of the oldest that have ended.
-    fn forget(&mut self) {
+    async fn forget(&mut self) {
         let mut ended: Vec<(u64, IntentId)> = self
             .intents
             .values()
             .filter(|one| {
-                one.sequence.stage().is_final() && one.sequence.stage() != Stage::Unconfirmed
+                let stage = one.sequence.stage();
+                stage.is_final() && stage != Stage::Unconfirmed && one.archived
             })
             .map(|intent| (intent.asked, intent.id))
             .collect();
@@ -511,15 +466,19 @@ impl Driver {
         }
         ended.sort_unstable();
         for (_, id) in ended.drain(..ended.len() - KEPT) {
-            self.intents.remove(&id);
-            let store = Arc::clone(&self.store);
-            tokio::spawn(async move {
-                let key = Key::intent(id);
-                if let Ok(Some(record)) = store.get(key.clone()).await {
-                    // It stays for the next life to forget.
-                    let _ = store.delete(key, record.revision).await;
+            let at = self.intents.get(&id).map(|intent| Revision(intent.revision));
+            let Some(at) = at else { continue };
+            match self.store.delete(Key::intent(id), at).await {
+                Ok(revision) => {
+                    self.revision = revision.0;
+                    if let Some(intent) = self.intents.remove(&id) {
+                        self.tally.forgotten(&intent);
+                    }
+                    self.say(wire::event::Kind::Forgotten(wire::Forgotten { id: id.get() }));
                 }
-            });
+                // It stays until the next one ends.
+                Err(error) => return tracing::warn!(intent = %id, %error, "not forgotten"),
+            }
         }
     }
 }

@@ -36,6 +36,16 @@ pub struct Intent {
     pub spread: Option<wire::Spread>,
     /// What the caller should know.
     pub notes: Vec<String>,
+    /// When the first part began to act, Unix time, ns; 0 if none did.
+    pub began: u64,
+    /// When it was over, Unix time, ns; 0 while it is not.
+    pub ended: u64,
+    /// Whether its line in the archive is known to be written.
+    pub archived: bool,
+    /// Why it failed or was ended, as an earlier life has said it.
+    pub told: String,
+    /// Of the store, when it was last written; 0 before.
+    pub revision: u64,
 }
 
 /// A stored intent that cannot be read.
@@ -86,12 +96,21 @@ impl Intent {
             asker,
             spread: None,
             notes: Vec::new(),
+            began: 0,
+            ended: 0,
+            archived: false,
+            told: String::new(),
+            revision: 0,
         }
     }
 
-    /// As it is told and stored.
+    /// As it is told.
     #[must_use]
-    pub fn wire(&self, revision: u64) -> wire::Intent {
+    pub fn wire(&self) -> wire::Intent {
+        let reason = match self.sequence.reason() {
+            "" => &self.told,
+            reason => reason,
+        };
         wire::Intent {
             id: self.id.get(),
             spec: Some(self.spec.clone()),
@@ -103,16 +122,20 @@ impl Intent {
             deadline: self.deadline,
             asker: self.asker.clone(),
             spread: self.spread,
-            reason: self.sequence.reason().to_owned(),
+            reason: reason.to_owned(),
             notes: self.notes.clone(),
-            revision,
+            revision: self.revision,
+            began: self.began,
+            ended: self.ended,
+            archived: self.archived,
         }
     }
 
     /// As it is stored.
     #[must_use]
     pub fn record(&self) -> Vec<u8> {
-        self.wire(0).encode_to_vec()
+        // The store knows it.
+        wire::Intent { revision: 0, ..self.wire() }.encode_to_vec()
     }
 
     /// As an earlier life of this controller has stored it.
@@ -144,6 +167,11 @@ impl Intent {
             asker: stored.asker,
             spread: stored.spread,
             notes: stored.notes,
+            began: stored.began,
+            ended: stored.ended,
+            archived: stored.archived,
+            told: stored.reason,
+            revision: 0,
         })
     }
 

@@ -139,7 +139,7 @@ async fn within<T>(
 fn failure(attempted: &str, status: &Status) -> Failure {
     let detail = wire::ErrorDetail::decode(status.details()).unwrap_or_default();
     let cause = match &detail.kind {
-        Some(Kind::InvalidField(_) | Kind::Ambiguous(_)) => Cause::WrongUsage,
+        Some(Kind::InvalidField(_) | Kind::Ambiguous(_) | Kind::Gap(_)) => Cause::WrongUsage,
         Some(Kind::Guarded(_) | Kind::Halted(_) | Kind::AgentRefused(_) | Kind::Forbidden(_)) => {
             Cause::Refused
         }

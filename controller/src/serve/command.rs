@@ -1,5 +1,6 @@
 //! `schism serve`.
 
+use agent::supervisor::Supervisor;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Options, start};
@@ -23,7 +24,7 @@ pub(crate) async fn run(
         socket: args.socket,
         listen_agents: args.listen_agents,
         listen_control: args.listen_control,
-        metrics: None,
+        metrics: args.metrics,
         ca: global.controller.ca.clone(),
         certificate: global.controller.certificate.clone(),
         key: global.controller.key.clone(),
@@ -31,10 +32,6 @@ pub(crate) async fn run(
         state: args.state,
     };
     let serve = typed.over(settings.serve.clone()).complete()?;
-    if serve.metrics.is_some() {
-        let reason = "metrics are not served yet: take serve.metrics out of the settings";
-        return Err(Failure::caused(Cause::Unsupported, attempted, reason));
-    }
     let failed =
         |error: &dyn std::fmt::Display| Failure::caused(Cause::Other, attempted, error.to_string());
     std::fs::create_dir_all(&serve.state)
@@ -49,6 +46,7 @@ pub(crate) async fn run(
         socket: serve.socket,
         listen_agents: Some(serve.listen_agents.0),
         listen_control: serve.listen_control.map(|listen| listen.0),
+        metrics: serve.metrics.map(|listen| listen.0),
         files: Some(serve.files),
         issued: serve.issued,
         limits: settings.limits,
@@ -65,10 +63,17 @@ pub(crate) async fn run(
     if let Some(control) = controller.control {
         output.note(format!("commands dial tcp:{control}"));
     }
+    if let Some(metrics) = controller.metrics {
+        output.note(format!("metrics: http://{metrics}/metrics"));
+    }
+    let supervisor = Supervisor::from_environment();
+    supervisor.ready();
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = supervisor.watched(async || controller.answers().await) => {}
     }
+    supervisor.stopping();
     output.note("ending; faults go on until their leases end, or the next start renews them");
     controller.stop().await;
     Ok(Outcome::Effective)

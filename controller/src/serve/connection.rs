@@ -11,6 +11,7 @@ use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 use super::caller::Caller;
+use super::revocation::Revocable;
 
 /// A stream, and who is at its other end: tonic gives that to each request.
 pub(super) struct Introduced<S> {
@@ -25,15 +26,17 @@ impl From<UnixStream> for Introduced<UnixStream> {
     }
 }
 
-impl From<Accepted> for Introduced<TlsStream<TcpStream>> {
-    fn from(accepted: Accepted) -> Self {
+impl Introduced<Revocable<TlsStream<TcpStream>>> {
+    /// By a certificate, for as long as that is admitted.
+    pub(super) fn new(accepted: Accepted, connected: &super::revocation::Connected) -> Self {
         let name = accepted.principal.to_string();
         let role = match accepted.principal {
             Principal::User { role, .. } => role,
             // The door lets in users alone; whoever else came by would only look.
             Principal::Agent(_) | Principal::Controller(_) => Role::Viewer,
         };
-        Self { stream: accepted.stream, caller: Caller { name, role } }
+        let stream = connected.hold(accepted.stream, accepted.fingerprint);
+        Self { stream, caller: Caller { name, role } }
     }
 }
 

@@ -92,10 +92,14 @@ pub(super) fn refuse_control(error: &ControlError) -> Status {
         ControlError::Halted(why) => {
             (Code::FailedPrecondition, Kind::Halted(wire::Halted { reason: why.clone() }))
         }
+        ControlError::Gap { earliest, latest, .. } => {
+            (Code::OutOfRange, Kind::Gap(wire::Gap { earliest: *earliest, latest: *latest }))
+        }
         ControlError::Ending => return Status::unavailable(reason),
     };
     let hint = match error {
         ControlError::Halted(_) => "`schism resume` takes the brake off".to_owned(),
+        ControlError::Gap { .. } => "list, and watch from the revision of the list".to_owned(),
         ControlError::Store(_)
         | ControlError::Record(_)
         | ControlError::Conflict(_)

@@ -6,21 +6,20 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use fault::{IntentId, Limits, NodeName};
-use futures_util::StreamExt as _;
 use link::Role;
 use proto::control as wire;
 use proto::control::error_detail::Kind;
 use proto::{Invalid, required};
 use tokio_stream::Stream;
-use tokio_stream::wrappers::BroadcastStream;
 use tonic::{Request, Response, Status};
 
 use super::caller::Caller;
 use super::refusal::{self, refuse, refuse_control, refuse_resolve};
+use super::watching;
 use crate::archive::{Archive, Audit, Deed, Node, Verdict};
 use crate::control::{Control, is_over};
 use crate::link::nanos;
-use crate::spec::Spec;
+use crate::spec;
 
 /// The service of one controller.
 pub(super) struct Service {
@@ -162,7 +161,7 @@ impl wire::control_server::Control for Shared {
         let draft = self.0.control.draft(id(request.id)?, spec, &caller.name, &self.0.limits);
         let draft = draft.await.map_err(|error| refuse(&error))?;
         Ok(Response::new(wire::PlanReply {
-            intent: Some(draft.intent.wire(0)),
+            intent: Some(draft.intent.wire()),
             parts: Vec::new(),
             matrix: draft.matrix,
         }))
@@ -172,7 +171,7 @@ impl wire::control_server::Control for Shared {
         &self,
         request: Request<wire::ApplyRequest>,
     ) -> Result<Response<wire::ApplyReply>, Status> {
-        let what = request.get_ref().spec.as_ref().map(describe).unwrap_or_default();
+        let what = request.get_ref().spec.as_ref().map(spec::typed).unwrap_or_default();
         let permitted = self.0.permitted(&request, Role::Operator, Deed::Apply, what.clone());
         let caller = permitted.await?;
         let request = request.into_inner();
@@ -261,15 +260,8 @@ impl wire::control_server::Control for Shared {
     ) -> Result<Response<Self::WatchStream>, Status> {
         caller(&request, Role::Viewer)?;
         let since = request.into_inner().since;
-        // First the subscription, then what stands: nothing falls in between.
-        let coming = BroadcastStream::new(self.0.control.events());
-        let (intents, revision) = self.0.control.list().await.map_err(|e| refuse_control(&e))?;
-        let standing = intents.into_iter().filter(move |_| revision > since).map(move |intent| {
-            Ok(wire::Event { revision, at: 0, kind: Some(wire::event::Kind::Intent(intent)) })
-        });
-        let behind = |_| Status::data_loss("too far behind; watch anew");
-        let coming = coming.map(move |event| event.map_err(behind));
-        Ok(Response::new(Box::pin(futures_util::stream::iter(standing).chain(coming))))
+        let told = watching::told(self.0.control.clone(), since).await;
+        Ok(Response::new(Box::pin(told.map_err(|e| refuse_control(&e))?)))
     }
 
     async fn halt(
@@ -304,10 +296,4 @@ impl wire::control_server::Control for Shared {
             untold: untold.iter().map(ToString::to_string).collect(),
         }))
     }
-}
-
-/// What was asked, as it could be typed.
-fn describe(spec: &wire::Spec) -> String {
-    Spec::try_from(spec.clone())
-        .map_or_else(|_| "nothing that makes sense".to_owned(), |s| s.to_string())
 }

@@ -2,5 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it fails")]
 
 mod cuts;
+mod endings;
 mod rig;
 mod trouble;
+mod watching;

@@ -10,12 +10,14 @@ use agent::fake::FakeKernel;
 use agent::server::{About, Instance, Service};
 use agent::worker::Agent;
 use controller::agents::{Agents, Way};
+use controller::archive::{self, Archive};
 use controller::control::{AskError, Clusters, Control};
 use controller::store::{Memory, Store, incarnate};
 use fault::{IntentId, Limits, NodeName};
 use proto::agent as agent_wire;
 use proto::agent::agent_server::AgentServer;
 use proto::control as wire;
+use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt as _;
 use tonic::transport::Server;
@@ -33,9 +35,11 @@ pub(crate) struct Node {
 /// A controller with its store, and nodes that have dialled it.
 pub(crate) struct Fleet {
     pub(crate) store: Arc<Memory>,
+    pub(crate) archive: Archive,
     pub(crate) control: Control,
     pub(crate) nodes: BTreeMap<&'static str, Node>,
     connections: BTreeMap<&'static str, JoinHandle<()>>,
+    _directory: TempDir,
 }
 
 impl Node {
@@ -71,10 +75,19 @@ impl Fleet {
     /// Waits until every node has been found.
     pub(crate) async fn of(names: &[&'static str]) -> Self {
         let store = Arc::new(Memory::new());
-        let control = control(&store).await;
+        let directory = tempfile::tempdir().unwrap();
+        let archive = Archive::open(directory.path(), archive::Limits::default()).await.unwrap();
+        let control = control(&store, &archive).await;
         let numbered = names.iter().zip(1..);
         let nodes = numbered.map(|(name, last)| (*name, Node::new(name, last))).collect();
-        let mut fleet = Self { store, control, nodes, connections: BTreeMap::new() };
+        let mut fleet = Self {
+            store,
+            archive,
+            control,
+            nodes,
+            connections: BTreeMap::new(),
+            _directory: directory,
+        };
         for name in names {
             fleet.connect(name).await;
         }
@@ -117,7 +130,7 @@ impl Fleet {
         for task in std::mem::take(&mut self.connections).into_values() {
             task.abort();
         }
-        self.control = control(&self.store).await;
+        self.control = control(&self.store, &self.archive).await;
     }
 
     /// Asks for a cut, and waits for what becomes of it.
@@ -151,11 +164,12 @@ impl Fleet {
     }
 }
 
-async fn control(store: &Arc<Memory>) -> Control {
+async fn control(store: &Arc<Memory>, archive: &Archive) -> Control {
     let store: Arc<dyn Store> = store.clone();
     let incarnation = incarnate(store.as_ref()).await.unwrap();
     let (agents, notices) = Agents::new(incarnation.into());
-    Control::start(store, agents, notices, Clusters::default()).await.unwrap()
+    let clusters = Clusters::default();
+    Control::start(store, archive.ended.clone(), agents, notices, clusters).await.unwrap()
 }
 
 /// What an agent does with a connection that it has dialled.

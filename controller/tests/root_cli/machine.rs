@@ -79,13 +79,23 @@ impl Machine {
 
     /// `schism-agent`, ready to serve.
     pub(crate) fn daemon(&self) -> Running {
-        let program = Path::new(env!("CARGO_BIN_EXE_schism")).with_file_name("schism-agent");
-        assert!(program.exists(), "schism-agent is not built: `cargo build -p agent` does it");
-        let mut command = Command::new(program);
-        command.env("SCHISM_AGENT_SOCKET", self.socket());
-        let running = Running::start(command);
+        self.daemon_by(|program| Command::new(program))
+    }
+
+    /// The same, by a command that is made of its path.
+    pub(crate) fn daemon_by(&self, command: impl FnOnce(&str) -> Command) -> Running {
+        let running = self.start_daemon(command);
         running.says("agent serves");
         running
+    }
+
+    /// The same, which may not come to serve.
+    pub(crate) fn start_daemon(&self, command: impl FnOnce(&str) -> Command) -> Running {
+        let program = Path::new(env!("CARGO_BIN_EXE_schism")).with_file_name("schism-agent");
+        assert!(program.exists(), "schism-agent is not built: `cargo build -p agent` does it");
+        let mut command = command(program.to_str().unwrap());
+        command.env("SCHISM_AGENT_SOCKET", self.socket());
+        Running::start(command)
     }
 
     /// Twenty datagrams from one namespace to another.

@@ -10,3 +10,4 @@ mod machine;
 mod refusals;
 mod running;
 mod signals;
+mod units;

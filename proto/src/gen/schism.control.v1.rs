@@ -179,6 +179,15 @@ pub struct Intent {
     /// Of the last change.
     #[prost(uint64, tag = "13")]
     pub revision: u64,
+    /// When the first part began to act, Unix time, ns, as the nodes have read it back; 0 if none did.
+    #[prost(uint64, tag = "14")]
+    pub began: u64,
+    /// When it was over, Unix time, ns; 0 while it is not.
+    #[prost(uint64, tag = "15")]
+    pub ended: u64,
+    /// Whether its line in ended.jsonl is known to be written.
+    #[prost(bool, tag = "16")]
+    pub archived: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescribeRequest {}
@@ -340,18 +349,20 @@ pub struct ListReply {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchRequest {
-    /// Events after this revision; 0 for what stands now, then what comes.
+    /// What was changed after this revision; 0 for what stands now. Then what comes. The revision of the last
+    /// event that was read is the one to go on from.
     #[prost(uint64, tag = "1")]
     pub since: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Event {
+    /// Everything that was stored up to it has been told with it, or before.
     #[prost(uint64, tag = "1")]
     pub revision: u64,
-    /// Unix time, ns.
+    /// Unix time, ns; 0 for what was there before the watch began.
     #[prost(uint64, tag = "2")]
     pub at: u64,
-    #[prost(oneof = "event::Kind", tags = "3, 4, 5")]
+    #[prost(oneof = "event::Kind", tags = "3, 4, 5, 6")]
     pub kind: ::core::option::Option<event::Kind>,
 }
 /// Nested message and enum types in `Event`.
@@ -364,7 +375,16 @@ pub mod event {
         Agent(super::AgentStatus),
         #[prost(message, tag = "5")]
         Brake(super::Brake),
+        /// An intent that ended some time ago is not kept any more.
+        #[prost(message, tag = "6")]
+        Forgotten(super::Forgotten),
     }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Forgotten {
+    /// Of the intent.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Brake {
@@ -401,7 +421,10 @@ pub struct ResumeReply {
 pub struct ErrorDetail {
     #[prost(string, tag = "15")]
     pub hint: ::prost::alloc::string::String,
-    #[prost(oneof = "error_detail::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(
+        oneof = "error_detail::Kind",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"
+    )]
     pub kind: ::core::option::Option<error_detail::Kind>,
 }
 /// Nested message and enum types in `ErrorDetail`.
@@ -430,6 +453,8 @@ pub mod error_detail {
         #[prost(message, tag = "10")]
         Unknown(super::Unknown),
         #[prost(message, tag = "11")]
+        Gap(super::Gap),
+        #[prost(message, tag = "12")]
         Unclear(super::Unclear),
     }
 }
@@ -528,6 +553,15 @@ pub struct StoreFailed {}
 pub struct Unknown {
     #[prost(uint64, tag = "1")]
     pub id: u64,
+}
+/// What happened since a revision can be told from `earliest` to `latest`: list anew, and watch from the
+/// revision of the list.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Gap {
+    #[prost(uint64, tag = "1")]
+    pub earliest: u64,
+    #[prost(uint64, tag = "2")]
+    pub latest: u64,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -922,7 +956,8 @@ pub mod control_client {
                 .insert(GrpcMethod::new("schism.control.v1.Control", "List"));
             self.inner.unary(req, path, codec).await
         }
-        /// Everything that happens after a revision, then whatever happens next.
+        /// Of everything that was changed after a revision the last state, then whatever happens next. Where that
+        /// cannot be told, since what was forgotten meanwhile is not remembered for ever: OUT_OF_RANGE, with Gap.
         pub async fn watch(
             &mut self,
             request: impl tonic::IntoRequest<super::WatchRequest>,
@@ -1047,7 +1082,8 @@ pub mod control_server {
             >
             + std::marker::Send
             + 'static;
-        /// Everything that happens after a revision, then whatever happens next.
+        /// Of everything that was changed after a revision the last state, then whatever happens next. Where that
+        /// cannot be told, since what was forgotten meanwhile is not remembered for ever: OUT_OF_RANGE, with Gap.
         async fn watch(
             &self,
             request: tonic::Request<super::WatchRequest>,

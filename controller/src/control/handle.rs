@@ -1,0 +1,226 @@
+//! What is asked of the task that drives intents, and how.
+
+use std::sync::Arc;
+
+use fault::{IntentId, NodeName};
+use proto::control as wire;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use super::clusters::Clusters;
+use super::driver;
+use super::intent::{Intent, RecordError};
+use crate::agents::{Agents, Notice};
+use crate::archive::{Ended, Journal};
+use crate::link::Link;
+use crate::metrics::{Metrics, Snapshot, Standing};
+use crate::sequence::Event;
+use crate::sight::Sight;
+use crate::store::{Store, StoreError};
+
+/// What a controller says to a request about an intent.
+pub type Answer = Result<wire::Intent, ControlError>;
+
+/// Why a controller did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The store failed before anything was touched.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored record of an earlier life.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Another request with this id.
+    #[error("{0} is the id of another intent")]
+    Conflict(IntentId),
+    /// Never heard of.
+    #[error("there is no intent {0}")]
+    Unknown(IntentId),
+    /// The brake is on.
+    #[error("the brake is on: {0}")]
+    Halted(String),
+    /// What happened since a revision cannot be told.
+    #[error("what happened since revision {since} is not known; it is from {earliest} to {latest}")]
+    Gap {
+        /// Since when it was asked.
+        since: u64,
+        /// The earliest revision since which it can be told.
+        earliest: u64,
+        /// The latest that there is.
+        latest: u64,
+    },
+    /// The controller ends.
+    #[error("the controller ends")]
+    Ending,
+}
+
+/// Until when a request waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// It acts, or is over.
+    Acting,
+    /// It is over.
+    Over,
+}
+
+pub(super) enum Command {
+    Apply { intent: Box<Intent>, reply: oneshot::Sender<Answer> },
+    Find { id: IntentId, until: Until, reply: oneshot::Sender<Answer> },
+    Heal { id: IntentId, reason: String, reply: oneshot::Sender<Answer> },
+    List { reply: oneshot::Sender<(Vec<wire::Intent>, u64)> },
+    Brake { brake: wire::Brake, reply: oneshot::Sender<Result<(), ControlError>> },
+    Watch { since: u64, reply: oneshot::Sender<Result<Watching, ControlError>> },
+    Standing { reply: oneshot::Sender<Vec<Standing>> },
+    Faults { reply: oneshot::Sender<Vec<(NodeName, fault::Fault)>> },
+    Happened { id: IntentId, event: Box<Event> },
+}
+
+/// What a watcher is told.
+#[derive(Debug)]
+pub struct Watching {
+    /// What has happened, by revision.
+    pub standing: Vec<wire::Event>,
+    /// What happens next.
+    pub coming: broadcast::Receiver<wire::Event>,
+}
+
+/// The handle on the task.
+#[derive(Clone)]
+pub struct Control {
+    commands: mpsc::Sender<Command>,
+    agents: Agents,
+    clusters: Clusters,
+    brake: watch::Receiver<Option<String>>,
+    metrics: Metrics,
+}
+
+impl Control {
+    /// Takes over what an earlier life has left in the store, and begins. What ends gets its line in
+    /// `ended`, once.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn start(
+        store: Arc<dyn Store>,
+        ended: Journal<Ended>,
+        agents: Agents,
+        notices: mpsc::UnboundedReceiver<Notice>,
+        clusters: Clusters,
+    ) -> Result<Self, ControlError> {
+        let (commands, inbox) = mpsc::channel(256);
+        let begun = driver::begin(store, ended, agents.clone(), commands.downgrade()).await?;
+        let metrics = begun.metrics;
+        tokio::spawn(begun.driver.run(inbox, notices));
+        Ok(Self { commands, agents, clusters, brake: begun.brake, metrics })
+    }
+
+    /// The agents that it asks.
+    #[must_use]
+    pub const fn agents(&self) -> &Agents {
+        &self.agents
+    }
+
+    /// How the clusters that it can ask stand right now.
+    pub(super) async fn sight(&self) -> Sight {
+        self.clusters.sight(&self.agents).await
+    }
+
+    /// Of everything that was stored after a revision the last state, then whatever happens; with 0 what
+    /// stands, then whatever happens. Nothing falls in between.
+    ///
+    /// # Errors
+    /// [`ControlError::Gap`]: what was forgotten since then is not remembered, or the revision is none of
+    /// this store's.
+    pub async fn watch(&self, since: u64) -> Result<Watching, ControlError> {
+        self.ask(|reply| Command::Watch { since, reply }).await?
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, ControlError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_| ControlError::Ending)?;
+        answer.await.map_err(|_| ControlError::Ending)
+    }
+
+    /// Writes an intent, and waits until it acts everywhere or is out everywhere.
+    ///
+    /// # Errors
+    /// Nothing was touched.
+    pub async fn apply(&self, intent: Intent) -> Answer {
+        self.ask(|reply| Command::Apply { intent: Box::new(intent), reply }).await?
+    }
+
+    /// Waits for an intent that was asked for before.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn find(&self, id: IntentId) -> Answer {
+        self.ask(|reply| Command::Find { id, until: Until::Acting, reply }).await?
+    }
+
+    /// Ends an intent, and waits until every node has confirmed or could not be asked.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn heal(&self, id: IntentId, reason: &str) -> Answer {
+        let reason = reason.to_owned();
+        self.ask(|reply| Command::Heal { id, reason, reply }).await?
+    }
+
+    /// Intents that have not ended and those that ended lately, and the revision of that.
+    ///
+    /// # Errors
+    /// The controller ends.
+    pub async fn list(&self) -> Result<(Vec<wire::Intent>, u64), ControlError> {
+        self.ask(|reply| Command::List { reply }).await
+    }
+
+    /// Why new faults are refused, if they are.
+    #[must_use]
+    pub fn halted(&self) -> Option<String> {
+        self.brake.borrow().clone()
+    }
+
+    /// Puts the brake on or takes it off, durably, and passes it on to every agent that is connected;
+    /// which of them could not be told comes back. The brake also heals everything.
+    ///
+    /// # Errors
+    /// The store failed: nothing was changed.
+    pub async fn brake(&self, brake: wire::Brake) -> Result<Vec<NodeName>, ControlError> {
+        let (on, reason) = (brake.on, brake.reason.clone());
+        self.ask(|reply| Command::Brake { brake, reply }).await??;
+        let tell = |(node, mut link): (NodeName, Link)| {
+            let reason = reason.clone();
+            async move {
+                let told = if on { link.halt(&reason).await } else { link.resume().await };
+                told.err().map(|_| node)
+            }
+        };
+        let told = futures_util::future::join_all(self.agents.links().into_iter().map(tell)).await;
+        Ok(told.into_iter().flatten().collect())
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// How everything stands.
+    ///
+    /// # Errors
+    /// The controller ends.
+    pub async fn snapshot(&self) -> Result<Snapshot, ControlError> {
+        let faults = self.ask(|reply| Command::Standing { reply }).await?;
+        Ok(Snapshot { faults, agents: self.agents.seen(), halted: self.halted() })
+    }
+
+    /// Every fault that may act or is on its way, with its node.
+    ///
+    /// # Errors
+    /// The controller ends.
+    pub async fn faults(&self) -> Result<Vec<(NodeName, fault::Fault)>, ControlError> {
+        self.ask(|reply| Command::Faults { reply }).await
+    }
+}

@@ -1,0 +1,96 @@
+//! Metrics and health over HTTP, in the clear, for whoever may reach the port. Nothing can be changed here.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+use crate::control::Control;
+use crate::metrics;
+
+/// Who may be answered at once; others wait until the kernel's queue is full.
+const AT_ONCE: usize = 16;
+/// How long a request may take to come in.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one connection may last; it answers one request.
+const LONGEST: Duration = Duration::from_secs(10);
+/// The longest request.
+const LARGEST: usize = 8 << 10;
+/// How long the controller may take to say how it stands.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// Answers until the controller ends.
+pub(super) async fn run(
+    listener: TcpListener,
+    control: Control,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let slots = Arc::new(Semaphore::new(AT_ONCE));
+    loop {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        let Some((stream, _)) = super::next(&listener, &mut stopped).await else { return };
+        let control = control.clone();
+        tokio::spawn(async move {
+            // Who is cut off for being slow hears nothing of it.
+            let _ = tokio::time::timeout(LONGEST, answer(stream, control)).await;
+            drop(slot);
+        });
+    }
+}
+
+async fn answer(stream: TcpStream, control: Control) {
+    let service = service_fn(move |request| {
+        let control = control.clone();
+        async move { Ok::<_, Infallible>(respond(&request, &control).await) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(LARGEST)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "metrics were not fetched");
+    }
+}
+
+async fn respond(request: &Request<Incoming>, control: &Control) -> Response<Full<Bytes>> {
+    let path = request.uri().path();
+    if !matches!(path, "/metrics" | "/healthz") {
+        return plain(StatusCode::NOT_FOUND, "there is /metrics and /healthz\n");
+    }
+    if request.method() != Method::GET {
+        let mut refused = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+        refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+        return refused;
+    }
+    // Both ask the task that drives everything: a controller that hangs is not healthy.
+    let Ok(Ok(snapshot)) = tokio::time::timeout(ANSWER, control.snapshot()).await else {
+        return plain(StatusCode::SERVICE_UNAVAILABLE, "the controller does not answer\n");
+    };
+    if path == "/healthz" {
+        return plain(StatusCode::OK, "ok\n");
+    }
+    let mut response = Response::new(Full::from(control.metrics().text(&snapshot)));
+    let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}

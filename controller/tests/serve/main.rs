@@ -1,0 +1,8 @@
+//! A controller as it is served: its sockets, who is let in, and what it says on them.
+#![expect(clippy::unwrap_used, reason = "a test fails where it fails")]
+
+mod exposition;
+mod revocation;
+mod rig;
+mod supervision;
+mod watching;
