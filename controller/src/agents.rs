@@ -7,11 +7,12 @@ mod session;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fault::{FaultId, NodeName, Status};
 use proto::agent as wire;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 pub use admission::{AdmissionError, Way};
 pub use clock::{Clock, Offset};

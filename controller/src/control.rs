@@ -8,8 +8,10 @@ mod calls;
 mod driver;
 mod intent;
 mod resolving;
+mod wall;
 
 pub use asking::{AskError, Draft};
 pub use driver::{Answer, Control, ControlError};
 pub use intent::{Intent, RecordError, is_over};
 pub use resolving::ResolveError;
+pub use wall::Wall;

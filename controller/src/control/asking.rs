@@ -84,7 +84,8 @@ impl Control {
         let active = self.faults().await?;
         admit(&faults, &active, &[], limits, spec.quorum_loss)?;
         let asker = asker.to_owned();
-        let intent = Intent::new(id, asked, spec.terms, asker, &ends, &planned, faults);
+        let now = self.wall().now();
+        let intent = Intent::new(id, asked, spec.terms, asker, &ends, &planned, faults, now);
         Ok(Draft { intent, matrix })
     }
 

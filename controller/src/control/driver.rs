@@ -10,7 +10,8 @@ use proto::control as wire;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::calls;
-use super::intent::{Intent, RecordError, unix_now};
+use super::intent::{Intent, RecordError};
+use super::wall::Wall;
 use crate::agents::{Agents, Notice, Renewals};
 use crate::link::{Link, nanos};
 use crate::sequence::{Action, Event, Stage};
@@ -75,6 +76,7 @@ pub struct Control {
     agents: Agents,
     events: broadcast::Sender<wire::Event>,
     brake: watch::Receiver<Option<String>>,
+    wall: Wall,
 }
 
 impl Control {
@@ -86,6 +88,19 @@ impl Control {
         store: Arc<dyn Store>,
         agents: Agents,
         notices: mpsc::UnboundedReceiver<Notice>,
+    ) -> Result<Self, ControlError> {
+        Self::start_at(store, agents, notices, Wall::System).await
+    }
+
+    /// As [`Self::start`], with another wall clock.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn start_at(
+        store: Arc<dyn Store>,
+        agents: Agents,
+        notices: mpsc::UnboundedReceiver<Notice>,
+        wall: Wall,
     ) -> Result<Self, ControlError> {
         let (commands, inbox) = mpsc::channel(256);
         let (events, _) = broadcast::channel(BACKLOG);
@@ -105,21 +120,26 @@ impl Control {
             revision: 0,
             waiting: HashMap::new(),
             brake: halted,
+            wall,
         };
         let (revision, records) = store.list(Kind::Intent).await?;
         driver.revision = revision.0;
         for record in records {
-            let intent = Intent::restore(&record.value, agents.now())?;
+            let intent = Intent::restore(&record.value, agents.now(), wall.now())?;
             driver.intents.insert(intent.id, intent);
         }
         tokio::spawn(driver.run(inbox, notices));
-        Ok(Self { commands, agents, events, brake })
+        Ok(Self { commands, agents, events, brake, wall })
     }
 
     /// The agents that it asks.
     #[must_use]
     pub const fn agents(&self) -> &Agents {
         &self.agents
+    }
+
+    pub(super) const fn wall(&self) -> Wall {
+        self.wall
     }
 
     /// What happens from now on.
@@ -213,6 +233,7 @@ struct Driver {
     revision: u64,
     waiting: HashMap<IntentId, Vec<(Until, oneshot::Sender<Answer>)>>,
     brake: watch::Sender<Option<String>>,
+    wall: Wall,
 }
 
 impl Driver {
@@ -226,12 +247,20 @@ impl Driver {
         loop {
             let busy = self.intents.values().any(|intent| !intent.sequence.stage().is_final());
             tokio::select! {
+                biased;
+                _ = tick.tick(), if busy => {
+                    // Behind a slow disk they may have waited: who was heard is not silent.
+                    for _ in 0..notices.len() {
+                        let Ok(notice) = notices.try_recv() else { break };
+                        self.noticed(notice).await;
+                    }
+                    self.everybody(|_| Some(Event::Tick)).await;
+                }
                 command = inbox.recv() => match command {
                     Some(command) => self.handle(command).await,
                     None => return,
                 },
                 Some(notice) = notices.recv() => self.noticed(notice).await,
-                _ = tick.tick(), if busy => self.everybody(|_| Some(Event::Tick)).await,
             }
         }
     }
@@ -275,7 +304,7 @@ impl Driver {
             let reason = format!("halted: {}", brake.reason);
             self.everybody(|_| Some(Event::Heal(reason.clone()))).await;
         }
-        let (revision, at) = (self.revision, unix_now());
+        let (revision, at) = (self.revision, self.wall.now());
         let kind = Some(wire::event::Kind::Brake(brake));
         // Nobody may be watching.
         let _ = self.events.send(wire::Event { revision, at, kind });
@@ -394,7 +423,7 @@ impl Driver {
         if after == Stage::Active && before != after {
             let left =
                 intent.sequence.deadline().map_or(Duration::ZERO, |end| end.saturating_sub(now));
-            intent.deadline = unix_now().saturating_add(nanos(left));
+            intent.deadline = self.wall.now().saturating_add(nanos(left));
             intent.spread = calls::spread(&self.agents, intent.sequence.parts());
         }
         if quiet && actions.is_empty() && before == after {
@@ -474,7 +503,7 @@ impl Driver {
         // Nobody may be watching.
         let _ = self.events.send(wire::Event {
             revision: self.revision,
-            at: unix_now(),
+            at: self.wall.now(),
             kind: Some(kind),
         });
     }
