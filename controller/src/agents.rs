@@ -121,7 +121,7 @@ impl Agents {
     /// A node's clock against ours.
     #[must_use]
     pub fn offset(&self, node: &NodeName) -> Option<Offset> {
-        self.known().get(node)?.clock.offset()
+        self.known().get(node)?.clock.offset(self.now())
     }
 
     /// Where a node's agent reaches this controller, as its own node sees it.
@@ -145,6 +145,7 @@ impl Agents {
     /// Every agent that is known, by node.
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
+        let now = self.now();
         let mut all: Vec<Seen> = self
             .known()
             .iter()
@@ -153,7 +154,7 @@ impl Agents {
                 connected: known.link.is_some(),
                 description: known.description.clone(),
                 heard_ago: known.heard.elapsed(),
-                offset: known.clock.offset(),
+                offset: known.clock.offset(now),
                 remote: known.remote,
                 active: known.active,
             })
