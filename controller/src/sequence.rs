@@ -136,17 +136,20 @@ pub struct Sequence {
     fate: Option<(Stage, String)>,
     /// From when on it is over in any case.
     deadline: Option<Moment>,
+    /// Whether the deadline was read off a wall clock, which somebody may have set.
+    guessed: bool,
 }
 
 impl Sequence {
     /// An intent that was written and has touched nothing.
     #[must_use]
     pub fn new(parts: Vec<Part>, terms: LeaseTerms) -> Self {
-        Self { stage: Stage::Pending, parts, terms, fate: None, deadline: None }
+        Self { stage: Stage::Pending, parts, terms, fate: None, deadline: None, guessed: false }
     }
 
     /// An intent as a controller that is gone has left it. What was not known to act is taken out; what
-    /// acted is asked for when its agents are back, until its lease is over.
+    /// acted is asked for when its agents are back, until its lease is over. The deadline is what the wall
+    /// clock says, and is believed until an agent knows better.
     #[must_use]
     pub fn resume(
         stage: Stage,
@@ -172,7 +175,7 @@ impl Sequence {
         if stage == Stage::Healing {
             parts.iter_mut().for_each(|part| part.state = PartState::Lost);
         }
-        Self { stage, parts, terms, fate, deadline }
+        Self { stage, parts, terms, fate, deadline, guessed: true }
     }
 
     /// What has become of it.
@@ -313,6 +316,10 @@ impl Sequence {
             return;
         };
         part.heard = now;
+        if let Some(lease) = status.lease.filter(|_| self.guessed) {
+            self.deadline = Some(now + lease.deadline.since(status.now));
+            self.guessed = false;
+        }
         if status.state.is_final() {
             part.state = PartState::Ended;
         } else if part.state != PartState::Healing {
@@ -419,7 +426,8 @@ impl Sequence {
         }
         let lost = self.parts.iter().any(|part| part.state == PartState::Lost);
         let fate = self.fate.as_ref().map_or(Stage::Expired, |(fate, _)| *fate);
-        let stage = if lost && fate != Stage::Expired { Stage::Unconfirmed } else { fate };
+        let certain = fate == Stage::Expired && !self.guessed;
+        let stage = if lost && !certain { Stage::Unconfirmed } else { fate };
         if stage == self.stage {
             return Vec::new();
         }
@@ -483,6 +491,9 @@ impl Sequence {
             | Stage::Unconfirmed => return Vec::new(),
         }
         if self.deadline.is_some_and(|deadline| now > deadline + GRACE) {
+            if self.guessed {
+                return self.heal(Stage::Expired, "its deadline has passed".to_owned());
+            }
             for part in self.parts.iter_mut().filter(|part| part.state.acts()) {
                 part.state = PartState::Lost;
                 part.trouble = format!("{}: its end was not heard", part.node);

@@ -193,6 +193,29 @@ fn what_a_controller_left_half_way_is_taken_out() {
     }
 }
 
+#[test]
+fn a_deadline_by_the_wall_clock_is_believed_until_an_agent_knows_better() {
+    let adopted = || {
+        let mut parts = active().parts().to_vec();
+        parts.iter_mut().for_each(|part| part.status = None);
+        // Somebody has set the clock: it seems to be over long ago.
+        Sequence::resume(Stage::Active, parts, terms(), Some(Duration::ZERO), SECOND)
+    };
+    let mut heard = adopted();
+    let listed = Event::Listed(node("a"), vec![status(0, State::Active)]);
+    assert_eq!(heard.on(listed, 2 * SECOND), []);
+    assert_eq!(heard.deadline(), Some(52 * SECOND), "50 s are left, says the node");
+    assert_eq!(heard.on(Event::Tick, 5 * SECOND), []);
+    let mut unheard = adopted();
+    let actions = unheard.on(Event::Tick, 5 * SECOND);
+    let both = ["a", "b"].map(|name| Action::Heal(node(name)));
+    assert_eq!(actions, [&[Action::Record], both.as_slice()].concat(), "it is asked, not presumed");
+    for name in ["a", "b"] {
+        let _ = unheard.on(Event::Healed(node(name), Err(unreachable())), 5 * SECOND);
+    }
+    assert_eq!(unheard.stage(), Stage::Unconfirmed, "it may act for a lease");
+}
+
 #[derive(Clone, Debug)]
 enum Answer {
     Yes,
