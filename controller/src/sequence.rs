@@ -103,7 +103,7 @@ pub enum Event {
     Heard(Box<Status>),
     /// A node answered a heartbeat that renewed its parts.
     Renewed(NodeName),
-    /// A node's agent is there again.
+    /// A node's agent is there again, or still.
     Found(NodeName),
     /// Somebody wants it to end.
     Heal(String),
@@ -200,6 +200,13 @@ impl Sequence {
     #[must_use]
     pub const fn deadline(&self) -> Option<Moment> {
         self.deadline
+    }
+
+    /// Whether something may be left on a node that was to be taken out, and could not.
+    #[must_use]
+    pub fn owes(&self, node: &NodeName) -> bool {
+        matches!(self.stage, Stage::Healing | Stage::Unconfirmed)
+            && self.parts.iter().any(|part| part.node == *node && part.state == PartState::Lost)
     }
 
     /// The faults that a heartbeat to this node renews. Nothing on its way out is renewed.
@@ -438,10 +445,8 @@ impl Sequence {
     fn found(&mut self, node: &NodeName) -> Vec<Action> {
         match self.stage {
             Stage::Active => vec![Action::List(node.clone())],
-            Stage::Healing | Stage::Unconfirmed => {
-                let owed = self.parts.iter().any(|p| p.node == *node && p.state == PartState::Lost);
-                if owed { vec![self.take_out(node)] } else { Vec::new() }
-            }
+            Stage::Healing | Stage::Unconfirmed if self.owes(node) => vec![self.take_out(node)],
+            Stage::Healing | Stage::Unconfirmed => Vec::new(),
             Stage::Pending | Stage::Preparing | Stage::Healed | Stage::Expired | Stage::Failed => {
                 Vec::new()
             }

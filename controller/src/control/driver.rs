@@ -393,6 +393,9 @@ impl Driver {
                 for id in intents {
                     self.step(id, Event::Renewed(node.clone())).await;
                 }
+                // It answers: what it could not be asked for may have failed without its link being lost.
+                let owes = |intent: &Intent| intent.sequence.owes(&node);
+                self.everybody(|intent| owes(intent).then(|| Event::Found(node.clone()))).await;
             }
         }
     }

@@ -216,6 +216,25 @@ fn a_deadline_by_the_wall_clock_is_believed_until_an_agent_knows_better() {
     assert_eq!(unheard.stage(), Stage::Unconfirmed, "it may act for a lease");
 }
 
+#[test]
+fn what_could_not_be_healed_is_owed_as_long_as_it_takes() {
+    let mut sequence = active();
+    let _ = sequence.on(Event::Heal("asked".to_owned()), SECOND);
+    let _ = sequence.on(Event::Healed(node("b"), Ok(vec![status(1, State::Healed)])), SECOND);
+    // The agent is found while the call over its lost link is still under way.
+    assert_eq!(sequence.on(Event::Found(node("a")), SECOND), []);
+    assert!(!sequence.owes(&node("a")));
+    for _ in 0..3 {
+        let _ = sequence.on(Event::Healed(node("a"), Err(unreachable())), SECOND);
+        assert_eq!(sequence.stage(), Stage::Unconfirmed);
+        assert!(sequence.owes(&node("a")) && !sequence.owes(&node("b")));
+        assert_eq!(sequence.on(Event::Found(node("a")), SECOND), [Action::Heal(node("a"))]);
+    }
+    let _ = sequence.on(Event::Healed(node("a"), Ok(vec![status(0, State::Healed)])), SECOND);
+    assert_eq!(sequence.stage(), Stage::Healed);
+    assert!(!sequence.owes(&node("a")));
+}
+
 #[derive(Clone, Debug)]
 enum Answer {
     Yes,
