@@ -223,7 +223,10 @@ impl Sequence {
     #[must_use]
     pub fn begin(&mut self) -> Vec<Action> {
         self.stage = Stage::Preparing;
-        self.parts.iter_mut().for_each(|part| part.state = PartState::Preparing);
+        for part in &mut self.parts {
+            part.state = PartState::Preparing;
+            part.unanswered = true;
+        }
         let mut actions = vec![Action::Record];
         actions.extend(self.nodes(|_| true).into_iter().map(Action::Prepare));
         actions
@@ -257,7 +260,10 @@ impl Sequence {
     }
 
     fn prepared(&mut self, node: &NodeName, result: Result<(), Refusal>) -> Vec<Action> {
-        let stage = self.stage;
+        self.of_mut(node).for_each(|part| part.unanswered = false);
+        if self.stage != Stage::Preparing {
+            return self.prepared_late(node, &result);
+        }
         match result {
             Ok(()) => {
                 for part in self.of_mut(node).filter(|part| part.state == PartState::Preparing) {
@@ -275,20 +281,35 @@ impl Sequence {
                 return self.heal(Stage::Failed, why);
             }
         }
-        if stage != Stage::Preparing {
-            // It was told to take this out before it had heard of it.
-            let late = self.parts.iter().any(|p| p.node == *node && p.state != PartState::Healing);
-            if late {
-                self.of_mut(node).for_each(|part| part.state = PartState::Prepared);
-                return vec![self.take_out(node)];
-            }
-            return Vec::new();
-        }
         if self.parts.iter().all(|part| part.state == PartState::Prepared) {
             self.parts.iter_mut().for_each(|part| part.state = PartState::Committing);
             return vec![Action::Commit(self.nodes(|_| true))];
         }
         Vec::new()
+    }
+
+    /// It was told to take this out before it had answered: maybe before it had heard of it.
+    fn prepared_late(&mut self, node: &NodeName, result: &Result<(), Refusal>) -> Vec<Action> {
+        let unheard = |part: &&mut Part| part.state == PartState::Ended && !part.is_over();
+        match result {
+            Ok(()) => {
+                let mut came_in = false;
+                for part in self.of_mut(node).filter(unheard) {
+                    part.state = PartState::Prepared;
+                    came_in = true;
+                }
+                if came_in {
+                    return vec![self.take_out(node)];
+                }
+            }
+            Err(Refusal::Unreachable(_)) => {
+                for part in self.of_mut(node).filter(unheard) {
+                    part.state = PartState::Lost;
+                }
+            }
+            Err(Refusal::Refused(_) | Refusal::Unknown) => {}
+        }
+        self.finish_if_out()
     }
 
     fn committed(
@@ -329,10 +350,13 @@ impl Sequence {
         }
         if status.state.is_final() {
             part.state = PartState::Ended;
-        } else if part.state != PartState::Healing {
+        } else if part.state.comes_in() {
             part.state = otherwise;
         }
-        part.status = Some(status);
+        // An answer that was given before its end says less than the one of its end.
+        if status.state.is_final() || !part.is_over() {
+            part.status = Some(status);
+        }
     }
 
     fn heard(&mut self, status: Status, now: Moment) -> Vec<Action> {
@@ -419,14 +443,8 @@ impl Sequence {
 
     fn finish_if_out(&mut self) -> Vec<Action> {
         let pending = |part: &Part| {
-            matches!(
-                part.state,
-                PartState::Preparing
-                    | PartState::Prepared
-                    | PartState::Committing
-                    | PartState::Active
-                    | PartState::Healing
-            )
+            let unheard = part.unanswered && part.state != PartState::Lost;
+            unheard || part.state.comes_in() || part.state == PartState::Healing
         };
         if self.parts.iter().any(pending) {
             return Vec::new();

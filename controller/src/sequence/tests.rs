@@ -235,6 +235,51 @@ fn what_could_not_be_healed_is_owed_as_long_as_it_takes() {
     assert!(!sequence.owes(&node("a")));
 }
 
+#[test]
+fn a_commit_that_is_answered_after_the_heal_brings_nothing_back() {
+    let mut sequence = two();
+    let _ = sequence.begin();
+    for name in ["a", "b"] {
+        let _ = sequence.on(Event::Prepared(node(name), Ok(())), SECOND);
+    }
+    let _ = sequence.on(Event::Heal("asked".to_owned()), SECOND);
+    let _ = sequence.on(Event::Healed(node("a"), Ok(vec![status(0, State::Healed)])), SECOND);
+    let _ = sequence.on(Event::Committed(node("a"), Ok(vec![status(0, State::Active)])), SECOND);
+    let _ = sequence.on(Event::Healed(node("b"), Err(unreachable())), SECOND);
+    let _ = sequence.on(Event::Committed(node("b"), Ok(vec![status(1, State::Active)])), SECOND);
+    assert_eq!(sequence.stage(), Stage::Unconfirmed);
+    let told = sequence.parts()[0].status.as_ref().unwrap();
+    assert_eq!(told.state, State::Healed, "what was measured at its end is kept");
+    assert!(sequence.owes(&node("b")));
+}
+
+#[test]
+fn nothing_is_out_while_a_preparation_is_under_way() {
+    let begun = || {
+        let mut sequence = two();
+        let _ = sequence.begin();
+        let _ = sequence.on(Event::Prepared(node("b"), Ok(())), SECOND);
+        let _ = sequence.on(Event::Heal("asked".to_owned()), SECOND);
+        let _ = sequence.on(Event::Healed(node("b"), Ok(vec![status(1, State::Healed)])), SECOND);
+        // The heal has overtaken the preparation.
+        assert_eq!(sequence.on(Event::Healed(node("a"), Err(Refusal::Unknown)), SECOND), []);
+        assert_eq!(sequence.stage(), Stage::Healing);
+        sequence
+    };
+    let mut late = begun();
+    assert_eq!(late.on(Event::Prepared(node("a"), Ok(())), SECOND), [Action::Heal(node("a"))]);
+    let _ = late.on(Event::Healed(node("a"), Ok(vec![status(0, State::Healed)])), SECOND);
+    assert_eq!(late.stage(), Stage::Healed);
+    let mut never = begun();
+    let _ = never.on(Event::Prepared(node("a"), Err(unreachable())), SECOND);
+    assert_eq!(never.stage(), Stage::Unconfirmed, "it may still come in");
+    assert!(never.owes(&node("a")));
+    let mut refused = begun();
+    let no = Refusal::Refused("it ended before it was in place".to_owned());
+    let _ = refused.on(Event::Prepared(node("a"), Err(no)), SECOND);
+    assert_eq!(refused.stage(), Stage::Healed);
+}
+
 #[derive(Clone, Debug)]
 enum Answer {
     Yes,
