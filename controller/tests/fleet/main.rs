@@ -1,6 +1,9 @@
 //! A controller and many agents in one process: real gRPC, fake kernels.
 #![expect(clippy::unwrap_used, reason = "a test fails where it fails")]
 
+mod authority;
 mod cuts;
+mod disk;
+mod doors;
 mod rig;
 mod trouble;

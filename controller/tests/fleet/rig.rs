@@ -32,7 +32,7 @@ pub(crate) struct Node {
 
 /// A controller with its store, and nodes that have dialled it.
 pub(crate) struct Fleet {
-    pub(crate) store: Arc<Memory>,
+    store: Arc<dyn Store>,
     pub(crate) control: Control,
     pub(crate) nodes: BTreeMap<&'static str, Node>,
     connections: BTreeMap<&'static str, JoinHandle<()>>,
@@ -70,7 +70,11 @@ impl Node {
 impl Fleet {
     /// Waits until every node has been found.
     pub(crate) async fn of(names: &[&'static str]) -> Self {
-        let store = Arc::new(Memory::new());
+        Self::over(Arc::new(Memory::new()), names).await
+    }
+
+    /// With a store that may fail.
+    pub(crate) async fn over(store: Arc<dyn Store>, names: &[&'static str]) -> Self {
         let control = control(&store).await;
         let numbered = names.iter().zip(1..);
         let nodes = numbered.map(|(name, last)| (*name, Node::new(name, last))).collect();
@@ -101,6 +105,16 @@ impl Fleet {
         let agents = self.control.agents().clone();
         let known = self.nodes[name].name.clone();
         until(async move || agents.offset(&known).is_some()).await;
+    }
+
+    /// Asks for a cut in a task of its own: who asks can be taken away.
+    pub(crate) fn asking(&self, id: u64, spec: wire::Spec) -> JoinHandle<()> {
+        let control = self.control.clone();
+        tokio::spawn(async move {
+            let id = IntentId::from_random(id);
+            // What becomes of it is looked at elsewhere.
+            let _ = control.request(id, spec, "a test", &Limits::default()).await;
+        })
     }
 
     /// Cuts a node's connection, without a word.
@@ -151,8 +165,8 @@ impl Fleet {
     }
 }
 
-async fn control(store: &Arc<Memory>) -> Control {
-    let store: Arc<dyn Store> = store.clone();
+async fn control(store: &Arc<dyn Store>) -> Control {
+    let store = Arc::clone(store);
     let incarnation = incarnate(store.as_ref()).await.unwrap();
     let (agents, notices) = Agents::new(incarnation.into());
     Control::start(store, agents, notices).await.unwrap()
