@@ -131,7 +131,12 @@ pub async fn start(options: Options) -> Result<Daemon, StartError> {
     let uplink = options.controller.map(|controller| {
         let service = Service::for_controllers(agent.clone(), about.clone());
         let hello = about.hello();
-        let uplink = Uplink { agent: agent.clone(), hello, service: limited(service) };
+        let uplink = Uplink {
+            agent: agent.clone(),
+            hello,
+            service: limited(service),
+            chance: Arc::new(uplink::by_lot),
+        };
         tracing::info!(controller = %controller.address(), "agent dials");
         let controller = Arc::new(controller);
         let dial = move || {

@@ -1,12 +1,11 @@
-//! Where steps are run: one thread per target, so that a slow target delays only itself.
+//! Where steps are run: one queue per target, so that a slow target delays only itself.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
-use std::thread;
 
 use fault::{FaultId, NamespaceCookie};
 
+use crate::hands::{Hands, Queue};
 use crate::kernel::{Kernel, KernelError, Place, Sight, Step};
 
 /// Work for one target.
@@ -52,35 +51,32 @@ pub enum Outcome {
     TakenOut(Vec<Step>, Vec<(Step, KernelError)>),
 }
 
-/// The thread of one target.
+/// The queue of one target.
 #[derive(Debug)]
 pub struct Executor {
-    jobs: Sender<Job>,
+    jobs: Queue<Job>,
 }
 
 impl Executor {
-    /// Starts the thread; it ends when this is dropped and its last job is done. `report` is called on it.
+    /// Starts it; it ends when this is dropped and its last job is done. `report` is called wherever the
+    /// jobs are done.
     ///
     /// # Errors
     /// No thread could be started.
     pub fn start(
         kernel: Arc<dyn Kernel>,
+        hands: &Hands,
         target: NamespaceCookie,
         report: impl Fn(NamespaceCookie, Outcome) + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (jobs, queue) = channel::<Job>();
-        thread::Builder::new().name("schism-executor".into()).spawn(move || {
-            for job in queue {
-                report(target, run(kernel.as_ref(), job));
-            }
-        })?;
-        Ok(Self { jobs })
+        let work = move |job| report(target, run(kernel.as_ref(), job));
+        Ok(Self { jobs: hands.queue("schism-executor", work)? })
     }
 
     /// Hands over a job. A thread that is gone has panicked: false.
     #[must_use]
     pub fn submit(&self, job: Job) -> bool {
-        self.jobs.send(job).is_ok()
+        self.jobs.submit(job)
     }
 }
 

@@ -4,6 +4,7 @@
 //! ask for (a slot written twice, a second attachment at one hook), and lets a test change the node
 //! under the agent: devices that leave, names that stand for another namespace, processes that end.
 
+mod drifting;
 mod gate;
 mod loaded;
 #[cfg(test)]
@@ -18,11 +19,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fault::{
-    BootId, BootTime, Effect, Gone, Hook, NamespaceCookie, NodeName, ProcessIdentity, Selector,
-    Side, Target,
+    BootId, BootTime, Capability, Effect, Gone, Hook, NamespaceCookie, NodeName, ProcessIdentity,
+    Selector, Side, Target,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+pub use drifting::Drifting;
 pub use gate::Gate;
 pub use loaded::Loaded;
 pub use trouble::{Call, Trouble};
@@ -59,6 +61,7 @@ struct State {
 enum Time {
     Real,
     Set(BootTime),
+    Drifting(Drifting),
 }
 
 /// Everything of ours that is in the kernel, by target.
@@ -107,6 +110,30 @@ impl FakeKernel {
     #[must_use]
     pub fn running(node: NodeName) -> Self {
         Self::with(Time::Real, node)
+    }
+
+    /// A node with a clock of its own.
+    #[must_use]
+    pub fn drifting(node: NodeName, clock: Drifting) -> Self {
+        Self::with(Time::Drifting(clock), node)
+    }
+
+    /// The kernel as the node's next agent finds it when this one is killed: the node is the same, and
+    /// nothing of ours is left but the history of steps. Whoever holds on to the old handle has a node
+    /// without anything.
+    #[must_use]
+    pub fn succeed(&self) -> Self {
+        let mut old = lock(&self.shared.state);
+        let nowhere = World::new(old.world.node().clone());
+        let next = Self::with(old.time, old.world.node().clone());
+        {
+            let mut state = lock(&next.shared.state);
+            state.world = std::mem::replace(&mut old.world, nowhere);
+            state.performed = std::mem::take(&mut old.performed);
+            state.probes = old.probes.clone();
+        }
+        old.loaded.clear();
+        next
     }
 
     /// Lets time pass on a frozen node, and stirs, so that whoever sleeps looks at the clock.
@@ -219,10 +246,15 @@ impl FakeKernel {
 }
 
 impl Kernel for FakeKernel {
+    fn capabilities(&self) -> Vec<Capability> {
+        Vec::new()
+    }
+
     fn now(&self) -> BootTime {
         match lock(&self.shared.state).time {
             Time::Real => clock::boot_now(),
             Time::Set(now) => now,
+            Time::Drifting(clock) => clock.now(),
         }
     }
 

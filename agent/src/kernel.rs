@@ -28,8 +28,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use fault::{
-    BootTime, Cut, Effect, EtcdMembers, Gone, Hook, Interface, NamespaceCookie, OwnAddress, Prefix,
-    ProcessIdentity, Protocol, Scheme, Selector, Side, Target, TargetIdentity,
+    BootTime, Capability, Cut, Effect, EtcdMembers, Gone, Hook, Interface, NamespaceCookie,
+    OwnAddress, Prefix, ProcessIdentity, Protocol, Scheme, Selector, Side, Target, TargetIdentity,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -316,6 +316,9 @@ pub enum Stir {
 pub trait Kernel: Send + Sync + 'static {
     /// CLOCK_BOOTTIME.
     fn now(&self) -> BootTime;
+
+    /// What can be done with it, and what is missing. Takes some milliseconds.
+    fn capabilities(&self) -> Vec<Capability>;
 
     /// Makes one change of a target.
     ///

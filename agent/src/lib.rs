@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod doctor;
 pub mod executor;
 pub mod fake;
+pub mod hands;
 pub mod holders;
 pub mod kernel;
 pub mod ledger;

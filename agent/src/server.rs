@@ -58,10 +58,19 @@ impl Service {
         Self { agent, about, way: Way::Uplink }
     }
 
+    /// Runs what waits for the kernel where waiting is allowed.
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
+        let broken_off = || Err(Status::internal("the work for this request was broken off"));
+        self.agent.hands().work(work).await.unwrap_or_else(broken_off)
+    }
+
     /// Who else would be touched by faults on these targets.
     async fn touched(&self, selectors: Vec<Selector>) -> Result<Vec<Option<wire::Target>>, Status> {
         let kernel = self.agent.kernel().clone();
-        blocking(move || {
+        self.work(move || {
             let touched = |selector: Selector| {
                 let found = kernel.resolve(&selector).map_err(|e| refuse_kernel(e, &selector))?;
                 Ok(found.into_iter().next().map(Into::into))
@@ -133,15 +142,6 @@ fn acceptable(fault: Fault) -> Result<Fault, Invalid> {
     Ok(fault)
 }
 
-/// Runs what waits for the kernel where waiting is allowed.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Status> + Send + 'static,
-) -> Result<T, Status> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|_| Err(Status::internal("the work for this request was broken off")))
-}
-
 fn statuses(found: Vec<fault::Status>) -> Vec<wire::Status> {
     found.into_iter().map(Into::into).collect()
 }
@@ -152,7 +152,8 @@ impl wire::agent_server::Agent for Service {
         &self,
         _: Request<wire::DescribeRequest>,
     ) -> Result<Response<wire::Description>, Status> {
-        let capabilities = blocking(|| Ok(doctor::examine())).await?;
+        let kernel = self.agent.kernel().clone();
+        let capabilities = self.work(move || Ok(kernel.capabilities())).await?;
         let halted = match self.agent.standing().await.map_err(|e| refuse(&e))? {
             Standing::Off => String::new(),
             Standing::On(reason) => reason,
@@ -181,7 +182,7 @@ impl wire::agent_server::Agent for Service {
             .map_err(|error| invalid(&error))?;
         let kernel = self.agent.kernel().clone();
         let found =
-            blocking(move || kernel.resolve(&selector).map_err(|e| refuse_kernel(e, &selector)));
+            self.work(move || kernel.resolve(&selector).map_err(|e| refuse_kernel(e, &selector)));
         let targets = found.await?.into_iter().map(Into::into).collect();
         Ok(Response::new(wire::ResolveReply { targets }))
     }
@@ -199,7 +200,7 @@ impl wire::agent_server::Agent for Service {
         let addresses = addresses.collect::<Result<Vec<_>, _>>().map_err(|e| invalid(&e))?;
         let kernel = self.agent.kernel().clone();
         let owners = move || kernel.owners(&addresses).map_err(|e| refuse_look(&e));
-        let targets = blocking(owners).await?.into_iter().map(Into::into).collect();
+        let targets = self.work(owners).await?.into_iter().map(Into::into).collect();
         Ok(Response::new(wire::OwnersReply { targets }))
     }
 
@@ -295,7 +296,7 @@ impl wire::agent_server::Agent for Service {
         let request = request.into_inner();
         let order = order(request).map_err(|error| invalid(&error))?;
         let kernel = self.agent.kernel().clone();
-        let result = blocking(move || {
+        let result = self.work(move || {
             kernel.probe(&order).map_err(|error| refuse_kernel(error, &order.to.selector))
         });
         let (sent, delivered, not_proven) = match result.await {
@@ -332,7 +333,7 @@ impl wire::agent_server::Agent for Service {
     ) -> Result<Response<wire::ResidueReply>, Status> {
         let removal = if request.into_inner().remove { Removal::Remove } else { Removal::Keep };
         let socket = self.about.socket.clone();
-        let found = blocking(move || {
+        let found = self.work(move || {
             residue::search(removal, &socket)
                 .map_err(|error| Status::failed_precondition(error.to_string()))
         });

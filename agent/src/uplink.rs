@@ -7,7 +7,8 @@ mod backoff;
 mod connection;
 mod controller;
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use fault::Holder;
 use link::HelloError;
@@ -16,6 +17,7 @@ use proto::agent::agent_server::AgentServer;
 use proto::{Invalid, required};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 pub use backoff::{Attempt, Backoff};
 pub use controller::{Controller, ControllerError};
@@ -35,7 +37,12 @@ pub struct Uplink {
     pub hello: wire::Hello,
     /// Served afterwards.
     pub service: AgentServer<Service>,
+    /// Spreads the attempts of many agents.
+    pub chance: Chance,
 }
+
+/// Where a number comes from that others do not have; [`by_lot`] but in simulations.
+pub type Chance = Arc<dyn Fn() -> u32 + Send + Sync>;
 
 /// Asked of everything that serves when the agent ends.
 #[derive(Clone, Debug)]
@@ -121,7 +128,7 @@ where
                 }
             }
         };
-        let pause = backoff.after(attempt, random());
+        let pause = backoff.after(attempt, (uplink.chance)());
         tokio::select! {
             biased;
             () = stop.asked() => return,
@@ -158,7 +165,8 @@ where
     Ok(stream)
 }
 
-/// Spreads the attempts of many agents; without random numbers they wait half the time.
-fn random() -> u32 {
+/// A random number; where there are none, agents wait half the time.
+#[must_use]
+pub fn by_lot() -> u32 {
     getrandom::u32().unwrap_or(u32::MAX / 2)
 }

@@ -13,6 +13,7 @@ use fault::{BootTime, Fault, FaultId, Holder, Scheme, Status};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::brake::{Brake, BrakeError, Standing};
+use crate::hands::Hands;
 use crate::holders::HolderError;
 use crate::kernel::{Kernel, KernelError, Stir};
 use crate::plan::PlanError;
@@ -29,6 +30,7 @@ pub struct Agent {
     transitions: broadcast::Sender<Transition>,
     kernel: Arc<dyn Kernel>,
     brake: Brake,
+    hands: Hands,
 }
 
 /// Something changed without being asked about.
@@ -203,6 +205,12 @@ impl Agent {
     /// Starts the worker on the current runtime. It ends when the last handle is gone.
     #[must_use]
     pub fn start(kernel: Arc<dyn Kernel>, brake: Brake) -> Self {
+        Self::start_with(kernel, brake, Hands::Threads)
+    }
+
+    /// As [`Self::start`], with other hands: simulations have no threads.
+    #[must_use]
+    pub fn start_with(kernel: Arc<dyn Kernel>, brake: Brake, hands: Hands) -> Self {
         let (messages, inbox) = mpsc::channel(QUEUE);
         let (transitions, _) = broadcast::channel(BACKLOG);
         if let Some(mut stirs) = kernel.stirs() {
@@ -223,11 +231,18 @@ impl Agent {
         let worker = deciding::Worker::new(
             Arc::clone(&kernel),
             brake.clone(),
+            hands.clone(),
             messages.downgrade(),
             transitions.clone(),
         );
         tokio::spawn(worker.run(inbox, watch));
-        Self { messages, transitions, kernel, brake }
+        Self { messages, transitions, kernel, brake, hands }
+    }
+
+    /// Who does what may wait for its kernel.
+    #[must_use]
+    pub const fn hands(&self) -> &Hands {
+        &self.hands
     }
 
     /// The kernel behind it, for reading.
@@ -355,7 +370,7 @@ impl Agent {
         let before = self.list().await?.into_iter().filter(|status| !status.state.is_final());
         let mut healed: BTreeSet<FaultId> = before.map(|status| status.fault.id).collect();
         let (brake, kept) = (self.brake.clone(), reason.clone());
-        let kept = blocking(move || brake.put_on(&kept)).await;
+        let kept = self.work(move || brake.put_on(&kept)).await;
         let unkept = kept.is_err().then_some(reason);
         let (reply, answer) = oneshot::channel();
         self.send(Message::Halt { unkept, reply }).await?;
@@ -370,7 +385,7 @@ impl Agent {
     /// Its file could not be removed: it stays on.
     pub async fn resume(&self) -> Result<(), AgentError> {
         let brake = self.brake.clone();
-        blocking(move || brake.take_off()).await?;
+        self.work(move || brake.take_off()).await?;
         self.send(Message::Resume).await
     }
 
@@ -396,14 +411,15 @@ impl Agent {
     async fn send(&self, message: Message) -> Result<(), AgentError> {
         self.messages.send(message).await.map_err(|_| AgentError::Draining)
     }
-}
 
-async fn blocking(
-    work: impl FnOnce() -> Result<(), BrakeError> + Send + 'static,
-) -> Result<(), AgentError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    // The runtime is ending.
-    done.map_err(|_| AgentError::Draining)?.map_err(|error| AgentError::Brake(Arc::new(error)))
+    async fn work(
+        &self,
+        work: impl FnOnce() -> Result<(), BrakeError> + Send + 'static,
+    ) -> Result<(), AgentError> {
+        // Without an answer the runtime is ending.
+        let done = self.hands.work(work).await.ok_or(AgentError::Draining)?;
+        done.map_err(|error| AgentError::Brake(Arc::new(error)))
+    }
 }
 
 async fn gather<T>(

@@ -7,11 +7,12 @@ mod session;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fault::{FaultId, NodeName, Status};
 use proto::agent as wire;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 pub use admission::{AdmissionError, Way};
 pub use clock::{Clock, Offset};
@@ -120,7 +121,7 @@ impl Agents {
     /// A node's clock against ours.
     #[must_use]
     pub fn offset(&self, node: &NodeName) -> Option<Offset> {
-        self.known().get(node)?.clock.offset()
+        self.known().get(node)?.clock.offset(self.now())
     }
 
     /// Where a node's agent reaches this controller, as its own node sees it.
@@ -144,6 +145,7 @@ impl Agents {
     /// Every agent that is known, by node.
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
+        let now = self.now();
         let mut all: Vec<Seen> = self
             .known()
             .iter()
@@ -152,7 +154,7 @@ impl Agents {
                 connected: known.link.is_some(),
                 description: known.description.clone(),
                 heard_ago: known.heard.elapsed(),
-                offset: known.clock.offset(),
+                offset: known.clock.offset(now),
                 remote: known.remote,
                 active: known.active,
             })

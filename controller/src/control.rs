@@ -13,9 +13,11 @@ mod intent;
 mod past;
 mod resolving;
 mod tally;
+mod wall;
 
 pub use asking::{AskError, Draft};
 pub use clusters::Clusters;
-pub use handle::{Answer, Control, ControlError, Watching};
+pub use handle::{Answer, Control, ControlError, Means, Watching};
 pub use intent::{Intent, RecordError, is_over};
 pub use resolving::ResolveError;
+pub use wall::Wall;

@@ -103,7 +103,7 @@ pub enum Event {
     Heard(Box<Status>),
     /// A node answered a heartbeat that renewed its parts.
     Renewed(NodeName),
-    /// A node's agent is there again.
+    /// A node's agent is there again, or still.
     Found(NodeName),
     /// Somebody wants it to end.
     Heal(String),
@@ -136,17 +136,20 @@ pub struct Sequence {
     fate: Option<(Stage, String)>,
     /// From when on it is over in any case.
     deadline: Option<Moment>,
+    /// Whether the deadline was read off a wall clock, which somebody may have set.
+    guessed: bool,
 }
 
 impl Sequence {
     /// An intent that was written and has touched nothing.
     #[must_use]
     pub fn new(parts: Vec<Part>, terms: LeaseTerms) -> Self {
-        Self { stage: Stage::Pending, parts, terms, fate: None, deadline: None }
+        Self { stage: Stage::Pending, parts, terms, fate: None, deadline: None, guessed: false }
     }
 
     /// An intent as a controller that is gone has left it. What was not known to act is taken out; what
-    /// acted is asked for when its agents are back, until its lease is over.
+    /// acted is asked for when its agents are back, until its lease is over. The deadline is what the wall
+    /// clock says, and is believed until an agent knows better.
     #[must_use]
     pub fn resume(
         stage: Stage,
@@ -172,7 +175,7 @@ impl Sequence {
         if stage == Stage::Healing {
             parts.iter_mut().for_each(|part| part.state = PartState::Lost);
         }
-        Self { stage, parts, terms, fate, deadline }
+        Self { stage, parts, terms, fate, deadline, guessed: true }
     }
 
     /// What has become of it.
@@ -206,6 +209,13 @@ impl Sequence {
         part.state.acts().then(|| end.saturating_sub(now))
     }
 
+    /// Whether something may be left on a node that was to be taken out, and could not.
+    #[must_use]
+    pub fn owes(&self, node: &NodeName) -> bool {
+        matches!(self.stage, Stage::Healing | Stage::Unconfirmed)
+            && self.parts.iter().any(|part| part.node == *node && part.state == PartState::Lost)
+    }
+
     /// The faults that a heartbeat to this node renews. Nothing on its way out is renewed.
     #[must_use]
     pub fn renewals(&self, node: &NodeName) -> Vec<fault::FaultId> {
@@ -220,7 +230,10 @@ impl Sequence {
     #[must_use]
     pub fn begin(&mut self) -> Vec<Action> {
         self.stage = Stage::Preparing;
-        self.parts.iter_mut().for_each(|part| part.state = PartState::Preparing);
+        for part in &mut self.parts {
+            part.state = PartState::Preparing;
+            part.unanswered = true;
+        }
         let mut actions = vec![Action::Record];
         actions.extend(self.nodes(|_| true).into_iter().map(Action::Prepare));
         actions
@@ -254,7 +267,10 @@ impl Sequence {
     }
 
     fn prepared(&mut self, node: &NodeName, result: Result<(), Refusal>) -> Vec<Action> {
-        let stage = self.stage;
+        self.of_mut(node).for_each(|part| part.unanswered = false);
+        if self.stage != Stage::Preparing {
+            return self.prepared_late(node, &result);
+        }
         match result {
             Ok(()) => {
                 for part in self.of_mut(node).filter(|part| part.state == PartState::Preparing) {
@@ -272,20 +288,35 @@ impl Sequence {
                 return self.heal(Stage::Failed, why);
             }
         }
-        if stage != Stage::Preparing {
-            // It was told to take this out before it had heard of it.
-            let late = self.parts.iter().any(|p| p.node == *node && p.state != PartState::Healing);
-            if late {
-                self.of_mut(node).for_each(|part| part.state = PartState::Prepared);
-                return vec![self.take_out(node)];
-            }
-            return Vec::new();
-        }
         if self.parts.iter().all(|part| part.state == PartState::Prepared) {
             self.parts.iter_mut().for_each(|part| part.state = PartState::Committing);
             return vec![Action::Commit(self.nodes(|_| true))];
         }
         Vec::new()
+    }
+
+    /// It was told to take this out before it had answered: maybe before it had heard of it.
+    fn prepared_late(&mut self, node: &NodeName, result: &Result<(), Refusal>) -> Vec<Action> {
+        let unheard = |part: &&mut Part| part.state == PartState::Ended && !part.is_over();
+        match result {
+            Ok(()) => {
+                let mut came_in = false;
+                for part in self.of_mut(node).filter(unheard) {
+                    part.state = PartState::Prepared;
+                    came_in = true;
+                }
+                if came_in {
+                    return vec![self.take_out(node)];
+                }
+            }
+            Err(Refusal::Unreachable(_)) => {
+                for part in self.of_mut(node).filter(unheard) {
+                    part.state = PartState::Lost;
+                }
+            }
+            Err(Refusal::Refused(_) | Refusal::Unknown) => {}
+        }
+        self.finish_if_out()
     }
 
     fn committed(
@@ -320,12 +351,19 @@ impl Sequence {
             return;
         };
         part.heard = now;
+        if let Some(lease) = status.lease.filter(|_| self.guessed) {
+            self.deadline = Some(now + lease.deadline.since(status.now));
+            self.guessed = false;
+        }
         if status.state.is_final() {
             part.state = PartState::Ended;
-        } else if part.state != PartState::Healing {
+        } else if part.state.comes_in() {
             part.state = otherwise;
         }
-        part.status = Some(status);
+        // An answer that was given before its end says less than the one of its end.
+        if status.state.is_final() || !part.is_over() {
+            part.status = Some(status);
+        }
     }
 
     fn heard(&mut self, status: Status, now: Moment) -> Vec<Action> {
@@ -412,21 +450,16 @@ impl Sequence {
 
     fn finish_if_out(&mut self) -> Vec<Action> {
         let pending = |part: &Part| {
-            matches!(
-                part.state,
-                PartState::Preparing
-                    | PartState::Prepared
-                    | PartState::Committing
-                    | PartState::Active
-                    | PartState::Healing
-            )
+            let unheard = part.unanswered && part.state != PartState::Lost;
+            unheard || part.state.comes_in() || part.state == PartState::Healing
         };
         if self.parts.iter().any(pending) {
             return Vec::new();
         }
         let lost = self.parts.iter().any(|part| part.state == PartState::Lost);
         let fate = self.fate.as_ref().map_or(Stage::Expired, |(fate, _)| *fate);
-        let stage = if lost && fate != Stage::Expired { Stage::Unconfirmed } else { fate };
+        let certain = fate == Stage::Expired && !self.guessed;
+        let stage = if lost && !certain { Stage::Unconfirmed } else { fate };
         if stage == self.stage {
             return Vec::new();
         }
@@ -437,10 +470,8 @@ impl Sequence {
     fn found(&mut self, node: &NodeName) -> Vec<Action> {
         match self.stage {
             Stage::Active => vec![Action::List(node.clone())],
-            Stage::Healing | Stage::Unconfirmed => {
-                let owed = self.parts.iter().any(|p| p.node == *node && p.state == PartState::Lost);
-                if owed { vec![self.take_out(node)] } else { Vec::new() }
-            }
+            Stage::Healing | Stage::Unconfirmed if self.owes(node) => vec![self.take_out(node)],
+            Stage::Healing | Stage::Unconfirmed => Vec::new(),
             Stage::Pending | Stage::Preparing | Stage::Healed | Stage::Expired | Stage::Failed => {
                 Vec::new()
             }
@@ -490,6 +521,9 @@ impl Sequence {
             | Stage::Unconfirmed => return Vec::new(),
         }
         if self.deadline.is_some_and(|deadline| now > deadline + GRACE) {
+            if self.guessed {
+                return self.heal(Stage::Expired, "its deadline has passed".to_owned());
+            }
             for part in self.parts.iter_mut().filter(|part| part.state.acts()) {
                 part.state = PartState::Lost;
                 part.trouble = format!("{}: its end was not heard", part.node);

@@ -33,7 +33,7 @@ use tonic::transport::Server;
 
 use crate::agents::{Agents, Way};
 use crate::archive::{self, Archive, ArchiveError};
-use crate::control::{Clusters, Control, ControlError};
+use crate::control::{Clusters, Control, ControlError, Means, Wall};
 use crate::store::{IdentityError, Sqlite, Store, StoreError, incarnate};
 use connection::Introduced;
 use revocation::{Connected, Revocable};
@@ -138,8 +138,13 @@ pub async fn start(options: Options) -> Result<Controller, ServeError> {
     let metrics_port = listen(options.metrics).await?;
     let incarnation = incarnate(store.as_ref()).await?;
     let (agents, notices) = Agents::new(incarnation.into());
-    let ended = archive.ended.clone();
-    let control = Control::start(store, ended, agents.clone(), notices, options.clusters).await?;
+    let means = Means {
+        store,
+        ended: Some(archive.ended.clone()),
+        clusters: options.clusters,
+        wall: Wall::System,
+    };
+    let control = Control::start(means, agents.clone(), notices).await?;
     let service =
         Arc::new(Service { control, archive, limits: options.limits, holder: incarnation.into() });
     let (stop, stopped) = watch::channel(false);
@@ -196,7 +201,12 @@ impl Controller {
     pub async fn stop(mut self) {
         // Tasks that have ended already need no telling.
         let _ = self.stop.send(true);
-        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let over = self.driven.over();
+        drop(self.driven);
+        let all = async {
+            while self.tasks.join_next().await.is_some() {}
+            over.await;
+        };
         let _ = tokio::time::timeout(CLOSE_LIMIT, all).await;
         let _ = fs::remove_file(&self.socket);
     }

@@ -10,6 +10,9 @@ use crate::{
     tidy, workspace,
 };
 
+/// How many histories of controller and agents are simulated.
+const SEEDS: &str = "2000";
+
 /// Installs what is missing, runs every stage, and prints what each took.
 pub(crate) fn run() -> Result<()> {
     command::need_root("`cargo xtask test`")?;
@@ -28,6 +31,8 @@ fn run_stages(stages: &mut Stages) -> Result<()> {
     let tests = workspace::integration_tests()?;
     let (root, rest): (Vec<_>, Vec<_>) =
         tests.into_iter().partition(|name| name.starts_with("root_"));
+    let (simulations, rest): (Vec<_>, Vec<_>) =
+        rest.into_iter().partition(|name| name == "simulation");
     let (commands, root): (Vec<_>, Vec<_>) = root.into_iter().partition(|name| name == "root_cli");
     let (roles, root): (Vec<_>, Vec<_>) = root.into_iter().partition(|name| name == "root_etcd");
     let (mut etcd, plain): (Vec<_>, Vec<_>) =
@@ -51,6 +56,11 @@ fn run_stages(stages: &mut Stages) -> Result<()> {
     })?;
     stages.run("doctest", Budget::Cut, || {
         command::run(command::cargo(["test", "--workspace", "--locked", "--doc"]))
+    })?;
+    stages.run("simulation", Budget::Cut, || {
+        let mut simulation = workspace_tests(&simulations);
+        simulation.env("SCHISM_SEEDS", SEEDS);
+        command::run(simulation)
     })?;
     stages.run("root", Budget::Cut, || one_at_a_time(&root))?;
     // These wait most of the time, for commands to end, and measure nothing.

@@ -95,6 +95,10 @@ impl World {
         world
     }
 
+    pub(super) const fn node(&self) -> &NodeName {
+        &self.node
+    }
+
     fn fresh(&mut self) -> u64 {
         let fresh = self.next;
         self.next += 1;

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fault::{
-    BootId, BootTime, Effect, Gone, Hook, NamespaceCookie, NodeName, ProcessIdentity, Scheme,
-    Selector, Side, Target, TargetIdentity,
+    BootId, BootTime, Capability, Effect, Gone, Hook, NamespaceCookie, NodeName, ProcessIdentity,
+    Scheme, Selector, Side, Target, TargetIdentity,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -223,6 +223,10 @@ pub fn node_name() -> NodeName {
 }
 
 impl Kernel for Linux {
+    fn capabilities(&self) -> Vec<Capability> {
+        crate::doctor::examine()
+    }
+
     fn now(&self) -> BootTime {
         clock::boot_now()
     }

@@ -60,6 +60,8 @@ async fn serve(
     let mut report = tokio::time::interval(Duration::from_secs(3600));
     loop {
         let kinds = tokio::select! {
+            // Renewals first: whatever there is to tell, a fault must not end for it.
+            biased;
             heartbeat = heartbeats.next() => match heartbeat {
                 None => return Ok(()),
                 Some(Err(_)) => return Ok(()),

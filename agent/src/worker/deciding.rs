@@ -13,6 +13,7 @@ use super::target::{Preparing, Target, Task, place};
 use super::{AgentError, Commit, Earnest, Message, Prepared, Reach, Reply, Transition};
 use crate::brake::Brake;
 use crate::executor::Executor;
+use crate::hands::Hands;
 use crate::holders::{Holders, is_own};
 use crate::kernel::{FileWatch, Kernel, KernelError, Step, Stir, unbound};
 use crate::ledger::{Ledger, Record};
@@ -32,6 +33,7 @@ pub(super) struct Worker {
     pub(super) ledger: Ledger,
     pub(super) holders: Holders,
     pub(super) brake: Brake,
+    pub(super) hands: Hands,
     /// Why the brake is on although it could not be kept.
     pub(super) unkept: Option<String>,
     pub(super) targets: HashMap<NamespaceCookie, Target>,
@@ -43,6 +45,7 @@ impl Worker {
     pub(super) fn new(
         kernel: Arc<dyn Kernel>,
         brake: Brake,
+        hands: Hands,
         messages: mpsc::WeakSender<Message>,
         transitions: broadcast::Sender<Transition>,
     ) -> Self {
@@ -53,6 +56,7 @@ impl Worker {
             ledger: Ledger::default(),
             holders: Holders::default(),
             brake,
+            hands,
             unkept: None,
             targets: HashMap::new(),
             healing: HashMap::new(),
@@ -203,14 +207,17 @@ impl Worker {
         if self.targets.contains_key(&cookie) {
             return Ok(());
         }
-        let messages = self.messages.clone();
+        let (messages, hands) = (self.messages.clone(), self.hands.clone());
         let report = move |target, outcome| {
-            if let Some(messages) = messages.upgrade() {
-                // A worker that is gone needs no report.
-                let _ = messages.blocking_send(Message::Done { target, outcome });
+            let Some(messages) = messages.upgrade() else { return };
+            let done = Message::Done { target, outcome };
+            // A worker that is gone needs no report.
+            match hands {
+                Hands::Threads => drop(messages.blocking_send(done)),
+                Hands::Tasks(_) => drop(tokio::spawn(async move { messages.send(done).await })),
             }
         };
-        let executor = Executor::start(Arc::clone(&self.kernel), cookie, report)
+        let executor = Executor::start(Arc::clone(&self.kernel), &self.hands, cookie, report)
             .map_err(KernelError::call("start a thread"))?;
         self.targets.insert(
             cookie,

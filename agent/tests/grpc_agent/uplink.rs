@@ -57,6 +57,7 @@ impl Network {
             agent: rig.agent.clone(),
             hello: about().hello(),
             service: AgentServer::new(service),
+            chance: Arc::new(uplink::by_lot),
         };
         let (stop, asked) = Stop::new();
         let agent = tokio::spawn(uplink::run(uplink, dial, asked));

@@ -1,13 +1,14 @@
 //! An agent that dialled becomes one that can be asked.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fault::NodeName;
 use link::HelloError;
 use proto::agent as wire;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::session;
 use super::{Agents, Clock, Known, Notice, Renewals};

@@ -1,13 +1,13 @@
 //! Heartbeats to one agent, and what it reports.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fault::{BootTime, NodeName, Status};
 use proto::agent as wire;
 use proto::agent::event::Kind;
 use tokio::sync::{mpsc, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{Agents, Notice, Renewals};
 use crate::link::{Link, nanos, wired};
@@ -39,6 +39,30 @@ pub(super) async fn run(
     let mut told = false;
     loop {
         tokio::select! {
+            // What was answered is taken in before anybody counts what is not.
+            biased;
+            event = events.message() => match event {
+                Ok(Some(event)) => {
+                    let answered = event.kind.and_then(|kind| heard(agents, node, connection, &mut sent, kind));
+                    if answered.is_some() && !told {
+                        told = true;
+                        // Only now: its clock is known.
+                        agents.notify(Notice::Found(node.clone()));
+                    }
+                }
+                Ok(None) | Err(_) => return,
+            },
+            changed = wanted.changed() => {
+                // The registry has put another connection in the place of this one.
+                if changed.is_err() {
+                    return;
+                }
+                let next = wanted.borrow_and_update().clone();
+                if next.every != renewals.every {
+                    tick = timer(&next);
+                }
+                renewals = next;
+            }
             _ = tick.tick() => {
                 if sent.len() >= UNANSWERED {
                     return;
@@ -56,28 +80,6 @@ pub(super) async fn run(
                     return;
                 }
             }
-            changed = wanted.changed() => {
-                // The registry has put another connection in the place of this one.
-                if changed.is_err() {
-                    return;
-                }
-                let next = wanted.borrow_and_update().clone();
-                if next.every != renewals.every {
-                    tick = timer(&next);
-                }
-                renewals = next;
-            }
-            event = events.message() => match event {
-                Ok(Some(event)) => {
-                    let answered = event.kind.and_then(|kind| heard(agents, node, connection, &mut sent, kind));
-                    if answered.is_some() && !told {
-                        told = true;
-                        // Only now: its clock is known.
-                        agents.notify(Notice::Found(node.clone()));
-                    }
-                }
-                Ok(None) | Err(_) => return,
-            },
         }
     }
 }

@@ -90,7 +90,8 @@ impl Control {
         };
         admit(&faults, &active, &groups, limits, spec.quorum_loss)?;
         let asker = asker.to_owned();
-        let intent = Intent::new(id, asked, spec.terms, asker, &ends, &planned, faults);
+        let now = self.wall().now();
+        let intent = Intent::new(id, asked, spec.terms, asker, &ends, &planned, faults, now);
         Ok(Draft { intent, matrix })
     }
 

@@ -11,12 +11,12 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::calls;
 use super::ending::Endings;
-use super::handle::{Answer, Command, ControlError, Until, Watching};
-use super::intent::{Intent, RecordError, unix_now};
+use super::handle::{Answer, Command, ControlError, Means, Until, Watching};
+use super::intent::{Intent, RecordError};
 use super::past::Past;
 use super::tally::Tally;
+use super::wall::Wall;
 use crate::agents::{Agents, Notice, Renewals};
-use crate::archive::{Ended, Journal};
 use crate::link::nanos;
 use crate::metrics::{Metrics, Standing, Written};
 use crate::sequence::{Action, Event, Stage};
@@ -38,11 +38,11 @@ pub(super) struct Begun {
 
 /// Takes over what an earlier life has left in the store.
 pub(super) async fn begin(
-    store: Arc<dyn Store>,
-    ended: Journal<Ended>,
+    means: &Means,
     agents: Agents,
     commands: mpsc::WeakSender<Command>,
 ) -> Result<Begun, ControlError> {
+    let (store, wall) = (Arc::clone(&means.store), means.wall);
     let (events, _) = broadcast::channel(BACKLOG);
     let stored = match store.get(Key::brake()).await? {
         Some(record) => wire::Brake::decode(record.value.as_slice()).map_err(RecordError::from)?,
@@ -52,12 +52,12 @@ pub(super) async fn begin(
     let (revision, records) = store.list(Kind::Intent).await?;
     let mut intents = BTreeMap::new();
     for record in records {
-        let mut intent = Intent::restore(&record.value, agents.now())?;
+        let mut intent = Intent::restore(&record.value, agents.now(), wall.now())?;
         intent.revision = record.revision.0;
         intents.insert(intent.id, intent);
     }
     let without = intents.values().filter(|intent| !intent.archived).map(|intent| intent.id);
-    let endings = Endings::open(ended, without.collect()).await;
+    let endings = Endings::open(means.ended.clone(), without.collect()).await;
     let metrics = Metrics::default();
     let driver = Driver {
         tally: Tally::new(metrics.clone(), intents.values()),
@@ -71,6 +71,7 @@ pub(super) async fn begin(
         waiting: HashMap::new(),
         brake: halted,
         stirred: BTreeSet::new(),
+        wall,
     };
     Ok(Begun { driver, metrics, brake })
 }
@@ -89,6 +90,7 @@ pub(super) struct Driver {
     /// Of which something was heard that watchers are told with the next tick: effects come from every
     /// node every second.
     stirred: BTreeSet<IntentId>,
+    wall: Wall,
 }
 
 impl Driver {
@@ -103,17 +105,23 @@ impl Driver {
         loop {
             let busy = self.intents.values().any(|intent| !intent.sequence.stage().is_final());
             tokio::select! {
-                command = inbox.recv() => match command {
-                    Some(command) => self.handle(command).await,
-                    None => return,
-                },
-                Some(notice) = notices.recv() => self.noticed(notice).await,
+                biased;
                 _ = tick.tick(), if busy || !self.stirred.is_empty() => {
+                    // Behind a slow disk they may have waited: who was heard is not silent.
+                    for _ in 0..notices.len() {
+                        let Ok(notice) = notices.try_recv() else { break };
+                        self.noticed(notice).await;
+                    }
                     self.everybody(|_| Some(Event::Tick)).await;
                     for id in std::mem::take(&mut self.stirred) {
                         self.tell(id);
                     }
                 }
+                command = inbox.recv() => match command {
+                    Some(command) => self.handle(command).await,
+                    None => return,
+                },
+                Some(notice) = notices.recv() => self.noticed(notice).await,
             }
         }
     }
@@ -262,6 +270,9 @@ impl Driver {
                 for id in intents {
                     self.step(id, Event::Renewed(node.clone())).await;
                 }
+                // It answers: what it could not be asked for may have failed without its link being lost.
+                let owes = |intent: &Intent| intent.sequence.owes(&node);
+                self.everybody(|intent| owes(intent).then(|| Event::Found(node.clone()))).await;
             }
         }
     }
@@ -292,14 +303,14 @@ impl Driver {
         if after == Stage::Active && before != after {
             let left =
                 intent.sequence.deadline().map_or(Duration::ZERO, |end| end.saturating_sub(now));
-            intent.deadline = unix_now().saturating_add(nanos(left));
+            intent.deadline = self.wall.now().saturating_add(nanos(left));
             intent.spread = calls::spread(&self.agents, intent.sequence.parts());
         }
         if before != after && intent.began == 0 {
             let began = calls::began(&self.agents, intent.sequence.parts());
             // The start that was agreed on may lie ahead.
             intent.began = began.map_or(0, |at| {
-                (unix_now() + nanos(at.saturating_sub(now)))
+                (self.wall.now() + nanos(at.saturating_sub(now)))
                     .saturating_sub(nanos(now.saturating_sub(at)))
             });
         }
@@ -348,7 +359,7 @@ impl Driver {
     async fn record(&mut self, id: IntentId) {
         let Some(intent) = self.intents.get_mut(&id) else { return };
         if intent.sequence.stage().is_final() && intent.ended == 0 {
-            intent.ended = unix_now();
+            intent.ended = self.wall.now();
             // What was healed before the start that was agreed on never acted.
             intent.began = if intent.began > intent.ended { 0 } else { intent.began };
         }
@@ -441,7 +452,7 @@ impl Driver {
     /// Tells watchers. Each write to the store is told right after it: who has read up to a revision has
     /// heard of everything that was stored up to it.
     fn say(&self, kind: wire::event::Kind) {
-        let (revision, at) = (self.revision, unix_now());
+        let (revision, at) = (self.revision, self.wall.now());
         // Nobody may be watching.
         let _ = self.events.send(wire::Event { revision, at, kind: Some(kind) });
     }

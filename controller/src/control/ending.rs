@@ -12,7 +12,7 @@ use crate::archive::{ArchiveError, Ended, Journal};
 /// A line is written before its intent's record says so. Where the two do not agree, after a crash in
 /// between or a disk that failed, the archive is looked through.
 pub(super) struct Endings {
-    journal: Journal<Ended>,
+    journal: Option<Journal<Ended>>,
     /// Those whose line is there although their record does not say so.
     there: HashSet<IntentId>,
     /// Those whose line may be there.
@@ -21,30 +21,31 @@ pub(super) struct Endings {
 
 impl Endings {
     /// Looks for the lines of intents whose records do not say that they have one.
-    pub(super) async fn open(journal: Journal<Ended>, without: HashSet<IntentId>) -> Self {
-        let none = HashSet::new;
-        if without.is_empty() {
-            return Self { journal, there: none(), doubtful: none() };
-        }
+    pub(super) async fn open(journal: Option<Journal<Ended>>, without: HashSet<IntentId>) -> Self {
+        let mut endings = Self { journal, there: HashSet::new(), doubtful: HashSet::new() };
+        let Some(journal) = endings.journal.as_ref().filter(|_| !without.is_empty()) else {
+            return endings;
+        };
         match journal.subjects().await {
             Ok(lines) => {
                 let there = without.into_iter().filter(|id| lines.contains(&id.to_string()));
-                Self { there: there.collect(), journal, doubtful: none() }
+                endings.there = there.collect();
             }
             Err(error) => {
                 tracing::error!(%error, "the archive cannot be looked through");
-                Self { journal, there: none(), doubtful: without }
+                endings.doubtful = without;
             }
         }
+        endings
     }
 
     /// Makes sure that the line of an intent that has ended is on the disk.
     pub(super) async fn write(&mut self, intent: wire::Intent) -> Result<(), ArchiveError> {
         let id = IntentId::from_random(intent.id);
-        let Some(line) = Ended::of(intent) else { return Ok(()) };
+        let (Some(journal), Some(line)) = (&self.journal, Ended::of(intent)) else { return Ok(()) };
         let found = self.there.remove(&id)
-            || self.doubtful.contains(&id) && self.journal.subjects().await?.contains(&line.id);
-        if !found && let Err(error) = self.journal.append(&line).await {
+            || self.doubtful.contains(&id) && journal.subjects().await?.contains(&line.id);
+        if !found && let Err(error) = journal.append(&line).await {
             // All of it may be there: what failed may have been the wait for the disk.
             self.doubtful.insert(id);
             return Err(error);
@@ -73,11 +74,11 @@ mod tests {
     async fn a_line_that_is_there_is_not_written_again() {
         let directory = tempfile::tempdir().unwrap();
         let journal = Archive::open(directory.path(), Limits::default()).await.unwrap().ended;
-        let mut first = Endings::open(journal.clone(), HashSet::new()).await;
+        let mut first = Endings::open(Some(journal.clone()), HashSet::new()).await;
         first.write(intent(1)).await.unwrap();
         // The next life: the records of both do not say that they have a line.
         let both = [1, 2].map(IntentId::from_random).into();
-        let mut next = Endings::open(journal.clone(), both).await;
+        let mut next = Endings::open(Some(journal.clone()), both).await;
         for number in [1, 2] {
             next.write(intent(number)).await.unwrap();
         }
@@ -88,7 +89,7 @@ mod tests {
     async fn what_is_doubtful_is_looked_up() {
         let directory = tempfile::tempdir().unwrap();
         let journal = Archive::open(directory.path(), Limits::default()).await.unwrap().ended;
-        let mut endings = Endings::open(journal.clone(), HashSet::new()).await;
+        let mut endings = Endings::open(Some(journal.clone()), HashSet::new()).await;
         endings.write(intent(1)).await.unwrap();
         endings.doubtful = [1, 2].map(IntentId::from_random).into();
         for number in [1, 2] {
@@ -102,7 +103,7 @@ mod tests {
     async fn what_goes_on_has_no_line() {
         let directory = tempfile::tempdir().unwrap();
         let journal = Archive::open(directory.path(), Limits::default()).await.unwrap().ended;
-        let mut endings = Endings::open(journal.clone(), HashSet::new()).await;
+        let mut endings = Endings::open(Some(journal.clone()), HashSet::new()).await;
         let active = wire::Intent { stage: Stage::Active.into(), ..intent(1) };
         endings.write(active).await.unwrap();
         assert!(lines(&journal).await.is_empty());

@@ -9,6 +9,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::clusters::Clusters;
 use super::driver;
 use super::intent::{Intent, RecordError};
+use super::wall::Wall;
 use crate::agents::{Agents, Notice};
 use crate::archive::{Ended, Journal};
 use crate::link::Link;
@@ -83,6 +84,18 @@ pub struct Watching {
     pub coming: broadcast::Receiver<wire::Event>,
 }
 
+/// What a controller works with.
+pub struct Means {
+    /// Where intents stand.
+    pub store: Arc<dyn Store>,
+    /// Where what has ended gets its line, once; nowhere in a simulation.
+    pub ended: Option<Journal<Ended>>,
+    /// The clusters that can be asked.
+    pub clusters: Clusters,
+    /// The time of day.
+    pub wall: Wall,
+}
+
 /// The handle on the task.
 #[derive(Clone)]
 pub struct Control {
@@ -91,26 +104,35 @@ pub struct Control {
     clusters: Clusters,
     brake: watch::Receiver<Option<String>>,
     metrics: Metrics,
+    wall: Wall,
 }
 
 impl Control {
-    /// Takes over what an earlier life has left in the store, and begins. What ends gets its line in
-    /// `ended`, once.
+    /// Takes over what an earlier life has left in the store, and begins.
     ///
     /// # Errors
     /// The store cannot be read.
     pub async fn start(
-        store: Arc<dyn Store>,
-        ended: Journal<Ended>,
+        means: Means,
         agents: Agents,
         notices: mpsc::UnboundedReceiver<Notice>,
-        clusters: Clusters,
     ) -> Result<Self, ControlError> {
         let (commands, inbox) = mpsc::channel(256);
-        let begun = driver::begin(store, ended, agents.clone(), commands.downgrade()).await?;
+        let begun = driver::begin(&means, agents.clone(), commands.downgrade()).await?;
         let metrics = begun.metrics;
         tokio::spawn(begun.driver.run(inbox, notices));
-        Ok(Self { commands, agents, clusters, brake: begun.brake, metrics })
+        let Means { clusters, wall, .. } = means;
+        Ok(Self { commands, agents, clusters, brake: begun.brake, metrics, wall })
+    }
+
+    /// When the task has ended and let go of the store, which it does once the last handle on it is gone.
+    pub fn over(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut brake = self.brake.clone();
+        async move { while brake.changed().await.is_ok() {} }
+    }
+
+    pub(super) const fn wall(&self) -> Wall {
+        self.wall
     }
 
     /// The agents that it asks.

@@ -1,7 +1,7 @@
 //! An intent with what became of it, as it is stored and told.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use fault::{Fault, IntentId, LeaseTerms, NodeName, Status};
 use prost::Message as _;
@@ -9,7 +9,6 @@ use proto::agent::Fault as WireFault;
 use proto::control as wire;
 use proto::{Invalid, required};
 
-use crate::link::nanos;
 use crate::planning::{End, Place, Planned};
 use crate::sequence::{Moment, Part, PartState, Sequence, Stage};
 
@@ -65,16 +64,10 @@ pub fn is_over(intent: &wire::Intent) -> bool {
     Stage::try_from(intent.stage()).is_ok_and(Stage::is_final)
 }
 
-/// Unix time in ns.
-#[must_use]
-pub(super) fn unix_now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    nanos(since)
-}
-
 impl Intent {
     /// A new one, that has touched nothing.
     #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "each is a field of it")]
     pub fn new(
         id: IntentId,
         spec: wire::Spec,
@@ -83,6 +76,7 @@ impl Intent {
         ends: &[End],
         planned: &[Planned],
         faults: Vec<(NodeName, Fault)>,
+        asked: u64,
     ) -> Self {
         let parts = faults.into_iter().map(|(node, fault)| Part::new(node, fault)).collect();
         Self {
@@ -91,7 +85,7 @@ impl Intent {
             sequence: Sequence::new(parts, terms),
             ends: ends.iter().map(Into::into).collect(),
             cuts: planned.iter().map(Into::into).collect(),
-            asked: unix_now(),
+            asked,
             deadline: 0,
             asker,
             spread: None,
@@ -138,11 +132,11 @@ impl Intent {
         wire::Intent { revision: 0, ..self.wire() }.encode_to_vec()
     }
 
-    /// As an earlier life of this controller has stored it.
+    /// As an earlier life of this controller has stored it; `wall` is the time of day, Unix time, ns.
     ///
     /// # Errors
     /// The record makes no sense.
-    pub fn restore(bytes: &[u8], now: Moment) -> Result<Self, RecordError> {
+    pub fn restore(bytes: &[u8], now: Moment, wall: u64) -> Result<Self, RecordError> {
         let stored = wire::Intent::decode(bytes)?;
         let stage = wire::Stage::try_from(stored.stage)
             .ok()
@@ -154,7 +148,7 @@ impl Intent {
         }
         let terms = parts.first().map(|part| part.fault.terms);
         let terms = required(terms, "parts")?;
-        let left = Duration::from_nanos(stored.deadline.saturating_sub(unix_now()));
+        let left = Duration::from_nanos(stored.deadline.saturating_sub(wall));
         let deadline = (stored.deadline != 0).then(|| now + left);
         Ok(Self {
             id: IntentId::from_random(stored.id),

@@ -19,6 +19,8 @@ pub struct Part {
     pub heard: Moment,
     /// What went wrong, for people; empty for nothing.
     pub trouble: String,
+    /// Its node was asked to put it in place, and has not answered: a heal may overtake that.
+    pub unanswered: bool,
 }
 
 /// How far a part is.
@@ -49,6 +51,16 @@ impl PartState {
         self == Self::Active
     }
 
+    /// Whether what a node says of it tells how far it is: what was taken out does not come back by an
+    /// answer that was given before.
+    #[must_use]
+    pub const fn comes_in(self) -> bool {
+        match self {
+            Self::Preparing | Self::Prepared | Self::Committing | Self::Active => true,
+            Self::Untouched | Self::Healing | Self::Ended | Self::Lost => false,
+        }
+    }
+
     /// Whether a node may have something of it that was not asked for yet.
     #[must_use]
     pub const fn may_be_in(self) -> bool {
@@ -60,6 +72,12 @@ impl PartState {
 }
 
 impl Part {
+    /// Whether its node has said that it is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status.state.is_final())
+    }
+
     /// A part that nobody has heard of yet.
     #[must_use]
     pub const fn new(node: NodeName, fault: Fault) -> Self {
@@ -70,6 +88,7 @@ impl Part {
             status: None,
             heard: Moment::ZERO,
             trouble: String::new(),
+            unanswered: false,
         }
     }
 }

@@ -193,6 +193,93 @@ fn what_a_controller_left_half_way_is_taken_out() {
     }
 }
 
+#[test]
+fn a_deadline_by_the_wall_clock_is_believed_until_an_agent_knows_better() {
+    let adopted = || {
+        let mut parts = active().parts().to_vec();
+        parts.iter_mut().for_each(|part| part.status = None);
+        // Somebody has set the clock: it seems to be over long ago.
+        Sequence::resume(Stage::Active, parts, terms(), Some(Duration::ZERO), SECOND)
+    };
+    let mut heard = adopted();
+    let listed = Event::Listed(node("a"), vec![status(0, State::Active)]);
+    assert_eq!(heard.on(listed, 2 * SECOND), []);
+    assert_eq!(heard.deadline(), Some(52 * SECOND), "50 s are left, says the node");
+    assert_eq!(heard.on(Event::Tick, 5 * SECOND), []);
+    let mut unheard = adopted();
+    let actions = unheard.on(Event::Tick, 5 * SECOND);
+    let both = ["a", "b"].map(|name| Action::Heal(node(name)));
+    assert_eq!(actions, [&[Action::Record], both.as_slice()].concat(), "it is asked, not presumed");
+    for name in ["a", "b"] {
+        let _ = unheard.on(Event::Healed(node(name), Err(unreachable())), 5 * SECOND);
+    }
+    assert_eq!(unheard.stage(), Stage::Unconfirmed, "it may act for a lease");
+}
+
+#[test]
+fn what_could_not_be_healed_is_owed_as_long_as_it_takes() {
+    let mut sequence = active();
+    let _ = sequence.on(Event::Heal("asked".to_owned()), SECOND);
+    let _ = sequence.on(Event::Healed(node("b"), Ok(vec![status(1, State::Healed)])), SECOND);
+    // The agent is found while the call over its lost link is still under way.
+    assert_eq!(sequence.on(Event::Found(node("a")), SECOND), []);
+    assert!(!sequence.owes(&node("a")));
+    for _ in 0..3 {
+        let _ = sequence.on(Event::Healed(node("a"), Err(unreachable())), SECOND);
+        assert_eq!(sequence.stage(), Stage::Unconfirmed);
+        assert!(sequence.owes(&node("a")) && !sequence.owes(&node("b")));
+        assert_eq!(sequence.on(Event::Found(node("a")), SECOND), [Action::Heal(node("a"))]);
+    }
+    let _ = sequence.on(Event::Healed(node("a"), Ok(vec![status(0, State::Healed)])), SECOND);
+    assert_eq!(sequence.stage(), Stage::Healed);
+    assert!(!sequence.owes(&node("a")));
+}
+
+#[test]
+fn a_commit_that_is_answered_after_the_heal_brings_nothing_back() {
+    let mut sequence = two();
+    let _ = sequence.begin();
+    for name in ["a", "b"] {
+        let _ = sequence.on(Event::Prepared(node(name), Ok(())), SECOND);
+    }
+    let _ = sequence.on(Event::Heal("asked".to_owned()), SECOND);
+    let _ = sequence.on(Event::Healed(node("a"), Ok(vec![status(0, State::Healed)])), SECOND);
+    let _ = sequence.on(Event::Committed(node("a"), Ok(vec![status(0, State::Active)])), SECOND);
+    let _ = sequence.on(Event::Healed(node("b"), Err(unreachable())), SECOND);
+    let _ = sequence.on(Event::Committed(node("b"), Ok(vec![status(1, State::Active)])), SECOND);
+    assert_eq!(sequence.stage(), Stage::Unconfirmed);
+    let told = sequence.parts()[0].status.as_ref().unwrap();
+    assert_eq!(told.state, State::Healed, "what was measured at its end is kept");
+    assert!(sequence.owes(&node("b")));
+}
+
+#[test]
+fn nothing_is_out_while_a_preparation_is_under_way() {
+    let begun = || {
+        let mut sequence = two();
+        let _ = sequence.begin();
+        let _ = sequence.on(Event::Prepared(node("b"), Ok(())), SECOND);
+        let _ = sequence.on(Event::Heal("asked".to_owned()), SECOND);
+        let _ = sequence.on(Event::Healed(node("b"), Ok(vec![status(1, State::Healed)])), SECOND);
+        // The heal has overtaken the preparation.
+        assert_eq!(sequence.on(Event::Healed(node("a"), Err(Refusal::Unknown)), SECOND), []);
+        assert_eq!(sequence.stage(), Stage::Healing);
+        sequence
+    };
+    let mut late = begun();
+    assert_eq!(late.on(Event::Prepared(node("a"), Ok(())), SECOND), [Action::Heal(node("a"))]);
+    let _ = late.on(Event::Healed(node("a"), Ok(vec![status(0, State::Healed)])), SECOND);
+    assert_eq!(late.stage(), Stage::Healed);
+    let mut never = begun();
+    let _ = never.on(Event::Prepared(node("a"), Err(unreachable())), SECOND);
+    assert_eq!(never.stage(), Stage::Unconfirmed, "it may still come in");
+    assert!(never.owes(&node("a")));
+    let mut refused = begun();
+    let no = Refusal::Refused("it ended before it was in place".to_owned());
+    let _ = refused.on(Event::Prepared(node("a"), Err(no)), SECOND);
+    assert_eq!(refused.stage(), Stage::Healed);
+}
+
 #[derive(Clone, Debug)]
 enum Answer {
     Yes,

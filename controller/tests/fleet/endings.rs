@@ -54,7 +54,7 @@ async fn what_was_healed_has_one_line_that_says_all_of_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_life_that_ended_before_the_line_was_written_leaves_it_to_the_next_one() {
-    use controller::store::{Expected, Key, Store as _};
+    use controller::store::{Expected, Key};
     use prost::Message as _;
 
     let mut fleet = Fleet::of(&["a", "b"]).await;

@@ -1,7 +1,10 @@
 //! A controller and many agents in one process: real gRPC, fake kernels.
 #![expect(clippy::unwrap_used, reason = "a test fails where it fails")]
 
+mod authority;
 mod cuts;
+mod disk;
+mod doors;
 mod endings;
 mod rig;
 mod trouble;

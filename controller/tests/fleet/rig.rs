@@ -11,7 +11,7 @@ use agent::server::{About, Instance, Service};
 use agent::worker::Agent;
 use controller::agents::{Agents, Way};
 use controller::archive::{self, Archive};
-use controller::control::{AskError, Clusters, Control};
+use controller::control::{AskError, Clusters, Control, Means, Wall};
 use controller::store::{Memory, Store, incarnate};
 use fault::{IntentId, Limits, NodeName};
 use proto::agent as agent_wire;
@@ -34,7 +34,7 @@ pub(crate) struct Node {
 
 /// A controller with its store, and nodes that have dialled it.
 pub(crate) struct Fleet {
-    pub(crate) store: Arc<Memory>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) archive: Archive,
     pub(crate) control: Control,
     pub(crate) nodes: BTreeMap<&'static str, Node>,
@@ -74,7 +74,11 @@ impl Node {
 impl Fleet {
     /// Waits until every node has been found.
     pub(crate) async fn of(names: &[&'static str]) -> Self {
-        let store = Arc::new(Memory::new());
+        Self::over(Arc::new(Memory::new()), names).await
+    }
+
+    /// With a store that may fail.
+    pub(crate) async fn over(store: Arc<dyn Store>, names: &[&'static str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let archive = Archive::open(directory.path(), archive::Limits::default()).await.unwrap();
         let control = control(&store, &archive).await;
@@ -114,6 +118,16 @@ impl Fleet {
         let agents = self.control.agents().clone();
         let known = self.nodes[name].name.clone();
         until(async move || agents.offset(&known).is_some()).await;
+    }
+
+    /// Asks for a cut in a task of its own: who asks can be taken away.
+    pub(crate) fn asking(&self, id: u64, spec: wire::Spec) -> JoinHandle<()> {
+        let control = self.control.clone();
+        tokio::spawn(async move {
+            let id = IntentId::from_random(id);
+            // What becomes of it is looked at elsewhere.
+            let _ = control.request(id, spec, "a test", &Limits::default()).await;
+        })
     }
 
     /// Cuts a node's connection, without a word.
@@ -164,12 +178,13 @@ impl Fleet {
     }
 }
 
-async fn control(store: &Arc<Memory>, archive: &Archive) -> Control {
-    let store: Arc<dyn Store> = store.clone();
+async fn control(store: &Arc<dyn Store>, archive: &Archive) -> Control {
+    let store = Arc::clone(store);
     let incarnation = incarnate(store.as_ref()).await.unwrap();
     let (agents, notices) = Agents::new(incarnation.into());
-    let clusters = Clusters::default();
-    Control::start(store, archive.ended.clone(), agents, notices, clusters).await.unwrap()
+    let ended = Some(archive.ended.clone());
+    let means = Means { store, ended, clusters: Clusters::default(), wall: Wall::System };
+    Control::start(means, agents, notices).await.unwrap()
 }
 
 /// What an agent does with a connection that it has dialled.

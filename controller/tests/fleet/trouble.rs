@@ -6,7 +6,8 @@ use agent::fake::{Call, Trouble};
 use agent::kernel::Step;
 use proto::control::{Direction, Stage, spec::What};
 
-use crate::rig::{Fleet, spec, until};
+use crate::disk::Disk;
+use crate::rig::{Fleet, soon, spec, until};
 
 fn both_ways() -> proto::control::Spec {
     let mut asked = spec("netns:a@a", "netns:b@b");
@@ -120,4 +121,72 @@ async fn an_agent_that_lies_about_its_name_is_refused() {
         fleet.control.agents().admit(ours, certified, controller::agents::Way::default()).await;
     assert!(refused.unwrap_err().to_string().contains("its certificate is for b"));
     assert!(lie.await.unwrap().refused.contains("its certificate is for b"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asked_may_go_away_while_it_is_put_in() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let load = |call: &Call<'_>| matches!(call, Call::Step(_, Step::Load));
+    let gate = fleet.nodes["b"].kernel.gate(load);
+    let asking = fleet.asking(1, spec("netns:a@a", "netns:b@b"));
+    soon(gate.reached(1)).await;
+    asking.abort();
+    gate.open();
+    fleet.comes_to(1, Stage::Active).await;
+    assert_eq!(fleet.heal(1).await.stage(), Stage::Healed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_lost_while_it_prepares_is_unconfirmed_and_asked_again() {
+    let mut fleet = Fleet::of(&["a", "b"]).await;
+    let load = |call: &Call<'_>| matches!(call, Call::Step(_, Step::Load));
+    let gate = fleet.nodes["b"].kernel.gate(load);
+    let asking = fleet.asking(1, both_ways());
+    soon(gate.reached(1)).await;
+    fleet.disconnect("b").await;
+    let lost = fleet.comes_to(1, Stage::Unconfirmed).await;
+    assert!(lost.reason.starts_with("b: "), "{lost:?}");
+    assert_eq!(fleet.nodes["a"].living().await, 0);
+    asking.await.unwrap();
+    gate.open();
+    fleet.connect("b").await;
+    fleet.comes_to(1, Stage::Failed).await;
+    assert_eq!(fleet.nodes["b"].living().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_nothing_new_comes_in_and_what_acts_can_be_healed() {
+    let disk = Disk::new();
+    let fleet = Fleet::over(disk.clone(), &["a", "b"]).await;
+    fleet.cut(1, "netns:a@a", "netns:b@b").await.unwrap();
+    disk.fill();
+    let refused = fleet.cut(2, "netns:b@b", "netns:a@a").await.unwrap_err();
+    assert_eq!(refused.to_string(), "cannot write to the store: the store's disk is full");
+    assert_eq!(fleet.nodes["a"].kernel.performed(), [], "nothing was touched");
+    assert_eq!(fleet.nodes["b"].acting().await, 1, "what acts is bounded by its lease");
+    let healed = fleet.heal(1).await;
+    assert_eq!(healed.stage(), Stage::Healed);
+    assert!(healed.notes.iter().any(|note| note.contains("could not be stored")), "{healed:?}");
+    assert_eq!(fleet.nodes["b"].living().await, 0);
+}
+
+#[tokio::test]
+async fn an_agent_that_never_reads_is_dropped_and_holds_up_nobody() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let (ours, mut theirs) = tokio::io::duplex(1 << 10);
+    let agents = fleet.control.agents().clone();
+    let certified = fault::NodeName::new("mute").unwrap();
+    let way = controller::agents::Way::default();
+    let admitted = tokio::spawn(async move { agents.admit(ours, certified, way).await });
+    let hello = proto::agent::Hello { protocol: 1, node: "mute".to_owned(), ..Default::default() };
+    link::write(&mut theirs, &hello).await.unwrap();
+    // It holds the connection open, and never reads what is asked.
+    tokio::time::pause();
+    let ended = tokio::time::timeout(Duration::from_secs(30), admitted).await.unwrap().unwrap();
+    tokio::time::resume();
+    assert!(ended.unwrap_err().to_string().contains("did not answer"));
+    drop(theirs);
+    assert!(fleet.control.agents().seen().iter().all(|seen| seen.node.as_str() != "mute"));
+    let intent = fleet.cut(1, "netns:a@a", "netns:b@b").await.unwrap();
+    assert_eq!(intent.stage(), Stage::Active, "{intent:?}");
 }

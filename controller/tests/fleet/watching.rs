@@ -1,7 +1,7 @@
 //! What watchers are told, also those that come late.
 
 use controller::control::{ControlError, Watching};
-use controller::store::{Expected, Id, Key, Kind, Store as _};
+use controller::store::{Expected, Id, Key, Kind};
 use proto::control as wire;
 use proto::control::Stage;
 use proto::control::event::Kind as Told;

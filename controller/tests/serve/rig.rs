@@ -109,6 +109,7 @@ impl Served {
             agent: agent.clone(),
             hello: about.hello(),
             service: AgentServer::new(Service::for_controllers(agent, about)),
+            chance: Arc::new(uplink::by_lot),
         };
         let (running, stop) = Stop::new();
         self.running.lock().unwrap().push(running);
