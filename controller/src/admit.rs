@@ -77,11 +77,6 @@ pub fn admit(
     limits: &Limits,
     quorum_loss: spec::QuorumLoss,
 ) -> Result<(), AdmitError> {
-    for (at, (node, fault)) in asked.iter().enumerate() {
-        let beside = active.iter().chain(&asked[..at]);
-        let beside = beside.filter(|(there, _)| there == node).map(|(_, fault)| fault);
-        fault.beside(beside).map_err(|error| AdmitError::Overlap { node: node.clone(), error })?;
-    }
     let targets: BTreeSet<(&NodeName, NamespaceCookie)> =
         active.iter().chain(asked).map(|(node, fault)| (node, fault.target.namespace)).collect();
     let hit = |known: &Known| Hit {
@@ -90,14 +85,18 @@ pub fn admit(
         size: known.group.names().len(),
     };
     limits.admit(&Blast { targets: targets.len(), groups: groups.iter().map(hit).collect() })?;
-    if quorum_loss == spec::QuorumLoss::Allowed {
-        return Ok(());
+    if quorum_loss == spec::QuorumLoss::Refused {
+        for known in groups {
+            known
+                .group
+                .quorum(&known.impairments)
+                .map_err(|loss| AdmitError::Quorum { group: known.name.clone(), loss })?;
+        }
     }
-    for known in groups {
-        known
-            .group
-            .quorum(&known.impairments)
-            .map_err(|loss| AdmitError::Quorum { group: known.name.clone(), loss })?;
+    for (at, (node, fault)) in asked.iter().enumerate() {
+        let beside = active.iter().chain(&asked[..at]);
+        let beside = beside.filter(|(there, _)| there == node).map(|(_, fault)| fault);
+        fault.beside(beside).map_err(|error| AdmitError::Overlap { node: node.clone(), error })?;
     }
     Ok(())
 }

@@ -85,7 +85,7 @@ pub(super) fn tell(scene: &Scene, page: &mut Page, balance: &mut Balance) -> Res
         bytes(last.lost_bytes as f64)
     );
     page.figure("the cut", &told)?;
-    page.figure("writes meanwhile", &writes::told(&writes))?;
+    page.figure("writes", &writes::told(&writes))?;
     balance.note("6  cut by role through a controller that died", told);
     if last.end != last.deadline || ended["stage"] != "expired" {
         balance.deviates(page, format!("the cut did not act to its end: {ended}"))?;
