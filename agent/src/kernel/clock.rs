@@ -1,4 +1,12 @@
-//! The one clock that leases are timed by, and the boot that it counts.
+//! The one clock that leases are timed by, and the boot that it counts; and the clocks of others.
+
+#[cfg(test)]
+mod copied;
+#[cfg(test)]
+mod planned;
+#[cfg(test)]
+mod stub;
+pub mod vdso;
 
 use std::io;
 
