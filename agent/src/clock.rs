@@ -8,4 +8,5 @@ pub mod block;
 pub mod image;
 pub mod parameters;
 pub mod patch;
+pub mod stack;
 pub mod x86_64;

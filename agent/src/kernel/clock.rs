@@ -6,6 +6,16 @@ mod copied;
 mod planned;
 #[cfg(test)]
 mod stub;
+
+pub mod hold;
+pub mod holder;
+pub mod memory;
+pub mod probe;
+pub mod record;
+pub mod skewed;
+pub mod subject;
+pub mod swap;
+pub mod truth;
 pub mod vdso;
 
 use std::io;

@@ -160,13 +160,6 @@ impl Drop for Copied {
     }
 }
 
-/// `clock_gettime` as a system call.
-pub(super) fn system_call(id: i32, time: &mut libc::timespec) -> i32 {
-    // SAFETY: the pointer is to a timespec that lives through the call.
-    let result = unsafe { libc::syscall(libc::SYS_clock_gettime, id, std::ptr::from_mut(time)) };
-    i32::try_from(result).unwrap()
-}
-
 fn bend(bytes: &mut [u8], range: std::ops::Range<u32>, distance: i32) {
     // Far from zero, so that what lies before the image has an address.
     const BASE: u64 = 1 << 40;
