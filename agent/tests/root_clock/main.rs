@@ -4,5 +4,6 @@
 mod misfortune;
 mod places;
 mod rig;
+mod runtimes;
 mod skew;
 mod witness;
