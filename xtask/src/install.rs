@@ -30,6 +30,14 @@ const NEEDS: &[Need] = &[
     Need { program: "iperf3", package: "iperf3" },
     Need { program: "ps", package: "procps" },
     Need { program: "git", package: "git" },
+    // Of every runtime one program, whose clock is skewed.
+    Need { program: "gcc", package: "gcc" },
+    Need { program: "musl-gcc", package: "musl-tools" },
+    Need { program: "go", package: "golang-go" },
+    Need { program: "java", package: "default-jdk-headless" },
+    Need { program: "node", package: "nodejs" },
+    Need { program: "python3", package: "python3" },
+    Need { program: "unshare", package: "util-linux" },
 ];
 
 /// Installs the Debian packages and the eBPF toolchain, each only if it is missing.

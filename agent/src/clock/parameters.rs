@@ -8,7 +8,7 @@ use fault::{Ending, Offset, Shape, Skew};
 /// Fractional bits of a rate. With 48, seven days are off by 2 ns at most, and 128 bits hold the product.
 pub const RATE_BITS: u32 = 48;
 
-/// One copy of the parameters: eight words, one cache line.
+/// One copy of the parameters: eight words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parameters {
     /// First instant of the truth, or of the way back to it.
@@ -146,6 +146,17 @@ impl Parameters {
     #[must_use]
     pub fn ended() -> Self {
         Self { end: i64::MIN, ..Self::default() }
+    }
+
+    /// The same for a stub of this pace: a constant distance is one that grows by nothing.
+    #[must_use]
+    pub fn paced(self, pace: Pace) -> Self {
+        match (pace, self.distance) {
+            (Pace::Grows, Distance::Turns(first, _)) if self.factor == 0 => {
+                Self { distance: Distance::Grows(first.nanos()), ..self }
+            }
+            (Pace::Constant | Pace::Turns | Pace::Grows, _) => self,
+        }
     }
 
     /// The offset at a time (ns): what a stub computes, bit by bit.

@@ -17,6 +17,8 @@ pub struct Patch {
     pub slack: Vec<u8>,
     /// The entries that lead into the stub.
     pub sites: Vec<Site>,
+    /// Of which pace its parameters have to be.
+    pub pace: Pace,
 }
 
 /// The entry of a function.
@@ -130,15 +132,20 @@ impl Moved {
 }
 
 impl Patch {
-    /// Plans one for this processor.
+    /// Plans one for this processor. Where there is little room, a constant distance is treated as one that
+    /// grows ([`Self::pace`] says so): slower, but shorter.
     ///
     /// # Errors
     /// Why there can be none.
     pub fn plan(image: &Image, moved: Moved) -> Result<Self, PatchError> {
-        if cfg!(target_arch = "x86_64") {
-            x86_64::patch(image, moved)
-        } else {
-            Err(PatchError::Architecture)
+        if !cfg!(target_arch = "x86_64") {
+            return Err(PatchError::Architecture);
+        }
+        match x86_64::patch(image, moved) {
+            Err(PatchError::NoRoom { .. }) if moved.pace == Pace::Constant => {
+                x86_64::patch(image, Moved { pace: Pace::Grows, ..moved })
+            }
+            planned => planned,
         }
     }
 
@@ -166,4 +173,42 @@ impl Patch {
         self.sites.iter().for_each(|site| put(site.entry, &site.jump));
         bytes
     }
+}
+
+/// An entry that leads into slack.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Redirected {
+    /// Where, from the image's beginning.
+    pub entry: u32,
+    /// What stood there.
+    pub original: Vec<u8>,
+    /// What stands there.
+    pub jump: Vec<u8>,
+}
+
+/// Entries of functions in a copy of an image that lead into its slack. `None` if the copy is the image itself, or differs in any other way.
+#[must_use]
+pub fn redirected(image: &Image, copy: &[u8]) -> Option<Vec<Redirected>> {
+    if copy.len() != image.bytes().len() || copy == image.bytes() || !cfg!(target_arch = "x86_64") {
+        return None;
+    }
+    let mut expected = image.bytes().to_vec();
+    let slack = image.slack().start as usize..image.slack().end as usize;
+    expected[slack.clone()].copy_from_slice(&copy[slack]);
+    let mut entries = Vec::new();
+    for function in Function::ALL {
+        let Some(range) = image.function(function) else { continue };
+        let place = range.start as usize..range.start as usize + x86_64::JUMP;
+        let (stood, stands) = (image.bytes().get(place.clone())?, copy.get(place.clone())?);
+        let leads = x86_64::target(range.start, stands);
+        if stood != stands && leads.is_some_and(|target| image.slack().contains(&target)) {
+            entries.push(Redirected {
+                entry: range.start,
+                original: stood.to_vec(),
+                jump: stands.to_vec(),
+            });
+            expected[place].copy_from_slice(stands);
+        }
+    }
+    (expected == copy).then_some(entries)
 }

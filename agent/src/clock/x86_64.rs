@@ -13,8 +13,8 @@ use prologue::Prologue;
 /// Where images are thought to lie while their code is put together: far enough from zero that what lies
 /// before an image has an address, too.
 const BASE: u64 = 0x7000_0000_0000;
-/// A jump with 32 bits of distance.
-const JUMP: usize = 5;
+/// Bytes of a jump with 32 bits of distance.
+pub(super) const JUMP: usize = 5;
 
 fn address(place: u32) -> u64 {
     BASE + u64::from(place)
@@ -73,7 +73,7 @@ pub fn patch(image: &Image, moved: Moved) -> Result<Patch, PatchError> {
             moved,
         });
     }
-    Ok(Patch { block, slack: stub.bytes, sites })
+    Ok(Patch { block, slack: stub.bytes, sites, pace: moved.pace })
 }
 
 fn jump(from: u32, to: u32) -> Result<Vec<u8>, PatchError> {
@@ -83,4 +83,11 @@ fn jump(from: u32, to: u32) -> Result<Vec<u8>, PatchError> {
     let mut bytes = vec![0xe9];
     bytes.extend(distance.to_le_bytes());
     Ok(bytes)
+}
+
+/// Where a jump at a place leads to; `None` for what is no jump.
+pub(super) fn target(from: u32, jump: &[u8]) -> Option<u32> {
+    let [0xe9, distance @ ..] = jump else { return None };
+    let distance = i32::from_le_bytes(distance.try_into().ok()?);
+    from.checked_add(JUMP as u32)?.checked_add_signed(distance)
 }

@@ -155,6 +155,18 @@ proptest! {
     }
 
     #[test]
+    fn a_constant_distance_may_be_one_that_grows(
+        offset in offsets(), ending in endings(), span in spans(), time in 0..8 * DAY,
+    ) {
+        let skew = Skew { shape: Shape::Offset(offset), clocks: Clocks::REALTIME, ending };
+        let constant = Parameters::new(&skew, span);
+        let growing = constant.paced(Pace::Grows);
+        let now = span.start + time;
+        prop_assert!(matches!(growing.distance, Distance::Grows(_)));
+        prop_assert_eq!(constant.offset(now), growing.offset(now));
+    }
+
+    #[test]
     fn a_renewal_moves_only_the_end(skew in skews(), span in spans(), more in 0..DAY, time in 0..DAY) {
         let longer = Span { end: span.end + more, ..span };
         let (before, after) = (Parameters::new(&skew, span), Parameters::new(&skew, longer));

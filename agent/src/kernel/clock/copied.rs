@@ -142,7 +142,7 @@ impl Copied {
     /// Fills the copy that is not selected, as an agent does that is killed then.
     pub(super) fn fill(&self, parameters: &Parameters) -> Replacement {
         let selector = Selector(self.selector().load(Ordering::SeqCst));
-        let replacement = Replacement::after(selector, parameters);
+        let replacement = Replacement::after(selector, &parameters.paced(self.patch.pace));
         for (index, word) in replacement.copy.chunks_exact(8).enumerate() {
             let word = u64::from_le_bytes(word.try_into().unwrap());
             self.word(replacement.copy_at, index).store(word, Ordering::SeqCst);

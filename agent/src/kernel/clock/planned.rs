@@ -6,7 +6,7 @@ use super::vdso;
 use crate::clock::block;
 use crate::clock::image::{Function, Image, ImageError};
 use crate::clock::parameters::Pace;
-use crate::clock::patch::{Moved, Patch, PatchError, Return};
+use crate::clock::patch::{Moved, Patch, PatchError, Redirected, Return, redirected};
 
 fn moved(clocks: Clocks) -> Moved {
     Moved { clocks, boottime_ahead: 0, pace: Pace::Turns, back: Return::Slew }
@@ -61,6 +61,27 @@ fn only_the_functions_that_show_a_clock_are_entered() {
 }
 
 #[test]
+fn a_patch_is_known_by_its_shape() {
+    let image = image();
+    let patch = Patch::plan(&image, moved(Clocks::REALTIME)).unwrap();
+    let mut copy = patch.apply(&image);
+    let found = redirected(&image, &copy).unwrap();
+    let expected = patch.sites.iter().map(|site| Redirected {
+        entry: site.entry,
+        original: site.original.clone(),
+        jump: site.jump.clone(),
+    });
+    assert_eq!(found, expected.collect::<Vec<_>>());
+    assert_eq!(redirected(&image, image.bytes()), None);
+    // Another byte anywhere, and it is not ours.
+    copy[image.code().end as usize - 1] ^= 1;
+    assert_eq!(redirected(&image, &copy), None);
+    let mut elsewhere = image.bytes().to_vec();
+    elsewhere[image.function(Function::Time).unwrap().start as usize] = 0xe9;
+    assert_eq!(redirected(&image, &elsewhere), None);
+}
+
+#[test]
 fn what_cannot_be_moved_is_refused() {
     let entry = image().function(Function::ClockGettime).unwrap().start;
     // jmp, a conditional jump, a call, a return, nonsense.
@@ -105,6 +126,21 @@ fn an_image_without_room_is_refused() {
     let image = Image::parse(real.bytes()[..length].to_vec()).unwrap();
     let planned = Patch::plan(&image, moved(Clocks::REALTIME));
     assert!(matches!(planned, Err(PatchError::NoRoom { there: 200, .. })), "{planned:?}");
+}
+
+#[test]
+fn where_room_is_scarce_a_constant_distance_grows_by_nothing() {
+    let real = image();
+    let constant = Moved { pace: Pace::Constant, ..moved(Clocks::REALTIME) };
+    assert_eq!(Patch::plan(&real, constant).unwrap().pace, Pace::Constant);
+    // As much as Debian's 6.12 has.
+    let length = real.slack().start as usize + 992;
+    let image = Image::parse(real.bytes()[..length].to_vec()).unwrap();
+    for pace in [Pace::Constant, Pace::Grows] {
+        assert_eq!(Patch::plan(&image, Moved { pace, ..constant }).unwrap().pace, Pace::Grows);
+    }
+    let turns = Moved { pace: Pace::Turns, back: Return::Step, ..constant };
+    assert_eq!(Patch::plan(&image, turns).unwrap().pace, Pace::Turns);
 }
 
 #[test]
