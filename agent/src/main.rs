@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use agent::daemon::{self, Options};
+use agent::kernel::clock::holder;
 use agent::kernel::node_name;
 use agent::supervisor::Supervisor;
 use agent::telemetry::{self, LogFormat};
@@ -75,6 +76,9 @@ fn server_name(text: &str) -> Result<ServerName<'static>, &'static str> {
 }
 
 fn main() -> anyhow::Result<()> {
+    if holder::is_asked() {
+        return holder::run().context("hold a process");
+    }
     let arguments = Arguments::parse();
     telemetry::start(arguments.log_format);
     let options = arguments.options()?;

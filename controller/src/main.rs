@@ -3,10 +3,15 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use agent::kernel::clock::holder;
 use anyhow::Context;
 use controller::cli::Cli;
 
 fn main() -> anyhow::Result<ExitCode> {
+    // A command that is its own agent starts itself for this.
+    if holder::is_asked() {
+        return holder::run().map(|()| ExitCode::SUCCESS).context("hold a process");
+    }
     let words: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::read(&words) {
         Ok(cli) => cli,

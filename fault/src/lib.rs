@@ -22,6 +22,7 @@ mod pick;
 mod quorum;
 mod role;
 mod selector;
+mod skew;
 mod state;
 mod status;
 mod target;
@@ -45,6 +46,7 @@ pub use pick::Pick;
 pub use quorum::{Contact, Impairment, Quorum, QuorumLoss, Stop};
 pub use role::{ClusterName, EtcdMembers, EtcdRole, EtcdRoleError};
 pub use selector::{NodeName, Scheme, Selector, SelectorError, SelectorErrorKind};
+pub use skew::{Backwards, Clock, Clocks, Ending, Offset, Rate, Shape, Skew, SkewError};
 pub use state::{Gone, State};
 pub use status::{Drift, Status, Window};
 pub use target::{

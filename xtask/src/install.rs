@@ -33,6 +33,13 @@ const NEEDS: &[Need] = &[
     Need { program: "setpriv", package: "util-linux" },
     Need { program: "strace", package: "strace" },
     Need { program: "systemd-analyze", package: "systemd" },
+    // Of every runtime one program, whose clock is skewed.
+    Need { program: "gcc", package: "gcc" },
+    Need { program: "musl-gcc", package: "musl-tools" },
+    Need { program: "go", package: "golang-go" },
+    Need { program: "java", package: "default-jdk-headless" },
+    Need { program: "node", package: "nodejs" },
+    Need { program: "python3", package: "python3" },
 ];
 
 /// Installs the Debian packages and the eBPF toolchain, each only if it is missing.

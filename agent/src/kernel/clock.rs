@@ -1,4 +1,22 @@
-//! The one clock that leases are timed by, and the boot that it counts.
+//! The one clock that leases are timed by, and the boot that it counts; and the clocks of others.
+
+#[cfg(test)]
+mod copied;
+#[cfg(test)]
+mod planned;
+#[cfg(test)]
+mod stub;
+
+pub mod hold;
+pub mod holder;
+pub mod memory;
+pub mod probe;
+pub mod record;
+pub mod skewed;
+pub mod subject;
+pub mod swap;
+pub mod truth;
+pub mod vdso;
 
 use std::io;
 

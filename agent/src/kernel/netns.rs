@@ -1,4 +1,5 @@
-//! The only place that enters a network namespace: on a thread of its own, which dies afterwards.
+//! The only place that enters a namespace: on a thread of its own, which dies afterwards, or with a
+//! process that is there for nothing else.
 #![expect(unsafe_code, reason = "SO_NETNS_COOKIE has no safe form")]
 
 use std::fs::File;
@@ -85,6 +86,17 @@ pub fn open(path: &Path) -> io::Result<File> {
 fn enter(namespace: &File) -> io::Result<()> {
     // Without a kind the call would enter whatever the file is.
     nix::sched::setns(borrowed(namespace), CloneFlags::CLONE_NEWNET).map_err(io::Error::from)
+}
+
+/// Enters a time namespace with this whole process, for the rest of its life.
+///
+/// # Errors
+/// The process has more than one thread, or no right to it.
+#[expect(clippy::disallowed_methods, reason = "this is the module that enters namespaces")]
+pub fn join_time(namespace: &File) -> io::Result<()> {
+    // CLONE_NEWTIME of include/uapi/linux/sched.h (≥ 5.6); nix has no name for it.
+    let time = CloneFlags::from_bits_retain(0x80);
+    nix::sched::setns(borrowed(namespace), time).map_err(io::Error::from)
 }
 
 fn borrowed(file: &File) -> BorrowedFd<'_> {

@@ -19,6 +19,9 @@ const IDLE: Duration = Duration::from_secs(5);
 const REPORT: Duration = Duration::from_secs(1);
 /// The fastest heartbeat.
 const FASTEST: Duration = Duration::from_millis(100);
+/// Beats that follow one another without a pause when a connection is new, for its clock: the first
+/// answers come while the agent is busy with its start.
+const SAMPLES: u64 = 8;
 /// Beats that may be under way before the agent counts as lost.
 const UNANSWERED: usize = 3;
 
@@ -44,6 +47,9 @@ pub(super) async fn run(
             event = events.message() => match event {
                 Ok(Some(event)) => {
                     let answered = event.kind.and_then(|kind| heard(agents, node, connection, &mut sent, kind));
+                    if answered.is_some() && number < SAMPLES {
+                        tick.reset_immediately();
+                    }
                     if answered.is_some() && !told {
                         told = true;
                         // Only now: its clock is known.

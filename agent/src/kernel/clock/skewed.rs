@@ -1,0 +1,465 @@
+//! Skewing a process's clocks, and taking it back.
+//!
+//! In order: record, the stub and its parameters into unused bytes while the process runs, the jumps while
+//! it stands still, all of it read back. From then on one replacement of parameters begins, renews or ends
+//! the skew, and stops nobody.
+
+use std::io;
+use std::ops::Range;
+
+use fault::{BootId, BootTime, ProcessIdentity, Skew};
+
+use super::holder::{Holder, HolderError};
+use super::memory::Memory;
+use super::probe::{Probe, Probed};
+use super::record::{Entry, Record, RecordError, Records};
+use super::subject::{Namespace, Refusal, Subject};
+use super::swap::{Swap, SwapError, Swapped, Vigil, Write};
+use super::{boot_now, truth, vdso};
+use crate::clock::block::{Replacement, Selector};
+use crate::clock::image::Image;
+use crate::clock::parameters::{Parameters, Span};
+use crate::clock::patch::{self, Moved, Patch, PatchError, Redirected};
+use crate::kernel::process;
+
+/// How long to try to put jumps in or out (5 s).
+const PATIENCE: u64 = 5_000;
+/// How long to wait until the last thread has left the stub (10 s): each needs the processor once more.
+const DRAIN: u64 = 10_000;
+
+/// A clock could not be skewed, or not be restored.
+#[derive(Debug, thiserror::Error)]
+pub enum ClockError {
+    /// The process is left alone.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// The vDSO of this kernel cannot be patched.
+    #[error("{0}")]
+    Patch(#[from] PatchError),
+    /// Nothing is changed without a record.
+    #[error("record what is to change: {0}")]
+    Record(#[from] RecordError),
+    /// The holder could not do it.
+    #[error("{0}")]
+    Holder(#[from] HolderError),
+    /// Memory could not be read or written.
+    #[error("{what} the memory of process {pid}: {source}")]
+    Memory {
+        /// `read` or `write`.
+        what: &'static str,
+        /// Whose.
+        pid: u32,
+        /// Why: EIO where the kernel forbids it (≥ 6.12, `proc_mem.force_override`).
+        source: io::Error,
+    },
+    /// What was read back is not what was written.
+    #[error("process {pid} has other bytes in its vDSO than were written")]
+    Unverified {
+        /// Whose.
+        pid: u32,
+    },
+}
+
+impl ClockError {
+    /// Whether the process is not there any more.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Refused(Refusal::Gone(_)) | Self::Holder(HolderError::Swap(SwapError::Gone)) => {
+                true
+            }
+            // An address space that nobody has any more reads and writes nothing.
+            Self::Memory { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::WriteZero | io::ErrorKind::NotFound
+            ),
+            Self::Refused(_)
+            | Self::Patch(_)
+            | Self::Record(_)
+            | Self::Holder(_)
+            | Self::Unverified { .. } => false,
+        }
+    }
+}
+
+/// What skews and restores processes.
+#[derive(Clone, Debug)]
+pub struct Workshop {
+    boot: BootId,
+    records: Records,
+    holder: Holder,
+}
+
+/// What became of a process whose bytes were to be restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restored {
+    /// Its vDSO is, byte for byte, what the kernel gave it.
+    Whole,
+    /// It reads true time; a thread has not come back from the stub yet, so that stays.
+    Inert,
+    /// It is not there any more.
+    Gone,
+}
+
+/// What came of giving one process its bytes back.
+pub type Outcome = Result<Restored, ClockError>;
+
+/// A process whose clocks go through the stub.
+#[derive(Debug)]
+pub struct Skewed {
+    process: ProcessIdentity,
+    memory: Memory,
+    vdso: Range<u64>,
+    image: Image,
+    patch: Patch,
+    skew: Skew,
+    clocks: Namespace,
+    start: Option<BootTime>,
+    /// What it took to put it in; `None` if it came with a fork.
+    pub swapped: Option<Swapped>,
+}
+
+impl Workshop {
+    /// With a directory for records, and a program that can hold.
+    #[must_use]
+    pub const fn new(boot: BootId, records: Records, holder: Holder) -> Self {
+        Self { boot, records, holder }
+    }
+
+    /// Has a process's clocks go through the stub; until [`Skewed::begin`] they show the truth.
+    ///
+    /// # Errors
+    /// Why not; then nothing of it is left, or [`Self::restore`] finds it in the records.
+    pub fn put_in(&self, process: ProcessIdentity, skew: &Skew) -> Result<Skewed, ClockError> {
+        let subject = Subject::look(process)?;
+        let patch = Patch::plan(&subject.image, Moved::by(skew, subject.clocks.boottime_ahead))?;
+        let record = self.record(&subject, &patch);
+        self.records.keep(&record)?;
+        let put_in = self.patch(&subject, &patch);
+        let swapped = match put_in {
+            Ok(swapped) => swapped,
+            Err(error) => {
+                // The first error is the one to tell; what could not be restored stays recorded.
+                let _ = self.restore(&record);
+                return Err(error);
+            }
+        };
+        let Subject { process, vdso, image, memory, clocks } = subject;
+        let swapped = Some(swapped);
+        Ok(Skewed {
+            process,
+            memory,
+            vdso,
+            image,
+            patch,
+            skew: *skew,
+            clocks,
+            start: None,
+            swapped,
+        })
+    }
+
+    fn record(&self, subject: &Subject, patch: &Patch) -> Record {
+        let base = subject.vdso.start;
+        let build = subject.image.build_id().to_string();
+        let mut record = Record::new(self.boot, subject.process, build, subject.vdso.clone());
+        let used = patch.used();
+        record.slack = base + u64::from(used.start)..base + u64::from(used.end);
+        record.sites = patch
+            .sites
+            .iter()
+            .map(|site| Entry {
+                at: base + u64::from(site.entry),
+                original: site.original.clone(),
+                jump: site.jump.clone(),
+            })
+            .collect();
+        record
+    }
+
+    fn patch(&self, subject: &Subject, patch: &Patch) -> Result<Swapped, ClockError> {
+        let pid = subject.process.pid;
+        let at = |place: u32| subject.vdso.start + u64::from(place);
+        // Nobody goes there yet.
+        subject.memory.write(at(patch.block), &patch.slack).map_err(memory("write", pid))?;
+        let stands = subject.memory.read(at(patch.block), patch.slack.len());
+        if stands.map_err(memory("read", pid))? != patch.slack {
+            return Err(ClockError::Unverified { pid });
+        }
+        let inside =
+            |site: &crate::clock::patch::Site| at(site.inside().start)..at(site.inside().end);
+        let moved = patch.sites.iter().flat_map(|site| &site.moved);
+        let swapped = self.holder.swap(&Swap {
+            pid,
+            started: subject.process.started,
+            writes: patch
+                .sites
+                .iter()
+                .map(|site| Write {
+                    at: at(site.entry),
+                    old: site.original.clone(),
+                    new: site.jump.clone(),
+                })
+                .collect(),
+            forbidden: patch.sites.iter().map(inside).collect(),
+            vigil: Vigil::Closed,
+            moved: moved.map(|(from, to)| (at(*from), at(*to))).collect(),
+            patience: PATIENCE,
+        })?;
+        let length = subject.image.bytes().len();
+        let bytes = subject.memory.read(subject.vdso.start, length).map_err(memory("read", pid))?;
+        if bytes != patch.apply(&subject.image) {
+            return Err(ClockError::Unverified { pid });
+        }
+        Ok(swapped)
+    }
+
+    /// Takes over a process that a fork made of a skewed one, and that has its bytes already.
+    ///
+    /// # Errors
+    /// It has other bytes ([`ClockError::Unverified`]), is not there, or could not be recorded.
+    pub fn join(&self, process: ProcessIdentity, parent: &Skewed) -> Result<Skewed, ClockError> {
+        let pid = process.pid;
+        let memory_of = Memory::open(pid).map_err(memory("open", pid))?;
+        if !process::is_alive(process) {
+            return Err(Refusal::Gone(pid).into());
+        }
+        let found = vdso::locate(pid).map_err(memory("read", pid))?;
+        if found.as_ref() != Some(&parent.vdso) {
+            return Err(Refusal::Different(pid).into());
+        }
+        let joined = Skewed {
+            process,
+            memory: memory_of,
+            vdso: parent.vdso.clone(),
+            image: parent.image.clone(),
+            patch: parent.patch.clone(),
+            skew: parent.skew,
+            clocks: parent.clocks,
+            start: parent.start,
+            swapped: None,
+        };
+        joined.verify()?;
+        let subject = Subject {
+            process,
+            vdso: joined.vdso.clone(),
+            image: joined.image.clone(),
+            memory: Memory::open(pid).map_err(memory("open", pid))?,
+            clocks: joined.clocks,
+        };
+        self.records.keep(&self.record(&subject, &joined.patch))?;
+        Ok(joined)
+    }
+
+    /// Records a process that has our bytes without a record: a fork that nobody saw in time. `None` if what
+    /// differs from the kernel's own image is not ours.
+    ///
+    /// # Errors
+    /// It could not be read, or not be recorded.
+    pub fn claim(&self, process: ProcessIdentity) -> Result<Option<Record>, ClockError> {
+        let pid = process.pid;
+        let memory_of = Memory::open(pid).map_err(memory("open", pid))?;
+        if !process::is_alive(process) {
+            return Err(Refusal::Gone(pid).into());
+        }
+        let Some(place) = vdso::locate(pid).map_err(memory("read", pid))? else { return Ok(None) };
+        let (_, own) = vdso::own().map_err(memory("read", std::process::id()))?;
+        let image = Image::parse(own).map_err(Refusal::from)?;
+        let length = usize::try_from(place.end - place.start).unwrap_or(0);
+        let bytes = memory_of.read(place.start, length).map_err(memory("read", pid))?;
+        let Some(redirected) = patch::redirected(&image, &bytes) else { return Ok(None) };
+        let at = |place_in: u32| place.start + u64::from(place_in);
+        let build = image.build_id().to_string();
+        let mut record = Record::new(self.boot, process, build, place.clone());
+        record.slack = at(image.slack().start)..at(image.slack().end);
+        let entries = redirected.into_iter().map(|found| {
+            let Redirected { entry, original, jump } = found;
+            Entry { at: at(entry), original, jump }
+        });
+        record.sites = entries.collect();
+        self.records.keep(&record)?;
+        Ok(Some(record))
+    }
+
+    /// Reads a clock of a skewed process, in a process of its own.
+    ///
+    /// # Errors
+    /// It could not be read.
+    pub fn probe(&self, skewed: &Skewed, clock: i32) -> Result<Probed, ClockError> {
+        let (pid, vdso) = (skewed.process.pid, skewed.vdso.clone());
+        Ok(self.holder.probe(Probe { pid, vdso, clock })?)
+    }
+
+    /// Gives a process its own bytes back.
+    ///
+    /// # Errors
+    /// What could not be done; its record stays.
+    pub fn heal(&self, mut skewed: Skewed) -> Result<Restored, ClockError> {
+        // True time first, without waiting for anybody. One that is gone is found out below.
+        let _ = skewed.end();
+        let process = skewed.process;
+        let record = self.records.all()?.into_iter().find(|record| record.process() == process);
+        match record {
+            Some(record) => self.restore(&record),
+            None => Ok(Restored::Whole),
+        }
+    }
+
+    /// Gives all recorded processes their bytes back: what another life of the agent left.
+    ///
+    /// # Errors
+    /// The records could not be read. What went wrong with one process does not keep it from the others.
+    pub fn restore_all(&self) -> Result<Vec<(ProcessIdentity, Outcome)>, ClockError> {
+        let records = self.records.all()?;
+        Ok(records.iter().map(|record| (record.process(), self.restore(record))).collect())
+    }
+
+    /// Gives a recorded process its bytes back.
+    ///
+    /// # Errors
+    /// What could not be done; the record stays.
+    pub fn restore(&self, record: &Record) -> Result<Restored, ClockError> {
+        let process = record.process();
+        let restored = if record.is_of(self.boot) && process::is_alive(process) {
+            match self.restore_living(record) {
+                Err(error) if error.is_gone() => Restored::Gone,
+                other => other?,
+            }
+        } else {
+            // Ended, or of another boot: a process with that pid is another one.
+            Restored::Gone
+        };
+        if restored != Restored::Inert {
+            self.records.forget(process)?;
+        }
+        Ok(restored)
+    }
+
+    fn restore_living(&self, record: &Record) -> Result<Restored, ClockError> {
+        let ProcessIdentity { pid, started } = record.process();
+        let memory_of = Memory::open(pid).map_err(memory("open", pid))?;
+        if vdso::locate(pid).map_err(memory("read", pid))?.as_ref() != Some(&record.vdso) {
+            // It has executed another program: its vDSO is new.
+            return Ok(Restored::Gone);
+        }
+        let read = |at, length| memory_of.read(at, length).map_err(memory("read", pid));
+        let order = |write: Vec<Write>, forbidden, vigil, patience| Swap {
+            pid,
+            started,
+            writes: write,
+            forbidden,
+            vigil,
+            moved: Vec::new(),
+            patience,
+        };
+        let mut entries = Vec::new();
+        for site in &record.sites {
+            let stands = read(site.at, site.jump.len())?;
+            if stands == site.jump {
+                let (old, new) = (site.jump.clone(), site.original.clone());
+                entries.push(Write { at: site.at, old, new });
+            } else if stands != site.original {
+                return Err(ClockError::Unverified { pid });
+            }
+        }
+        if !entries.is_empty() {
+            self.holder.swap(&order(entries, Vec::new(), Vigil::Closed, PATIENCE))?;
+        }
+        let length = usize::try_from(record.slack.end - record.slack.start).unwrap_or(0);
+        let old = read(record.slack.start, length)?;
+        if old.iter().any(|byte| *byte != 0) {
+            let clear = Write { at: record.slack.start, new: vec![0; old.len()], old };
+            let forbidden = vec![record.slack.clone()];
+            let vigil = Vigil::Leaving(record.vdso.clone());
+            match self.holder.swap(&order(vec![clear], forbidden, vigil, DRAIN)) {
+                Err(HolderError::Swap(SwapError::Busy { .. } | SwapError::Unstoppable(_))) => {
+                    return Ok(Restored::Inert);
+                }
+                other => other?,
+            };
+        }
+        let length = usize::try_from(record.vdso.end - record.vdso.start).unwrap_or(0);
+        let (_, own) = vdso::own().map_err(memory("read", std::process::id()))?;
+        if read(record.vdso.start, length)? == own {
+            Ok(Restored::Whole)
+        } else {
+            Err(ClockError::Unverified { pid })
+        }
+    }
+}
+
+fn memory(what: &'static str, pid: u32) -> impl FnOnce(io::Error) -> ClockError {
+    move |source| ClockError::Memory { what, pid, source }
+}
+
+impl Skewed {
+    /// Which process.
+    #[must_use]
+    pub const fn process(&self) -> ProcessIdentity {
+        self.process
+    }
+
+    /// Lets the skew act from `start` until `end`.
+    ///
+    /// # Errors
+    /// The process's memory could not be written.
+    pub fn begin(&mut self, start: BootTime, end: BootTime) -> Result<(), ClockError> {
+        self.start = Some(start);
+        self.renew(end)
+    }
+
+    /// Moves the end of the lease; nothing before [`Self::begin`].
+    ///
+    /// # Errors
+    /// The process's memory could not be written.
+    pub fn renew(&mut self, end: BootTime) -> Result<(), ClockError> {
+        let Some(start) = self.start else { return Ok(()) };
+        let span = Span { start: self.monotonic(start), end: self.monotonic(end) };
+        self.replace(&Parameters::new(&self.skew, span).paced(self.patch.pace))
+    }
+
+    /// Shows the truth from now on.
+    ///
+    /// # Errors
+    /// The process's memory could not be written.
+    pub fn end(&mut self) -> Result<(), ClockError> {
+        self.start = None;
+        self.replace(&Parameters::ended())
+    }
+
+    /// Makes sure that the process has the bytes that were written.
+    ///
+    /// # Errors
+    /// It has others, or cannot be read.
+    pub fn verify(&self) -> Result<(), ClockError> {
+        let pid = self.process.pid;
+        let mut expected = self.patch.apply(&self.image);
+        let bytes = self.memory.read(self.vdso.start, expected.len());
+        let mut bytes = bytes.map_err(memory("read", pid))?;
+        let parameters = self.patch.block as usize..self.patch.stub().start as usize;
+        expected[parameters.clone()].fill(0);
+        bytes[parameters].fill(0);
+        if bytes == expected { Ok(()) } else { Err(ClockError::Unverified { pid }) }
+    }
+
+    /// A boot time in the target's CLOCK_MONOTONIC: they differ by suspensions, and its time namespace.
+    fn monotonic(&self, time: BootTime) -> i64 {
+        let now = i128::from(truth::read(libc::CLOCK_MONOTONIC).unwrap_or(0));
+        let ahead = i128::from(time.nanos()) - i128::from(boot_now().nanos());
+        let time = now + ahead + i128::from(self.clocks.monotonic);
+        i64::try_from(time).unwrap_or(if time < 0 { i64::MIN } else { i64::MAX })
+    }
+
+    fn replace(&self, parameters: &Parameters) -> Result<(), ClockError> {
+        let pid = self.process.pid;
+        let block = self.vdso.start + u64::from(self.patch.block);
+        let selector = self.memory.read(block + u64::from(Selector::AT), 1);
+        let selector = Selector(selector.map_err(memory("read", pid))?[0]);
+        let replacement = Replacement::after(selector, parameters);
+        let write = |at: u32, bytes: &[u8]| {
+            self.memory.write(block + u64::from(at), bytes).map_err(memory("write", pid))
+        };
+        write(replacement.copy_at, &replacement.copy)?;
+        write(Selector::AT, &[replacement.selector.0])
+    }
+}

@@ -1,0 +1,332 @@
+//! Bytes of a running process, exchanged while nobody stands in them.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::ops::Range;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::ptrace;
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use super::hold::{self, Held, HoldError, LONGEST};
+use super::memory::Memory;
+use crate::clock::stack::{self, Context};
+use crate::kernel::process;
+
+/// How much of a stack is looked through (32 kB): a signal's frame is 3 kB with all registers, and what
+/// stands there farther out has been called from what stands here.
+const STACK: usize = 32 << 10;
+/// What the stub and the original have on the stack together is less than this (1 kB).
+const CALLS: usize = 1 << 10;
+/// How long to let a process run before it is held again: from 2 ms, twice as long each time.
+const PAUSE: Duration = Duration::from_millis(2);
+/// The longest of these (256 ms).
+const LONGEST_PAUSE: Duration = Duration::from_millis(256);
+/// How many stacks a thread may have been on, signal upon signal.
+const STACKS: usize = 8;
+
+/// What to exchange.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swap {
+    /// In which process.
+    pub pid: u32,
+    /// When that was started (field 22 of its stat), so that it is no other one.
+    pub started: u64,
+    /// In this order.
+    pub writes: Vec<Write>,
+    /// Where no thread may stand, and no stack lead to.
+    pub forbidden: Vec<Range<u64>>,
+    /// How that is found out.
+    pub vigil: Vigil,
+    /// Where threads that stand at the first are to go on: at the second.
+    pub moved: Vec<(u64, u64)>,
+    /// How long to try; in milliseconds.
+    pub patience: u64,
+}
+
+/// How it is made sure that nobody goes on in the bytes that change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Vigil {
+    /// People may come all the time: all threads have to be elsewhere at once. Only signals' frames lead
+    /// there, so that any word counts.
+    Closed,
+    /// Nobody comes any more: each thread has to be seen elsewhere once, one at a time. Return addresses of
+    /// earlier calls are left over on stacks, so that they count only where this code is at work.
+    Leaving(Range<u64>),
+}
+
+/// Bytes to exchange.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Write {
+    /// Where.
+    pub at: u64,
+    /// What has to stand there.
+    pub old: Vec<u8>,
+    /// What is to.
+    pub new: Vec<u8>,
+}
+
+/// What it took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swapped {
+    /// How long the process stood still when it succeeded (ns).
+    pub held: u64,
+    /// How long it stood still in all, with vain attempts (ns).
+    pub held_in_all: u64,
+    /// How many threads it had.
+    pub threads: usize,
+    /// How often it was held.
+    pub attempts: u32,
+}
+
+/// Nothing was exchanged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum SwapError {
+    /// It is not there, or another one has its pid.
+    #[error("the process is not there any more")]
+    Gone,
+    /// Somebody else traces it.
+    #[error("process {0} traces it already")]
+    Traced(u32),
+    /// It could not be held.
+    #[error("{0}")]
+    Held(String),
+    /// A thread did not stop in time. Another process may try again.
+    #[error("{0}")]
+    Unstoppable(String),
+    /// What stands there is not what should.
+    #[error("at {at:#x} stands something else than recorded")]
+    Changed {
+        /// Where.
+        at: u64,
+    },
+    /// A thread stands there all the time.
+    #[error("thread {thread} stands in the bytes that change, after {attempts} attempts")]
+    Busy {
+        /// Which.
+        thread: i32,
+        /// How often it was held.
+        attempts: u32,
+    },
+    /// Memory could not be read or written.
+    #[error("{what} the process's memory: {why}")]
+    Memory {
+        /// `read` or `write`.
+        what: String,
+        /// Why.
+        why: String,
+    },
+}
+
+impl From<HoldError> for SwapError {
+    fn from(error: HoldError) -> Self {
+        match error {
+            HoldError::Gone => Self::Gone,
+            HoldError::Traced(tracer) => Self::Traced(tracer),
+            error @ HoldError::Call { .. } => Self::Held(error.to_string()),
+            error @ HoldError::Unstoppable { .. } => Self::Unstoppable(error.to_string()),
+        }
+    }
+}
+
+fn memory(what: &'static str) -> impl FnOnce(io::Error) -> SwapError {
+    move |error| {
+        let gone =
+            [io::ErrorKind::UnexpectedEof, io::ErrorKind::WriteZero, io::ErrorKind::NotFound];
+        if gone.contains(&error.kind()) {
+            SwapError::Gone
+        } else {
+            SwapError::Memory { what: what.to_owned(), why: error.to_string() }
+        }
+    }
+}
+
+/// Why an attempt did not succeed.
+enum Vain {
+    /// This thread was in the way.
+    Busy(Pid),
+    Failed(SwapError),
+}
+
+impl Swap {
+    /// Exchanges the bytes. For a process with one thread, that does nothing else.
+    ///
+    /// # Errors
+    /// Why nothing was exchanged.
+    pub fn perform(&self) -> Result<Swapped, SwapError> {
+        let memory_of = Memory::open(self.pid).map_err(memory("open"))?;
+        let identity = process::identity(self.pid).map_err(|_| SwapError::Gone)?;
+        if identity.started != self.started {
+            return Err(SwapError::Gone);
+        }
+        let until = Instant::now() + Duration::from_millis(self.patience);
+        if let Vigil::Leaving(code) = &self.vigil {
+            return self.after_leaving(code, &memory_of, until);
+        }
+        let mut held_in_all = Duration::ZERO;
+        let mut pause = PAUSE;
+        for attempts in 1.. {
+            let held = Held::hold(self.pid)?;
+            let tried = self.attempt(&held, &memory_of);
+            let threads = held.threads().count();
+            let time = held.release();
+            held_in_all += time;
+            match tried {
+                Ok(()) => {
+                    let (held, held_in_all) = (nanos(time), nanos(held_in_all));
+                    return Ok(Swapped { held, held_in_all, threads, attempts });
+                }
+                Err(Vain::Failed(error)) => return Err(error),
+                Err(Vain::Busy(thread)) if Instant::now() >= until => {
+                    return Err(SwapError::Busy { thread: thread.as_raw(), attempts });
+                }
+                // That it has gone on makes no event.
+                Err(Vain::Busy(_)) => thread::sleep(pause),
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        Err(SwapError::Gone)
+    }
+
+    fn attempt(&self, held: &Held, memory_of: &Memory) -> Result<(), Vain> {
+        let mut moves = Vec::new();
+        for thread in held.threads() {
+            // Killed meanwhile.
+            let Ok(mut registers) = ptrace::getregs(thread) else { continue };
+            if let Some((_, to)) = self.moved.iter().find(|(from, _)| *from == registers.rip) {
+                registers.rip = *to;
+                moves.push((thread, registers));
+            }
+            let is_inside = self.is_led_to(memory_of, context(&registers));
+            if is_inside || held.since() > LONGEST {
+                return Err(Vain::Busy(thread));
+            }
+        }
+        self.write(memory_of).map_err(Vain::Failed)?;
+        for (thread, registers) in moves {
+            // One that was killed goes nowhere.
+            let _ = ptrace::setregs(thread, registers);
+        }
+        Ok(())
+    }
+
+    /// Visits all threads until each was elsewhere once; then nobody has to stand still for the rest.
+    fn after_leaving(
+        &self,
+        code: &Range<u64>,
+        memory_of: &Memory,
+        until: Instant,
+    ) -> Result<Swapped, SwapError> {
+        let mut left = BTreeSet::new();
+        let mut longest = Duration::ZERO;
+        let mut in_all = Duration::ZERO;
+        let mut pause = PAUSE;
+        for attempts in 1.. {
+            let mut inside = None;
+            let began = Instant::now();
+            let all = hold::threads(self.pid)?;
+            let new = all.into_iter().filter(|thread| !left.contains(thread));
+            let new: Vec<Pid> = new.collect();
+            hold::visit(self.pid, new.iter().copied(), until, |thread| {
+                let began = Instant::now();
+                let registers = ptrace::getregs(thread);
+                if registers.is_ok_and(|now| self.is_at_work(memory_of, context(&now), code)) {
+                    inside = Some(thread);
+                } else {
+                    left.insert(thread);
+                }
+                longest = longest.max(began.elapsed());
+            })?;
+            in_all += began.elapsed();
+            let Some(thread) = inside else {
+                self.write(memory_of)?;
+                let (held, held_in_all) = (nanos(longest), nanos(in_all));
+                return Ok(Swapped { held, held_in_all, threads: left.len(), attempts });
+            };
+            if Instant::now() >= until {
+                return Err(SwapError::Busy { thread: thread.as_raw(), attempts });
+            }
+            // That it has gone on makes no event.
+            thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        Err(SwapError::Gone)
+    }
+
+    fn forbids(&self, address: u64) -> bool {
+        self.forbidden.iter().any(|range| range.contains(&address))
+    }
+
+    /// Whether a thread stands there, or any word of its stacks leads there.
+    fn is_led_to(&self, memory_of: &Memory, now: Context) -> bool {
+        if self.forbidden.is_empty() {
+            return false;
+        }
+        self.forbids(now.instruction)
+            || contexts(memory_of, now)
+                .iter()
+                .any(|(_, words)| stack::leads(words, &self.forbidden))
+    }
+
+    /// Whether a thread, or what a signal interrupted of it, is there or has been called from there: in
+    /// `code`, which calls nothing else.
+    fn is_at_work(&self, memory_of: &Memory, now: Context, code: &Range<u64>) -> bool {
+        contexts(memory_of, now).iter().any(|(context, words)| {
+            let near = &words[..words.len().min(CALLS / 8)];
+            code.contains(&context.instruction)
+                && (self.forbids(context.instruction) || stack::leads(near, &self.forbidden))
+        })
+    }
+
+    /// Writes all or nothing.
+    fn write(&self, memory_of: &Memory) -> Result<(), SwapError> {
+        for write in &self.writes {
+            if memory_of.read(write.at, write.old.len()).map_err(memory("read"))? != write.old {
+                return Err(SwapError::Changed { at: write.at });
+            }
+        }
+        for (index, write) in self.writes.iter().enumerate() {
+            let written = memory_of
+                .write(write.at, &write.new)
+                .map_err(memory("write"))
+                .and_then(|()| memory_of.read(write.at, write.new.len()).map_err(memory("read")))
+                .and_then(|now| {
+                    let right = now == write.new;
+                    if right { Ok(()) } else { Err(SwapError::Changed { at: write.at }) }
+                });
+            if let Err(error) = written {
+                for write in self.writes[..=index].iter().rev() {
+                    // The first error is the one to tell.
+                    let _ = memory_of.write(write.at, &write.old);
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn context(registers: &libc::user_regs_struct) -> Context {
+    Context { instruction: registers.rip, stack: registers.rsp }
+}
+
+/// Where a thread goes on, now and behind each signal, with the words of the stack there.
+fn contexts(memory_of: &Memory, now: Context) -> Vec<(Context, Vec<u64>)> {
+    let mut all: Vec<(Context, Vec<u64>)> = Vec::new();
+    let mut next = vec![now];
+    while let Some(context) = next.pop() {
+        if all.len() == STACKS || all.iter().any(|(known, _)| *known == context) {
+            continue;
+        }
+        let words = stack::words(&memory_of.read_some(context.stack & !7, STACK));
+        next.extend(stack::interrupted(&words));
+        all.push((context, words));
+    }
+    all
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,9 @@
+//! Clocks of real processes, skewed and restored. Needs root.
+#![expect(clippy::unwrap_used, reason = "what the tests share fails them")]
+
+mod misfortune;
+mod places;
+mod rig;
+mod runtimes;
+mod skew;
+mod witness;
