@@ -8,6 +8,7 @@ use fault::{FaultId, IntentId, NodeName};
 use prost::Message as _;
 use proto::control as wire;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::calls;
 use super::intent::{Intent, RecordError};
@@ -19,6 +20,9 @@ use crate::store::{Expected, Key, Kind, PutError, Store, StoreError};
 
 /// How often time is looked at while anything is on its way.
 const TICK: Duration = Duration::from_millis(250);
+/// How long what nodes say of their parts is gathered before it is told: of a thousand nodes each says
+/// something within moments.
+const GATHERED: Duration = Duration::from_millis(50);
 /// Ended intents that are kept for `status --all`.
 const KEPT: usize = 200;
 /// Events that a watcher may be behind.
@@ -121,6 +125,8 @@ impl Control {
             waiting: HashMap::new(),
             brake: halted,
             wall,
+            untold: BTreeSet::new(),
+            tell_at: None,
         };
         let (revision, records) = store.list(Kind::Intent).await?;
         driver.revision = revision.0;
@@ -234,6 +240,9 @@ struct Driver {
     waiting: HashMap<IntentId, Vec<(Until, oneshot::Sender<Answer>)>>,
     brake: watch::Sender<Option<String>>,
     wall: Wall,
+    /// Of whose parts something was heard, and when that is told.
+    untold: BTreeSet<IntentId>,
+    tell_at: Option<Instant>,
 }
 
 impl Driver {
@@ -256,6 +265,7 @@ impl Driver {
                     }
                     self.everybody(|_| Some(Event::Tick)).await;
                 }
+                () = at(self.tell_at) => self.tell_untold(),
                 command = inbox.recv() => match command {
                     Some(command) => self.handle(command).await,
                     None => return,
@@ -418,7 +428,10 @@ impl Driver {
         let now = self.agents.now();
         let Some(intent) = self.intents.get_mut(&id) else { return };
         let before = intent.sequence.stage();
-        let tells = matches!(event, Event::Heard(_));
+        let heard = matches!(event, Event::Heard(_));
+        // Its renewals may never have been wanted of this connection.
+        let found = matches!(event, Event::Found(_));
+        let acting = intent.sequence.acting();
         // These come several times a second, and mostly change nothing that is told or renewed.
         let quiet = matches!(event, Event::Renewed(_) | Event::Tick);
         let actions = intent.sequence.on(event, now);
@@ -432,13 +445,17 @@ impl Driver {
         if quiet && actions.is_empty() && before == after {
             return;
         }
-        let told = before != after || tells;
-        self.perform(id, actions).await;
-        if told {
-            self.tell(id);
+        let changed = before != after;
+        if changed || found || acting != intent.sequence.acting() {
+            self.renew(id);
         }
-        if before != after {
+        self.perform(id, actions).await;
+        if changed {
+            self.tell(id);
             self.forget();
+        } else if heard {
+            self.untold.insert(id);
+            self.tell_at.get_or_insert_with(|| Instant::now() + GATHERED);
         }
     }
 
@@ -459,7 +476,6 @@ impl Driver {
                 }
             });
         }
-        self.renew();
         self.answer(id);
     }
 
@@ -479,28 +495,35 @@ impl Driver {
         }
     }
 
-    /// What heartbeats renew, node by node.
-    fn renew(&self) {
-        let mut wanted: BTreeMap<&NodeName, Renewals> = BTreeMap::new();
-        for intent in self.intents.values() {
-            let nodes: BTreeSet<&NodeName> =
-                intent.sequence.parts().iter().map(|part| &part.node).collect();
-            for node in nodes {
-                let renewals = wanted.entry(node).or_default();
-                let faults = intent.sequence.renewals(node);
-                if let (false, Some(part)) = (faults.is_empty(), intent.sequence.parts().first()) {
-                    let every = part.fault.terms.heartbeat();
-                    renewals.every = Some(renewals.every.map_or(every, |other| other.min(every)));
-                }
-                renewals.faults.extend(faults);
-            }
+    /// What heartbeats to the nodes of an intent renew, of all intents.
+    fn renew(&self, id: IntentId) {
+        let Some(changed) = self.intents.get(&id) else { return };
+        let nodes = changed.sequence.parts().iter().map(|part| &part.node);
+        let mut wanted: BTreeMap<&NodeName, Renewals> =
+            nodes.map(|node| (node, Renewals::default())).collect();
+        for part in self.intents.values().flat_map(|intent| intent.sequence.renewed()) {
+            let Some(renewals) = wanted.get_mut(&part.node) else { continue };
+            let every = part.fault.terms.heartbeat();
+            renewals.every = Some(renewals.every.map_or(every, |other| other.min(every)));
+            renewals.faults.push(part.fault.id);
         }
         for (node, renewals) in wanted {
             self.agents.renew(node, renewals);
         }
     }
 
-    fn tell(&self, id: IntentId) {
+    fn tell_untold(&mut self) {
+        self.tell_at = None;
+        for id in std::mem::take(&mut self.untold) {
+            self.tell(id);
+        }
+    }
+
+    fn tell(&mut self, id: IntentId) {
+        self.untold.remove(&id);
+        if self.events.receiver_count() == 0 {
+            return;
+        }
         let Some(intent) = self.intents.get(&id) else { return };
         let kind = wire::event::Kind::Intent(intent.wire(self.revision));
         // Nobody may be watching.
@@ -536,5 +559,12 @@ impl Driver {
                 }
             });
         }
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
