@@ -216,14 +216,16 @@ impl Sequence {
             && self.parts.iter().any(|part| part.node == *node && part.state == PartState::Lost)
     }
 
-    /// The faults that a heartbeat to this node renews. Nothing on its way out is renewed.
+    /// The parts that heartbeats renew. Nothing on its way out is renewed.
+    pub fn renewed(&self) -> impl Iterator<Item = &Part> {
+        let active = self.stage == Stage::Active;
+        self.parts.iter().filter(move |part| active && part.state.acts())
+    }
+
+    /// How many parts act, as far as is known.
     #[must_use]
-    pub fn renewals(&self, node: &NodeName) -> Vec<fault::FaultId> {
-        if self.stage != Stage::Active {
-            return Vec::new();
-        }
-        let renewed = self.parts.iter().filter(|part| part.node == *node && part.state.acts());
-        renewed.map(|part| part.fault.id).collect()
+    pub fn acting(&self) -> usize {
+        self.parts.iter().filter(|part| part.state.acts()).count()
     }
 
     /// Begins.
@@ -256,6 +258,11 @@ impl Sequence {
             Event::Heal(reason) => self.heal(Stage::Healed, reason),
             Event::Tick => self.tick(now),
         }
+    }
+
+    /// Its parts on a node.
+    pub fn of(&self, node: &NodeName) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(move |part| part.node == *node)
     }
 
     fn of_mut(&mut self, node: &NodeName) -> impl Iterator<Item = &mut Part> {

@@ -13,17 +13,23 @@ use anyhow::{Context as _, Result};
 pub(crate) enum Budget {
     /// Installing, compiling, and the eBPF toolchain.
     Build,
-    /// Everything else that tests the cut.
+    /// What tests the cut, and what is told of it.
     Cut,
+    /// What tests controllers and agents together.
+    Fleet,
+    /// What tests clocks.
+    Clock,
 }
 
 impl Budget {
-    const ALL: [Self; 2] = [Self::Build, Self::Cut];
+    const ALL: [Self; 4] = [Self::Build, Self::Cut, Self::Fleet, Self::Clock];
 
     fn limit(self) -> Duration {
         match self {
             Self::Build => Duration::from_secs(18 * 60),
             Self::Cut => Duration::from_secs(6 * 60),
+            Self::Fleet => Duration::from_secs(4 * 60),
+            Self::Clock => Duration::from_secs(5 * 60),
         }
     }
 }
@@ -33,6 +39,8 @@ impl fmt::Display for Budget {
         f.pad(match self {
             Self::Build => "build",
             Self::Cut => "cut",
+            Self::Fleet => "fleet",
+            Self::Clock => "clock",
         })
     }
 }

@@ -35,6 +35,7 @@ fn run_stages(stages: &mut Stages) -> Result<()> {
         rest.into_iter().partition(|name| name == "simulation");
     let (commands, root): (Vec<_>, Vec<_>) = root.into_iter().partition(|name| name == "root_cli");
     let (roles, root): (Vec<_>, Vec<_>) = root.into_iter().partition(|name| name == "root_etcd");
+    let (clocks, root): (Vec<_>, Vec<_>) = root.into_iter().partition(|name| name == "root_clock");
     let (mut etcd, plain): (Vec<_>, Vec<_>) =
         rest.into_iter().partition(|name| name.starts_with("etcd_"));
     etcd.extend(roles);
@@ -57,15 +58,16 @@ fn run_stages(stages: &mut Stages) -> Result<()> {
     stages.run("doctest", Budget::Cut, || {
         command::run(command::cargo(["test", "--workspace", "--locked", "--doc"]))
     })?;
-    stages.run("simulation", Budget::Cut, || {
+    stages.run("simulation", Budget::Fleet, || {
         let mut simulation = workspace_tests(&simulations);
         simulation.env("SCHISM_SEEDS", SEEDS);
         command::run(simulation)
     })?;
     stages.run("root", Budget::Cut, || one_at_a_time(&root))?;
     // These wait most of the time, for commands to end, and measure nothing.
-    stages.run("commands", Budget::Cut, || command::run(workspace_tests(&commands)))?;
+    stages.run("commands", Budget::Fleet, || command::run(workspace_tests(&commands)))?;
     stages.run("etcd", Budget::Cut, || one_at_a_time(&etcd))?;
+    stages.run("clock", Budget::Clock, || one_at_a_time(&clocks))?;
     stages.run("docs", Budget::Build, || {
         let mut doc = command::cargo(["doc", "--workspace", "--no-deps", "--locked"]);
         doc.env("RUSTDOCFLAGS", "-D warnings");

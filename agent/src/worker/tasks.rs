@@ -286,8 +286,11 @@ impl Worker {
         };
         let slot = record.slot;
         let place = place(&record.fault);
-        let lease = Lease::begin(start, record.fault.terms);
-        if lease.end() <= self.kernel.now() {
+        let now = self.kernel.now();
+        let terms = record.fault.terms;
+        // Told late, it begins now: what is recorded is when it really began.
+        let lease = Lease::begin(start.max(now), terms);
+        if start + terms.lease <= now {
             self.end(id, State::Expired);
             return Err(AgentError::Ended(id));
         }

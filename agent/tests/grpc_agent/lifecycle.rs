@@ -204,3 +204,22 @@ async fn a_session_reports_effects_and_the_end_of_the_agent() {
     assert_eq!(detail(&refused), Detail::Draining(wire::Draining {}));
     assert_eq!(rig.state(1).await, Some(State::Healed));
 }
+
+#[tokio::test]
+async fn a_commit_that_comes_late_is_recorded_as_of_when_it_came() {
+    let rig = Rig::frozen().await;
+    let commit = async |part: u16, late: Duration| {
+        rig.prepare(&[rig.cut(part, "netns:a", "netns:b")]).await.unwrap();
+        let start = rig.kernel.now();
+        rig.kernel.advance(late);
+        let request = wire::CommitRequest { ids: ids(&[part]), start: start.nanos(), holder: None };
+        rig.client.clone().commit(request).await
+    };
+    commit(1, Duration::from_millis(40)).await.unwrap();
+    let now = rig.kernel.now();
+    let told = rig.list().await[0].lease.unwrap();
+    assert_eq!((told.start, told.end), (now, now + Duration::from_secs(15)));
+    // Of what would be over by now nothing is begun.
+    let refused = commit(2, Duration::from_secs(15)).await.unwrap_err();
+    assert!(refused.message().contains("ended before it acted"), "{refused}");
+}

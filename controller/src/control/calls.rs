@@ -1,10 +1,10 @@
 //! What an intent's actions ask of agents, and what their answers mean.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::time::Duration;
 
-use fault::{BootTime, FaultId, NodeName};
+use fault::{BootTime, Fault, FaultId, NodeName};
 use proto::control as wire;
 
 use super::intent::Intent;
@@ -16,16 +16,18 @@ use crate::sequence::{Action, Event, Moment, Part, Refusal};
 /// How far ahead faults on several nodes begin, beyond what the clocks are off: the commits must be there
 /// by then.
 const LEAD: Duration = Duration::from_millis(20);
+/// How much further for each node: the time that it takes to tell one.
+const EACH: Duration = Duration::from_micros(150);
 
 type Calls = Pin<Box<dyn Future<Output = Vec<Event>> + Send>>;
 
 /// Makes the calls of an action.
 pub(super) fn call(agents: &Agents, intent: &Intent, action: Action) -> Calls {
-    let mut faults = intent.faults();
     match action {
         Action::Record => Box::pin(std::future::ready(Vec::new())),
         Action::Prepare(node) => {
-            let faults = faults.remove(&node).unwrap_or_default();
+            let faults: Vec<Fault> =
+                intent.sequence.of(&node).map(|part| part.fault.clone()).collect();
             let link = agents.link(&node);
             Box::pin(async move {
                 let result = match link {
@@ -41,19 +43,23 @@ pub(super) fn call(agents: &Agents, intent: &Intent, action: Action) -> Calls {
         }
         Action::Commit(nodes) => {
             let several = nodes.len() > 1;
-            let at = agents.now() + LEAD + error(agents, &nodes);
+            let at = agents.now() + lead(agents, &nodes);
+            let mut ids: BTreeMap<&NodeName, Vec<FaultId>> = BTreeMap::new();
+            for part in intent.sequence.parts() {
+                ids.entry(&part.node).or_default().push(part.fault.id);
+            }
             let calls: Vec<_> = nodes
-                .into_iter()
+                .iter()
                 .map(|node| {
-                    let ids = ids(faults.remove(&node).unwrap_or_default().iter().map(|f| f.id));
-                    let there = agents.offset(&node).map(|offset| offset.there(at));
-                    commit(agents.link(&node), node, ids, there.filter(|_| several))
+                    let there = agents.offset(node).map(|offset| offset.there(at));
+                    let ids = ids.remove(node).unwrap_or_default();
+                    commit(agents.link(node), node.clone(), ids, there.filter(|_| several))
                 })
                 .collect();
             Box::pin(async move { futures_util::future::join_all(calls).await })
         }
         Action::Heal(node) => {
-            let ids = ids(faults.remove(&node).unwrap_or_default().iter().map(|f| f.id));
+            let ids = intent.sequence.of(&node).map(|part| part.fault.id).collect();
             let link = agents.link(&node);
             Box::pin(async move {
                 let result = match link {
@@ -95,10 +101,6 @@ async fn commit(
     Event::Committed(node, result)
 }
 
-fn ids(ids: impl Iterator<Item = FaultId>) -> Vec<FaultId> {
-    ids.collect()
-}
-
 /// What it means that an agent does not know something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Absence {
@@ -126,9 +128,11 @@ fn refusal(failure: Failure, absence: Absence) -> Refusal {
     }
 }
 
-fn error(agents: &Agents, nodes: &BTreeSet<NodeName>) -> Duration {
+/// How far ahead these nodes begin: all of them must have been told by then, whatever their clocks say.
+fn lead(agents: &Agents, nodes: &BTreeSet<NodeName>) -> Duration {
     let errors = nodes.iter().filter_map(|node| agents.offset(node)).map(|offset| offset.error);
-    errors.max().unwrap_or_default()
+    let each = EACH.saturating_mul(u32::try_from(nodes.len()).unwrap_or(u32::MAX));
+    LEAD + each + errors.max().unwrap_or_default()
 }
 
 /// From the first start to the last, as the nodes have read it back, on this controller's clock.

@@ -8,6 +8,7 @@ use fault::{FaultId, IntentId, NodeName};
 use prost::Message as _;
 use proto::control as wire;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::calls;
 use super::ending::Endings;
@@ -24,6 +25,9 @@ use crate::store::{Expected, Key, Kind, PutError, Revision, Store};
 
 /// How often time is looked at while anything is on its way.
 const TICK: Duration = Duration::from_millis(250);
+/// How long what nodes say of their parts is gathered before it is told: of a thousand nodes each says
+/// something within moments.
+const GATHERED: Duration = Duration::from_millis(50);
 /// Ended intents that are kept for `status --all`.
 const KEPT: usize = 200;
 /// Events that a watcher may be behind.
@@ -70,8 +74,9 @@ pub(super) async fn begin(
         revision: revision.0,
         waiting: HashMap::new(),
         brake: halted,
-        stirred: BTreeSet::new(),
         wall,
+        untold: BTreeSet::new(),
+        tell_at: None,
     };
     Ok(Begun { driver, metrics, brake })
 }
@@ -87,10 +92,10 @@ pub(super) struct Driver {
     revision: u64,
     waiting: HashMap<IntentId, Vec<(Until, oneshot::Sender<Answer>)>>,
     brake: watch::Sender<Option<String>>,
-    /// Of which something was heard that watchers are told with the next tick: effects come from every
-    /// node every second.
-    stirred: BTreeSet<IntentId>,
     wall: Wall,
+    /// Of whose parts something was heard, and when that is told.
+    untold: BTreeSet<IntentId>,
+    tell_at: Option<Instant>,
 }
 
 impl Driver {
@@ -106,17 +111,15 @@ impl Driver {
             let busy = self.intents.values().any(|intent| !intent.sequence.stage().is_final());
             tokio::select! {
                 biased;
-                _ = tick.tick(), if busy || !self.stirred.is_empty() => {
+                _ = tick.tick(), if busy => {
                     // Behind a slow disk they may have waited: who was heard is not silent.
                     for _ in 0..notices.len() {
                         let Ok(notice) = notices.try_recv() else { break };
                         self.noticed(notice).await;
                     }
                     self.everybody(|_| Some(Event::Tick)).await;
-                    for id in std::mem::take(&mut self.stirred) {
-                        self.tell(id);
-                    }
                 }
+                () = at(self.tell_at) => self.tell_untold(),
                 command = inbox.recv() => match command {
                     Some(command) => self.handle(command).await,
                     None => return,
@@ -295,7 +298,10 @@ impl Driver {
         let now = self.agents.now();
         let Some(intent) = self.intents.get_mut(&id) else { return };
         let before = intent.sequence.stage();
-        let tells = matches!(event, Event::Heard(_));
+        let heard = matches!(event, Event::Heard(_));
+        // Its renewals may never have been wanted of this connection.
+        let found = matches!(event, Event::Found(_));
+        let acting = intent.sequence.acting();
         // These come several times a second, and mostly change nothing that is told or renewed.
         let quiet = matches!(event, Event::Renewed(_) | Event::Tick);
         let actions = intent.sequence.on(event, now);
@@ -317,20 +323,24 @@ impl Driver {
         if quiet && actions.is_empty() && before == after {
             return;
         }
-        self.tally.heard(intent);
         self.tally.moved(intent, before, now);
+        let changed = before != after;
+        if changed || !heard {
+            self.tally.heard(intent);
+        }
         // What is recorded is told by that.
         let recorded = actions.contains(&Action::Record);
-        self.perform(id, actions).await;
-        match (before == after, recorded) {
-            (_, true) => {}
-            (false, false) => self.tell(id),
-            (true, false) if tells => {
-                self.stirred.insert(id);
-            }
-            (true, false) => {}
+        if changed || found || acting != intent.sequence.acting() {
+            self.renew(id);
         }
-        if before != after {
+        self.perform(id, actions).await;
+        if changed && !recorded {
+            self.tell(id);
+        } else if heard && !recorded {
+            self.untold.insert(id);
+            self.tell_at.get_or_insert_with(|| Instant::now() + GATHERED);
+        }
+        if changed {
             self.forget().await;
         }
     }
@@ -352,7 +362,6 @@ impl Driver {
                 }
             });
         }
-        self.renew();
         self.answer(id);
     }
 
@@ -423,28 +432,38 @@ impl Driver {
         parts.collect()
     }
 
-    /// What heartbeats renew, node by node.
-    fn renew(&self) {
-        let mut wanted: BTreeMap<&NodeName, Renewals> = BTreeMap::new();
-        for intent in self.intents.values() {
-            let nodes: BTreeSet<&NodeName> =
-                intent.sequence.parts().iter().map(|part| &part.node).collect();
-            for node in nodes {
-                let renewals = wanted.entry(node).or_default();
-                let faults = intent.sequence.renewals(node);
-                if let (false, Some(part)) = (faults.is_empty(), intent.sequence.parts().first()) {
-                    let every = part.fault.terms.heartbeat();
-                    renewals.every = Some(renewals.every.map_or(every, |other| other.min(every)));
-                }
-                renewals.faults.extend(faults);
-            }
+    /// What heartbeats to the nodes of an intent renew, of all intents.
+    fn renew(&self, id: IntentId) {
+        let Some(changed) = self.intents.get(&id) else { return };
+        let nodes = changed.sequence.parts().iter().map(|part| &part.node);
+        let mut wanted: BTreeMap<&NodeName, Renewals> =
+            nodes.map(|node| (node, Renewals::default())).collect();
+        for part in self.intents.values().flat_map(|intent| intent.sequence.renewed()) {
+            let Some(renewals) = wanted.get_mut(&part.node) else { continue };
+            let every = part.fault.terms.heartbeat();
+            renewals.every = Some(renewals.every.map_or(every, |other| other.min(every)));
+            renewals.faults.push(part.fault.id);
         }
         for (node, renewals) in wanted {
             self.agents.renew(node, renewals);
         }
     }
 
-    fn tell(&self, id: IntentId) {
+    fn tell_untold(&mut self) {
+        self.tell_at = None;
+        for id in std::mem::take(&mut self.untold) {
+            if let Some(intent) = self.intents.get(&id) {
+                self.tally.heard(intent);
+            }
+            self.tell(id);
+        }
+    }
+
+    fn tell(&mut self, id: IntentId) {
+        self.untold.remove(&id);
+        if self.events.receiver_count() == 0 {
+            return;
+        }
         let Some(intent) = self.intents.get(&id) else { return };
         self.say(wire::event::Kind::Intent(intent.wire()));
     }
@@ -491,5 +510,12 @@ impl Driver {
                 Err(error) => return tracing::warn!(intent = %id, %error, "not forgotten"),
             }
         }
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
