@@ -73,7 +73,7 @@ pub enum Command {
     Cut(Box<CutArgs>),
     /// End faults before their time, and print what they did
     Heal(HealArgs),
-    /// Show the faults on this machine
+    /// Show the faults on this machine, or those of a controller
     Status(StatusArgs),
     /// Show what can be named, or what a selector names
     Targets(TargetsArgs),

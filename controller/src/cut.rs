@@ -45,6 +45,9 @@ pub(crate) async fn run(
     let attempted = args.attempt();
     let request = Request::new(args, names, random_seed()?);
     let request = request.map_err(|error| refused(&attempted, &error))?;
+    if matches!(request.what, What::Partition { .. }) {
+        return Err(apart(&attempted));
+    }
     choice.absence = match (args.detach, args.local) {
         (true, true) => Absence::DetachLocal,
         (true, false) => Absence::Detach,
@@ -159,9 +162,7 @@ impl Order {
     /// Both sides, as they are found now.
     async fn directions(&self, connection: &mut Connection) -> Result<Vec<Direction>, Failure> {
         let What::Pair { from, to, .. } = &self.request.what else {
-            let reason = "a group falls apart through a controller only";
-            return Err(Failure::caused(Cause::Unsupported, &self.attempted, reason)
-                .hint("start one with `schism serve`, and say --controller"));
+            return Err(apart(&self.attempted));
         };
         let [first, second] = seeds(self.request.cut.seed);
         let from = self.parties(connection, from, first).await?;
@@ -371,6 +372,12 @@ impl Report for Detached<'_> {
 
 pub(crate) fn refused(attempted: &str, error: &RequestError) -> Failure {
     Failure::new(Outcome::WrongUsage, attempted, error).hint(error.hint())
+}
+
+fn apart(attempted: &str) -> Failure {
+    let reason = "a group falls apart through a controller only";
+    Failure::caused(Cause::Unsupported, attempted, reason)
+        .hint("start one with `schism serve`, and say --controller")
 }
 
 /// A seed of 53 bits: JSON's readers keep numbers as doubles.

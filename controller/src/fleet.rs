@@ -1,13 +1,14 @@
 //! Commands that go through a controller.
 
 pub(crate) mod client;
+mod ends;
 mod live;
 mod report;
 
 use fault::{IntentId, Status};
 use proto::control as wire;
 
-use crate::cli::{CutArgs, HealArgs, StatusArgs};
+use crate::cli::{CutArgs, HealArgs, StatusArgs, TargetsArgs};
 use crate::control::is_over;
 use crate::cut::live::Live;
 use crate::cut::request::Request;
@@ -18,6 +19,7 @@ use crate::output::Output;
 use crate::settings::{Controller, Names};
 use crate::spec::{QuorumLoss, Spec, What};
 use client::Client;
+use ends::{EndsReport, members};
 use live::Parts;
 use report::{AgentsReport, IntentsReport};
 
@@ -83,7 +85,7 @@ pub(crate) async fn cut(
         output.note("interrupted while the cut was put in; healed");
         return ended.map(|_| Outcome::Interrupted);
     };
-    for line in report::members(&applied) {
+    for line in members(&applied) {
         output.note(line);
     }
     output.note(format!("{id} {}, seed {}", report::standing(&applied), spec.seed));
@@ -196,6 +198,22 @@ pub(crate) async fn status(
         return crate::status::again(output, look).await;
     }
     output.show(&look().await?)?;
+    Ok(Outcome::Effective)
+}
+
+/// `schism targets` through a controller.
+pub(crate) async fn targets(
+    args: &TargetsArgs,
+    place: &Controller,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let Some(selector) = &args.selector else {
+        let reason = "a controller looks up what is named; it does not list every node";
+        return Err(Failure::caused(Cause::WrongUsage, "cannot look for targets", reason)
+            .hint("name a selector, such as all:etcd:member or host:NODE"));
+    };
+    let mut client = connect(place, output).await?;
+    output.show(&EndsReport::new(client.resolve(selector).await?))?;
     Ok(Outcome::Effective)
 }
 

@@ -87,7 +87,10 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
         Command::Agents => fleet::agents(&or_local(chosen?), output).await,
         Command::Halt(args) => fleet::halt(&args.reason, &or_local(chosen?), output).await,
         Command::Resume => fleet::resume(&or_local(chosen?), output).await,
-        Command::Targets(args) => targets::run(&args, choice, output).await,
+        Command::Targets(args) => match chosen?.filter(|_| !args.local) {
+            Some(controller) => fleet::targets(&args, &controller, output).await,
+            None => targets::run(&args, choice, output).await,
+        },
         Command::Doctor => doctor::run(&choice, output).await,
         Command::Residue(args) => residue::run(&args, socket, output).await,
         Command::Certs(args) => certs::run(&args, output),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fault::Selector;
 use link::Material;
 use prost::Message as _;
 use proto::control as wire;
@@ -60,6 +61,12 @@ impl Client {
     pub(crate) async fn agents(&mut self) -> Result<Vec<wire::AgentStatus>, Failure> {
         let call = self.0.agents(wire::AgentsRequest {});
         Ok(within("cannot list the agents", ANSWER, call).await?.agents)
+    }
+
+    pub(crate) async fn resolve(&mut self, selector: &Selector) -> Result<Vec<wire::End>, Failure> {
+        let attempted = format!("cannot resolve {selector}");
+        let call = self.0.resolve(wire::ResolveRequest { selector: Some(selector.into()) });
+        Ok(within(&attempted, ANSWER, call).await?.ends)
     }
 
     pub(crate) async fn plan(

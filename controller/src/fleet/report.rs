@@ -1,12 +1,12 @@
 //! Intents and agents as people and programs read them. Pure.
 
-use std::fmt;
 use std::time::Duration;
 
-use fault::{IntentId, Prefix, Selector, Status, Target};
+use fault::{IntentId, Status};
 use proto::control as wire;
 use serde::Serialize;
 
+use super::ends::EndRecord;
 use super::statuses;
 use crate::outcome::Outcome;
 use crate::output::quantity::{bytes, time};
@@ -38,48 +38,6 @@ struct IntentRecord {
     notes: Vec<String>,
     ends: Vec<EndRecord>,
     parts: Vec<PartRecord>,
-}
-
-/// One end of a cut, as it was found right before the injection.
-#[derive(Debug, Serialize)]
-struct EndRecord {
-    selector: String,
-    node: String,
-    target: String,
-    member: String,
-    evidence: Vec<String>,
-}
-
-impl From<wire::End> for EndRecord {
-    fn from(end: wire::End) -> Self {
-        // A selector that a newer controller knows and we do not is not lost on people.
-        let unknown = || "?".to_owned();
-        let typed = end.selector.and_then(|typed| Selector::try_from(typed).ok());
-        let found = end.target.and_then(|target| Target::try_from(target).ok());
-        let addresses = end.addresses.and_then(|prefix| Prefix::try_from(prefix).ok());
-        Self {
-            selector: typed.map_or_else(unknown, |selector| selector.to_string()),
-            node: end.node,
-            target: match (found, addresses) {
-                (Some(target), _) => target.selector.to_string(),
-                (None, Some(prefix)) => format!("addr:{prefix}"),
-                (None, None) => unknown(),
-            },
-            member: end.member,
-            evidence: end.evidence,
-        }
-    }
-}
-
-impl fmt::Display for EndRecord {
-    /// The member, and where it is.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.member.is_empty() {
-            write!(f, "{}, ", self.member)?;
-        }
-        write!(f, "{}", self.target)?;
-        if self.node.is_empty() { Ok(()) } else { write!(f, "@{}", self.node) }
-    }
 }
 
 #[derive(Debug, Serialize)]
@@ -200,9 +158,7 @@ impl Report for IntentsReport {
             }
             notes.extend(intent.notes.iter().cloned());
             if detail == Detail::Wide {
-                for end in intent.ends.iter().filter(|end| !end.evidence.is_empty()) {
-                    notes.push(format!("{} is {end}: {}", end.selector, end.evidence.join("; ")));
-                }
+                notes.extend(intent.ends.iter().filter_map(EndRecord::found));
             }
         }
         let mut text = table.text();
@@ -319,13 +275,6 @@ impl Report for AgentsReport {
 pub(super) fn stage(intent: &wire::Intent) -> String {
     let known = Stage::try_from(intent.stage());
     known.map_or_else(|_| "unknown".to_owned(), |stage| stage.to_string())
-}
-
-/// Who plays the roles that were asked for, one line each.
-pub(super) fn members(intent: &wire::Intent) -> Vec<String> {
-    let ends = intent.ends.iter().cloned().map(EndRecord::from);
-    let of_groups = ends.filter(|end| !end.member.is_empty());
-    of_groups.map(|end| format!("{} is {end}", end.selector)).collect()
 }
 
 /// How an intent stands, in one line.

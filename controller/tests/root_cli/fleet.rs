@@ -16,8 +16,11 @@ fn lost(stdout: &str) -> u64 {
 fn a_leader_is_cut_off_by_its_role() {
     let estate = Estate::of(&TRIO, "");
     let leader = estate.leader();
-    let targets = estate.run_as("eve", "cut etcd:leader one:etcd:follower --dry-run");
+    let plan = estate.run_as("eve", "cut etcd:leader one:etcd:follower --dry-run");
+    assert_eq!(plan.code, Some(0), "{plan:?}");
+    let targets = estate.run_as("eve", "targets -o wide etcd:leader");
     assert_eq!(targets.code, Some(0), "{targets:?}");
+    assert!(targets.stdout.contains(&format!("etcd:leader is {leader}, host:{leader}@")));
 
     let cut = estate.run_as("ada", "cut etcd:leader all:etcd:follower --for 3s -o json");
     assert_eq!(cut.code, Some(0), "{cut:?}");
