@@ -411,9 +411,8 @@ impl Driver {
     }
 
     fn is_on(&self, id: FaultId, node: &NodeName) -> bool {
-        let parts = self.intents.get(&id.intent).map(|intent| intent.sequence.parts());
-        parts
-            .is_some_and(|parts| parts.iter().any(|part| part.fault.id == id && part.node == *node))
+        let part = self.intents.get(&id.intent).and_then(|intent| intent.sequence.part(id));
+        part.is_some_and(|part| part.node == *node)
     }
 
     async fn everybody(&mut self, event: impl Fn(&Intent) -> Option<Event>) {
@@ -431,7 +430,8 @@ impl Driver {
         let heard = matches!(event, Event::Heard(_));
         // Its renewals may never have been wanted of this connection.
         let found = matches!(event, Event::Found(_));
-        let acting = intent.sequence.acting();
+        // Nothing else is renewed, and of a thousand parts a look costs something.
+        let acting = (before == Stage::Active).then(|| intent.sequence.acting());
         // These come several times a second, and mostly change nothing that is told or renewed.
         let quiet = matches!(event, Event::Renewed(_) | Event::Tick);
         let actions = intent.sequence.on(event, now);
@@ -446,7 +446,7 @@ impl Driver {
             return;
         }
         let changed = before != after;
-        if changed || found || acting != intent.sequence.acting() {
+        if changed || found || acting.is_some_and(|count| count != intent.sequence.acting()) {
             self.renew(id);
         }
         self.perform(id, actions).await;
