@@ -59,6 +59,10 @@ pub(super) async fn run(
                 if next.every != renewals.every {
                     tick = timer(&next);
                 }
+                // One that is under way tells it, too; more of them would count as unanswered.
+                if next.clock != renewals.clock && sent.is_empty() {
+                    tick.reset_immediately();
+                }
                 renewals = next;
             }
             _ = tick.tick() => {

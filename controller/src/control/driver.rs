@@ -343,10 +343,9 @@ impl Driver {
         }
         self.intents.insert(id, intent);
         self.waiting.entry(id).or_default().push((Until::Acting, reply));
-        let actions = match self.intents.get_mut(&id) {
-            Some(intent) => intent.sequence.begin(),
-            None => return,
-        };
+        let Some(intent) = self.intents.get_mut(&id) else { return };
+        let actions = intent.sequence.begin();
+        calls::ask_clocks(&self.agents, intent.sequence.parts());
         self.perform(id, actions).await;
     }
 
