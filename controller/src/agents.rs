@@ -40,6 +40,8 @@ pub struct Renewals {
     pub faults: Vec<FaultId>,
     /// A third of the shortest lease among them.
     pub every: Option<Duration>,
+    /// Counts how often the node's clock was asked for.
+    pub clock: u64,
 }
 
 /// Every agent that has ever dialled in this life of the controller.
@@ -135,10 +137,18 @@ impl Agents {
         if let Some(known) = self.known().get_mut(node) {
             known.active = u32::try_from(renewals.faults.len()).unwrap_or(u32::MAX);
             known.renewals.send_if_modified(|held| {
-                let changes = *held != renewals;
-                *held = renewals;
+                let wanted = Renewals { clock: held.clock, ..renewals };
+                let changes = *held != wanted;
+                *held = wanted;
                 changes
             });
+        }
+    }
+
+    /// Asks a node for its clock at once: what is known of it grows old between heartbeats.
+    pub fn ask_clock(&self, node: &NodeName) {
+        if let Some(known) = self.known().get(node) {
+            known.renewals.send_modify(|held| held.clock += 1);
         }
     }
 

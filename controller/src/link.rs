@@ -1,12 +1,13 @@
 //! One agent, spoken to in the words of [`fault`].
 
+mod direct;
+
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use fault::{BootTime, Fault, FaultId, Prefix, Protocol, Selector, Status, Target, TargetIdentity};
-use hyper_util::rt::TokioIo;
 use proto::agent as wire;
 use proto::agent::agent_client::AgentClient;
 use proto::{Invalid, required};
@@ -15,8 +16,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Streaming};
+
+pub(crate) use direct::Direct;
 
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -34,7 +36,7 @@ const WORK: Duration = Duration::from_secs(30);
 /// holds nothing of what this one held.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
-    client: AgentClient<Channel>,
+    client: AgentClient<Direct>,
     /// On whose behalf; a command line has no such name.
     holder: Option<wire::Holder>,
 }
@@ -130,9 +132,10 @@ impl Link {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let channel = channel(stream).await.map_err(io::Error::other)?;
+        let direct = Direct::over(stream).await?;
         // A list of large faults, each with its peers, is larger than what a client takes by default.
-        let client = AgentClient::new(channel).max_decoding_message_size(LARGEST_ANSWER);
+        let client = AgentClient::with_origin(direct, Direct::origin());
+        let client = client.max_decoding_message_size(LARGEST_ANSWER);
         Ok(Self { client, holder })
     }
 
@@ -263,20 +266,6 @@ impl Link {
         let not_proven = Some(reply.not_proven).filter(|reason| !reason.is_empty());
         Ok(ProbeCount { sent: reply.sent, delivered: reply.delivered, not_proven })
     }
-}
-
-/// gRPC over one connection, which is never made again.
-pub(crate) async fn channel<S>(stream: S) -> Result<Channel, tonic::transport::Error>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let mut once = Some(TokioIo::new(stream));
-    let connector = tower::service_fn(move |_| {
-        let stream = once.take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected));
-        async move { stream }
-    });
-    // The name is never looked up: the connector above answers for every address.
-    Endpoint::from_static("http://schism").connect_with_connector(connector).await
 }
 
 /// Faults by name, as a heartbeat or a heal has them.

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use fault::{LeaseTerms, NodeName, Status};
+use fault::{FaultId, LeaseTerms, NodeName, Status};
 
 pub use part::{Part, PartState};
 
@@ -260,6 +260,20 @@ impl Sequence {
         }
     }
 
+    /// Where a part stands: mostly at the place that its number says.
+    fn place(&self, id: FaultId) -> Option<usize> {
+        let place = usize::from(id.part);
+        let there = self.parts.get(place).is_some_and(|part| part.fault.id == id);
+        let search = || self.parts.iter().position(|part| part.fault.id == id);
+        if there { Some(place) } else { search() }
+    }
+
+    /// One part.
+    #[must_use]
+    pub fn part(&self, id: FaultId) -> Option<&Part> {
+        self.parts.get(self.place(id)?)
+    }
+
     /// Its parts on a node.
     pub fn of(&self, node: &NodeName) -> impl Iterator<Item = &Part> {
         self.parts.iter().filter(move |part| part.node == *node)
@@ -354,9 +368,8 @@ impl Sequence {
     }
 
     fn note(&mut self, status: Status, otherwise: PartState, now: Moment) {
-        let Some(part) = self.parts.iter_mut().find(|part| part.fault.id == status.fault.id) else {
-            return;
-        };
+        let Some(place) = self.place(status.fault.id) else { return };
+        let part = &mut self.parts[place];
         part.heard = now;
         if let Some(lease) = status.lease.filter(|_| self.guessed) {
             self.deadline = Some(now + lease.deadline.since(status.now));
@@ -374,9 +387,7 @@ impl Sequence {
     }
 
     fn heard(&mut self, status: Status, now: Moment) -> Vec<Action> {
-        let Some(part) = self.parts.iter().find(|part| part.fault.id == status.fault.id) else {
-            return Vec::new();
-        };
+        let Some(part) = self.part(status.fault.id) else { return Vec::new() };
         let (node, state) = (part.node.clone(), part.state);
         let ended = status.state.is_final();
         let in_time = status.ran_its_time();

@@ -6,6 +6,20 @@ use anyhow::{Context as _, Result};
 
 use crate::{command, install, workspace};
 
+/// The programs.
+const BUILD: [&str; 9] =
+    ["build", "--release", "--locked", "-p", "controller", "-p", "agent", "-p", "lab"];
+
+/// Builds for release and becomes `schism-bench fleet` with the given arguments.
+///
+/// # Errors
+/// Not being root, or a failed build; a bench that started never returns here.
+pub(crate) fn fleet(arguments: &[&str]) -> Result<()> {
+    command::need_root("`cargo xtask bench fleet`")?;
+    command::run(command::cargo(BUILD))?;
+    become_bench("fleet", arguments)
+}
+
 /// Builds for release and becomes `schism-bench cut` with the given arguments.
 ///
 /// # Errors
@@ -13,8 +27,7 @@ use crate::{command, install, workspace};
 pub(crate) fn cut(arguments: &[&str]) -> Result<()> {
     command::need_root("`cargo xtask bench cut`")?;
     install::packages()?;
-    let build = ["build", "--release", "--locked", "-p", "controller", "-p", "agent", "-p", "lab"];
-    command::run(command::cargo(build))?;
+    command::run(command::cargo(BUILD))?;
     let cost = [
         "build",
         "--release",
@@ -27,7 +40,11 @@ pub(crate) fn cut(arguments: &[&str]) -> Result<()> {
         "cost",
     ];
     command::run(command::cargo(cost))?;
+    become_bench("cut", arguments)
+}
+
+fn become_bench(name: &str, arguments: &[&str]) -> Result<()> {
     let bench = workspace::binary("release", "schism-bench");
-    let error = Command::new(&bench).arg("cut").args(arguments).exec();
+    let error = Command::new(&bench).arg(name).args(arguments).exec();
     Err(error).with_context(|| format!("{} could not be started", bench.display()))
 }

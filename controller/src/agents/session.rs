@@ -19,9 +19,6 @@ const IDLE: Duration = Duration::from_secs(5);
 const REPORT: Duration = Duration::from_secs(1);
 /// The fastest heartbeat.
 const FASTEST: Duration = Duration::from_millis(100);
-/// Beats that follow one another without a pause when a connection is new, for its clock: the first
-/// answers come while the agent is busy with its start.
-const SAMPLES: u64 = 8;
 /// Beats that may be under way before the agent counts as lost.
 const UNANSWERED: usize = 3;
 
@@ -47,9 +44,6 @@ pub(super) async fn run(
             event = events.message() => match event {
                 Ok(Some(event)) => {
                     let answered = event.kind.and_then(|kind| heard(agents, node, connection, &mut sent, kind));
-                    if answered.is_some() && number < SAMPLES {
-                        tick.reset_immediately();
-                    }
                     if answered.is_some() && !told {
                         told = true;
                         // Only now: its clock is known.
@@ -66,6 +60,10 @@ pub(super) async fn run(
                 let next = wanted.borrow_and_update().clone();
                 if next.every != renewals.every {
                     tick = timer(&next);
+                }
+                // One that is under way tells it, too; more of them would count as unanswered.
+                if next.clock != renewals.clock && sent.is_empty() {
+                    tick.reset_immediately();
                 }
                 renewals = next;
             }

@@ -19,6 +19,9 @@ const LEAD: Duration = Duration::from_millis(20);
 /// How much further for each node: the time that it takes to tell one.
 const EACH: Duration = Duration::from_micros(150);
 
+/// To tell more nodes than this takes longer than their clocks are off.
+const FEW: usize = 32;
+
 type Calls = Pin<Box<dyn Future<Output = Vec<Event>> + Send>>;
 
 /// Makes the calls of an action.
@@ -133,6 +136,14 @@ fn lead(agents: &Agents, nodes: &BTreeSet<NodeName>) -> Duration {
     let errors = nodes.iter().filter_map(|node| agents.offset(node)).map(|offset| offset.error);
     let each = EACH.saturating_mul(u32::try_from(nodes.len()).unwrap_or(u32::MAX));
     LEAD + each + errors.max().unwrap_or_default()
+}
+
+/// Asks for the clocks of nodes that are to begin at one time, while they prepare.
+pub(super) fn ask_clocks(agents: &Agents, parts: &[Part]) {
+    let nodes: BTreeSet<&NodeName> = parts.iter().map(|part| &part.node).collect();
+    if (2..=FEW).contains(&nodes.len()) {
+        nodes.into_iter().for_each(|node| agents.ask_clock(node));
+    }
 }
 
 /// From the first start to the last, as the nodes have read it back, on this controller's clock.

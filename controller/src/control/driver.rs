@@ -213,10 +213,9 @@ impl Driver {
         self.intents.insert(id, intent);
         self.tally.begun(id, self.agents.now());
         self.waiting.entry(id).or_default().push((Until::Acting, reply));
-        let actions = match self.intents.get_mut(&id) {
-            Some(intent) => intent.sequence.begin(),
-            None => return,
-        };
+        let Some(intent) = self.intents.get_mut(&id) else { return };
+        let actions = intent.sequence.begin();
+        calls::ask_clocks(&self.agents, intent.sequence.parts());
         self.perform(id, actions).await;
     }
 
@@ -281,9 +280,8 @@ impl Driver {
     }
 
     fn is_on(&self, id: FaultId, node: &NodeName) -> bool {
-        let parts = self.intents.get(&id.intent).map(|intent| intent.sequence.parts());
-        parts
-            .is_some_and(|parts| parts.iter().any(|part| part.fault.id == id && part.node == *node))
+        let part = self.intents.get(&id.intent).and_then(|intent| intent.sequence.part(id));
+        part.is_some_and(|part| part.node == *node)
     }
 
     async fn everybody(&mut self, event: impl Fn(&Intent) -> Option<Event>) {
@@ -301,7 +299,8 @@ impl Driver {
         let heard = matches!(event, Event::Heard(_));
         // Its renewals may never have been wanted of this connection.
         let found = matches!(event, Event::Found(_));
-        let acting = intent.sequence.acting();
+        // Nothing else is renewed, and of a thousand parts a look costs something.
+        let acting = (before == Stage::Active).then(|| intent.sequence.acting());
         // These come several times a second, and mostly change nothing that is told or renewed.
         let quiet = matches!(event, Event::Renewed(_) | Event::Tick);
         let actions = intent.sequence.on(event, now);
@@ -330,7 +329,7 @@ impl Driver {
         }
         // What is recorded is told by that.
         let recorded = actions.contains(&Action::Record);
-        if changed || found || acting != intent.sequence.acting() {
+        if changed || found || acting.is_some_and(|count| count != intent.sequence.acting()) {
             self.renew(id);
         }
         self.perform(id, actions).await;

@@ -9,11 +9,10 @@ use proto::control as wire;
 use proto::control::control_client::ControlClient;
 use proto::control::error_detail::Kind;
 use tokio::net::UnixStream;
-use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use crate::failure::{Cause, Failure};
-use crate::link::channel;
+use crate::link::Direct;
 use crate::settings::Controller;
 
 /// How long a question may take.
@@ -24,7 +23,7 @@ const WORK: Duration = Duration::from_secs(90);
 const LARGEST_ANSWER: usize = 64 << 20;
 
 /// A connection to a controller.
-pub(crate) struct Client(ControlClient<Channel>);
+pub(crate) struct Client(ControlClient<Direct>);
 
 impl Client {
     /// Connects.
@@ -37,7 +36,7 @@ impl Client {
                 let stream = UnixStream::connect(path).await.map_err(|error| {
                     unreachable(error.to_string()).hint("`schism serve` starts a controller")
                 })?;
-                channel(stream).await
+                Direct::over(stream).await
             }
             Controller::Tcp { address, name, files } => {
                 let usage =
@@ -46,11 +45,12 @@ impl Client {
                     .and_then(|material| material.connector())
                     .map_err(|error| usage(error.to_string()))?;
                 let stream = connector.dial(address, name).await;
-                channel(stream.map_err(|error| unreachable(error.to_string()))?).await
+                Direct::over(stream.map_err(|error| unreachable(error.to_string()))?).await
             }
         };
         let channel = channel.map_err(|error| unreachable(error.to_string()))?;
-        Ok(Self(ControlClient::new(channel).max_decoding_message_size(LARGEST_ANSWER)))
+        let client = ControlClient::with_origin(channel, Direct::origin());
+        Ok(Self(client.max_decoding_message_size(LARGEST_ANSWER)))
     }
 
     pub(crate) async fn describe(&mut self) -> Result<wire::Description, Failure> {

@@ -1,8 +1,10 @@
 //! Cuts over two nodes, as they should go.
 
+use agent::fake::Call;
+use agent::kernel::Step;
 use proto::control::Stage;
 
-use crate::rig::{Fleet, spec};
+use crate::rig::{Fleet, spec, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_is_put_in_at_the_receiver_and_healed() {
@@ -80,4 +82,30 @@ async fn the_brake_heals_everything_and_refuses_until_it_is_released() {
     let refused = fleet.cut(10, "netns:a@a", "netns:b@b").await.unwrap_err();
     assert!(refused.to_string().contains("the brake is on: enough"), "{refused}");
     fleet.control.brake(brake(false)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_error_of_a_common_start_is_small_however_long_nothing_was_heard() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    // Most of the time between two heartbeats of idle agents.
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_millis(4_500)).await;
+    tokio::time::resume();
+    let error = |node: &str| {
+        let node = fault::NodeName::new(node).unwrap();
+        fleet.control.agents().offset(&node).unwrap().error
+    };
+    let before = error("a").min(error("b"));
+    assert!(before.as_micros() >= 900, "{before:?}: 200 ppm of 4.5 s");
+    let mut asked = spec("netns:a@a", "netns:b@b");
+    let Some(proto::control::spec::What::Pair(pair)) = &mut asked.what else { panic!() };
+    pair.direction = proto::control::Direction::BothWays.into();
+    let load = |call: &Call<'_>| matches!(call, Call::Step(_, Step::Load));
+    let gate = fleet.nodes["a"].kernel.gate(load);
+    let asking = fleet.asking(1, asked);
+    // While it is prepared: nothing is renewed yet.
+    until(async || error("a").max(error("b")) < before).await;
+    gate.open();
+    asking.await.unwrap();
+    fleet.comes_to(1, Stage::Active).await;
 }

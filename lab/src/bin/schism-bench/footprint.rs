@@ -8,7 +8,7 @@ use crate::node::{Agent, sibling};
 use crate::report::{Report, Verdict};
 
 const WATCHED: Duration = Duration::from_secs(10);
-const MEBIBYTE: f64 = 1024.0 * 1024.0;
+pub(crate) const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
 /// Memory and CPU of an agent that has nothing to do, and the sizes of the programs.
 pub(crate) async fn idle(report: &mut Report) -> Result<()> {
@@ -38,7 +38,7 @@ pub(crate) async fn idle(report: &mut Report) -> Result<()> {
 }
 
 /// CPU time in clock ticks (fields 14 and 15 of /proc/PID/stat).
-fn ticks(pid: u32) -> Result<u64> {
+pub(crate) fn ticks(pid: u32) -> Result<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, fields) = stat.rsplit_once(')').context("stat without a name")?;
     let mut fields = fields.split_whitespace().skip(11);
@@ -46,7 +46,8 @@ fn ticks(pid: u32) -> Result<u64> {
     Ok(next()? + next()?)
 }
 
-fn resident(pid: u32) -> Result<f64> {
+/// Resident memory, bytes.
+pub(crate) fn resident(pid: u32) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     let kibibytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;

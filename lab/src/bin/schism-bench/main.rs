@@ -1,7 +1,8 @@
-//! Figures of the cut, measured on this machine: `schism-bench cut [--quick] [--json FILE]`.
+//! Figures measured on this machine: `schism-bench cut|fleet [--quick] [--json FILE]`.
 //!
 //! Ratios are taken within one run against a baseline or a peer; nothing here is a test.
 
+mod fleet;
 mod footprint;
 mod latency;
 mod node;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 
 use report::Report;
+use tokio::runtime::Runtime;
 
 /// How many repetitions a row is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +38,14 @@ impl Effort {
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() != Some("cut") {
-        bail!("usage: schism-bench cut [--quick] [--json FILE]");
+    let bench = arguments.next().unwrap_or_default();
+    if bench == "crowd" {
+        let arguments: Vec<String> = arguments.collect();
+        let runtime = tokio::runtime::Runtime::new()?;
+        return runtime.block_on(fleet::crowd::serve(&arguments));
+    }
+    if !matches!(bench.as_str(), "cut" | "fleet") {
+        bail!("usage: schism-bench cut|fleet [--quick] [--json FILE]");
     }
     let mut effort = Effort::Full;
     let mut json: Option<PathBuf> = None;
@@ -54,20 +62,28 @@ fn main() -> Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let mut report = Report::default();
-    runtime.block_on(async {
-        latency::commits(effort, &mut report).await?;
-        latency::heals(effort, &mut report).await?;
-        latency::expiries(effort, &mut report).await?;
-        latency::kills(effort, &mut report).await?;
-        footprint::idle(&mut report).await?;
-        throughput::untouched(effort, &mut report).await?;
-        rivals::side_by_side(effort, &mut report).await
-    })?;
-    rivals::per_packet(&mut report)?;
+    if bench == "fleet" {
+        runtime.block_on(fleet::everything(effort, &mut report))?;
+    } else {
+        cut(&runtime, effort, &mut report)?;
+    }
     print!("{report}");
     if let Some(path) = json {
-        std::fs::write(&path, report.json())
+        std::fs::write(&path, report.json(&bench))
             .with_context(|| format!("write {}", path.display()))?;
     }
     Ok(())
+}
+
+fn cut(runtime: &Runtime, effort: Effort, report: &mut Report) -> Result<()> {
+    runtime.block_on(async {
+        latency::commits(effort, report).await?;
+        latency::heals(effort, report).await?;
+        latency::expiries(effort, report).await?;
+        latency::kills(effort, report).await?;
+        footprint::idle(report).await?;
+        throughput::untouched(effort, report).await?;
+        rivals::side_by_side(effort, report).await
+    })?;
+    rivals::per_packet(report)
 }

@@ -43,7 +43,7 @@ impl Report {
     }
 
     /// The rows as JSON.
-    pub(crate) fn json(&self) -> String {
+    pub(crate) fn json(&self, bench: &str) -> String {
         let rows: Vec<_> = self
             .0
             .iter()
@@ -60,7 +60,7 @@ impl Report {
                 })
             })
             .collect();
-        format!("{:#}\n", json!({ "schema": "schism.bench/v1", "bench": "cut", "rows": rows }))
+        format!("{:#}\n", json!({ "schema": "schism.bench/v1", "bench": bench, "rows": rows }))
     }
 }
 
