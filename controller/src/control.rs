@@ -10,6 +10,7 @@ mod driver;
 mod ending;
 mod handle;
 mod intent;
+mod kept;
 mod past;
 mod resolving;
 mod tally;

@@ -218,8 +218,8 @@ impl Sequence {
 
     /// The parts that heartbeats renew. Nothing on its way out is renewed.
     pub fn renewed(&self) -> impl Iterator<Item = &Part> {
-        let active = self.stage == Stage::Active;
-        self.parts.iter().filter(move |part| active && part.state.acts())
+        let parts = if self.stage == Stage::Active { self.parts.as_slice() } else { &[] };
+        parts.iter().filter(|part| part.state.acts())
     }
 
     /// How many parts act, as far as is known.

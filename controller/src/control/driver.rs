@@ -14,6 +14,7 @@ use super::calls;
 use super::ending::Endings;
 use super::handle::{Answer, Command, ControlError, Means, Until, Watching};
 use super::intent::{Intent, RecordError};
+use super::kept::{Ended, surplus};
 use super::past::Past;
 use super::tally::Tally;
 use super::wall::Wall;
@@ -28,8 +29,6 @@ const TICK: Duration = Duration::from_millis(250);
 /// How long what nodes say of their parts is gathered before it is told: of a thousand nodes each says
 /// something within moments.
 const GATHERED: Duration = Duration::from_millis(50);
-/// Ended intents that are kept for `status --all`.
-const KEPT: usize = 200;
 /// Events that a watcher may be behind.
 const BACKLOG: usize = 1024;
 
@@ -481,20 +480,16 @@ impl Driver {
 
     /// Lets go of the oldest that have ended.
     async fn forget(&mut self) {
-        let mut ended: Vec<(u64, IntentId)> = self
-            .intents
-            .values()
-            .filter(|one| {
-                let stage = one.sequence.stage();
-                stage.is_final() && stage != Stage::Unconfirmed && one.archived
-            })
-            .map(|intent| (intent.asked, intent.id))
-            .collect();
-        if ended.len() <= KEPT {
-            return;
-        }
-        ended.sort_unstable();
-        for (_, id) in ended.drain(..ended.len() - KEPT) {
+        let ended = self.intents.values().filter(|one| {
+            let stage = one.sequence.stage();
+            stage.is_final() && stage != Stage::Unconfirmed && one.archived
+        });
+        let ended = ended.map(|intent| Ended {
+            asked: intent.asked,
+            id: intent.id,
+            parts: intent.sequence.parts().len(),
+        });
+        for id in surplus(ended.collect()) {
             let at = self.intents.get(&id).map(|intent| Revision(intent.revision));
             let Some(at) = at else { continue };
             match self.store.delete(Key::intent(id), at).await {

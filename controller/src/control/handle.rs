@@ -16,7 +16,7 @@ use crate::link::Link;
 use crate::metrics::{Metrics, Snapshot, Standing};
 use crate::sequence::Event;
 use crate::sight::Sight;
-use crate::store::{Store, StoreError};
+use crate::store::{Revision, Store, StoreError};
 
 /// What a controller says to a request about an intent.
 pub type Answer = Result<wire::Intent, ControlError>;
@@ -105,6 +105,7 @@ pub struct Control {
     brake: watch::Receiver<Option<String>>,
     metrics: Metrics,
     wall: Wall,
+    latest: watch::Receiver<Revision>,
 }
 
 impl Control {
@@ -121,8 +122,9 @@ impl Control {
         let begun = driver::begin(&means, agents.clone(), commands.downgrade()).await?;
         let metrics = begun.metrics;
         tokio::spawn(begun.driver.run(inbox, notices));
+        let latest = means.store.watch();
         let Means { clusters, wall, .. } = means;
-        Ok(Self { commands, agents, clusters, brake: begun.brake, metrics, wall })
+        Ok(Self { commands, agents, clusters, brake: begun.brake, metrics, wall, latest })
     }
 
     /// When the task has ended and let go of the store, which it does once the last handle on it is gone.
@@ -196,6 +198,12 @@ impl Control {
     /// The controller ends.
     pub async fn list(&self) -> Result<(Vec<wire::Intent>, u64), ControlError> {
         self.ask(|reply| Command::List { reply }).await
+    }
+
+    /// The revision of the last that was written.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.latest.borrow().0
     }
 
     /// Why new faults are refused, if they are.
