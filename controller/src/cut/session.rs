@@ -82,7 +82,7 @@ pub(crate) async fn hold(
                         let refused = renewed.refused.into_iter();
                         let refused: Vec<FaultId> =
                             refused.filter_map(|id| id.try_into().ok()).collect();
-                        if let Some(end) = watch.refused(&refused) {
+                        if let Some(end) = watch.refused(&refused, answered.into_std()) {
                             return end;
                         }
                     }

@@ -58,6 +58,9 @@ impl End {
     }
 }
 
+/// How long before its deadline, as far as is known here, a fault may have come to it (1 s).
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// The faults of a cut as they were last heard of.
 #[derive(Clone, Debug)]
 pub(crate) struct Watch {
@@ -137,12 +140,18 @@ impl Watch {
         self.statuses().all(|status| status.state.is_final())
     }
 
-    /// What a refused renewal means.
-    pub(crate) fn refused(&self, refused: &[FaultId]) -> Option<End> {
-        let acts = |id: &&FaultId| {
-            self.statuses().any(|status| status.fault.id == **id && !status.state.is_final())
+    /// What a refused renewal means. At its deadline nothing is renewed any more, and the agent says in a
+    /// moment how the fault has ended.
+    pub(crate) fn refused(&self, refused: &[FaultId], now: Instant) -> Option<End> {
+        let acts = |(status, heard): &(Status, Instant)| {
+            let left = status.time_left().unwrap_or_default();
+            let ends = left.saturating_sub(now.saturating_duration_since(*heard)) < MOMENT;
+            !status.state.is_final() && !ends
         };
-        refused.iter().find(acts).map(|id| End::NotRenewed(*id))
+        let goes_on = |id: &&FaultId| {
+            self.statuses.iter().any(|known| known.0.fault.id == **id && acts(known))
+        };
+        refused.iter().find(goes_on).map(|id| End::NotRenewed(*id))
     }
 
     /// Whether the cut has ended by what was heard.
@@ -205,10 +214,12 @@ mod tests {
 
     #[test]
     fn a_refused_renewal_of_what_still_acts_is_an_end() {
-        let watch = watch([State::Active, State::Expired]);
-        assert_eq!(watch.refused(&[specimen::id(1)]), None);
-        assert_eq!(watch.refused(&[specimen::id(9)]), None);
-        assert_eq!(watch.refused(&[specimen::id(0)]), Some(End::NotRenewed(specimen::id(0))));
+        let (watch, now) = (watch([State::Active, State::Expired]), Instant::now());
+        assert_eq!(watch.refused(&[specimen::id(1)], now), None);
+        assert_eq!(watch.refused(&[specimen::id(9)], now), None);
+        assert_eq!(watch.refused(&[specimen::id(0)], now), Some(End::NotRenewed(specimen::id(0))));
+        let at_the_end = now + watch.time_left();
+        assert_eq!(watch.refused(&[specimen::id(0)], at_the_end), None, "it has run its time");
     }
 
     #[test]
