@@ -10,13 +10,12 @@ mod exposition;
 mod refusal;
 mod revocation;
 mod service;
+mod socket;
 mod watching;
 
-use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ use fault::Limits;
 use link::{AcceptError, Acceptor, Door, Files, Issued, Material, MaterialError, Principal};
 use proto::control::control_server::ControlServer;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::server::TlsStream;
@@ -38,9 +37,13 @@ use crate::store::{IdentityError, Sqlite, Store, StoreError, incarnate};
 use connection::Introduced;
 use revocation::{Connected, Revocable};
 use service::{Service, Shared};
+use socket::OwnSocket;
 
 /// How long open calls may take to end.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
+/// How often a caller that says nothing is asked whether it is there, and how long it may take to answer.
+const ASK_EVERY: Duration = Duration::from_secs(30);
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// Callers that were let in and may wait to be served.
 const WAITING: usize = 512;
 
@@ -111,7 +114,7 @@ pub struct Controller {
     tasks: JoinSet<()>,
     driven: Control,
     stop: watch::Sender<bool>,
-    socket: PathBuf,
+    socket: OwnSocket,
     /// Where agents dial, with the port that was given.
     pub agents: Option<SocketAddr>,
     /// Where people and programs dial.
@@ -132,7 +135,7 @@ pub async fn start(options: Options) -> Result<Controller, ServeError> {
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(&options.state.join("store.sqlite")).await?);
     let archive = Archive::open(options.state.join("archive"), archive::Limits::default()).await?;
     let issued = Arc::new(Issued::load(&options.issued));
-    let unix = listen_unix(&options.socket)?;
+    let (unix, socket) = OwnSocket::listen(&options.socket)?;
     let agents_port = listen(options.listen_agents).await?;
     let control_port = listen(options.listen_control).await?;
     let metrics_port = listen(options.metrics).await?;
@@ -153,7 +156,7 @@ pub async fn start(options: Options) -> Result<Controller, ServeError> {
         tasks: JoinSet::new(),
         driven: service.control.clone(),
         stop,
-        socket: options.socket.clone(),
+        socket,
         agents: None,
         control: None,
         metrics: None,
@@ -196,6 +199,11 @@ impl Controller {
         self.driven.snapshot().await.is_ok()
     }
 
+    /// When the task that drives every intent has ended, which it does by itself only if it has failed.
+    pub fn failed(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.driven.over()
+    }
+
     /// Answers what is under way, and ends. Faults go on: their agents hold them until their leases end,
     /// and the next life of this controller renews them.
     pub async fn stop(mut self) {
@@ -208,24 +216,8 @@ impl Controller {
             over.await;
         };
         let _ = tokio::time::timeout(CLOSE_LIMIT, all).await;
-        let _ = fs::remove_file(&self.socket);
+        self.socket.remove();
     }
-}
-
-fn listen_unix(socket: &Path) -> Result<UnixListener, ServeError> {
-    let failed = |source| ServeError::Listen { place: socket.display().to_string(), source };
-    if let Some(directory) = socket.parent().filter(|path| !path.as_os_str().is_empty()) {
-        fs::create_dir_all(directory).map_err(failed)?;
-    }
-    // The store's lock is ours: whoever made this socket is gone.
-    match fs::remove_file(socket) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
-    }
-    let listener = UnixListener::bind(socket).map_err(failed)?;
-    fs::set_permissions(socket, Permissions::from_mode(0o600)).map_err(failed)?;
-    Ok(listener)
 }
 
 async fn listen(address: Option<SocketAddr>) -> Result<Option<TcpListener>, ServeError> {
@@ -239,7 +231,11 @@ where
     I: tokio_stream::Stream<Item = io::Result<Introduced<S>>> + Send + 'static,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let server = Server::builder().add_service(ControlServer::new(Shared(service)));
+    // Who watches and is gone without a word is let go of.
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(ASK_EVERY))
+        .http2_keepalive_timeout(Some(ANSWER_WITHIN))
+        .add_service(ControlServer::new(Shared(service)));
     let end = async move {
         // A sender that is gone is a controller that ends.
         let _ = stopped.wait_for(|stop| *stop).await;

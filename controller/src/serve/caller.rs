@@ -12,8 +12,15 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// Somebody who may open the controller's own socket, which is its owner alone.
-    pub(super) fn local(uid: u32) -> Self {
-        Self { name: format!("uid {uid} on this machine"), role: Role::Admin }
+    /// Somebody who has opened the controller's own socket: its owner, or root. Whoever else could, by a
+    /// directory that was opened to others, may look.
+    pub(super) fn local(uid: Option<u32>) -> Self {
+        let owner = nix::unistd::geteuid().as_raw();
+        let role = match uid {
+            Some(uid) if uid == 0 || uid == owner => Role::Admin,
+            Some(_) | None => Role::Viewer,
+        };
+        let who = uid.map_or("somebody".to_owned(), |uid| format!("uid {uid}"));
+        Self { name: format!("{who} on this machine"), role }
     }
 }

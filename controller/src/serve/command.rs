@@ -71,6 +71,10 @@ pub(crate) async fn run(
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        // Nothing could be healed any more: leases that nobody renews end everything.
+        () = controller.failed() => {
+            return Err(Failure::caused(Cause::Other, "cannot go on", "the driver of intents has failed"));
+        }
         () = supervisor.watched(async || controller.answers().await) => {}
     }
     supervisor.stopping();

@@ -21,7 +21,7 @@ pub(super) struct Introduced<S> {
 
 impl From<UnixStream> for Introduced<UnixStream> {
     fn from(stream: UnixStream) -> Self {
-        let caller = Caller::local(stream.peer_cred().map_or(u32::MAX, |peer| peer.uid()));
+        let caller = Caller::local(stream.peer_cred().ok().map(|peer| peer.uid()));
         Self { stream, caller }
     }
 }

@@ -39,16 +39,18 @@ pub(super) fn refuse(error: &AskError) -> Status {
             let field = proto::agent::InvalidField { field: "spec".to_owned() };
             status(Code::InvalidArgument, reason, Kind::InvalidField(field), String::new())
         }
-        AskError::Admit(error) => {
-            let guard = match error {
-                AdmitError::Quorum { .. } | AdmitError::Unseen(_) => Guard::Quorum,
-                AdmitError::Blast(_) => Guard::BlastRadius,
-                AdmitError::Overlap { .. } => Guard::Overlap,
-            };
-            let kind = Kind::Guarded(wire::Guarded { guard: guard.into() });
-            status(Code::FailedPrecondition, reason, kind, error.hint())
-        }
+        AskError::Admit(error) => refuse_admit(error),
     }
+}
+
+fn refuse_admit(error: &AdmitError) -> Status {
+    let guard = match error {
+        AdmitError::Quorum { .. } | AdmitError::Unseen(_) => Guard::Quorum,
+        AdmitError::Blast(_) => Guard::BlastRadius,
+        AdmitError::Overlap { .. } => Guard::Overlap,
+    };
+    let kind = Kind::Guarded(wire::Guarded { guard: guard.into() });
+    status(Code::FailedPrecondition, error.to_string(), kind, error.hint())
 }
 
 pub(super) fn refuse_resolve(error: &ResolveError) -> Status {
@@ -70,6 +72,11 @@ pub(super) fn refuse_resolve(error: &ResolveError) -> Status {
             let kind = Kind::Unreachable(wire::Unreachable { node: node.to_string() });
             (Code::Unavailable, kind, "`schism agents` lists the nodes that are there".to_owned())
         }
+        ResolveError::Away { selector, away } => {
+            let node = away.first().map(ToString::to_string).unwrap_or_default();
+            let hint = format!("name the nodes that are there, such as {selector}@NODE");
+            (Code::Unavailable, Kind::Unreachable(wire::Unreachable { node }), hint)
+        }
         ResolveError::Sight { selector, error } => {
             let kind = Kind::Unclear(wire::Unclear { selector: selector.to_string() });
             (Code::FailedPrecondition, kind, error.hint().to_owned())
@@ -81,7 +88,7 @@ pub(super) fn refuse_resolve(error: &ResolveError) -> Status {
 pub(super) fn refuse_control(error: &ControlError) -> Status {
     let reason = error.to_string();
     let (code, kind) = match error {
-        ControlError::Store(_) | ControlError::Record(_) => {
+        ControlError::Store(_) | ControlError::Record(_) | ControlError::Unkept(_) => {
             (Code::Unavailable, Kind::StoreFailed(wire::StoreFailed {}))
         }
         ControlError::Conflict(id) | ControlError::Unknown(id) => {
@@ -95,12 +102,15 @@ pub(super) fn refuse_control(error: &ControlError) -> Status {
         ControlError::Gap { earliest, latest, .. } => {
             (Code::OutOfRange, Kind::Gap(wire::Gap { earliest: *earliest, latest: *latest }))
         }
+        ControlError::Admit(error) => return refuse_admit(error),
         ControlError::Ending => return Status::unavailable(reason),
     };
     let hint = match error {
         ControlError::Halted(_) => "`schism resume` takes the brake off".to_owned(),
         ControlError::Gap { .. } => "list, and watch from the revision of the list".to_owned(),
         ControlError::Store(_)
+        | ControlError::Unkept(_)
+        | ControlError::Admit(_)
         | ControlError::Record(_)
         | ControlError::Conflict(_)
         | ControlError::Unknown(_)

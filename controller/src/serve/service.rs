@@ -202,8 +202,15 @@ impl wire::control_server::Control for Shared {
             None => match self.0.control.draft(id, spec, &caller.name, &self.0.limits).await {
                 Ok(draft) => {
                     asked.nodes = draft.intent.faults().into_keys().map(Node).collect();
-                    self.0.audit(asked).await?;
-                    self.0.control.apply(draft.intent).await.map_err(|e| refuse_control(&e))?
+                    self.0.audit(asked.clone()).await?;
+                    match self.0.control.apply(draft).await {
+                        Ok(intent) => intent,
+                        Err(error) => {
+                            asked.verdict = Verdict::Refused(error.to_string());
+                            self.0.audit(asked).await?;
+                            return Err(refuse_control(&error));
+                        }
+                    }
                 }
                 Err(error) => {
                     asked.verdict = Verdict::Refused(error.to_string());
