@@ -7,7 +7,7 @@ use fault::{
     NodeName, OverlapError, QuorumLoss,
 };
 
-use crate::sight::Unseen;
+use crate::sight::{Sight, Unseen};
 use crate::spec;
 
 /// Why a guard refuses.
@@ -64,6 +64,38 @@ pub struct Known {
     pub impairments: Vec<Impairment>,
     /// Of whom anything is cut, or would be.
     pub hit: BTreeSet<MemberName>,
+}
+
+/// What the guards of one request go by.
+#[derive(Clone, Debug)]
+pub struct Guards {
+    /// The clusters, as they were when the request was resolved.
+    pub sight: Sight,
+    /// How much may be hit at once.
+    pub limits: Limits,
+    /// Whether a majority may be lost.
+    pub quorum_loss: spec::QuorumLoss,
+}
+
+impl Guards {
+    /// Asks every guard. Whoever writes what is asked for asks them with what acts at that moment: of two
+    /// requests that would pass by themselves and not together the second is refused.
+    ///
+    /// # Errors
+    /// The first guard that refuses.
+    pub fn admit(
+        &self,
+        asked: &[(NodeName, Fault)],
+        active: &[(NodeName, Fault)],
+    ) -> Result<(), AdmitError> {
+        let known = self.sight.known(asked, active).into_iter();
+        let groups: Vec<Known> = match self.quorum_loss {
+            spec::QuorumLoss::Refused => known.collect::<Result<_, _>>()?,
+            // Of a group that can be seen the other limits count all the same.
+            spec::QuorumLoss::Allowed => known.filter_map(Result::ok).collect(),
+        };
+        admit(asked, active, &groups, &self.limits, self.quorum_loss)
+    }
 }
 
 /// Asks every guard about faults that are asked for, beside those that act already.

@@ -29,8 +29,8 @@ pub enum Notice {
     Lost(NodeName),
     /// A fault of it changed.
     Status(NodeName, Box<Status>),
-    /// A heartbeat was answered: these were renewed.
-    Renewed(NodeName, Vec<FaultId>),
+    /// A heartbeat that was sent at this moment was answered: these were renewed.
+    Renewed(NodeName, Vec<FaultId>, Moment),
 }
 
 /// The faults that a heartbeat renews, and how often it must.

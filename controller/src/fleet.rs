@@ -1,26 +1,23 @@
 //! Commands that go through a controller.
 
 pub(crate) mod client;
+pub(crate) mod cut;
 mod ends;
+mod follow;
 mod live;
 mod report;
 
 use fault::{IntentId, Status};
 use proto::control as wire;
 
-use crate::cli::{CutArgs, HealArgs, StatusArgs, TargetsArgs};
+use crate::cli::{HealArgs, StatusArgs, TargetsArgs};
 use crate::control::is_over;
-use crate::cut::live::Live;
-use crate::cut::request::Request;
 use crate::failure::{Cause, Failure};
-use crate::interrupts::Interrupts;
 use crate::outcome::Outcome;
 use crate::output::Output;
-use crate::settings::{Controller, Names};
-use crate::spec::{QuorumLoss, Spec, What};
+use crate::settings::Controller;
 use client::Client;
-use ends::{EndsReport, members};
-use live::Parts;
+use ends::EndsReport;
 use report::{AgentsReport, IntentsReport};
 
 async fn connect(place: &Controller, output: Output) -> Result<Client, Failure> {
@@ -33,119 +30,6 @@ async fn connect(place: &Controller, output: Output) -> Result<Client, Failure> 
         fault::Legible(&about.caller)
     ));
     Ok(client)
-}
-
-/// `schism cut` through a controller.
-pub(crate) async fn cut(
-    args: &CutArgs,
-    names: &Names,
-    place: &Controller,
-    output: Output,
-) -> Result<Outcome, Failure> {
-    let attempted = args.attempt();
-    if args.prove || args.local {
-        let reason = "--prove and --local do not go through a controller yet";
-        return Err(Failure::caused(Cause::Unsupported, attempted, reason));
-    }
-    let request = Request::new(args, names, crate::cut::random_seed()?);
-    let request = request.map_err(|error| crate::cut::refused(&attempted, &error))?;
-    let spec = Spec {
-        what: request.what,
-        cut: request.cut,
-        enforcement: request.enforcement,
-        seed: request.cut.seed,
-        // A controller renews what a command leaves to it.
-        terms: fault::LeaseTerms::new(args.lease, args.total)
-            .map_err(|error| Failure::caused(Cause::WrongUsage, attempted.clone(), error))?,
-        quorum_loss: match args.allow_quorum_loss {
-            true => QuorumLoss::Allowed,
-            false => QuorumLoss::Refused,
-        },
-    };
-    let mut interrupts = Interrupts::listen()
-        .map_err(|error| Failure::new(Outcome::Unconfirmed, &attempted, error))?;
-    let mut client = interrupts.unless(&attempted, connect(place, output)).await?;
-    let id = IntentId::from_random(crate::cut::random()?);
-    if args.dry_run {
-        let plan = client.plan(&attempted, id.get(), (&spec).into()).await?;
-        output.show(&IntentsReport::plan(plan))?;
-        return Ok(Outcome::Effective);
-    }
-    if let What::Partition { .. } = spec.what {
-        let plan = interrupts.unless(&attempted, client.plan(&attempted, id.get(), (&spec).into()));
-        output.note(plan.await?.matrix.trim_end());
-    }
-    let applying = client.apply(&attempted, id.get(), (&spec).into());
-    let applied = tokio::select! {
-        applied = applying => Some(applied?),
-        _ = interrupts.next() => None,
-    };
-    let Some(applied) = applied else {
-        let ended = client.heal(vec![id.get()], false).await;
-        output.note("interrupted while the cut was put in; healed");
-        return ended.map(|_| Outcome::Interrupted);
-    };
-    for line in members(&applied) {
-        output.note(line);
-    }
-    output.note(format!("{id} {}, seed {}", report::standing(&applied), spec.seed));
-    if applied.stage() != wire::Stage::Active {
-        output.show(&IntentsReport::cut(vec![applied.clone()]))?;
-        let cause = Failure::caused(Cause::Unreachable, attempted, applied.reason.clone());
-        return Err(cause);
-    }
-    if args.detach {
-        output
-            .note(format!("detached: its effect is not yet known; end it with: schism heal {id}"));
-        output.show(&IntentsReport::cut(vec![applied]))?;
-        return Ok(Outcome::Effective);
-    }
-    if output.is_for_names() {
-        output.print(&id.to_string())?;
-    }
-    let mut live = Live::new(output);
-    let ended = tokio::select! {
-        ended = over(&mut client, id, &mut live) => ended,
-        _ = interrupts.next() => {
-            live.tell("interrupted; healing");
-            let healed = client.heal(vec![id.get()], false).await?;
-            output.show(&IntentsReport::cut(healed.clone()))?;
-            return Ok(report::outcome(&healed).worst(Outcome::Interrupted));
-        }
-    };
-    live.clear();
-    let ended = ended?;
-    let outcome = report::outcome(std::slice::from_ref(&ended));
-    if !output.is_for_names() {
-        output.show(&IntentsReport::cut(vec![ended]))?;
-    }
-    Ok(outcome)
-}
-
-/// Waits until an intent is over.
-async fn over(client: &mut Client, id: IntentId, live: &mut Live) -> Result<wire::Intent, Failure> {
-    let lost = |reason: String| {
-        Failure::caused(Cause::Unreachable, format!("cannot follow {id}"), reason)
-            .hint("the fault goes on without this command: `schism status` shows it")
-    };
-    let mut events = client.watch().await?;
-    let mut parts = Parts::default();
-    loop {
-        match events.message().await {
-            Ok(Some(event)) => {
-                if let Some(wire::event::Kind::Intent(intent)) = event.kind
-                    && intent.id == id.get()
-                {
-                    parts.show(live, &intent);
-                    if is_over(&intent) {
-                        return Ok(intent);
-                    }
-                }
-            }
-            Ok(None) => return Err(lost("the controller closed the connection".to_owned())),
-            Err(status) => return Err(lost(status.message().to_owned())),
-        }
-    }
 }
 
 /// `schism heal` through a controller.
@@ -175,10 +59,9 @@ pub(crate) async fn heal(
         }
     }
     let healed = client.heal(ids, args.all).await?;
-    let outcome = report::outcome(&healed);
+    let outcome = report::confirmed(&healed);
     output.show(&IntentsReport::heal(healed))?;
-    // A heal is done when it is confirmed, whatever the fault has matched.
-    Ok(if outcome == Outcome::NothingMatched { Outcome::Effective } else { outcome })
+    Ok(outcome)
 }
 
 /// `schism status` through a controller.

@@ -66,7 +66,7 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
         Command::Cut(args) => {
             let names = settings(&cli.global)?.names;
             match chosen?.filter(|_| !args.local) {
-                Some(controller) => fleet::cut(&args, &names, &controller, output).await,
+                Some(controller) => fleet::cut::run(&args, &names, &controller, output).await,
                 None => cut::run(&args, &names, choice, output).await,
             }
         }

@@ -101,8 +101,8 @@ pub enum Event {
     Listed(NodeName, Vec<Status>),
     /// A node reports a part, by itself.
     Heard(Box<Status>),
-    /// A node answered a heartbeat that renewed its parts.
-    Renewed(NodeName),
+    /// A node answered a heartbeat that was sent at this moment, and renewed these parts.
+    Renewed(Vec<FaultId>, Moment),
     /// A node's agent is there again, or still.
     Found(NodeName),
     /// Somebody wants it to end.
@@ -153,6 +153,7 @@ impl Sequence {
     #[must_use]
     pub fn resume(
         stage: Stage,
+        fate: Option<(Stage, String)>,
         mut parts: Vec<Part>,
         terms: LeaseTerms,
         deadline: Option<Moment>,
@@ -161,16 +162,14 @@ impl Sequence {
         for part in &mut parts {
             part.heard = now;
         }
+        let anew = || {
+            let why = "the controller was started anew while this was on its way".to_owned();
+            (Stage::Failed, why)
+        };
         let (stage, fate) = match stage {
-            Stage::Pending | Stage::Preparing | Stage::Healing => {
-                let why = "the controller was started anew while this was on its way".to_owned();
-                (Stage::Healing, Some((Stage::Failed, why)))
-            }
-            other @ (Stage::Active
-            | Stage::Healed
-            | Stage::Expired
-            | Stage::Failed
-            | Stage::Unconfirmed) => (other, None),
+            Stage::Pending | Stage::Preparing => (Stage::Healing, Some(anew())),
+            Stage::Healing | Stage::Unconfirmed => (stage, Some(fate.unwrap_or_else(anew))),
+            Stage::Active | Stage::Healed | Stage::Expired | Stage::Failed => (stage, fate),
         };
         if stage == Stage::Healing {
             parts.iter_mut().for_each(|part| part.state = PartState::Lost);
@@ -188,6 +187,13 @@ impl Sequence {
     #[must_use]
     pub fn parts(&self) -> &[Part] {
         &self.parts
+    }
+
+    /// What it will be, or is, once everything is out, and why; `None` while nothing but its deadline
+    /// ends it.
+    #[must_use]
+    pub const fn fate(&self) -> Option<&(Stage, String)> {
+        self.fate.as_ref()
     }
 
     /// Why it failed or was ended; empty for neither.
@@ -222,6 +228,25 @@ impl Sequence {
         parts.iter().filter(|part| part.state.acts())
     }
 
+    /// The parts that may act: also those that could not be taken out, until their leases have ended them.
+    pub fn may_act(&self, now: Moment) -> impl Iterator<Item = &Part> {
+        let over = matches!(self.stage, Stage::Healed | Stage::Expired | Stage::Failed);
+        let lease = self.terms.lease + GRACE;
+        self.parts.iter().filter(move |part| {
+            !over
+                && match part.state {
+                    PartState::Untouched => !self.stage.is_final(),
+                    PartState::Ended => false,
+                    PartState::Lost => now <= part.heard + lease,
+                    PartState::Preparing
+                    | PartState::Prepared
+                    | PartState::Committing
+                    | PartState::Active
+                    | PartState::Healing => true,
+                }
+        })
+    }
+
     /// How many parts act, as far as is known.
     #[must_use]
     pub fn acting(&self) -> usize {
@@ -245,17 +270,22 @@ impl Sequence {
     #[must_use]
     pub fn on(&mut self, event: Event, now: Moment) -> Vec<Action> {
         match event {
-            Event::Prepared(node, result) => self.prepared(&node, result),
+            Event::Prepared(node, result) => self.prepared(&node, result, now),
             Event::Committed(node, result) => self.committed(&node, result, now),
             Event::Healed(node, result) => self.healed(&node, result, now),
             Event::Listed(node, statuses) => self.listed(&node, statuses, now),
             Event::Heard(status) => self.heard(*status, now),
-            Event::Renewed(node) => {
-                self.of_mut(&node).for_each(|part| part.heard = now);
+            Event::Renewed(ids, sent) => {
+                for id in ids {
+                    if let Some(place) = self.place(id) {
+                        let part = &mut self.parts[place];
+                        part.heard = part.heard.max(sent);
+                    }
+                }
                 Vec::new()
             }
             Event::Found(node) => self.found(&node),
-            Event::Heal(reason) => self.heal(Stage::Healed, reason),
+            Event::Heal(reason) => self.heal(Stage::Healed, reason, now),
             Event::Tick => self.tick(now),
         }
     }
@@ -287,10 +317,15 @@ impl Sequence {
         self.parts.iter().filter(|part| of(part)).map(|part| part.node.clone()).collect()
     }
 
-    fn prepared(&mut self, node: &NodeName, result: Result<(), Refusal>) -> Vec<Action> {
+    fn prepared(
+        &mut self,
+        node: &NodeName,
+        result: Result<(), Refusal>,
+        now: Moment,
+    ) -> Vec<Action> {
         self.of_mut(node).for_each(|part| part.unanswered = false);
         if self.stage != Stage::Preparing {
-            return self.prepared_late(node, &result);
+            return self.prepared_late(node, &result, now);
         }
         match result {
             Ok(()) => {
@@ -306,7 +341,7 @@ impl Sequence {
                     part.state = if nothing { PartState::Untouched } else { PartState::Prepared };
                     part.trouble.clone_from(&why);
                 }
-                return self.heal(Stage::Failed, why);
+                return self.heal(Stage::Failed, why, now);
             }
         }
         if self.parts.iter().all(|part| part.state == PartState::Prepared) {
@@ -317,7 +352,12 @@ impl Sequence {
     }
 
     /// It was told to take this out before it had answered: maybe before it had heard of it.
-    fn prepared_late(&mut self, node: &NodeName, result: &Result<(), Refusal>) -> Vec<Action> {
+    fn prepared_late(
+        &mut self,
+        node: &NodeName,
+        result: &Result<(), Refusal>,
+        now: Moment,
+    ) -> Vec<Action> {
         let unheard = |part: &&mut Part| part.state == PartState::Ended && !part.is_over();
         match result {
             Ok(()) => {
@@ -337,7 +377,7 @@ impl Sequence {
             }
             Err(Refusal::Refused(_) | Refusal::Unknown) => {}
         }
-        self.finish_if_out()
+        self.finish_if_out(now)
     }
 
     fn committed(
@@ -350,7 +390,7 @@ impl Sequence {
             Err(refusal) => {
                 let why = refusal.sentence(node);
                 self.of_mut(node).for_each(|part| part.trouble.clone_from(&why));
-                self.heal(Stage::Failed, why)
+                self.heal(Stage::Failed, why, now)
             }
             Ok(statuses) => {
                 for status in statuses {
@@ -397,11 +437,12 @@ impl Sequence {
             return Vec::new();
         }
         match self.stage {
-            Stage::Active if in_time => self.finish_if_out(),
+            Stage::Active if in_time => self.finish_if_out(now),
             Stage::Active => {
-                self.heal(Stage::Failed, format!("{node}: it ended before its time: {became}"))
+                let why = format!("{node}: it ended before its time: {became}");
+                self.heal(Stage::Failed, why, now)
             }
-            Stage::Healing | Stage::Unconfirmed => self.finish_if_out(),
+            Stage::Healing | Stage::Unconfirmed => self.finish_if_out(now),
             // On the way in the answer to the commit says it too.
             Stage::Pending | Stage::Preparing | Stage::Healed | Stage::Expired | Stage::Failed => {
                 Vec::new()
@@ -410,17 +451,17 @@ impl Sequence {
     }
 
     /// Takes everything out that may be in.
-    fn heal(&mut self, fate: Stage, reason: String) -> Vec<Action> {
+    fn heal(&mut self, fate: Stage, reason: String, now: Moment) -> Vec<Action> {
         if self.stage.is_final() || self.stage == Stage::Healing {
             return Vec::new();
         }
         self.stage = Stage::Healing;
         self.fate = Some((fate, reason));
-        let mut actions = vec![Action::Record];
-        for node in self.nodes(|part| part.state.may_be_in()) {
-            actions.push(self.take_out(&node));
-        }
-        actions.extend(self.finish_if_out());
+        let nodes = self.nodes(|part| part.state.may_be_in());
+        let mut actions: Vec<Action> = nodes.iter().map(|node| self.take_out(node)).collect();
+        // After the nodes were asked: no disk that hangs keeps a fault in.
+        actions.push(Action::Record);
+        actions.extend(self.finish_if_out(now));
         actions
     }
 
@@ -453,7 +494,7 @@ impl Sequence {
                 self.settle(node, PartState::Lost, &why);
             }
         }
-        self.finish_if_out()
+        self.finish_if_out(now)
     }
 
     /// What was on its way out of a node is not any more.
@@ -466,7 +507,7 @@ impl Sequence {
         }
     }
 
-    fn finish_if_out(&mut self) -> Vec<Action> {
+    fn finish_if_out(&mut self, now: Moment) -> Vec<Action> {
         let pending = |part: &Part| {
             let unheard = part.unanswered && part.state != PartState::Lost;
             unheard || part.state.comes_in() || part.state == PartState::Healing
@@ -475,8 +516,14 @@ impl Sequence {
             return Vec::new();
         }
         let lost = self.parts.iter().any(|part| part.state == PartState::Lost);
+        // Every node has answered, and one of them that it could not take everything out.
+        if let Some(part) = self.parts.iter().find(|part| part.stays()) {
+            let why = format!("{}: something of it could not be taken out", part.node);
+            self.fate = Some((Stage::Failed, why));
+        }
         let fate = self.fate.as_ref().map_or(Stage::Expired, |(fate, _)| *fate);
-        let certain = fate == Stage::Expired && !self.guessed;
+        let over = self.deadline.is_some_and(|deadline| now >= deadline);
+        let certain = fate == Stage::Expired && !self.guessed && over;
         let stage = if lost && !certain { Stage::Unconfirmed } else { fate };
         if stage == self.stage {
             return Vec::new();
@@ -514,7 +561,7 @@ impl Sequence {
             }
         }
         if gone {
-            actions.extend(self.heal(Stage::Failed, Refusal::Unknown.sentence(node)));
+            actions.extend(self.heal(Stage::Failed, Refusal::Unknown.sentence(node), now));
         }
         actions
     }
@@ -527,7 +574,7 @@ impl Sequence {
                 let waits = |part: &Part| part.state == PartState::Lost;
                 let over = self.parts.iter().all(|p| now > p.heard + self.terms.lease + GRACE);
                 if over && self.parts.iter().any(waits) {
-                    return self.finish_if_out();
+                    return self.finish_if_out(now);
                 }
                 return Vec::new();
             }
@@ -540,13 +587,13 @@ impl Sequence {
         }
         if self.deadline.is_some_and(|deadline| now > deadline + GRACE) {
             if self.guessed {
-                return self.heal(Stage::Expired, "its deadline has passed".to_owned());
+                return self.heal(Stage::Expired, "its deadline has passed".to_owned(), now);
             }
             for part in self.parts.iter_mut().filter(|part| part.state.acts()) {
                 part.state = PartState::Lost;
                 part.trouble = format!("{}: its end was not heard", part.node);
             }
-            return self.finish_if_out();
+            return self.finish_if_out(now);
         }
         let lapsed = |part: &&mut Part| part.state.acts() && now > part.heard + self.terms.lease;
         let mut silent = None;
@@ -556,6 +603,6 @@ impl Sequence {
             part.trouble.clone_from(&why);
             silent = Some(why);
         }
-        silent.map_or_else(Vec::new, |why| self.heal(Stage::Failed, why))
+        silent.map_or_else(Vec::new, |why| self.heal(Stage::Failed, why, now))
     }
 }

@@ -96,10 +96,26 @@ impl SightError {
 
 /// A cluster of which it cannot be said whether it would keep its majority.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("whether etcd:{name} would keep its majority cannot be told: {error}")]
+#[error("whether etcd:{name} would keep its majority cannot be told: {why}")]
 pub struct Unseen {
     name: ClusterName,
-    error: AskError,
+    why: Blindness,
+}
+
+/// What hides how a cluster stands.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Blindness {
+    /// Nobody says who the members are.
+    #[error(transparent)]
+    Cluster(#[from] AskError),
+    /// A node on which something acts, or would, does not say which members are its own.
+    #[error("{node} does not say which members are its own: {reason}")]
+    Silent {
+        /// Which.
+        node: NodeName,
+        /// What came of asking.
+        reason: String,
+    },
 }
 
 impl Sight {
@@ -154,24 +170,35 @@ impl Sight {
     }
 
     /// What faults do to each cluster that those which are asked for touch, beside those that are active;
-    /// for the guards.
-    ///
-    /// # Errors
-    /// A cluster that cannot be seen, so that nothing can be said of it.
+    /// for the guards. A cluster that cannot be seen is an error, and so is one of which a node on which
+    /// anything acts does not say what is its own: that may be a member.
+    #[must_use]
     pub fn known(
         &self,
         asked: &[(NodeName, Fault)],
         active: &[(NodeName, Fault)],
-    ) -> Result<Vec<Known>, Unseen> {
+    ) -> Vec<Result<Known, Unseen>> {
         let known = self.clusters.iter().map(|(name, seen)| {
-            let unseen = |error: AskError| Unseen { name: name.clone(), error };
-            let cluster = seen.as_ref().map_err(|error| unseen(error.clone()))?;
-            let called = format!("etcd:{name}");
-            cluster
-                .known(called, asked, active)
-                .map_err(|GroupError::NamedTwice(member)| unseen(AskError::NamedTwice(member)))
+            let unseen = |why: Blindness| Unseen { name: name.clone(), why };
+            let cluster = seen.as_ref().map_err(|error| unseen(error.clone().into()))?;
+            self.speak(asked).map_err(unseen)?;
+            let known = cluster
+                .known(format!("etcd:{name}"), asked, active)
+                .map_err(|GroupError::NamedTwice(one)| unseen(AskError::NamedTwice(one).into()))?;
+            if known.is_some() {
+                self.speak(active).map_err(unseen)?;
+            }
+            Ok(known)
         });
         known.filter_map(Result::transpose).collect()
+    }
+
+    /// Whether the nodes of faults say which members are their own.
+    fn speak(&self, faults: &[(NodeName, Fault)]) -> Result<(), Blindness> {
+        let silent = faults.iter().find_map(|(node, _)| self.silent.get_key_value(node));
+        silent.map_or(Ok(()), |(node, reason)| {
+            Err(Blindness::Silent { node: node.clone(), reason: reason.clone() })
+        })
     }
 }
 

@@ -115,7 +115,7 @@ fn heard(
                 known.clock.heard(began, now, BootTime::from_nanos(renewed.now));
             }
             let ids = renewed.ids.into_iter().filter_map(|id| id.try_into().ok()).collect();
-            agents.notify(Notice::Renewed(node.clone(), ids));
+            agents.notify(Notice::Renewed(node.clone(), ids, began));
             Some(())
         }
         Kind::Status(status) => {

@@ -9,10 +9,10 @@ use proto::control as wire;
 use super::handle::{Control, ControlError};
 use super::intent::Intent;
 use super::resolving::{self, ResolveError};
-use crate::admit::{AdmitError, admit};
+use crate::admit::{AdmitError, Guards};
 use crate::planning::{Direction, End, Place, Plan, PlanError, plan};
 use crate::sight::Sight;
-use crate::spec::{QuorumLoss, Spec, Ways, What};
+use crate::spec::{Spec, Ways, What};
 
 /// Why nothing was put in.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,8 @@ pub struct Draft {
     pub intent: Intent,
     /// Of a partition, who loses what of whom.
     pub matrix: String,
+    /// Who is asked again before it is written.
+    pub guards: Guards,
 }
 
 /// Which ends there are, and what is to be lost between them.
@@ -82,17 +84,12 @@ impl Control {
         let control_path = |node: &_| agents.local(node);
         let Plan { directions: planned, faults } =
             plan(id, &spec, &ends, &directions, control_path)?;
-        let active = self.faults().await?;
-        let groups = match (sight.known(&faults, &active), spec.quorum_loss) {
-            (Ok(groups), _) => groups,
-            (Err(_), QuorumLoss::Allowed) => Vec::new(),
-            (Err(unseen), QuorumLoss::Refused) => return Err(AdmitError::from(unseen).into()),
-        };
-        admit(&faults, &active, &groups, limits, spec.quorum_loss)?;
+        let guards = Guards { sight, limits: *limits, quorum_loss: spec.quorum_loss };
+        guards.admit(&faults, &self.faults().await?)?;
         let asker = asker.to_owned();
         let now = self.wall().now();
         let intent = Intent::new(id, asked, spec.terms, asker, &ends, &planned, faults, now);
-        Ok(Draft { intent, matrix })
+        Ok(Draft { intent, matrix, guards })
     }
 
     /// Does what is asked, and waits until it acts everywhere or is out everywhere. The same request again
@@ -111,7 +108,7 @@ impl Control {
             return Ok(known);
         }
         let draft = self.draft(id, asked, asker, limits).await?;
-        Ok(self.apply(draft.intent).await?)
+        Ok(self.apply(draft).await?)
     }
 
     /// What became of the same request, if it was made before.

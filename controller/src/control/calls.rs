@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fault::{BootTime, Fault, FaultId, NodeName};
 use proto::control as wire;
+use tokio::sync::watch;
 
 use super::intent::Intent;
 use crate::agents::Agents;
@@ -22,7 +23,25 @@ const EACH: Duration = Duration::from_micros(150);
 /// To tell more nodes than this takes longer than their clocks are off.
 const FEW: usize = 32;
 
+/// How often an agent is told of the brake that does not answer, and how long from one time to the next.
+const BRAKINGS: u32 = 10;
+const BRAKE_AGAIN: Duration = Duration::from_secs(1);
+
 type Calls = Pin<Box<dyn Future<Output = Vec<Event>> + Send>>;
+
+/// Tells an agent of the brake that was not there when it was put on.
+pub(super) async fn brake(mut link: Link, brake: watch::Receiver<Option<String>>) {
+    for _ in 0..BRAKINGS {
+        let Some(reason) = brake.borrow().clone() else { return };
+        match link.halt(&reason).await {
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(reason = error.reason, "an agent was not told of the brake")
+            }
+        }
+        tokio::time::sleep(BRAKE_AGAIN).await;
+    }
+}
 
 /// Makes the calls of an action.
 pub(super) fn call(agents: &Agents, intent: &Intent, action: Action) -> Calls {

@@ -43,7 +43,12 @@ impl Clusters {
         let cluster = |view: EtcdView| Cluster { owners: matched(&view, &owned), view };
         let clusters = views.into_iter().map(|(name, view)| (name, view.map(cluster))).collect();
         let silent = owned.into_iter().filter_map(|(node, told)| Some((node, told.err()?)));
-        Sight { clusters, silent: silent.collect() }
+        let mut silent: BTreeMap<NodeName, String> = silent.collect();
+        if !addresses.is_empty() {
+            let away = agents.seen().into_iter().filter(|agent| !agent.connected);
+            silent.extend(away.map(|agent| (agent.node, "its agent is away".to_owned())));
+        }
+        Sight { clusters, silent }
     }
 }
 

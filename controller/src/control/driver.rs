@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fault::{FaultId, IntentId, NodeName};
+use fault::{Fault, FaultId, IntentId, NodeName};
 use prost::Message as _;
 use proto::control as wire;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::asking::Draft;
 use super::calls;
 use super::ending::Endings;
 use super::handle::{Answer, Command, ControlError, Means, Until, Watching};
@@ -55,9 +56,14 @@ pub(super) async fn begin(
     let (revision, records) = store.list(Kind::Intent).await?;
     let mut intents = BTreeMap::new();
     for record in records {
-        let mut intent = Intent::restore(&record.value, agents.now(), wall.now())?;
-        intent.revision = record.revision.0;
-        intents.insert(intent.id, intent);
+        match Intent::restore(&record.value, agents.now(), wall.now()) {
+            Ok(mut intent) => {
+                intent.revision = record.revision.0;
+                intents.insert(intent.id, intent);
+            }
+            // What it has put in ends with its lease, since nobody renews it; all others are taken over.
+            Err(error) => tracing::error!(key = ?record.key, %error, "an intent is left aside"),
+        }
     }
     let without = intents.values().filter(|intent| !intent.archived).map(|intent| intent.id);
     let endings = Endings::open(means.ended.clone(), without.collect()).await;
@@ -130,7 +136,7 @@ impl Driver {
 
     async fn handle(&mut self, command: Command) {
         match command {
-            Command::Apply { intent, reply } => self.apply(*intent, reply).await,
+            Command::Apply { draft, reply } => self.apply(*draft, reply).await,
             Command::Find { id, until, reply } => self.wait(id, until, reply),
             Command::Heal { id, reason, reply } => {
                 self.step(id, Event::Heal(reason)).await;
@@ -154,36 +160,36 @@ impl Driver {
                 let _ = reply.send(self.standing());
             }
             Command::Faults { reply } => {
-                let living = self.intents.values().filter(|one| !one.sequence.stage().is_final());
-                let parts = living.flat_map(|intent| intent.sequence.parts());
-                let faults = parts.map(|part| (part.node.clone(), part.fault.clone())).collect();
-                let _ = reply.send(faults);
+                let _ = reply.send(self.faults());
             }
             Command::Happened { id, event } => self.step(id, *event).await,
         }
     }
 
     async fn set_brake(&mut self, brake: wire::Brake) -> Result<(), ControlError> {
+        if brake.on {
+            // First of all, and whatever the store says of it.
+            self.brake.send_replace(Some(brake.reason.clone()));
+            let reason = format!("halted: {}", brake.reason);
+            self.everybody(|_| Some(Event::Heal(reason.clone()))).await;
+        }
         let put = self.store.put(Key::brake(), Expected::Any, brake.encode_to_vec()).await;
         match put {
             Ok(revision) => self.revision = revision.0,
             Err(PutError::Store(error)) => {
                 self.tally.failed(Written::Store);
-                return Err(error.into());
+                return Err(if brake.on { ControlError::Unkept(error) } else { error.into() });
             }
             // Whatever stood there was expected.
             Err(PutError::Conflict { .. }) => return Err(ControlError::Ending),
         }
         self.brake.send_replace(brake.on.then(|| brake.reason.clone()));
-        self.say(wire::event::Kind::Brake(brake.clone()));
-        if brake.on {
-            let reason = format!("halted: {}", brake.reason);
-            self.everybody(|_| Some(Event::Heal(reason.clone()))).await;
-        }
+        self.say(wire::event::Kind::Brake(brake));
         Ok(())
     }
 
-    async fn apply(&mut self, mut intent: Intent, reply: oneshot::Sender<Answer>) {
+    async fn apply(&mut self, draft: Draft, reply: oneshot::Sender<Answer>) {
+        let Draft { mut intent, guards, .. } = draft;
         let id = intent.id;
         if let Some(known) = self.intents.get(&id) {
             if known.spec != intent.spec {
@@ -194,6 +200,11 @@ impl Driver {
         let halted = self.brake.borrow().clone();
         if let Some(reason) = halted {
             return drop(reply.send(Err(ControlError::Halted(reason))));
+        }
+        let parts = intent.sequence.parts().iter();
+        let asked: Vec<_> = parts.map(|part| (part.node.clone(), part.fault.clone())).collect();
+        if let Err(refusal) = guards.admit(&asked, &self.faults()) {
+            return drop(reply.send(Err(refusal.into())));
         }
         // Before anything is touched: what is lost now is not owed to anybody.
         match self.store.put(Key::intent(id), Expected::Absent, intent.record()).await {
@@ -247,10 +258,8 @@ impl Driver {
     async fn noticed(&mut self, notice: Notice) {
         match notice {
             Notice::Found(node) => {
-                let halted = self.brake.borrow().clone();
-                if let (Some(reason), Some(mut link)) = (halted, self.agents.link(&node)) {
-                    // It was not there when the brake was put on.
-                    tokio::spawn(async move { link.halt(&reason).await });
+                if let Some(link) = self.agents.link(&node) {
+                    tokio::spawn(calls::brake(link, self.brake.subscribe()));
                 }
                 self.everybody(|intent| {
                     let has = intent.sequence.parts().iter().any(|part| part.node == node);
@@ -266,10 +275,13 @@ impl Driver {
                     self.step(id.intent, Event::Heard(status)).await;
                 }
             }
-            Notice::Renewed(node, ids) => {
-                let intents: BTreeSet<IntentId> = ids.iter().map(|id| id.intent).collect();
-                for id in intents {
-                    self.step(id, Event::Renewed(node.clone())).await;
+            Notice::Renewed(node, ids, sent) => {
+                let mut renewed: BTreeMap<IntentId, Vec<FaultId>> = BTreeMap::new();
+                for id in ids.into_iter().filter(|id| self.is_on(*id, &node)) {
+                    renewed.entry(id.intent).or_default().push(id);
+                }
+                for (id, parts) in renewed {
+                    self.step(id, Event::Renewed(parts, sent)).await;
                 }
                 // It answers: what it could not be asked for may have failed without its link being lost.
                 let owes = |intent: &Intent| intent.sequence.owes(&node);
@@ -301,7 +313,7 @@ impl Driver {
         // Nothing else is renewed, and of a thousand parts a look costs something.
         let acting = (before == Stage::Active).then(|| intent.sequence.acting());
         // These come several times a second, and mostly change nothing that is told or renewed.
-        let quiet = matches!(event, Event::Renewed(_) | Event::Tick);
+        let quiet = matches!(event, Event::Renewed(..) | Event::Tick);
         let actions = intent.sequence.on(event, now);
         let after = intent.sequence.stage();
         if after == Stage::Active && before != after {
@@ -376,6 +388,9 @@ impl Driver {
 
     /// Writes the lines of those that have ended and have none.
     async fn conclude(&mut self) {
+        if !self.endings.is_ready() {
+            return;
+        }
         let without = |one: &&Intent| one.sequence.stage().is_final() && !one.archived;
         let ended: Vec<IntentId> =
             self.intents.values().filter(without).map(|one| one.id).collect();
@@ -412,6 +427,13 @@ impl Driver {
             }
         }
         self.tell(id);
+    }
+
+    /// Every fault that may act or is on its way, with its node.
+    fn faults(&self) -> Vec<(NodeName, Fault)> {
+        let now = self.agents.now();
+        let parts = self.intents.values().flat_map(|intent| intent.sequence.may_act(now));
+        parts.map(|part| (part.node.clone(), part.fault.clone())).collect()
     }
 
     /// Every fault that has not ended.

@@ -1,9 +1,11 @@
 //! One line for each intent that has ended, and never two.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use fault::IntentId;
 use proto::control as wire;
+use tokio::time::Instant;
 
 use crate::archive::{ArchiveError, Ended, Journal};
 
@@ -17,12 +19,18 @@ pub(super) struct Endings {
     there: HashSet<IntentId>,
     /// Those whose line may be there.
     doubtful: HashSet<IntentId>,
+    /// A disk that has failed is let be until then: looking for a line reads the whole archive.
+    rests: Option<Instant>,
 }
+
+/// How long a disk that has failed is let be (5 s).
+const REST: Duration = Duration::from_secs(5);
 
 impl Endings {
     /// Looks for the lines of intents whose records do not say that they have one.
     pub(super) async fn open(journal: Option<Journal<Ended>>, without: HashSet<IntentId>) -> Self {
-        let mut endings = Self { journal, there: HashSet::new(), doubtful: HashSet::new() };
+        let mut endings =
+            Self { journal, there: HashSet::new(), doubtful: HashSet::new(), rests: None };
         let Some(journal) = endings.journal.as_ref().filter(|_| !without.is_empty()) else {
             return endings;
         };
@@ -39,6 +47,11 @@ impl Endings {
         endings
     }
 
+    /// Whether it is worth trying.
+    pub(super) fn is_ready(&self) -> bool {
+        self.rests.is_none_or(|until| Instant::now() >= until)
+    }
+
     /// Makes sure that the line of an intent that has ended is on the disk.
     pub(super) async fn write(&mut self, intent: wire::Intent) -> Result<(), ArchiveError> {
         let id = IntentId::from_random(intent.id);
@@ -48,6 +61,7 @@ impl Endings {
         if !found && let Err(error) = journal.append(&line).await {
             // All of it may be there: what failed may have been the wait for the disk.
             self.doubtful.insert(id);
+            self.rests = Some(Instant::now() + REST);
             return Err(error);
         }
         self.doubtful.remove(&id);

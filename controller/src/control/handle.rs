@@ -6,10 +6,12 @@ use fault::{IntentId, NodeName};
 use proto::control as wire;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use super::asking::Draft;
 use super::clusters::Clusters;
 use super::driver;
-use super::intent::{Intent, RecordError};
+use super::intent::RecordError;
 use super::wall::Wall;
+use crate::admit::AdmitError;
 use crate::agents::{Agents, Notice};
 use crate::archive::{Ended, Journal};
 use crate::link::Link;
@@ -39,6 +41,12 @@ pub enum ControlError {
     /// The brake is on.
     #[error("the brake is on: {0}")]
     Halted(String),
+    /// The brake is on, and everything was told to end; but the store failed.
+    #[error("the brake is on, but only for as long as this controller lives: {0}")]
+    Unkept(StoreError),
+    /// A guard refuses, beside what acts by now.
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
     /// What happened since a revision cannot be told.
     #[error("what happened since revision {since} is not known; it is from {earliest} to {latest}")]
     Gap {
@@ -64,7 +72,7 @@ pub(super) enum Until {
 }
 
 pub(super) enum Command {
-    Apply { intent: Box<Intent>, reply: oneshot::Sender<Answer> },
+    Apply { draft: Box<Draft>, reply: oneshot::Sender<Answer> },
     Find { id: IntentId, until: Until, reply: oneshot::Sender<Answer> },
     Heal { id: IntentId, reason: String, reply: oneshot::Sender<Answer> },
     List { reply: oneshot::Sender<(Vec<wire::Intent>, u64)> },
@@ -167,12 +175,13 @@ impl Control {
         answer.await.map_err(|_| ControlError::Ending)
     }
 
-    /// Writes an intent, and waits until it acts everywhere or is out everywhere.
+    /// Asks the guards once more, writes an intent, and waits until it acts everywhere or is out
+    /// everywhere.
     ///
     /// # Errors
     /// Nothing was touched.
-    pub async fn apply(&self, intent: Intent) -> Answer {
-        self.ask(|reply| Command::Apply { intent: Box::new(intent), reply }).await?
+    pub async fn apply(&self, draft: Draft) -> Answer {
+        self.ask(|reply| Command::Apply { draft: Box::new(draft), reply }).await?
     }
 
     /// Waits for an intent that was asked for before.
@@ -216,19 +225,30 @@ impl Control {
     /// which of them could not be told comes back. The brake also heals everything.
     ///
     /// # Errors
-    /// The store failed: nothing was changed.
+    /// The store failed. The brake is on all the same ([`ControlError::Unkept`]); it is not taken off.
     pub async fn brake(&self, brake: wire::Brake) -> Result<Vec<NodeName>, ControlError> {
         let (on, reason) = (brake.on, brake.reason.clone());
-        self.ask(|reply| Command::Brake { brake, reply }).await??;
-        let tell = |(node, mut link): (NodeName, Link)| {
-            let reason = reason.clone();
-            async move {
-                let told = if on { link.halt(&reason).await } else { link.resume().await };
-                told.err().map(|_| node)
-            }
+        let kept = self.ask(|reply| Command::Brake { brake, reply });
+        if !on {
+            kept.await??;
+            return Ok(self.tell_brake(None).await);
+        }
+        // At once: the agents' own brakes wait for no disk of ours.
+        let (kept, untold) = tokio::join!(kept, self.tell_brake(Some(&reason)));
+        kept?.map(|()| untold)
+    }
+
+    /// Passes the brake on to every agent that is connected, on with a reason; says who was not told.
+    async fn tell_brake(&self, reason: Option<&str>) -> Vec<NodeName> {
+        let tell = |(node, mut link): (NodeName, Link)| async move {
+            let told = match reason {
+                Some(reason) => link.halt(reason).await,
+                None => link.resume().await,
+            };
+            told.err().map(|_| node)
         };
         let told = futures_util::future::join_all(self.agents.links().into_iter().map(tell)).await;
-        Ok(told.into_iter().flatten().collect())
+        told.into_iter().flatten().collect()
     }
 
     /// What is counted.

@@ -122,6 +122,11 @@ impl Intent {
             began: self.began,
             ended: self.ended,
             archived: self.archived,
+            fate: self
+                .sequence
+                .fate()
+                .map_or(wire::Stage::Unspecified, |(fate, _)| (*fate).into())
+                .into(),
         }
     }
 
@@ -146,6 +151,8 @@ impl Intent {
         for part in stored.parts {
             parts.push(part_from_wire(part, stage)?);
         }
+        let fate = wire::Stage::try_from(stored.fate).unwrap_or_default();
+        let fate = Stage::try_from(fate).ok().map(|fate| (fate, stored.reason.clone()));
         let terms = parts.first().map(|part| part.fault.terms);
         let terms = required(terms, "parts")?;
         let left = Duration::from_nanos(stored.deadline.saturating_sub(wall));
@@ -153,7 +160,7 @@ impl Intent {
         Ok(Self {
             id: IntentId::from_random(stored.id),
             spec: required(stored.spec, "spec")?,
-            sequence: Sequence::resume(stage, parts, terms, deadline, now),
+            sequence: Sequence::resume(stage, fate, parts, terms, deadline, now),
             ends: stored.ends,
             cuts: stored.cuts,
             asked: stored.asked,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fault::{NodeName, Scheme, Selector};
+use fault::{NodeName, Pick, Scheme, Selector};
 
 use crate::agents::Agents;
 use crate::failure::{Cause, Failure};
@@ -44,6 +44,14 @@ pub enum ResolveError {
     /// The node that is meant has no agent here.
     #[error("the agent of node {0} is not connected")]
     Unreachable(NodeName),
+    /// Whether there are more is not known.
+    #[error("{selector} may name more: the agent of {} is not connected", list(away))]
+    Away {
+        /// What was asked for.
+        selector: Selector,
+        /// The nodes that could not be asked.
+        away: Vec<NodeName>,
+    },
     /// An agent could not say.
     #[error("{node}: {reason}")]
     Agent {
@@ -88,7 +96,12 @@ pub(super) async fn ends(
         }
         Scheme::Netns(_) | Scheme::Pid(_) | Scheme::Container(_) | Scheme::Host(_) => {}
     }
-    let asked = whom(agents, selector)?;
+    let (asked, away) = whom(agents, selector)?;
+    // How many there are is part of what was asked.
+    let counts = matches!(selector.pick, Some(Pick::All | Pick::Percent(_)));
+    if counts && !away.is_empty() {
+        return Err(ResolveError::Away { selector: selector.clone(), away });
+    }
     let names: Vec<String> = asked.keys().map(ToString::to_string).collect();
     let mut questions = tokio::task::JoinSet::new();
     for (node, mut link) in asked {
@@ -100,12 +113,16 @@ pub(super) async fn ends(
     }
     let mut found = Vec::new();
     while let Some(answered) = questions.join_next().await {
+        // One that ends without an answer has panicked, which is told with its place.
         let Ok((node, answer)) = answered else { continue };
         let late =
             || ResolveError::Agent { node: node.clone(), reason: "no answer in time".to_owned() };
         match answer.map_err(|_| late())? {
             Ok(targets) => {
-                let evidence = vec![format!("the agent of {node} found it")];
+                let mut evidence = vec![format!("the agent of {node} found it")];
+                if !away.is_empty() {
+                    evidence.push(format!("not asked, for they are away: {}", list(&away)));
+                }
                 let ends = targets.into_iter().map(|target| {
                     end(Place::Target(node.clone(), Box::new(target)), evidence.clone())
                 });
@@ -127,19 +144,30 @@ fn is_absence(failure: &Failure) -> bool {
     matches!(failure.cause, Cause::NotFound)
 }
 
-fn whom(agents: &Agents, selector: &Selector) -> Result<BTreeMap<NodeName, Link>, ResolveError> {
+/// Who is asked, and who would be but is away.
+fn whom(
+    agents: &Agents,
+    selector: &Selector,
+) -> Result<(BTreeMap<NodeName, Link>, Vec<NodeName>), ResolveError> {
     let named = match (&selector.node, &selector.scheme) {
         (Some(node), _) | (None, Scheme::Host(node)) => Some(node),
         (None, Scheme::Netns(_) | Scheme::Pid(_) | Scheme::Container(_)) => None,
         (None, Scheme::Addr(_) | Scheme::Etcd(_)) => None,
     };
     match named {
-        None => Ok(agents.links()),
+        None => {
+            let away = agents.seen().into_iter().filter(|agent| !agent.connected);
+            Ok((agents.links(), away.map(|agent| agent.node).collect()))
+        }
         Some(node) => {
             let link = agents.link(node).ok_or_else(|| ResolveError::Unreachable(node.clone()))?;
-            Ok(BTreeMap::from([(node.clone(), link)]))
+            Ok((BTreeMap::from([(node.clone(), link)]), Vec::new()))
         }
     }
+}
+
+fn list(nodes: &[NodeName]) -> String {
+    nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn name(end: &End) -> String {

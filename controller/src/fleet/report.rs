@@ -296,7 +296,10 @@ pub(super) fn standing(intent: &wire::Intent) -> String {
 /// What a command comes to by what became of intents.
 pub(super) fn outcome(intents: &[wire::Intent]) -> Outcome {
     let each = |intent: &wire::Intent| match intent.stage() {
-        wire::Stage::Failed | wire::Stage::Unconfirmed => Outcome::Unconfirmed,
+        wire::Stage::Unconfirmed => Outcome::Unconfirmed,
+        // It never acted, or it did and something of it is still there.
+        wire::Stage::Failed if intent.began == 0 || stays(intent) => Outcome::Unconfirmed,
+        wire::Stage::Failed => Outcome::Deviated,
         wire::Stage::Unspecified
         | wire::Stage::Pending
         | wire::Stage::Preparing
@@ -304,9 +307,37 @@ pub(super) fn outcome(intents: &[wire::Intent]) -> Outcome {
         | wire::Stage::Healing
         | wire::Stage::Healed
         | wire::Stage::Expired => {
-            let matched = statuses(intent).iter().any(|status| status.effect.matched > 0);
-            if matched { Outcome::Effective } else { Outcome::NothingMatched }
+            if every_direction_matched(intent) {
+                Outcome::Effective
+            } else {
+                Outcome::NothingMatched
+            }
         }
     };
     intents.iter().map(each).fold(Outcome::Effective, Outcome::worst)
+}
+
+/// What a heal comes to: it is done when it is confirmed, whatever the fault has matched.
+pub(super) fn confirmed(intents: &[wire::Intent]) -> Outcome {
+    let each = |intent: &wire::Intent| {
+        let sure = intent.stage() != wire::Stage::Unconfirmed && !stays(intent);
+        if sure { Outcome::Effective } else { Outcome::Unconfirmed }
+    };
+    intents.iter().map(each).fold(Outcome::Effective, Outcome::worst)
+}
+
+/// Whether a node could not take something of it out.
+fn stays(intent: &wire::Intent) -> bool {
+    let drifts = statuses(intent).into_iter().flat_map(|status| status.drifts);
+    drifts.into_iter().any(|drift| matches!(drift, fault::Drift::NotTakenOut(_)))
+}
+
+/// Whether something was matched in each direction, at one side of it at least.
+fn every_direction_matched(intent: &wire::Intent) -> bool {
+    let statuses = statuses(intent);
+    let matched = |part: &u32| {
+        let mut of = statuses.iter().filter(|status| u32::from(status.fault.id.part) == *part);
+        of.any(|status| status.effect.happened())
+    };
+    !intent.cuts.is_empty() && intent.cuts.iter().all(|cut| cut.parts.iter().any(matched))
 }

@@ -1,6 +1,6 @@
 //! One fault of an intent, as far as its controller knows.
 
-use fault::{Fault, NodeName, Status};
+use fault::{Drift, Fault, NodeName, Status};
 
 use super::Moment;
 
@@ -76,6 +76,13 @@ impl Part {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.status.as_ref().is_some_and(|status| status.state.is_final())
+    }
+
+    /// Whether its node has said that something of it could not be taken out.
+    #[must_use]
+    pub fn stays(&self) -> bool {
+        let drifts = self.status.iter().flat_map(|status| &status.drifts);
+        self.is_over() && drifts.into_iter().any(|drift| matches!(drift, Drift::NotTakenOut(_)))
     }
 
     /// A part that nobody has heard of yet.

@@ -102,7 +102,7 @@ fn what_one_node_refuses_is_healed_on_the_other() {
     let _ = sequence.on(Event::Prepared(node("a"), Ok(())), SECOND);
     let no = Refusal::Refused("no room".to_owned());
     let actions = sequence.on(Event::Prepared(node("b"), Err(no)), SECOND);
-    assert_eq!(actions, [Action::Record, Action::Heal(node("a"))], "b has nothing of it");
+    assert_eq!(actions, [Action::Heal(node("a")), Action::Record], "b has nothing of it");
     let healed = Event::Healed(node("a"), Ok(vec![status(0, State::Healed)]));
     assert_eq!(sequence.on(healed, SECOND), [Action::Record]);
     assert_eq!(sequence.stage(), Stage::Failed);
@@ -115,7 +115,7 @@ fn who_did_not_answer_is_healed_too_and_again_when_it_is_back() {
     let _ = sequence.begin();
     let _ = sequence.on(Event::Prepared(node("a"), Ok(())), SECOND);
     let actions = sequence.on(Event::Prepared(node("b"), Err(unreachable())), SECOND);
-    assert_eq!(actions, [Action::Record, Action::Heal(node("a")), Action::Heal(node("b"))]);
+    assert_eq!(actions, [Action::Heal(node("a")), Action::Heal(node("b")), Action::Record]);
     let _ = sequence.on(Event::Healed(node("a"), Ok(Vec::new())), SECOND);
     let _ = sequence.on(Event::Healed(node("b"), Err(unreachable())), SECOND);
     assert_eq!(sequence.stage(), Stage::Unconfirmed);
@@ -139,7 +139,7 @@ fn a_preparation_that_is_late_is_taken_out_again() {
 fn an_end_before_its_time_heals_the_others() {
     let mut sequence = active();
     let gone = Event::Heard(Box::new(status(0, State::Gone(fault::Gone::Namespace))));
-    assert_eq!(sequence.on(gone, 2 * SECOND), [Action::Record, Action::Heal(node("b"))]);
+    assert_eq!(sequence.on(gone, 2 * SECOND), [Action::Heal(node("b")), Action::Record]);
 }
 
 #[test]
@@ -157,10 +157,10 @@ fn at_the_deadline_it_expires() {
 #[test]
 fn a_node_that_is_silent_for_a_lease_ends_it() {
     let mut sequence = active();
-    let _ = sequence.on(Event::Renewed(node("a")), 14 * SECOND);
+    let _ = sequence.on(renewed(0, 14 * SECOND), 15 * SECOND);
     assert_eq!(sequence.on(Event::Tick, 15 * SECOND), []);
     let actions = sequence.on(Event::Tick, 17 * SECOND);
-    assert_eq!(actions[0], Action::Record);
+    assert_eq!(actions.last(), Some(&Action::Record));
     assert!(actions.contains(&Action::Heal(node("a"))), "{actions:?}");
 }
 
@@ -177,14 +177,14 @@ fn a_link_lost_and_found_within_the_lease_changes_nothing() {
 fn an_agent_that_was_started_anew_has_nothing_of_it() {
     let mut sequence = active();
     let actions = sequence.on(Event::Listed(node("a"), Vec::new()), 5 * SECOND);
-    assert_eq!(actions, [Action::Record, Action::Heal(node("b"))]);
+    assert_eq!(actions, [Action::Heal(node("b")), Action::Record]);
 }
 
 #[test]
 fn what_a_controller_left_half_way_is_taken_out() {
     for stage in [Stage::Pending, Stage::Preparing, Stage::Healing] {
         let parts = two().parts().to_vec();
-        let mut sequence = Sequence::resume(stage, parts, terms(), None, SECOND);
+        let mut sequence = Sequence::resume(stage, None, parts, terms(), None, SECOND);
         for name in ["a", "b"] {
             assert_eq!(sequence.on(Event::Found(node(name)), SECOND), [Action::Heal(node(name))]);
             let _ = sequence.on(Event::Healed(node(name), Err(Refusal::Unknown)), SECOND);
@@ -193,13 +193,65 @@ fn what_a_controller_left_half_way_is_taken_out() {
     }
 }
 
+fn renewed(part: u16, sent: Moment) -> Event {
+    let id = two().parts()[usize::from(part)].fault.id;
+    Event::Renewed(vec![id], sent)
+}
+
+/// As a controller has left it that was to take it out.
+fn left(stage: Stage) -> Sequence {
+    let mut parts = active().parts().to_vec();
+    parts.iter_mut().for_each(|part| part.state = PartState::Lost);
+    let fate = Some((Stage::Healed, "asked".to_owned()));
+    Sequence::resume(stage, fate, parts, terms(), Some(60 * SECOND), SECOND)
+}
+
+#[test]
+fn what_was_to_be_healed_before_a_restart_is_healed_after_it() {
+    for stage in [Stage::Healing, Stage::Unconfirmed] {
+        let mut sequence = left(stage);
+        let healed = |part| Ok(vec![status(part, State::Healed)]);
+        let _ = sequence.on(Event::Found(node("a")), 2 * SECOND);
+        let _ = sequence.on(Event::Healed(node("a"), healed(0)), 2 * SECOND);
+        assert!(!matches!(sequence.stage(), Stage::Healed | Stage::Expired), "{stage:?}");
+        assert!(sequence.owes(&node("b")), "{stage:?}: the other node is asked as well");
+        let _ = sequence.on(Event::Found(node("b")), 2 * SECOND);
+        let _ = sequence.on(Event::Healed(node("b"), healed(1)), 2 * SECOND);
+        assert_eq!((sequence.stage(), sequence.reason()), (Stage::Healed, "asked"), "{stage:?}");
+    }
+}
+
+#[test]
+fn what_could_not_be_taken_out_whole_is_not_called_healed() {
+    let mut sequence = active();
+    let _ = sequence.on(Event::Heal("asked".to_owned()), SECOND);
+    let mut stays = status(0, State::Failed);
+    stays.drifts = vec![fault::Drift::NotTakenOut("detach".to_owned())];
+    let _ = sequence.on(Event::Healed(node("a"), Ok(vec![stays])), SECOND);
+    let _ = sequence.on(Event::Healed(node("b"), Ok(vec![status(1, State::Healed)])), SECOND);
+    assert_eq!(sequence.stage(), Stage::Failed);
+    assert!(sequence.reason().contains("a: something of it"), "{}", sequence.reason());
+}
+
+#[test]
+fn what_could_not_be_asked_for_may_act_until_its_lease_is_over() {
+    let mut sequence = active();
+    assert_eq!(sequence.may_act(SECOND).count(), 2);
+    let _ = sequence.on(Event::Heal("asked".to_owned()), SECOND);
+    let _ = sequence.on(Event::Healed(node("a"), Err(unreachable())), SECOND);
+    let _ = sequence.on(Event::Healed(node("b"), Ok(vec![status(1, State::Healed)])), SECOND);
+    assert_eq!(sequence.stage(), Stage::Unconfirmed);
+    assert_eq!(sequence.may_act(2 * SECOND).count(), 1);
+    assert_eq!(sequence.may_act(30 * SECOND).count(), 0);
+}
+
 #[test]
 fn a_deadline_by_the_wall_clock_is_believed_until_an_agent_knows_better() {
     let adopted = || {
         let mut parts = active().parts().to_vec();
         parts.iter_mut().for_each(|part| part.status = None);
         // Somebody has set the clock: it seems to be over long ago.
-        Sequence::resume(Stage::Active, parts, terms(), Some(Duration::ZERO), SECOND)
+        Sequence::resume(Stage::Active, None, parts, terms(), Some(Duration::ZERO), SECOND)
     };
     let mut heard = adopted();
     let listed = Event::Listed(node("a"), vec![status(0, State::Active)]);
@@ -209,7 +261,7 @@ fn a_deadline_by_the_wall_clock_is_believed_until_an_agent_knows_better() {
     let mut unheard = adopted();
     let actions = unheard.on(Event::Tick, 5 * SECOND);
     let both = ["a", "b"].map(|name| Action::Heal(node(name)));
-    assert_eq!(actions, [&[Action::Record], both.as_slice()].concat(), "it is asked, not presumed");
+    assert_eq!(actions, [both.as_slice(), &[Action::Record]].concat(), "it is asked, not presumed");
     for name in ["a", "b"] {
         let _ = unheard.on(Event::Healed(node(name), Err(unreachable())), 5 * SECOND);
     }

@@ -186,7 +186,8 @@ fn admitted(
     limits: &str,
 ) -> Result<(), String> {
     let limits: Limits = toml::from_str(limits).unwrap();
-    let groups = sight.known(asked, active).map_err(|error| error.to_string())?;
+    let groups: Result<Vec<Known>, Unseen> = sight.known(asked, active).into_iter().collect();
+    let groups = groups.map_err(|error| error.to_string())?;
     // Overlaps have tables of their own; here the active ones are of other targets or none.
     admit(asked, &[], &groups, &limits, QuorumLoss::Refused).map_err(|error| match &error {
         AdmitError::Quorum { group, .. } => format!("quorum of {group}"),
@@ -254,8 +255,8 @@ fn addresses_are_peers_as_well() {
     let whole = sight(&ALL_SAY);
     let mut wide = faults(&[(2, 1)], Verdict::Drop);
     wide[0].1.peers.fixed = vec!["10.0.0.0/24".parse().unwrap()];
-    let groups = whole.known(&wide, &[]).unwrap();
-    let lost: Vec<String> = groups[0]
+    let group = whole.known(&wide, &[]).remove(0).unwrap();
+    let lost: Vec<String> = group
         .impairments
         .iter()
         .map(|impairment| match impairment {

@@ -1,5 +1,6 @@
 //! Cuts over nodes by role, through a controller.
 
+use lab::topology::BRIDGE;
 use nix::sys::signal::Signal;
 
 use crate::estate::Estate;
@@ -92,4 +93,34 @@ fn a_controller_that_is_killed_finds_its_faults_again() {
     assert_eq!(estate.run("resume").code, Some(0));
     let after = estate.run("status");
     assert!(after.stdout.contains("no fault is active"), "{after:?}");
+}
+
+/// What m0 sends to m1 goes through the hub, which puts its own address in place of m0's.
+fn masquerade(estate: &Estate) {
+    let hub = estate.lab.hub_node().unwrap();
+    let (from, to) = (&estate.lab["m0"], &estate.lab["m1"]);
+    hub.namespace.sysctl("net/ipv4/ip_forward", "1").unwrap();
+    for device in ["all", BRIDGE] {
+        hub.namespace.sysctl(&format!("net/ipv4/conf/{device}/send_redirects"), "0").unwrap();
+    }
+    let rule = format!(
+        "add table ip nat; add chain ip nat out {{ type nat hook postrouting priority 100; }}; \
+         add rule ip nat out ip saddr {} ip daddr {} masquerade",
+        from.v4, to.v4
+    );
+    let added = hub.namespace.exec("nft").arg(rule).status().unwrap();
+    assert!(added.success());
+    from.namespace.batch(&format!("route add {}/32 via {}\n", to.v4, hub.v4)).unwrap();
+}
+
+#[test]
+fn behind_a_masquerading_router_the_senders_side_finds_it() {
+    let estate = Estate::of(&TRIO, "");
+    masquerade(&estate);
+    let cut = "cut host:m0@m0 host:m1@m1 --proto tcp --port 2380 --for 3s -o json";
+    let receiver = estate.run(cut);
+    assert_eq!(receiver.code, Some(3), "the receiver knows m0 by no such address: {receiver:?}");
+    let both = estate.run(&format!("{cut} --enforce both"));
+    assert_eq!(both.code, Some(0), "{both:?}");
+    assert!(lost(&both.stdout) > 0, "{both:?}");
 }

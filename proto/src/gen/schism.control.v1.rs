@@ -188,6 +188,10 @@ pub struct Intent {
     /// Whether its line in ended.jsonl is known to be written.
     #[prost(bool, tag = "16")]
     pub archived: bool,
+    /// What it will be once every node has confirmed, for the reason above; unspecified while nothing but its
+    /// deadline ends it.
+    #[prost(enumeration = "Stage", tag = "20")]
+    pub fate: i32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescribeRequest {}
