@@ -215,13 +215,13 @@ pub const DEVICE_TAGGED_ELSEWHERE: u32 = 1;
 /// the map has none.
 pub type Device = u32;
 
-/// Key of `schism_exempt` (hash, value `u8`): an endpoint of the control path, as the remote side.
+/// Key of `schism_exempt` (hash, value `u8`): an endpoint of the control path, on whichever side.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct EndpointKey {
-    /// The remote address.
+    /// Its address.
     pub address: Address,
-    /// The remote TCP port.
+    /// Its TCP port.
     pub port: u16,
     /// Zero.
     pub pad: u16,

@@ -161,11 +161,14 @@ fn observe<P: Packet, T: Tables>(packet: &P, tables: &T, slots: u64, sight: &mut
 fn exemption<T: Tables>(tables: &T, target: &Target, sight: &Sight) -> Exemption {
     let granted = match sight.transport.kind {
         Kind::Discovery => true,
-        Kind::Tcp if target.exempting != 0 => tables.is_exempt(&EndpointKey {
-            address: sight.remote.to_bytes(),
-            port: sight.remote_port(),
-            pad: 0,
-        }),
+        Kind::Tcp if target.exempting != 0 => {
+            let is_exempt = |end: &Ip, port| {
+                tables.is_exempt(&EndpointKey { address: end.to_bytes(), port, pad: 0 })
+            };
+            // An agent that dials from here, or the controller that others dial.
+            is_exempt(&sight.remote, sight.remote_port())
+                || is_exempt(&sight.local, sight.local_port())
+        }
         Kind::Tcp
         | Kind::Udp
         | Kind::Request

@@ -41,7 +41,7 @@ pub trait Tables {
     fn is_local(&self, address: &Address) -> bool;
     /// Flags of a device; 0 for an unknown one.
     fn device(&self, ifindex: u32) -> Device;
-    /// Whether the remote endpoint is of the control path.
+    /// Whether an endpoint is of the control path.
     fn is_exempt(&self, endpoint: &EndpointKey) -> bool;
     /// Whether a probe uses the port.
     fn is_probe(&self, port: &PortKey) -> bool;

@@ -4,7 +4,7 @@ mod admission;
 mod clock;
 mod session;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -126,10 +126,10 @@ impl Agents {
         self.known().get(node)?.clock.offset(self.now())
     }
 
-    /// Where a node's agent reaches this controller, as its own node sees it.
+    /// Where agents reach this controller, as its end of their connections has it.
     #[must_use]
-    pub fn local(&self, node: &NodeName) -> Option<SocketAddr> {
-        self.known().get(node)?.local
+    pub fn control_path(&self) -> BTreeSet<SocketAddr> {
+        self.known().values().filter_map(|known| known.local).collect()
     }
 
     /// What the next heartbeat to a node renews.

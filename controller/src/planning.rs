@@ -93,6 +93,11 @@ pub enum PlanError {
     /// Losses would be drawn twice.
     #[error("losses of less than all at both sides would be drawn twice for every packet")]
     LossTwice,
+    /// A host, whose agent would be cut off.
+    #[error(
+        "where agents reach this controller is not known, and {0} is a host: they might be cut off"
+    )]
+    NoControlPath(Box<Selector>),
     /// More faults than an intent has numbers for.
     #[error("it would take more than 65536 faults")]
     TooMany,
@@ -107,7 +112,7 @@ pub fn plan(
     spec: &Spec,
     ends: &[End],
     directions: &BTreeSet<Direction>,
-    control_path: impl Fn(&NodeName) -> Option<SocketAddr>,
+    control_path: &BTreeSet<SocketAddr>,
 ) -> Result<Plan, PlanError> {
     if spec.enforcement == Some(Enforcement::Both) && !spec.cut.loss.is_certain() {
         return Err(PlanError::LossTwice);
@@ -127,7 +132,11 @@ pub fn plan(
             };
             let part = u16::try_from(faults.len()).map_err(|_| PlanError::TooMany)?;
             parts.push(part);
-            let exempt = control_path(node).filter(|_| target.is_host);
+            if target.is_host && control_path.is_empty() {
+                return Err(PlanError::NoControlPath(Box::new(at.selector.clone())));
+            }
+            // Those of all agents: the host may be the one where the controller is.
+            let exempt = control_path.iter().copied().filter(|_| target.is_host);
             let fault = Fault {
                 id: FaultId { intent, part },
                 selector: target.selector.clone(),
@@ -140,7 +149,7 @@ pub fn plan(
                 }),
                 peers: other.peers(node)?,
                 terms: spec.terms,
-                control_path: exempt.into_iter().collect(),
+                control_path: exempt.collect(),
             };
             faults.push((node.clone(), fault));
         }

@@ -154,6 +154,15 @@ pub(crate) fn cases() -> Vec<Case> {
             .counts(&[("matched", 2), ("lost", 2), ("exempt", 1)]),
     );
 
+    let mut dialled = cut();
+    dialled.exempt = vec![EndpointKey { address: address(B), port: 7700, pad: 0 }];
+    cases.push(
+        Case::new("control path of those who dial", dialled)
+            .passed(tcp(A, 40000, B, 7700, ACK))
+            .lost(tcp(A, 7700, B, 40000, ACK))
+            .counts(&[("matched", 1), ("lost", 1), ("exempt", 1)]),
+    );
+
     let chance = CERTAIN * 3 / 10;
     let lossy = Rule { chance, seed: 99, ..CUT };
     let mut case = Case::new("30 % by seed", World::new().fault(0, lossy, &[A]));

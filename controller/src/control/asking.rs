@@ -80,10 +80,9 @@ impl Control {
         // One look for everything: who leads may change while it is asked for.
         let sight = self.sight().await;
         let Layout { ends, directions, matrix } = self.layout(&spec, &sight).await?;
-        let agents = self.agents();
-        let control_path = |node: &_| agents.local(node);
+        let control_path = self.agents().control_path();
         let Plan { directions: planned, faults } =
-            plan(id, &spec, &ends, &directions, control_path)?;
+            plan(id, &spec, &ends, &directions, &control_path)?;
         let guards = Guards { sight, limits: *limits, quorum_loss: spec.quorum_loss };
         guards.admit(&faults, &self.faults().await?)?;
         let asker = asker.to_owned();

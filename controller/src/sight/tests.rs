@@ -176,7 +176,7 @@ fn faults(cuts: &[(u8, u8)], verdict: Verdict) -> Vec<(NodeName, Fault)> {
     let directions =
         cuts.iter().map(|(from, to)| Direction { from: place(*from), to: place(*to) }).collect();
     let id = IntentId::from_random(1);
-    plan(id, &spec(verdict), &all, &directions, |_| None).unwrap().faults
+    plan(id, &spec(verdict), &all, &directions, &BTreeSet::new()).unwrap().faults
 }
 
 fn admitted(

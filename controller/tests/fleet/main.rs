@@ -6,6 +6,7 @@ mod cuts;
 mod disk;
 mod doors;
 mod endings;
+mod guards;
 mod rig;
 mod trouble;
 mod watching;

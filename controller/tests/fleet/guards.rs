@@ -1,0 +1,69 @@
+//! What is refused before anything is touched, and the brake.
+
+use controller::control::{AskError, ControlError, ResolveError};
+use fault::{IntentId, Limits};
+use proto::control::{Brake, Stage};
+
+use crate::disk::Disk;
+use crate::rig::{Fleet, soon, spec};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_requests_that_are_too_much_together_one_is_refused() {
+    let fleet = Fleet::of(&["a", "b", "c"]).await;
+    let limits = Limits { max_targets: Some(1.try_into().unwrap()), ..Limits::default() };
+    let ask = |id: u64, to: &str| {
+        let asked = spec("addr:192.0.2.0/24", to);
+        let control = fleet.control.clone();
+        async move { control.request(IntentId::from_random(id), asked, "a test", &limits).await }
+    };
+    let all = async { tokio::join!(ask(1, "netns:a@a"), ask(2, "netns:b@b"), ask(3, "netns:c@c")) };
+    let (first, second, third) = soon(all).await;
+    let mut refused = 0;
+    for asked in [first, second, third] {
+        match asked {
+            Ok(intent) => assert_eq!(intent.stage(), Stage::Active),
+            Err(AskError::Admit(_) | AskError::Control(ControlError::Admit(_))) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(refused, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_is_not_what_is_left_of_it() {
+    let mut fleet = Fleet::of(&["a", "b"]).await;
+    fleet.disconnect("b").await;
+    let all = fleet.cut(1, "addr:192.0.2.0/24", "all:netns:a").await.unwrap_err();
+    let AskError::Resolve(ResolveError::Away { away, .. }) = &all else { panic!("{all}") };
+    assert_eq!(away.len(), 1, "{all}");
+    let one = fleet.cut(2, "addr:192.0.2.0/24", "one:netns:a").await.unwrap();
+    assert!(format!("{:?}", one.ends).contains("not asked, for they are away: b"), "{one:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_is_not_cut_where_the_control_path_is_not_known() {
+    let fleet = Fleet::of(&["a"]).await;
+    let refused = fleet.cut(1, "addr:192.0.2.0/24", "host:a").await.unwrap_err();
+    assert!(refused.to_string().contains("they might be cut off"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_brake_works_without_a_disk() {
+    let disk = Disk::new();
+    let fleet = Fleet::over(disk.clone(), &["a", "b"]).await;
+    fleet.cut(1, "netns:a@a", "netns:b@b").await.unwrap();
+    disk.fill();
+    let brake = |on| Brake { on, reason: "enough".to_owned(), who: "a test".to_owned() };
+    let unkept = soon(fleet.control.brake(brake(true))).await.unwrap_err();
+    assert!(matches!(unkept, ControlError::Unkept(_)), "{unkept}");
+    fleet.comes_to(1, Stage::Healed).await;
+    assert_eq!(fleet.nodes["b"].living().await, 0);
+    for node in fleet.nodes.values() {
+        let standing = node.agent.standing().await.unwrap();
+        assert!(format!("{standing:?}").contains("enough"), "{standing:?}");
+    }
+    let refused = fleet.cut(2, "netns:b@b", "netns:a@a").await.unwrap_err();
+    assert!(refused.to_string().contains("the brake is on"), "{refused}");
+    let kept = soon(fleet.control.brake(brake(false))).await;
+    assert!(kept.is_err(), "what cannot be stored is not taken off");
+}
