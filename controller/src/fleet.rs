@@ -10,12 +10,12 @@ use proto::control as wire;
 
 use crate::cli::{CutArgs, HealArgs, StatusArgs, TargetsArgs};
 use crate::control::is_over;
-use crate::cut::live::Live;
 use crate::cut::request::Request;
 use crate::failure::{Cause, Failure};
 use crate::interrupts::Interrupts;
 use crate::outcome::Outcome;
 use crate::output::Output;
+use crate::session::live::Live;
 use crate::settings::{Controller, Names};
 use crate::spec::{QuorumLoss, Spec, What};
 use client::Client;

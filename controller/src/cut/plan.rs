@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::link::Prepared;
 use crate::output::quantity::time;
-use crate::output::route::{Route, cut, place, selection};
+use crate::output::route::{Route, describe};
 use crate::output::{Detail, Report};
 
 /// How many processes a plan names.
@@ -60,16 +60,12 @@ impl Report for Plan {
 impl Part {
     fn text(&self, detail: Detail) -> String {
         let (fault, prepared) = (&self.fault, &self.prepared);
-        let cut = cut(fault);
         let mut text = format!(
-            "{} {}: {}, at the {}, for {} with a lease of {}, seed {}\n",
-            fault.id,
-            self.route,
-            selection(cut),
-            place(cut.side),
+            "{}, for {} with a lease of {}{}\n",
+            describe(fault),
             time(fault.terms.total),
             time(fault.terms.lease),
-            cut.seed,
+            fault.kind.cut().map_or_else(String::new, |cut| format!(", seed {}", cut.seed)),
         );
         let peers: Vec<String> = prepared.peers.iter().map(ToString::to_string).collect();
         if let Some(target) = &prepared.target {
