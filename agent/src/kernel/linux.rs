@@ -17,6 +17,7 @@ use super::clock::covered::Covered;
 use super::clock::holder::Holder;
 use super::clock::record::Records;
 use super::clock::register::Register;
+use super::clock::scope;
 use super::clock::skewed::{ClockError, Workshop};
 use super::instance::Instance;
 use super::process::NamespaceInode;
@@ -214,6 +215,12 @@ impl Linux {
         pid: u32,
         aspect: Aspect,
     ) -> Result<Vec<Target>, KernelError> {
+        if aspect == Aspect::Processes
+            && let Ok(process) = process::identity(pid)
+            && let Some(reason) = scope::spared(process, &scope::name(pid))
+        {
+            return Err(scope::refused(reason));
+        }
         let path = process::namespace_path(pid);
         match process::namespace_inode(&path) {
             Ok(_) => {}
@@ -398,7 +405,7 @@ impl Kernel for Linux {
             }
             Scheme::Pid(pid) => self.resolve_process(selector, *pid, aspect),
             Scheme::Container(id) => self.resolve_container(selector, id, aspect),
-            Scheme::Host(_) if aspect == Aspect::Processes => Err(clock::scope::of_node()),
+            Scheme::Host(_) if aspect == Aspect::Processes => Err(scope::of_node()),
             Scheme::Host(node) if *node == self.node => {
                 Ok(vec![self.describe(selector, process::host_namespace(), None)?])
             }

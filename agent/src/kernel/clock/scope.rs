@@ -80,7 +80,8 @@ pub fn of_node() -> KernelError {
 }
 
 /// A refusal, with what to do about it.
-pub(super) fn refused(reason: String) -> KernelError {
+#[must_use]
+pub fn refused(reason: String) -> KernelError {
     let hint =
         "name a process or a container whose clocks are to be moved: pid:, container:, netns:";
     KernelError::Refused { reason, hint: hint.to_owned() }
