@@ -111,7 +111,11 @@ pub async fn start(options: Options) -> Result<Daemon, StartError> {
     let found = tokio::task::spawn_blocking(move || leftovers(&socket, stale)).await;
     let found = found.unwrap_or_default();
     let listener = files.listen()?;
-    let linux = Linux::new(options.node.clone())?;
+    let linux = Arc::new(with_records(Linux::new(options.node.clone())?, &options.socket));
+    let clocks = Arc::clone(&linux);
+    let mut found = found;
+    // Threads of a holder are let go of with the thread that asks for them: one that waits.
+    found.extend(tokio::task::spawn_blocking(move || recovered(&clocks)).await.unwrap_or_default());
     if !options.embedded {
         // A command that is its own agent puts its cuts in at once, and then ends.
         linux.keep_spare();
@@ -125,7 +129,7 @@ pub async fn start(options: Options) -> Result<Daemon, StartError> {
         embedded: options.embedded,
         found_at_start: found,
     };
-    let kernel: Arc<dyn Kernel> = Arc::new(linux);
+    let kernel: Arc<dyn Kernel> = linux;
     let agent = Agent::start(kernel, Brake::beside(&options.socket));
     let (stop, asked) = Stop::new();
     let uplink = options.controller.map(|controller| {
@@ -314,6 +318,35 @@ fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// What is written into processes is recorded beside the socket.
+fn with_records(linux: Linux, socket: &Path) -> Linux {
+    let workshop = residue::workshop(linux.boot(), socket);
+    linux.with_workshop(workshop)
+}
+
+/// Gives processes back what another life of the agent wrote over.
+fn recovered(linux: &Linux) -> Vec<Remnant> {
+    let recovered = match linux.clocks().recover() {
+        Ok(recovered) => recovered,
+        Err(error) => {
+            tracing::warn!(%error, "cannot read what was written into processes");
+            return Vec::new();
+        }
+    };
+    for (process, trouble) in &recovered {
+        match trouble {
+            None => {
+                tracing::warn!(pid = process.pid, "its clocks were skewed by an agent that is gone")
+            }
+            Some(trouble) => tracing::error!(%trouble, "clocks are not as they were"),
+        }
+    }
+    let remnant = |(process, trouble): (fault::ProcessIdentity, Option<String>)| {
+        residue::of_clock(process, Vec::new(), trouble.is_none())
+    };
+    recovered.into_iter().map(remnant).collect()
 }
 
 /// A restarted agent starts clean, and says what it found.

@@ -2,9 +2,13 @@
 
 use std::fs;
 
-use fault::{Capability, Presence};
+use fault::{Capability, Clocks, Ending, Extent, Offset, Presence, Shape, Skew};
 
+use crate::clock::image::Image;
+use crate::clock::patch::{Moved, Patch};
 use crate::daemon::StartError;
+use crate::kernel::clock::memory::Memory;
+use crate::kernel::clock::vdso;
 use crate::kernel::{bpf, clock, netns, route};
 
 /// Capabilities that a cut needs, by their bit (include/uapi/linux/capability.h), and what for.
@@ -81,6 +85,7 @@ pub fn examine() -> Vec<Capability> {
         found.push(namespaces());
     }
     found.push(clock_of_leases());
+    found.push(skewing());
     found.push(processes());
     found.push(containers());
     found.extend(bypasses());
@@ -186,6 +191,40 @@ fn clock_of_leases() -> Capability {
         return there("boot clock", "leases are timed by CLOCK_BOOTTIME, which nobody can set");
     }
     missing("boot clock", "CLOCK_BOOTTIME does not run", "leases could not be timed")
+}
+
+/// Whether clocks of processes can be moved: tried out on this process's own, without a change.
+fn skewing() -> Capability {
+    let name = "clocks";
+    match try_to_skew() {
+        Ok(()) => there(name, "the vDSO of this kernel has room for our code, and can be written"),
+        Err(finding) => warning(name, finding, "clocks of processes cannot be moved on this node"),
+    }
+}
+
+fn try_to_skew() -> Result<(), String> {
+    let told = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
+    if lacking().iter().any(|(name, _)| *name == "CAP_SYS_PTRACE") {
+        return Err("without CAP_SYS_PTRACE".to_owned());
+    }
+    let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    if scope.trim() == "3" {
+        return Err("no process may be held here (kernel.yama.ptrace_scope is 3)".to_owned());
+    }
+    let (place, bytes) = vdso::own().map_err(told("read the vDSO"))?;
+    let image = Image::parse(bytes).map_err(|error| error.to_string())?;
+    let skew = Skew {
+        shape: Shape::Offset(Offset::saturating(1)),
+        clocks: Clocks::REALTIME,
+        ending: Ending::Step,
+        extent: Extent::Named,
+    };
+    let patch = Patch::plan(&image, Moved::by(&skew, 0)).map_err(|error| error.to_string())?;
+    // What stands there already, and nobody reads. EIO where the kernel forbids it (≥ 6.12,
+    // proc_mem.force_override).
+    let unused = place.start + u64::from(patch.used().end) - 1;
+    let memory = Memory::open(std::process::id()).map_err(told("open the own memory"))?;
+    memory.write(unused, &[0]).map_err(told("write the vDSO"))
 }
 
 fn processes() -> Capability {

@@ -9,6 +9,7 @@ mod gate;
 mod loaded;
 #[cfg(test)]
 pub(crate) mod sample;
+mod skewed;
 mod trouble;
 mod world;
 
@@ -19,14 +20,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fault::{
-    BootId, BootTime, Capability, Effect, Gone, Hook, NamespaceCookie, NodeName, ProcessIdentity,
-    Selector, Side, Target,
+    Aspect, BootId, BootTime, Capability, Effect, Gone, Hook, Measured, NamespaceCookie, NodeName,
+    ProcessIdentity, Selector, Side, Target,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 pub use drifting::Drifting;
 pub use gate::Gate;
 pub use loaded::Loaded;
+pub use skewed::Skewed;
 pub use trouble::{Call, Trouble};
 pub use world::{DeviceId, HOST, World};
 
@@ -53,6 +55,9 @@ struct State {
     time: Time,
     world: World,
     loaded: BTreeMap<NamespaceCookie, Loaded>,
+    skewed: BTreeMap<(NamespaceCookie, Slot), Skewed>,
+    /// What the latest skew in each place did.
+    measured: BTreeMap<(NamespaceCookie, Slot), Measured>,
     performed: Vec<(NamespaceCookie, Step)>,
     probes: ProbeResult,
 }
@@ -87,6 +92,8 @@ impl FakeKernel {
             time,
             world: World::new(node),
             loaded: BTreeMap::new(),
+            skewed: BTreeMap::new(),
+            measured: BTreeMap::new(),
             performed: Vec::new(),
             probes: ProbeResult { sent: 0, delivered: 0 },
         };
@@ -119,7 +126,8 @@ impl FakeKernel {
     }
 
     /// The kernel as the node's next agent finds it when this one is killed: the node is the same, and
-    /// nothing of ours is left but the history of steps. Whoever holds on to the old handle has a node
+    /// nothing of ours is left but the history of steps. What was written into processes stays until that
+    /// agent has begun, which is now. Whoever holds on to the old handle has a node
     /// without anything.
     #[must_use]
     pub fn succeed(&self) -> Self {
@@ -133,6 +141,7 @@ impl FakeKernel {
             state.probes = old.probes.clone();
         }
         old.loaded.clear();
+        old.skewed.clear();
         next
     }
 
@@ -150,6 +159,12 @@ impl FakeKernel {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         lock(&self.shared.state).loaded.clone()
+    }
+
+    /// Every skew, by its place.
+    #[must_use]
+    pub fn skewed(&self) -> BTreeMap<(NamespaceCookie, Slot), Skewed> {
+        lock(&self.shared.state).skewed.clone()
     }
 
     /// What one target has of ours; `None` where nothing is loaded.
@@ -261,9 +276,34 @@ impl Kernel for FakeKernel {
     fn perform(&self, place: &Place, step: &Step) -> Result<(), KernelError> {
         self.meet(&Call::Step(place, step))?;
         let target = place.identity.namespace;
+        let now = self.now();
         let mut state = lock(&self.shared.state);
-        let State { world, loaded, performed, .. } = &mut *state;
+        let State { world, loaded, skewed, measured, performed, .. } = &mut *state;
+        let used = |slot: Slot| loaded.get(&target).is_some_and(|loaded| loaded.is_used(slot));
         match step {
+            Step::Skew { slot, .. } if used(*slot) || skewed.contains_key(&(target, *slot)) => {
+                return Err(loaded::taken("the slot"));
+            }
+            Step::Skew { slot, skew } => {
+                measured.remove(&(target, *slot));
+                skewed.insert((target, *slot), Skewed::put_in(world, place, *skew)?);
+            }
+            Step::Unskew { slot } => {
+                if let Some(ended) = skewed.remove(&(target, *slot)) {
+                    measured.insert((target, *slot), ended.measured());
+                }
+            }
+            Step::Cover { slot } => {
+                let skew = skewed.get_mut(&(target, *slot)).ok_or_else(loaded::nothing)?;
+                skew.cover(world, now);
+            }
+            Step::Begin { slot, .. } | Step::Renew { slot, .. } | Step::End { slot }
+                if skewed.contains_key(&(target, *slot)) =>
+            {
+                if let Some(skew) = skewed.get_mut(&(target, *slot)) {
+                    skew.tell(step);
+                }
+            }
             Step::Load if loaded.contains_key(&target) => {
                 return Err(KernelError::Answer("the target is loaded already".to_owned()));
             }
@@ -296,6 +336,7 @@ impl Kernel for FakeKernel {
 
     fn inspect(&self, place: &Place) -> Result<Sight, KernelError> {
         self.meet(&Call::Look(place))?;
+        let now = self.now();
         let state = lock(&self.shared.state);
         if bound_process(place).is_some_and(|process| !state.world.lives(process)) {
             return Ok(Sight::Gone(Gone::Process));
@@ -313,6 +354,13 @@ impl Kernel for FakeKernel {
             observed.chains = loaded.chains(namespace);
             observed.leases = loaded.leases.clone();
         }
+        let here = |((cookie, _), _): &(&(NamespaceCookie, Slot), &Skewed)| {
+            *cookie == place.identity.namespace
+        };
+        let look = |((_, slot), skew): (&(NamespaceCookie, Slot), &Skewed)| {
+            (*slot, skew.look(&state.world, now))
+        };
+        observed.coverage = state.skewed.iter().filter(here).map(look).collect();
         Ok(Sight::Present(observed))
     }
 
@@ -320,8 +368,8 @@ impl Kernel for FakeKernel {
         lock(&self.shared.state).world.lives(process)
     }
 
-    fn resolve(&self, selector: &Selector) -> Result<Vec<Target>, KernelError> {
-        lock(&self.shared.state).world.resolve(selector)
+    fn resolve(&self, selector: &Selector, aspect: Aspect) -> Result<Vec<Target>, KernelError> {
+        lock(&self.shared.state).world.resolve(selector, aspect)
     }
 
     fn owners(&self, addresses: &[IpAddr]) -> Result<Vec<Target>, KernelError> {
@@ -337,7 +385,16 @@ impl Kernel for FakeKernel {
     }
 
     fn lease(&self, target: NamespaceCookie, slot: Slot) -> Option<(BootTime, BootTime)> {
+        if let Some(skew) = lock(&self.shared.state).skewed.get(&(target, slot)) {
+            return skew.lease;
+        }
         self.read(target, |loaded| loaded.leases.get(&slot).copied()).ok().flatten()
+    }
+
+    fn measured(&self, target: NamespaceCookie, slot: Slot) -> Option<Measured> {
+        let state = lock(&self.shared.state);
+        let standing = state.skewed.get(&(target, slot)).map(Skewed::measured);
+        standing.or_else(|| state.measured.get(&(target, slot)).cloned())
     }
 
     fn follow(&self, place: &Place) -> Result<(), KernelError> {

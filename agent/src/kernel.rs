@@ -28,8 +28,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use fault::{
-    BootTime, Capability, Cut, Effect, EtcdMembers, Gone, Hook, Interface, NamespaceCookie,
-    OwnAddress, Prefix, ProcessIdentity, Protocol, Scheme, Selector, Side, Target, TargetIdentity,
+    Aspect, BootTime, Capability, Cut, Effect, EtcdMembers, Extent, Gone, Hook, Interface,
+    Measured, NamespaceCookie, OwnAddress, Prefix, ProcessIdentity, Protocol, Scheme, Selector,
+    Side, Skew, Target, TargetIdentity,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -128,6 +129,23 @@ pub enum Step {
         /// Which.
         slot: Slot,
     },
+    /// Put a skew into the target's processes; they see the truth until it begins.
+    Skew {
+        /// Where.
+        slot: Slot,
+        /// What.
+        skew: Skew,
+    },
+    /// Give the processes of a skew their own bytes back.
+    Unskew {
+        /// Where.
+        slot: Slot,
+    },
+    /// Put a skew into processes that came since, let go of those that left, and read the clocks.
+    Cover {
+        /// Where.
+        slot: Slot,
+    },
 }
 
 /// A program on a device.
@@ -169,6 +187,7 @@ impl Step {
             Self::Rule { slot, .. } => Some(Self::Clear { slot: *slot }),
             Self::AddPeers(set) => Some(Self::RemovePeers(set.clone())),
             Self::Begin { slot, .. } => Some(Self::End { slot: *slot }),
+            Self::Skew { slot, .. } => Some(Self::Unskew { slot: *slot }),
             Self::Unload
             | Self::Detach(_)
             | Self::Own(_)
@@ -179,7 +198,9 @@ impl Step {
             | Self::ReadOpeners(_)
             | Self::ForgetOpeners { .. }
             | Self::Renew { .. }
-            | Self::End { .. } => None,
+            | Self::End { .. }
+            | Self::Unskew { .. }
+            | Self::Cover { .. } => None,
         }
     }
 }
@@ -215,6 +236,15 @@ impl std::fmt::Display for Step {
             Self::Begin { slot, .. } => write!(f, "begin rule {}", slot.0),
             Self::Renew { slot, .. } => write!(f, "renew rule {}", slot.0),
             Self::End { slot } => write!(f, "end rule {}", slot.0),
+            Self::Skew { skew, .. } => {
+                let whose = match skew.extent {
+                    Extent::Named => "the target's processes",
+                    Extent::Tree => "the target's processes and their descendants",
+                };
+                write!(f, "put a detour for {} into the vDSO of {whose}", skew.clocks)
+            }
+            Self::Unskew { .. } => f.write_str("give the target's processes their own bytes back"),
+            Self::Cover { .. } => f.write_str("cover processes that came, and read their clocks"),
         }
     }
 }
@@ -241,6 +271,23 @@ pub struct Observed {
     pub chains: BTreeMap<Attachment, Chain>,
     /// Lease ends in the kernel, by slot; empty while nothing is loaded.
     pub leases: BTreeMap<Slot, (BootTime, BootTime)>,
+    /// How the skews of the target stand.
+    pub coverage: BTreeMap<Slot, Coverage>,
+}
+
+/// How a skew's processes are covered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// How many processes there are in all.
+    pub processes: usize,
+    /// How many of them are new.
+    pub joined: usize,
+    /// How many that were covered have ended, or execute another program.
+    pub left: usize,
+    /// Those that have other bytes than were written.
+    pub altered: BTreeSet<ProcessIdentity>,
+    /// Whether its clocks are still to be read, or again.
+    pub unread: bool,
 }
 
 /// A network device as rtnetlink tells it.
@@ -322,7 +369,8 @@ pub trait Kernel: Send + Sync + 'static {
 
     /// Makes one change of a target.
     ///
-    /// [`Step::Renew`] and [`Step::End`] never wait: they are one store each.
+    /// [`Step::Begin`], [`Step::Renew`] and [`Step::End`] never wait: they are one store each, or one in
+    /// each process of a skew.
     ///
     /// # Errors
     /// What was attempted and why it failed; then nothing of the step is left.
@@ -337,11 +385,12 @@ pub trait Kernel: Send + Sync + 'static {
     /// Whether a process is still the one that it was.
     fn lives(&self, process: ProcessIdentity) -> bool;
 
-    /// What a selector names on this node, with picks and nodes left aside.
+    /// What a selector names on this node, with picks and nodes left aside, for a fault that acts on this
+    /// aspect of it.
     ///
     /// # Errors
     /// What it names may not be a target, or could not be read.
-    fn resolve(&self, selector: &Selector) -> Result<Vec<Target>, KernelError>;
+    fn resolve(&self, selector: &Selector, aspect: Aspect) -> Result<Vec<Target>, KernelError>;
 
     /// The targets of this node that own any of these addresses, each once.
     ///
@@ -354,6 +403,9 @@ pub trait Kernel: Send + Sync + 'static {
     /// # Errors
     /// The counters could not be read.
     fn effect(&self, target: NamespaceCookie, slot: Slot) -> Result<Effect, KernelError>;
+
+    /// What was measured of a fault that has nothing to do with packets; `None` if nothing was. Never waits.
+    fn measured(&self, target: NamespaceCookie, slot: Slot) -> Option<Measured>;
 
     /// What passed a target's hook.
     ///

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fault::{
-    BootTime, Drift, Effect, Fault, FaultId, Holder, Hook, Kind, Lease, NamespaceCookie, State,
+    BootTime, Drift, Effect, Fault, FaultId, Holder, Hook, Lease, Measured, NamespaceCookie, State,
 };
 
 use crate::kernel::{Peer, PeerSet, Slot, Step};
@@ -40,6 +40,8 @@ pub struct Record {
     pub drifts: Vec<Drift>,
     /// What it did, once it has ended.
     pub effect: Effect,
+    /// The same of what is not packets.
+    pub measured: Option<Measured>,
     /// What passed its hook, once it has ended.
     pub hook: Hook,
     /// When it was prepared, and later when it ended.
@@ -77,10 +79,10 @@ impl Record {
     /// What the kernel should have of it.
     #[must_use]
     pub fn recorded(&self) -> Recorded {
-        let Kind::Cut(cut) = self.fault.kind;
         Recorded {
             slot: self.slot,
-            sides: crate::plan::sides(&cut),
+            sides: self.fault.kind.cut().map(crate::plan::sides).unwrap_or_default(),
+            aspect: self.fault.kind.aspect(),
             lease: self.lease.map(|lease| (lease.start(), lease.end())),
         }
     }
@@ -217,6 +219,7 @@ mod tests {
             notes: Vec::new(),
             drifts: Vec::new(),
             effect: Effect::default(),
+            measured: None,
             hook: Hook::default(),
             changed: BootTime::from_nanos(0),
         }

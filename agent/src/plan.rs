@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use fault::{Cut, Fault, Kind, OwnAddress, Prefix, Scheme, Scope, Side};
+use fault::{Cut, Fault, OwnAddress, Prefix, Scheme, Scope, Side, Skew};
 
 use crate::kernel::{Attachment, Device, Observed, Peer, PeerSet, Slot, Step};
 
@@ -45,7 +45,10 @@ impl Holdings {
             | Step::ForgetOpeners { .. }
             | Step::Begin { .. }
             | Step::Renew { .. }
-            | Step::End { .. } => {}
+            | Step::End { .. }
+            | Step::Skew { .. }
+            | Step::Unskew { .. }
+            | Step::Cover { .. } => {}
         }
     }
 }
@@ -184,19 +187,25 @@ pub fn sides(cut: &Cut) -> BTreeSet<Side> {
     if cut.tracks_flows() { [Side::Ingress, Side::Egress].into() } else { [cut.side].into() }
 }
 
-/// The steps that put a fault in place, but for its lease: maps first, then programs, then openers,
+/// The steps that put a skew in place, but for its lease.
+#[must_use]
+pub fn prepare_skew(skew: &Skew, slot: Slot) -> Vec<Step> {
+    vec![Step::Skew { slot, skew: *skew }]
+}
+
+/// The steps that put a cut in place, but for its lease: maps first, then programs, then openers,
 /// which are read only after everything newer is observed.
 ///
 /// # Errors
 /// The target has no device to act on.
 pub fn prepare(
     fault: &Fault,
+    cut: Cut,
     slot: Slot,
     peers: &BTreeSet<Peer>,
     target: &Observed,
     holdings: &Holdings,
 ) -> Result<Vec<Step>, PlanError> {
-    let Kind::Cut(cut) = fault.kind;
     let sides = sides(&cut);
     let mut steps = Vec::new();
     if !holdings.loaded {
@@ -251,11 +260,15 @@ pub fn refresh(target: &Observed, holdings: &Holdings) -> Vec<Step> {
     steps
 }
 
-/// The steps that take a fault out again: what put it in, backwards. With the last fault of a target
-/// everything goes.
+/// The steps that take a fault out again: what put it in, backwards. With the last cut of a target
+/// everything goes that cuts need.
 #[must_use]
 pub fn heal(done: &[Step], remaining: Remaining) -> Vec<Step> {
     let undone = done.iter().rev().filter_map(Step::undo);
+    // Programs and maps have nothing to do with it.
+    if done.iter().any(|step| matches!(step, Step::Skew { .. })) {
+        return undone.collect();
+    }
     match remaining {
         Remaining::Nobody => vec![Step::Unload],
         Remaining::Observed(kept) => {
@@ -275,10 +288,10 @@ pub fn heal(done: &[Step], remaining: Remaining) -> Vec<Step> {
     }
 }
 
-/// Who stays on a target when a fault leaves.
+/// Which cuts stay on a target when a fault leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remaining {
-    /// No other fault.
+    /// No other one.
     Nobody,
     /// Others, and these are the peers whose openers they observe.
     Observed(BTreeSet<Peer>),
@@ -402,7 +415,8 @@ mod tests {
     fn a_target_without_a_device_is_refused() {
         let bare = target(vec![device(1, "", None, None)], Vec::new());
         let peers = [Peer { prefix: "10.0.0.7".parse().unwrap(), interface: 0 }].into();
-        let planned = prepare(&fault(&[]), sample::slot(0), &peers, &bare, &Holdings::default());
+        let planned =
+            prepare(&fault(&[]), plain_cut(), sample::slot(0), &peers, &bare, &Holdings::default());
         assert_eq!(planned, Err(PlanError::NoDevice));
     }
 
@@ -416,10 +430,12 @@ mod tests {
         for (end, all) in [(first, vec![first]), (second, vec![first, second])] {
             let selector = "host:here".parse().unwrap();
             let fault = Fault { control_path: vec![end], selector, ..fault(&[]) };
-            let steps = prepare(&fault, sample::slot(0), &peers, &bare, &holdings).unwrap();
+            let steps =
+                prepare(&fault, plain_cut(), sample::slot(0), &peers, &bare, &holdings).unwrap();
             steps.iter().for_each(|step| holdings.note(step));
             assert_eq!(holdings.control_path, all.into_iter().collect());
-            let again = prepare(&fault, sample::slot(0), &peers, &bare, &holdings).unwrap();
+            let again =
+                prepare(&fault, plain_cut(), sample::slot(0), &peers, &bare, &holdings).unwrap();
             assert!(!again.iter().any(|step| matches!(step, Step::ControlPath(_))));
         }
     }
@@ -430,7 +446,9 @@ mod tests {
         let peers = [Peer { prefix: "10.0.0.7".parse().unwrap(), interface: 0 }].into();
         let end = "10.0.0.7:1".parse().unwrap();
         let fault = Fault { control_path: vec![end], ..fault(&[]) };
-        let steps = prepare(&fault, sample::slot(0), &peers, &bare, &Holdings::default()).unwrap();
+        let steps =
+            prepare(&fault, plain_cut(), sample::slot(0), &peers, &bare, &Holdings::default())
+                .unwrap();
         assert!(!steps.iter().any(|step| matches!(step, Step::ControlPath(_))));
     }
 }

@@ -8,10 +8,16 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fault::{Remnant, RemnantKind};
+use fault::{BootId, ProcessIdentity, Remnant, RemnantKind};
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
 
 use crate::kernel::bpf::{self, ObjectKind};
+use crate::kernel::clock::holder::Holder;
+use crate::kernel::clock::record::Records;
+use crate::kernel::clock::skewed::{ClockError, Workshop};
+use crate::kernel::clock::{boot_id, boot_now, scope};
 use crate::kernel::process;
 
 /// By what programs and maps of ours are known.
@@ -30,6 +36,9 @@ pub enum ResidueError {
         /// Why.
         source: io::Error,
     },
+    /// What was written into processes is not known, or could not be taken back.
+    #[error("clocks of processes: {0}")]
+    Clocks(#[from] ClockError),
     /// A file could not be removed.
     #[error("remove {path}: {source}")]
     Remove {
@@ -46,6 +55,26 @@ pub fn lock_path(socket: &Path) -> PathBuf {
     socket.with_extension("lock")
 }
 
+/// What skews processes, and records beside an agent's socket what it has written into them.
+#[must_use]
+pub fn workshop(boot: BootId, socket: &Path) -> Workshop {
+    Workshop::new(boot, records(socket), Holder::default())
+}
+
+fn records(socket: &Path) -> Records {
+    Records::of(socket.with_file_name("clock"))
+}
+
+/// A process whose clocks go through code of ours.
+#[must_use]
+pub fn of_clock(process: ProcessIdentity, holders: Vec<u32>, removed: bool) -> Remnant {
+    let name = match scope::name(process.pid) {
+        name if name.is_empty() => format!("process {}", process.pid),
+        name => format!("{name} {}", process.pid),
+    };
+    Remnant { kind: RemnantKind::Clock, name, id: process.pid, holders, removed }
+}
+
 /// Looks for leftovers by name; with `remove` takes away what can be taken away.
 ///
 /// What a living process holds is listed with its holders: it is in use, not left behind.
@@ -60,6 +89,7 @@ pub fn search(remove: Removal, socket: &Path) -> Result<Vec<Remnant>, ResidueErr
         thread::sleep(Duration::from_millis(10));
         found = objects()?;
     }
+    found.extend(clocks(remove, socket)?);
     found.extend(files(remove, socket)?);
     Ok(found)
 }
@@ -137,6 +167,40 @@ fn holders() -> Holders {
         }
     }
     held
+}
+
+fn clocks(remove: Removal, socket: &Path) -> Result<Vec<Remnant>, ResidueError> {
+    let records = records(socket).all().map_err(ClockError::from)?;
+    if records.is_empty() {
+        return Ok(Vec::new());
+    }
+    let agent = match free_lock(&lock_path(socket)) {
+        Some(_) => None,
+        // Whoever holds the lock is the agent; which one that is, only its socket tells.
+        None => Some(served_by(socket).unwrap_or_else(std::process::id)),
+    };
+    if agent.is_none() && remove == Removal::Remove {
+        let boot = boot_id().map_err(|source| ResidueError::Objects { kind: "boot", source })?;
+        let recovered = workshop(boot, socket).recover()?;
+        let whole = crate::kernel::clock::covered::is_whole;
+        let remnant = |(process, restored)| of_clock(process, Vec::new(), whole(&restored));
+        return Ok(recovered.into_iter().map(remnant).collect());
+    }
+    let now = boot_now().nanos();
+    let remnant = |record: &crate::kernel::clock::record::Record| {
+        // Its own code brings the clock back to the truth, and nobody else is needed for that.
+        let returning = (record.returning_until > now).then_some(record.process().pid);
+        let holders = agent.or(returning).into_iter().collect();
+        of_clock(record.process(), holders, false)
+    };
+    Ok(records.iter().map(remnant).collect())
+}
+
+/// The process that serves a socket.
+fn served_by(socket: &Path) -> Option<u32> {
+    let stream = UnixStream::connect(socket).ok()?;
+    let peer = getsockopt(&stream, PeerCredentials).ok()?;
+    u32::try_from(peer.pid()).ok()
 }
 
 fn files(remove: Removal, socket: &Path) -> Result<Vec<Remnant>, ResidueError> {

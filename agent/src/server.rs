@@ -6,7 +6,7 @@ mod session;
 
 use std::pin::Pin;
 
-use fault::{Fault, FaultId, Holder, Scheme, Selector, TargetIdentity};
+use fault::{Aspect, Fault, FaultId, Holder, Scheme, Selector, TargetIdentity};
 use proto::agent as wire;
 use proto::{Invalid, address, required};
 use tokio_stream::Stream;
@@ -68,11 +68,15 @@ impl Service {
     }
 
     /// Who else would be touched by faults on these targets.
-    async fn touched(&self, selectors: Vec<Selector>) -> Result<Vec<Option<wire::Target>>, Status> {
+    async fn touched(
+        &self,
+        selectors: Vec<(Selector, Aspect)>,
+    ) -> Result<Vec<Option<wire::Target>>, Status> {
         let kernel = self.agent.kernel().clone();
         self.work(move || {
-            let touched = |selector: Selector| {
-                let found = kernel.resolve(&selector).map_err(|e| refuse_kernel(e, &selector))?;
+            let touched = |(selector, aspect): (Selector, Aspect)| {
+                let found = kernel.resolve(&selector, aspect);
+                let found = found.map_err(|e| refuse_kernel(e, &selector))?;
                 Ok(found.into_iter().next().map(Into::into))
             };
             selectors.into_iter().map(touched).collect()
@@ -132,6 +136,9 @@ fn acceptable(fault: Fault) -> Result<Fault, Invalid> {
             Some((Scheme::Etcd(_), _)) => {
                 return Err(Invalid::new(selector, "names a role, which a controller resolves"));
             }
+            Some((Scheme::Host(_), _)) if fault.kind.aspect() == Aspect::Processes => {
+                return Err(Invalid::new(selector, "names the node, whose clock is never moved"));
+            }
             // Without it a re-used pid would be hit.
             Some((Scheme::Pid(pid), found)) if found.is_none_or(|found| found.pid != *pid) => {
                 return Err(Invalid::new(process, "is not the process that the selector names"));
@@ -177,12 +184,17 @@ impl wire::agent_server::Agent for Service {
         &self,
         request: Request<wire::ResolveRequest>,
     ) -> Result<Response<wire::ResolveReply>, Status> {
-        let selector: Selector = required(request.into_inner().selector, "selector")
+        let request = request.into_inner();
+        let aspect = wire::Aspect::try_from(request.aspect)
+            .map_err(|_| invalid(&Invalid::new("aspect", "is unknown")))?;
+        let selector: Selector = required(request.selector, "selector")
             .and_then(TryInto::try_into)
             .map_err(|error| invalid(&error))?;
         let kernel = self.agent.kernel().clone();
-        let found =
-            self.work(move || kernel.resolve(&selector).map_err(|e| refuse_kernel(e, &selector)));
+        let found = self.work(move || {
+            let found = kernel.resolve(&selector, aspect.into());
+            found.map_err(|error| refuse_kernel(error, &selector))
+        });
         let targets = found.await?.into_iter().map(Into::into).collect();
         Ok(Response::new(wire::ResolveReply { targets }))
     }
@@ -225,9 +237,10 @@ impl wire::agent_server::Agent for Service {
             Earnest::Real => claimant(self.way, request.holder)?,
             Earnest::DryRun => asker(request.holder)?,
         };
-        let selectors: Vec<Selector> = match earnest {
+        let named = |fault: &Fault| (fault.selector.clone(), fault.kind.aspect());
+        let selectors: Vec<(Selector, Aspect)> = match earnest {
             Earnest::Real => Vec::new(),
-            Earnest::DryRun => faults.iter().map(|fault| fault.selector.clone()).collect(),
+            Earnest::DryRun => faults.iter().map(named).collect(),
         };
         let prepared = self.agent.prepare(faults, earnest, asker).await;
         let prepared = prepared.map_err(|e| refuse(&e))?;

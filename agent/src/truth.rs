@@ -1,8 +1,8 @@
 //! What stands recorded against what the kernel has. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use fault::{BootTime, Drift, Side};
+use fault::{Aspect, BootTime, Drift, Side};
 
 use crate::kernel::{Attachment, Chain, Observed, Slot, Step};
 use crate::plan::{self, Holdings};
@@ -12,6 +12,8 @@ use crate::plan::{self, Holdings};
 pub struct Recorded {
     /// Its place.
     pub slot: Slot,
+    /// What of the target it acts on.
+    pub aspect: Aspect,
     /// Its hooks.
     pub sides: BTreeSet<Side>,
     /// First instant and first one after it; `None` before the commit.
@@ -23,8 +25,10 @@ pub struct Recorded {
 pub struct Correction {
     /// What brings the kernel back to what was asked.
     pub steps: Vec<Step>,
-    /// What was found to differ.
+    /// What was found to differ on the target's network.
     pub drifts: Vec<Drift>,
+    /// What was found to differ in the processes of single faults.
+    pub of_processes: BTreeMap<Slot, Vec<Drift>>,
 }
 
 impl Correction {
@@ -42,6 +46,10 @@ impl Correction {
 #[must_use]
 pub fn compare(observed: &Observed, holdings: &Holdings, faults: &[Recorded]) -> Correction {
     let mut correction = Correction::default();
+    let of = |aspect| faults.iter().filter(move |fault| fault.aspect == aspect);
+    for fault in of(Aspect::Processes) {
+        compare_processes(observed, fault, &mut correction);
+    }
     if !holdings.loaded {
         return correction;
     }
@@ -84,18 +92,31 @@ pub fn compare(observed: &Observed, holdings: &Holdings, faults: &[Recorded]) ->
         correction.drifts.push(Drift::DeviceJoined(attachment.interface));
     }
     correction.steps.extend(plan::refresh(observed, holdings));
-    for fault in faults {
-        // One that somebody took away reads as an end at zero.
-        let found = observed.leases.get(&fault.slot).map_or_else(BootTime::default, |l| l.1);
-        if let Some((_, recorded)) = fault.lease
-            && recorded != found
-        {
-            correction.drifts.push(Drift::LeaseDiffers { recorded, found });
-        }
-    }
+    correction
+        .drifts
+        .extend(of(Aspect::Network).filter_map(|fault| lease_differs(observed, fault)));
     correction.drifts.sort();
     correction.drifts.dedup();
     correction
+}
+
+fn lease_differs(observed: &Observed, fault: &Recorded) -> Option<Drift> {
+    // One that somebody took away reads as an end at zero.
+    let found = observed.leases.get(&fault.slot).map_or_else(BootTime::default, |l| l.1);
+    let (_, recorded) = fault.lease?;
+    (recorded != found).then_some(Drift::LeaseDiffers { recorded, found })
+}
+
+/// Whoever came is covered, who left is let go of. Bytes that somebody changed are put back by nobody, but
+/// told: they are somebody's by now.
+fn compare_processes(observed: &Observed, fault: &Recorded, correction: &mut Correction) {
+    let Some(coverage) = observed.coverage.get(&fault.slot) else { return };
+    if coverage.joined > 0 || coverage.left > 0 || coverage.unread {
+        correction.steps.push(Step::Cover { slot: fault.slot });
+    }
+    let mut drifts: Vec<Drift> = coverage.altered.iter().copied().map(Drift::Altered).collect();
+    drifts.extend(lease_differs(observed, fault));
+    correction.of_processes.insert(fault.slot, drifts);
 }
 
 #[cfg(test)]
@@ -181,7 +202,7 @@ mod tests {
         node.perform(&[Step::End { slot: recorded[0].slot }]);
         let found = compare(&node.look(), &node.holdings, &recorded);
         let differs = Drift::LeaseDiffers { recorded: end, found: BootTime::default() };
-        assert_eq!(found, Correction { steps: Vec::new(), drifts: vec![differs] });
+        assert_eq!(found, Correction { drifts: vec![differs], ..Correction::default() });
     }
 
     #[test]

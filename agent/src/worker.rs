@@ -9,7 +9,7 @@ mod tasks;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use fault::{BootTime, Fault, FaultId, Holder, Scheme, Status};
+use fault::{BootTime, Fault, FaultId, Holder, OverlapError, Scheme, Status};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::brake::{Brake, BrakeError, Standing};
@@ -67,6 +67,9 @@ pub enum AgentError {
     /// The target is not there any more, or another one has its name.
     #[error("{0} is not there any more")]
     Gone(Scheme),
+    /// It has no meaning beside another fault.
+    #[error("{0}")]
+    Overlap(#[from] OverlapError),
     /// Another fault has this id.
     #[error("another fault has the id {0}")]
     Conflict(FaultId),

@@ -4,6 +4,7 @@ mod certs;
 mod controller;
 mod cut;
 mod named;
+mod skew;
 mod typed;
 
 use std::path::PathBuf;
@@ -18,16 +19,20 @@ pub use certs::{
 pub use controller::{ConfigArgs, ControllerArgs};
 pub use cut::{CutArgs, EnforceArg, FlowsArg, ModeArg, ProtocolArg};
 pub use named::{Named, NamedError};
+pub use skew::SkewArgs;
 pub use typed::Misuse;
 
 use crate::heal::FaultName;
 use crate::output::Format;
 
-/// Makes this machine suffer honest network faults, on purpose, for a bounded time, and proves what
-/// it did.
+/// Makes this machine suffer honest network and clock faults, on purpose, for a bounded time, and proves
+/// what it did.
 ///
 /// A cut loses what one side sends to the other, in that direction only, and never longer than
 /// asked: its end stands in the kernel beside it.
+///
+/// A skew moves the clocks that processes read, without restarting them and without touching the
+/// machine's own. Its end stands in each of them.
 ///
 /// Targets are named SCHEME:PATH. netns:NAME is a network namespace that `ip netns` knows, pid:NUMBER
 /// a process, container:ID a container by its id or the beginning of it, host:NODE the machine
@@ -71,6 +76,8 @@ pub struct Global {
 pub enum Command {
     /// Lose what FROM sends to TO, for a while
     Cut(Box<CutArgs>),
+    /// Move the clocks of a target's processes, for a while
+    Skew(Box<SkewArgs>),
     /// End faults before their time, and print what they did
     Heal(HealArgs),
     /// Show the faults on this machine, or those of a controller

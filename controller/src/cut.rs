@@ -1,18 +1,16 @@
 //! `schism cut`.
 
-pub(crate) mod live;
 mod plan;
 mod prove;
 pub(crate) mod report;
 pub(crate) mod request;
-mod session;
 #[cfg(test)]
 pub(crate) mod specimen;
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use fault::{Fault, FaultId, IntentId, LeaseTerms, Scheme, Selector, Status, seeds};
+use fault::{Aspect, Fault, IntentId, LeaseTerms, Scheme, Selector, Status, seeds};
 
 pub(crate) use plan::touched;
 
@@ -21,19 +19,19 @@ use crate::connect::{self, Absence, Choice, Connection};
 use crate::failure::{Cause, Failure};
 use crate::host;
 use crate::interrupts::Interrupts;
-use crate::link::{Link, Rehearsal, Scope};
+use crate::link::{Link, Rehearsal};
 use crate::outcome::Outcome;
 use crate::output::quantity::time;
-use crate::output::route::{Route, cut, place, selection};
+use crate::output::route::describe;
 use crate::output::{Detail, Output, Report, record};
+use crate::session::live::Live;
+use crate::session::{self, Errand, Watch};
 use crate::settings::Names;
 use crate::spec::What;
-use live::Live;
-use plan::Plan;
+pub(crate) use plan::Plan;
 use prove::{Proof, Stage};
-use report::{Confirmation, CutReport};
+use report::CutReport;
 use request::{Direction, Party, Request, RequestError};
-use session::{End, Watch};
 
 /// Runs `schism cut`.
 pub(crate) async fn run(
@@ -107,7 +105,6 @@ impl Order {
         let directions = interrupts.unless(&self.attempted, directions).await?;
         let intent = IntentId::from_random(random()?);
         let faults = self.request.faults(intent, &directions).map_err(|e| self.refused(&e))?;
-        let ids: Vec<FaultId> = faults.iter().map(|fault| fault.id).collect();
         let link = &mut connection.link;
         self.tell_bystanders(&directions, &faults);
         if self.after == After::Plan {
@@ -126,28 +123,7 @@ impl Order {
             let counts = interrupts.unless(&self.attempted, measured).await?;
             proof.record(Stage::Before, counts);
         }
-        let begun = tokio::select! {
-            begun = self.begin(link.clone(), &faults, &ids) => begun,
-            _ = interrupts.next() => {
-                self.output.note("interrupted before the cut began; healing");
-                return match link.heal(&Scope::Faults(ids)).await {
-                    // The agent may never have heard of it.
-                    Err(failure) if failure.cause != Cause::NotFound => Err(failure),
-                    Ok(_) | Err(_) => {
-                        let reason = "interrupted while it was put in; what was in place is healed";
-                        Err(Failure::caused(Cause::Interrupted, &self.attempted, reason))
-                    }
-                };
-            }
-        };
-        let committed = match begun {
-            Ok(committed) => committed,
-            Err(failure) => {
-                // What is in place of it must not stay; what went wrong first is what is told.
-                let _ = link.heal(&Scope::Faults(ids)).await;
-                return Err(failure);
-            }
-        };
+        let committed = self.errand().begin(link, &faults, interrupts).await?;
         if self.after == After::Detach {
             self.detached(intent, &committed)?;
             return Ok(Outcome::Effective);
@@ -187,7 +163,9 @@ impl Order {
                 | Scheme::Container(_)
                 | Scheme::Host(_)
                 | Scheme::Etcd(_) => {
-                    let found = crate::resolve::targets(link, node, selector, seed).await?;
+                    let found =
+                        crate::resolve::targets(link, node, selector, Aspect::Network, seed)
+                            .await?;
                     parties.extend(found.into_iter().map(|one| Party::Target(Box::new(one))));
                 }
             }
@@ -195,20 +173,8 @@ impl Order {
         Ok(parties)
     }
 
-    /// Puts the faults in place and lets them act.
-    async fn begin(
-        &self,
-        mut link: Link,
-        faults: &[Fault],
-        ids: &[FaultId],
-    ) -> Result<Vec<Status>, Failure> {
-        let prepared = link.prepare(&self.attempted, faults, Rehearsal::No).await?;
-        for part in &prepared {
-            for note in &part.notes {
-                self.output.note(format!("note: {note}"));
-            }
-        }
-        link.commit(&self.attempted, ids, None).await
+    fn errand(&self) -> Errand<'_> {
+        Errand { attempted: &self.attempted, noun: "cut", output: self.output }
     }
 
     /// Names who else lives in the namespaces that the cut acts on.
@@ -233,16 +199,12 @@ impl Order {
         let LeaseTerms { lease, total } = self.request.terms;
         for status in committed {
             let fault = &status.fault;
-            let cut = cut(fault);
             self.output.note(format!(
-                "{} {}: {}, at the {}, for {}, lease {}, seed {}",
-                fault.id,
-                Route::from(fault),
-                selection(cut),
-                place(cut.side),
+                "{}, for {}, lease {}{}",
+                describe(fault),
                 time(total),
                 time(lease),
-                cut.seed,
+                fault.kind.cut().map_or_else(String::new, |cut| format!(", seed {}", cut.seed)),
             ));
         }
     }
@@ -278,7 +240,7 @@ impl Order {
         let ended = Instant::now();
         live.tell(&format!("end: {}", end.sentence()));
 
-        let confirmation = self.heal(link, &mut watch, &end, interrupts).await;
+        let confirmation = self.errand().heal(link, &mut watch, &end, interrupts).await;
         if let (Some(proof), Some(during)) = (&mut proof, during) {
             proof.record_during(during, ended).await;
             let counts = tokio::select! {
@@ -300,48 +262,6 @@ impl Order {
             self.output.note(note);
         }
         Ok(report.outcome())
-    }
-
-    /// Ends what is left of it, whoever else may have ended it before.
-    async fn heal(
-        &self,
-        link: &mut Link,
-        watch: &mut Watch,
-        end: &End,
-        interrupts: &mut Interrupts,
-    ) -> Confirmation {
-        let scope = Scope::Faults(watch.ids());
-        let answer = tokio::select! {
-            answer = link.heal(&scope) => answer,
-            _ = interrupts.next() => {
-                self.output.note("interrupted again; not waiting for the agent");
-                return Confirmation::NotConfirmed;
-            }
-        };
-        match answer {
-            Ok(statuses) => {
-                watch.settle(statuses, Instant::now());
-                match report::unconfirmed(watch.statuses()).as_slice() {
-                    [] => Confirmation::Confirmed,
-                    _ => Confirmation::NotConfirmed,
-                }
-            }
-            // An agent that shuts down says so fault by fault before it goes.
-            Err(_) if watch.is_over() => Confirmation::Confirmed,
-            Err(failure) => {
-                match end {
-                    // That the agent cannot be reached was just said.
-                    End::AgentLost(_) => {}
-                    End::Deadline
-                    | End::Interrupted(_)
-                    | End::AllEnded
-                    | End::Broken(_, _)
-                    | End::NotRenewed(_)
-                    | End::AgentSilent(_) => self.output.note(failure.text()),
-                }
-                Confirmation::NotConfirmed
-            }
-        }
     }
 
     fn refused(&self, error: &RequestError) -> Failure {

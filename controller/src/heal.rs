@@ -4,17 +4,18 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use fault::{FaultId, IdError, IdPrefix, IntentId, Status};
+use fault::{FaultId, IdError, IdPrefix, IntentId, Kind, Status};
 use serde::Serialize;
 
 use crate::cli::HealArgs;
 use crate::connect::{self, Choice};
-use crate::cut::report::{effects, unconfirmed};
 use crate::failure::Failure;
 use crate::link::Scope;
 use crate::outcome::Outcome;
+use crate::output::effects;
 use crate::output::route::{Route, drifts};
 use crate::output::{Detail, Output, Report, record};
+use crate::session::unconfirmed;
 
 /// A fault as people name it: the beginning of its id, and perhaps one part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +63,7 @@ struct HealReport {
 
 impl Report for HealReport {
     fn text(&self, detail: Detail) -> String {
-        if self.faults.is_empty() { String::new() } else { effects(&self.faults, detail).text() }
+        if self.faults.is_empty() { String::new() } else { effects(&self.faults, detail) }
     }
 
     fn names(&self) -> Vec<String> {
@@ -108,9 +109,14 @@ pub(crate) async fn run(
         output.note(note);
     }
     for status in &faults {
-        if !status.effect.happened() {
+        if !status.happened() {
             let (id, route) = (status.fault.id, Route::from(&status.fault));
-            output.note(format!("{id} matched nothing: no packet {route} came by that it selects"));
+            output.note(match status.fault.kind {
+                Kind::Cut(_) => {
+                    format!("{id} matched nothing: no packet {route} came by that it selects")
+                }
+                Kind::Skew(_) => format!("{id}: no clock of {route} was seen to have moved"),
+            });
         }
     }
     output.show(&HealReport { schema: "schism.heal/v1", faults })?;

@@ -31,8 +31,10 @@ mod residue;
 mod resolve;
 pub mod sequence;
 pub mod serve;
+mod session;
 pub mod settings;
 pub mod sight;
+mod skew;
 pub mod spec;
 mod status;
 pub mod store;
@@ -68,6 +70,13 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
             match chosen?.filter(|_| !args.local) {
                 Some(controller) => fleet::cut::run(&args, &names, &controller, output).await,
                 None => cut::run(&args, &names, choice, output).await,
+            }
+        }
+        Command::Skew(args) => {
+            let names = settings(&cli.global)?.names;
+            match chosen?.filter(|_| !args.local) {
+                Some(_) => Err(skew::not_through_a_controller(&args)),
+                None => skew::run(&args, &names, choice, output).await,
             }
         }
         Command::Heal(args) => match chosen {

@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use fault::{BootTime, Fault, FaultId, Prefix, Protocol, Selector, Status, Target, TargetIdentity};
+use fault::{
+    Aspect, BootTime, Fault, FaultId, Prefix, Protocol, Selector, Status, Target, TargetIdentity,
+};
 use proto::agent as wire;
 use proto::agent::agent_client::AgentClient;
 use proto::{Invalid, required};
@@ -148,9 +150,14 @@ impl Link {
     }
 
     /// What a selector names.
-    pub(crate) async fn resolve(&mut self, selector: &Selector) -> Result<Vec<Target>, Failure> {
+    pub(crate) async fn resolve(
+        &mut self,
+        selector: &Selector,
+        aspect: Aspect,
+    ) -> Result<Vec<Target>, Failure> {
         let attempted = format!("cannot resolve {selector}");
-        let request = wire::ResolveRequest { selector: Some(selector.into()) };
+        let aspect = wire::Aspect::from(aspect).into();
+        let request = wire::ResolveRequest { selector: Some(selector.into()), aspect };
         let call = self.client.resolve(request);
         let reply = within(&attempted, ANSWER, call).await?;
         each(&attempted, reply.targets)

@@ -1,5 +1,6 @@
 //! How results and progress are printed: results to stdout, progress to stderr.
 
+pub(crate) mod clocks;
 pub(crate) mod quantity;
 pub(crate) mod record;
 pub(crate) mod route;
@@ -10,6 +11,7 @@ use std::io::{self, IsTerminal, Write};
 
 use anstyle::AnsiColor;
 use clap::ValueEnum;
+use fault::{Aspect, Status};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -26,6 +28,19 @@ pub enum Format {
     Wide,
     /// Only ids or names, one a line
     Name,
+}
+
+/// What faults did, a table for each kind of them.
+pub(crate) fn effects(faults: &[Status], detail: Detail) -> String {
+    let has = |aspect| faults.iter().any(|status| status.fault.kind.aspect() == aspect);
+    let mut tables = Vec::new();
+    if has(Aspect::Network) {
+        tables.push(crate::cut::report::effects(faults, detail).text());
+    }
+    if has(Aspect::Processes) {
+        tables.push(clocks::effects(faults).text());
+    }
+    tables.join("\n")
 }
 
 /// How much a table shows.

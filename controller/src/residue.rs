@@ -60,6 +60,7 @@ impl Report for ResidueReport {
                 RemnantKind::Map => "map",
                 RemnantKind::Socket => "socket",
                 RemnantKind::Lock => "lock",
+                RemnantKind::Clock => "clock",
             };
             let (word, tone) = match standing(remnant) {
                 Standing::InUse => ("in use", Tone::Plain),

@@ -1,6 +1,6 @@
 //! From names to targets, and what to say where that does not work.
 
-use fault::{Scheme, Selector, Target};
+use fault::{Aspect, Scheme, Selector, Target};
 
 use crate::failure::Failure;
 use crate::link::Link;
@@ -30,10 +30,11 @@ pub(crate) async fn targets(
     link: &mut Link,
     node: &str,
     selector: &Selector,
+    aspect: Aspect,
     seed: u64,
 ) -> Result<Vec<Target>, Failure> {
     on_this_node(selector, node)?;
-    let found = link.resolve(selector).await?;
+    let found = link.resolve(selector, aspect).await?;
     pick(selector, found, seed, &namespace_names())
 }
 

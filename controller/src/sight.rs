@@ -226,7 +226,8 @@ impl Cluster {
             .collect();
         let mut hit = BTreeSet::new();
         for (node, fault) in active.iter().chain(asked) {
-            let Kind::Cut(cut) = &fault.kind;
+            // Members whose clocks are moved can talk; how they take it is theirs to show.
+            let Kind::Cut(cut) = &fault.kind else { continue };
             hit.extend(self.members_of(node, fault).into_iter().cloned());
             let links = self.links(node, fault).into_iter();
             impairments.extend(links.filter_map(|link| Impairment::of_cut(link, cut)));
@@ -236,7 +237,7 @@ impl Cluster {
 
     /// Between which members a fault loses anything.
     fn links(&self, node: &NodeName, fault: &Fault) -> Vec<Link> {
-        let Kind::Cut(cut) = &fault.kind;
+        let Kind::Cut(cut) = &fault.kind else { return Vec::new() };
         let (targets, peers) = (self.members_of(node, fault), self.peers_of(node, fault));
         let pairs =
             targets.iter().flat_map(|target| peers.iter().map(move |peer| (*target, *peer)));

@@ -97,6 +97,10 @@ impl TryFrom<wire::Spec> for Spec {
 
     fn try_from(spec: wire::Spec) -> Result<Self, Invalid> {
         let what = match required(spec.what, "what")? {
+            wire::spec::What::Skew(_) => {
+                let reason = "is not done through a controller yet: run `schism skew` on the node";
+                return Err(Invalid::new("skew", reason));
+            }
             wire::spec::What::Pair(pair) => {
                 let ways = match wire::Direction::try_from(pair.direction) {
                     Ok(wire::Direction::OneWay) => Ways::One,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fault::Status;
+use fault::{Aspect, Kind, Status};
 use serde::Serialize;
 
 use crate::cli::StatusArgs;
@@ -11,10 +11,10 @@ use crate::failure::Failure;
 use crate::interrupts::Interrupts;
 use crate::outcome::Outcome;
 use crate::output::quantity::{bytes, time};
-use crate::output::route::{Route, cut, drifts, place, selection, tone};
+use crate::output::route::{Route, drifts, place, selection, tone};
 use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table};
-use crate::output::{Audience, Detail, Output, Report, record};
+use crate::output::{Audience, Detail, Output, Report, clocks, record};
 
 /// How often a watched status is shown.
 const LOOK: Duration = Duration::from_millis(500);
@@ -47,6 +47,36 @@ impl Report for StatusReport {
         if self.faults.is_empty() {
             return "no fault is active on this machine".to_owned();
         }
+        let has = |aspect| self.faults.iter().any(|status| status.fault.kind.aspect() == aspect);
+        let mut tables = Vec::new();
+        if has(Aspect::Network) {
+            tables.push(self.cuts(detail).text());
+        }
+        if has(Aspect::Processes) {
+            tables.push(self.skews().text());
+        }
+        let mut text = tables.join("\n");
+        for note in self.faults.iter().flat_map(drifts) {
+            text.push_str(&format!("{note}\n"));
+        }
+        text
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.faults.iter().map(|status| status.fault.id.to_string()).collect()
+    }
+}
+
+/// What is left of a time; nothing of what has ended.
+fn left(status: &Status, left: Option<Duration>) -> String {
+    match left {
+        Some(left) if !status.state.is_final() => time(left),
+        Some(_) | None => "-".to_owned(),
+    }
+}
+
+impl StatusReport {
+    fn cuts(&self, detail: Detail) -> Table {
         let mut columns = vec![
             ("ID", Left),
             ("FROM → TO", Left),
@@ -67,20 +97,16 @@ impl Report for StatusReport {
             ]);
         }
         let mut table = Table::new(&columns);
-        let mut notes = Vec::new();
         for status in &self.faults {
-            let (effect, cut) = (&status.effect, cut(&status.fault));
-            let left = |left: Option<Duration>| match left {
-                Some(left) if !status.state.is_final() => time(left),
-                Some(_) | None => "-".to_owned(),
-            };
+            let Kind::Cut(cut) = &status.fault.kind else { continue };
+            let effect = &status.effect;
             let mut cells: Vec<Cell> = vec![
                 status.fault.id.into(),
                 Route::from(&status.fault).into(),
                 selection(cut).into(),
                 Cell::toned(status.standing(), tone(status.standing())),
-                left(status.time_left()).into(),
-                left(status.lease_left()).into(),
+                left(status, status.time_left()).into(),
+                left(status, status.lease_left()).into(),
                 effect.lost.into(),
                 effect.matched.saturating_sub(effect.lost).into(),
             ];
@@ -94,17 +120,33 @@ impl Report for StatusReport {
                 ]);
             }
             table.row(cells);
-            notes.extend(drifts(status));
         }
-        let mut text = table.text();
-        for note in notes {
-            text.push_str(&format!("{note}\n"));
-        }
-        text
+        table
     }
 
-    fn names(&self) -> Vec<String> {
-        self.faults.iter().map(|status| status.fault.id.to_string()).collect()
+    fn skews(&self) -> Table {
+        let mut table = Table::new(&[
+            ("ID", Left),
+            ("CLOCKS OF", Left),
+            ("SKEW", Left),
+            ("STATE", Left),
+            ("LEFT", Right),
+            ("LEASE", Right),
+            ("MEASURED", Left),
+        ]);
+        for status in &self.faults {
+            let Kind::Skew(skew) = &status.fault.kind else { continue };
+            table.row(vec![
+                status.fault.id.into(),
+                Route::from(&status.fault).into(),
+                clocks::describe(skew).into(),
+                Cell::toned(status.standing(), tone(status.standing())),
+                left(status, status.time_left()).into(),
+                left(status, status.lease_left()).into(),
+                clocks::moved(status.measured.as_ref()).into(),
+            ]);
+        }
+        table
     }
 }
 

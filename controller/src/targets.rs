@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fault::{NodeName, Scheme, Selector, Target};
+use fault::{Aspect, NodeName, Scheme, Selector, Target};
 use serde::Serialize;
 
 use crate::cli::TargetsArgs;
@@ -96,7 +96,7 @@ async fn show(
     let targets = match &args.selector {
         Some(selector) => {
             on_this_node(selector, &connection.description.node)?;
-            let found = connection.link.resolve(selector).await?;
+            let found = connection.link.resolve(selector, Aspect::Network).await?;
             if found.is_empty() {
                 return Err(nothing(selector, &namespace_names()));
             }
@@ -136,7 +136,7 @@ async fn look(
     targets: &mut Vec<Target>,
     output: Output,
 ) {
-    match connection.link.resolve(selector).await {
+    match connection.link.resolve(selector, Aspect::Network).await {
         Ok(found) => targets.extend(found),
         Err(failure) => output.note(format!("note: {failure}")),
     }

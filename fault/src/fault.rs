@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use crate::{Cut, FaultId, LeaseTerms, Prefix, Selector, TargetIdentity};
+use crate::{Cut, FaultId, LeaseTerms, Prefix, Selector, Skew, TargetIdentity};
 
 /// One effect on one target of one node, for a bounded time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -17,7 +17,7 @@ pub struct Fault {
     pub target: TargetIdentity,
     /// What it does.
     pub kind: Kind,
-    /// The other side.
+    /// The other side; nobody where a fault has none.
     pub peers: Peers,
     /// For how long.
     pub terms: LeaseTerms,
@@ -32,10 +32,42 @@ pub struct Fault {
 pub enum Kind {
     /// Loses what one side sends to the other.
     Cut(Cut),
+    /// Moves the clocks of the target's processes.
+    Skew(Skew),
+}
+
+impl Kind {
+    /// What of a target it acts on.
+    #[must_use]
+    pub const fn aspect(&self) -> Aspect {
+        match self {
+            Self::Cut(_) => Aspect::Network,
+            Self::Skew(_) => Aspect::Processes,
+        }
+    }
+
+    /// The cut, if it is one.
+    #[must_use]
+    pub const fn cut(&self) -> Option<&Cut> {
+        match self {
+            Self::Cut(cut) => Some(cut),
+            Self::Skew(_) => None,
+        }
+    }
+}
+
+/// What is meant of a target that is named.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Aspect {
+    /// Its network: the whole of a network namespace, whoever else is in it.
+    #[default]
+    Network,
+    /// Its processes, in whatever namespace they are.
+    Processes,
 }
 
 /// The other side of a fault.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Peers {
     /// Addresses that do not change.
     pub fixed: Vec<Prefix>,

@@ -16,6 +16,7 @@ mod id;
 mod lease;
 mod legible;
 mod lot;
+mod measured;
 mod node;
 mod overlap;
 mod pick;
@@ -32,7 +33,7 @@ pub use blast::{Blast, BlastError, Hit, Limits, Share, ShareError};
 pub use chance::{Chance, ChanceError};
 pub use cut::{Cut, Enforcement, FlowAge, Mode, Protocol, Side, Verdict};
 pub use effect::{Effect, Hook};
-pub use fault::{Fault, Kind, PeerTarget, Peers};
+pub use fault::{Aspect, Fault, Kind, PeerTarget, Peers};
 pub use group::{Group, GroupError, Link, MemberName, MemberNameError, Standing};
 pub use grudge::{Grudge, GrudgeError, Matrix, Preset, PresetError};
 pub use holder::{ControllerId, Holder};
@@ -40,13 +41,17 @@ pub use id::{FaultId, IdError, IdPrefix, IntentId};
 pub use lease::{BootTime, Lease, LeaseTerms, Phase, RenewError, TermsError};
 pub use legible::Legible;
 pub use lot::seeds;
+pub use measured::{ClockEffect, Measured, Reading, Uncovered};
 pub use node::{Capability, Presence, Remnant, RemnantKind};
 pub use overlap::{Composed, OverlapError};
 pub use pick::Pick;
 pub use quorum::{Contact, Impairment, Quorum, QuorumLoss, Stop};
 pub use role::{ClusterName, EtcdMembers, EtcdRole, EtcdRoleError};
 pub use selector::{NodeName, Scheme, Selector, SelectorError, SelectorErrorKind};
-pub use skew::{Backwards, Clock, Clocks, Ending, Offset, Rate, Shape, Skew, SkewError};
+pub use skew::{
+    Backwards, Clock, ClockTextError, Clocks, Ending, Extent, Offset, Rate, Shape, Skew, SkewError,
+    Strobe,
+};
 pub use state::{Gone, State};
 pub use status::{Drift, Status, Window};
 pub use target::{

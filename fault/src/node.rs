@@ -54,4 +54,6 @@ pub enum RemnantKind {
     Socket,
     /// The lock of an agent that nobody holds.
     Lock,
+    /// A process whose clocks go through code of ours that nobody renews: they show the truth.
+    Clock,
 }

@@ -16,6 +16,12 @@ pub struct Composed {
 /// A fault that may not stand beside another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OverlapError {
+    /// Two distances of one clock have no meaning together.
+    #[error("{existing} has moved clocks of this target already")]
+    Clocks {
+        /// The one that is there.
+        existing: FaultId,
+    },
     /// It would do what is done already: nothing could be told apart, and healing one would end nothing.
     #[error("{existing} does the same to this target already")]
     Same {
@@ -29,7 +35,7 @@ impl OverlapError {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::Same { existing } => {
+            Self::Clocks { existing } | Self::Same { existing } => {
                 format!("heal it first (schism heal {}), or let it end", existing.intent)
             }
         }
@@ -48,10 +54,20 @@ impl Fault {
     ) -> Result<Composed, OverlapError> {
         let mut with = Vec::new();
         for other in others {
-            if other.id == self.id || !same_target(&other.target, &self.target) {
+            if other.id == self.id {
                 continue;
             }
             match (&other.kind, &self.kind) {
+                (Kind::Skew(_), Kind::Skew(_)) => {
+                    if same_processes(&other.target, &self.target) {
+                        return Err(OverlapError::Clocks { existing: other.id });
+                    }
+                }
+                _ if !same_target(&other.target, &self.target) => {}
+                // Packets and clocks have nothing to do with each other.
+                (Kind::Cut(_), Kind::Skew(_)) | (Kind::Skew(_), Kind::Cut(_)) => {
+                    with.push(other.id);
+                }
                 (Kind::Cut(there), Kind::Cut(new)) => {
                     if same_cut(there, new) && same_peers(&other.peers, &self.peers) {
                         return Err(OverlapError::Same { existing: other.id });
@@ -67,6 +83,18 @@ impl Fault {
 /// Whether faults on both meet: a cut acts on a whole namespace, whatever process named it.
 fn same_target(one: &TargetIdentity, other: &TargetIdentity) -> bool {
     one.boot == other.boot && one.namespace == other.namespace
+}
+
+/// Whether both may mean one process: the same one, or one of a namespace that is meant as a whole.
+///
+/// Which processes a container or a tree has only the kernel knows; there the second skew finds the first
+/// one's traces, and leaves that process alone.
+fn same_processes(one: &TargetIdentity, other: &TargetIdentity) -> bool {
+    one.boot == other.boot
+        && match (one.process, other.process) {
+            (Some(one), Some(other)) => one == other,
+            (None, _) | (_, None) => one.namespace == other.namespace,
+        }
 }
 
 /// Whether two cuts lose the same share of the same packets. The seed is no difference: it is drawn
@@ -198,6 +226,42 @@ mod tests {
             (Fault { peers: follows(2), ..fault(7) }, Fault { peers: follows(2), ..fault(8) });
         assert!(new.beside([&there]).is_err());
         assert!(Fault { peers: follows(3), ..new }.beside([&there]).is_ok());
+    }
+
+    fn skew(intent: u64, namespace: u64, pid: Option<u32>) -> Fault {
+        let process = pid.map(|pid| ProcessIdentity { pid, started: 1 });
+        let shape = crate::Shape::Offset(crate::Offset::from_nanos(1).unwrap());
+        let skew = crate::Skew {
+            shape,
+            clocks: crate::Clocks::REALTIME,
+            ending: crate::Ending::Step,
+            extent: crate::Extent::Named,
+        };
+        Fault {
+            target: TargetIdentity { process, ..identity(namespace) },
+            kind: Kind::Skew(skew),
+            peers: Peers::default(),
+            ..fault(intent)
+        }
+    }
+
+    #[test]
+    fn a_clock_is_moved_once() {
+        let there = skew(7, 1, Some(4711));
+        let refused = Err(OverlapError::Clocks { existing: there.id });
+        assert_eq!(skew(8, 1, Some(4711)).beside([&there]), refused);
+        assert_eq!(skew(8, 1, None).beside([&there]), refused, "it is in that namespace");
+        let alone = Ok(Composed { with: Vec::new() });
+        assert_eq!(skew(8, 1, Some(4712)).beside([&there]), alone, "another process");
+        assert_eq!(skew(8, 2, None).beside([&there]), alone, "another namespace");
+    }
+
+    #[test]
+    fn packets_and_clocks_compose() {
+        let (cut, moved) = (fault(7), skew(8, 1, Some(4711)));
+        assert_eq!(moved.beside([&cut]), Ok(Composed { with: vec![cut.id] }));
+        assert_eq!(cut.beside([&moved]), Ok(Composed { with: vec![moved.id] }));
+        assert_eq!(skew(8, 2, None).beside([&cut]), Ok(Composed { with: Vec::new() }));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The skew: what a target reads from its clocks differs from the truth.
 
 mod admission;
+mod text;
 
 use std::fmt;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 pub use admission::{Backwards, SkewError};
+pub use text::{ClockTextError, Strobe};
 
 /// What a skew does to the clocks of a target's processes, as a function of the host's CLOCK_MONOTONIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -18,6 +20,19 @@ pub struct Skew {
     pub clocks: Clocks,
     /// How the target comes back to the truth.
     pub ending: Ending,
+    /// Whose clocks.
+    pub extent: Extent,
+}
+
+/// Which processes of a target are meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Extent {
+    /// Those that it names: a process alone, or all that are in a container or a namespace.
+    #[default]
+    Named,
+    /// The same with all their descendants.
+    Tree,
 }
 
 /// How far a skewed clock is from the truth, from the start of the fault on.

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{BootTime, Effect, Fault, Holder, Hook, Lease, Prefix, Side, State};
+use crate::{
+    BootTime, Effect, Fault, Holder, Hook, Kind, Lease, Measured, Prefix, ProcessIdentity, Side,
+    State,
+};
 
 /// A fault on its node, at one time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -16,8 +19,11 @@ pub struct Status {
     pub state: State,
     /// When it acts; `None` before it is committed.
     pub lease: Option<Window>,
-    /// What the kernel counted.
+    /// What the kernel counted of packets; nothing where a fault has to do with none.
     pub effect: Effect,
+    /// What was measured of a fault that has nothing to do with packets; `None` before it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
     /// What passed the target's hook at all.
     pub hook: Hook,
     /// The peers as the kernel has them.
@@ -49,6 +55,16 @@ impl From<&Lease> for Window {
 }
 
 impl Status {
+    /// Whether the fault had any effect, as far as that was measured.
+    #[must_use]
+    pub fn happened(&self) -> bool {
+        match (&self.fault.kind, &self.measured) {
+            (Kind::Cut(_), _) => self.effect.happened(),
+            (Kind::Skew(_), Some(Measured::Clock(clocks))) => clocks.happened(),
+            (Kind::Skew(_), None) => false,
+        }
+    }
+
     /// The state as people take it: what is committed for a later start does not act yet, and so is no
     /// more than [`State::Prepared`].
     #[must_use]
@@ -119,6 +135,8 @@ pub enum Drift {
     },
     /// A step of taking out that failed.
     NotTakenOut(String),
+    /// A process of the target has other bytes than were written; its clocks are whatever these make them.
+    Altered(ProcessIdentity),
 }
 
 impl fmt::Display for Drift {
@@ -135,6 +153,9 @@ impl fmt::Display for Drift {
                 write!(f, "lease ends at {} ns, not {}", found.nanos(), recorded.nanos())
             }
             Self::NotTakenOut(step) => write!(f, "not taken out: {step}"),
+            Self::Altered(process) => {
+                write!(f, "somebody has changed the clocks of process {}", process.pid)
+            }
         }
     }
 }

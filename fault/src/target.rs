@@ -64,7 +64,7 @@ impl Serialize for BootId {
 }
 
 /// One process and no later one with its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ProcessIdentity {
     /// Its number.
     pub pid: u32,

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use fault::{
-    Chance, Cut, Fault, FlowAge, Kind, LeaseTerms, Mode, PeerTarget, Peers, Protocol, Side, Verdict,
+    Aspect, Chance, Cut, Fault, FlowAge, Kind, LeaseTerms, Mode, PeerTarget, Peers, Protocol, Side,
+    Verdict,
 };
 
 use crate::agent as wire;
@@ -124,18 +125,21 @@ impl TryFrom<wire::Cut> for Cut {
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
+pub(crate) fn nanos(duration: Duration) -> u64 {
     duration.as_nanos().try_into().unwrap_or(u64::MAX)
 }
 
 impl From<&Fault> for wire::Fault {
     fn from(fault: &Fault) -> Self {
-        let Kind::Cut(cut) = &fault.kind;
+        let kind = match &fault.kind {
+            Kind::Cut(cut) => wire::fault::Kind::Cut(cut.into()),
+            Kind::Skew(skew) => wire::fault::Kind::Skew(skew.into()),
+        };
         Self {
             id: Some(fault.id.into()),
             selector: Some((&fault.selector).into()),
             target: Some(fault.target.into()),
-            kind: Some(wire::fault::Kind::Cut(cut.into())),
+            kind: Some(kind),
             peers: fault.peers.fixed.iter().map(Into::into).collect(),
             peer_target: fault.peers.followed.as_ref().map(|peer| wire::PeerTarget {
                 identity: Some(peer.identity.into()),
@@ -155,6 +159,7 @@ impl TryFrom<wire::Fault> for Fault {
         let within = |outer: &'static str| move |e: Invalid| e.within(outer);
         let kind = match required(fault.kind, "kind")? {
             wire::fault::Kind::Cut(cut) => Kind::Cut(cut.try_into().map_err(within("cut"))?),
+            wire::fault::Kind::Skew(skew) => Kind::Skew(skew.try_into().map_err(within("skew"))?),
         };
         let followed = match fault.peer_target {
             None => None,
@@ -168,14 +173,21 @@ impl TryFrom<wire::Fault> for Fault {
             .into_iter()
             .map(|prefix| prefix.try_into().map_err(within("peers")))
             .collect::<Result<Vec<_>, _>>()?;
-        if fixed.is_empty() && followed.is_none() {
-            return Err(Invalid::new("peers", "is missing"));
+        match (kind.aspect(), fixed.is_empty() && followed.is_none()) {
+            (Aspect::Network, true) => return Err(Invalid::new("peers", "is missing")),
+            (Aspect::Processes, false) => {
+                return Err(Invalid::new("peers", "has no meaning for this kind of fault"));
+            }
+            (Aspect::Network, false) | (Aspect::Processes, true) => {}
         }
         let terms = LeaseTerms::new(
             Duration::from_nanos(fault.lease_ns),
             Duration::from_nanos(fault.total_ns),
         )
         .map_err(|error| Invalid::new("lease_ns", error))?;
+        if let Kind::Skew(skew) = &kind {
+            skew.check(terms).map_err(|error| Invalid::new("skew", error))?;
+        }
         Ok(Self {
             id: required(fault.id, "id")?.try_into().map_err(within("id"))?,
             selector: required(fault.selector, "selector")?

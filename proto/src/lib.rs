@@ -1,5 +1,6 @@
 //! The wire of Schism, and only the wire: generated code and conversions to [`fault`].
 
+mod clock_wire;
 pub mod control_wire;
 mod fault_wire;
 mod holder_wire;

@@ -51,6 +51,7 @@ impl From<Remnant> for wire::Remnant {
             RemnantKind::Map => Wire::Map,
             RemnantKind::Socket => Wire::Socket,
             RemnantKind::Lock => Wire::Lock,
+            RemnantKind::Clock => Wire::Clock,
         };
         Self {
             kind: kind.into(),
@@ -73,6 +74,7 @@ impl TryFrom<wire::Remnant> for Remnant {
             Wire::Map => RemnantKind::Map,
             Wire::Socket => RemnantKind::Socket,
             Wire::Lock => RemnantKind::Lock,
+            Wire::Clock => RemnantKind::Clock,
         };
         Ok(Self {
             kind,

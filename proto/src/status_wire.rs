@@ -117,6 +117,7 @@ impl From<Drift> for wire::Drift {
                 found_end: found.nanos(),
             }),
             Drift::NotTakenOut(step) => Wire::NotTakenOut(step),
+            Drift::Altered(process) => Wire::Altered(process.into()),
         };
         Self { kind: Some(kind) }
     }
@@ -141,6 +142,7 @@ impl TryFrom<wire::Drift> for Drift {
                 found: BootTime::from_nanos(differs.found_end),
             },
             Wire::NotTakenOut(step) => Self::NotTakenOut(step),
+            Wire::Altered(process) => Self::Altered(process.into()),
         })
     }
 }
@@ -160,6 +162,7 @@ impl From<Status> for wire::Status {
             drifts: status.drifts.into_iter().map(Into::into).collect(),
             now: status.now.nanos(),
             holder: status.holder.map(Into::into),
+            measured: status.measured.map(Into::into),
         }
     }
 }
@@ -187,6 +190,11 @@ impl TryFrom<wire::Status> for Status {
                 .map(TryInto::try_into)
                 .transpose()
                 .map_err(|error: Invalid| error.within("holder"))?,
+            // Of a kind that is not known here: an effect that was not measured as far as anybody can tell.
+            measured: match status.measured.and_then(|measured| measured.kind) {
+                Some(kind) => Some(kind.try_into().map_err(|e: Invalid| e.within("measured"))?),
+                None => None,
+            },
             now: BootTime::from_nanos(status.now),
         })
     }

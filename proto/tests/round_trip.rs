@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use fault::{
-    BootId, BootTime, Chance, ControllerId, Cut, Effect, Fault, FaultId, FlowAge, Holder, Hook,
-    IntentId, Kind, LeaseTerms, Mode, NamespaceCookie, PeerTarget, Peers, Prefix, ProcessIdentity,
-    Protocol, Selector, Side, State, Status, TargetIdentity, Verdict,
+    BootId, BootTime, Chance, Clock, ClockEffect, Clocks, ControllerId, Cut, Effect, Ending,
+    Extent, Fault, FaultId, FlowAge, Holder, Hook, IntentId, Kind, LeaseTerms, Measured, Mode,
+    NamespaceCookie, Offset, PeerTarget, Peers, Prefix, ProcessIdentity, Protocol, Rate, Reading,
+    Selector, Shape, Side, Skew, State, Status, TargetIdentity, Uncovered, Verdict,
 };
 use proptest::prelude::*;
 use proto::agent as wire;
@@ -59,6 +60,7 @@ fn what_means_nothing_is_refused_by_its_field() {
     fn cut(fault: &mut wire::Fault) -> &mut wire::Cut {
         match fault.kind.as_mut().unwrap() {
             wire::fault::Kind::Cut(cut) => cut,
+            wire::fault::Kind::Skew(_) => panic!("made as a cut"),
         }
     }
     let table: [(&str, Spoil); 13] = [
@@ -115,6 +117,7 @@ fn status_held_by(holder: Option<Holder>) -> Status {
         state: State::Active,
         lease: None,
         effect: Effect::default(),
+        measured: None,
         hook: Hook::default(),
         peers: Vec::new(),
         drifts: Vec::new(),
@@ -133,4 +136,103 @@ fn a_status_arrives_with_its_holder() {
     let mut message = wire::Status::from(status_held_by(Some(holder)));
     message.holder.as_mut().unwrap().controller = vec![1; 15].into();
     assert_eq!(Status::try_from(message).unwrap_err().field, "holder.controller");
+}
+
+fn skew_of(number: u64) -> Skew {
+    let near = |nanos: i64| Offset::from_nanos(nanos).unwrap();
+    let after = Duration::from_millis(20 + number % 1_000);
+    let shape = match number % 4 {
+        0 => Shape::Offset(near(-90_000_000_000)),
+        1 => Shape::Step { offset: near(i64::from(number.to_le_bytes()[0]) + 1), after },
+        2 => Shape::Strobe { first: near(4_000_000), second: Offset::NONE, period: after },
+        _ => Shape::Drift { offset: near(1), rate: Rate::from_billionths(-200_000).unwrap() },
+    };
+    let clocks = if number.is_multiple_of(3) {
+        [Clock::Realtime, Clock::Boottime].into_iter().collect()
+    } else {
+        Clocks::REALTIME
+    };
+    Skew {
+        // What has to go back could not move a monotonic clock.
+        clocks: if number.is_multiple_of(4) { Clocks::REALTIME } else { clocks },
+        shape,
+        ending: Ending::Slew(Rate::FASTEST),
+        extent: if number.is_multiple_of(2) { Extent::Named } else { Extent::Tree },
+    }
+}
+
+fn skewing(number: u64) -> Fault {
+    let kind = Kind::Skew(skew_of(number));
+    Fault { kind, peers: Peers::default(), ..fault_of(number, 1, 1, 1, number) }
+}
+
+#[test]
+fn a_skew_arrives_as_it_was() {
+    for number in [0, 4, 1, 13, 3, 7, 6, 10].into_iter().chain(20..40) {
+        let fault = skewing(number);
+        let skew = skew_of(number);
+        if skew.check(fault.terms).is_err() {
+            continue;
+        }
+        assert_eq!(Fault::try_from(wire::Fault::from(&fault)), Ok(fault), "{number}");
+    }
+}
+
+#[test]
+fn a_skew_that_means_nothing_is_refused_by_its_field() {
+    type Spoil = fn(&mut wire::Skew);
+    let table: [(&str, Spoil); 10] = [
+        ("skew.shape", |skew| skew.shape = None),
+        ("skew.offset", |skew| skew.shape = Some(wire::skew::Shape::Offset(i64::MIN))),
+        ("skew", |skew| skew.shape = Some(wire::skew::Shape::Offset(0))),
+        ("skew.drift.rate", |skew| {
+            skew.shape = Some(wire::skew::Shape::Drift(wire::ClockDrift { offset: 1, rate: 0 }));
+        }),
+        ("skew.clocks", |skew| skew.clocks = vec![99]),
+        ("skew.clock", |skew| skew.clocks = vec![0]),
+        ("skew", |skew| skew.clocks = vec![]),
+        ("skew.slew", |skew| skew.slew = u32::MAX),
+        ("skew.extent", |skew| skew.extent = 0),
+        ("skew.extent", |skew| skew.extent = 9),
+    ];
+    for (field, spoil) in table {
+        let mut message = wire::Fault::from(&skewing(0));
+        let Some(wire::fault::Kind::Skew(skew)) = &mut message.kind else { panic!("a skew") };
+        spoil(skew);
+        assert_eq!(Fault::try_from(message).unwrap_err().field, field);
+    }
+    let mut message = wire::Fault::from(&skewing(0));
+    message.peers = wire::Fault::from(&fault_of(1, 2, 3, 4, 5)).peers;
+    assert_eq!(Fault::try_from(message).unwrap_err().field, "peers");
+}
+
+#[test]
+fn what_was_measured_arrives_as_it_was() {
+    let process = ProcessIdentity { pid: 4711, started: 9 };
+    let effect = ClockEffect {
+        covered: 3,
+        uncovered: vec![Uncovered {
+            process,
+            name: "old".to_owned(),
+            reason: "a 32-bit program".to_owned(),
+        }],
+        readings: vec![Reading {
+            clock: Clock::Realtime,
+            process,
+            offset: -90_000_000_000,
+            error: 120,
+            as_asked: true,
+        }],
+        longest_hold: Duration::from_micros(700),
+        longest_gap: Duration::from_secs(1),
+        way_back: Duration::from_secs(3_600),
+    };
+    let status = Status {
+        fault: skewing(0),
+        measured: Some(Measured::Clock(effect)),
+        drifts: vec![fault::Drift::Altered(process)],
+        ..status_held_by(None)
+    };
+    assert!(status.happened());
+    assert_eq!(Status::try_from(wire::Status::from(status.clone())), Ok(status));
 }

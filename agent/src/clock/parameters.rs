@@ -57,7 +57,9 @@ impl From<Offset> for Split {
 }
 
 impl Split {
-    const fn nanos(self) -> i64 {
+    /// In one number.
+    #[must_use]
+    pub const fn nanos(self) -> i64 {
         self.seconds * BILLION + self.nanos as i64
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn nothing() -> KernelError {
     KernelError::Answer("nothing is loaded for the target".to_owned())
 }
 
-fn taken(what: &str) -> KernelError {
+pub(super) fn taken(what: &str) -> KernelError {
     KernelError::Answer(format!("{what} is taken"))
 }
 
@@ -72,7 +72,11 @@ impl Loaded {
     ) -> Result<(), KernelError> {
         let gone = || KernelError::Gone(place.selector.scheme.clone());
         match step {
-            Step::Load | Step::Unload => return Err(taken("the target")),
+            Step::Load
+            | Step::Unload
+            | Step::Skew { .. }
+            | Step::Unskew { .. }
+            | Step::Cover { .. } => return Err(taken("the target")),
             Step::Attach(attachment) => {
                 let namespace = world.open(place).ok_or_else(gone)?;
                 let device = namespace.device(attachment.interface).ok_or_else(|| {
@@ -135,7 +139,7 @@ impl Loaded {
         Ok(())
     }
 
-    fn is_used(&self, slot: Slot) -> bool {
+    pub(super) fn is_used(&self, slot: Slot) -> bool {
         self.rules.contains_key(&slot) || self.peers.keys().any(|(used, _)| *used == slot)
     }
 }

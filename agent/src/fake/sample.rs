@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use fault::{
-    BootTime, Chance, Cut, Fault, FaultId, FlowAge, IntentId, Kind, LeaseTerms, Mode, NodeName,
-    Peers, Prefix, Side, Verdict,
+    Aspect, BootTime, Chance, Cut, Fault, FaultId, FlowAge, IntentId, Kind, LeaseTerms, Mode,
+    NodeName, Peers, Prefix, Side, Verdict,
 };
 use proptest::prelude::*;
 
@@ -74,7 +74,7 @@ impl Node {
             node.add_veth(cookie, 3, "eth1");
         });
         let selector = "netns:t".parse().unwrap();
-        let target = kernel.resolve(&selector).unwrap().remove(0);
+        let target = kernel.resolve(&selector, Aspect::Network).unwrap().remove(0);
         let place = Place { selector, identity: target.identity };
         Self { kernel, place, holdings: Holdings::default(), faults: BTreeMap::new() }
     }
@@ -96,7 +96,7 @@ impl Node {
         let fault = fault(u16::try_from(number).unwrap(), &self.place, wish);
         let observed = self.look();
         let peers = plan::resolve_peers(&fault, &observed, &[]).unwrap().peers;
-        let steps = plan::prepare(&fault, slot, &peers, &observed, &self.holdings).unwrap();
+        let steps = plan::prepare(&fault, wish.0, slot, &peers, &observed, &self.holdings).unwrap();
         let (done, result) = apply(&self.kernel, &self.place, steps);
         for step in &done {
             self.holdings.note(step);
@@ -118,10 +118,7 @@ impl Node {
         let remaining = if self.faults.is_empty() {
             Remaining::Nobody
         } else {
-            let tracks = |fault: &Fault| {
-                let Kind::Cut(cut) = fault.kind;
-                cut.tracks_flows()
-            };
+            let tracks = |fault: &Fault| fault.kind.cut().is_some_and(Cut::tracks_flows);
             let kept = self.faults.values().filter(|(fault, ..)| tracks(fault));
             Remaining::Observed(kept.flat_map(|(_, peers, _)| peers.clone()).collect())
         };
@@ -136,9 +133,11 @@ impl Node {
     }
 
     pub(crate) fn recorded(&self) -> Vec<Recorded> {
-        let recorded = |(slot, (fault, ..)): (&Slot, &(Fault, _, _))| {
-            let Kind::Cut(cut) = fault.kind;
-            Recorded { slot: *slot, sides: plan::sides(&cut), lease: Some(self.lease()) }
+        let recorded = |(slot, (fault, ..)): (&Slot, &(Fault, _, _))| Recorded {
+            slot: *slot,
+            aspect: fault.kind.aspect(),
+            sides: fault.kind.cut().map(plan::sides).unwrap_or_default(),
+            lease: Some(self.lease()),
         };
         self.faults.iter().map(recorded).collect()
     }

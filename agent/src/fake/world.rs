@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use fault::{
-    Interface, NamespaceCookie, NodeName, OwnAddress, Process, ProcessIdentity, Scheme, Selector,
-    Side, Target, TargetIdentity,
+    Aspect, Interface, NamespaceCookie, NodeName, OwnAddress, Process, ProcessIdentity, Scheme,
+    Selector, Side, Target, TargetIdentity,
 };
 
 use super::FakeKernel;
@@ -293,7 +293,26 @@ impl World {
         if direct || inhabited() { self.namespaces.get(&cookie) } else { None }
     }
 
-    pub(super) fn resolve(&self, selector: &Selector) -> Result<Vec<Target>, KernelError> {
+    /// The processes of a place.
+    pub(super) fn within(&self, place: &Place) -> BTreeSet<ProcessIdentity> {
+        let belongs = |(pid, process): &(&u32, &Resident)| match &place.selector.scheme {
+            Scheme::Pid(named) => {
+                *pid == named && place.identity.process == Some(self.identity(**pid))
+            }
+            Scheme::Container(id) => {
+                process.container.as_ref().is_some_and(|container| container.starts_with(id))
+            }
+            Scheme::Netns(_) => process.namespace == place.identity.namespace,
+            Scheme::Host(_) | Scheme::Addr(_) | Scheme::Etcd(_) => false,
+        };
+        self.processes.iter().filter(belongs).map(|(pid, _)| self.identity(*pid)).collect()
+    }
+
+    pub(super) fn resolve(
+        &self,
+        selector: &Selector,
+        aspect: Aspect,
+    ) -> Result<Vec<Target>, KernelError> {
         let refused = |reason: String| KernelError::Refused { reason, hint: String::new() };
         match &selector.scheme {
             Scheme::Netns(name) => {
@@ -302,7 +321,7 @@ impl World {
             }
             Scheme::Pid(pid) => match self.processes.get(pid) {
                 None => Ok(Vec::new()),
-                Some(process) if process.namespace == HOST => {
+                Some(process) if process.namespace == HOST && aspect == Aspect::Network => {
                     let scheme = &selector.scheme;
                     Err(refused(format!("{scheme} shares the host's network namespace")))
                 }
@@ -318,6 +337,9 @@ impl World {
                 let found = found
                     .map(|(pid, p)| self.target(selector, p.namespace, Some(self.identity(*pid))));
                 Ok(found.collect())
+            }
+            Scheme::Host(_) if aspect == Aspect::Processes => {
+                Err(refused("the node's own clock is never moved".to_owned()))
             }
             Scheme::Host(node) if *node == self.node => Ok(vec![self.target(selector, HOST, None)]),
             Scheme::Host(node) => Err(refused(format!("this node is not {node}"))),

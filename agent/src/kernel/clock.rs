@@ -7,15 +7,20 @@ mod planned;
 #[cfg(test)]
 mod stub;
 
+pub mod covered;
 pub mod hold;
 pub mod holder;
 pub mod memory;
 pub mod probe;
 pub mod record;
+pub mod recovery;
+pub mod register;
+pub mod scope;
 pub mod skewed;
 pub mod subject;
 pub mod swap;
 pub mod truth;
+
 pub mod vdso;
 
 use std::io;

@@ -8,12 +8,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fault::{
-    BootId, BootTime, Capability, Effect, Gone, Hook, NamespaceCookie, NodeName, ProcessIdentity,
-    Scheme, Selector, Side, Target, TargetIdentity,
+    Aspect, BootId, BootTime, Capability, Effect, Gone, Hook, Measured, NamespaceCookie, NodeName,
+    ProcessIdentity, Scheme, Selector, Side, Target, TargetIdentity,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use super::clock::covered::Covered;
+use super::clock::holder::Holder;
+use super::clock::record::Records;
+use super::clock::register::Register;
+use super::clock::scope;
+use super::clock::skewed::{ClockError, Workshop};
 use super::instance::Instance;
+use super::process::NamespaceInode;
 use super::sockets::Sockets;
 use super::spare::Spare;
 use super::watch::Watch;
@@ -24,6 +31,8 @@ use super::{
 
 /// Where `ip netns` keeps the names of namespaces.
 pub(super) const NAMED: &str = "/run/netns";
+/// Where it is recorded what was changed in processes, unless said otherwise.
+const RECORDS: &str = "/run/schism/clock";
 
 /// This node's kernel.
 pub struct Linux {
@@ -33,6 +42,7 @@ pub struct Linux {
     stirs: Mutex<Option<UnboundedReceiver<Stir>>>,
     instances: Mutex<HashMap<NamespaceCookie, Arc<Instance>>>,
     spare: Spare<Instance>,
+    clocks: Register,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -47,14 +57,45 @@ impl Linux {
     pub fn new(node: NodeName) -> Result<Self, KernelError> {
         let own = netns::own_cookie().map_err(KernelError::call("getsockopt(SO_NETNS_COOKIE)"))?;
         let (watch, stirs) = Watch::start(own).map_err(KernelError::call("netlink socket"))?;
+        let boot = clock::boot_id().map_err(KernelError::call("read boot_id"))?;
+        let records = Records::of(PathBuf::from(RECORDS));
         Ok(Self {
-            boot: clock::boot_id().map_err(KernelError::call("read boot_id"))?,
+            boot,
             node,
             watch,
             stirs: Mutex::new(Some(stirs)),
             instances: Mutex::default(),
             spare: Spare::new(Instance::load),
+            clocks: Register::new(Workshop::new(boot, records, Holder::default())),
         })
+    }
+
+    /// The same with another way to skew clocks: other records, another program that holds.
+    #[must_use]
+    pub fn with_workshop(self, workshop: Workshop) -> Self {
+        Self { clocks: Register::new(workshop), ..self }
+    }
+
+    /// The skews of this node.
+    #[must_use]
+    pub const fn clocks(&self) -> &Register {
+        &self.clocks
+    }
+
+    fn inode(&self, place: &Place) -> Result<NamespaceInode, KernelError> {
+        let namespace = self.open(place)?;
+        process::opened_inode(&namespace).map_err(KernelError::call("stat the namespace"))
+    }
+
+    /// Tells a skew, if there is one in that place.
+    fn tell(
+        &self,
+        target: NamespaceCookie,
+        slot: Slot,
+        tell: impl FnOnce(&Covered) -> Result<(), ClockError>,
+    ) -> Option<Result<(), KernelError>> {
+        let covered = self.clocks.get(target, slot)?;
+        Some(tell(&covered).map_err(|error| KernelError::Answer(error.to_string())))
     }
 
     /// Keeps programs loaded for the next target, so that its first cut need not wait for the verifier.
@@ -168,7 +209,18 @@ impl Linux {
         })
     }
 
-    fn resolve_process(&self, selector: &Selector, pid: u32) -> Result<Vec<Target>, KernelError> {
+    fn resolve_process(
+        &self,
+        selector: &Selector,
+        pid: u32,
+        aspect: Aspect,
+    ) -> Result<Vec<Target>, KernelError> {
+        if aspect == Aspect::Processes
+            && let Ok(process) = process::identity(pid)
+            && let Some(reason) = scope::spared(process, &scope::name(pid))
+        {
+            return Err(scope::refused(reason));
+        }
         let path = process::namespace_path(pid);
         match process::namespace_inode(&path) {
             Ok(_) => {}
@@ -176,7 +228,7 @@ impl Linux {
             Err(error) => return Err(KernelError::call("stat /proc/PID/ns/net")(error)),
         }
         let target = self.describe(selector, &path, Some(pid))?;
-        if target.is_host {
+        if target.is_host && aspect == Aspect::Network {
             return Err(KernelError::Refused {
                 reason: format!("{} shares the host's network namespace", selector.scheme),
                 hint: format!(
@@ -188,7 +240,12 @@ impl Linux {
         Ok(vec![target])
     }
 
-    fn resolve_container(&self, selector: &Selector, id: &str) -> Result<Vec<Target>, KernelError> {
+    fn resolve_container(
+        &self,
+        selector: &Selector,
+        id: &str,
+        aspect: Aspect,
+    ) -> Result<Vec<Target>, KernelError> {
         let found = process::in_container(id).map_err(KernelError::call("read /proc"))?;
         let mut first = BTreeMap::new();
         for (name, pid) in found {
@@ -197,7 +254,7 @@ impl Linux {
         let mut targets = Vec::new();
         for (name, pid) in first {
             let whole = Selector { scheme: Scheme::Container(name), ..selector.clone() };
-            targets.extend(self.resolve_process(&whole, pid)?);
+            targets.extend(self.resolve_process(&whole, pid, aspect)?);
         }
         Ok(targets)
     }
@@ -272,17 +329,31 @@ impl Kernel for Linux {
                 self.instance(target)?.forget_openers(peers, kept)
             }
             Step::Begin { slot, start, end } => {
+                if let Some(told) = self.tell(target, *slot, |skew| skew.begin(*start, *end)) {
+                    return told;
+                }
                 self.instance(target)?.begin(*slot, *start, *end);
                 Ok(())
             }
             Step::Renew { slot, end } => {
+                if let Some(told) = self.tell(target, *slot, |skew| skew.renew(*end)) {
+                    return told;
+                }
                 self.instance(target)?.renew(*slot, *end);
                 Ok(())
             }
             Step::End { slot } => {
+                if let Some(told) = self.tell(target, *slot, Covered::end) {
+                    return told;
+                }
                 self.instance(target)?.end(*slot);
                 Ok(())
             }
+            Step::Skew { slot, skew } => {
+                self.clocks.put_in(place, *slot, skew, || self.inode(place))
+            }
+            Step::Unskew { slot } => self.clocks.take_out(target, *slot),
+            Step::Cover { slot } => self.clocks.follow(target, *slot, || self.inode(place)),
         }
     }
 
@@ -309,8 +380,12 @@ impl Kernel for Linux {
             }
             Ok(observed)
         };
-        let observed =
+        let mut observed =
             netns::inside(&namespace, read).map_err(KernelError::call("setns(CLONE_NEWNET)"))??;
+        let inode = || process::opened_inode(&namespace);
+        observed.coverage = self.clocks.look(place.identity.namespace, || {
+            inode().map_err(KernelError::call("stat the namespace"))
+        })?;
         Ok(Sight::Present(observed))
     }
 
@@ -318,7 +393,7 @@ impl Kernel for Linux {
         process::is_alive(process)
     }
 
-    fn resolve(&self, selector: &Selector) -> Result<Vec<Target>, KernelError> {
+    fn resolve(&self, selector: &Selector, aspect: Aspect) -> Result<Vec<Target>, KernelError> {
         match &selector.scheme {
             Scheme::Netns(name) => {
                 let path = Path::new(NAMED).join(name);
@@ -328,8 +403,9 @@ impl Kernel for Linux {
                     Err(error) => Err(KernelError::call("stat the namespace")(error)),
                 }
             }
-            Scheme::Pid(pid) => self.resolve_process(selector, *pid),
-            Scheme::Container(id) => self.resolve_container(selector, id),
+            Scheme::Pid(pid) => self.resolve_process(selector, *pid, aspect),
+            Scheme::Container(id) => self.resolve_container(selector, id, aspect),
+            Scheme::Host(_) if aspect == Aspect::Processes => Err(scope::of_node()),
             Scheme::Host(node) if *node == self.node => {
                 Ok(vec![self.describe(selector, process::host_namespace(), None)?])
             }
@@ -350,12 +426,19 @@ impl Kernel for Linux {
         self.instance(target)?.effect(slot)
     }
 
+    fn measured(&self, target: NamespaceCookie, slot: Slot) -> Option<Measured> {
+        self.clocks.measured(target, slot)
+    }
+
     fn hook(&self, target: NamespaceCookie, side: Side) -> Result<Hook, KernelError> {
         self.instance(target)?.hook(side)
     }
 
     fn lease(&self, target: NamespaceCookie, slot: Slot) -> Option<(BootTime, BootTime)> {
-        self.loaded(target)?.lease(slot)
+        match self.clocks.get(target, slot) {
+            Some(skew) => skew.lease(),
+            None => self.loaded(target)?.lease(slot),
+        }
     }
 
     fn follow(&self, place: &Place) -> Result<(), KernelError> {

@@ -1,11 +1,12 @@
 //! What /proc says of processes: identity, namespace, container.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use fault::{Process, ProcessIdentity};
+use fault::{BootTime, Process, ProcessIdentity};
 
 /// Inode of a namespace: re-used at once when the namespace goes, so good for one look only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +32,35 @@ pub fn host_namespace() -> &'static Path {
 /// No such file, or no right to it.
 pub fn namespace_inode(path: &Path) -> io::Result<NamespaceInode> {
     fs::metadata(path).map(|metadata| NamespaceInode(metadata.ino()))
+}
+
+/// The inode of an open namespace.
+///
+/// # Errors
+/// It cannot be looked at.
+pub fn opened_inode(namespace: &fs::File) -> io::Result<NamespaceInode> {
+    namespace.metadata().map(|metadata| NamespaceInode(metadata.ino()))
+}
+
+/// The parent of every process.
+///
+/// # Errors
+/// /proc cannot be read.
+pub fn parents() -> io::Result<BTreeMap<u32, u32>> {
+    let parent = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // Field 4 (ppid).
+        let (_, tail) = stat.rsplit_once(')')?;
+        Some((pid, tail.split_whitespace().nth(1)?.parse().ok()?))
+    };
+    Ok(all()?.into_iter().filter_map(parent).collect())
+}
+
+/// When a process began, as a boot time; to a hundredth of a second.
+#[must_use]
+pub fn began(process: ProcessIdentity) -> BootTime {
+    // USER_HZ, which is 100 wherever Linux runs.
+    BootTime::from_nanos(process.started.saturating_mul(10_000_000))
 }
 
 /// Who a process is.

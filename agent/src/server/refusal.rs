@@ -32,6 +32,11 @@ pub(super) fn refuse(error: &AgentError) -> Status {
             status(Code::FailedPrecondition, error, Kind::Refused(refused), plan_hint(plan))
         }
         AgentError::Gone(scheme) => gone(scheme, error),
+        AgentError::Overlap(overlap) => {
+            let refused = wire::Refused { reason: overlap.to_string() };
+            let hint = overlap.hint();
+            status(Code::FailedPrecondition, error, Kind::Refused(refused), &hint)
+        }
         AgentError::Conflict(id) => {
             let conflict = wire::Conflict { with: Some((*id).into()) };
             let hint = "ask again under a new id";

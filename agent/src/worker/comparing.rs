@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fault::{Drift, FaultId, Gone, Kind, NamespaceCookie, OwnAddress, State};
+use fault::{Aspect, Cut, Drift, FaultId, Gone, NamespaceCookie, OwnAddress, State};
 
 use super::deciding::Worker;
 use super::target::{Task, place};
@@ -27,10 +27,14 @@ impl Worker {
             |fault: &truth::Recorded| Some((fault.slot, self.kernel.lease(cookie, fault.slot)?));
         observed.leases = all.iter().filter_map(lease).collect();
         let correction = truth::compare(observed, &target.holdings, &all);
-        for id in records.keys() {
+        for (id, recorded) in &records {
             let Some(record) = self.ledger.get_mut(*id) else { continue };
+            let (shadowed, found) = match recorded.aspect {
+                Aspect::Network => (correction.is_shadowed(), Some(&correction.drifts)),
+                Aspect::Processes => (false, correction.of_processes.get(&recorded.slot)),
+            };
             let state = match record.state {
-                State::Active | State::Shadowed if correction.is_shadowed() => State::Shadowed,
+                State::Active | State::Shadowed if shadowed => State::Shadowed,
                 State::Active | State::Shadowed => State::Active,
                 state @ (State::Prepared
                 | State::Healing
@@ -40,12 +44,15 @@ impl Worker {
                 | State::Failed) => state,
             };
             let passing = |drift: &Drift| {
-                matches!(drift, Drift::ShadowedBy { .. } | Drift::LeaseDiffers { .. })
+                matches!(
+                    drift,
+                    Drift::ShadowedBy { .. } | Drift::LeaseDiffers { .. } | Drift::Altered(_)
+                )
             };
             // What happened stays told; what merely is goes when it is over.
             let mut drifts: Vec<Drift> =
                 record.drifts.iter().filter(|drift| !passing(drift)).cloned().collect();
-            drifts.extend(correction.drifts.iter().cloned());
+            drifts.extend(found.into_iter().flatten().cloned());
             drifts.sort();
             drifts.dedup();
             if (state, &drifts) != (record.state, &record.drifts) {
@@ -140,6 +147,7 @@ impl Worker {
         addresses: &[OwnAddress],
     ) -> Vec<Step> {
         let Some(record) = self.ledger.get(id) else { return Vec::new() };
+        let Some(cut) = record.fault.kind.cut() else { return Vec::new() };
         if record.done.is_empty() || record.state == State::Healing {
             return Vec::new();
         }
@@ -150,9 +158,8 @@ impl Worker {
         if peers == record.peers {
             return Vec::new();
         }
-        let Kind::Cut(cut) = record.fault.kind;
         let set =
-            |peers: BTreeSet<Peer>| PeerSet { slot: record.slot, sides: plan::sides(&cut), peers };
+            |peers: BTreeSet<Peer>| PeerSet { slot: record.slot, sides: plan::sides(cut), peers };
         let added: BTreeSet<Peer> = peers.difference(&record.peers).cloned().collect();
         let removed: BTreeSet<Peer> = record.peers.difference(&peers).cloned().collect();
         let mut steps = Vec::new();
@@ -161,7 +168,7 @@ impl Worker {
         }
         if !added.is_empty() {
             steps.push(Step::AddPeers(set(added.clone())));
-            if cut.tracks_flows() {
+            if Cut::tracks_flows(cut) {
                 steps.push(Step::ReadOpeners(added));
             }
         }
@@ -182,8 +189,13 @@ impl Worker {
             target.note(steps);
         }
         for step in steps {
-            let (Step::AddPeers(set) | Step::RemovePeers(set)) = step else { continue };
-            let found = self.ledger.living(cookie).find(|record| record.slot == set.slot);
+            let (Step::AddPeers(PeerSet { slot, .. })
+            | Step::RemovePeers(PeerSet { slot, .. })
+            | Step::Cover { slot }) = step
+            else {
+                continue;
+            };
+            let found = self.ledger.living(cookie).find(|record| record.slot == *slot);
             let Some(id) = found.map(|record| record.fault.id) else { continue };
             if let Some(record) = self.ledger.get_mut(id) {
                 record.note(step);

@@ -162,6 +162,9 @@ impl Worker {
             }
             return;
         }
+        if let Err(error) = self.admit_beside(&fault) {
+            return drop(reply.send(Err(error)));
+        }
         let cookie = fault.target.namespace;
         let none = BTreeSet::new();
         let spoiled = self.targets.get(&cookie).map_or(&none, |target| &target.spoiled);
@@ -187,6 +190,7 @@ impl Worker {
                 notes: Vec::new(),
                 drifts: Vec::new(),
                 effect: Effect::default(),
+                measured: None,
                 hook: Hook::default(),
                 changed: self.kernel.now(),
             });
@@ -200,6 +204,18 @@ impl Worker {
             notes: Vec::new(),
         }));
         self.enqueue(cookie, task);
+    }
+
+    /// A clock cannot be at two distances. Cuts that say the same are the business of whoever asks.
+    fn admit_beside(&self, fault: &Fault) -> Result<(), AgentError> {
+        match fault.kind {
+            Kind::Cut(_) => Ok(()),
+            Kind::Skew(_) => {
+                let living = self.ledger.iter().filter(|record| !record.state.is_final());
+                fault.beside(living.map(|record| &record.fault))?;
+                Ok(())
+            }
+        }
     }
 
     fn admit_target(&mut self, fault: &Fault) -> Result<(), AgentError> {
@@ -409,21 +425,26 @@ impl Worker {
     }
 
     pub(super) fn status(&self, record: &Record) -> Status {
-        let Kind::Cut(cut) = record.fault.kind;
-        let living = !record.state.is_final();
-        let read = |stored, found: Result<_, KernelError>| found.unwrap_or(stored);
-        let (effect, hook) = if living {
-            let target = record.target();
-            let hook = self.kernel.hook(target, cut.side).unwrap_or(record.hook);
-            (read(record.effect, self.kernel.effect(target, record.slot)), hook)
-        } else {
-            (record.effect, record.hook)
-        };
+        let (target, slot) = (record.target(), record.slot);
+        let (mut effect, mut hook) = (record.effect, record.hook);
+        let mut measured = record.measured.clone();
+        if !record.state.is_final() {
+            match &record.fault.kind {
+                Kind::Cut(cut) => {
+                    effect = self.kernel.effect(target, slot).unwrap_or(effect);
+                    hook = self.kernel.hook(target, cut.side).unwrap_or(hook);
+                }
+                // Before it is in place, its place is that of an earlier one.
+                Kind::Skew(_) if record.done.is_empty() => {}
+                Kind::Skew(_) => measured = self.kernel.measured(target, slot).or(measured),
+            }
+        }
         Status {
             fault: record.fault.clone(),
             state: record.state,
             lease: record.lease.as_ref().map(Window::from),
             effect,
+            measured,
             hook,
             peers: record.peers.iter().map(|peer| peer.prefix.clone()).collect(),
             drifts: record.drifts.clone(),

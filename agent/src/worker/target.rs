@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use fault::{BootTime, Fault, FaultId, Kind, State, Status};
+use fault::{BootTime, Cut, Fault, FaultId, State, Status};
 
 use super::{Earnest, Prepared, Reply};
 use crate::executor::Executor;
@@ -26,6 +26,8 @@ pub(super) enum Task {
     Prepare(Box<Preparing>),
     /// Look, then let act.
     Commit { id: FaultId, start: BootTime, reply: Reply<Status> },
+    /// It acts; read what it does, then answer.
+    Measure { id: FaultId, reply: Reply<Status> },
     /// Take out; the fault does not act any more.
     TakeOut { id: FaultId, fate: State },
     /// Look, compare, correct.
@@ -75,6 +77,7 @@ impl Target {
             Task::Prepare(preparing) if preparing.is(id) => Some(preparing.as_mut()),
             Task::Prepare(_)
             | Task::Commit { .. }
+            | Task::Measure { .. }
             | Task::TakeOut { .. }
             | Task::Compare
             | Task::Leave => None,
@@ -87,7 +90,13 @@ impl Target {
         let at = self.queue.iter().position(waits)?;
         match self.queue.remove(at) {
             Some(Task::Prepare(preparing)) => Some(preparing),
-            Some(Task::Commit { .. } | Task::TakeOut { .. } | Task::Compare | Task::Leave)
+            Some(
+                Task::Commit { .. }
+                | Task::Measure { .. }
+                | Task::TakeOut { .. }
+                | Task::Compare
+                | Task::Leave,
+            )
             | None => None,
         }
     }
@@ -106,6 +115,5 @@ pub(super) fn followed(fault: &Fault) -> Option<Place> {
 
 /// Whether the kernel has to observe who opens flows for this fault.
 pub(super) fn tracks(fault: &Fault) -> bool {
-    let Kind::Cut(cut) = fault.kind;
-    cut.tracks_flows()
+    fault.kind.cut().is_some_and(Cut::tracks_flows)
 }

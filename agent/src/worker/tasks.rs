@@ -1,12 +1,14 @@
 //! What is done on a target, one task after the other: look, decide, apply.
 
-use fault::{BootTime, Drift, FaultId, Kind, Lease, NamespaceCookie, Scheme, State, Status};
+use fault::{
+    BootTime, Cut, Drift, FaultId, Kind, Lease, Measured, NamespaceCookie, Scheme, State, Status,
+};
 
 use super::deciding::{Worker, prepared};
 use super::target::{Preparing, Task, followed, place, tracks};
 use super::{AgentError, Earnest, Prepared};
 use crate::executor::{Job, Outcome};
-use crate::kernel::{Chain, KernelError, Place, Sight, Step, unbound};
+use crate::kernel::{Chain, KernelError, Observed, Place, Sight, Step, unbound};
 use crate::ledger::Record;
 use crate::plan::{self, Remaining};
 
@@ -60,9 +62,18 @@ impl Worker {
                 Job::Look { place, peers: peers.collect() }
             }
             Task::Leave => Job::TakeOut { place, steps: vec![Step::Unload] },
+            Task::Measure { id, .. } => {
+                let slot = self.ledger.get(*id).map(|record| record.slot);
+                let steps = slot.map(|slot| Step::Cover { slot });
+                Job::TakeOut { place, steps: steps.into_iter().collect() }
+            }
             Task::TakeOut { id, .. } => {
                 let done = self.ledger.get(*id).map(|record| record.done.clone());
-                let others = || self.ledger.living(cookie).filter(|record| record.fault.id != *id);
+                let others = || {
+                    let cuts = |record: &&Record| record.fault.kind.cut().is_some();
+                    let living = self.ledger.living(cookie).filter(cuts);
+                    living.filter(|record| record.fault.id != *id)
+                };
                 let remaining = if others().next().is_none() {
                     Remaining::Nobody
                 } else {
@@ -99,6 +110,7 @@ impl Worker {
         let status = self.status(record);
         if let Some(record) = self.ledger.get_mut(id) {
             record.effect = status.effect;
+            record.measured = status.measured;
             record.hook = status.hook;
         }
     }
@@ -117,8 +129,18 @@ impl Worker {
                 self.applied(cookie, *preparing, steps, result);
             }
             (Task::Commit { id, start, reply }, Outcome::Looked { target, .. }) => {
-                let result = self.committed(id, start, target);
-                drop(reply.send(result));
+                match self.committed(id, start, target) {
+                    // What it does can be read at once; an answer without that would say less.
+                    Ok(status) if self.is_to_be_read(&status) => {
+                        self.put_first(cookie, Task::Measure { id, reply });
+                    }
+                    result => drop(reply.send(result)),
+                }
+            }
+            (Task::Measure { id, reply }, Outcome::TakenOut(steps, failed)) => {
+                self.corrected(cookie, &steps, &failed);
+                let record = self.ledger.get(id).ok_or(AgentError::Unknown(id));
+                drop(reply.send(record.map(|record| self.status(record))));
             }
             (Task::TakeOut { id, fate }, Outcome::TakenOut(steps, failed)) => {
                 self.taken_out(cookie, id, fate, &steps, &failed);
@@ -133,6 +155,7 @@ impl Worker {
             (
                 Task::Prepare(_)
                 | Task::Commit { .. }
+                | Task::Measure { .. }
                 | Task::TakeOut { .. }
                 | Task::Compare
                 | Task::Leave,
@@ -202,10 +225,15 @@ impl Worker {
                 }
             },
         };
+        let cut = match fault.kind {
+            Kind::Cut(cut) => cut,
+            Kind::Skew(skew) => return Ok(plan::prepare_skew(&skew, preparing.slot)),
+        };
         let resolved = plan::resolve_peers(fault, &observed, &addresses)?;
         let nothing = plan::Holdings::default();
         let holdings = self.targets.get(&cookie).map_or(&nothing, |target| &target.holdings);
-        let steps = plan::prepare(fault, preparing.slot, &resolved.peers, &observed, holdings)?;
+        let steps =
+            plan::prepare(fault, cut, preparing.slot, &resolved.peers, &observed, holdings)?;
         preparing.peers = resolved.peers;
         preparing.notes = resolved.notes;
         Ok(steps)
@@ -242,6 +270,9 @@ impl Worker {
         let Some(record) = self.ledger.get_mut(id) else { return };
         record.peers = preparing.peers;
         record.notes = preparing.notes;
+        if let Some(measured) = self.kernel.measured(cookie, record.slot) {
+            record.notes.extend(notes(&measured));
+        }
         record.done = steps;
         record.changed = now;
         let prepared = prepared(record);
@@ -294,13 +325,9 @@ impl Worker {
             self.end(id, State::Expired);
             return Err(AgentError::Ended(id));
         }
-        let Kind::Cut(cut) = record.fault.kind;
-        let stands = |attachment| {
-            matches!(observed.chains.get(attachment), Some(Chain::First | Chain::Behind(_)))
-        };
-        if !plan::wanted(&observed, &[cut.side].into()).iter().any(stands) {
+        if let Some(missing) = missing(record, &observed) {
             self.end(id, State::Failed);
-            return Err(AgentError::Unverified("no program of ours on any device".to_owned()));
+            return Err(AgentError::Unverified(missing));
         }
         let step = Step::Begin { slot, start: lease.start(), end: lease.end() };
         self.kernel.perform(&place, &step)?;
@@ -341,11 +368,65 @@ impl Worker {
                 target.spoiled.insert(record.slot);
             }
         }
+        if let Some(record) = self.ledger.get_mut(id).filter(|record| !record.done.is_empty())
+            && let Some(measured) = self.kernel.measured(cookie, record.slot)
+        {
+            // Taking out holds processes, too.
+            record.measured = Some(measured);
+        }
         if let Some(record) = self.ledger.get_mut(id) {
             record.drifts.extend(
                 failed.iter().map(|(step, error)| Drift::NotTakenOut(format!("{step}: {error}"))),
             );
         }
         self.finish(id, if failed.is_empty() { fate } else { State::Failed });
+    }
+}
+
+impl Worker {
+    /// Whether a fault that was just committed acts already, and what it does is read and not counted.
+    fn is_to_be_read(&self, status: &Status) -> bool {
+        let acts = status.lease.is_some_and(|window| window.start <= self.kernel.now());
+        acts && matches!(status.fault.kind, Kind::Skew(_))
+    }
+
+    /// Before everything else that waits, but for what takes out.
+    fn put_first(&mut self, cookie: NamespaceCookie, task: Task) {
+        if let Some(target) = self.targets.get_mut(&cookie) {
+            let out = |task: &Task| matches!(task, Task::TakeOut { .. });
+            let at = target.queue.iter().take_while(|task| out(task)).count();
+            target.queue.insert(at, task);
+        }
+    }
+}
+
+/// What the kernel has not of a fault that is to act; `None` if it has all.
+fn missing(record: &Record, observed: &Observed) -> Option<String> {
+    match &record.fault.kind {
+        Kind::Cut(Cut { side, .. }) => {
+            let stands = |attachment| {
+                matches!(observed.chains.get(attachment), Some(Chain::First | Chain::Behind(_)))
+            };
+            let placed = plan::wanted(observed, &[*side].into()).iter().any(stands);
+            (!placed).then(|| "no program of ours on any device".to_owned())
+        }
+        Kind::Skew(_) => match observed.coverage.get(&record.slot) {
+            Some(coverage) => coverage.altered.first().map(|process| {
+                format!("somebody has changed what was written into process {}", process.pid)
+            }),
+            None => Some("no process has our code".to_owned()),
+        },
+    }
+}
+
+/// What is to be known of a fault that is in place.
+fn notes(measured: &Measured) -> Vec<String> {
+    match measured {
+        Measured::Clock(effect) => {
+            let note = |one: &fault::Uncovered| {
+                format!("{} {} is not covered: {}", one.name, one.process.pid, one.reason)
+            };
+            effect.uncovered.iter().map(note).collect()
+        }
     }
 }

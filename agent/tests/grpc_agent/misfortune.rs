@@ -228,7 +228,10 @@ async fn a_target_that_shares_the_hosts_namespace_is_refused() {
     let rig = Rig::frozen().await;
     rig.kernel.node(|node| node.spawn(1, agent::fake::HOST, None));
     let selector: fault::Selector = "pid:1".parse().unwrap();
-    let request = wire::ResolveRequest { selector: Some((&selector).into()) };
+    let request = wire::ResolveRequest {
+        selector: Some((&selector).into()),
+        ..wire::ResolveRequest::default()
+    };
     let status = rig.client.clone().resolve(request).await.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
     assert!(matches!(detail(&status), Detail::Refused(_)));
@@ -238,7 +241,10 @@ async fn a_target_that_shares_the_hosts_namespace_is_refused() {
 async fn a_role_is_refused_since_a_controller_resolves_it() {
     let rig = Rig::frozen().await;
     let selector: fault::Selector = "etcd:leader".parse().unwrap();
-    let request = wire::ResolveRequest { selector: Some((&selector).into()) };
+    let request = wire::ResolveRequest {
+        selector: Some((&selector).into()),
+        ..wire::ResolveRequest::default()
+    };
     let status = rig.client.clone().resolve(request).await.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
     assert!(matches!(detail(&status), Detail::Refused(_)));

@@ -10,7 +10,7 @@ use agent::kernel::{Kernel, Slot};
 use agent::server::{About, Instance, Service};
 use agent::worker::{Agent, Transition};
 use fault::{
-    BootTime, Chance, Cut, Fault, FaultId, FlowAge, IntentId, Kind, LeaseTerms, Mode,
+    Aspect, BootTime, Chance, Cut, Fault, FaultId, FlowAge, IntentId, Kind, LeaseTerms, Mode,
     NamespaceCookie, NodeName, PeerTarget, Peers, Selector, Side, State, Status, Target, Verdict,
 };
 use hyper_util::rt::TokioIo;
@@ -120,7 +120,7 @@ impl Rig {
 
     pub(crate) fn target(&self, selector: &str) -> Target {
         let selector: Selector = selector.parse().unwrap();
-        self.kernel.resolve(&selector).unwrap().pop().unwrap()
+        self.kernel.resolve(&selector, Aspect::Network).unwrap().pop().unwrap()
     }
 
     pub(crate) fn cookie(&self, name: &str) -> NamespaceCookie {

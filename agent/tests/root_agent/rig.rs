@@ -13,8 +13,8 @@ use agent::kernel::{Kernel, Linux};
 use agent::residue::{self, Removal};
 use agent::worker::{Agent, Earnest};
 use fault::{
-    Chance, Cut, Fault, FaultId, FlowAge, IntentId, Kind, LeaseTerms, Mode, PeerTarget, Peers,
-    RemnantKind, Selector, Side, Status, Target, Verdict,
+    Aspect, Chance, Cut, Fault, FaultId, FlowAge, IntentId, Kind, LeaseTerms, Mode, PeerTarget,
+    Peers, RemnantKind, Selector, Side, Status, Target, Verdict,
 };
 use lab::clock::BootTime;
 use lab::process::Process;
@@ -85,7 +85,11 @@ impl Rig {
     }
 
     pub(crate) fn named(&self, selector: &Selector) -> Target {
-        self.kernel.resolve(selector).unwrap().pop().expect("the selector names something")
+        self.kernel
+            .resolve(selector, Aspect::Network)
+            .unwrap()
+            .pop()
+            .expect("the selector names something")
     }
 
     /// A fault that cuts `from` from `to` for a minute, with a lease of 15 s.

@@ -1,7 +1,9 @@
 //! Clocks of real processes, skewed and restored. Needs root.
 #![expect(clippy::unwrap_used, reason = "what the tests share fails them")]
 
+mod faults;
 mod misfortune;
+mod node;
 mod places;
 mod rig;
 mod runtimes;

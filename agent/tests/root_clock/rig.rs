@@ -9,7 +9,7 @@ use agent::kernel::clock::memory::Memory;
 use agent::kernel::clock::record::Records;
 use agent::kernel::clock::skewed::Workshop;
 use agent::kernel::clock::{boot_id, boot_now, vdso};
-use fault::{BootTime, Clocks, Ending, Offset, Shape, Skew};
+use fault::{BootTime, Clocks, Ending, Extent, Offset, Shape, Skew};
 use tempfile::TempDir;
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
@@ -62,6 +62,7 @@ pub(crate) fn ahead(time: Duration) -> Skew {
         shape: Shape::Offset(Offset::from_nanos(nanos(time)).unwrap()),
         clocks: Clocks::REALTIME,
         ending: Ending::Step,
+        extent: Extent::Named,
     }
 }
 

@@ -185,12 +185,13 @@ fn enforced(part: &wire::Part) -> Option<Enforced> {
             Side::Ingress => Enforced::Receiver,
             Side::Egress => Enforced::Sender,
         }),
+        fault::Kind::Skew(_) => None,
     }
 }
 
 fn effect(part: &wire::Part) -> Option<Measured> {
     let status = fault::Status::try_from(part.status.clone()?).ok()?;
-    Some(status.effect.into())
+    status.fault.kind.cut().map(|_| status.effect.into())
 }
 
 /// What was found, by its own name where it is not addresses.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fault::{NodeName, Pick, Scheme, Selector};
+use fault::{Aspect, NodeName, Pick, Scheme, Selector};
 
 use crate::agents::Agents;
 use crate::failure::{Cause, Failure};
@@ -107,7 +107,8 @@ pub(super) async fn ends(
     for (node, mut link) in asked {
         let plain = Selector { pick: None, node: None, ..selector.clone() };
         questions.spawn(async move {
-            let answer = tokio::time::timeout(PATIENCE, link.resolve(&plain)).await;
+            let answer =
+                tokio::time::timeout(PATIENCE, link.resolve(&plain, Aspect::Network)).await;
             (node, answer)
         });
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use fault::{Effect, FaultId, IntentId, Kind};
+use fault::{Effect, FaultId, IntentId};
 
 use super::intent::Intent;
 use crate::metrics::{Metrics, Verdict, Written};
@@ -61,11 +61,11 @@ impl Tally {
         for part in intent.sequence.parts() {
             let Some(effect) = part.status.as_ref().map(|status| status.effect) else { continue };
             let before = self.counted.insert(part.fault.id, effect).unwrap_or_default();
-            let loses = match &part.fault.kind {
-                Kind::Cut(cut) => match cut.verdict {
-                    fault::Verdict::Drop => Verdict::Lost,
-                    fault::Verdict::Count => Verdict::Shadowed,
-                },
+            // What has to do with no packet counts none.
+            let Some(cut) = part.fault.kind.cut() else { continue };
+            let loses = match cut.verdict {
+                fault::Verdict::Drop => Verdict::Lost,
+                fault::Verdict::Count => Verdict::Shadowed,
             };
             // An agent that was started anew counts from zero.
             let more = |now: u64, before: u64| now.checked_sub(before).unwrap_or(now);

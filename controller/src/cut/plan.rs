@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use fault::{Fault, Target};
+use fault::{Aspect, Fault, Process, Scheme, Target};
 use serde::Serialize;
 
 use crate::link::Prepared;
 use crate::output::quantity::time;
-use crate::output::route::{Route, cut, place, selection};
+use crate::output::route::{Route, describe};
 use crate::output::{Detail, Report};
 
 /// How many processes a plan names.
@@ -60,22 +60,24 @@ impl Report for Plan {
 impl Part {
     fn text(&self, detail: Detail) -> String {
         let (fault, prepared) = (&self.fault, &self.prepared);
-        let cut = cut(fault);
         let mut text = format!(
-            "{} {}: {}, at the {}, for {} with a lease of {}, seed {}\n",
-            fault.id,
-            self.route,
-            selection(cut),
-            place(cut.side),
+            "{}, for {} with a lease of {}{}\n",
+            describe(fault),
             time(fault.terms.total),
             time(fault.terms.lease),
-            cut.seed,
+            fault.kind.cut().map_or_else(String::new, |cut| format!(", seed {}", cut.seed)),
         );
         let peers: Vec<String> = prepared.peers.iter().map(ToString::to_string).collect();
         if let Some(target) = &prepared.target {
-            text.push_str(&format!("  target  {}\n", touched(target, detail)));
+            let touched = match fault.kind.aspect() {
+                Aspect::Network => touched(target, detail),
+                Aspect::Processes => named(target, detail),
+            };
+            text.push_str(&format!("  target  {touched}\n"));
         }
-        text.push_str(&format!("  peers   {}\n", peers.join(", ")));
+        if !peers.is_empty() {
+            text.push_str(&format!("  peers   {}\n", peers.join(", ")));
+        }
         for (index, step) in prepared.steps.iter().enumerate() {
             text.push_str(&format!("  step {:<2} {step}\n", index + 1));
         }
@@ -84,6 +86,26 @@ impl Part {
         }
         text
     }
+}
+
+/// A target with the processes that it names.
+fn named(target: &Target, detail: Detail) -> String {
+    let shown = match detail {
+        Detail::Normal => NAMED,
+        Detail::Wide => Target::PROCESSES_NAMED,
+    };
+    let is_meant = |process: &&Process| match &target.selector.scheme {
+        Scheme::Pid(pid) => process.identity.pid == *pid,
+        Scheme::Container(id) => process.container.as_ref() == Some(id),
+        Scheme::Netns(_) | Scheme::Host(_) | Scheme::Addr(_) | Scheme::Etcd(_) => true,
+    };
+    let name = |process: &Process| format!("{} {}", process.name, process.identity.pid);
+    let names: Vec<String> =
+        target.processes.iter().filter(is_meant).take(shown).map(name).collect();
+    if names.is_empty() {
+        return target.selector.to_string();
+    }
+    format!("{}: {}", target.selector, names.join(", "))
 }
 
 /// A target with everything else that a fault on it touches: it acts on the whole namespace.

@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use fault::{BootTime, Effect, FaultId, Mode, State, Status, Verdict};
+use fault::{BootTime, Cut, Effect, Mode, Status, Verdict};
 use serde::Serialize;
 
 use super::prove::Proof;
-use super::session::End;
-use crate::interrupts::Interrupt;
 use crate::outcome::Outcome;
 use crate::output::quantity::{bytes, offset};
-use crate::output::route::{Route, cut, drifts, place, tone};
+use crate::output::route::{Route, drifts, place, tone};
 use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table, Tone};
 use crate::output::{Detail, Report, record};
+use crate::session::{Confirmation, End, outcome};
 
 /// What a cut did, whole.
 #[derive(Debug, Serialize)]
@@ -32,16 +31,6 @@ pub(crate) struct CutReport {
     proof: Option<Proof>,
     #[serde(skip)]
     outcome: Outcome,
-}
-
-/// Whether the end of a fault was confirmed by its agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Confirmation {
-    /// It was.
-    Confirmed,
-    /// It was not: the kernel ends the fault with its agent, at the latest at the lease's end.
-    NotConfirmed,
 }
 
 impl CutReport {
@@ -76,18 +65,7 @@ impl CutReport {
 
     /// What is to be said about it beside the figures.
     pub(crate) fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
-        if self.healed == Confirmation::NotConfirmed {
-            let latest = self.faults.iter().filter_map(Status::lease_left).max();
-            notes.push(format!(
-                "not confirmed by the agent: the kernel ends the fault with its agent, at the latest \
-                 at its lease's end{}",
-                latest.map_or(String::new(), |left| format!(
-                    " ({} after the last report)",
-                    crate::output::quantity::time(left)
-                ))
-            ));
-        }
+        let mut notes: Vec<String> = self.healed.note(&self.faults).into_iter().collect();
         notes.extend(self.faults.iter().flat_map(drifts));
         notes.extend(meaning(&self.faults, self.proof.as_ref()));
         notes
@@ -109,10 +87,11 @@ impl Report for CutReport {
     }
 }
 
-/// What faults did, one line a part.
+/// What cuts did, one line a part; faults of other kinds are left out.
 pub(crate) fn effects(faults: &[Status], detail: Detail) -> Table {
-    let is_shadow = |status: &Status| cut(&status.fault).verdict == Verdict::Count;
-    let lost = if faults.iter().any(is_shadow) { "WOULD HAVE LOST" } else { "LOST" };
+    let cuts = || faults.iter().filter_map(|status| Some((status, status.fault.kind.cut()?)));
+    let is_shadow = |(_, cut): (&Status, &Cut)| cut.verdict == Verdict::Count;
+    let lost = if cuts().any(is_shadow) { "WOULD HAVE LOST" } else { "LOST" };
     let mut columns = vec![
         ("ID", Left),
         ("CUT", Left),
@@ -130,8 +109,8 @@ pub(crate) fn effects(faults: &[Status], detail: Detail) -> Table {
         columns.extend([("SEEN", Right), ("UNPARSABLE", Right), ("SEED", Right)]);
     }
     let mut table = Table::new(&columns);
-    for status in faults {
-        let (effect, cut) = (&status.effect, cut(&status.fault));
+    for (status, cut) in cuts() {
+        let effect = &status.effect;
         let when = |time: Option<BootTime>| match (time, status.lease) {
             (Some(time), Some(window)) => offset(time.since(window.start)),
             (Some(_), None) | (None, _) => "-".to_owned(),
@@ -206,7 +185,7 @@ fn meaning(faults: &[Status], proof: Option<&Proof>) -> Vec<String> {
             sentences.push(format!("nothing was lost {route}: all that matched passed"));
         }
     }
-    let first = faults.first().map(|status| cut(&status.fault));
+    let first = faults.first().and_then(|status| status.fault.kind.cut());
     if first.is_some_and(|cut| cut.mode == Mode::Initiator) {
         sentences.push(
             "initiator: what was lost belongs to flows that the sending side opened; flows that the \
@@ -230,88 +209,12 @@ fn by_route(faults: &[Status]) -> BTreeMap<String, Effect> {
     routes
 }
 
-/// What a cut came to.
-pub(crate) fn outcome(end: &End, confirmation: Confirmation, faults: &[Status]) -> Outcome {
-    let mut outcome = match end {
-        End::Deadline | End::AllEnded => Outcome::Effective,
-        End::Interrupted(Interrupt::Keyboard | Interrupt::Termination) => Outcome::Interrupted,
-        End::Broken(_, _) | End::NotRenewed(_) => Outcome::Deviated,
-        End::AgentLost(_) | End::AgentSilent(_) => match confirmation {
-            Confirmation::Confirmed => Outcome::Deviated,
-            Confirmation::NotConfirmed => Outcome::Unconfirmed,
-        },
-    };
-    if confirmation == Confirmation::NotConfirmed {
-        outcome = outcome.worst(Outcome::Unconfirmed);
-    }
-    for status in faults {
-        outcome = outcome.worst(match status.state {
-            State::Failed => Outcome::Unconfirmed,
-            State::Gone(_) => Outcome::Deviated,
-            State::Expired if !status.ran_its_time() && *end == End::AllEnded => Outcome::Deviated,
-            State::Prepared
-            | State::Active
-            | State::Shadowed
-            | State::Healing
-            | State::Healed
-            | State::Expired => Outcome::Effective,
-        });
-    }
-    if by_route(faults).values().any(|effect| !effect.happened()) {
-        outcome = outcome.worst(Outcome::NothingMatched);
-    }
-    outcome
-}
-
-/// The faults that are not known to be over.
-pub(crate) fn unconfirmed<'a>(faults: impl Iterator<Item = &'a Status>) -> Vec<FaultId> {
-    faults
-        .filter(|status| !status.state.is_final() || status.state == State::Failed)
-        .map(|status| status.fault.id)
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use fault::Gone;
+    use fault::State;
 
     use super::*;
     use crate::cut::specimen;
-
-    #[test]
-    fn outcomes() {
-        let keyboard = End::Interrupted(Interrupt::Keyboard);
-        let lost = End::AgentLost("gone".to_owned());
-        let (yes, no) = (Confirmation::Confirmed, Confirmation::NotConfirmed);
-        let gone = State::Gone(Gone::Namespace);
-        let table = [
-            (End::Deadline, yes, State::Expired, 9, 0),
-            (End::Deadline, yes, State::Healed, 0, 3),
-            (End::Deadline, no, State::Active, 9, 5),
-            (keyboard.clone(), yes, State::Healed, 9, 130),
-            (keyboard.clone(), yes, State::Healed, 0, 130),
-            (keyboard, no, State::Active, 9, 5),
-            (End::AllEnded, yes, State::Healed, 9, 0),
-            (End::AllEnded, yes, State::Expired, 9, 1),
-            (End::Broken(specimen::id(0), gone), yes, gone, 9, 1),
-            (End::Broken(specimen::id(0), State::Failed), yes, State::Failed, 9, 5),
-            (lost.clone(), no, State::Active, 9, 5),
-            (lost, yes, State::Healed, 9, 1),
-            (End::NotRenewed(specimen::id(0)), yes, State::Healed, 9, 1),
-        ];
-        for (end, confirmation, state, matched, code) in table {
-            let faults = [specimen::status(0, state, matched, matched)];
-            let found = outcome(&end, confirmation, &faults).code();
-            assert_eq!(found, code, "{end:?} {confirmation:?} {state} {matched}");
-        }
-    }
-
-    #[test]
-    fn a_direction_has_an_effect_wherever_it_was_enforced() {
-        let faults =
-            [specimen::status(0, State::Healed, 9, 9), specimen::status(1, State::Healed, 0, 0)];
-        assert_eq!(outcome(&End::Deadline, Confirmation::Confirmed, &faults), Outcome::Effective);
-    }
 
     #[test]
     fn the_table() {

@@ -61,6 +61,7 @@ pub(crate) fn status(part: u16, state: State, matched: u64, lost: u64) -> Status
             last_loss: at(1_500),
             ..Effect::default()
         },
+        measured: None,
         hook: Hook { seen: matched + 5, unparsable: 0 },
         peers: Vec::new(),
         drifts: Vec::new(),

@@ -9,12 +9,12 @@ use super::ends::members;
 use super::follow::Follower;
 use super::report::{self, IntentsReport};
 use crate::cli::CutArgs;
-use crate::cut::live::Live;
 use crate::cut::request::Request;
 use crate::failure::{Cause, Failure};
 use crate::interrupts::Interrupts;
 use crate::outcome::Outcome;
 use crate::output::Output;
+use crate::session::live::Live;
 use crate::settings::{Controller, Names};
 use crate::spec::{QuorumLoss, Spec, What};
 

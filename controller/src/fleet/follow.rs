@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::client::Client;
 use super::live::Parts;
 use crate::control::is_over;
-use crate::cut::live::Live;
 use crate::failure::{Cause, Failure};
+use crate::session::live::Live;
 use crate::settings::Controller;
 
 /// How long after its deadline and a lease an intent may take to be told to have ended (10 s).

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fault::{FaultId, IntentId, State, Status, Verdict};
+use fault::{Cut, FaultId, IntentId, State, Status, Verdict};
 use proto::control as wire;
 
 use super::{report, statuses};
-use crate::cut::live::Live;
 use crate::output::quantity::{bytes, count, time};
-use crate::output::route::{Route, cut};
+use crate::output::route::Route;
+use crate::session::live::Live;
 
 /// How many parts the line names; the others are summed up.
 const NAMED: usize = 3;
@@ -56,7 +56,8 @@ fn line(intent: &wire::Intent, known: &[Status]) -> String {
 }
 
 fn effect(of: &[&Status]) -> String {
-    let shadow = of.iter().all(|status| cut(&status.fault).verdict == Verdict::Count);
+    let counts = |cut: &Cut| cut.verdict == Verdict::Count;
+    let shadow = of.iter().all(|status| status.fault.kind.cut().is_none_or(counts));
     let lost = of.iter().map(|status| status.effect.lost).sum();
     let size = of.iter().map(|status| status.effect.lost_bytes).sum();
     let verb = if shadow { "would have lost" } else { "lost" };

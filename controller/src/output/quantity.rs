@@ -22,6 +22,16 @@ pub(crate) fn time(duration: Duration) -> String {
     }
 }
 
+/// A length of time that may be much less than a millisecond: `412µs`, `1.73ms`, `12ms`.
+pub(crate) fn brief(duration: Duration) -> String {
+    let micros = duration.as_micros();
+    match micros {
+        0..1_000 => format!("{micros}µs"),
+        1_000..10_000 => format!("{}.{:02}ms", micros / 1_000, micros / 10 % 100),
+        _ => time(duration),
+    }
+}
+
 /// A length of time that is measured down to milliseconds: `+1.204s`.
 pub(crate) fn offset(duration: Duration) -> String {
     format!("+{}.{:03}s", duration.as_secs(), duration.subsec_millis())
@@ -68,6 +78,9 @@ mod tests {
             assert_eq!(time(Duration::from_millis(millis)), text, "{millis}");
         }
         assert_eq!(offset(Duration::from_millis(1_204)), "+1.204s");
+        for (micros, text) in [(412, "412µs"), (1_738, "1.73ms"), (12_900, "12ms")] {
+            assert_eq!(brief(Duration::from_micros(micros)), text);
+        }
     }
 
     #[test]

@@ -6,15 +6,25 @@ use fault::{Cut, Fault, FlowAge, Kind, Side, State, Status};
 
 use serde::Serialize;
 
+use super::clocks;
 use super::table::Tone;
 
-/// The direction in which a fault loses.
+/// On whom a fault acts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-pub(crate) struct Route {
-    /// Who sends.
-    pub(crate) from: String,
-    /// Who would receive.
-    pub(crate) to: String,
+#[serde(untagged)]
+pub(crate) enum Route {
+    /// A cut, in the direction in which it loses.
+    Between {
+        /// Who sends.
+        from: String,
+        /// Who would receive.
+        to: String,
+    },
+    /// A fault that has no other side.
+    On {
+        /// Whom it concerns.
+        target: String,
+    },
 }
 
 impl From<&Fault> for Route {
@@ -23,24 +33,30 @@ impl From<&Fault> for Route {
             fault.peers.fixed.iter().map(|prefix| format!("addr:{prefix}")).collect();
         names.extend(fault.peers.followed.iter().map(|peer| peer.selector.to_string()));
         let (target, peers) = (fault.selector.to_string(), names.join(","));
-        match cut(fault).side {
-            Side::Ingress => Self { from: peers, to: target },
-            Side::Egress => Self { from: target, to: peers },
+        match &fault.kind {
+            Kind::Cut(Cut { side: Side::Ingress, .. }) => Self::Between { from: peers, to: target },
+            Kind::Cut(Cut { side: Side::Egress, .. }) => Self::Between { from: target, to: peers },
+            Kind::Skew(_) => Self::On { target },
         }
     }
 }
 
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} → {}", self.from, self.to)
+        match self {
+            Self::Between { from, to } => write!(f, "{from} → {to}"),
+            Self::On { target } => f.write_str(target),
+        }
     }
 }
 
-/// What a fault does, as long as every fault is a cut.
-pub(crate) fn cut(fault: &Fault) -> &Cut {
-    match &fault.kind {
-        Kind::Cut(cut) => cut,
-    }
+/// A fault in words: `ID a → b: packet, at the receiver`, `ID pid:4711: clocks realtime +1h`.
+pub(crate) fn describe(fault: &Fault) -> String {
+    let what = match &fault.kind {
+        Kind::Cut(cut) => format!("{}, at the {}", selection(cut), place(cut.side)),
+        Kind::Skew(skew) => clocks::describe(skew),
+    };
+    format!("{} {}: {what}", fault.id, Route::from(fault))
 }
 
 /// Which of the two sides a cut is enforced at.

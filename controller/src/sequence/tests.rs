@@ -53,6 +53,7 @@ fn status(part: u16, state: State) -> Status {
         state,
         lease: Some(Window { start: at(10), end: at(70), deadline: at(70) }),
         effect: Effect::default(),
+        measured: None,
         hook: Hook::default(),
         peers: Vec::new(),
         drifts: Vec::new(),

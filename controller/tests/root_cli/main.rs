@@ -10,4 +10,5 @@ mod machine;
 mod refusals;
 mod running;
 mod signals;
+mod skew;
 mod units;

@@ -130,7 +130,7 @@ fn drifted(offset: Offset, rate: Rate, time: Duration) -> Offset {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Clocks;
+    use super::super::{Clocks, Extent};
     use super::*;
 
     const HOUR: i64 = 3_600_000_000_000;
@@ -145,7 +145,8 @@ mod tests {
 
     fn check(shape: Shape, clock: Clock, ending: Ending) -> Result<(), SkewError> {
         let terms = LeaseTerms::new(Duration::from_secs(15), Duration::from_secs(300)).unwrap();
-        Skew { shape, clocks: [clock].into_iter().collect(), ending }.check(terms)
+        Skew { shape, clocks: [clock].into_iter().collect(), ending, extent: Extent::Named }
+            .check(terms)
     }
 
     #[test]
@@ -205,8 +206,12 @@ mod tests {
         let never = Shape::Step { offset: offset(1), after: LeaseTerms::LONGEST };
         assert_eq!(realtime(never, Ending::Step), Err(SkewError::Step));
         let terms = LeaseTerms::new(Duration::from_secs(1), Duration::from_secs(1)).unwrap();
-        let none =
-            Skew { shape: Shape::Offset(offset(1)), clocks: Clocks(0), ending: Ending::Step };
+        let none = Skew {
+            shape: Shape::Offset(offset(1)),
+            clocks: Clocks(0),
+            ending: Ending::Step,
+            extent: Extent::Named,
+        };
         assert_eq!(none.check(terms), Err(SkewError::NoClock));
     }
 

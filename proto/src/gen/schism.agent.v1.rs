@@ -214,6 +214,65 @@ pub struct Cut {
     #[prost(enumeration = "Side", tag = "8")]
     pub side: i32,
 }
+/// What the target's processes read from their clocks differs from the truth. Distances are ns, ahead of the
+/// truth where positive, and at most 9.2e18 either way.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Skew {
+    /// At least one, each once.
+    #[prost(enumeration = "Clock", repeated, tag = "5")]
+    pub clocks: ::prost::alloc::vec::Vec<i32>,
+    /// How fast it goes back after the end of the lease, in billionths of time; 0 for at once.
+    #[prost(uint32, tag = "6")]
+    pub slew: u32,
+    #[prost(enumeration = "Extent", tag = "7")]
+    pub extent: i32,
+    #[prost(oneof = "skew::Shape", tags = "1, 2, 3, 4")]
+    pub shape: ::core::option::Option<skew::Shape>,
+}
+/// Nested message and enum types in `Skew`.
+pub mod skew {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Shape {
+        /// The same all the time.
+        #[prost(sint64, tag = "1")]
+        Offset(i64),
+        #[prost(message, tag = "2")]
+        Step(super::ClockStep),
+        #[prost(message, tag = "3")]
+        Strobe(super::ClockStrobe),
+        #[prost(message, tag = "4")]
+        Drift(super::ClockDrift),
+    }
+}
+/// The truth at first.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClockStep {
+    #[prost(sint64, tag = "1")]
+    pub offset: i64,
+    /// From the start on, ns.
+    #[prost(uint64, tag = "2")]
+    pub after_ns: u64,
+}
+/// Two distances by turns, half a period each.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClockStrobe {
+    #[prost(sint64, tag = "1")]
+    pub first: i64,
+    #[prost(sint64, tag = "2")]
+    pub second: i64,
+    #[prost(uint64, tag = "3")]
+    pub period_ns: u64,
+}
+/// A distance that grows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClockDrift {
+    /// At the start.
+    #[prost(sint64, tag = "1")]
+    pub offset: i64,
+    /// By so many billionths of the time that passes, at most 1e9 either way.
+    #[prost(sint32, tag = "2")]
+    pub rate: i32,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Fault {
     #[prost(message, optional, tag = "1")]
@@ -222,7 +281,7 @@ pub struct Fault {
     pub selector: ::core::option::Option<Selector>,
     #[prost(message, optional, tag = "3")]
     pub target: ::core::option::Option<TargetIdentity>,
-    /// The other side; at least one, unless peer_target is set.
+    /// The other side of a cut; at least one, unless peer_target is set. Nothing else has one.
     #[prost(message, repeated, tag = "5")]
     pub peers: ::prost::alloc::vec::Vec<Prefix>,
     /// A target of the same node whose addresses are peers, now and as they change.
@@ -237,15 +296,17 @@ pub struct Fault {
     /// The control path, exempt for host targets.
     #[prost(message, repeated, tag = "9")]
     pub control_path: ::prost::alloc::vec::Vec<Endpoint>,
-    #[prost(oneof = "fault::Kind", tags = "4")]
+    #[prost(oneof = "fault::Kind", tags = "4, 10")]
     pub kind: ::core::option::Option<fault::Kind>,
 }
 /// Nested message and enum types in `Fault`.
 pub mod fault {
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Kind {
         #[prost(message, tag = "4")]
         Cut(super::Cut),
+        #[prost(message, tag = "10")]
+        Skew(super::Skew),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -309,6 +370,68 @@ pub struct Hook {
     #[prost(uint64, tag = "2")]
     pub unparsable: u64,
 }
+/// What was measured of a fault that has nothing to do with packets.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Measured {
+    #[prost(oneof = "measured::Kind", tags = "1")]
+    pub kind: ::core::option::Option<measured::Kind>,
+}
+/// Nested message and enum types in `Measured`.
+pub mod measured {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(message, tag = "1")]
+        Clock(super::ClockEffect),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ClockEffect {
+    /// Processes that are covered, or were at the end.
+    #[prost(uint32, tag = "1")]
+    pub covered: u32,
+    /// Processes of the target that cannot be; at most 64.
+    #[prost(message, repeated, tag = "2")]
+    pub uncovered: ::prost::alloc::vec::Vec<Uncovered>,
+    /// Of each clock that was to move, once it was read.
+    #[prost(message, repeated, tag = "3")]
+    pub readings: ::prost::alloc::vec::Vec<Reading>,
+    /// For how long a process was held at a stretch, ns.
+    #[prost(uint64, tag = "4")]
+    pub longest_hold_ns: u64,
+    /// For how long a process may have gone uncovered after it began or executed another program, ns.
+    #[prost(uint64, tag = "5")]
+    pub longest_gap_ns: u64,
+    /// How long the clocks take to come back to the truth after the end, ns; 0 for at once.
+    #[prost(uint64, tag = "6")]
+    pub way_back_ns: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Uncovered {
+    #[prost(message, optional, tag = "1")]
+    pub process: ::core::option::Option<ProcessIdentity>,
+    /// comm, at most 15 bytes of it.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// For people.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// A clock as it was read through a process's own bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Reading {
+    #[prost(enumeration = "Clock", tag = "1")]
+    pub clock: i32,
+    #[prost(message, optional, tag = "2")]
+    pub process: ::core::option::Option<ProcessIdentity>,
+    /// Ahead of the truth, ns, and by how much that may be wrong either way.
+    #[prost(sint64, tag = "3")]
+    pub offset: i64,
+    #[prost(uint64, tag = "4")]
+    pub error: u64,
+    /// Whether that is as far as was asked for.
+    #[prost(bool, tag = "5")]
+    pub as_asked: bool,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Status {
     #[prost(message, optional, tag = "1")]
@@ -340,11 +463,14 @@ pub struct Status {
     /// takes over what it names in a heartbeat.
     #[prost(message, optional, tag = "11")]
     pub holder: ::core::option::Option<Holder>,
+    /// Of a fault that has nothing to do with packets; none before it was measured.
+    #[prost(message, optional, tag = "12")]
+    pub measured: ::core::option::Option<Measured>,
 }
 /// A difference between what stands recorded and what the kernel has.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Drift {
-    #[prost(oneof = "drift::Kind", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "drift::Kind", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub kind: ::core::option::Option<drift::Kind>,
 }
 /// Nested message and enum types in `Drift`.
@@ -369,6 +495,9 @@ pub mod drift {
         /// Our program is not in a device's chain any more.
         #[prost(uint32, tag = "6")]
         Detached(u32),
+        /// A process whose bytes are not those that were written.
+        #[prost(message, tag = "7")]
+        Altered(super::ProcessIdentity),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -483,6 +612,8 @@ pub mod capability {
 pub struct ResolveRequest {
     #[prost(message, optional, tag = "1")]
     pub selector: ::core::option::Option<Selector>,
+    #[prost(enumeration = "Aspect", tag = "2")]
+    pub aspect: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ResolveReply {
@@ -728,6 +859,8 @@ pub mod remnant {
         Map = 2,
         Socket = 3,
         Lock = 4,
+        /// A process whose clocks go through code that nobody renews; `id` is its pid.
+        Clock = 5,
     }
     impl Kind {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -741,6 +874,7 @@ pub mod remnant {
                 Self::Map => "KIND_MAP",
                 Self::Socket => "KIND_SOCKET",
                 Self::Lock => "KIND_LOCK",
+                Self::Clock => "KIND_CLOCK",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -751,6 +885,7 @@ pub mod remnant {
                 "KIND_MAP" => Some(Self::Map),
                 "KIND_SOCKET" => Some(Self::Socket),
                 "KIND_LOCK" => Some(Self::Lock),
+                "KIND_CLOCK" => Some(Self::Clock),
                 _ => None,
             }
         }
@@ -1017,6 +1152,73 @@ impl Side {
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
+pub enum Clock {
+    Unspecified = 0,
+    /// With REALTIME_COARSE, REALTIME_ALARM, TAI, gettimeofday and time.
+    Realtime = 1,
+    /// With MONOTONIC_COARSE.
+    Monotonic = 2,
+    /// With BOOTTIME_ALARM.
+    Boottime = 3,
+}
+impl Clock {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CLOCK_UNSPECIFIED",
+            Self::Realtime => "CLOCK_REALTIME",
+            Self::Monotonic => "CLOCK_MONOTONIC",
+            Self::Boottime => "CLOCK_BOOTTIME",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CLOCK_UNSPECIFIED" => Some(Self::Unspecified),
+            "CLOCK_REALTIME" => Some(Self::Realtime),
+            "CLOCK_MONOTONIC" => Some(Self::Monotonic),
+            "CLOCK_BOOTTIME" => Some(Self::Boottime),
+            _ => None,
+        }
+    }
+}
+/// Which processes of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Extent {
+    Unspecified = 0,
+    /// Those that it names.
+    Named = 1,
+    /// The same with all their descendants.
+    Tree = 2,
+}
+impl Extent {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "EXTENT_UNSPECIFIED",
+            Self::Named => "EXTENT_NAMED",
+            Self::Tree => "EXTENT_TREE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "EXTENT_UNSPECIFIED" => Some(Self::Unspecified),
+            "EXTENT_NAMED" => Some(Self::Named),
+            "EXTENT_TREE" => Some(Self::Tree),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
 pub enum State {
     Unspecified = 0,
     Prepared = 1,
@@ -1064,6 +1266,35 @@ impl State {
             "STATE_GONE_PROCESS" => Some(Self::GoneProcess),
             "STATE_GONE_PEER" => Some(Self::GonePeer),
             "STATE_FAILED" => Some(Self::Failed),
+            _ => None,
+        }
+    }
+}
+/// What is meant of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Aspect {
+    /// Its network.
+    Unspecified = 0,
+    /// Its processes, also those that share the host's network.
+    Processes = 1,
+}
+impl Aspect {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ASPECT_UNSPECIFIED",
+            Self::Processes => "ASPECT_PROCESSES",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ASPECT_UNSPECIFIED" => Some(Self::Unspecified),
+            "ASPECT_PROCESSES" => Some(Self::Processes),
             _ => None,
         }
     }

@@ -51,6 +51,14 @@ pub struct Partition {
     #[prost(message, repeated, tag = "3")]
     pub around: ::prost::alloc::vec::Vec<Selector>,
 }
+/// The clocks of what the selectors name together, at least one, are moved.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Skew {
+    #[prost(message, repeated, tag = "1")]
+    pub targets: ::prost::alloc::vec::Vec<Selector>,
+    #[prost(message, optional, tag = "2")]
+    pub skew: ::core::option::Option<crate::agent::Skew>,
+}
 /// What is asked for.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Spec {
@@ -69,7 +77,7 @@ pub struct Spec {
     /// Of the guards, only this one can be told to let it pass.
     #[prost(bool, tag = "8")]
     pub allow_quorum_loss: bool,
-    #[prost(oneof = "spec::What", tags = "1, 2")]
+    #[prost(oneof = "spec::What", tags = "1, 2, 9")]
     pub what: ::core::option::Option<spec::What>,
 }
 /// Nested message and enum types in `Spec`.
@@ -80,6 +88,9 @@ pub mod spec {
         Pair(super::Pair),
         #[prost(message, tag = "2")]
         Partition(super::Partition),
+        /// `cut` and `enforcement` are not read with it.
+        #[prost(message, tag = "9")]
+        Skew(super::Skew),
     }
 }
 /// One end of a cut, as it was found.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use fault::{Clock, Clocks, LeaseTerms, Rate};
+use fault::{Clock, Clocks, Extent, LeaseTerms, Rate};
 use proptest::prelude::*;
 
 use super::*;
@@ -109,6 +109,7 @@ fn skews() -> impl Strategy<Value = Skew> {
         shape,
         clocks: Clocks::REALTIME,
         ending,
+        extent: Extent::Named,
     })
 }
 
@@ -139,7 +140,7 @@ proptest! {
         time in prop_oneof![0..8 * DAY, 0..100 * SECOND], pause in prop_oneof![1..1_000_i64, 1..DAY],
         near in any::<bool>(),
     ) {
-        let skew = Skew { shape, clocks: [Clock::Monotonic].into_iter().collect(), ending };
+        let skew = Skew { shape, clocks: [Clock::Monotonic].into_iter().collect(), ending, extent: Extent::Named };
         let terms = LeaseTerms::new(Duration::from_secs(15), LeaseTerms::LONGEST).unwrap();
         prop_assert_eq!(skew.check(terms), Ok(()));
         let parameters = Parameters::new(&skew, span);
@@ -158,7 +159,7 @@ proptest! {
     fn a_constant_distance_may_be_one_that_grows(
         offset in offsets(), ending in endings(), span in spans(), time in 0..8 * DAY,
     ) {
-        let skew = Skew { shape: Shape::Offset(offset), clocks: Clocks::REALTIME, ending };
+        let skew = Skew { shape: Shape::Offset(offset), clocks: Clocks::REALTIME, ending, extent: Extent::Named };
         let constant = Parameters::new(&skew, span);
         let growing = constant.paced(Pace::Grows);
         let now = span.start + time;
@@ -184,6 +185,7 @@ fn nothing_is_left_after_the_end() {
         shape: Shape::Offset(Offset::FARTHEST),
         clocks: Clocks::REALTIME,
         ending: Ending::Step,
+        extent: Extent::Named,
     };
     let parameters = Parameters::new(&skew, Span { start: 10, end: 20 });
     assert_eq!(parameters.offset(19), Offset::FARTHEST.nanos());
@@ -201,6 +203,7 @@ fn a_strobe_takes_turns() {
         },
         clocks: Clocks::REALTIME,
         ending: Ending::Step,
+        extent: Extent::Named,
     };
     let parameters = Parameters::new(&skew, Span { start: 0, end: DAY });
     let shown = [50, 150, 250, 350].map(|ms| parameters.offset(ms * 1_000_000));

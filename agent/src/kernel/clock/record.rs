@@ -30,6 +30,9 @@ pub struct Record {
     pub sites: Vec<Entry>,
     /// Unused bytes that are used: they were zero.
     pub slack: Range<u64>,
+    /// Until when its clocks come back to the truth by these bytes (boot time, ns); 0 if they do not.
+    #[serde(default)]
+    pub returning_until: u64,
 }
 
 /// An entry that leads elsewhere.
@@ -73,6 +76,7 @@ impl Record {
             vdso,
             sites: Vec::new(),
             slack: 0..0,
+            returning_until: 0,
         }
     }
 

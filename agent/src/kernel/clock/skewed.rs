@@ -6,8 +6,11 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use fault::{BootId, BootTime, ProcessIdentity, Skew};
+use fault::{BootId, BootTime, Ending, ProcessIdentity, Skew};
 
 use super::holder::{Holder, HolderError};
 use super::memory::Memory;
@@ -33,6 +36,9 @@ pub enum ClockError {
     /// The process is left alone.
     #[error("{0}")]
     Refused(#[from] Refusal),
+    /// The process is never touched.
+    #[error("{0}")]
+    Spared(String),
     /// The vDSO of this kernel cannot be patched.
     #[error("{0}")]
     Patch(#[from] PatchError),
@@ -74,6 +80,7 @@ impl ClockError {
                 io::ErrorKind::UnexpectedEof | io::ErrorKind::WriteZero | io::ErrorKind::NotFound
             ),
             Self::Refused(_)
+            | Self::Spared(_)
             | Self::Patch(_)
             | Self::Record(_)
             | Self::Holder(_)
@@ -85,9 +92,11 @@ impl ClockError {
 /// What skews and restores processes.
 #[derive(Clone, Debug)]
 pub struct Workshop {
-    boot: BootId,
-    records: Records,
+    pub(super) boot: BootId,
+    pub(super) records: Records,
     holder: Holder,
+    /// The longest time for which a process was held (ns).
+    longest_hold: Arc<AtomicU64>,
 }
 
 /// What became of a process whose bytes were to be restored.
@@ -97,6 +106,8 @@ pub enum Restored {
     Whole,
     /// It reads true time; a thread has not come back from the stub yet, so that stays.
     Inert,
+    /// Its clocks are on their way back to the truth, and need our bytes for that.
+    Returning,
     /// It is not there any more.
     Gone,
 }
@@ -115,6 +126,9 @@ pub struct Skewed {
     skew: Skew,
     clocks: Namespace,
     start: Option<BootTime>,
+    end: Option<BootTime>,
+    /// What its stub goes by, as far as we have written it.
+    written: Option<Parameters>,
     /// What it took to put it in; `None` if it came with a fork.
     pub swapped: Option<Swapped>,
 }
@@ -122,8 +136,26 @@ pub struct Skewed {
 impl Workshop {
     /// With a directory for records, and a program that can hold.
     #[must_use]
-    pub const fn new(boot: BootId, records: Records, holder: Holder) -> Self {
-        Self { boot, records, holder }
+    pub fn new(boot: BootId, records: Records, holder: Holder) -> Self {
+        Self { boot, records, holder, longest_hold: Arc::default() }
+    }
+
+    /// The same with a measure of holds of its own.
+    #[must_use]
+    pub fn measured_anew(&self) -> Self {
+        Self { longest_hold: Arc::default(), ..self.clone() }
+    }
+
+    /// The longest time for which it had a process held at a stretch.
+    #[must_use]
+    pub fn longest_hold(&self) -> Duration {
+        Duration::from_nanos(self.longest_hold.load(Ordering::Relaxed))
+    }
+
+    fn swap(&self, swap: &Swap) -> Result<Swapped, HolderError> {
+        let swapped = self.holder.swap(swap)?;
+        self.longest_hold.fetch_max(swapped.held, Ordering::Relaxed);
+        Ok(swapped)
     }
 
     /// Has a process's clocks go through the stub; until [`Skewed::begin`] they show the truth.
@@ -155,6 +187,8 @@ impl Workshop {
             skew: *skew,
             clocks,
             start: None,
+            end: None,
+            written: None,
             swapped,
         })
     }
@@ -189,7 +223,7 @@ impl Workshop {
         let inside =
             |site: &crate::clock::patch::Site| at(site.inside().start)..at(site.inside().end);
         let moved = patch.sites.iter().flat_map(|site| &site.moved);
-        let swapped = self.holder.swap(&Swap {
+        let swapped = self.swap(&Swap {
             pid,
             started: subject.process.started,
             writes: patch
@@ -237,6 +271,8 @@ impl Workshop {
             skew: parent.skew,
             clocks: parent.clocks,
             start: parent.start,
+            end: parent.end,
+            written: None,
             swapped: None,
         };
         joined.verify()?;
@@ -286,8 +322,15 @@ impl Workshop {
     /// # Errors
     /// It could not be read.
     pub fn probe(&self, skewed: &Skewed, clock: i32) -> Result<Probed, ClockError> {
-        let (pid, vdso) = (skewed.process.pid, skewed.vdso.clone());
-        Ok(self.holder.probe(Probe { pid, vdso, clock })?)
+        self.ask(skewed.probing(clock))
+    }
+
+    /// The same for an order that [`Skewed::probing`] gave.
+    ///
+    /// # Errors
+    /// It could not be read.
+    pub fn ask(&self, probe: Probe) -> Result<Probed, ClockError> {
+        Ok(self.holder.probe(probe)?)
     }
 
     /// Gives a process its own bytes back.
@@ -295,14 +338,24 @@ impl Workshop {
     /// # Errors
     /// What could not be done; its record stays.
     pub fn heal(&self, mut skewed: Skewed) -> Result<Restored, ClockError> {
-        // True time first, without waiting for anybody. One that is gone is found out below.
-        let _ = skewed.end();
         let process = skewed.process;
-        let record = self.records.all()?.into_iter().find(|record| record.process() == process);
-        match record {
+        // First of all, and without waiting for anybody. One that is gone is found out below.
+        if let Ok(Some(over)) = skewed.go_back(boot_now())
+            && let Some(mut record) = self.recorded(process)?
+        {
+            record.returning_until = over.nanos();
+            self.records.keep(&record)?;
+            return Ok(Restored::Returning);
+        }
+        match self.recorded(process)? {
             Some(record) => self.restore(&record),
             None => Ok(Restored::Whole),
         }
+    }
+
+    fn recorded(&self, process: ProcessIdentity) -> Result<Option<Record>, ClockError> {
+        let mut records = self.records.all()?.into_iter();
+        Ok(records.find(|record| record.process() == process))
     }
 
     /// Gives all recorded processes their bytes back: what another life of the agent left.
@@ -320,7 +373,10 @@ impl Workshop {
     /// What could not be done; the record stays.
     pub fn restore(&self, record: &Record) -> Result<Restored, ClockError> {
         let process = record.process();
-        let restored = if record.is_of(self.boot) && process::is_alive(process) {
+        let returns = record.is_of(self.boot) && record.returning_until > boot_now().nanos();
+        let restored = if returns && process::is_alive(process) {
+            Restored::Returning
+        } else if record.is_of(self.boot) && process::is_alive(process) {
             match self.restore_living(record) {
                 Err(error) if error.is_gone() => Restored::Gone,
                 other => other?,
@@ -329,8 +385,9 @@ impl Workshop {
             // Ended, or of another boot: a process with that pid is another one.
             Restored::Gone
         };
-        if restored != Restored::Inert {
-            self.records.forget(process)?;
+        match restored {
+            Restored::Whole | Restored::Gone => self.records.forget(process)?,
+            Restored::Inert | Restored::Returning => {}
         }
         Ok(restored)
     }
@@ -363,7 +420,7 @@ impl Workshop {
             }
         }
         if !entries.is_empty() {
-            self.holder.swap(&order(entries, Vec::new(), Vigil::Closed, PATIENCE))?;
+            self.swap(&order(entries, Vec::new(), Vigil::Closed, PATIENCE))?;
         }
         let length = usize::try_from(record.slack.end - record.slack.start).unwrap_or(0);
         let old = read(record.slack.start, length)?;
@@ -371,7 +428,7 @@ impl Workshop {
             let clear = Write { at: record.slack.start, new: vec![0; old.len()], old };
             let forbidden = vec![record.slack.clone()];
             let vigil = Vigil::Leaving(record.vdso.clone());
-            match self.holder.swap(&order(vec![clear], forbidden, vigil, DRAIN)) {
+            match self.swap(&order(vec![clear], forbidden, vigil, DRAIN)) {
                 Err(HolderError::Swap(SwapError::Busy { .. } | SwapError::Unstoppable(_))) => {
                     return Ok(Restored::Inert);
                 }
@@ -415,7 +472,67 @@ impl Skewed {
     pub fn renew(&mut self, end: BootTime) -> Result<(), ClockError> {
         let Some(start) = self.start else { return Ok(()) };
         let span = Span { start: self.monotonic(start), end: self.monotonic(end) };
-        self.replace(&Parameters::new(&self.skew, span).paced(self.patch.pace))
+        self.replace(&Parameters::new(&self.skew, span).paced(self.patch.pace))?;
+        self.end = Some(end);
+        Ok(())
+    }
+
+    /// Begins the way back to the truth at once, if the skew has one that takes its time, and says when it
+    /// is over; otherwise shows the truth from now on.
+    ///
+    /// # Errors
+    /// The process's memory could not be written.
+    pub fn go_back(&mut self, now: BootTime) -> Result<Option<BootTime>, ClockError> {
+        let slews = match self.skew.ending {
+            Ending::Step => false,
+            Ending::Slew(_) => self.start.is_some_and(|start| start < now),
+        };
+        if !slews {
+            self.end()?;
+            return Ok(None);
+        }
+        if self.end.is_none_or(|end| end > now) {
+            self.renew(now)?;
+        }
+        let left = self.written.map_or(0, |written| written.over() - self.monotonic(now));
+        let left = Duration::from_nanos(u64::try_from(left).unwrap_or(0));
+        Ok((!left.is_zero()).then(|| now + left))
+    }
+
+    /// From when to when it acts, if that still stands in the process as it was written.
+    ///
+    /// # Errors
+    /// The process's memory could not be read.
+    pub fn lease(&self) -> Result<Option<(BootTime, BootTime)>, ClockError> {
+        let (Some(start), Some(end), Some(written)) = (self.start, self.end, &self.written) else {
+            return Ok(None);
+        };
+        let pid = self.process.pid;
+        let block = self.vdso.start + u64::from(self.patch.block);
+        let selector = self.memory.read(block + u64::from(Selector::AT), 1);
+        let selector = Selector(selector.map_err(memory("read", pid))?[0]);
+        let copy = self.memory.read(block + u64::from(selector.copy()), Parameters::BYTES);
+        let stands = copy.map_err(memory("read", pid))? == written.to_bytes();
+        Ok(stands.then_some((start, end)))
+    }
+
+    /// The parameters that were written, and what the process's CLOCK_MONOTONIC shows now: together how far
+    /// its clocks should be off.
+    #[must_use]
+    pub fn expected(&self) -> Option<(Parameters, i64)> {
+        self.written.map(|written| (written, self.monotonic(boot_now())))
+    }
+
+    /// The order to read one of its clocks.
+    #[must_use]
+    pub fn probing(&self, clock: i32) -> Probe {
+        Probe { pid: self.process.pid, vdso: self.vdso.clone(), clock }
+    }
+
+    /// Where it has its vDSO; a fork has it there, too.
+    #[must_use]
+    pub const fn place(&self) -> &Range<u64> {
+        &self.vdso
     }
 
     /// Shows the truth from now on.
@@ -423,7 +540,7 @@ impl Skewed {
     /// # Errors
     /// The process's memory could not be written.
     pub fn end(&mut self) -> Result<(), ClockError> {
-        self.start = None;
+        (self.start, self.end) = (None, None);
         self.replace(&Parameters::ended())
     }
 
@@ -450,7 +567,7 @@ impl Skewed {
         i64::try_from(time).unwrap_or(if time < 0 { i64::MIN } else { i64::MAX })
     }
 
-    fn replace(&self, parameters: &Parameters) -> Result<(), ClockError> {
+    fn replace(&mut self, parameters: &Parameters) -> Result<(), ClockError> {
         let pid = self.process.pid;
         let block = self.vdso.start + u64::from(self.patch.block);
         let selector = self.memory.read(block + u64::from(Selector::AT), 1);
@@ -460,6 +577,8 @@ impl Skewed {
             self.memory.write(block + u64::from(at), bytes).map_err(memory("write", pid))
         };
         write(replacement.copy_at, &replacement.copy)?;
-        write(Selector::AT, &[replacement.selector.0])
+        write(Selector::AT, &[replacement.selector.0])?;
+        self.written = Some(*parameters);
+        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use fault::{Clock, Clocks, Ending, Offset, Rate, Shape, Skew};
+use fault::{Clock, Clocks, Ending, Extent, Offset, Rate, Shape, Skew};
 use nix::libc;
 use nix::time::{ClockId, clock_gettime};
 
@@ -41,7 +41,12 @@ fn monotonic() -> i64 {
 
 fn copied(clocks: &[Clock], shape: &Shape, ending: Ending) -> Copied {
     let boottime_ahead = truth(libc::CLOCK_BOOTTIME) - monotonic();
-    let skew = Skew { shape: *shape, clocks: clocks.iter().copied().collect(), ending };
+    let skew = Skew {
+        shape: *shape,
+        clocks: clocks.iter().copied().collect(),
+        ending,
+        extent: Extent::Named,
+    };
     Copied::new(Moved::by(&skew, boottime_ahead))
 }
 
@@ -54,7 +59,7 @@ fn shown(copied: &Copied, id: i32) -> i128 {
 }
 
 fn skew(shape: Shape, ending: Ending) -> Skew {
-    Skew { shape, clocks: Clocks::REALTIME, ending }
+    Skew { shape, clocks: Clocks::REALTIME, ending, extent: Extent::Named }
 }
 
 fn offset(nanos: i64) -> Offset {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use agent::kernel::{Kernel, KernelError};
-use fault::Selector;
+use fault::{Aspect, Selector};
 use lab::process::Process;
 use nix::sys::signal::Signal;
 
@@ -40,7 +40,7 @@ impl Drop for Container {
 }
 
 fn found(rig: &Rig, selector: &str) -> Vec<fault::Target> {
-    rig.kernel.resolve(&selector.parse::<Selector>().unwrap()).unwrap()
+    rig.kernel.resolve(&selector.parse::<Selector>().unwrap(), Aspect::Network).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,7 +68,7 @@ async fn a_dead_pid_names_nothing_whether_it_was_reaped_or_not() {
 async fn a_process_in_the_hosts_namespace_is_refused_with_a_hint() {
     let rig = Rig::pair();
     let selector = format!("pid:{}", std::process::id()).parse().unwrap();
-    match rig.kernel.resolve(&selector) {
+    match rig.kernel.resolve(&selector, Aspect::Network) {
         Err(KernelError::Refused { reason, hint }) => {
             assert!(reason.contains("shares the host's network namespace"), "{reason}");
             assert!(hint.contains("host:"), "{hint}");

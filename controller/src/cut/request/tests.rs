@@ -45,7 +45,7 @@ fn parts(line: &str) -> Result<Vec<String>, RequestError> {
     let directions = request.directions(&[from], &[to])?;
     let faults = request.faults(IntentId::from_random(1), &directions)?;
     let line = |fault: &Fault| {
-        let Kind::Cut(cut) = fault.kind;
+        let Kind::Cut(cut) = fault.kind else { panic!("a cut") };
         let peer = match &fault.peers.followed {
             Some(peer) => peer.selector.to_string(),
             None => fault.peers.fixed[0].to_string(),
@@ -138,7 +138,7 @@ proptest! {
         let faults = request.faults(IntentId::from_random(seed), &directions).unwrap();
         prop_assert_eq!(faults.len(), 2 * from.len() * to.len());
         for (index, fault) in faults.iter().enumerate() {
-            let Kind::Cut(cut) = fault.kind;
+            let Kind::Cut(cut) = fault.kind else { panic!("a cut") };
             prop_assert_eq!(usize::from(fault.id.part), index);
             prop_assert_eq!(cut.seed, seed.wrapping_add(index as u64));
         }

@@ -67,7 +67,10 @@ impl Agent {
     /// Resolves a node of the lab.
     pub(crate) async fn target(&mut self, node: &Node) -> Result<Target> {
         let selector: Selector = format!("netns:{}", node.namespace.name()).parse()?;
-        let request = wire::ResolveRequest { selector: Some((&selector).into()) };
+        let request = wire::ResolveRequest {
+            selector: Some((&selector).into()),
+            ..wire::ResolveRequest::default()
+        };
         let found = self.client.resolve(request).await?.into_inner().targets;
         let target = found.into_iter().next().context("the node is not found")?;
         Ok(target.try_into()?)

@@ -1,4 +1,4 @@
-//! What is known of a cut while it acts. Pure: events and times come in, changes and the end go out.
+//! What is known of faults while they act. Pure: events and times come in, changes and the end go out.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::interrupts::Interrupt;
 use crate::output::quantity;
 use crate::output::route::Route;
 
-/// By what a cut ended.
+/// By what faults ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// Its time was over.
@@ -61,7 +61,7 @@ impl End {
 /// How long before its deadline, as far as is known here, a fault may have come to it (1 s).
 const MOMENT: Duration = Duration::from_secs(1);
 
-/// The faults of a cut as they were last heard of.
+/// Faults as they were last heard of.
 #[derive(Clone, Debug)]
 pub(crate) struct Watch {
     statuses: Vec<(Status, Instant)>,
@@ -113,7 +113,7 @@ impl Watch {
         let id = status.fault.id;
         let Some((known, heard)) = self.statuses.iter_mut().find(|(known, _)| known.fault.id == id)
         else {
-            // Another cut's: the agent reports what was asked for, so an older one may report more.
+            // Another command's: the agent reports what was asked for, so an older one may report more.
             return Vec::new();
         };
         let mut changes = Vec::new();
@@ -154,7 +154,7 @@ impl Watch {
         refused.iter().find(goes_on).map(|id| End::NotRenewed(*id))
     }
 
-    /// Whether the cut has ended by what was heard.
+    /// Whether they have ended by what was heard.
     pub(crate) fn end(&self) -> Option<End> {
         let broken = self.statuses().find_map(|status| match status.state {
             State::Gone(_) | State::Failed => Some(End::Broken(status.fault.id, status.state)),

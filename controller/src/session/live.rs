@@ -1,14 +1,14 @@
-//! Progress while a cut acts: one line that is rewritten on a terminal, added lines elsewhere.
+//! Progress while faults act: one line that is rewritten on a terminal, added lines elsewhere.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use fault::{State, Status, Verdict};
+use fault::{Kind, State, Status, Verdict};
 
-use super::session::{LIVE, QUIET, Watch};
+use super::{LIVE, QUIET, Watch};
 use crate::output::quantity::{bytes, count, time};
-use crate::output::route::{Route, cut};
-use crate::output::{Audience, Output};
+use crate::output::route::Route;
+use crate::output::{Audience, Output, clocks};
 
 /// Where the progress goes.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Live {
         }
     }
 
-    /// Says that the cut acts.
+    /// Says what does not act yet.
     pub(crate) fn begin(&mut self, watch: &Watch) {
         for status in watch.statuses() {
             let standing = status.standing();
@@ -51,7 +51,7 @@ impl Live {
         self.output.note(text);
     }
 
-    /// Rewrites the line with how the cut stands.
+    /// Rewrites the line with how the faults stand.
     pub(crate) fn draw(&self, watch: &Watch) {
         self.rewrite(&line(watch, Instant::now()));
     }
@@ -83,7 +83,7 @@ impl Live {
     }
 }
 
-/// The cut in one line.
+/// The faults in one line.
 fn line(watch: &Watch, now: Instant) -> String {
     let Some(first) = watch.statuses().next() else { return String::new() };
     let worst = watch.statuses().map(Status::standing).find(|state| *state != State::Active);
@@ -95,19 +95,24 @@ fn line(watch: &Watch, now: Instant) -> String {
         time(watch.lease_left_at(now)),
     );
     for status in watch.statuses() {
-        let lost = match cut(&status.fault).verdict {
-            Verdict::Drop => "lost",
-            Verdict::Count => "would have lost",
-        };
-        let effect = &status.effect;
-        line.push_str(&format!(
-            "  {}: {lost} {}, {}",
-            Route::from(&status.fault),
-            count(effect.lost, "packet"),
-            bytes(effect.lost_bytes),
-        ));
+        line.push_str(&format!("  {}: {}", Route::from(&status.fault), effect(status)));
     }
     line
+}
+
+/// What a fault has done so far.
+fn effect(status: &Status) -> String {
+    match &status.fault.kind {
+        Kind::Cut(cut) => {
+            let lost = match cut.verdict {
+                Verdict::Drop => "lost",
+                Verdict::Count => "would have lost",
+            };
+            let effect = &status.effect;
+            format!("{lost} {}, {}", count(effect.lost, "packet"), bytes(effect.lost_bytes))
+        }
+        Kind::Skew(_) => clocks::moved(status.measured.as_ref()),
+    }
 }
 
 /// As much of a line as a terminal shows without wrapping it, which could not be rewritten.

@@ -1,5 +1,8 @@
-//! The time during which a cut acts: renewals one way, what happens the other.
+//! Faults that a command puts in, keeps and takes out, whatever they do.
 
+mod errand;
+pub(crate) mod live;
+mod outcome;
 mod watch;
 
 use std::time::Duration;
@@ -10,9 +13,11 @@ use proto::agent::event::Kind;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
+pub(crate) use errand::Errand;
+use live::Live;
+pub(crate) use outcome::{Confirmation, outcome, unconfirmed};
 pub(crate) use watch::{End, Watch};
 
-use super::live::Live;
 use crate::interrupts::Interrupts;
 use crate::link::{Link, lost, nanos, wired};
 
@@ -21,7 +26,7 @@ pub(crate) const LIVE: Duration = Duration::from_millis(200);
 /// How often where they are only kept for the case that the agent goes away.
 pub(crate) const QUIET: Duration = Duration::from_secs(1);
 
-/// Renews a committed cut until it ends, and says by what it ended.
+/// Renews committed faults until they end, and says by what they ended.
 pub(crate) async fn hold(
     link: &mut Link,
     watch: &mut Watch,

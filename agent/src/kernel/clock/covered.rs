@@ -1,0 +1,498 @@
+//! The processes of one skew: who is covered, who cannot be, and what was measured.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fault::{
+    BootTime, Clock, ClockEffect, Ending, ProcessIdentity, Reading, Shape, Skew, Uncovered,
+};
+
+use super::skewed::{ClockError, Restored, Skewed, Workshop};
+use super::subject::Refusal;
+use super::{boot_now, scope};
+use crate::clock::parameters::{Distance, Parameters};
+use crate::kernel::{Coverage, Place, process};
+
+/// How old a reading of a clock that changes may become (5 s).
+const STALE: Duration = Duration::from_secs(5);
+/// By how much later than a look a stub may read its clock: the tick of coarse clocks (10 ms at worst).
+const TICK: i64 = 10_000_000;
+/// How often a strobe is read in vain before the next round: half of its turns may be true ones.
+const TRIES: u32 = 4;
+
+/// The processes of one skew.
+#[derive(Debug)]
+pub struct Covered {
+    pub(super) place: Place,
+    pub(super) skew: Skew,
+    workshop: Workshop,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    standing: Standing,
+    members: BTreeMap<ProcessIdentity, Member>,
+    uncovered: BTreeMap<ProcessIdentity, Uncovered>,
+    readings: BTreeMap<Clock, (BootTime, Reading)>,
+    longest_gap: Duration,
+    /// How many there were at the end.
+    covered_at_end: Option<usize>,
+    way_back: Duration,
+}
+
+#[derive(Debug)]
+struct Member {
+    skewed: Skewed,
+    /// When it was last known to have our bytes.
+    seen: BootTime,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Standing {
+    /// In place; everybody sees the truth.
+    #[default]
+    Prepared,
+    /// It acts, or will.
+    Acts(BootTime, BootTime),
+    /// It has ended, for good.
+    Over,
+}
+
+impl Covered {
+    pub(super) fn new(place: Place, skew: Skew, workshop: &Workshop) -> Self {
+        let workshop = workshop.measured_anew();
+        Self { place, skew, workshop, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets it act. Waits for nobody.
+    ///
+    /// # Errors
+    /// Not one process could be told.
+    pub(in crate::kernel) fn begin(
+        &self,
+        start: BootTime,
+        end: BootTime,
+    ) -> Result<(), ClockError> {
+        let mut state = self.state();
+        state.standing = Standing::Acts(start, end);
+        state.tell(|skewed| skewed.begin(start, end))
+    }
+
+    /// Moves its end. Waits for nobody.
+    ///
+    /// # Errors
+    /// Not one process could be told.
+    pub(in crate::kernel) fn renew(&self, end: BootTime) -> Result<(), ClockError> {
+        let mut state = self.state();
+        let Standing::Acts(start, _) = state.standing else { return Ok(()) };
+        state.standing = Standing::Acts(start, end);
+        state.tell(|skewed| skewed.renew(end))
+    }
+
+    /// Ends it: at once, or by the way back that it has. Waits for nobody.
+    ///
+    /// # Errors
+    /// Not one process could be told.
+    pub(in crate::kernel) fn end(&self) -> Result<(), ClockError> {
+        let mut state = self.state();
+        if state.standing == Standing::Over {
+            return Ok(());
+        }
+        state.standing = Standing::Over;
+        state.covered_at_end = Some(state.members.len());
+        let now = boot_now();
+        let mut longest = Duration::ZERO;
+        let told = state.tell(|skewed| {
+            let over = skewed.go_back(now)?;
+            longest = longest.max(over.map_or(Duration::ZERO, |over| over.since(now)));
+            Ok(())
+        });
+        state.way_back = longest;
+        told
+    }
+
+    /// From when to when it acts, if that stands in every process; one that has ended does not matter.
+    pub(in crate::kernel) fn lease(&self) -> Option<(BootTime, BootTime)> {
+        let state = self.state();
+        let Standing::Acts(start, end) = state.standing else { return None };
+        let stands = |member: &Member| match member.skewed.lease() {
+            Ok(found) => found == Some((start, end)),
+            Err(error) => error.is_gone(),
+        };
+        state.members.values().all(stands).then_some((start, end))
+    }
+
+    /// What was measured so far.
+    pub(super) fn effect(&self) -> ClockEffect {
+        let state = self.state();
+        ClockEffect {
+            covered: state.covered_at_end.unwrap_or(state.members.len()),
+            uncovered: state.uncovered.values().take(ClockEffect::NAMED).cloned().collect(),
+            readings: state.readings.values().map(|(_, reading)| *reading).collect(),
+            longest_hold: self.workshop.longest_hold(),
+            longest_gap: state.longest_gap,
+            way_back: state.way_back,
+        }
+    }
+
+    /// The processes that are covered.
+    pub(super) fn pids(&self) -> BTreeSet<u32> {
+        self.state().members.keys().map(|process| process.pid).collect()
+    }
+
+    /// Compares what is covered with the processes that there are; changes nothing.
+    pub(super) fn look(&self, there: &BTreeSet<ProcessIdentity>) -> Coverage {
+        let mut state = self.state();
+        if state.standing == Standing::Over {
+            return Coverage::default();
+        }
+        let now = boot_now();
+        let mut coverage = Coverage { processes: there.len(), ..Coverage::default() };
+        for (process, member) in &mut state.members {
+            match member.skewed.verify() {
+                _ if !process::is_alive(*process) => coverage.left += 1,
+                Ok(()) => member.seen = now,
+                Err(error) if error.is_gone() => coverage.left += 1,
+                Err(_) => {
+                    coverage.altered.insert(*process);
+                }
+            }
+        }
+        let known = |process: &&ProcessIdentity| {
+            state.members.contains_key(process) || state.uncovered.contains_key(process)
+        };
+        coverage.joined = there.iter().filter(|process| !known(process)).count();
+        coverage.unread = self.is_unread(&state, now);
+        coverage
+    }
+
+    fn is_unread(&self, state: &State, now: BootTime) -> bool {
+        let Standing::Acts(start, end) = state.standing else { return false };
+        let changes = !matches!(self.skew.shape, Shape::Offset(_));
+        let is_fresh = |clock| {
+            state.readings.get(&clock).is_some_and(|(at, reading)| {
+                reading.has_moved() && !(changes && now.since(*at) > STALE)
+            })
+        };
+        !state.members.is_empty()
+            && start <= now
+            && now < end
+            && !self.skew.clocks.iter().all(is_fresh)
+    }
+
+    /// Covers the processes that came, lets go of those that left, and reads the clocks.
+    ///
+    /// # Errors
+    /// The first process that could not be covered, if none could.
+    pub(super) fn cover(&self, there: &BTreeSet<ProcessIdentity>) -> Result<(), ClockError> {
+        self.drop_gone();
+        let mut refused = None;
+        for process in there {
+            if let Err(error) = self.cover_one(*process) {
+                refused = refused.or(Some(error));
+            }
+        }
+        if self.state().members.is_empty()
+            && let Some(error) = refused
+        {
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    fn drop_gone(&self) {
+        let mut gone = Vec::new();
+        {
+            let mut state = self.state();
+            let is_gone = |(process, member): (&ProcessIdentity, &Member)| {
+                let left = !process::is_alive(*process)
+                    || member.skewed.verify().is_err_and(|error| error.is_gone());
+                left.then_some(*process)
+            };
+            let left: Vec<ProcessIdentity> = state.members.iter().filter_map(is_gone).collect();
+            for process in left {
+                gone.extend(state.members.remove(&process));
+            }
+            state.uncovered.retain(|process, _| process::is_alive(*process));
+        }
+        for member in gone {
+            if process::is_alive(member.skewed.process()) {
+                // It executed another program, some time after it was last seen.
+                let gap = boot_now().since(member.seen);
+                let mut state = self.state();
+                state.longest_gap = state.longest_gap.max(gap);
+            }
+            // Nothing of it is there; what was recorded is forgotten.
+            let _ = self.workshop.heal(member.skewed);
+        }
+    }
+
+    fn cover_one(&self, process: ProcessIdentity) -> Result<(), ClockError> {
+        {
+            let state = self.state();
+            let known = state.members.contains_key(&process)
+                || state.uncovered.contains_key(&process)
+                || state.standing == Standing::Over;
+            if known {
+                return Ok(());
+            }
+        }
+        let name = scope::name(process.pid);
+        if let Some(reason) = scope::spared(process, &name) {
+            let spared = ClockError::Spared(reason);
+            self.leave(process, name, &spared);
+            return Err(spared);
+        }
+        match self.put_in(process) {
+            Ok(skewed) => {
+                self.take_in(process, skewed);
+                Ok(())
+            }
+            Err(error) if error.is_gone() => Err(error),
+            Err(error) => {
+                self.leave(process, name, &error);
+                Err(error)
+            }
+        }
+    }
+
+    fn leave(&self, process: ProcessIdentity, name: String, why: &ClockError) {
+        let reason = why.to_string();
+        self.state().uncovered.insert(process, Uncovered { process, name, reason });
+    }
+
+    /// A fork has our bytes already, and is taken over; any other process is given them.
+    fn put_in(&self, process: ProcessIdentity) -> Result<Skewed, ClockError> {
+        match self.workshop.put_in(process, &self.skew) {
+            Err(ClockError::Refused(Refusal::Different(pid))) => {
+                let state = self.state();
+                let mut tried: Vec<Range<u64>> = Vec::new();
+                for member in state.members.values() {
+                    let place = member.skewed.place();
+                    if tried.contains(place) {
+                        continue;
+                    }
+                    tried.push(place.clone());
+                    if let Ok(joined) = self.workshop.join(process, &member.skewed) {
+                        return Ok(joined);
+                    }
+                }
+                Err(Refusal::Different(pid).into())
+            }
+            other => other,
+        }
+    }
+
+    fn take_in(&self, process: ProcessIdentity, mut skewed: Skewed) {
+        let mut state = self.state();
+        let now = boot_now();
+        let is_fork = skewed.swapped.is_none();
+        // Under the lock: a renewal comes before it or after it, and then reaches this one, too.
+        let told = match state.standing {
+            Standing::Acts(start, end) => skewed.begin(start, end),
+            Standing::Prepared => Ok(()),
+            Standing::Over => skewed.go_back(now).map(drop),
+        };
+        if let (Standing::Acts(start, _), false) = (state.standing, is_fork) {
+            let since = start.max(process::began(process));
+            // One that was there when it was prepared is covered from the start on.
+            if start < now {
+                state.longest_gap = state.longest_gap.max(now.since(since));
+            }
+        }
+        if let Err(error) = told {
+            tracing::warn!(pid = process.pid, %error, "a process that came is not told");
+        }
+        state.members.insert(process, Member { skewed, seen: now });
+    }
+
+    /// Reads the clocks that were not read yet, or too long ago.
+    pub(super) fn measure(&self) {
+        for try_again in 0..TRIES {
+            if !self.is_unread(&self.state(), boot_now()) {
+                return;
+            }
+            if try_again > 0 {
+                let Shape::Strobe { period, .. } = self.skew.shape else { return };
+                // Not a part of the period, so that another turn comes.
+                std::thread::sleep((period * 3 / 8).min(Duration::from_millis(100)));
+            }
+            for clock in self.skew.clocks.iter() {
+                self.read(clock);
+            }
+        }
+    }
+
+    fn read(&self, clock: Clock) {
+        let Some((order, before)) = self.order(clock) else { return };
+        let process = order.0;
+        let probed = match self.workshop.ask(order.1) {
+            Ok(probed) => probed,
+            Err(error) => {
+                tracing::debug!(pid = process.pid, %error, "a clock could not be read");
+                return;
+            }
+        };
+        let mut state = self.state();
+        let Some(member) = state.members.get(&process) else { return };
+        let Some((parameters, after)) = member.skewed.expected() else { return };
+        let reading = Reading {
+            clock,
+            process,
+            offset: probed.offset,
+            error: probed.error.unsigned_abs(),
+            as_asked: is_as_asked(&parameters, (before, after), probed.offset, probed.error),
+        };
+        let better = |(_, known): &(BootTime, Reading)| reading.has_moved() || !known.has_moved();
+        if state.readings.get(&clock).is_none_or(better) {
+            state.readings.insert(clock, (boot_now(), reading));
+        }
+    }
+
+    fn order(&self, clock: Clock) -> Option<((ProcessIdentity, super::probe::Probe), i64)> {
+        let state = self.state();
+        let (process, member) = state.members.first_key_value()?;
+        let (_, before) = member.skewed.expected()?;
+        let number = match clock {
+            Clock::Realtime => libc::CLOCK_REALTIME,
+            Clock::Monotonic => libc::CLOCK_MONOTONIC,
+            Clock::Boottime => libc::CLOCK_BOOTTIME,
+        };
+        Some(((*process, member.skewed.probing(number)), before))
+    }
+
+    /// Gives all processes their bytes back, forks that nobody saw included.
+    ///
+    /// # Errors
+    /// What could not be done, for people. Whoever is left has the truth, and a record.
+    pub(super) fn take_out(&self) -> Result<Vec<BootTime>, String> {
+        // Those that are gone need not be told.
+        let _ = self.end();
+        let members = std::mem::take(&mut self.state().members);
+        let places: Vec<Range<u64>> =
+            members.values().map(|member| member.skewed.place().clone()).collect();
+        let (mut left, mut returning) = (Vec::new(), Vec::new());
+        for (process, member) in members {
+            match self.workshop.heal(member.skewed) {
+                Ok(Restored::Returning) => returning.push(boot_now() + self.state().way_back),
+                restored => left.extend(trouble(process, restored)),
+            }
+        }
+        // Those that come back by themselves have forks that do so, too.
+        if matches!(self.skew.ending, Ending::Step) {
+            match self.workshop.sweep(&places) {
+                Ok(found) => {
+                    left.extend(found.into_iter().filter_map(|(who, what)| trouble(who, what)));
+                }
+                Err(error) => left.push(error.to_string()),
+            }
+        }
+        if left.is_empty() { Ok(returning) } else { Err(left.join("; ")) }
+    }
+}
+
+/// Whether a process has its own bytes again, or has ended.
+#[must_use]
+pub fn is_whole(restored: &Result<Restored, ClockError>) -> bool {
+    matches!(restored, Ok(Restored::Whole | Restored::Gone))
+}
+
+/// What went wrong with giving a process its bytes back.
+pub(super) fn trouble(
+    process: ProcessIdentity,
+    restored: Result<Restored, ClockError>,
+) -> Option<String> {
+    let pid = process.pid;
+    match restored {
+        Ok(Restored::Whole | Restored::Gone | Restored::Returning) => None,
+        Ok(Restored::Inert) => Some(format!(
+            "process {pid} has true time, but a thread has not come back from our code: it gets its \
+             bytes back at the agent's next start, or by `schism residue --remove`"
+        )),
+        Err(error) => Some(format!("process {pid}: {error}")),
+    }
+}
+
+impl State {
+    /// Tells every process; those that have ended are found by the next look.
+    fn tell(
+        &mut self,
+        mut tell: impl FnMut(&mut Skewed) -> Result<(), ClockError>,
+    ) -> Result<(), ClockError> {
+        let (mut told, mut failed) = (0_usize, None);
+        for member in self.members.values_mut() {
+            match tell(&mut member.skewed) {
+                Ok(()) => told += 1,
+                Err(error) if error.is_gone() => {}
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        match failed {
+            Some(error) if told == 0 => Err(error),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// Whether a distance that was read between two times (of the target's CLOCK_MONOTONIC) is what the stub
+/// should have shown at some time between them.
+fn is_as_asked(parameters: &Parameters, (from, to): (i64, i64), offset: i64, error: i64) -> bool {
+    let is_near = |expected: i64| offset.abs_diff(expected) <= error.unsigned_abs();
+    let (first, last) = (parameters.offset(from - TICK), parameters.offset(to));
+    match parameters.distance {
+        // Before the origin it is the truth.
+        Distance::Grows(_) => {
+            let (least, most) = (first.min(last), first.max(last));
+            least.saturating_sub(error) <= offset && offset <= most.saturating_add(error)
+        }
+        Distance::Turns(..) if parameters.factor == 0 => is_near(first) || is_near(last),
+        Distance::Turns(one, other) => {
+            is_near(first) || is_near(last) || is_near(one.nanos()) || is_near(other.nanos())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fault::{Clocks, Extent, Offset, Rate};
+
+    use super::*;
+    use crate::clock::parameters::Span;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    fn parameters(shape: Shape) -> Parameters {
+        let skew =
+            Skew { shape, clocks: Clocks::REALTIME, ending: Ending::Step, extent: Extent::Named };
+        Parameters::new(&skew, Span { start: 0, end: 100 * SECOND })
+    }
+
+    #[test]
+    fn a_reading_is_held_against_what_was_asked_for() {
+        let offset = |nanos| Offset::from_nanos(nanos).unwrap();
+        let hour = 3_600 * SECOND;
+        let constant = parameters(Shape::Offset(offset(hour)));
+        let between = (SECOND, SECOND + 50_000_000);
+        assert!(is_as_asked(&constant, between, hour + 80, 90));
+        assert!(!is_as_asked(&constant, between, hour + 100, 90));
+        assert!(!is_as_asked(&constant, between, 0, 90));
+        let rate = Rate::from_billionths(200_000).unwrap();
+        let drift = parameters(Shape::Drift { offset: Offset::NONE, rate });
+        assert!(is_as_asked(&drift, between, 200_000, 90));
+        assert!(is_as_asked(&drift, between, 210_000, 90));
+        assert!(!is_as_asked(&drift, between, 250_000, 90));
+        let period = Duration::from_millis(200);
+        let strobe =
+            parameters(Shape::Strobe { first: offset(4_000_000), second: Offset::NONE, period });
+        assert!(is_as_asked(&strobe, between, 4_000_050, 90));
+        assert!(is_as_asked(&strobe, between, -50, 90));
+        assert!(!is_as_asked(&strobe, between, 2_000_000, 90));
+    }
+}

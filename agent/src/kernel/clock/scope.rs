@@ -1,0 +1,117 @@
+//! Which processes a skew is meant for, and which are never touched.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use fault::{Extent, ProcessIdentity, Scheme};
+
+use crate::kernel::process::{self, NamespaceInode};
+use crate::kernel::{KernelError, Place};
+
+/// By what name this program and the command run: a controller shares nothing else with an agent.
+const OURS: [&str; 2] = ["schism", "schism-agent"];
+
+/// The processes of a place, by pid. Those of a namespace are those that `inode` leads to.
+///
+/// `known` are processes that belong to it whoever their parent is by now.
+///
+/// # Errors
+/// /proc cannot be read, or the place has no processes of its own.
+pub fn of(
+    place: &Place,
+    extent: Extent,
+    inode: impl FnOnce() -> Result<NamespaceInode, KernelError>,
+    known: &BTreeSet<u32>,
+) -> Result<BTreeSet<ProcessIdentity>, KernelError> {
+    let read = KernelError::call("read /proc");
+    let mut pids: BTreeSet<u32> = match &place.selector.scheme {
+        Scheme::Pid(pid) => {
+            let named = place.identity.process.filter(|named| process::is_alive(*named));
+            named.map(|_| *pid).into_iter().collect()
+        }
+        Scheme::Container(id) => {
+            let found = process::in_container(id).map_err(read)?;
+            found.into_iter().map(|(_, pid)| pid).collect()
+        }
+        Scheme::Netns(_) => process::in_namespace(inode()?).map_err(read)?.into_iter().collect(),
+        Scheme::Host(_) | Scheme::Addr(_) | Scheme::Etcd(_) => {
+            return Err(of_node());
+        }
+    };
+    if extent == Extent::Tree {
+        let parents = process::parents().map_err(KernelError::call("read /proc"))?;
+        pids.extend(known);
+        pids = with_descendants(pids, &parents);
+    }
+    // What has ended since is no matter.
+    Ok(pids.into_iter().filter_map(|pid| process::identity(pid).ok()).collect())
+}
+
+fn with_descendants(roots: BTreeSet<u32>, parents: &BTreeMap<u32, u32>) -> BTreeSet<u32> {
+    let mut all = roots.clone();
+    let mut latest = roots;
+    while !latest.is_empty() {
+        let born = parents.iter().filter(|(_, parent)| latest.contains(parent));
+        latest = born.map(|(pid, _)| *pid).filter(|pid| !all.contains(pid)).collect();
+        all.extend(&latest);
+    }
+    all
+}
+
+/// Why a process is never touched; `None` for all others.
+#[must_use]
+pub fn spared(process: ProcessIdentity, name: &str) -> Option<String> {
+    let pid = process.pid;
+    if pid == 1 {
+        Some("process 1 is the node's own".to_owned())
+    } else if pid == std::process::id() {
+        Some(format!("process {pid} is the agent itself"))
+    } else if OURS.contains(&name) {
+        Some(format!("process {pid} is a part of Schism"))
+    } else {
+        None
+    }
+}
+
+/// The node is no target of a skew.
+#[must_use]
+pub fn of_node() -> KernelError {
+    refused("the node's own clock is never moved, nor those of all of its processes".to_owned())
+}
+
+/// A refusal, with what to do about it.
+#[must_use]
+pub fn refused(reason: String) -> KernelError {
+    let hint =
+        "name a process or a container whose clocks are to be moved: pid:, container:, netns:";
+    KernelError::Refused { reason, hint: hint.to_owned() }
+}
+
+/// The name of a process; empty if it has ended.
+#[must_use]
+pub fn name(pid: u32) -> String {
+    let comm: io::Result<String> = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+    comm.unwrap_or_default().trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_has_all_descendants_and_nobody_else() {
+        let parents = BTreeMap::from([(2, 1), (3, 2), (4, 3), (5, 1), (6, 4), (7, 7)]);
+        let tree = |root: u32| with_descendants(BTreeSet::from([root]), &parents);
+        assert_eq!(tree(2), BTreeSet::from([2, 3, 4, 6]));
+        assert_eq!(tree(7), BTreeSet::from([7]), "whoever is its own parent ends the search");
+        assert_eq!(tree(9), BTreeSet::from([9]));
+    }
+
+    #[test]
+    fn the_node_and_schism_itself_are_spared() {
+        let spares = |pid, name| spared(ProcessIdentity { pid, started: 7 }, name).is_some();
+        assert!(spares(1, "init") && spares(std::process::id(), "x"));
+        assert!(spares(4711, "schism") && spares(4711, "schism-agent"));
+        assert!(!spares(4711, "schism-like"));
+    }
+}

@@ -1,0 +1,114 @@
+//! What a fault did that is not packets.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use crate::{Clock, ProcessIdentity};
+
+/// What was measured of a fault, by its kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Measured {
+    /// Of clocks that were moved.
+    Clock(ClockEffect),
+}
+
+/// What a skew did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ClockEffect {
+    /// How many processes it covers, or covered at its end.
+    pub covered: usize,
+    /// Processes of the target that it cannot cover; at most [`ClockEffect::NAMED`].
+    pub uncovered: Vec<Uncovered>,
+    /// What each clock was read as.
+    pub readings: Vec<Reading>,
+    /// The longest time for which a process was held at a stretch; in documents a number of seconds.
+    #[serde(serialize_with = "seconds")]
+    pub longest_hold: Duration,
+    /// The longest time for which a process of the target may have gone uncovered, after it began or
+    /// executed another program; in documents a number of seconds.
+    #[serde(serialize_with = "seconds")]
+    pub longest_gap: Duration,
+    /// How long the clocks take to come back to the truth after its end; nothing where they come in a step.
+    #[serde(serialize_with = "seconds")]
+    pub way_back: Duration,
+}
+
+impl ClockEffect {
+    /// How many uncovered processes are named.
+    pub const NAMED: usize = 64;
+
+    /// Whether every clock that was to move was read, and had moved as it should.
+    #[must_use]
+    pub fn happened(&self) -> bool {
+        !self.readings.is_empty() && self.readings.iter().all(Reading::has_moved)
+    }
+}
+
+/// A clock as a probe read it through a process's own bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Reading {
+    /// Which clock.
+    pub clock: Clock,
+    /// Of which process.
+    pub process: ProcessIdentity,
+    /// How far it was ahead of the truth (ns).
+    pub offset: i64,
+    /// By how much that may be wrong, either way (ns).
+    pub error: u64,
+    /// Whether that is as far as was asked for at that time.
+    pub as_asked: bool,
+}
+
+impl Reading {
+    /// Whether it was off the truth, and as it should be.
+    #[must_use]
+    pub const fn has_moved(&self) -> bool {
+        self.as_asked && self.offset.unsigned_abs() > self.error
+    }
+}
+
+/// A process of a target whose clocks are left alone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Uncovered {
+    /// Which.
+    pub process: ProcessIdentity,
+    /// Its command name.
+    pub name: String,
+    /// Why, for people.
+    pub reason: String,
+}
+
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_clock_that_was_read_off_the_truth_has_moved() {
+        let process = ProcessIdentity { pid: 7, started: 7 };
+        let reading = |offset, error, as_asked| Reading {
+            clock: Clock::Realtime,
+            process,
+            offset,
+            error,
+            as_asked,
+        };
+        let moved = reading(3_600_000_000_000, 90, true);
+        let table = [
+            (vec![], false),
+            (vec![moved], true),
+            (vec![reading(80, 90, true)], false),
+            (vec![reading(-80_000, 90, false)], false),
+            (vec![moved, reading(0, 90, true)], false),
+        ];
+        for (readings, happened) in table {
+            let effect = ClockEffect { covered: 1, readings, ..ClockEffect::default() };
+            assert_eq!(effect.happened(), happened, "{effect:?}");
+        }
+    }
+}
