@@ -1,0 +1,153 @@
+//! Clocks of a process, moved by a command that is its own agent.
+
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use nix::sys::signal::Signal;
+
+use crate::machine::Machine;
+
+/// Tells on every line by how many nanoseconds CLOCK_REALTIME is ahead of CLOCK_MONOTONIC.
+const TELLER: &str = "
+import sys, time
+print(time.time_ns() - time.monotonic_ns(), flush=True)
+for _ in sys.stdin:
+    print(time.time_ns() - time.monotonic_ns(), flush=True)
+";
+
+/// A process that tells what its clocks show. It ends with its handle.
+struct Teller {
+    process: Child,
+    stdin: Option<ChildStdin>,
+    lines: Lines<BufReader<ChildStdout>>,
+    truth: i64,
+}
+
+impl Teller {
+    fn start() -> Self {
+        let mut command = Command::new("/usr/bin/python3");
+        command.args(["-c", TELLER]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let stdin = process.stdin.take();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut teller = Self { process, stdin, lines, truth: 0 };
+        teller.truth = teller.line();
+        teller
+    }
+
+    fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    fn line(&mut self) -> i64 {
+        self.lines.next().unwrap().unwrap().parse().unwrap()
+    }
+
+    /// How far its clock is off, to a second.
+    fn offset(&mut self) -> i64 {
+        writeln!(self.stdin.as_mut().unwrap(), "?").unwrap();
+        (self.line() - self.truth + 500_000_000).div_euclid(1_000_000_000)
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn a_skew_moves_one_process_until_its_time_is_over_and_says_how_far() {
+    let machine = Machine::pair();
+    let (mut moved, mut other) = (Teller::start(), Teller::start());
+    let line = format!("skew --local pid:{} -90s --for 2s -o json", moved.pid());
+    let skew = machine.begin(&line);
+    skew.says("lease 2s: realtime -1m30s ±");
+    assert_eq!((moved.offset(), other.offset()), (-90, 0));
+    let ended = skew.ended();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("end: its time is over"), "{ended:?}");
+    assert!(ended.stderr.contains("not moved in any case: system calls"), "{ended:?}");
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(report["schema"], "schism.skew/v1", "{report:#}");
+    let fault = &report["faults"][0];
+    assert_eq!(fault["target"], format!("pid:{}", moved.pid()).as_str(), "{report:#}");
+    let clock = &fault["measured"]["clock"];
+    assert_eq!(clock["covered"], 1, "{report:#}");
+    let reading = &clock["readings"][0];
+    let (offset, error) = (reading["offset"].as_i64().unwrap(), reading["error"].as_i64().unwrap());
+    assert!((offset + 90_000_000_000).abs() <= error && error < 1_000_000, "{reading:#}");
+    assert!(clock["longest_hold"].as_f64().unwrap() > 0.0, "{report:#}");
+    assert_eq!(moved.offset(), 0);
+    machine.is_clean();
+}
+
+#[test]
+fn an_interrupted_skew_is_healed_and_told() {
+    let machine = Machine::pair();
+    let mut moved = Teller::start();
+    let skew = machine.begin(&format!("skew --local pid:{} +1h --for 60s", moved.pid()));
+    skew.says("lease 15s: realtime +1h ±");
+    assert_eq!(moved.offset(), 3_600);
+    let status = machine.run("status");
+    assert!(status.stdout.contains("clocks realtime +1h  active"), "{status:?}");
+    let second = machine.run(&format!("skew pid:{} +2h --for 5s", moved.pid()));
+    assert_eq!(second.code, Some(4), "{second:?}");
+    assert!(second.stderr.contains("has moved clocks of this target already"), "{second:?}");
+    skew.signal(Signal::SIGINT);
+    let ended = skew.ended();
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    assert!(ended.stdout.contains("  healed  "), "{ended:?}");
+    assert_eq!(moved.offset(), 0);
+    machine.is_clean();
+}
+
+#[test]
+fn a_killed_command_leaves_what_residue_finds_and_takes_back() {
+    let machine = Machine::pair();
+    let moved = Teller::start();
+    let skew = machine.begin(&format!("skew --local pid:{} +1h --for 60s", moved.pid()));
+    skew.says("lease 15s: realtime +1h ±");
+    let used = machine.run("residue");
+    assert_eq!(used.code, Some(0), "{used:?}");
+    skew.signal(Signal::SIGKILL);
+    assert_eq!(skew.ended().code, None);
+    let found = machine.run("residue");
+    assert_eq!(found.code, Some(1), "{found:?}");
+    assert!(found.stdout.contains(&format!("python3 {}", moved.pid())), "{found:?}");
+    let mut moved = moved;
+    assert_eq!(moved.offset(), 3_600, "its lease goes on");
+    machine.run("residue --remove");
+    assert_eq!(moved.offset(), 0);
+    machine.is_clean();
+}
+
+#[test]
+fn what_is_no_target_of_a_skew_is_refused() {
+    let machine = Machine::pair();
+    let table = [
+        ("skew --local host:x +1h", 2, "the node's own clock is never moved"),
+        ("skew --local pid:1 +1h", 4, "process 1 is the node's own"),
+        ("skew --local pid:4194304 +1h", 5, "there is no process 4194304"),
+        ("skew --controller unix:/nowhere pid:7 +1h", 5, "not yet through a controller"),
+    ];
+    for (line, code, reason) in table {
+        let ended = machine.run(line);
+        assert_eq!(ended.code, Some(code), "{line}: {ended:?}");
+        assert!(ended.stderr.contains(reason), "{line}: {ended:?}");
+    }
+    machine.is_clean();
+}
+
+#[test]
+fn a_dry_run_of_a_skew_touches_nothing() {
+    let machine = Machine::pair();
+    let mut moved = Teller::start();
+    let ended = machine.run(&format!("skew --local pid:{} +1h --dry-run", moved.pid()));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains("put a detour for realtime into the vDSO"), "{ended:?}");
+    assert!(ended.stdout.ends_with("dry run: nothing was touched\n"), "{ended:?}");
+    assert_eq!(moved.offset(), 0);
+    machine.is_clean();
+}
