@@ -88,7 +88,7 @@ async fn a_cut_and_a_skew_of_one_target_come_and_go_by_themselves() {
     for first in [1, 2] {
         let rig = Rig::frozen().await;
         spawn(&rig, 7, "b");
-        rig.begin(&rig.cut(1, "a", "b")).await;
+        rig.begin(&rig.cut(1, "netns:a", "netns:b")).await;
         rig.begin(&skewing(&rig, 2, "netns:b")).await;
         assert!(rig.loaded("b").is_some() && rig.kernel.skewed().len() == 1);
         assert_eq!(rig.heal(&[first]).await.unwrap()[0].state, State::Healed);
