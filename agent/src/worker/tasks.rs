@@ -1,5 +1,7 @@
 //! What is done on a target, one task after the other: look, decide, apply.
 
+use std::time::Duration;
+
 use fault::{
     BootTime, Cut, Drift, FaultId, Kind, Lease, Measured, NamespaceCookie, Scheme, State, Status,
 };
@@ -11,6 +13,9 @@ use crate::executor::{Job, Outcome};
 use crate::kernel::{Chain, KernelError, Observed, Place, Sight, Step, unbound};
 use crate::ledger::Record;
 use crate::plan::{self, Remaining};
+
+/// How far ahead a start may be for which an answer waits (20 ms): faults on several targets begin together.
+const SOON: Duration = Duration::from_millis(20);
 
 impl Worker {
     pub(super) fn enqueue(&mut self, target: NamespaceCookie, task: Task) {
@@ -384,10 +389,11 @@ impl Worker {
 }
 
 impl Worker {
-    /// Whether a fault that was just committed acts already, and what it does is read and not counted.
+    /// Whether a fault that was just committed acts by now, and what it does is read and not counted.
     fn is_to_be_read(&self, status: &Status) -> bool {
-        let acts = status.lease.is_some_and(|window| window.start <= self.kernel.now());
-        acts && matches!(status.fault.kind, Kind::Skew(_))
+        let soon = self.kernel.now() + SOON;
+        status.lease.is_some_and(|window| window.start <= soon)
+            && matches!(status.fault.kind, Kind::Skew(_))
     }
 
     /// Before everything else that waits, but for what takes out.

@@ -10,5 +10,6 @@ mod order;
 mod refusals;
 mod rig;
 mod session;
+mod skews;
 mod tls;
 mod uplink;

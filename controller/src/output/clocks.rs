@@ -40,11 +40,17 @@ pub(crate) fn moved(measured: Option<&Measured>) -> String {
 
 /// A clock as it was read: `realtime +1h ±90ns`.
 pub(crate) fn reading(reading: &Reading) -> String {
-    let offset = Offset::saturating(reading.offset.into());
+    let offset = Offset::saturating(rounded(reading.offset, reading.error));
     let error = i64::try_from(reading.error).unwrap_or(i64::MAX);
     let error = Offset::saturating(error.into()).to_string();
     let doubt = if reading.as_asked { "" } else { ", which is not what was asked for" };
     format!("{} {offset} ±{}{doubt}", reading.clock, error.trim_start_matches('+'))
+}
+
+/// A distance without the digits that its error leaves nothing of.
+fn rounded(nanos: i64, error: u64) -> i128 {
+    let unit = i128::from(10_u64.pow(error.max(1).ilog10())) * 10;
+    (i128::from(nanos) + unit / 2).div_euclid(unit) * unit
 }
 
 /// What was measured of clocks.
@@ -120,4 +126,66 @@ pub(crate) fn meaning(status: &Status) -> Vec<String> {
         ));
     }
     sentences
+}
+
+#[cfg(test)]
+mod tests {
+    use fault::{Clock, ProcessIdentity};
+
+    use super::*;
+
+    #[test]
+    fn a_reading_has_the_digits_that_its_error_leaves() {
+        let hour = 3_600_000_000_000;
+        let table = [
+            (hour - 11, 91, "realtime +1h ±91ns"),
+            (-90_000_000_030, 120, "realtime -1m30s ±120ns"),
+            (4_000_411, 58, "realtime +4ms400ns ±58ns"),
+            (3, 40, "realtime +0s ±40ns"),
+            (hour, 0, "realtime +1h ±0s"),
+        ];
+        for (offset, error, expected) in table {
+            let process = ProcessIdentity { pid: 7, started: 7 };
+            let clock = Clock::Realtime;
+            let known = Reading { clock, process, offset, error, as_asked: true };
+            assert_eq!(reading(&known), expected);
+            let doubtful = reading(&Reading { as_asked: false, ..known });
+            assert_eq!(doubtful, format!("{expected}, which is not what was asked for"));
+        }
+    }
+
+    #[test]
+    fn skews_in_words() {
+        let skew = |shape: Shape| Skew {
+            shape,
+            clocks: fault::Clocks::REALTIME,
+            ending: Ending::Step,
+            extent: Extent::Named,
+        };
+        let offset = |text: &str| text.parse::<Offset>().unwrap();
+        let rate = "200ppm".parse().unwrap();
+        let period = std::time::Duration::from_millis(200);
+        let table = [
+            (Shape::Offset(offset("+1h")), "clocks realtime +1h"),
+            (Shape::Drift { offset: Offset::NONE, rate }, "clocks realtime drift 200ppm"),
+            (
+                Shape::Step { offset: offset("-1s"), after: period },
+                "clocks realtime -1s after 200ms",
+            ),
+            (
+                Shape::Strobe { first: offset("4ms"), second: Offset::NONE, period },
+                "clocks realtime +4ms and +0s by turns, every 200ms",
+            ),
+        ];
+        for (shape, expected) in table {
+            assert_eq!(describe(&skew(shape)), expected);
+        }
+        let slewed = Skew {
+            ending: Ending::Slew(rate),
+            extent: Extent::Tree,
+            ..skew(Shape::Offset(offset("+1h")))
+        };
+        let expected = "clocks realtime +1h, with descendants, back by slew:200ppm";
+        assert_eq!(describe(&slewed), expected);
+    }
 }

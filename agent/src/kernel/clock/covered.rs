@@ -9,12 +9,16 @@ use fault::{
     BootTime, Clock, ClockEffect, Ending, ProcessIdentity, Reading, Shape, Skew, Uncovered,
 };
 
-use super::skewed::{ClockError, Restored, Skewed, Workshop};
+use super::skewed::{ClockError, Outcome, Restored, Skewed, Workshop};
 use super::subject::Refusal;
 use super::{boot_now, scope};
 use crate::clock::parameters::{Distance, Parameters};
 use crate::kernel::{Coverage, Place, process};
 
+/// How far ahead a start may be that is waited for; that of several targets is (20 ms).
+const SOON: Duration = Duration::from_millis(20);
+/// How many processes are given their bytes back at a time.
+const AT_ONCE: usize = 4;
 /// How old a reading of a clock that changes may become (5 s).
 const STALE: Duration = Duration::from_secs(5);
 /// By how much later than a look a stub may read its clock: the tick of coarse clocks (10 ms at worst).
@@ -315,6 +319,13 @@ impl Covered {
 
     /// Reads the clocks that were not read yet, or too long ago.
     pub(super) fn measure(&self) {
+        let standing = self.state().standing;
+        if let Standing::Acts(start, _) = standing {
+            let ahead = start.since(boot_now());
+            if ahead <= SOON {
+                std::thread::sleep(ahead);
+            }
+        }
         for try_again in 0..TRIES {
             if !self.is_unread(&self.state(), boot_now()) {
                 return;
@@ -379,8 +390,8 @@ impl Covered {
         let places: Vec<Range<u64>> =
             members.values().map(|member| member.skewed.place().clone()).collect();
         let (mut left, mut returning) = (Vec::new(), Vec::new());
-        for (process, member) in members {
-            match self.workshop.heal(member.skewed) {
+        for (process, restored) in self.heal(members) {
+            match restored {
                 Ok(Restored::Returning) => returning.push(boot_now() + self.state().way_back),
                 restored => left.extend(trouble(process, restored)),
             }
@@ -395,6 +406,31 @@ impl Covered {
             }
         }
         if left.is_empty() { Ok(returning) } else { Err(left.join("; ")) }
+    }
+}
+
+impl Covered {
+    /// Several at once: each waits for its threads most of the time.
+    fn heal(&self, members: BTreeMap<ProcessIdentity, Member>) -> Vec<(ProcessIdentity, Outcome)> {
+        let count = members.len();
+        let waiting = Mutex::new(members.into_iter());
+        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let work = || {
+            let mut healed = Vec::new();
+            while let Some((process, member)) = next() {
+                healed.push((process, self.workshop.heal(member.skewed)));
+            }
+            healed
+        };
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..AT_ONCE.min(count)).map(|_| scope.spawn(work)).collect();
+            let mut healed = work();
+            for other in others {
+                // What a thread panicked over stays recorded, and is found at the next start.
+                healed.extend(other.join().unwrap_or_default());
+            }
+            healed
+        })
     }
 }
 

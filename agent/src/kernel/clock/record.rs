@@ -117,6 +117,17 @@ impl Records {
     /// # Errors
     /// It could not be written.
     pub fn keep(&self, record: &Record) -> Result<(), RecordError> {
+        // Whoever forgets the last record removes the directory, perhaps right now.
+        for _ in 0..8 {
+            match self.try_keep(record) {
+                Err(error) if error.source.kind() == io::ErrorKind::NotFound => {}
+                kept => return kept,
+            }
+        }
+        self.try_keep(record)
+    }
+
+    fn try_keep(&self, record: &Record) -> Result<(), RecordError> {
         let mut builder = fs::DirBuilder::new();
         let made = builder.recursive(true).mode(0o700).create(&self.0);
         made.map_err(failed("create", &self.0))?;
@@ -133,16 +144,18 @@ impl Records {
     /// Its file could not be removed.
     pub fn forget(&self, process: ProcessIdentity) -> Result<(), RecordError> {
         let path = self.path(process);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(failed("remove", &path)(error))
-            }
-            Ok(()) | Err(_) => {
-                // Only if it is empty.
-                let _ = fs::remove_dir(&self.0);
-                Ok(())
-            }
-        }
+        remove(&path)?;
+        // Only if it is empty.
+        let _ = fs::remove_dir(&self.0);
+        Ok(())
+    }
+
+    /// That of a process, if there is one.
+    ///
+    /// # Errors
+    /// It could not be read.
+    pub fn get(&self, process: ProcessIdentity) -> Result<Option<Record>, RecordError> {
+        read(&self.path(process))
     }
 
     /// All of them. What a killed writer left half done was not acted upon, and is removed.
@@ -157,17 +170,9 @@ impl Records {
         let mut records = Vec::new();
         for path in entries.flatten().map(|entry| entry.path()) {
             match path.extension().and_then(|extension| extension.to_str()) {
-                Some("new") => fs::remove_file(&path).map_err(failed("remove", &path))?,
+                Some("new") => remove(&path)?,
                 Some("json") => {
-                    let text = fs::read(&path).map_err(failed("read", &path))?;
-                    let record: Record = serde_json::from_slice(&text)
-                        .map_err(io::Error::from)
-                        .map_err(failed("understand", &path))?;
-                    if record.form != FORM {
-                        let other = io::Error::other("it is of another version");
-                        return Err(failed("understand", &path)(other));
-                    }
-                    records.push(record);
+                    records.extend(read(&path)?);
                 }
                 Some(_) | None => {}
             }
@@ -175,6 +180,29 @@ impl Records {
         records.sort_by_key(|record| (record.pid, record.started));
         Ok(records)
     }
+}
+
+fn remove(path: &Path) -> Result<(), RecordError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// `None` if somebody has forgotten it meanwhile.
+fn read(path: &Path) -> Result<Option<Record>, RecordError> {
+    let text = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        text => text.map_err(failed("read", path))?,
+    };
+    let record: Record = serde_json::from_slice(&text)
+        .map_err(io::Error::from)
+        .map_err(failed("understand", path))?;
+    if record.form != FORM {
+        let other = io::Error::other("it is of another version");
+        return Err(failed("understand", path)(other));
+    }
+    Ok(Some(record))
 }
 
 #[cfg(test)]
@@ -201,7 +229,9 @@ mod tests {
         fs::write(directory.path().join("clock/6-7.new"), "{").unwrap();
         assert_eq!(records.all().unwrap(), [record(4), record(5)]);
         assert!(record(4).is_of(super::super::boot_id().unwrap()));
+        assert_eq!(records.get(record(4).process()).unwrap(), Some(record(4)));
         records.forget(record(4).process()).unwrap();
+        assert_eq!(records.get(record(4).process()).unwrap(), None);
         records.forget(record(4).process()).unwrap();
         assert_eq!(records.all().unwrap(), [record(5)]);
         records.forget(record(5).process()).unwrap();

@@ -341,21 +341,16 @@ impl Workshop {
         let process = skewed.process;
         // First of all, and without waiting for anybody. One that is gone is found out below.
         if let Ok(Some(over)) = skewed.go_back(boot_now())
-            && let Some(mut record) = self.recorded(process)?
+            && let Some(mut record) = self.records.get(process)?
         {
             record.returning_until = over.nanos();
             self.records.keep(&record)?;
             return Ok(Restored::Returning);
         }
-        match self.recorded(process)? {
+        match self.records.get(process)? {
             Some(record) => self.restore(&record),
             None => Ok(Restored::Whole),
         }
-    }
-
-    fn recorded(&self, process: ProcessIdentity) -> Result<Option<Record>, ClockError> {
-        let mut records = self.records.all()?.into_iter();
-        Ok(records.find(|record| record.process() == process))
     }
 
     /// Gives all recorded processes their bytes back: what another life of the agent left.
