@@ -27,7 +27,7 @@ use crate::output::{Detail, Output, Report, record};
 use crate::session::live::Live;
 use crate::session::{self, Errand, Watch};
 use crate::settings::Names;
-use crate::spec::What;
+use crate::spec::Between;
 pub(crate) use plan::Plan;
 use prove::{Proof, Stage};
 use report::CutReport;
@@ -43,7 +43,7 @@ pub(crate) async fn run(
     let attempted = args.attempt();
     let request = Request::new(args, names, random_seed()?);
     let request = request.map_err(|error| refused(&attempted, &error))?;
-    if matches!(request.what, What::Partition { .. }) {
+    if matches!(request.between, Between::Partition { .. }) {
         return Err(apart(&attempted));
     }
     choice.absence = match (args.detach, args.local) {
@@ -137,7 +137,7 @@ impl Order {
 
     /// Both sides, as they are found now.
     async fn directions(&self, connection: &mut Connection) -> Result<Vec<Direction>, Failure> {
-        let What::Pair { from, to, .. } = &self.request.what else {
+        let Between::Pair { from, to, .. } = &self.request.between else {
             return Err(apart(&self.attempted));
         };
         let [first, second] = seeds(self.request.cut.seed);

@@ -5,7 +5,9 @@ pub(crate) mod cut;
 mod ends;
 mod follow;
 mod live;
+mod order;
 mod report;
+pub(crate) mod skew;
 
 use fault::{IntentId, Status};
 use proto::control as wire;

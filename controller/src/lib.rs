@@ -75,7 +75,7 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
         Command::Skew(args) => {
             let names = settings(&cli.global)?.names;
             match chosen?.filter(|_| !args.local) {
-                Some(_) => Err(skew::not_through_a_controller(&args)),
+                Some(controller) => fleet::skew::run(&args, &names, &controller, output).await,
                 None => skew::run(&args, &names, choice, output).await,
             }
         }

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use fault::{
-    Cut, Enforcement, Fault, FaultId, IntentId, Kind, MemberName, NodeName, PeerTarget, Peers,
-    Prefix, Selector, Side, Target,
+    Aspect, Cut, Enforcement, Fault, FaultId, IntentId, Kind, LeaseTerms, MemberName, NodeName,
+    PeerTarget, Peers, Prefix, Selector, Side, Skew, Target,
 };
 
-use crate::spec::Spec;
+use crate::spec::{Loss, Spec};
 
 /// One end of a cut, as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,12 +33,17 @@ pub enum Place {
 }
 
 impl Place {
-    /// Whether both are one namespace of one node, by whatever names, or the same addresses.
+    /// Whether both are the same in this respect, by whatever names: one namespace of one node, or one
+    /// process of it; or the same addresses.
     #[must_use]
-    pub fn is_same(&self, other: &Self) -> bool {
+    pub fn is_same(&self, other: &Self, aspect: Aspect) -> bool {
         match (self, other) {
             (Self::Target(here, one), Self::Target(there, two)) => {
-                here == there && one.identity.namespace == two.identity.namespace
+                here == there
+                    && match aspect {
+                        Aspect::Network => one.identity.namespace == two.identity.namespace,
+                        Aspect::Processes => one.identity == two.identity,
+                    }
             }
             (Self::Addresses(one), Self::Addresses(two)) => one == two,
             (Self::Target(..), Self::Addresses(_)) | (Self::Addresses(_), Self::Target(..)) => {
@@ -98,9 +103,46 @@ pub enum PlanError {
         "where agents reach this controller is not known, and {0} is a host: they might be cut off"
     )]
     NoControlPath(Box<Selector>),
+    /// No processes that are its own.
+    #[error(
+        "{0} has no processes of its own: a host's clock is never moved, and addresses have none"
+    )]
+    NoProcesses(Box<Selector>),
     /// More faults than an intent has numbers for.
     #[error("it would take more than 65536 faults")]
     TooMany,
+}
+
+/// The faults of a skew, one for each target.
+///
+/// # Errors
+/// An end that has no processes of its own.
+pub fn skews(
+    intent: IntentId,
+    skew: Skew,
+    terms: LeaseTerms,
+    ends: &[End],
+) -> Result<Plan, PlanError> {
+    let fault = |(number, end): (usize, &End)| {
+        let none = || PlanError::NoProcesses(Box::new(end.selector.clone()));
+        let Place::Target(node, target) = &end.place else { return Err(none()) };
+        if target.is_host {
+            return Err(none());
+        }
+        let part = u16::try_from(number).map_err(|_| PlanError::TooMany)?;
+        let fault = Fault {
+            id: FaultId { intent, part },
+            selector: target.selector.clone(),
+            target: target.identity,
+            kind: Kind::Skew(skew),
+            peers: Peers::default(),
+            terms,
+            control_path: Vec::new(),
+        };
+        Ok((node.clone(), fault))
+    };
+    let faults = ends.iter().enumerate().map(fault).collect::<Result<_, _>>()?;
+    Ok(Plan { directions: Vec::new(), faults })
 }
 
 /// The faults of every direction, each with its node.
@@ -110,11 +152,12 @@ pub enum PlanError {
 pub fn plan(
     intent: IntentId,
     spec: &Spec,
+    loss: &Loss,
     ends: &[End],
     directions: &BTreeSet<Direction>,
     control_path: &BTreeSet<SocketAddr>,
 ) -> Result<Plan, PlanError> {
-    if spec.enforcement == Some(Enforcement::Both) && !spec.cut.loss.is_certain() {
+    if loss.enforcement == Some(Enforcement::Both) && !loss.cut.loss.is_certain() {
         return Err(PlanError::LossTwice);
     }
     let (mut planned, mut faults) = (Vec::new(), Vec::new());
@@ -122,7 +165,7 @@ pub fn plan(
         let (from, to) = (&ends[direction.from], &ends[direction.to]);
         from.check_other(to)?;
         let mut parts = Vec::new();
-        for side in sides(spec.enforcement, from, to)? {
+        for side in sides(loss.enforcement, from, to)? {
             let (at, other) = match side {
                 Side::Ingress => (to, from),
                 Side::Egress => (from, to),
@@ -145,7 +188,7 @@ pub fn plan(
                 kind: Kind::Cut(Cut {
                     side,
                     seed: spec.seed.wrapping_add(part.into()),
-                    ..spec.cut
+                    ..loss.cut
                 }),
                 peers: other.peers(node)?,
                 terms: spec.terms,
@@ -178,7 +221,7 @@ impl End {
     fn check_other(&self, other: &Self) -> Result<(), PlanError> {
         let same =
             || PlanError::Same(Box::new(self.selector.clone()), Box::new(other.selector.clone()));
-        if self.place.is_same(&other.place) { Err(same()) } else { Ok(()) }
+        if self.place.is_same(&other.place, Aspect::Network) { Err(same()) } else { Ok(()) }
     }
 
     /// Its addresses as the node of the other end knows them.

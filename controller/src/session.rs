@@ -21,6 +21,28 @@ pub(crate) use watch::{End, Watch};
 use crate::interrupts::Interrupts;
 use crate::link::{Link, lost, nanos, wired};
 
+/// What to do once the faults are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// Say what would be done.
+    Plan,
+    /// Leave it to the agent, or to the controller.
+    Detach,
+    /// Follow it until it ends.
+    Hold,
+}
+
+impl After {
+    /// By what was typed.
+    pub(crate) const fn of(dry_run: bool, detach: bool) -> Self {
+        match (dry_run, detach) {
+            (true, _) => Self::Plan,
+            (false, true) => Self::Detach,
+            (false, false) => Self::Hold,
+        }
+    }
+}
+
 /// How often effects are asked for where they are looked at.
 pub(crate) const LIVE: Duration = Duration::from_millis(200);
 /// How often where they are only kept for the case that the agent goes away.

@@ -1,11 +1,11 @@
 //! `schism skew`.
 
 mod report;
-mod request;
+pub(crate) mod request;
 
 use std::time::Instant;
 
-use fault::{Aspect, Clock, Fault, IntentId, Status, Target};
+use fault::{Aspect, Clock, Fault, IntentId, Skew, Status, Target};
 
 use crate::cli::SkewArgs;
 use crate::connect::{self, Absence, Choice, Connection};
@@ -19,16 +19,24 @@ use crate::output::quantity::time;
 use crate::output::route::describe;
 use crate::output::{Output, clocks};
 use crate::session::live::Live;
-use crate::session::{self, Errand, Watch};
+use crate::session::{self, After, Errand, Watch};
 use crate::settings::Names;
 use report::SkewReport;
-use request::Request;
+use request::{Request, RequestError};
 
-/// That it has to be done on the node itself.
-pub(crate) fn not_through_a_controller(args: &SkewArgs) -> Failure {
-    let reason = "clocks are moved by the agent of this machine only, not yet through a controller";
-    Failure::caused(Cause::Unsupported, args.attempt(), reason)
-        .hint("run it on the target's own machine, with --local")
+/// Why a skew that makes no sense is not tried.
+pub(crate) fn refused(attempted: &str, error: &RequestError) -> Failure {
+    Failure::new(Outcome::WrongUsage, attempted, error).hint(error.hint())
+}
+
+/// Says of which clocks software believes that nobody moves them.
+pub(crate) fn warn(skew: &Skew, output: Output) {
+    for clock in skew.clocks.iter().filter(|clock| *clock != Clock::Realtime) {
+        output.note(format!(
+            "warning: software takes {clock} for a clock that nobody moves; time-outs and schedulers go \
+             by it"
+        ));
+    }
 }
 
 /// Runs `schism skew`.
@@ -40,9 +48,7 @@ pub(crate) async fn run(
 ) -> Result<Outcome, Failure> {
     let attempted = args.attempt();
     let request = Request::new(args, names, random_seed()?);
-    let request = request.map_err(|error| {
-        Failure::new(Outcome::WrongUsage, &attempted, &error).hint(error.hint())
-    })?;
+    let request = request.map_err(|error| refused(&attempted, &error))?;
     choice.absence = match (args.detach, args.local) {
         (true, true) => Absence::DetachLocal,
         (true, false) => Absence::Detach,
@@ -55,30 +61,9 @@ pub(crate) async fn run(
     let Some(mut connection) = found else {
         return Err(Failure::caused(Cause::Unreachable, attempted, "there is no agent"));
     };
-    let order = Order { request, attempted, after: After::from(args), output };
+    let order = Order { request, attempted, after: After::of(args.dry_run, args.detach), output };
     let result = order.carry_out(&mut connection, &mut interrupts).await;
     host::leave(connection, &mut interrupts, output, result).await
-}
-
-/// What to do once the faults are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum After {
-    /// Say what would be done.
-    Plan,
-    /// Leave it to the agent.
-    Detach,
-    /// Renew it until it ends.
-    Hold,
-}
-
-impl From<&SkewArgs> for After {
-    fn from(args: &SkewArgs) -> Self {
-        match (args.dry_run, args.detach) {
-            (true, _) => Self::Plan,
-            (false, true) => Self::Detach,
-            (false, false) => Self::Hold,
-        }
-    }
 }
 
 /// A skew on its way.
@@ -98,16 +83,9 @@ impl Order {
         let targets = interrupts.unless(&self.attempted, self.targets(connection)).await?;
         let intent = IntentId::from_random(random()?);
         let faults = self.request.faults(intent, &targets);
-        let faults = faults.map_err(|error| {
-            Failure::new(Outcome::WrongUsage, &self.attempted, &error).hint(error.hint())
-        })?;
+        let faults = faults.map_err(|error| refused(&self.attempted, &error))?;
         let link = &mut connection.link;
-        for clock in self.request.skew.clocks.iter().filter(|clock| *clock != Clock::Realtime) {
-            self.output.note(format!(
-                "warning: software takes {clock} for a clock that nobody moves; time-outs and schedulers \
-                 go by it"
-            ));
-        }
+        warn(&self.request.skew, self.output);
         if self.after == After::Plan {
             let prepared = link.prepare(&self.attempted, &faults, Rehearsal::Yes);
             let prepared = interrupts.unless(&self.attempted, prepared).await?;

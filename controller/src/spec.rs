@@ -1,13 +1,14 @@
-//! What is asked for: a cut between two ends, or a partition of a group.
+//! What is asked for: a cut between two ends, a partition of a group, or clocks that are moved.
 
 use std::fmt;
 use std::time::Duration;
 
-use fault::{Cut, Enforcement, LeaseTerms, Preset, Selector};
+use fault::{Cut, Enforcement, LeaseTerms, Preset, Selector, Skew};
 use proto::control as wire;
 use proto::{Invalid, control_wire, required};
 
 use crate::link::nanos;
+use crate::output::clocks;
 
 /// The most selectors on one side.
 const MOST_SELECTORS: usize = 256;
@@ -15,12 +16,8 @@ const MOST_SELECTORS: usize = 256;
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
-    /// Between whom.
+    /// What, and of whom.
     pub what: What,
-    /// What it loses; its side and its seed come from the rest.
-    pub cut: Cut,
-    /// Where it is enforced, if that was said.
-    pub enforcement: Option<Enforcement>,
     /// Of every choice.
     pub seed: u64,
     /// For how long.
@@ -29,9 +26,32 @@ pub struct Spec {
     pub quorum_loss: QuorumLoss,
 }
 
-/// Between whom.
+/// What, and of whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
+    /// Packets are lost.
+    Cut(Between, Loss),
+    /// Clocks are moved.
+    Skew {
+        /// Whose: of all that these name together.
+        targets: Vec<Selector>,
+        /// How.
+        skew: Skew,
+    },
+}
+
+/// What a cut loses, wherever it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// What it loses; its side and its seed come from the rest.
+    pub cut: Cut,
+    /// Where it is enforced, if that was said.
+    pub enforcement: Option<Enforcement>,
+}
+
+/// Between whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Between {
     /// What FROM sends to TO is lost.
     Pair {
         /// Who sends: all that these name together.
@@ -77,14 +97,17 @@ impl fmt::Display for Spec {
             selectors.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
         };
         match &self.what {
-            What::Pair { from, to, ways } => {
+            What::Skew { targets, skew } => {
+                write!(f, "skew {}: {}", list(targets), clocks::describe(skew))
+            }
+            What::Cut(Between::Pair { from, to, ways }, _) => {
                 write!(f, "cut {} {}", list(from), list(to))?;
                 match ways {
                     Ways::One => Ok(()),
                     Ways::Both => f.write_str(" --both-ways"),
                 }
             }
-            What::Partition { preset, group, around } => {
+            What::Cut(Between::Partition { preset, group, around }, _) => {
                 write!(f, "cut --preset {preset} {}", list(group))?;
                 if around.is_empty() { Ok(()) } else { write!(f, " --around {}", list(around)) }
             }
@@ -97,51 +120,66 @@ impl TryFrom<wire::Spec> for Spec {
 
     fn try_from(spec: wire::Spec) -> Result<Self, Invalid> {
         let what = match required(spec.what, "what")? {
-            wire::spec::What::Skew(_) => {
-                let reason = "is not done through a controller yet: run `schism skew` on the node";
-                return Err(Invalid::new("skew", reason));
+            wire::spec::What::Pair(asked) => {
+                What::Cut(pair(asked)?, loss(spec.cut, spec.enforcement)?)
             }
-            wire::spec::What::Pair(pair) => {
-                let ways = match wire::Direction::try_from(pair.direction) {
-                    Ok(wire::Direction::OneWay) => Ways::One,
-                    Ok(wire::Direction::BothWays) => Ways::Both,
-                    Ok(wire::Direction::Unspecified) | Err(_) => {
-                        return Err(Invalid::new("pair.direction", "is missing or unknown"));
-                    }
-                };
-                What::Pair {
-                    from: selectors(pair.from, "pair.from")?,
-                    to: selectors(pair.to, "pair.to")?,
-                    ways,
-                }
+            wire::spec::What::Partition(asked) => {
+                What::Cut(partition(asked)?, loss(spec.cut, spec.enforcement)?)
             }
-            wire::spec::What::Partition(partition) => What::Partition {
-                preset: control_wire::preset(partition.preset)
-                    .map_err(|e| e.within("partition"))?,
-                group: selectors(partition.group, "partition.group")?,
-                around: match partition.around {
-                    nobody if nobody.is_empty() => Vec::new(),
-                    around => selectors(around, "partition.around")?,
-                },
-            },
+            wire::spec::What::Skew(asked) => {
+                let skew = required(asked.skew, "skew.skew")?;
+                let skew = Skew::try_from(skew).map_err(|e| e.within("skew"))?;
+                What::Skew { targets: selectors(asked.targets, "skew.targets")?, skew }
+            }
         };
-        let cut = Cut::try_from(required(spec.cut, "cut")?).map_err(|e| e.within("cut"))?;
         let terms = LeaseTerms::new(
             Duration::from_nanos(spec.lease_ns),
             Duration::from_nanos(spec.total_ns),
         );
+        let terms = terms.map_err(|error| Invalid::new("lease_ns", error))?;
+        if let What::Skew { skew, .. } = &what {
+            skew.check(terms).map_err(|error| Invalid::new("skew", error))?;
+        }
         Ok(Self {
             what,
-            cut,
-            enforcement: control_wire::enforcement(spec.enforcement)?,
             seed: spec.seed,
-            terms: terms.map_err(|error| Invalid::new("lease_ns", error))?,
+            terms,
             quorum_loss: match spec.allow_quorum_loss {
                 true => QuorumLoss::Allowed,
                 false => QuorumLoss::Refused,
             },
         })
     }
+}
+
+fn pair(asked: wire::Pair) -> Result<Between, Invalid> {
+    let ways = match wire::Direction::try_from(asked.direction) {
+        Ok(wire::Direction::OneWay) => Ways::One,
+        Ok(wire::Direction::BothWays) => Ways::Both,
+        Ok(wire::Direction::Unspecified) | Err(_) => {
+            return Err(Invalid::new("pair.direction", "is missing or unknown"));
+        }
+    };
+    let (from, to) = (selectors(asked.from, "pair.from")?, selectors(asked.to, "pair.to")?);
+    Ok(Between::Pair { from, to, ways })
+}
+
+fn partition(asked: wire::Partition) -> Result<Between, Invalid> {
+    Ok(Between::Partition {
+        preset: control_wire::preset(asked.preset).map_err(|e| e.within("partition"))?,
+        group: selectors(asked.group, "partition.group")?,
+        around: match asked.around {
+            nobody if nobody.is_empty() => Vec::new(),
+            around => selectors(around, "partition.around")?,
+        },
+    })
+}
+
+fn loss(cut: Option<proto::agent::Cut>, enforcement: i32) -> Result<Loss, Invalid> {
+    Ok(Loss {
+        cut: Cut::try_from(required(cut, "cut")?).map_err(|e| e.within("cut"))?,
+        enforcement: control_wire::enforcement(enforcement)?,
+    })
 }
 
 fn selectors(found: Vec<wire::Selector>, field: &str) -> Result<Vec<Selector>, Invalid> {
@@ -155,7 +193,7 @@ fn selectors(found: Vec<wire::Selector>, field: &str) -> Result<Vec<Selector>, I
 impl From<&Spec> for wire::Spec {
     fn from(spec: &Spec) -> Self {
         let what = match &spec.what {
-            What::Pair { from, to, ways } => wire::spec::What::Pair(wire::Pair {
+            What::Cut(Between::Pair { from, to, ways }, _) => wire::spec::What::Pair(wire::Pair {
                 from: from.iter().map(Into::into).collect(),
                 to: to.iter().map(Into::into).collect(),
                 direction: match ways {
@@ -164,7 +202,11 @@ impl From<&Spec> for wire::Spec {
                 }
                 .into(),
             }),
-            What::Partition { preset, group, around } => {
+            What::Skew { targets, skew } => wire::spec::What::Skew(wire::Skew {
+                targets: targets.iter().map(Into::into).collect(),
+                skew: Some(skew.into()),
+            }),
+            What::Cut(Between::Partition { preset, group, around }, _) => {
                 wire::spec::What::Partition(wire::Partition {
                     preset: wire::Preset::from(*preset).into(),
                     group: group.iter().map(Into::into).collect(),
@@ -172,10 +214,14 @@ impl From<&Spec> for wire::Spec {
                 })
             }
         };
+        let (cut, enforcement) = match &spec.what {
+            What::Cut(_, Loss { cut, enforcement }) => (Some(cut.into()), *enforcement),
+            What::Skew { .. } => (None, None),
+        };
         Self {
             what: Some(what),
-            cut: Some((&spec.cut).into()),
-            enforcement: wire::Enforcement::from(spec.enforcement).into(),
+            cut,
+            enforcement: wire::Enforcement::from(enforcement).into(),
             seed: spec.seed,
             lease_ns: nanos(spec.terms.lease),
             total_ns: nanos(spec.terms.total),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fault::{IntentId, Limits, MemberName, Preset, Scheme, Selector, seeds};
+use fault::{Aspect, IntentId, Limits, MemberName, Preset, Scheme, Selector, seeds};
 use proto::Invalid;
 use proto::control as wire;
 
@@ -10,9 +10,9 @@ use super::handle::{Control, ControlError};
 use super::intent::Intent;
 use super::resolving::{self, ResolveError};
 use crate::admit::{AdmitError, Guards};
-use crate::planning::{Direction, End, Place, Plan, PlanError, plan};
+use crate::planning::{Direction, End, Place, Plan, PlanError, plan, skews};
 use crate::sight::Sight;
-use crate::spec::{Spec, Ways, What};
+use crate::spec::{Between, Spec, Ways, What};
 
 /// Why nothing was put in.
 #[derive(Debug, thiserror::Error)]
@@ -80,9 +80,13 @@ impl Control {
         // One look for everything: who leads may change while it is asked for.
         let sight = self.sight().await;
         let Layout { ends, directions, matrix } = self.layout(&spec, &sight).await?;
-        let control_path = self.agents().control_path();
-        let Plan { directions: planned, faults } =
-            plan(id, &spec, &ends, &directions, &control_path)?;
+        let Plan { directions: planned, faults } = match &spec.what {
+            What::Cut(_, loss) => {
+                let control_path = self.agents().control_path();
+                plan(id, &spec, loss, &ends, &directions, &control_path)?
+            }
+            What::Skew { skew, .. } => skews(id, *skew, spec.terms, &ends)?,
+        };
         let guards = Guards { sight, limits: *limits, quorum_loss: spec.quorum_loss };
         guards.admit(&faults, &self.faults().await?)?;
         let asker = asker.to_owned();
@@ -130,14 +134,19 @@ impl Control {
     async fn layout(&self, spec: &Spec, sight: &Sight) -> Result<Layout, AskError> {
         let [first, second] = seeds(spec.seed);
         match &spec.what {
-            What::Pair { from, to, ways } => {
-                let senders = self.all(from, first, sight).await?;
-                let receivers = self.all(to, second, sight).await?;
+            What::Skew { targets, .. } => Ok(Layout {
+                ends: self.all(targets, Aspect::Processes, first, sight).await?,
+                directions: BTreeSet::new(),
+                matrix: String::new(),
+            }),
+            What::Cut(Between::Pair { from, to, ways }, _) => {
+                let senders = self.all(from, Aspect::Network, first, sight).await?;
+                let receivers = self.all(to, Aspect::Network, second, sight).await?;
                 let (ends, directions) = pairs(senders, receivers, *ways);
                 Ok(Layout { ends, directions, matrix: String::new() })
             }
-            What::Partition { preset, group, around } => {
-                let ends = self.all(group, first, sight).await?;
+            What::Cut(Between::Partition { preset, group, around }, _) => {
+                let ends = self.all(group, Aspect::Network, first, sight).await?;
                 let around = match around.as_slice() {
                     [] => None,
                     around => Some(self.around(around, &ends, second, sight).await?),
@@ -160,20 +169,21 @@ impl Control {
             | Scheme::Host(_)
             | Scheme::Addr(_) => Sight::default(),
         };
-        self.ends(selector, seed, &sight).await
+        self.ends(selector, Aspect::Network, seed, &sight).await
     }
 
     /// What selectors name together, each place once.
     async fn all(
         &self,
         selectors: &[Selector],
+        aspect: Aspect,
         seed: u64,
         sight: &Sight,
     ) -> Result<Vec<End>, ResolveError> {
         let mut all: Vec<End> = Vec::new();
         for selector in selectors {
-            for end in self.ends(selector, seed, sight).await? {
-                if !all.iter().any(|known| known.place.is_same(&end.place)) {
+            for end in self.ends(selector, aspect, seed, sight).await? {
+                if !all.iter().any(|known| known.place.is_same(&end.place, aspect)) {
                     all.push(end);
                 }
             }
@@ -184,10 +194,11 @@ impl Control {
     async fn ends(
         &self,
         selector: &Selector,
+        aspect: Aspect,
         seed: u64,
         sight: &Sight,
     ) -> Result<Vec<End>, ResolveError> {
-        resolving::ends(self.agents(), selector, seed, sight).await
+        resolving::ends(self.agents(), selector, aspect, seed, sight).await
     }
 
     async fn around(
@@ -197,10 +208,12 @@ impl Control {
         seed: u64,
         sight: &Sight,
     ) -> Result<MemberName, AskError> {
-        let found = self.all(around, seed, sight).await?;
+        let found = self.all(around, Aspect::Network, seed, sight).await?;
         let members: Vec<MemberName> = found
             .iter()
-            .filter_map(|end| group.iter().find(|one| one.place.is_same(&end.place)).map(member))
+            .filter_map(|end| {
+                group.iter().find(|one| one.place.is_same(&end.place, Aspect::Network)).map(member)
+            })
             .collect();
         match <[MemberName; 1]>::try_from(members) {
             Ok([one]) => Ok(one),

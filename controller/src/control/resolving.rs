@@ -77,6 +77,7 @@ pub enum ResolveError {
 pub(super) async fn ends(
     agents: &Agents,
     selector: &Selector,
+    aspect: Aspect,
     seed: u64,
     sight: &Sight,
 ) -> Result<Vec<End>, ResolveError> {
@@ -107,8 +108,7 @@ pub(super) async fn ends(
     for (node, mut link) in asked {
         let plain = Selector { pick: None, node: None, ..selector.clone() };
         questions.spawn(async move {
-            let answer =
-                tokio::time::timeout(PATIENCE, link.resolve(&plain, Aspect::Network)).await;
+            let answer = tokio::time::timeout(PATIENCE, link.resolve(&plain, aspect)).await;
             (node, answer)
         });
     }

@@ -11,7 +11,7 @@ use fault::{
 use crate::cli::{CutArgs, NamedError};
 use crate::output::quantity::time;
 use crate::settings::Names;
-use crate::spec::{Ways, What};
+use crate::spec::{Between, Ways};
 
 /// The shortest cut. Putting one in takes some tens of milliseconds; one that is shorter may be over
 /// before anything has been read back of it.
@@ -21,7 +21,7 @@ const SHORTEST: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     /// Between whom.
-    pub(crate) what: What,
+    pub(crate) between: Between,
     /// Where it is enforced, if that was said.
     pub(crate) enforcement: Option<Enforcement>,
     /// For how long.
@@ -108,7 +108,7 @@ impl Request {
         names: &Names,
         random_seed: u64,
     ) -> Result<Self, RequestError> {
-        let what = what(args, names)?;
+        let between = between(args, names)?;
         let enforcement = args.enforce.map(Enforcement::from);
         let protocol = args.proto.map(Protocol::from);
         if args.port.is_some() && protocol == Some(Protocol::Icmp) {
@@ -117,13 +117,13 @@ impl Request {
         if enforcement == Some(Enforcement::Both) && !args.loss.is_certain() {
             return Err(RequestError::LossTwice(args.loss));
         }
-        check_places(&what, enforcement)?;
+        check_places(&between, enforcement)?;
         if args.total < SHORTEST {
             return Err(RequestError::TooShort(args.total));
         }
         let lease = if args.detach { args.total } else { args.lease };
         Ok(Self {
-            what,
+            between,
             enforcement,
             terms: LeaseTerms::new(lease, args.total).map_err(RequestError::Terms)?,
             cut: Cut {
@@ -141,9 +141,9 @@ impl Request {
 
     /// One direction or both.
     pub(crate) const fn ways(&self) -> Ways {
-        match self.what {
-            What::Pair { ways, .. } => ways,
-            What::Partition { .. } => Ways::One,
+        match self.between {
+            Between::Pair { ways, .. } => ways,
+            Between::Partition { .. } => Ways::One,
         }
     }
 
@@ -217,13 +217,15 @@ impl Request {
     }
 }
 
-fn what(args: &CutArgs, names: &Names) -> Result<What, RequestError> {
+fn between(args: &CutArgs, names: &Names) -> Result<Between, RequestError> {
     let from = args.from.stands_for(names)?;
     let to = args.to.as_ref().map(|to| to.stands_for(names)).transpose()?;
     let around = args.around.as_ref().map(|around| around.stands_for(names)).transpose()?;
     Ok(match args.preset {
-        Some(preset) => What::Partition { preset, group: from, around: around.unwrap_or_default() },
-        None => What::Pair {
+        Some(preset) => {
+            Between::Partition { preset, group: from, around: around.unwrap_or_default() }
+        }
+        None => Between::Pair {
             from,
             to: to.unwrap_or_default(),
             ways: if args.both_ways { Ways::Both } else { Ways::One },
@@ -232,8 +234,8 @@ fn what(args: &CutArgs, names: &Names) -> Result<What, RequestError> {
 }
 
 /// Refuses what could not be enforced anywhere, or not where it was asked.
-fn check_places(what: &What, enforcement: Option<Enforcement>) -> Result<(), RequestError> {
-    let What::Pair { from, to, ways } = what else { return Ok(()) };
+fn check_places(between: &Between, enforcement: Option<Enforcement>) -> Result<(), RequestError> {
+    let Between::Pair { from, to, ways } = between else { return Ok(()) };
     let of_addresses = |selector: &Selector| matches!(selector.scheme, Scheme::Addr(_));
     if from.iter().any(of_addresses) && to.iter().any(of_addresses) {
         return Err(RequestError::OnlyAddresses);

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fault::{Cut, FaultId, IntentId, State, Status, Verdict};
+use fault::{Cut, FaultId, IntentId, Kind, State, Status, Verdict};
 use proto::control as wire;
 
 use super::{report, statuses};
+use crate::output::clocks;
 use crate::output::quantity::{bytes, count, time};
 use crate::output::route::Route;
 use crate::session::live::Live;
@@ -56,6 +57,11 @@ fn line(intent: &wire::Intent, known: &[Status]) -> String {
 }
 
 fn effect(of: &[&Status]) -> String {
+    if let [one] = of
+        && let Kind::Skew(_) = one.fault.kind
+    {
+        return clocks::moved(one.measured.as_ref());
+    }
     let counts = |cut: &Cut| cut.verdict == Verdict::Count;
     let shadow = of.iter().all(|status| status.fault.kind.cut().is_none_or(counts));
     let lost = of.iter().map(|status| status.effect.lost).sum();

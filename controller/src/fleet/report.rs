@@ -13,7 +13,7 @@ use crate::output::quantity::{bytes, time};
 use crate::output::route::Route;
 use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table};
-use crate::output::{Detail, Report, record};
+use crate::output::{Detail, Report, clocks, record};
 use crate::sequence::Stage;
 
 /// Intents with their parts.
@@ -58,6 +58,10 @@ impl IntentsReport {
 
     pub(super) fn cut(intents: Vec<wire::Intent>) -> Self {
         Self::new("schism.fleet-cut/v1", intents, "")
+    }
+
+    pub(super) fn skew(intents: Vec<wire::Intent>) -> Self {
+        Self::new("schism.fleet-skew/v1", intents, "")
     }
 
     pub(super) fn heal(intents: Vec<wire::Intent>) -> Self {
@@ -141,14 +145,15 @@ impl Report for IntentsReport {
                     Cell::from(status.map_or_else(|| "-".to_owned(), |s| s.standing().to_string())),
                     Cell::from(left(living.and_then(Status::time_left))),
                     Cell::from(left(living.and_then(Status::lease_left))),
-                    Cell::from(effect.matched.to_string()),
-                    Cell::from(effect.lost.to_string()),
+                    packets(fault, effect.matched),
+                    packets(fault, effect.lost),
                 ];
                 if detail == Detail::Wide {
                     row.push(Cell::from(bytes(effect.lost_bytes)));
                     row.push(Cell::from(fault::Legible(&intent.asker).to_string()));
                 }
                 table.row(row);
+                notes.extend(status.and_then(|status| moved(&part.node, status)));
                 if !part.trouble.is_empty() {
                     notes.push(part.trouble.clone());
                 }
@@ -176,6 +181,25 @@ impl Report for IntentsReport {
     fn names(&self) -> Vec<String> {
         self.intents.iter().map(|intent| intent.id.clone()).collect()
     }
+}
+
+/// A count of packets, where packets are what a fault is about.
+fn packets(fault: Option<&fault::Fault>, count: u64) -> Cell {
+    let counts = fault.is_none_or(|fault| fault.kind.cut().is_some());
+    Cell::from(if counts { count.to_string() } else { "-".to_owned() })
+}
+
+/// How far the clocks of a part were read to have moved; `None` for a cut.
+fn moved(node: &str, status: &Status) -> Option<String> {
+    let fault::Kind::Skew(skew) = &status.fault.kind else { return None };
+    let (asked, moved) = (clocks::describe(skew), clocks::moved(status.measured.as_ref()));
+    Some(format!("{}@{node}: {asked}: {moved}", Route::from(&status.fault)))
+}
+
+/// How far the clocks of an intent were read to have moved.
+pub(super) fn clocks_moved(intent: &wire::Intent) -> Vec<String> {
+    let parts = intent.parts.iter().cloned().map(PartRecord::from);
+    parts.filter_map(|part| moved(&part.node, part.faults.first()?)).collect()
 }
 
 /// Agents as the controller knows them.
@@ -337,7 +361,11 @@ fn every_direction_matched(intent: &wire::Intent) -> bool {
     let statuses = statuses(intent);
     let matched = |part: &u32| {
         let mut of = statuses.iter().filter(|status| u32::from(status.fault.id.part) == *part);
-        of.any(|status| status.effect.happened())
+        of.any(Status::happened)
     };
-    !intent.cuts.is_empty() && intent.cuts.iter().all(|cut| cut.parts.iter().any(matched))
+    match intent.cuts.as_slice() {
+        // What has no direction has to do with each of its targets.
+        [] => !statuses.is_empty() && statuses.iter().all(Status::happened),
+        cuts => cuts.iter().all(|cut| cut.parts.iter().any(matched)),
+    }
 }

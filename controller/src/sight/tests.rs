@@ -9,7 +9,7 @@ use super::*;
 use crate::admit::{AdmitError, admit};
 use crate::planning::{Direction, plan};
 use crate::provider::etcd::{ClusterId, EtcdAnswer, EtcdMember, MemberId, Silence};
-use crate::spec::{QuorumLoss, Spec, Ways, What};
+use crate::spec::{Between, Loss, QuorumLoss, Spec, Ways, What};
 
 /// Whether a member of the test's cluster answers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -146,19 +146,20 @@ fn where_nothing_is_certain_nothing_is_named() {
 
 fn spec(verdict: Verdict) -> Spec {
     let any: Vec<Selector> = vec!["all:etcd:member".parse().unwrap()];
+    let between = Between::Pair { from: any.clone(), to: any, ways: Ways::One };
+    let cut = Cut {
+        mode: Mode::Packet,
+        protocol: None,
+        port: None,
+        flows: FlowAge::All,
+        loss: Chance::CERTAIN,
+        seed: 1,
+        verdict,
+        side: Side::Ingress,
+    };
+    let loss = Loss { cut, enforcement: None };
     Spec {
-        what: What::Pair { from: any.clone(), to: any, ways: Ways::One },
-        cut: Cut {
-            mode: Mode::Packet,
-            protocol: None,
-            port: None,
-            flows: FlowAge::All,
-            loss: Chance::CERTAIN,
-            seed: 1,
-            verdict,
-            side: Side::Ingress,
-        },
-        enforcement: None,
+        what: What::Cut(between, loss),
         seed: 1,
         terms: LeaseTerms::new(
             std::time::Duration::from_secs(3),
@@ -176,7 +177,9 @@ fn faults(cuts: &[(u8, u8)], verdict: Verdict) -> Vec<(NodeName, Fault)> {
     let directions =
         cuts.iter().map(|(from, to)| Direction { from: place(*from), to: place(*to) }).collect();
     let id = IntentId::from_random(1);
-    plan(id, &spec(verdict), &all, &directions, &BTreeSet::new()).unwrap().faults
+    let spec = spec(verdict);
+    let What::Cut(_, loss) = &spec.what else { panic!("made as a cut") };
+    plan(id, &spec, loss, &all, &directions, &BTreeSet::new()).unwrap().faults
 }
 
 fn admitted(

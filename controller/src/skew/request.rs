@@ -16,20 +16,20 @@ const SHORTEST: Duration = Duration::from_millis(100);
 
 /// A skew as it was asked for, checked as far as that goes without an agent.
 #[derive(Clone, Debug)]
-pub(super) struct Request {
+pub(crate) struct Request {
     /// Of whom.
-    pub(super) selectors: Vec<Selector>,
+    pub(crate) selectors: Vec<Selector>,
     /// What it does.
-    pub(super) skew: Skew,
+    pub(crate) skew: Skew,
     /// For how long.
-    pub(super) terms: LeaseTerms,
+    pub(crate) terms: LeaseTerms,
     /// From which picks are drawn.
-    pub(super) seed: u64,
+    pub(crate) seed: u64,
 }
 
 /// A skew that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum RequestError {
+pub(crate) enum RequestError {
     #[error(transparent)]
     Name(#[from] NamedError),
     #[error("{0} is no process: the node's own clock is never moved, and addresses have none")]
@@ -48,7 +48,7 @@ pub(super) enum RequestError {
 
 impl RequestError {
     /// One thing to do about it.
-    pub(super) fn hint(&self) -> String {
+    pub(crate) fn hint(&self) -> String {
         let hint = match self {
             Self::Name(error) => return error.hint(),
             Self::NoProcesses(_) => "name a pid:, a container: or a netns:",
@@ -68,7 +68,7 @@ impl Request {
     ///
     /// # Errors
     /// It makes no sense, whatever the names stand for.
-    pub(super) fn new(
+    pub(crate) fn new(
         args: &SkewArgs,
         names: &Names,
         random_seed: u64,
@@ -100,7 +100,7 @@ impl Request {
     ///
     /// # Errors
     /// Too many of them.
-    pub(super) fn faults(
+    pub(crate) fn faults(
         &self,
         intent: IntentId,
         targets: &[Target],

@@ -8,5 +8,6 @@ mod doors;
 mod endings;
 mod guards;
 mod rig;
+mod skews;
 mod trouble;
 mod watching;

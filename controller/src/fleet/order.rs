@@ -1,0 +1,149 @@
+//! What is asked of a controller on its way: put in, followed to its end, taken out where interrupted.
+
+use fault::IntentId;
+use proto::control as wire;
+
+use super::client::Client;
+use super::connect;
+use super::ends::members;
+use super::follow::Follower;
+use super::report::{self, IntentsReport};
+use crate::failure::{Cause, Failure};
+use crate::interrupts::Interrupts;
+use crate::outcome::Outcome;
+use crate::output::Output;
+use crate::session::After;
+use crate::session::live::Live;
+use crate::settings::Controller;
+use crate::spec::{Between, Spec, What};
+
+/// What is asked for, and what to do once it acts.
+pub(super) struct Order {
+    /// What is attempted, for people.
+    pub(super) attempted: String,
+    pub(super) spec: Spec,
+    pub(super) after: After,
+    pub(super) output: Output,
+}
+
+impl Order {
+    /// Has a controller do it.
+    pub(super) async fn carry_out(&self, place: &Controller) -> Result<Outcome, Failure> {
+        let Self { attempted, spec, after, output } = self;
+        let mut interrupts = Interrupts::listen()
+            .map_err(|error| Failure::new(Outcome::Unconfirmed, attempted, error))?;
+        let mut client = interrupts.unless(attempted, connect(place, *output)).await?;
+        let id = IntentId::from_random(crate::cut::random()?);
+        if *after == After::Plan {
+            let plan = client.plan(attempted, id.get(), spec.into());
+            let plan = interrupts.unless(attempted, plan).await?;
+            output.show(&IntentsReport::plan(plan))?;
+            return Ok(Outcome::Effective);
+        }
+        let Some(applied) = self.apply(&mut client, id, &mut interrupts).await? else {
+            return self.withdrawn(&mut client, id).await;
+        };
+        output.note(format!("{id} {}, seed {}", report::standing(&applied), spec.seed));
+        if applied.stage() != wire::Stage::Active {
+            let cause = Failure::caused(Cause::Unreachable, attempted, applied.reason.clone());
+            self.show(vec![applied])?;
+            return Err(cause);
+        }
+        for line in report::clocks_moved(&applied) {
+            output.note(line);
+        }
+        if *after == After::Detach {
+            let end = format!("end it with: schism heal {id}");
+            output.note(format!("detached: its effect is not yet known; {end}"));
+            self.show(vec![applied])?;
+            return Ok(Outcome::Effective);
+        }
+        if output.is_for_names() {
+            output.print(&id.to_string())?;
+        }
+        let mut live = Live::new(*output);
+        let mut follower = Follower { client, place, id };
+        let ended = tokio::select! {
+            ended = follower.over(spec.terms, &mut live) => ended,
+            _ = interrupts.next() => {
+                live.tell("interrupted; healing");
+                return self.withdrawn(&mut follower.client, id).await;
+            }
+        };
+        live.clear();
+        let ended = ended?;
+        let outcome = report::outcome(std::slice::from_ref(&ended));
+        if !output.is_for_names() {
+            self.show(vec![ended])?;
+        }
+        Ok(outcome)
+    }
+
+    /// Has it put in, and says on whom; `None` if that was interrupted.
+    async fn apply(
+        &self,
+        client: &mut Client,
+        id: IntentId,
+        interrupts: &mut Interrupts,
+    ) -> Result<Option<wire::Intent>, Failure> {
+        let Self { attempted, spec, output, .. } = self;
+        let mut planned = None;
+        if let What::Cut(Between::Partition { .. }, _) = spec.what {
+            let plan = client.plan(attempted, id.get(), spec.into());
+            let plan = interrupts.unless(attempted, plan).await?;
+            output.note(plan.matrix.trim_end());
+            planned = plan.intent.map(|intent| members(&intent));
+        }
+        let applied = tokio::select! {
+            applied = client.apply(attempted, id.get(), spec.into()) => applied,
+            _ = interrupts.next() => return Ok(None),
+        };
+        let applied = match applied {
+            // Nobody knows whether it was put in.
+            Err(failure) if failure.cause == Cause::Unreachable => {
+                if let Ok(Some(healed)) = withdraw(client, id).await {
+                    self.show(healed)?;
+                }
+                return Err(failure);
+            }
+            other => other?,
+        };
+        let members = members(&applied);
+        if planned.is_some_and(|planned| planned != members) {
+            output.note("the roles have moved since the matrix was made; these are cut:");
+        }
+        for line in members {
+            output.note(line);
+        }
+        Ok(Some(applied))
+    }
+
+    /// Takes out what was interrupted, and says what came of that.
+    async fn withdrawn(&self, client: &mut Client, id: IntentId) -> Result<Outcome, Failure> {
+        let Some(healed) = withdraw(client, id).await? else {
+            self.output.note("interrupted before anything was put in");
+            return Ok(Outcome::Interrupted);
+        };
+        let outcome = report::outcome(&healed).worst(Outcome::Interrupted);
+        self.show(healed)?;
+        Ok(outcome)
+    }
+
+    fn show(&self, intents: Vec<wire::Intent>) -> Result<(), Failure> {
+        self.output.show(&match self.spec.what {
+            What::Cut(..) => IntentsReport::cut(intents),
+            What::Skew { .. } => IntentsReport::skew(intents),
+        })
+    }
+}
+
+/// Takes an intent out; `None` if there is none.
+async fn withdraw(client: &mut Client, id: IntentId) -> Result<Option<Vec<wire::Intent>>, Failure> {
+    match client.heal(vec![id.get()], false).await {
+        Ok(healed) => Ok(Some(healed)),
+        Err(failure) if failure.cause == Cause::NotFound => Ok(None),
+        Err(failure) => {
+            Err(failure.hint("its lease ends it if nobody renews it: `schism status` shows it"))
+        }
+    }
+}
