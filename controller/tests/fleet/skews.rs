@@ -22,9 +22,18 @@ fn ahead(target: &str) -> Spec {
     Spec { what: Some(What::Skew(what)), cut: None, ..spec("netns:a", "netns:b") }
 }
 
+/// A process in the namespace of a node.
+fn inhabit(fleet: &Fleet, name: &str) {
+    fleet.nodes[name].kernel.node(|node| {
+        let namespace = node.named(name).unwrap();
+        node.spawn(4711, namespace, None)
+    });
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn clocks_are_moved_on_their_node_measured_and_healed() {
     let fleet = Fleet::of(&["a", "b"]).await;
+    inhabit(&fleet, "a");
     let intent = fleet.ask(1, ahead("netns:a@a")).await.unwrap();
     assert_eq!(intent.stage(), Stage::Active, "{intent:?}");
     assert_eq!((fleet.nodes["a"].acting().await, fleet.nodes["b"].living().await), (1, 0));
@@ -42,9 +51,10 @@ async fn clocks_are_moved_on_their_node_measured_and_healed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_no_processes_and_what_is_skewed_already_is_refused() {
     let fleet = Fleet::of(&["a"]).await;
-    for target in ["host:a", "addr:10.0.0.1"] {
+    inhabit(&fleet, "a");
+    for (target, why) in [("host:a", "own clock is never"), ("addr:10.0.0.1", "no processes")] {
         let refused = fleet.ask(1, ahead(target)).await.unwrap_err();
-        assert!(refused.to_string().contains("process"), "{target}: {refused}");
+        assert!(refused.to_string().contains(why), "{target}: {refused}");
     }
     fleet.ask(2, ahead("netns:a")).await.unwrap();
     let second = fleet.ask(3, ahead("netns:a@a")).await.unwrap_err();

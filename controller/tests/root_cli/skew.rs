@@ -130,7 +130,7 @@ fn what_is_no_target_of_a_skew_is_refused() {
         ("skew --local host:x +1h", 2, "the node's own clock is never moved"),
         ("skew --local pid:1 +1h", 4, "process 1 is the node's own"),
         ("skew --local pid:4194304 +1h", 5, "there is no process 4194304"),
-        ("skew --controller unix:/nowhere pid:7 +1h", 5, "not yet through a controller"),
+        ("skew --controller unix:/nowhere pid:7 +1h", 5, "cannot reach the controller"),
     ];
     for (line, code, reason) in table {
         let ended = machine.run(line);

@@ -1,11 +1,17 @@
 //! A client of one member, over etcd's gateway from HTTP and JSON to gRPC.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, SystemTime},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::{EtcdError, Metrics, http::Connection};
+use super::{
+    EtcdError, Metrics,
+    http::{Answer, Connection},
+};
 use crate::netns::Namespace;
 
 /// What a member says about itself.
@@ -90,6 +96,44 @@ impl Client {
         }
     }
 
+    /// Begins a lease of this many seconds, and returns its id.
+    ///
+    /// # Errors
+    /// When etcd does not grant it in time.
+    pub fn grant(&mut self, seconds: u64, limit: Duration) -> Result<u64, EtcdError> {
+        let path = "/v3/lease/grant";
+        let answer = self.post(path, &json!({ "TTL": seconds.to_string() }), limit)?;
+        self.number(path, &answer, "ID")
+    }
+
+    /// How many seconds a lease has left, by the leader; `None` for one that has ended.
+    ///
+    /// # Errors
+    /// When etcd does not tell it in time.
+    pub fn time_to_live(&mut self, lease: u64, limit: Duration) -> Result<Option<u64>, EtcdError> {
+        let path = "/v3/lease/timetolive";
+        let answer = self.post(path, &json!({ "ID": lease.to_string() }), limit)?;
+        if answer["TTL"] == "-1" {
+            return Ok(None);
+        }
+        self.number(path, &answer, "TTL").map(Some)
+    }
+
+    /// The member's time of day, to a second.
+    ///
+    /// # Errors
+    /// When it does not tell it in time.
+    pub fn date(&mut self, limit: Duration) -> Result<SystemTime, EtcdError> {
+        let answer = self.answer("/version", None, limit)?;
+        let address = self.connection.address();
+        answer.date.ok_or_else(|| EtcdError::Answer {
+            path: "/version".to_owned(),
+            address,
+            field: "date",
+            said: answer.body,
+        })
+    }
+
     /// Whether the member says that it is healthy: it has a leader and can commit.
     ///
     /// # Errors
@@ -123,6 +167,15 @@ impl Client {
         body: Option<&str>,
         limit: Duration,
     ) -> Result<String, EtcdError> {
+        self.answer(path, body, limit).map(|answer| answer.body)
+    }
+
+    fn answer(
+        &mut self,
+        path: &str,
+        body: Option<&str>,
+        limit: Duration,
+    ) -> Result<Answer, EtcdError> {
         let (address, path_text) = (self.connection.address(), path.to_owned());
         let answer = self
             .connection
@@ -132,7 +185,7 @@ impl Client {
             let (status, said) = (answer.status, answer.body);
             return Err(EtcdError::Refused { path: path_text, address, status, said });
         }
-        Ok(answer.body)
+        Ok(answer)
     }
 
     /// A 64-bit number, which JSON over proto3 writes as a string and leaves out when it is zero.

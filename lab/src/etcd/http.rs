@@ -4,7 +4,7 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write as _},
     net::{SocketAddr, TcpStream},
     num::ParseIntError,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use thiserror::Error;
@@ -51,6 +51,8 @@ impl HttpError {
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) body: String,
+    /// The server's time of day, to a second; `None` where it does not tell it.
+    pub(super) date: Option<SystemTime>,
 }
 
 /// A connection that is kept from request to request and opened anew after any failure.
@@ -100,7 +102,8 @@ impl Connection {
         if !head.closes {
             self.open = Some(stream);
         }
-        Ok(Answer { status: head.status, body: String::from_utf8_lossy(&body).into_owned() })
+        let body = String::from_utf8_lossy(&body).into_owned();
+        Ok(Answer { status: head.status, body, date: head.date })
     }
 
     fn connect(&self, limit: Duration) -> Result<Limited, HttpError> {
@@ -140,13 +143,15 @@ struct Head {
     status: u16,
     length: Length,
     closes: bool,
+    date: Option<SystemTime>,
 }
 
 fn read_head(stream: &mut impl BufRead) -> Result<Head, HttpError> {
     let first = read_line(stream)?;
     let status = first.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
     let Some(status) = status else { return Err(HttpError::Malformed(first)) };
-    let mut head = Head { status: status.parse()?, length: Length::ToTheEnd, closes: false };
+    let status = status.parse()?;
+    let mut head = Head { status, length: Length::ToTheEnd, closes: false, date: None };
     loop {
         let line = read_line(stream)?;
         if line.is_empty() {
@@ -161,6 +166,7 @@ fn read_head(stream: &mut impl BufRead) -> Result<Head, HttpError> {
             "transfer-encoding" if value.eq_ignore_ascii_case("chunked") => {
                 head.length = Length::Chunked;
             }
+            "date" => head.date = httpdate::parse_http_date(value).ok(),
             "connection" => head.closes = value.eq_ignore_ascii_case("close"),
             _ => {}
         }

@@ -1,6 +1,7 @@
 //! The parts of the tale.
 
 mod aftermath;
+mod clock;
 mod fleet;
 mod initiator;
 mod isolation;
@@ -18,7 +19,7 @@ use crate::{balance::Balance, page::Page, scene::Scene};
 type Tell = fn(&Scene, &mut Page, &mut Balance) -> Result<()>;
 
 /// All of them, in their order.
-pub(crate) const ALL: [Tell; 8] = [
+pub(crate) const ALL: [Tell; 9] = [
     packet::tell,
     initiator::tell,
     isolation::tell_unheard,
@@ -27,4 +28,5 @@ pub(crate) const ALL: [Tell; 8] = [
     stop::tell,
     fleet::tell,
     partitions::tell,
+    clock::tell,
 ];
