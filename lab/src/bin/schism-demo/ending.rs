@@ -69,7 +69,7 @@ pub(crate) fn search(scene: &Scene) -> Result<Found> {
 
 /// Looks for what the tool left behind.
 pub(crate) fn residue(scene: &Scene, page: &mut Page, balance: &mut Balance) -> Result<()> {
-    page.chapter("8  What is left")?;
+    page.chapter("9  What is left")?;
     page.command(&["schism", "residue"].map(ToOwned::to_owned))?;
     let found = search(scene)?;
     let mut text = found.words();
@@ -78,7 +78,7 @@ pub(crate) fn residue(scene: &Scene, page: &mut Page, balance: &mut Balance) -> 
         text.push_str(&format!(" ({held} of other agents that are at work on this machine)"));
     }
     page.figure("residue", &text)?;
-    balance.note("8  residue", text.clone());
+    balance.note("9  residue", text.clone());
     if !found.left.is_empty() {
         balance.deviates(page, format!("residue: {text}"))?;
     }

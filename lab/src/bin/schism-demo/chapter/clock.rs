@@ -87,14 +87,14 @@ fn acts(scene: &Scene, run: &Run) -> Result<()> {
     Ok(())
 }
 
-/// How far each member's time of day is off, in seconds. A member tells whole seconds.
+/// How far each member's time of day is off, in seconds. A member cuts off what is less than a second.
 fn offsets(cluster: &Cluster) -> Result<Vec<i64>> {
     let offset = |member| {
-        let told = cluster.client(member).date(LIMIT)?;
+        let told = cluster.client(member).date(LIMIT)? + Duration::from_millis(500);
         let now = SystemTime::now();
         Ok(match told.duration_since(now) {
-            Ok(ahead) => (ahead.as_secs_f64()).round() as i64,
-            Err(behind) => -(behind.duration().as_secs_f64().floor() as i64),
+            Ok(ahead) => ahead.as_secs_f64().round() as i64,
+            Err(behind) => -(behind.duration().as_secs_f64().round() as i64),
         })
     };
     (0..cluster.size()).map(offset).collect()
