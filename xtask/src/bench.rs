@@ -20,6 +20,16 @@ pub(crate) fn fleet(arguments: &[&str]) -> Result<()> {
     become_bench("fleet", arguments)
 }
 
+/// Builds for release and becomes `schism-bench clock` with the given arguments.
+///
+/// # Errors
+/// Not being root, or a failed build; a bench that started never returns here.
+pub(crate) fn clock(arguments: &[&str]) -> Result<()> {
+    command::need_root("`cargo xtask bench clock`")?;
+    command::run(command::cargo(BUILD))?;
+    become_bench("clock", arguments)
+}
+
 /// Builds for release and becomes `schism-bench cut` with the given arguments.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ pub mod holder;
 pub mod memory;
 pub mod probe;
 pub mod record;
+pub mod shown;
 pub mod skewed;
 pub mod subject;
 pub mod swap;
