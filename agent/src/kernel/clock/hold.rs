@@ -3,17 +3,22 @@
 //! PTRACE_SEIZE while they run, PTRACE_INTERRUPT all, wait for all by their ids. The kernel lets them go when
 //! the holding thread ends, however it ends. Signals that arrive meanwhile are delivered afterwards, and a
 //! process that was stopped stays stopped.
-#![expect(unsafe_code, reason = "sigtimedwait and the scheduling policy have no safe form")]
+#![expect(unsafe_code, reason = "a handler and scheduling have no safe form")]
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{
+    SaFlags, SigAction, SigEvent, SigHandler, SigSet, SigevNotify, Signal, sigaction,
+};
+use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::time::ClockId;
 use nix::unistd::Pid;
 
 /// How long threads stand still at most (100 ms), from the first that stops to the last that goes on.
@@ -63,44 +68,49 @@ struct Thread {
 pub struct Held {
     threads: Vec<Thread>,
     since: Instant,
+    _guard: Guard,
     _urgent: Urgent,
 }
 
 impl Held {
-    /// Holds all threads of a process.
+    /// Holds all threads of a process, and looks at each as soon as it has stopped, while others still come
+    /// to a stop on other processors.
     ///
     /// # Errors
     /// Why not. After [`HoldError::Unstoppable`] only the end of this process lets all of them go.
-    pub fn hold(pid: u32) -> Result<Self, HoldError> {
-        let waits = children()?;
+    pub fn hold(pid: u32, mut look: impl FnMut(Pid)) -> Result<Self, HoldError> {
+        let directory = File::open(format!("/proc/{pid}/task")).map_err(|_| HoldError::Gone)?;
         let mut known = BTreeSet::new();
         // While it still runs, as this takes the longest.
         while seize_new(pid, &mut known)? > 0 {}
+        let _ticks = Ticks::begin()?;
+        let threads = Vec::with_capacity(known.len());
 
-        let urgent = Urgent::begin();
+        let (guard, urgent) = (Guard::begin()?, Urgent::begin());
         let since = Instant::now();
-        let mut held = Self { threads: Vec::new(), since, _urgent: urgent };
-        let mut running: BTreeSet<Pid> = known.clone();
+        let mut held = Self { threads, since, _guard: guard, _urgent: urgent };
+        let mut running: Vec<Pid> = known.iter().copied().collect();
         while !running.is_empty() {
             running.retain(|thread| ptrace::interrupt(*thread).is_ok());
             for thread in std::mem::take(&mut running) {
                 loop {
-                    match poll(thread)? {
+                    match wait(thread, WaitPidFlag::empty())? {
                         Polled::Stopped(signal) => {
                             held.threads.push(Thread { id: thread, signal });
+                            look(thread);
                             break;
                         }
                         Polled::Ended => break,
-                        Polled::Running => {}
+                        Polled::Running if since.elapsed() < LONGEST => {}
+                        Polled::Running => return Err(unstoppable(pid, thread)),
                     }
-                    let left = LONGEST.saturating_sub(since.elapsed());
-                    if left.is_zero() {
-                        return Err(unstoppable(pid, thread));
-                    }
-                    sleep_until_child(&waits, left);
                 }
             }
-            // Who was not stopped yet may have made another.
+            // Who was not stopped yet may have made another. A directory has two links more than it holds.
+            let there = directory.metadata().map_err(|_| HoldError::Gone)?.nlink();
+            if usize::try_from(there).is_ok_and(|there| there == held.threads.len() + 2) {
+                break;
+            }
             let before = known.clone();
             seize_new(pid, &mut known)?;
             running = known.difference(&before).copied().collect();
@@ -134,7 +144,13 @@ impl Held {
     }
 }
 
-/// Looks at threads as each of them stops, and lets it go on at once: nobody waits for another.
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
+/// Looks at threads as each of them stops, and lets it go on at once: others wait for a tick at most.
 ///
 /// # Errors
 /// As of [`Held::hold`], but that there is time until `until`.
@@ -144,20 +160,28 @@ pub fn visit(
     until: Instant,
     mut look: impl FnMut(Pid),
 ) -> Result<(), HoldError> {
-    let waits = children()?;
     let mut running = BTreeSet::new();
     for thread in threads {
         seize(pid, thread, &mut running)?;
     }
-    let _urgent = Urgent::begin();
+    let mut running: Vec<Pid> = running.into_iter().collect();
+    let _ticks = Ticks::begin()?;
+    let (mut guard, _urgent) = (Guard::begin()?, Urgent::begin());
     for thread in &running {
         // One that has ended says so to whoever waits.
         let _ = ptrace::interrupt(*thread);
     }
-    loop {
-        for thread in running.clone() {
-            match poll(thread)? {
-                Polled::Running => continue,
+    while let Some(slowest) = running.first() {
+        if Instant::now() >= until {
+            return Err(unstoppable(pid, *slowest));
+        }
+        guard.again()?;
+        // Asleep until one has stopped; then all that have.
+        let mut how = WaitPidFlag::empty();
+        let mut still = Vec::with_capacity(running.len());
+        for thread in running {
+            match wait(thread, how)? {
+                Polled::Running => still.push(thread),
                 Polled::Stopped(signal) => {
                     look(thread);
                     // As above.
@@ -165,29 +189,11 @@ pub fn visit(
                 }
                 Polled::Ended => {}
             }
-            running.remove(&thread);
+            how = WaitPidFlag::WNOHANG;
         }
-        let Some(slowest) = running.first() else { return Ok(()) };
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(unstoppable(pid, *slowest));
-        }
-        sleep_until_child(&waits, left.min(LONGEST));
+        running = still;
     }
-}
-
-/// What tells that some thread has changed its state; from now on it waits to be asked for.
-fn children() -> Result<SigSet, HoldError> {
-    let mut waits = SigSet::empty();
-    waits.add(Signal::SIGCHLD);
-    waits.thread_block().map_err(called("sigprocmask", Pid::this()))?;
-    Ok(waits)
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.let_go();
-    }
+    Ok(())
 }
 
 fn called(call: &'static str, thread: Pid) -> impl FnOnce(Errno) -> HoldError {
@@ -254,8 +260,9 @@ enum Polled {
     Ended,
 }
 
-fn poll(thread: Pid) -> Result<Polled, HoldError> {
-    match waitpid(thread, Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL)) {
+/// Waits for one thread, and is woken by no other; or only looks.
+fn wait(thread: Pid, how: WaitPidFlag) -> Result<Polled, HoldError> {
+    match waitpid(thread, Some(how | WaitPidFlag::__WALL)) {
         // Our interruption, or a stop of the whole process that was there before.
         Ok(WaitStatus::PtraceEvent(..) | WaitStatus::PtraceSyscall(_)) => Ok(Polled::Stopped(None)),
         // A signal on its way to it came first.
@@ -263,6 +270,7 @@ fn poll(thread: Pid) -> Result<Polled, HoldError> {
         Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::ECHILD) => {
             Ok(Polled::Ended)
         }
+        // A tick.
         Ok(WaitStatus::Continued(_) | WaitStatus::StillAlive) | Err(Errno::EINTR) => {
             Ok(Polled::Running)
         }
@@ -274,12 +282,53 @@ fn unstoppable(pid: u32, thread: Pid) -> HoldError {
     HoldError::Unstoppable { thread: thread.as_raw(), state: state(pid, thread) }
 }
 
-/// Sleeps until some thread has changed its state, or so long.
-fn sleep_until_child(waits: &SigSet, most: Duration) {
-    let time = libc::timespec { tv_sec: 0, tv_nsec: i64::from(most.subsec_nanos()) };
-    // SAFETY: the set and the time live through the call; nothing is to be told of the signal. That it ends
-    // early or with an error only makes the caller look again.
-    unsafe { libc::sigtimedwait(waits.as_ref(), std::ptr::null_mut(), &raw const time) };
+/// Interrupts whoever waits, every millisecond: no wait lasts longer.
+#[derive(Debug)]
+struct Ticks {
+    _timer: Timer,
+}
+
+impl Ticks {
+    const EVERY: Duration = Duration::from_millis(1);
+
+    fn begin() -> Result<Self, HoldError> {
+        extern "C" fn nothing(_: libc::c_int) {}
+        let own = Pid::this();
+        let action =
+            SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
+        // SAFETY: the handler does nothing, which it may do at any time.
+        unsafe { sigaction(Signal::SIGALRM, &action) }.map_err(called("sigaction", own))?;
+        let timer = timer(Signal::SIGALRM, Expiration::Interval(Self::EVERY.into()))?;
+        Ok(Self { _timer: timer })
+    }
+}
+
+/// Has the kernel kill this process if it stands still itself: whom it holds would stand still as long.
+#[derive(Debug)]
+struct Guard(Timer);
+
+impl Guard {
+    const AFTER: Duration = LONGEST.saturating_mul(2);
+
+    fn begin() -> Result<Self, HoldError> {
+        Ok(Self(timer(Signal::SIGKILL, Expiration::OneShot(Self::AFTER.into()))?))
+    }
+
+    /// Starts anew.
+    fn again(&mut self) -> Result<(), HoldError> {
+        let after = Expiration::OneShot(Self::AFTER.into());
+        let set = self.0.set(after, TimerSetTimeFlags::empty());
+        set.map_err(called("timer_settime", Pid::this()))
+    }
+}
+
+fn timer(signal: Signal, expiration: Expiration) -> Result<Timer, HoldError> {
+    let event = SigEvent::new(SigevNotify::SigevSignal { signal, si_value: 0 });
+    let timer = Timer::new(ClockId::CLOCK_BOOTTIME, event);
+    let mut timer = timer.map_err(called("timer_create", Pid::this()))?;
+    let set = timer.set(expiration, TimerSetTimeFlags::empty());
+    set.map_err(called("timer_settime", Pid::this()))?;
+    Ok(timer)
 }
 
 /// Runs before everybody else, so that a hold takes as long as it must.
@@ -298,6 +347,23 @@ impl Urgent {
 impl Drop for Urgent {
     fn drop(&mut self) {
         schedule(libc::SCHED_OTHER, 0);
+    }
+}
+
+/// Lets this process be served before others for all of its life, which is short: beside hundreds of busy
+/// threads it would wait for seconds until it comes to hold them. Without the right to it, it waits.
+pub fn hurry() {
+    // SAFETY: plain numbers; it concerns this process only.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
+}
+
+/// Lets the calling thread come after the others of its process: for those that only keep processors busy
+/// while something else is measured.
+pub fn give_way() {
+    // SAFETY: plain numbers; they concern the calling thread only.
+    unsafe {
+        let now = libc::getpriority(libc::PRIO_PROCESS, 0);
+        libc::setpriority(libc::PRIO_PROCESS, 0, now + 10);
     }
 }
 

@@ -143,6 +143,15 @@ fn memory(what: &'static str) -> impl FnOnce(io::Error) -> SwapError {
     }
 }
 
+/// What threads that stand still say of an attempt.
+#[derive(Default)]
+struct Seen {
+    /// Those whose next instruction moves, with what they are to go on with.
+    moves: Vec<(Pid, libc::user_regs_struct)>,
+    /// One that is in the way.
+    busy: Option<Pid>,
+}
+
 /// Why an attempt did not succeed.
 enum Vain {
     /// This thread was in the way.
@@ -168,8 +177,9 @@ impl Swap {
         let mut held_in_all = Duration::ZERO;
         let mut pause = PAUSE;
         for attempts in 1.. {
-            let held = Held::hold(self.pid)?;
-            let tried = self.attempt(&held, &memory_of);
+            let mut seen = Seen::default();
+            let held = Held::hold(self.pid, |thread| self.look(thread, &memory_of, &mut seen))?;
+            let tried = self.attempt(&held, &memory_of, seen);
             let threads = held.threads().count();
             let time = held.release();
             held_in_all += time;
@@ -190,22 +200,27 @@ impl Swap {
         Err(SwapError::Gone)
     }
 
-    fn attempt(&self, held: &Held, memory_of: &Memory) -> Result<(), Vain> {
-        let mut moves = Vec::new();
-        for thread in held.threads() {
-            // Killed meanwhile.
-            let Ok(mut registers) = ptrace::getregs(thread) else { continue };
-            if let Some((_, to)) = self.moved.iter().find(|(from, _)| *from == registers.rip) {
-                registers.rip = *to;
-                moves.push((thread, registers));
-            }
-            let is_inside = self.is_led_to(memory_of, context(&registers));
-            if is_inside || held.since() > LONGEST {
-                return Err(Vain::Busy(thread));
-            }
+    /// Looks at a thread that has just stopped.
+    fn look(&self, thread: Pid, memory_of: &Memory, seen: &mut Seen) {
+        // Killed meanwhile.
+        let Ok(mut registers) = ptrace::getregs(thread) else { return };
+        if let Some((_, to)) = self.moved.iter().find(|(from, _)| *from == registers.rip) {
+            registers.rip = *to;
+            seen.moves.push((thread, registers));
+        }
+        if seen.busy.is_none() && self.is_led_to(&Stacks { memory_of, thread }, context(&registers))
+        {
+            seen.busy = Some(thread);
+        }
+    }
+
+    fn attempt(&self, held: &Held, memory_of: &Memory, seen: Seen) -> Result<(), Vain> {
+        let slow = held.threads().next().filter(|_| held.since() > LONGEST);
+        if let Some(thread) = seen.busy.or(slow) {
+            return Err(Vain::Busy(thread));
         }
         self.write(memory_of).map_err(Vain::Failed)?;
-        for (thread, registers) in moves {
+        for (thread, registers) in seen.moves {
             // One that was killed goes nowhere.
             let _ = ptrace::setregs(thread, registers);
         }
@@ -232,7 +247,9 @@ impl Swap {
             hold::visit(self.pid, new.iter().copied(), until, |thread| {
                 let began = Instant::now();
                 let registers = ptrace::getregs(thread);
-                if registers.is_ok_and(|now| self.is_at_work(memory_of, context(&now), code)) {
+                if registers.is_ok_and(|now| {
+                    self.is_at_work(&Stacks { memory_of, thread }, context(&now), code)
+                }) {
                     inside = Some(thread);
                 } else {
                     left.insert(thread);
@@ -260,20 +277,18 @@ impl Swap {
     }
 
     /// Whether a thread stands there, or any word of its stacks leads there.
-    fn is_led_to(&self, memory_of: &Memory, now: Context) -> bool {
+    fn is_led_to(&self, stacks: &Stacks<'_>, now: Context) -> bool {
         if self.forbidden.is_empty() {
             return false;
         }
         self.forbids(now.instruction)
-            || contexts(memory_of, now)
-                .iter()
-                .any(|(_, words)| stack::leads(words, &self.forbidden))
+            || stacks.contexts(now).iter().any(|(_, words)| stack::leads(words, &self.forbidden))
     }
 
     /// Whether a thread, or what a signal interrupted of it, is there or has been called from there: in
     /// `code`, which calls nothing else.
-    fn is_at_work(&self, memory_of: &Memory, now: Context, code: &Range<u64>) -> bool {
-        contexts(memory_of, now).iter().any(|(context, words)| {
+    fn is_at_work(&self, stacks: &Stacks<'_>, now: Context, code: &Range<u64>) -> bool {
+        stacks.contexts(now).iter().any(|(context, words)| {
             let near = &words[..words.len().min(CALLS / 8)];
             code.contains(&context.instruction)
                 && (self.forbids(context.instruction) || stack::leads(near, &self.forbidden))
@@ -312,19 +327,28 @@ fn context(registers: &libc::user_regs_struct) -> Context {
     Context { instruction: registers.rip, stack: registers.rsp }
 }
 
-/// Where a thread goes on, now and behind each signal, with the words of the stack there.
-fn contexts(memory_of: &Memory, now: Context) -> Vec<(Context, Vec<u64>)> {
-    let mut all: Vec<(Context, Vec<u64>)> = Vec::new();
-    let mut next = vec![now];
-    while let Some(context) = next.pop() {
-        if all.len() == STACKS || all.iter().any(|(known, _)| *known == context) {
-            continue;
+/// The stacks of a thread that stands still.
+struct Stacks<'a> {
+    memory_of: &'a Memory,
+    thread: Pid,
+}
+
+impl Stacks<'_> {
+    /// Where the thread goes on, now and behind each signal, with the words of the stack there.
+    fn contexts(&self, now: Context) -> Vec<(Context, Vec<u64>)> {
+        let mut all: Vec<(Context, Vec<u64>)> = Vec::new();
+        let mut next = vec![now];
+        while let Some(context) = next.pop() {
+            if all.len() == STACKS || all.iter().any(|(known, _)| *known == context) {
+                continue;
+            }
+            let piece = self.memory_of.read_readable(self.thread, context.stack & !7, STACK);
+            let words = stack::words(&piece);
+            next.extend(stack::interrupted(&words));
+            all.push((context, words));
         }
-        let words = stack::words(&memory_of.read_some(context.stack & !7, STACK));
-        next.extend(stack::interrupted(&words));
-        all.push((context, words));
+        all
     }
-    all
 }
 
 fn nanos(time: Duration) -> u64 {

@@ -10,7 +10,7 @@ use agent::kernel::clock::record::Records;
 use agent::kernel::clock::skewed::{Restored, Skewed, Workshop};
 use agent::kernel::clock::{boot_id, boot_now};
 use anyhow::{Context as _, Result, ensure};
-use fault::{Clocks, Ending, Offset, Rate, Shape, Skew};
+use fault::{BootTime, Clocks, Ending, Offset, Rate, Shape, Skew};
 
 use crate::Effort;
 use crate::node::sibling;
@@ -21,6 +21,8 @@ use reader::{Reader, Reading};
 const HOUR: Duration = Duration::from_secs(3_600);
 /// Reads of one turn: half a millisecond of them, so that many turns are not interrupted.
 const READS: u32 = 20_000;
+/// More than a tick of any kernel (ns).
+const TICKS: u64 = 100_000_000;
 /// Where both readers stand: what one finds in the caches, the other does, too.
 const PROCESSOR: usize = 1;
 
@@ -100,11 +102,14 @@ impl Place {
     fn begin(&self, reader: &Reader, skew: &Skew) -> Result<Skewed> {
         let mut skewed = self.workshop.put_in(reader.process()?, skew)?;
         let now = boot_now();
-        let lease = match skew.ending {
-            Ending::Step => HOUR,
-            Ending::Slew(_) => Duration::ZERO,
+        let (start, lease) = match skew.ending {
+            Ending::Step => (now, HOUR),
+            // The coarse clock has to have passed the end.
+            Ending::Slew(_) => {
+                (BootTime::from_nanos(now.nanos().saturating_sub(TICKS)), Duration::ZERO)
+            }
         };
-        skewed.begin(now, now + lease)?;
+        skewed.begin(start, start + lease)?;
         Ok(skewed)
     }
 

@@ -1,5 +1,7 @@
 //! Figures measured on this machine: `schism-bench cut|fleet|clock [--quick] [--json FILE]`.
 //!
+//! And what goes on for as long as one likes: `schism-bench soak [--seconds N] [--seed N]`.
+//!
 //! Ratios are taken within one run against a baseline or a peer; nothing here is a test.
 
 mod clock;
@@ -9,6 +11,7 @@ mod latency;
 mod node;
 mod report;
 mod rivals;
+mod soak;
 mod statistics;
 mod throughput;
 
@@ -47,6 +50,9 @@ fn main() -> Result<()> {
     }
     if bench == clock::reader::COMMAND {
         return clock::reader::serve(&arguments.collect::<Vec<_>>());
+    }
+    if bench == soak::COMMAND {
+        return soak::run(&arguments.collect::<Vec<_>>());
     }
     if !matches!(bench.as_str(), "cut" | "fleet" | "clock") {
         bail!("usage: schism-bench cut|fleet|clock [--quick] [--json FILE]");

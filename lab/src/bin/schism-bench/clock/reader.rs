@@ -8,7 +8,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-use agent::kernel::clock::{shown, truth};
+use agent::kernel::clock::{hold, shown, truth};
 use anyhow::{Context as _, Result, bail, ensure};
 use fault::ProcessIdentity;
 use nix::sched::{CpuSet, sched_setaffinity};
@@ -90,6 +90,7 @@ pub(crate) fn serve(arguments: &[String]) -> Result<()> {
     for _ in 0..threads {
         // They end with the process.
         std::thread::spawn(|| {
+            hold::give_way();
             loop {
                 Reading::Realtime.times(1_000);
             }
