@@ -243,13 +243,19 @@ fn tracer(pid: u32, thread: Pid) -> Option<u32> {
 }
 
 /// The state of a thread as /proc has it; `?` for one that is not there.
-fn state(pid: u32, thread: Pid) -> char {
+pub(super) fn state(pid: u32, thread: Pid) -> char {
     let stat = fs::read_to_string(format!("/proc/{pid}/task/{thread}/stat"));
     stat.ok()
         .and_then(|stat| {
             stat.rsplit_once(')').and_then(|(_, tail)| tail.trim_start().chars().next())
         })
         .unwrap_or('?')
+}
+
+/// How long a thread has run (ns); `None` where the kernel does not count it (without CONFIG_SCHED_INFO).
+pub(super) fn run_time(pid: u32, thread: Pid) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{thread}/schedstat")).ok()?;
+    text.split(' ').next()?.parse().ok().filter(|time| *time != 0)
 }
 
 /// How a thread stands.

@@ -1,6 +1,6 @@
 //! Bytes of a running process, exchanged while nobody stands in them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
 use std::thread;
@@ -24,6 +24,8 @@ const CALLS: usize = 1 << 10;
 const PAUSE: Duration = Duration::from_millis(2);
 /// The longest of these (256 ms).
 const LONGEST_PAUSE: Duration = Duration::from_millis(256);
+/// The same where they come out by themselves (32 ms).
+const LONGEST_LEAVE: Duration = Duration::from_millis(32);
 /// How many stacks a thread may have been on, signal upon signal.
 const STACKS: usize = 8;
 
@@ -235,6 +237,7 @@ impl Swap {
         until: Instant,
     ) -> Result<Swapped, SwapError> {
         let mut left = BTreeSet::new();
+        let runs = Runs::of(self.pid)?;
         let mut longest = Duration::ZERO;
         let mut in_all = Duration::ZERO;
         let mut pause = PAUSE;
@@ -243,8 +246,12 @@ impl Swap {
             let began = Instant::now();
             let all = hold::threads(self.pid)?;
             let new = all.into_iter().filter(|thread| !left.contains(thread));
-            let new: Vec<Pid> = new.collect();
-            hold::visit(self.pid, new.iter().copied(), until, |thread| {
+            // One that waits for the processor stands where it stood. To visit it would only make it wait
+            // again, behind those that have left.
+            let (wait, new): (Vec<Pid>, Vec<Pid>) =
+                new.partition(|thread| runs.is_to_run(self.pid, *thread));
+            inside = inside.or(wait.first().copied());
+            hold::visit(self.pid, new, until, |thread| {
                 let began = Instant::now();
                 let registers = ptrace::getregs(thread);
                 if registers.is_ok_and(|now| {
@@ -267,7 +274,7 @@ impl Swap {
             }
             // That it has gone on makes no event.
             thread::sleep(pause);
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(LONGEST_LEAVE);
         }
         Err(SwapError::Gone)
     }
@@ -325,6 +332,26 @@ impl Swap {
 
 fn context(registers: &libc::user_regs_struct) -> Context {
     Context { instruction: registers.rip, stack: registers.rsp }
+}
+
+/// How long threads had run at some time (ns): where that is not known, they are not in it.
+struct Runs(BTreeMap<Pid, u64>);
+
+impl Runs {
+    fn of(pid: u32) -> Result<Self, SwapError> {
+        let threads = hold::threads(pid)?.into_iter();
+        Ok(Self(
+            threads.filter_map(|thread| Some((thread, hold::run_time(pid, thread)?))).collect(),
+        ))
+    }
+
+    /// Whether a thread wants to run, and has not since.
+    fn is_to_run(&self, pid: u32, thread: Pid) -> bool {
+        let then = self.0.get(&thread);
+        then.is_some_and(|then| {
+            hold::run_time(pid, thread) == Some(*then) && hold::state(pid, thread) == 'R'
+        })
+    }
 }
 
 /// The stacks of a thread that stands still.

@@ -9,7 +9,7 @@ use agent::kernel::clock::holder::Holder;
 use agent::kernel::clock::record::Records;
 use agent::kernel::clock::skewed::{Restored, Skewed, Workshop};
 use agent::kernel::clock::{boot_id, boot_now};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use fault::{BootTime, Clocks, Ending, Offset, Rate, Shape, Skew};
 
 use crate::Effort;
@@ -19,8 +19,10 @@ use crate::statistics::{Sample, ms};
 use reader::{Reader, Reading};
 
 const HOUR: Duration = Duration::from_secs(3_600);
-/// Reads of one turn: half a millisecond of them, so that many turns are not interrupted.
-const READS: u32 = 20_000;
+/// Reads of one turn: a tenth of a millisecond of them, so that most turns are not interrupted.
+const READS: u32 = 5_000;
+/// How often to try to restore a reader whose threads do not leave the stub.
+const PATIENCE: usize = 5;
 /// More than a tick of any kernel (ns).
 const TICKS: u64 = 100_000_000;
 /// Where both readers stand: what one finds in the caches, the other does, too.
@@ -114,9 +116,15 @@ impl Place {
     }
 
     fn heal(&self, skewed: Skewed) -> Result<()> {
-        let restored = self.workshop.heal(skewed)?;
-        ensure!(restored == Restored::Whole, "a reader was not restored: {restored:?}");
-        Ok(())
+        let mut restored = vec![self.workshop.heal(skewed)?];
+        for _ in 0..PATIENCE {
+            if restored.iter().all(|restored| *restored == Restored::Whole) {
+                return Ok(());
+            }
+            let again = self.workshop.restore_all()?.into_iter();
+            restored = again.map(|(_, outcome)| outcome).collect::<Result<_, _>>()?;
+        }
+        bail!("a reader was not restored: {restored:?}")
     }
 
     fn reads(&self, effort: Effort, report: &mut Report) -> Result<()> {
@@ -227,7 +235,7 @@ fn side_by_side(
     (other, second): (&mut Reader, Reading),
 ) -> Result<(f64, f64)> {
     let mut least = (f64::INFINITY, f64::INFINITY);
-    for _ in 0..effort.times(400) {
+    for _ in 0..effort.times(4_000) {
         least.0 = least.0.min(one.measure(first, READS)?);
         least.1 = least.1.min(other.measure(second, READS)?);
     }

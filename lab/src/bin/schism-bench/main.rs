@@ -1,6 +1,6 @@
 //! Figures measured on this machine: `schism-bench cut|fleet|clock [--quick] [--json FILE]`.
 //!
-//! And what goes on for as long as one likes: `schism-bench soak [--seconds N] [--seed N]`.
+//! And what goes on for as long as one likes: `schism-bench soak [--seconds N] [--threads N] [--seed N]`.
 //!
 //! Ratios are taken within one run against a baseline or a peer; nothing here is a test.
 

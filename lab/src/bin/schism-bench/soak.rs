@@ -15,7 +15,7 @@ pub(crate) const COMMAND: &str = "soak";
 /// Issue 5 asks for so many.
 const THREADS: usize = 200;
 
-/// `soak [--seconds N] [--seed N]`.
+/// `soak [--seconds N] [--threads N] [--seed N]`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if witness::serve() {
         return Ok(());
@@ -23,6 +23,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let mut lasts = Duration::from_secs(60);
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let mut seed = u64::from(now.subsec_nanos());
+    let mut threads = THREADS;
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         let mut number = || -> Result<u64> {
@@ -30,6 +31,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         };
         match argument.as_str() {
             "--seconds" => lasts = Duration::from_secs(number()?),
+            "--threads" => threads = usize::try_from(number()?)?,
             "--seed" => seed = number()?,
             other => bail!("unknown argument {other}"),
         }
@@ -40,8 +42,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let place = Place::new();
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(COMMAND);
-    let witness = Witness::start(command, THREADS, OFFSET).context("start the witness")?;
-    println!("seed {seed}, process {} with {THREADS} busy threads", witness.id());
+    let witness = Witness::start(command, threads, OFFSET).context("start the witness")?;
+    println!("seed {seed}, process {} with {threads} busy threads", witness.id());
     let soak = Soak::new(witness, sibling("schism-agent")?, place.path(), seed);
     let tally = soak.run(lasts, |tally| println!("{tally}"))?;
     println!("{tally}");
