@@ -76,6 +76,8 @@ pub struct Tally {
     pub killed: u64,
     /// Holders that were stopped.
     pub stopped: u64,
+    /// Holders that were stopped while they held, and killed by the kernel for it.
+    pub left: u64,
     /// Times that a skew was put in.
     pub injected: u64,
     /// Times that it was not, as its holder was disturbed.
@@ -93,15 +95,16 @@ pub struct Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.took.as_secs_f64();
-        let disturbed = self.killed + self.stopped;
+        let disturbed = self.killed + self.stopped + self.left;
         write!(
             f,
-            "{} rounds in {seconds:.0} s: {} holders killed and {} stopped ({:.1} a second), {} \
-             skews put in, {} in vain, {} renewals; {} true and {} skewed readings, no other; held \
+            "{} rounds in {seconds:.0} s: {} holders killed, {} stopped, {} of them left to \
+             the kernel ({:.1} a second), {} skews put in, {} in vain, {} renewals; {} true and {} skewed readings, no other; held \
              for {:.1} ms at most",
             self.rounds,
             self.killed,
-            self.stopped,
+            self.stopped + self.left,
+            self.left,
             disturbed as f64 / seconds,
             self.injected,
             self.vain,
@@ -296,6 +299,7 @@ impl Soak {
         match disturbed {
             Some(Luck::Killed(_)) => self.tally.killed += 1,
             Some(Luck::Stopped { .. }) => self.tally.stopped += 1,
+            Some(Luck::Left { .. }) => self.tally.left += 1,
             Some(Luck::Spared) | None => {}
         }
     }

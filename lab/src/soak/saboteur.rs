@@ -24,6 +24,10 @@ pub(super) enum Luck {
         lasts: Duration,
         then: Signal,
     },
+    /// And, if it holds the process just then, is left to the kernel, which has to kill it.
+    Left {
+        after: Duration,
+    },
 }
 
 impl Luck {
@@ -32,7 +36,8 @@ impl Luck {
         let after = dice.time(span + span / 4);
         match dice.below(8) {
             0 => Self::Spared,
-            1..6 => Self::Killed(after),
+            1..5 => Self::Killed(after),
+            5 => Self::Left { after },
             side => {
                 let then = if side == 6 { Signal::SIGCONT } else { Signal::SIGKILL };
                 Self::Stopped { after, lasts: dice.time(LONGEST_STOP), then }
@@ -65,6 +70,9 @@ fn sabotage(parent: Pid, known: u32, luck: Luck, done: &AtomicBool) -> Option<Lu
     let (after, signals) = match luck {
         Luck::Spared => return None,
         Luck::Killed(after) => (after, vec![(Duration::ZERO, Signal::SIGKILL)]),
+        Luck::Left { after } => {
+            (after, vec![(Duration::ZERO, Signal::SIGSTOP), (Duration::ZERO, Signal::SIGKILL)])
+        }
         Luck::Stopped { after, lasts, then } => {
             (after, vec![(Duration::ZERO, Signal::SIGSTOP), (lasts, then)])
         }
@@ -93,7 +101,18 @@ fn sabotage(parent: Pid, known: u32, luck: Luck, done: &AtomicBool) -> Option<Lu
         if child(parent, known) != Some(holder) || kill(holder, signal).is_err() {
             return happened;
         }
-        happened = Some(luck);
+        if matches!(luck, Luck::Left { .. }) {
+            if signal == Signal::SIGSTOP && held(known).is_some() {
+                // The kernel does it, and its parent sees it: that ends the work, and so this.
+                while !done.load(Ordering::Acquire) && child(parent, known) == Some(holder) {
+                    thread::sleep(LONGEST_STOP / 10);
+                }
+                return Some(luck);
+            }
+            happened = Some(Luck::Killed(after));
+        } else {
+            happened = Some(luck);
+        }
     }
     happened
 }

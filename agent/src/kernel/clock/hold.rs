@@ -25,6 +25,8 @@ use nix::unistd::Pid;
 pub const LONGEST: Duration = Duration::from_millis(100);
 /// Above everything that is not real-time itself; threads of the kernel for RT work keep their place.
 const PRIORITY: i32 = 40;
+/// Above ordinary processes only.
+const LOW_PRIORITY: i32 = 1;
 
 /// A process could not be held.
 #[derive(Debug, thiserror::Error)]
@@ -345,22 +347,27 @@ struct Urgent;
 
 impl Urgent {
     fn begin() -> Self {
-        schedule(libc::SCHED_FIFO, PRIORITY);
+        schedule(PRIORITY);
         Self
     }
 }
 
 impl Drop for Urgent {
     fn drop(&mut self) {
-        schedule(libc::SCHED_OTHER, 0);
+        schedule(LOW_PRIORITY);
     }
 }
 
-/// Lets this process be served before others for all of its life, which is short: beside hundreds of busy
-/// threads it would wait for seconds until it comes to hold them. Without the right to it, it waits.
+/// Lets this process be served before ordinary ones for all of its life, which is short: beside a thousand
+/// busy threads it would wait for seconds until it comes to hold them. The kernel kills it where it takes
+/// the processor for [`LONGEST`] twice over without a pause. Without the right to it, it waits.
 pub fn hurry() {
-    // SAFETY: plain numbers; it concerns this process only.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
+    let most = libc::rlim_t::try_from(2 * LONGEST.as_micros()).unwrap_or(libc::RLIM_INFINITY);
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+    // SAFETY: the limit lives through the call, which concerns this process only.
+    if unsafe { libc::setrlimit(libc::RLIMIT_RTTIME, &raw const limit) } == 0 {
+        schedule(LOW_PRIORITY);
+    }
 }
 
 /// Lets the calling thread come after the others of its process: for those that only keep processors busy
@@ -373,8 +380,8 @@ pub fn give_way() {
     }
 }
 
-fn schedule(policy: i32, priority: i32) {
+fn schedule(priority: i32) {
     let parameters = libc::sched_param { sched_priority: priority };
     // SAFETY: the parameters live through the call, which concerns the calling thread only.
-    unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) };
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) };
 }

@@ -165,15 +165,16 @@ impl Assembly {
         self.code.jge(rare)
     }
 
-    /// The copy that is selected to R8, its selector to R9B. The address of the other one differs by a bit
-    /// of the selector: no branch that every second renewal would send the other way.
+    /// The copy that is selected to R8, its selector to R9B. That it is a branch lets the processor go on
+    /// before it has seen the selector.
     fn selected(&mut self) -> Result<(), IcedError> {
+        let mut even = self.code.create_label();
         let a = &mut self.code;
         a.movzx(r9d, byte_ptr(self.selector))?;
-        a.mov(r8d, r9d)?;
-        a.and(r8d, 1)?;
-        a.shl(r8d, Parameters::BYTES.trailing_zeros())?;
-        a.lea(r10, ptr(self.block))?;
-        a.add(r8, r10)
+        a.lea(r8, ptr(self.block))?;
+        a.test(r9b, 1)?;
+        a.jz(even)?;
+        a.add(r8, Parameters::BYTES as i32)?;
+        a.set_label(&mut even)
     }
 }
