@@ -5,10 +5,11 @@
 //! process that was stopped stays stopped.
 #![expect(unsafe_code, reason = "a handler and scheduling have no safe form")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -23,6 +24,9 @@ use nix::unistd::Pid;
 
 /// How long threads stand still at most (100 ms), from the first that stops to the last that goes on.
 pub const LONGEST: Duration = Duration::from_millis(100);
+/// How long to let threads run that are to leave some place (20 µs): it takes them less than one, once they
+/// are on a processor.
+const MOMENT: Duration = Duration::from_micros(20);
 /// Above everything that is not real-time itself; threads of the kernel for RT work keep their place.
 const PRIORITY: i32 = 40;
 /// Above ordinary processes only.
@@ -57,18 +61,30 @@ pub enum HoldError {
     },
 }
 
-/// A thread that stands still.
-#[derive(Debug)]
-struct Thread {
-    id: Pid,
-    /// What it stopped for, to be delivered when it goes on.
-    signal: Option<Signal>,
+/// What a thread has stopped for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// For us.
+    Ours,
+    /// With its whole process, before we came.
+    Group,
+    /// For a signal on its way to it, which it is to get when it goes on.
+    Signal(Signal),
+}
+
+impl Stop {
+    const fn signal(self) -> Option<Signal> {
+        match self {
+            Self::Ours | Self::Group => None,
+            Self::Signal(signal) => Some(signal),
+        }
+    }
 }
 
 /// A process whose threads all stand still. They go on when this is dropped.
 #[derive(Debug)]
 pub struct Held {
-    threads: Vec<Thread>,
+    threads: BTreeMap<Pid, Stop>,
     since: Instant,
     _guard: Guard,
     _urgent: Urgent,
@@ -86,27 +102,15 @@ impl Held {
         // While it still runs, as this takes the longest.
         while seize_new(pid, &mut known)? > 0 {}
         let _ticks = Ticks::begin()?;
-        let threads = Vec::with_capacity(known.len());
 
         let (guard, urgent) = (Guard::begin()?, Urgent::begin());
         let since = Instant::now();
-        let mut held = Self { threads, since, _guard: guard, _urgent: urgent };
+        let mut held = Self { threads: BTreeMap::new(), since, _guard: guard, _urgent: urgent };
         let mut running: Vec<Pid> = known.iter().copied().collect();
         while !running.is_empty() {
             running.retain(|thread| ptrace::interrupt(*thread).is_ok());
             for thread in std::mem::take(&mut running) {
-                loop {
-                    match wait(thread, WaitPidFlag::empty())? {
-                        Polled::Stopped(signal) => {
-                            held.threads.push(Thread { id: thread, signal });
-                            look(thread);
-                            break;
-                        }
-                        Polled::Ended => break,
-                        Polled::Running if since.elapsed() < LONGEST => {}
-                        Polled::Running => return Err(unstoppable(pid, thread)),
-                    }
-                }
+                held.collect(pid, thread, &mut look)?;
             }
             // Who was not stopped yet may have made another. A directory has two links more than it holds.
             let there = directory.metadata().map_err(|_| HoldError::Gone)?.nlink();
@@ -120,9 +124,57 @@ impl Held {
         if held.threads.is_empty() { Err(HoldError::Gone) } else { Ok(held) }
     }
 
+    /// Waits for a thread that was interrupted.
+    fn collect(
+        &mut self,
+        pid: u32,
+        thread: Pid,
+        look: &mut impl FnMut(Pid),
+    ) -> Result<(), HoldError> {
+        loop {
+            match wait(thread)? {
+                Polled::Stopped(stop) => {
+                    self.threads.insert(thread, stop);
+                    look(thread);
+                    return Ok(());
+                }
+                Polled::Ended => return Ok(()),
+                Polled::Running if self.since() < LONGEST => {}
+                Polled::Running => return Err(unstoppable(pid, thread)),
+            }
+        }
+    }
+
+    /// Lets some threads go on for a moment, while all others stand still, and looks at them again. Those
+    /// that stopped with their process, or for a signal, stay as they are.
+    ///
+    /// # Errors
+    /// As of [`Self::hold`].
+    pub fn nudge(
+        &mut self,
+        pid: u32,
+        threads: &[Pid],
+        mut look: impl FnMut(Pid),
+    ) -> Result<(), HoldError> {
+        let ours = |thread: &&Pid| self.threads.get(thread) == Some(&Stop::Ours);
+        let gone_on = |thread: &&Pid| ptrace::cont(**thread, None).is_ok();
+        let nudged: Vec<Pid> = threads.iter().filter(ours).filter(gone_on).copied().collect();
+        if nudged.is_empty() {
+            return Ok(());
+        }
+        // That they have run makes no event.
+        thread::sleep(MOMENT);
+        for thread in &nudged {
+            self.threads.remove(thread);
+            // One that has ended says so to whoever waits.
+            let _ = ptrace::interrupt(*thread);
+        }
+        nudged.into_iter().try_for_each(|thread| self.collect(pid, thread, &mut look))
+    }
+
     /// The threads.
     pub fn threads(&self) -> impl Iterator<Item = Pid> {
-        self.threads.iter().map(|thread| thread.id)
+        self.threads.keys().copied()
     }
 
     /// How long it has been standing still.
@@ -139,9 +191,9 @@ impl Held {
     }
 
     fn let_go(&mut self) {
-        for thread in self.threads.drain(..) {
+        for (thread, stop) in std::mem::take(&mut self.threads) {
             // One that was killed meanwhile needs no leave.
-            let _ = ptrace::detach(thread.id, thread.signal);
+            let _ = ptrace::detach(thread, stop.signal());
         }
     }
 }
@@ -150,52 +202,6 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.let_go();
     }
-}
-
-/// Looks at threads as each of them stops, and lets it go on at once: others wait for a tick at most.
-///
-/// # Errors
-/// As of [`Held::hold`], but that there is time until `until`.
-pub fn visit(
-    pid: u32,
-    threads: impl IntoIterator<Item = Pid>,
-    until: Instant,
-    mut look: impl FnMut(Pid),
-) -> Result<(), HoldError> {
-    let mut running = BTreeSet::new();
-    for thread in threads {
-        seize(pid, thread, &mut running)?;
-    }
-    let mut running: Vec<Pid> = running.into_iter().collect();
-    let _ticks = Ticks::begin()?;
-    let (mut guard, _urgent) = (Guard::begin()?, Urgent::begin());
-    for thread in &running {
-        // One that has ended says so to whoever waits.
-        let _ = ptrace::interrupt(*thread);
-    }
-    while let Some(slowest) = running.first() {
-        if Instant::now() >= until {
-            return Err(unstoppable(pid, *slowest));
-        }
-        guard.again()?;
-        // Asleep until one has stopped; then all that have.
-        let mut how = WaitPidFlag::empty();
-        let mut still = Vec::with_capacity(running.len());
-        for thread in running {
-            match wait(thread, how)? {
-                Polled::Running => still.push(thread),
-                Polled::Stopped(signal) => {
-                    look(thread);
-                    // As above.
-                    let _ = ptrace::detach(thread, signal);
-                }
-                Polled::Ended => {}
-            }
-            how = WaitPidFlag::WNOHANG;
-        }
-        running = still;
-    }
-    Ok(())
 }
 
 fn called(call: &'static str, thread: Pid) -> impl FnOnce(Errno) -> HoldError {
@@ -245,7 +251,7 @@ fn tracer(pid: u32, thread: Pid) -> Option<u32> {
 }
 
 /// The state of a thread as /proc has it; `?` for one that is not there.
-pub(super) fn state(pid: u32, thread: Pid) -> char {
+fn state(pid: u32, thread: Pid) -> char {
     let stat = fs::read_to_string(format!("/proc/{pid}/task/{thread}/stat"));
     stat.ok()
         .and_then(|stat| {
@@ -254,27 +260,21 @@ pub(super) fn state(pid: u32, thread: Pid) -> char {
         .unwrap_or('?')
 }
 
-/// How long a thread has run (ns); `None` where the kernel does not count it (without CONFIG_SCHED_INFO).
-pub(super) fn run_time(pid: u32, thread: Pid) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/task/{thread}/schedstat")).ok()?;
-    text.split(' ').next()?.parse().ok().filter(|time| *time != 0)
-}
-
 /// How a thread stands.
 enum Polled {
     Running,
-    /// With the signal that it is to be told when it goes on.
-    Stopped(Option<Signal>),
+    Stopped(Stop),
     Ended,
 }
 
-/// Waits for one thread, and is woken by no other; or only looks.
-fn wait(thread: Pid, how: WaitPidFlag) -> Result<Polled, HoldError> {
-    match waitpid(thread, Some(how | WaitPidFlag::__WALL)) {
-        // Our interruption, or a stop of the whole process that was there before.
-        Ok(WaitStatus::PtraceEvent(..) | WaitStatus::PtraceSyscall(_)) => Ok(Polled::Stopped(None)),
-        // A signal on its way to it came first.
-        Ok(WaitStatus::Stopped(_, signal)) => Ok(Polled::Stopped(Some(signal))),
+/// Waits for one thread, and is woken by no other.
+fn wait(thread: Pid) -> Result<Polled, HoldError> {
+    match waitpid(thread, Some(WaitPidFlag::__WALL)) {
+        Ok(WaitStatus::PtraceEvent(_, Signal::SIGTRAP, _) | WaitStatus::PtraceSyscall(_)) => {
+            Ok(Polled::Stopped(Stop::Ours))
+        }
+        Ok(WaitStatus::PtraceEvent(..)) => Ok(Polled::Stopped(Stop::Group)),
+        Ok(WaitStatus::Stopped(_, signal)) => Ok(Polled::Stopped(Stop::Signal(signal))),
         Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::ECHILD) => {
             Ok(Polled::Ended)
         }
@@ -313,20 +313,16 @@ impl Ticks {
 
 /// Has the kernel kill this process if it stands still itself: whom it holds would stand still as long.
 #[derive(Debug)]
-struct Guard(Timer);
+struct Guard {
+    _timer: Timer,
+}
 
 impl Guard {
     const AFTER: Duration = LONGEST.saturating_mul(2);
 
     fn begin() -> Result<Self, HoldError> {
-        Ok(Self(timer(Signal::SIGKILL, Expiration::OneShot(Self::AFTER.into()))?))
-    }
-
-    /// Starts anew.
-    fn again(&mut self) -> Result<(), HoldError> {
-        let after = Expiration::OneShot(Self::AFTER.into());
-        let set = self.0.set(after, TimerSetTimeFlags::empty());
-        set.map_err(called("timer_settime", Pid::this()))
+        let timer = timer(Signal::SIGKILL, Expiration::OneShot(Self::AFTER.into()))?;
+        Ok(Self { _timer: timer })
     }
 }
 
@@ -376,7 +372,7 @@ pub fn give_way() {
     // SAFETY: plain numbers; they concern the calling thread only.
     unsafe {
         let now = libc::getpriority(libc::PRIO_PROCESS, 0);
-        libc::setpriority(libc::PRIO_PROCESS, 0, now + 10);
+        libc::setpriority(libc::PRIO_PROCESS, 0, now + 19);
     }
 }
 

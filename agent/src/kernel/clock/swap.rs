@@ -1,7 +1,8 @@
 //! Bytes of a running process, exchanged while nobody stands in them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
+use std::num::NonZero;
 use std::ops::Range;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use nix::sys::ptrace;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::hold::{self, Held, HoldError, LONGEST};
+use super::hold::{Held, HoldError, LONGEST};
 use super::memory::Memory;
 use crate::clock::stack::{self, Context};
 use crate::kernel::process;
@@ -24,8 +25,6 @@ const CALLS: usize = 1 << 10;
 const PAUSE: Duration = Duration::from_millis(2);
 /// The longest of these (256 ms).
 const LONGEST_PAUSE: Duration = Duration::from_millis(256);
-/// The same where they come out by themselves (32 ms).
-const LONGEST_LEAVE: Duration = Duration::from_millis(32);
 /// How many stacks a thread may have been on, signal upon signal.
 const STACKS: usize = 8;
 
@@ -54,7 +53,7 @@ pub enum Vigil {
     /// People may come all the time: all threads have to be elsewhere at once. Only signals' frames lead
     /// there, so that any word counts.
     Closed,
-    /// Nobody comes any more: each thread has to be seen elsewhere once, one at a time. Return addresses of
+    /// Nobody comes any more: each thread has to be seen elsewhere once. Return addresses of
     /// earlier calls are left over on stacks, so that they count only where this code is at work.
     Leaving(Range<u64>),
 }
@@ -229,7 +228,8 @@ impl Swap {
         Ok(())
     }
 
-    /// Visits all threads until each was elsewhere once; then nobody has to stand still for the rest.
+    /// Holds the process until each thread was elsewhere once. Those that are not go on a few at a time
+    /// while the others stand still: beside a thousand busy ones they would wait for seconds.
     fn after_leaving(
         &self,
         code: &Range<u64>,
@@ -237,46 +237,56 @@ impl Swap {
         until: Instant,
     ) -> Result<Swapped, SwapError> {
         let mut left = BTreeSet::new();
-        let runs = Runs::of(self.pid)?;
-        let mut longest = Duration::ZERO;
-        let mut in_all = Duration::ZERO;
+        let mut held_in_all = Duration::ZERO;
         let mut pause = PAUSE;
+        let at_once = thread::available_parallelism().map_or(1, NonZero::get);
         for attempts in 1.. {
-            let mut inside = None;
-            let began = Instant::now();
-            let all = hold::threads(self.pid)?;
-            let new = all.into_iter().filter(|thread| !left.contains(thread));
-            // One that waits for the processor stands where it stood. To visit it would only make it wait
-            // again, behind those that have left.
-            let (wait, new): (Vec<Pid>, Vec<Pid>) =
-                new.partition(|thread| runs.is_to_run(self.pid, *thread));
-            inside = inside.or(wait.first().copied());
-            hold::visit(self.pid, new, until, |thread| {
-                let began = Instant::now();
-                let registers = ptrace::getregs(thread);
-                if registers.is_ok_and(|now| {
-                    self.is_at_work(&Stacks { memory_of, thread }, context(&now), code)
-                }) {
-                    inside = Some(thread);
+            let mut inside = Vec::new();
+            let mut look = |thread, inside: &mut Vec<Pid>| {
+                if !left.contains(&thread) && self.is_thread_at_work(memory_of, thread, code) {
+                    inside.push(thread);
                 } else {
                     left.insert(thread);
                 }
-                longest = longest.max(began.elapsed());
-            })?;
-            in_all += began.elapsed();
-            let Some(thread) = inside else {
-                self.write(memory_of)?;
-                let (held, held_in_all) = (nanos(longest), nanos(in_all));
-                return Ok(Swapped { held, held_in_all, threads: left.len(), attempts });
             };
-            if Instant::now() >= until {
+            let mut held = Held::hold(self.pid, |thread| look(thread, &mut inside))?;
+            let mut stay = Vec::new();
+            for some in inside.chunks(at_once) {
+                // One that was not nudged stays as well.
+                let mut nudged = some.to_vec();
+                if held.since() < LONGEST / 2 {
+                    let mut still = Vec::new();
+                    held.nudge(self.pid, some, |thread| {
+                        nudged.retain(|other| *other != thread);
+                        look(thread, &mut still);
+                    })?;
+                    nudged.append(&mut still);
+                }
+                stay.append(&mut nudged);
+            }
+            let threads = held.threads().count();
+            let written = stay.is_empty().then(|| self.write(memory_of));
+            let time = held.release();
+            held_in_all += time;
+            if let Some(written) = written {
+                written?;
+                let (held, held_in_all) = (nanos(time), nanos(held_in_all));
+                return Ok(Swapped { held, held_in_all, threads, attempts });
+            }
+            if let Some(thread) = stay.first().filter(|_| Instant::now() >= until) {
                 return Err(SwapError::Busy { thread: thread.as_raw(), attempts });
             }
             // That it has gone on makes no event.
             thread::sleep(pause);
-            pause = (pause * 2).min(LONGEST_LEAVE);
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
         Err(SwapError::Gone)
+    }
+
+    fn is_thread_at_work(&self, memory_of: &Memory, thread: Pid, code: &Range<u64>) -> bool {
+        let registers = ptrace::getregs(thread);
+        let stacks = Stacks { memory_of, thread };
+        registers.is_ok_and(|now| self.is_at_work(&stacks, context(&now), code))
     }
 
     fn forbids(&self, address: u64) -> bool {
@@ -332,26 +342,6 @@ impl Swap {
 
 fn context(registers: &libc::user_regs_struct) -> Context {
     Context { instruction: registers.rip, stack: registers.rsp }
-}
-
-/// How long threads had run at some time (ns): where that is not known, they are not in it.
-struct Runs(BTreeMap<Pid, u64>);
-
-impl Runs {
-    fn of(pid: u32) -> Result<Self, SwapError> {
-        let threads = hold::threads(pid)?.into_iter();
-        Ok(Self(
-            threads.filter_map(|thread| Some((thread, hold::run_time(pid, thread)?))).collect(),
-        ))
-    }
-
-    /// Whether a thread wants to run, and has not since.
-    fn is_to_run(&self, pid: u32, thread: Pid) -> bool {
-        let then = self.0.get(&thread);
-        then.is_some_and(|then| {
-            hold::run_time(pid, thread) == Some(*then) && hold::state(pid, thread) == 'R'
-        })
-    }
 }
 
 /// The stacks of a thread that stands still.
