@@ -24,6 +24,7 @@ pub mod ip;
 mod leftover;
 pub mod netns;
 pub mod process;
+pub mod soak;
 pub mod topology;
 pub mod traffic;
 mod warden;

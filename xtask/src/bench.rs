@@ -20,6 +20,26 @@ pub(crate) fn fleet(arguments: &[&str]) -> Result<()> {
     become_bench("fleet", arguments)
 }
 
+/// Builds for release and becomes `schism-bench clock` with the given arguments.
+///
+/// # Errors
+/// Not being root, or a failed build; a bench that started never returns here.
+pub(crate) fn clock(arguments: &[&str]) -> Result<()> {
+    command::need_root("`cargo xtask bench clock`")?;
+    command::run(command::cargo(BUILD))?;
+    become_bench("clock", arguments)
+}
+
+/// Builds for release and becomes `schism-bench soak` with the given arguments.
+///
+/// # Errors
+/// Not being root, or a failed build; a soak that started never returns here.
+pub(crate) fn soak(arguments: &[&str]) -> Result<()> {
+    command::need_root("`cargo xtask soak clock`")?;
+    command::run(command::cargo(BUILD))?;
+    become_bench("soak", arguments)
+}
+
 /// Builds for release and becomes `schism-bench cut` with the given arguments.
 ///
 /// # Errors

@@ -26,6 +26,8 @@ cargo xtask COMMAND
   demo              install, build, and show cuts on a real etcd cluster (root)
   bench cut [ARGS]  build for release and measure the cut (root)
   bench fleet [ARGS]  build for release and measure a controller of 1,000 agents (root)
+  bench clock [ARGS]  build for release and measure skewed clocks (root)
+  soak clock [--seconds N] [--threads N]  skew a busy process under dying holders (root)
   tidy              check the rules of the house over the tree
   fmt               format all Rust code
   ebpf [--check]    rebuild the eBPF object; --check compares it with the committed one
@@ -52,6 +54,8 @@ fn run(words: &[&str]) -> Result<()> {
         ["demo"] => demo::run(),
         ["bench", "cut", rest @ ..] => bench::cut(rest),
         ["bench", "fleet", rest @ ..] => bench::fleet(rest),
+        ["bench", "clock", rest @ ..] => bench::clock(rest),
+        ["soak", "clock", rest @ ..] => bench::soak(rest),
         ["tidy"] => tidy::run(),
         ["fmt"] => command::run(command::cargo(["fmt", "--all"])),
         ["ebpf"] => ebpf::build(false),

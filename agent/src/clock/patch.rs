@@ -102,6 +102,15 @@ pub enum Return {
     Slew,
 }
 
+/// How much of it a stub may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// As much as makes it fast.
+    Ample,
+    /// As little as it can.
+    Scarce,
+}
+
 impl Return {
     /// That of an ending.
     #[must_use]
@@ -132,8 +141,9 @@ impl Moved {
 }
 
 impl Patch {
-    /// Plans one for this processor. Where there is little room, a constant distance is treated as one that
-    /// grows ([`Self::pace`] says so): slower, but shorter.
+    /// Plans one for this processor. Where there is little room, the way back from a constant distance or
+    /// from turns is the long one; where there is less, a constant distance is treated as one that grows
+    /// ([`Self::pace`] says so): slower, but shorter.
     ///
     /// # Errors
     /// Why there can be none.
@@ -141,12 +151,19 @@ impl Patch {
         if !cfg!(target_arch = "x86_64") {
             return Err(PatchError::Architecture);
         }
-        match x86_64::patch(image, moved) {
-            Err(PatchError::NoRoom { .. }) if moved.pace == Pace::Constant => {
-                x86_64::patch(image, Moved { pace: Pace::Grows, ..moved })
+        let tries = [
+            (moved.pace, Room::Ample),
+            (moved.pace, Room::Scarce),
+            (if moved.pace == Pace::Constant { Pace::Grows } else { moved.pace }, Room::Scarce),
+        ];
+        let mut planned = Err(PatchError::Architecture);
+        for (pace, room) in tries {
+            planned = x86_64::patch(image, Moved { pace, ..moved }, room);
+            if !matches!(planned, Err(PatchError::NoRoom { .. })) {
+                break;
             }
-            planned => planned,
         }
+        planned
     }
 
     /// The bytes of the slack that it uses, from the image's beginning.

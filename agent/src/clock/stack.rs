@@ -32,14 +32,17 @@ mod frame {
 /// The words of a piece of a stack, which begins at a multiple of 8.
 #[must_use]
 pub fn words(piece: &[u8]) -> Vec<u64> {
-    let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte));
-    piece.chunks_exact(8).map(word).collect()
+    piece.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)).collect()
 }
 
 /// Whether one of these words leads to where nobody may go on.
 #[must_use]
 pub fn leads(words: &[u64], forbidden: &[Range<u64>]) -> bool {
-    words.iter().any(|word| forbidden.iter().any(|range| range.contains(word)))
+    let start = forbidden.iter().map(|range| range.start).min().unwrap_or(0);
+    let length = forbidden.iter().map(|range| range.end).max().unwrap_or(0).saturating_sub(start);
+    // One comparison is enough for nearly all of them.
+    let mut near = words.iter().filter(|word| word.wrapping_sub(start) < length);
+    near.any(|word| forbidden.iter().any(|range| range.contains(word)))
 }
 
 /// What signals have interrupted, as their frames among these words say.

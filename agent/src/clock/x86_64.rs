@@ -7,7 +7,7 @@ use iced_x86::IcedError;
 
 use super::block;
 use super::image::Image;
-use super::patch::{Moved, Patch, PatchError, Site};
+use super::patch::{Moved, Patch, PatchError, Room, Site};
 use prologue::Prologue;
 
 /// Where images are thought to lie while their code is put together: far enough from zero that what lies
@@ -33,7 +33,7 @@ fn assembled(error: IcedError) -> PatchError {
 ///
 /// # Errors
 /// Why there can be none.
-pub fn patch(image: &Image, moved: Moved) -> Result<Patch, PatchError> {
+pub(super) fn patch(image: &Image, moved: Moved, room: Room) -> Result<Patch, PatchError> {
     let mut prologues = Vec::new();
     for function in moved.functions() {
         // An image without gettimeofday or time has nothing there to move.
@@ -45,7 +45,7 @@ pub fn patch(image: &Image, moved: Moved) -> Result<Patch, PatchError> {
 
     let slack = image.slack();
     let block = slack.start.next_multiple_of(block::ALIGNMENT);
-    let stub = stub::assemble(block, &prologues, moved)?;
+    let stub = stub::assemble(block, &prologues, moved, room)?;
     let there = slack.len();
     let needed = stub.bytes.len() + (block - slack.start) as usize;
     if needed > there {

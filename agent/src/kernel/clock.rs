@@ -16,11 +16,11 @@ pub mod record;
 pub mod recovery;
 pub mod register;
 pub mod scope;
+pub mod shown;
 pub mod skewed;
 pub mod subject;
 pub mod swap;
 pub mod truth;
-
 pub mod vdso;
 
 use std::io;

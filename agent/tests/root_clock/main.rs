@@ -8,4 +8,5 @@ mod places;
 mod rig;
 mod runtimes;
 mod skew;
+mod soak;
 mod witness;

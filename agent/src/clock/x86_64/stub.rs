@@ -21,7 +21,7 @@ use super::{BASE, address, assembled, place};
 use crate::clock::block;
 use crate::clock::image::Function;
 use crate::clock::parameters::{Pace, Parameters};
-use crate::clock::patch::{Moved, PatchError};
+use crate::clock::patch::{Moved, PatchError, Room};
 
 /// The numbers of include/uapi/linux/time.h.
 mod clock_id {
@@ -71,8 +71,9 @@ pub(super) fn assemble(
     block: u32,
     prologues: &[Prologue],
     moved: Moved,
+    room: Room,
 ) -> Result<Stub, PatchError> {
-    let mut assembly = Assembly::new(moved).map_err(assembled)?;
+    let mut assembly = Assembly::new(moved, room).map_err(assembled)?;
     let labels = assembly.write(prologues).map_err(assembled)?;
     let options = BlockEncoderOptions::RETURN_NEW_INSTRUCTION_OFFSETS;
     let result = assembly.code.assemble_options(address(block), options).map_err(assembled)?;
@@ -90,6 +91,7 @@ pub(super) fn assemble(
 struct Assembly {
     code: CodeAssembler,
     moved: Moved,
+    room: Room,
     block: CodeLabel,
     selector: CodeLabel,
     /// The original `clock_gettime`.
@@ -99,11 +101,11 @@ struct Assembly {
 }
 
 impl Assembly {
-    fn new(moved: Moved) -> Result<Self, IcedError> {
+    fn new(moved: Moved, room: Room) -> Result<Self, IcedError> {
         let mut code = CodeAssembler::new(64)?;
         let mut label = || code.create_label();
         let (block, selector, original, skewed) = (label(), label(), label(), label());
-        Ok(Self { code, moved, block, selector, original, skewed })
+        Ok(Self { code, moved, room, block, selector, original, skewed })
     }
 
     /// Writes all; gives the labels of each prologue's stub and displaced instructions.

@@ -3,23 +3,34 @@
 //! PTRACE_SEIZE while they run, PTRACE_INTERRUPT all, wait for all by their ids. The kernel lets them go when
 //! the holding thread ends, however it ends. Signals that arrive meanwhile are delivered afterwards, and a
 //! process that was stopped stays stopped.
-#![expect(unsafe_code, reason = "sigtimedwait and the scheduling policy have no safe form")]
+#![expect(unsafe_code, reason = "a handler and scheduling have no safe form")]
 
-use std::collections::BTreeSet;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{
+    SaFlags, SigAction, SigEvent, SigHandler, SigSet, SigevNotify, Signal, sigaction,
+};
+use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::time::ClockId;
 use nix::unistd::Pid;
 
 /// How long threads stand still at most (100 ms), from the first that stops to the last that goes on.
 pub const LONGEST: Duration = Duration::from_millis(100);
+/// How long to let threads run that are to leave some place (20 µs): it takes them less than one, once they
+/// are on a processor.
+const MOMENT: Duration = Duration::from_micros(20);
 /// Above everything that is not real-time itself; threads of the kernel for RT work keep their place.
 const PRIORITY: i32 = 40;
+/// Above ordinary processes only.
+const LOW_PRIORITY: i32 = 1;
 
 /// A process could not be held.
 #[derive(Debug, thiserror::Error)]
@@ -50,57 +61,62 @@ pub enum HoldError {
     },
 }
 
-/// A thread that stands still.
-#[derive(Debug)]
-struct Thread {
-    id: Pid,
-    /// What it stopped for, to be delivered when it goes on.
-    signal: Option<Signal>,
+/// What a thread has stopped for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// For us.
+    Ours,
+    /// With its whole process, before we came.
+    Group,
+    /// For a signal on its way to it, which it is to get when it goes on.
+    Signal(Signal),
+}
+
+impl Stop {
+    const fn signal(self) -> Option<Signal> {
+        match self {
+            Self::Ours | Self::Group => None,
+            Self::Signal(signal) => Some(signal),
+        }
+    }
 }
 
 /// A process whose threads all stand still. They go on when this is dropped.
 #[derive(Debug)]
 pub struct Held {
-    threads: Vec<Thread>,
+    threads: BTreeMap<Pid, Stop>,
     since: Instant,
+    _guard: Guard,
     _urgent: Urgent,
 }
 
 impl Held {
-    /// Holds all threads of a process.
+    /// Holds all threads of a process, and looks at each as soon as it has stopped, while others still come
+    /// to a stop on other processors.
     ///
     /// # Errors
     /// Why not. After [`HoldError::Unstoppable`] only the end of this process lets all of them go.
-    pub fn hold(pid: u32) -> Result<Self, HoldError> {
-        let waits = children()?;
+    pub fn hold(pid: u32, mut look: impl FnMut(Pid)) -> Result<Self, HoldError> {
+        let directory = File::open(format!("/proc/{pid}/task")).map_err(|_| HoldError::Gone)?;
         let mut known = BTreeSet::new();
         // While it still runs, as this takes the longest.
         while seize_new(pid, &mut known)? > 0 {}
+        let _ticks = Ticks::begin()?;
 
-        let urgent = Urgent::begin();
+        let (guard, urgent) = (Guard::begin()?, Urgent::begin());
         let since = Instant::now();
-        let mut held = Self { threads: Vec::new(), since, _urgent: urgent };
-        let mut running: BTreeSet<Pid> = known.clone();
+        let mut held = Self { threads: BTreeMap::new(), since, _guard: guard, _urgent: urgent };
+        let mut running: Vec<Pid> = known.iter().copied().collect();
         while !running.is_empty() {
             running.retain(|thread| ptrace::interrupt(*thread).is_ok());
             for thread in std::mem::take(&mut running) {
-                loop {
-                    match poll(thread)? {
-                        Polled::Stopped(signal) => {
-                            held.threads.push(Thread { id: thread, signal });
-                            break;
-                        }
-                        Polled::Ended => break,
-                        Polled::Running => {}
-                    }
-                    let left = LONGEST.saturating_sub(since.elapsed());
-                    if left.is_zero() {
-                        return Err(unstoppable(pid, thread));
-                    }
-                    sleep_until_child(&waits, left);
-                }
+                held.collect(pid, thread, &mut look)?;
             }
-            // Who was not stopped yet may have made another.
+            // Who was not stopped yet may have made another. A directory has two links more than it holds.
+            let there = directory.metadata().map_err(|_| HoldError::Gone)?.nlink();
+            if usize::try_from(there).is_ok_and(|there| there == held.threads.len() + 2) {
+                break;
+            }
             let before = known.clone();
             seize_new(pid, &mut known)?;
             running = known.difference(&before).copied().collect();
@@ -108,9 +124,57 @@ impl Held {
         if held.threads.is_empty() { Err(HoldError::Gone) } else { Ok(held) }
     }
 
+    /// Waits for a thread that was interrupted.
+    fn collect(
+        &mut self,
+        pid: u32,
+        thread: Pid,
+        look: &mut impl FnMut(Pid),
+    ) -> Result<(), HoldError> {
+        loop {
+            match wait(thread)? {
+                Polled::Stopped(stop) => {
+                    self.threads.insert(thread, stop);
+                    look(thread);
+                    return Ok(());
+                }
+                Polled::Ended => return Ok(()),
+                Polled::Running if self.since() < LONGEST => {}
+                Polled::Running => return Err(unstoppable(pid, thread)),
+            }
+        }
+    }
+
+    /// Lets some threads go on for a moment, while all others stand still, and looks at them again. Those
+    /// that stopped with their process, or for a signal, stay as they are.
+    ///
+    /// # Errors
+    /// As of [`Self::hold`].
+    pub fn nudge(
+        &mut self,
+        pid: u32,
+        threads: &[Pid],
+        mut look: impl FnMut(Pid),
+    ) -> Result<(), HoldError> {
+        let ours = |thread: &&Pid| self.threads.get(thread) == Some(&Stop::Ours);
+        let gone_on = |thread: &&Pid| ptrace::cont(**thread, None).is_ok();
+        let nudged: Vec<Pid> = threads.iter().filter(ours).filter(gone_on).copied().collect();
+        if nudged.is_empty() {
+            return Ok(());
+        }
+        // That they have run makes no event.
+        thread::sleep(MOMENT);
+        for thread in &nudged {
+            self.threads.remove(thread);
+            // One that has ended says so to whoever waits.
+            let _ = ptrace::interrupt(*thread);
+        }
+        nudged.into_iter().try_for_each(|thread| self.collect(pid, thread, &mut look))
+    }
+
     /// The threads.
     pub fn threads(&self) -> impl Iterator<Item = Pid> {
-        self.threads.iter().map(|thread| thread.id)
+        self.threads.keys().copied()
     }
 
     /// How long it has been standing still.
@@ -127,61 +191,11 @@ impl Held {
     }
 
     fn let_go(&mut self) {
-        for thread in self.threads.drain(..) {
+        for (thread, stop) in std::mem::take(&mut self.threads) {
             // One that was killed meanwhile needs no leave.
-            let _ = ptrace::detach(thread.id, thread.signal);
+            let _ = ptrace::detach(thread, stop.signal());
         }
     }
-}
-
-/// Looks at threads as each of them stops, and lets it go on at once: nobody waits for another.
-///
-/// # Errors
-/// As of [`Held::hold`], but that there is time until `until`.
-pub fn visit(
-    pid: u32,
-    threads: impl IntoIterator<Item = Pid>,
-    until: Instant,
-    mut look: impl FnMut(Pid),
-) -> Result<(), HoldError> {
-    let waits = children()?;
-    let mut running = BTreeSet::new();
-    for thread in threads {
-        seize(pid, thread, &mut running)?;
-    }
-    let _urgent = Urgent::begin();
-    for thread in &running {
-        // One that has ended says so to whoever waits.
-        let _ = ptrace::interrupt(*thread);
-    }
-    loop {
-        for thread in running.clone() {
-            match poll(thread)? {
-                Polled::Running => continue,
-                Polled::Stopped(signal) => {
-                    look(thread);
-                    // As above.
-                    let _ = ptrace::detach(thread, signal);
-                }
-                Polled::Ended => {}
-            }
-            running.remove(&thread);
-        }
-        let Some(slowest) = running.first() else { return Ok(()) };
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(unstoppable(pid, *slowest));
-        }
-        sleep_until_child(&waits, left.min(LONGEST));
-    }
-}
-
-/// What tells that some thread has changed its state; from now on it waits to be asked for.
-fn children() -> Result<SigSet, HoldError> {
-    let mut waits = SigSet::empty();
-    waits.add(Signal::SIGCHLD);
-    waits.thread_block().map_err(called("sigprocmask", Pid::this()))?;
-    Ok(waits)
 }
 
 impl Drop for Held {
@@ -249,20 +263,22 @@ fn state(pid: u32, thread: Pid) -> char {
 /// How a thread stands.
 enum Polled {
     Running,
-    /// With the signal that it is to be told when it goes on.
-    Stopped(Option<Signal>),
+    Stopped(Stop),
     Ended,
 }
 
-fn poll(thread: Pid) -> Result<Polled, HoldError> {
-    match waitpid(thread, Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL)) {
-        // Our interruption, or a stop of the whole process that was there before.
-        Ok(WaitStatus::PtraceEvent(..) | WaitStatus::PtraceSyscall(_)) => Ok(Polled::Stopped(None)),
-        // A signal on its way to it came first.
-        Ok(WaitStatus::Stopped(_, signal)) => Ok(Polled::Stopped(Some(signal))),
+/// Waits for one thread, and is woken by no other.
+fn wait(thread: Pid) -> Result<Polled, HoldError> {
+    match waitpid(thread, Some(WaitPidFlag::__WALL)) {
+        Ok(WaitStatus::PtraceEvent(_, Signal::SIGTRAP, _) | WaitStatus::PtraceSyscall(_)) => {
+            Ok(Polled::Stopped(Stop::Ours))
+        }
+        Ok(WaitStatus::PtraceEvent(..)) => Ok(Polled::Stopped(Stop::Group)),
+        Ok(WaitStatus::Stopped(_, signal)) => Ok(Polled::Stopped(Stop::Signal(signal))),
         Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::ECHILD) => {
             Ok(Polled::Ended)
         }
+        // A tick.
         Ok(WaitStatus::Continued(_) | WaitStatus::StillAlive) | Err(Errno::EINTR) => {
             Ok(Polled::Running)
         }
@@ -274,12 +290,49 @@ fn unstoppable(pid: u32, thread: Pid) -> HoldError {
     HoldError::Unstoppable { thread: thread.as_raw(), state: state(pid, thread) }
 }
 
-/// Sleeps until some thread has changed its state, or so long.
-fn sleep_until_child(waits: &SigSet, most: Duration) {
-    let time = libc::timespec { tv_sec: 0, tv_nsec: i64::from(most.subsec_nanos()) };
-    // SAFETY: the set and the time live through the call; nothing is to be told of the signal. That it ends
-    // early or with an error only makes the caller look again.
-    unsafe { libc::sigtimedwait(waits.as_ref(), std::ptr::null_mut(), &raw const time) };
+/// Interrupts whoever waits, every millisecond: no wait lasts longer.
+#[derive(Debug)]
+struct Ticks {
+    _timer: Timer,
+}
+
+impl Ticks {
+    const EVERY: Duration = Duration::from_millis(1);
+
+    fn begin() -> Result<Self, HoldError> {
+        extern "C" fn nothing(_: libc::c_int) {}
+        let own = Pid::this();
+        let action =
+            SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
+        // SAFETY: the handler does nothing, which it may do at any time.
+        unsafe { sigaction(Signal::SIGALRM, &action) }.map_err(called("sigaction", own))?;
+        let timer = timer(Signal::SIGALRM, Expiration::Interval(Self::EVERY.into()))?;
+        Ok(Self { _timer: timer })
+    }
+}
+
+/// Has the kernel kill this process if it stands still itself: whom it holds would stand still as long.
+#[derive(Debug)]
+struct Guard {
+    _timer: Timer,
+}
+
+impl Guard {
+    const AFTER: Duration = LONGEST.saturating_mul(2);
+
+    fn begin() -> Result<Self, HoldError> {
+        let timer = timer(Signal::SIGKILL, Expiration::OneShot(Self::AFTER.into()))?;
+        Ok(Self { _timer: timer })
+    }
+}
+
+fn timer(signal: Signal, expiration: Expiration) -> Result<Timer, HoldError> {
+    let event = SigEvent::new(SigevNotify::SigevSignal { signal, si_value: 0 });
+    let timer = Timer::new(ClockId::CLOCK_BOOTTIME, event);
+    let mut timer = timer.map_err(called("timer_create", Pid::this()))?;
+    let set = timer.set(expiration, TimerSetTimeFlags::empty());
+    set.map_err(called("timer_settime", Pid::this()))?;
+    Ok(timer)
 }
 
 /// Runs before everybody else, so that a hold takes as long as it must.
@@ -290,19 +343,41 @@ struct Urgent;
 
 impl Urgent {
     fn begin() -> Self {
-        schedule(libc::SCHED_FIFO, PRIORITY);
+        schedule(PRIORITY);
         Self
     }
 }
 
 impl Drop for Urgent {
     fn drop(&mut self) {
-        schedule(libc::SCHED_OTHER, 0);
+        schedule(LOW_PRIORITY);
     }
 }
 
-fn schedule(policy: i32, priority: i32) {
+/// Lets this process be served before ordinary ones for all of its life, which is short: beside a thousand
+/// busy threads it would wait for seconds until it comes to hold them. The kernel kills it where it takes
+/// the processor for [`LONGEST`] twice over without a pause. Without the right to it, it waits.
+pub fn hurry() {
+    let most = libc::rlim_t::try_from(2 * LONGEST.as_micros()).unwrap_or(libc::RLIM_INFINITY);
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+    // SAFETY: the limit lives through the call, which concerns this process only.
+    if unsafe { libc::setrlimit(libc::RLIMIT_RTTIME, &raw const limit) } == 0 {
+        schedule(LOW_PRIORITY);
+    }
+}
+
+/// Lets the calling thread come after the others of its process: for those that only keep processors busy
+/// while something else is measured.
+pub fn give_way() {
+    // SAFETY: plain numbers; they concern the calling thread only.
+    unsafe {
+        let now = libc::getpriority(libc::PRIO_PROCESS, 0);
+        libc::setpriority(libc::PRIO_PROCESS, 0, now + 19);
+    }
+}
+
+fn schedule(priority: i32) {
     let parameters = libc::sched_param { sched_priority: priority };
     // SAFETY: the parameters live through the call, which concerns the calling thread only.
-    unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) };
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) };
 }

@@ -17,6 +17,7 @@ use nix::time::ClockId;
 use nix::unistd::getppid;
 use serde::{Deserialize, Serialize};
 
+use super::hold;
 use super::probe::{Probe, Probed};
 use super::swap::{Swap, SwapError, Swapped};
 
@@ -156,6 +157,7 @@ pub fn is_asked() -> bool {
 /// # Errors
 /// The order could not be read, or the answer not be written.
 pub fn run() -> io::Result<()> {
+    hold::hurry();
     let parent = getppid();
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     // It may have ended before that.

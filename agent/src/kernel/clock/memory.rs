@@ -4,8 +4,14 @@
 //! a re-used pid cannot be hit. Writing to code makes the pages private copies (FOLL_FORCE).
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt as _;
+
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::unistd::Pid;
+
+/// Bytes of a page.
+const PAGE: usize = 4096;
 
 /// A process's memory.
 #[derive(Debug)]
@@ -37,6 +43,29 @@ impl Memory {
         let length = self.0.read_at(&mut bytes, at).unwrap_or(0);
         bytes.truncate(length);
         bytes
+    }
+
+    /// Reads up to so many bytes of what a thread itself may read; a stack ends where that ends. Faster than
+    /// the file, which copies each page twice and reads what nobody may.
+    #[must_use]
+    pub fn read_readable(&self, thread: Pid, at: u64, most: usize) -> Vec<u8> {
+        let Ok(start) = usize::try_from(at) else { return Vec::new() };
+        // The kernel reads whole pieces or nothing of them.
+        let mut pieces = Vec::with_capacity(most / PAGE + 1);
+        let (mut base, end) = (start, start.saturating_add(most));
+        while base < end {
+            let next = (base / PAGE + 1).saturating_mul(PAGE).min(end);
+            pieces.push(RemoteIoVec { base, len: next - base });
+            base = next;
+        }
+        let mut bytes = vec![0; most];
+        match process_vm_readv(thread, &mut [IoSliceMut::new(&mut bytes)], &pieces) {
+            Ok(length) => {
+                bytes.truncate(length);
+                bytes
+            }
+            Err(_) => self.read_some(at, most),
+        }
     }
 
     /// Writes, whatever the pages' protection.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::num::NonZero;
 use std::ops::Range;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use nix::sys::ptrace;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::hold::{self, Held, HoldError, LONGEST};
+use super::hold::{Held, HoldError, LONGEST};
 use super::memory::Memory;
 use crate::clock::stack::{self, Context};
 use crate::kernel::process;
@@ -52,7 +53,7 @@ pub enum Vigil {
     /// People may come all the time: all threads have to be elsewhere at once. Only signals' frames lead
     /// there, so that any word counts.
     Closed,
-    /// Nobody comes any more: each thread has to be seen elsewhere once, one at a time. Return addresses of
+    /// Nobody comes any more: each thread has to be seen elsewhere once. Return addresses of
     /// earlier calls are left over on stacks, so that they count only where this code is at work.
     Leaving(Range<u64>),
 }
@@ -143,6 +144,15 @@ fn memory(what: &'static str) -> impl FnOnce(io::Error) -> SwapError {
     }
 }
 
+/// What threads that stand still say of an attempt.
+#[derive(Default)]
+struct Seen {
+    /// Those whose next instruction moves, with what they are to go on with.
+    moves: Vec<(Pid, libc::user_regs_struct)>,
+    /// One that is in the way.
+    busy: Option<Pid>,
+}
+
 /// Why an attempt did not succeed.
 enum Vain {
     /// This thread was in the way.
@@ -168,8 +178,9 @@ impl Swap {
         let mut held_in_all = Duration::ZERO;
         let mut pause = PAUSE;
         for attempts in 1.. {
-            let held = Held::hold(self.pid)?;
-            let tried = self.attempt(&held, &memory_of);
+            let mut seen = Seen::default();
+            let held = Held::hold(self.pid, |thread| self.look(thread, &memory_of, &mut seen))?;
+            let tried = self.attempt(&held, &memory_of, seen);
             let threads = held.threads().count();
             let time = held.release();
             held_in_all += time;
@@ -190,29 +201,35 @@ impl Swap {
         Err(SwapError::Gone)
     }
 
-    fn attempt(&self, held: &Held, memory_of: &Memory) -> Result<(), Vain> {
-        let mut moves = Vec::new();
-        for thread in held.threads() {
-            // Killed meanwhile.
-            let Ok(mut registers) = ptrace::getregs(thread) else { continue };
-            if let Some((_, to)) = self.moved.iter().find(|(from, _)| *from == registers.rip) {
-                registers.rip = *to;
-                moves.push((thread, registers));
-            }
-            let is_inside = self.is_led_to(memory_of, context(&registers));
-            if is_inside || held.since() > LONGEST {
-                return Err(Vain::Busy(thread));
-            }
+    /// Looks at a thread that has just stopped.
+    fn look(&self, thread: Pid, memory_of: &Memory, seen: &mut Seen) {
+        // Killed meanwhile.
+        let Ok(mut registers) = ptrace::getregs(thread) else { return };
+        if let Some((_, to)) = self.moved.iter().find(|(from, _)| *from == registers.rip) {
+            registers.rip = *to;
+            seen.moves.push((thread, registers));
+        }
+        if seen.busy.is_none() && self.is_led_to(&Stacks { memory_of, thread }, context(&registers))
+        {
+            seen.busy = Some(thread);
+        }
+    }
+
+    fn attempt(&self, held: &Held, memory_of: &Memory, seen: Seen) -> Result<(), Vain> {
+        let slow = held.threads().next().filter(|_| held.since() > LONGEST);
+        if let Some(thread) = seen.busy.or(slow) {
+            return Err(Vain::Busy(thread));
         }
         self.write(memory_of).map_err(Vain::Failed)?;
-        for (thread, registers) in moves {
+        for (thread, registers) in seen.moves {
             // One that was killed goes nowhere.
             let _ = ptrace::setregs(thread, registers);
         }
         Ok(())
     }
 
-    /// Visits all threads until each was elsewhere once; then nobody has to stand still for the rest.
+    /// Holds the process until each thread was elsewhere once. Those that are not go on a few at a time
+    /// while the others stand still: beside a thousand busy ones they would wait for seconds.
     fn after_leaving(
         &self,
         code: &Range<u64>,
@@ -220,32 +237,43 @@ impl Swap {
         until: Instant,
     ) -> Result<Swapped, SwapError> {
         let mut left = BTreeSet::new();
-        let mut longest = Duration::ZERO;
-        let mut in_all = Duration::ZERO;
+        let mut held_in_all = Duration::ZERO;
         let mut pause = PAUSE;
+        let at_once = thread::available_parallelism().map_or(1, NonZero::get);
         for attempts in 1.. {
-            let mut inside = None;
-            let began = Instant::now();
-            let all = hold::threads(self.pid)?;
-            let new = all.into_iter().filter(|thread| !left.contains(thread));
-            let new: Vec<Pid> = new.collect();
-            hold::visit(self.pid, new.iter().copied(), until, |thread| {
-                let began = Instant::now();
-                let registers = ptrace::getregs(thread);
-                if registers.is_ok_and(|now| self.is_at_work(memory_of, context(&now), code)) {
-                    inside = Some(thread);
+            let mut inside = Vec::new();
+            let mut look = |thread, inside: &mut Vec<Pid>| {
+                if !left.contains(&thread) && self.is_thread_at_work(memory_of, thread, code) {
+                    inside.push(thread);
                 } else {
                     left.insert(thread);
                 }
-                longest = longest.max(began.elapsed());
-            })?;
-            in_all += began.elapsed();
-            let Some(thread) = inside else {
-                self.write(memory_of)?;
-                let (held, held_in_all) = (nanos(longest), nanos(in_all));
-                return Ok(Swapped { held, held_in_all, threads: left.len(), attempts });
             };
-            if Instant::now() >= until {
+            let mut held = Held::hold(self.pid, |thread| look(thread, &mut inside))?;
+            let mut stay = Vec::new();
+            for some in inside.chunks(at_once) {
+                // One that was not nudged stays as well.
+                let mut nudged = some.to_vec();
+                if held.since() < LONGEST / 2 {
+                    let mut still = Vec::new();
+                    held.nudge(self.pid, some, |thread| {
+                        nudged.retain(|other| *other != thread);
+                        look(thread, &mut still);
+                    })?;
+                    nudged.append(&mut still);
+                }
+                stay.append(&mut nudged);
+            }
+            let threads = held.threads().count();
+            let written = stay.is_empty().then(|| self.write(memory_of));
+            let time = held.release();
+            held_in_all += time;
+            if let Some(written) = written {
+                written?;
+                let (held, held_in_all) = (nanos(time), nanos(held_in_all));
+                return Ok(Swapped { held, held_in_all, threads, attempts });
+            }
+            if let Some(thread) = stay.first().filter(|_| Instant::now() >= until) {
                 return Err(SwapError::Busy { thread: thread.as_raw(), attempts });
             }
             // That it has gone on makes no event.
@@ -255,25 +283,29 @@ impl Swap {
         Err(SwapError::Gone)
     }
 
+    fn is_thread_at_work(&self, memory_of: &Memory, thread: Pid, code: &Range<u64>) -> bool {
+        let registers = ptrace::getregs(thread);
+        let stacks = Stacks { memory_of, thread };
+        registers.is_ok_and(|now| self.is_at_work(&stacks, context(&now), code))
+    }
+
     fn forbids(&self, address: u64) -> bool {
         self.forbidden.iter().any(|range| range.contains(&address))
     }
 
     /// Whether a thread stands there, or any word of its stacks leads there.
-    fn is_led_to(&self, memory_of: &Memory, now: Context) -> bool {
+    fn is_led_to(&self, stacks: &Stacks<'_>, now: Context) -> bool {
         if self.forbidden.is_empty() {
             return false;
         }
         self.forbids(now.instruction)
-            || contexts(memory_of, now)
-                .iter()
-                .any(|(_, words)| stack::leads(words, &self.forbidden))
+            || stacks.contexts(now).iter().any(|(_, words)| stack::leads(words, &self.forbidden))
     }
 
     /// Whether a thread, or what a signal interrupted of it, is there or has been called from there: in
     /// `code`, which calls nothing else.
-    fn is_at_work(&self, memory_of: &Memory, now: Context, code: &Range<u64>) -> bool {
-        contexts(memory_of, now).iter().any(|(context, words)| {
+    fn is_at_work(&self, stacks: &Stacks<'_>, now: Context, code: &Range<u64>) -> bool {
+        stacks.contexts(now).iter().any(|(context, words)| {
             let near = &words[..words.len().min(CALLS / 8)];
             code.contains(&context.instruction)
                 && (self.forbids(context.instruction) || stack::leads(near, &self.forbidden))
@@ -312,19 +344,28 @@ fn context(registers: &libc::user_regs_struct) -> Context {
     Context { instruction: registers.rip, stack: registers.rsp }
 }
 
-/// Where a thread goes on, now and behind each signal, with the words of the stack there.
-fn contexts(memory_of: &Memory, now: Context) -> Vec<(Context, Vec<u64>)> {
-    let mut all: Vec<(Context, Vec<u64>)> = Vec::new();
-    let mut next = vec![now];
-    while let Some(context) = next.pop() {
-        if all.len() == STACKS || all.iter().any(|(known, _)| *known == context) {
-            continue;
+/// The stacks of a thread that stands still.
+struct Stacks<'a> {
+    memory_of: &'a Memory,
+    thread: Pid,
+}
+
+impl Stacks<'_> {
+    /// Where the thread goes on, now and behind each signal, with the words of the stack there.
+    fn contexts(&self, now: Context) -> Vec<(Context, Vec<u64>)> {
+        let mut all: Vec<(Context, Vec<u64>)> = Vec::new();
+        let mut next = vec![now];
+        while let Some(context) = next.pop() {
+            if all.len() == STACKS || all.iter().any(|(known, _)| *known == context) {
+                continue;
+            }
+            let piece = self.memory_of.read_readable(self.thread, context.stack & !7, STACK);
+            let words = stack::words(&piece);
+            next.extend(stack::interrupted(&words));
+            all.push((context, words));
         }
-        let words = stack::words(&memory_of.read_some(context.stack & !7, STACK));
-        next.extend(stack::interrupted(&words));
-        all.push((context, words));
+        all
     }
-    all
 }
 
 fn nanos(time: Duration) -> u64 {

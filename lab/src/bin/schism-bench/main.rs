@@ -1,13 +1,17 @@
-//! Figures measured on this machine: `schism-bench cut|fleet [--quick] [--json FILE]`.
+//! Figures measured on this machine: `schism-bench cut|fleet|clock [--quick] [--json FILE]`.
+//!
+//! And what goes on for as long as one likes: `schism-bench soak [--seconds N] [--threads N] [--seed N]`.
 //!
 //! Ratios are taken within one run against a baseline or a peer; nothing here is a test.
 
+mod clock;
 mod fleet;
 mod footprint;
 mod latency;
 mod node;
 mod report;
 mod rivals;
+mod soak;
 mod statistics;
 mod throughput;
 
@@ -44,8 +48,14 @@ fn main() -> Result<()> {
         let runtime = tokio::runtime::Runtime::new()?;
         return runtime.block_on(fleet::crowd::serve(&arguments));
     }
-    if !matches!(bench.as_str(), "cut" | "fleet") {
-        bail!("usage: schism-bench cut|fleet [--quick] [--json FILE]");
+    if bench == clock::reader::COMMAND {
+        return clock::reader::serve(&arguments.collect::<Vec<_>>());
+    }
+    if bench == soak::COMMAND {
+        return soak::run(&arguments.collect::<Vec<_>>());
+    }
+    if !matches!(bench.as_str(), "cut" | "fleet" | "clock") {
+        bail!("usage: schism-bench cut|fleet|clock [--quick] [--json FILE]");
     }
     let mut effort = Effort::Full;
     let mut json: Option<PathBuf> = None;
@@ -57,15 +67,15 @@ fn main() -> Result<()> {
         }
     }
     if !nix::unistd::geteuid().is_root() {
-        bail!("this bench makes network namespaces: run it as root");
+        bail!("this bench makes network namespaces and holds processes: run it as root");
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let mut report = Report::default();
-    if bench == "fleet" {
-        runtime.block_on(fleet::everything(effort, &mut report))?;
-    } else {
-        cut(&runtime, effort, &mut report)?;
+    match bench.as_str() {
+        "fleet" => runtime.block_on(fleet::everything(effort, &mut report))?,
+        "clock" => clock::everything(effort, &mut report)?,
+        _ => cut(&runtime, effort, &mut report)?,
     }
     print!("{report}");
     if let Some(path) = json {

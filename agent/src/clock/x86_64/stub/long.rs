@@ -178,15 +178,8 @@ impl Assembly {
                 a.xor(ecx, ecx)?;
             }
             Return::Slew => {
-                a.sub(rcx, rax)?;
-                a.mov(rax, rcx)?;
-                a.imul(qword_ptr(r12 + word::BACK_FACTOR))?;
-                a.shrd(rax, rdx, RATE_BITS)?;
-                a.mov(rcx, qword_ptr(r12 + word::BACK))?;
-                a.lea(rdx, ptr(rax + rcx))?;
-                a.xor(eax, eax)?;
-                a.xor(rcx, rdx)?;
-                a.cmovs(rdx, rax)?;
+                self.left(r12)?;
+                let a = &mut self.code;
                 match self.moved.pace {
                     Pace::Grows => return a.jmp(parts.split),
                     Pace::Constant | Pace::Turns => self.split(parts)?,
@@ -196,10 +189,28 @@ impl Assembly {
         self.code.jmp(parts.join)
     }
 
-    /// Nanoseconds in RDX, of either sign, to seconds in RDX and nanoseconds in RCX.
-    fn split(&mut self, parts: &mut Parts) -> Result<(), IcedError> {
+    /// What is left of the distance at the time in RCX, which is not before the end in RAX: to RDX.
+    pub(super) fn left(&mut self, copy: AsmRegister64) -> Result<(), IcedError> {
         let a = &mut self.code;
-        a.set_label(&mut parts.split)?;
+        a.sub(rcx, rax)?;
+        a.mov(rax, rcx)?;
+        a.imul(qword_ptr(copy + word::BACK_FACTOR))?;
+        a.shrd(rax, rdx, RATE_BITS)?;
+        a.mov(rcx, qword_ptr(copy + word::BACK))?;
+        a.lea(rdx, ptr(rax + rcx))?;
+        a.xor(eax, eax)?;
+        a.xor(rcx, rdx)?;
+        a.cmovs(rdx, rax)
+    }
+
+    fn split(&mut self, parts: &mut Parts) -> Result<(), IcedError> {
+        self.code.set_label(&mut parts.split)?;
+        self.divided()
+    }
+
+    /// Nanoseconds in RDX, of either sign, to seconds in RDX and nanoseconds in RCX.
+    pub(super) fn divided(&mut self) -> Result<(), IcedError> {
+        let a = &mut self.code;
         a.mov(rcx, BIAS * i64::from(BILLION))?;
         a.add(rcx, rdx)?;
         a.mov(rdx, rcx)?;
@@ -322,11 +333,21 @@ impl Assembly {
 
     /// Tries anew where a tick went by. Its nanoseconds would tell, but for one a whole second long.
     fn same_tick(&mut self, again: CodeLabel) -> Result<(), IcedError> {
+        self.same(rbp + local::COARSE, rbp + local::AGAIN, again)
+    }
+
+    /// Goes elsewhere where two times differ.
+    pub(super) fn same(
+        &mut self,
+        one: AsmMemoryOperand,
+        other: AsmMemoryOperand,
+        elsewhere: CodeLabel,
+    ) -> Result<(), IcedError> {
         let a = &mut self.code;
         for half in [8, 0] {
-            a.mov(rax, qword_ptr(rbp + local::COARSE + half))?;
-            a.cmp(rax, qword_ptr(rbp + local::AGAIN + half))?;
-            a.jne(again)?;
+            a.mov(rax, qword_ptr(one + half))?;
+            a.cmp(rax, qword_ptr(other + half))?;
+            a.jne(elsewhere)?;
         }
         Ok(())
     }

@@ -5,25 +5,32 @@ use iced_x86::code_asm::*;
 
 use super::{Assembly, BILLION, clock_id, word};
 use crate::clock::parameters::Parameters;
+use crate::clock::patch::{Return, Room};
 
 /// What it keeps on the stack, from RSP.
 mod local {
     /// What the original shows: two words.
     pub(super) const SHOWN: i32 = 0;
     pub(super) const COARSE: i32 = 16;
+    pub(super) const OTHER: i32 = 32;
+    pub(super) const AGAIN: i32 = 48;
     /// Where the caller wants the time.
-    pub(super) const WANTED: i32 = 32;
+    pub(super) const WANTED: i32 = 64;
     /// Which clock it wants.
-    pub(super) const ASKED: i32 = 40;
-    pub(super) const BYTES: i32 = 56;
+    pub(super) const ASKED: i32 = 72;
+    pub(super) const BYTES: i32 = 88;
 }
+
+/// How long after a tick a time may be for the tick to be that of the time (ns): longer than any tick, and
+/// more than anybody notices if the wall clock was set back by less in between.
+const NEAR: i32 = 1 << 27;
 
 impl Assembly {
     /// As `clock_gettime`; leads on to what follows it with everything as it was where it does not suffice.
     pub(super) fn short(&mut self) -> Result<(), IcedError> {
         let mut label = || self.code.create_label();
         let (mut rare, mut out, mut carry) = (label(), label(), label());
-        let (mut store, mut long) = (label(), label());
+        let (mut store, mut long, mut ended) = (label(), label(), label());
         let own_ids = self.own_ids();
         let a = &mut self.code;
         if own_ids != 0 {
@@ -38,7 +45,8 @@ impl Assembly {
         a.call(self.original)?;
         a.test(eax, eax)?;
         a.jnz(out)?;
-        self.before_end(rare)?;
+        let slews_here = self.moved.back == Return::Slew && self.room == Room::Ample;
+        self.before_end(if slews_here { ended } else { rare })?;
         let mut chosen = self.code.create_label();
         let turn = self.turn(r8, chosen)?;
         let a = &mut self.code;
@@ -61,6 +69,11 @@ impl Assembly {
         a.sub(rcx, BILLION)?;
         a.jmp(store)?;
         turn.write_second(&mut self.code)?;
+        if slews_here {
+            self.code.set_label(&mut ended)?;
+            self.slewing(rare)?;
+            self.code.jmp(chosen)?;
+        }
         let a = &mut self.code;
         a.set_label(&mut rare)?;
         a.mov(edi, dword_ptr(rsp + local::ASKED))?;
@@ -69,6 +82,41 @@ impl Assembly {
         a.set_label(&mut long)?;
         // Something has to stand at the label; it costs nothing.
         a.nop()
+    }
+
+    /// Behind the end: what is left of the distance of the CLOCK_REALTIME that was read, in seconds in RDX and
+    /// nanoseconds in RCX. The time that decides is made of it, by the coarse readings of a tick, so that
+    /// the precise clock is read once.
+    fn slewing(&mut self, rare: CodeLabel) -> Result<(), IcedError> {
+        let a = &mut self.code;
+        a.cmp(dword_ptr(rsp + local::ASKED), clock_id::REALTIME)?;
+        a.jne(rare)?;
+        for (id, to) in
+            [(clock_id::REALTIME_COARSE, local::OTHER), (clock_id::MONOTONIC_COARSE, local::AGAIN)]
+        {
+            a.mov(edi, id)?;
+            a.lea(rsi, ptr(rsp + to))?;
+            a.call(self.original)?;
+        }
+        self.same(rsp + local::COARSE, rsp + local::AGAIN, rare)?;
+        self.selected()?;
+        let a = &mut self.code;
+        a.mov(rcx, qword_ptr(rsp + local::SHOWN))?;
+        a.sub(rcx, qword_ptr(rsp + local::OTHER))?;
+        a.imul_3(rcx, rcx, BILLION)?;
+        a.add(rcx, qword_ptr(rsp + local::SHOWN + 8))?;
+        a.sub(rcx, qword_ptr(rsp + local::OTHER + 8))?;
+        // Read before that tick, or long after it: unsigned, both are far.
+        a.cmp(rcx, NEAR)?;
+        a.jae(rare)?;
+        a.imul_3(rax, qword_ptr(rsp + local::COARSE), BILLION)?;
+        a.add(rcx, rax)?;
+        a.add(rcx, qword_ptr(rsp + local::COARSE + 8))?;
+        a.mov(rax, qword_ptr(r8 + word::END))?;
+        a.cmp(rcx, rax)?;
+        a.jl(rare)?;
+        self.left(r8)?;
+        self.divided()
     }
 
     /// As `time`, where the distance is of whole seconds: those are added to what the original shows.
@@ -107,19 +155,26 @@ impl Assembly {
 
     /// The coarse time to RCX, the copy to R8, its selector to R9B; to `rare` behind the end. EAX is then 0.
     fn before_end(&mut self, rare: CodeLabel) -> Result<(), IcedError> {
-        let mut even = self.code.create_label();
         let a = &mut self.code;
         a.mov(edi, clock_id::MONOTONIC_COARSE)?;
         a.lea(rsi, ptr(rsp + local::COARSE))?;
         a.call(self.original)?;
+        self.selected()?;
+        self.nanoseconds(rsp + local::COARSE)?;
+        self.code.cmp(rcx, qword_ptr(r8 + word::END))?;
+        self.code.jge(rare)
+    }
+
+    /// The copy that is selected to R8, its selector to R9B. That it is a branch lets the processor go on
+    /// before it has seen the selector.
+    fn selected(&mut self) -> Result<(), IcedError> {
+        let mut even = self.code.create_label();
+        let a = &mut self.code;
         a.movzx(r9d, byte_ptr(self.selector))?;
         a.lea(r8, ptr(self.block))?;
         a.test(r9b, 1)?;
         a.jz(even)?;
         a.add(r8, Parameters::BYTES as i32)?;
-        a.set_label(&mut even)?;
-        self.nanoseconds(rsp + local::COARSE)?;
-        self.code.cmp(rcx, qword_ptr(r8 + word::END))?;
-        self.code.jge(rare)
+        a.set_label(&mut even)
     }
 }
