@@ -24,13 +24,24 @@ use report::{AgentsReport, IntentsReport};
 
 async fn connect(place: &Controller, output: Output) -> Result<Client, Failure> {
     let mut client = Client::open(place).await?;
-    let about = client.describe().await?;
+    let about = client.describe().await.map_err(|failure| {
+        if !matches!(failure.cause, Cause::Unreachable | Cause::Other) {
+            return failure;
+        }
+        failure.hint(
+            "a user's certificate that is still issued is needed, at the port for commands \
+             (--listen-control): whoever is not admitted is disconnected without a word",
+        )
+    })?;
     output.note(format!(
         "controller: {} (epoch {}), as {}",
         client::name(place),
         about.epoch,
         fault::Legible(&about.caller)
     ));
+    if !about.halted.is_empty() {
+        output.note(format!("the brake is on: {}", fault::Legible(&about.halted)));
+    }
     Ok(client)
 }
 
@@ -44,6 +55,11 @@ pub(crate) async fn heal(
     let known = client.list().await?;
     let mut ids = Vec::new();
     for name in &args.ids {
+        if name.is_of_a_part() {
+            let reason = "a controller ends an intent as a whole, not one part of it";
+            return Err(Failure::caused(Cause::WrongUsage, format!("cannot heal {name}"), reason)
+                .hint("leave out what follows the dot"));
+        }
         let matching: Vec<u64> = known
             .iter()
             .map(|intent| IntentId::from_random(intent.id))

@@ -25,6 +25,11 @@ pub struct FaultName {
 }
 
 impl FaultName {
+    /// Whether it is one part of an intent that is meant.
+    pub(crate) const fn is_of_a_part(&self) -> bool {
+        self.part.is_some()
+    }
+
     /// Whether an intent's id begins like that.
     pub(crate) fn names(&self, id: IntentId) -> bool {
         self.prefix.matches(id)
@@ -79,7 +84,8 @@ pub(crate) async fn run(
 ) -> Result<Outcome, Failure> {
     let Some(mut connection) = connect::find(choice, output).await? else {
         let sentence = format!(
-            "no agent listens at {}, and no fault outlives its agent",
+            "no agent listens at {}, and what an agent cut ends with it (clocks that it moved come back with \
+             their lease, or by `schism residue --remove`)",
             choice.place().display()
         );
         if args.all {

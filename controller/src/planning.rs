@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use fault::{
     Aspect, Cut, Enforcement, Fault, FaultId, IntentId, Kind, LeaseTerms, MemberName, NodeName,
-    PeerTarget, Peers, Prefix, Selector, Side, Skew, Target,
+    PeerTarget, Peers, Prefix, Scheme, Selector, Side, Skew, Target,
 };
 
 use crate::spec::{Loss, Spec};
@@ -126,7 +126,7 @@ pub fn skews(
     let fault = |(number, end): (usize, &End)| {
         let none = || PlanError::NoProcesses(Box::new(end.selector.clone()));
         let Place::Target(node, target) = &end.place else { return Err(none()) };
-        if target.is_host {
+        if matches!(target.selector.scheme, Scheme::Host(_)) {
             return Err(none());
         }
         let part = u16::try_from(number).map_err(|_| PlanError::TooMany)?;

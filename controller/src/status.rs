@@ -158,7 +158,8 @@ pub(crate) async fn run(
 ) -> Result<Outcome, Failure> {
     let Some(mut connection) = connect::find(choice, output).await? else {
         output.note(format!(
-            "no agent listens at {}, and no fault outlives its agent",
+            "no agent listens at {}, and what an agent cut ends with it (clocks that it moved come back with \
+             their lease, or by `schism residue --remove`)",
             choice.place().display()
         ));
         output.show(&StatusReport::new(Vec::new(), args))?;

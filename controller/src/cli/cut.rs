@@ -64,7 +64,8 @@ pub struct CutArgs {
     /// Send probes both ways before, during and after, and print what arrived
     #[arg(long, conflicts_with = "detach")]
     pub prove: bool,
-    /// Leave the cut to the agent and return; nobody renews it, so its lease is all of its time
+    /// Leave the cut to the agent and return: nobody renews it, so its lease is all of its time. A
+    /// controller renews it
     #[arg(long)]
     pub detach: bool,
     /// Become this machine's agent if there is none

@@ -46,7 +46,8 @@ pub struct SkewArgs {
     /// Print the plan and do nothing
     #[arg(long, conflicts_with = "detach")]
     pub dry_run: bool,
-    /// Leave the skew to the agent and return; nobody renews it, so its lease is all of its time
+    /// Leave the skew to the agent and return: nobody renews it, so its lease is all of its time. A
+    /// controller renews it
     #[arg(long)]
     pub detach: bool,
     /// Become this machine's agent if there is none

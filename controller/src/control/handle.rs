@@ -39,7 +39,7 @@ pub enum ControlError {
     #[error("there is no intent {0}")]
     Unknown(IntentId),
     /// The brake is on.
-    #[error("the brake is on: {0}")]
+    #[error("the brake is on: {}", fault::Legible(.0))]
     Halted(String),
     /// The brake is on, and everything was told to end; but the store failed.
     #[error("the brake is on, but only for as long as this controller lives: {0}")]

@@ -38,6 +38,7 @@ impl Order {
             let plan = client.plan(attempted, id.get(), spec.into());
             let plan = interrupts.unless(attempted, plan).await?;
             output.show(&IntentsReport::plan(plan))?;
+            output.note("dry run: nothing was touched");
             return Ok(Outcome::Effective);
         }
         let Some(applied) = self.apply(&mut client, id, &mut interrupts).await? else {
@@ -75,6 +76,9 @@ impl Order {
         let outcome = report::outcome(std::slice::from_ref(&ended));
         if !output.is_for_names() {
             self.show(vec![ended])?;
+        }
+        if outcome == Outcome::NothingMatched {
+            output.note("nothing was matched in one direction at least, so it had no effect there");
         }
         Ok(outcome)
     }

@@ -38,6 +38,8 @@ struct IntentRecord {
     notes: Vec<String>,
     ends: Vec<EndRecord>,
     parts: Vec<PartRecord>,
+    #[serde(skip)]
+    over: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -84,6 +86,7 @@ impl From<wire::Intent> for IntentRecord {
         Self {
             id: IntentId::from_random(intent.id).to_string(),
             stage: stage(&intent),
+            over: crate::control::is_over(&intent),
             spread_seconds: intent.spread.map(|spread| seconds(spread.achieved_ns)),
             spread_error_seconds: intent.spread.map(|spread| seconds(spread.error_ns)),
             ends: intent.ends.into_iter().map(EndRecord::from).collect(),
@@ -135,6 +138,14 @@ impl Report for IntentsReport {
                 let left = |left: Option<Duration>| left.map_or_else(|| "-".to_owned(), time);
                 let effect = status.map(|status| status.effect).unwrap_or_default();
                 let living = status.filter(|status| !status.state.is_final());
+                // The last that was heard says nothing of now where the end was not heard.
+                let is_stale = intent.over && living.is_some();
+                let living = living.filter(|_| !is_stale);
+                let state = match status {
+                    Some(_) if is_stale => "unknown".to_owned(),
+                    Some(status) => status.standing().to_string(),
+                    None => "-".to_owned(),
+                };
                 let mut row = vec![
                     Cell::from(intent.id.clone()),
                     Cell::from(part.node.clone()),
@@ -142,7 +153,7 @@ impl Report for IntentsReport {
                         fault.map_or_else(String::new, |fault| Route::from(fault).to_string()),
                     ),
                     Cell::from(intent.stage.clone()),
-                    Cell::from(status.map_or_else(|| "-".to_owned(), |s| s.standing().to_string())),
+                    Cell::from(state),
                     Cell::from(left(living.and_then(Status::time_left))),
                     Cell::from(left(living.and_then(Status::lease_left))),
                     packets(fault, effect.matched),

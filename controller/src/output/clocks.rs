@@ -106,7 +106,10 @@ pub(crate) fn meaning(status: &Status) -> Vec<String> {
         return vec![format!("no clock of {route} was read, so no effect is known")];
     };
     if !status.happened() {
-        sentences.push(format!("no clock of {route} was seen to have moved, so it had no effect"));
+        sentences.push(format!(
+            "no clock of {route} was read while it had moved as asked, so no effect is known; clocks are \
+             read about once a second"
+        ));
     }
     for one in &effect.uncovered {
         let pid = one.process.pid;

@@ -19,6 +19,7 @@ pub(crate) async fn run(
     output: Output,
 ) -> Result<Outcome, Failure> {
     let attempted = "cannot serve";
+    agent::telemetry::start(agent::telemetry::LogFormat::Text);
     let settings = crate::settings(global)?;
     let typed = ServeSettings {
         socket: args.socket,

@@ -68,9 +68,13 @@ pub(super) fn refuse_resolve(error: &ResolveError) -> Status {
             let kind = Kind::Nothing(wire::Nothing { selector: selector.to_string() });
             (Code::NotFound, kind, String::new())
         }
-        ResolveError::Unreachable(node) | ResolveError::Agent { node, .. } => {
+        ResolveError::Unreachable(node) => {
             let kind = Kind::Unreachable(wire::Unreachable { node: node.to_string() });
             (Code::Unavailable, kind, "`schism agents` lists the nodes that are there".to_owned())
+        }
+        ResolveError::Agent { node, .. } => {
+            let kind = Kind::Unreachable(wire::Unreachable { node: node.to_string() });
+            (Code::Unavailable, kind, String::new())
         }
         ResolveError::Away { selector, away } => {
             let node = away.first().map(ToString::to_string).unwrap_or_default();

@@ -87,6 +87,9 @@ impl Service {
     }
 }
 
+/// The longest reason of a brake, in characters; agents keep up to 4 KiB.
+const LONGEST_REASON: usize = 500;
+
 fn entry(caller: &Caller, deed: Deed, what: String, verdict: Verdict) -> Audit {
     Audit {
         at: SystemTime::now(),
@@ -277,7 +280,8 @@ impl wire::control_server::Control for Shared {
     ) -> Result<Response<wire::HaltReply>, Status> {
         let permitted = self.0.permitted(&request, Role::Operator, Deed::Halt, String::new());
         let caller = permitted.await?;
-        let reason = request.into_inner().reason;
+        // The brake is not refused for its words.
+        let reason: String = request.into_inner().reason.chars().take(LONGEST_REASON).collect();
         let noted =
             self.0.audit(entry(&caller, Deed::Halt, reason.clone(), Verdict::Admitted)).await;
         if let Err(error) = noted {

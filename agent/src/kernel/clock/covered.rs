@@ -19,8 +19,8 @@ use crate::kernel::{Coverage, Place, process};
 const SOON: Duration = Duration::from_millis(20);
 /// How many processes are given their bytes back at a time.
 const AT_ONCE: usize = 4;
-/// How old a reading of a clock that changes may become (5 s).
-const STALE: Duration = Duration::from_secs(5);
+/// How old a reading of a clock that changes may become: it is read anew at each look.
+const STALE: Duration = Duration::from_millis(500);
 /// By how much later than a look a stub may read its clock: the tick of coarse clocks (10 ms at worst).
 const TICK: i64 = 10_000_000;
 /// How often a strobe is read in vain before the next round: half of its turns may be true ones.
@@ -275,7 +275,7 @@ impl Covered {
     /// A fork has our bytes already, and is taken over; any other process is given them.
     fn put_in(&self, process: ProcessIdentity) -> Result<Skewed, ClockError> {
         match self.workshop.put_in(process, &self.skew) {
-            Err(ClockError::Refused(Refusal::Different(pid))) => {
+            Err(ClockError::Refused(refusal @ (Refusal::Different(_) | Refusal::Skewed(_)))) => {
                 let state = self.state();
                 let mut tried: Vec<Range<u64>> = Vec::new();
                 for member in state.members.values() {
@@ -288,7 +288,7 @@ impl Covered {
                         return Ok(joined);
                     }
                 }
-                Err(Refusal::Different(pid).into())
+                Err(refusal.into())
             }
             other => other,
         }

@@ -60,7 +60,11 @@ impl Register {
     ) -> Result<(), KernelError> {
         let there = scope::of(place, skew.extent, inode, &BTreeSet::new())?;
         if there.is_empty() {
-            return Err(KernelError::Gone(place.selector.scheme.clone()));
+            return Err(KernelError::Refused {
+                reason: format!("there is no process in {}", place.selector.scheme),
+                hint: "a clock is moved inside the processes that read it: start one first"
+                    .to_owned(),
+            });
         }
         let covered = Arc::new(Covered::new(place.clone(), *skew, &self.workshop));
         covered.cover(&there).map_err(failed)?;

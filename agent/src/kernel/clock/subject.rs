@@ -10,6 +10,7 @@ use super::memory::Memory;
 use super::truth;
 use super::vdso;
 use crate::clock::image::{Image, ImageError};
+use crate::clock::patch;
 use crate::kernel::process;
 
 /// A process that can be skewed.
@@ -58,7 +59,12 @@ pub enum Refusal {
     /// A 32-bit program.
     #[error("process {0} is a 32-bit program, whose clocks cannot be skewed")]
     ThirtyTwoBit(u32),
-    /// A sandbox with a kernel of its own, a skew that is there already, or other hands.
+    /// Another agent's skew, or one on its way back to the truth.
+    #[error(
+        "the clocks of process {0} go through a detour of ours already: another skew, or one whose way back is not over"
+    )]
+    Skewed(u32),
+    /// A sandbox with a kernel of its own, or other hands.
     #[error(
         "the vDSO of process {0} is not the one that this kernel gives out: a sandbox, or something has changed it"
     )]
@@ -119,11 +125,15 @@ impl Subject {
         if bytes.get(4) == Some(&1) {
             return Err(Refusal::ThirtyTwoBit(pid));
         }
-        if bytes != own {
-            return Err(Refusal::Different(pid));
+        let image = Image::parse(own)?;
+        if bytes != image.bytes() {
+            return Err(match patch::redirected(&image, &bytes) {
+                Some(_) => Refusal::Skewed(pid),
+                None => Refusal::Different(pid),
+            });
         }
         let clocks = Namespace::of(pid)?;
-        Ok(Self { process, vdso: place, image: Image::parse(own)?, memory, clocks })
+        Ok(Self { process, vdso: place, image, memory, clocks })
     }
 }
 
