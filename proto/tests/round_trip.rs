@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use fault::{
     BootId, BootTime, Chance, Clock, ClockEffect, Clocks, ControllerId, Cut, Effect, Ending,
-    Extent, Fault, FaultId, FlowAge, Freeze, FreezeEffect, Holder, Hook, IntentId, Kind, LeaseTerms, Measured, Mode,
-    NamespaceCookie, Offset, PeerTarget, Peers, Prefix, ProcessIdentity, Protocol, Rate, Reading,
-    Selector, Shape, Side, Skew, State, Status, TargetIdentity, Uncovered, Verdict,
+    Extent, Fault, FaultId, FlowAge, Freeze, FreezeEffect, Holder, Hook, IntentId, Kind,
+    LeaseTerms, Measured, Mode, NamespaceCookie, Offset, PeerTarget, Peers, Prefix,
+    ProcessIdentity, Protocol, Rate, Reading, Selector, Shape, Side, Skew, State, Status,
+    TargetIdentity, Uncovered, Verdict,
 };
 use proptest::prelude::*;
 use proto::agent as wire;
