@@ -5,6 +5,7 @@
 //! under the agent: devices that leave, names that stand for another namespace, processes that end.
 
 mod drifting;
+mod frozen;
 mod gate;
 mod loaded;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use fault::{
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 pub use drifting::Drifting;
+pub use frozen::Frozen;
 pub use gate::Gate;
 pub use loaded::Loaded;
 pub use skewed::Skewed;
@@ -56,7 +58,8 @@ struct State {
     world: World,
     loaded: BTreeMap<NamespaceCookie, Loaded>,
     skewed: BTreeMap<(NamespaceCookie, Slot), Skewed>,
-    /// What the latest skew in each place did.
+    frozen: BTreeMap<(NamespaceCookie, Slot), Frozen>,
+    /// What the latest skew or freeze in each place did.
     measured: BTreeMap<(NamespaceCookie, Slot), Measured>,
     performed: Vec<(NamespaceCookie, Step)>,
     probes: ProbeResult,
@@ -93,6 +96,7 @@ impl FakeKernel {
             world: World::new(node),
             loaded: BTreeMap::new(),
             skewed: BTreeMap::new(),
+            frozen: BTreeMap::new(),
             measured: BTreeMap::new(),
             performed: Vec::new(),
             probes: ProbeResult { sent: 0, delivered: 0 },
@@ -142,6 +146,7 @@ impl FakeKernel {
         }
         old.loaded.clear();
         old.skewed.clear();
+        old.frozen.clear();
         next
     }
 
@@ -165,6 +170,18 @@ impl FakeKernel {
     #[must_use]
     pub fn skewed(&self) -> BTreeMap<(NamespaceCookie, Slot), Skewed> {
         lock(&self.shared.state).skewed.clone()
+    }
+
+    /// Every freeze, by its place.
+    #[must_use]
+    pub fn frozen_ones(&self) -> BTreeMap<(NamespaceCookie, Slot), Frozen> {
+        lock(&self.shared.state).frozen.clone()
+    }
+
+    /// Ends whatever holds processes, as somebody does who kills it.
+    pub fn release(&self) {
+        lock(&self.shared.state).frozen.values_mut().for_each(Frozen::release);
+        self.tell(Stir::Anywhere);
     }
 
     /// What one target has of ours; `None` where nothing is loaded.
@@ -278,10 +295,14 @@ impl Kernel for FakeKernel {
         let target = place.identity.namespace;
         let now = self.now();
         let mut state = lock(&self.shared.state);
-        let State { world, loaded, skewed, measured, performed, .. } = &mut *state;
+        let State { world, loaded, skewed, frozen, measured, performed, .. } = &mut *state;
         let used = |slot: Slot| loaded.get(&target).is_some_and(|loaded| loaded.is_used(slot));
         match step {
-            Step::Skew { slot, .. } if used(*slot) || skewed.contains_key(&(target, *slot)) => {
+            Step::Skew { slot, .. } | Step::Freeze { slot, .. }
+                if used(*slot)
+                    || skewed.contains_key(&(target, *slot))
+                    || frozen.contains_key(&(target, *slot)) =>
+            {
                 return Err(loaded::taken("the slot"));
             }
             Step::Skew { slot, skew } => {
@@ -291,6 +312,27 @@ impl Kernel for FakeKernel {
             Step::Unskew { slot } => {
                 if let Some(ended) = skewed.remove(&(target, *slot)) {
                     measured.insert((target, *slot), ended.measured());
+                }
+            }
+            Step::Freeze { slot, freeze } => {
+                measured.remove(&(target, *slot));
+                frozen.insert((target, *slot), Frozen::put_in(world, place, *freeze)?);
+            }
+            Step::Thaw { slot } => {
+                if let Some(ended) = frozen.remove(&(target, *slot)) {
+                    measured.insert((target, *slot), ended.measured());
+                }
+            }
+            Step::Cover { slot } if frozen.contains_key(&(target, *slot)) => {
+                if let Some(freeze) = frozen.get_mut(&(target, *slot)) {
+                    freeze.cover(world, now);
+                }
+            }
+            Step::Begin { slot, .. } | Step::Renew { slot, .. } | Step::End { slot }
+                if frozen.contains_key(&(target, *slot)) =>
+            {
+                if let Some(freeze) = frozen.get_mut(&(target, *slot)) {
+                    freeze.tell(step);
                 }
             }
             Step::Cover { slot } => {
@@ -354,13 +396,12 @@ impl Kernel for FakeKernel {
             observed.chains = loaded.chains(namespace);
             observed.leases = loaded.leases.clone();
         }
-        let here = |((cookie, _), _): &(&(NamespaceCookie, Slot), &Skewed)| {
-            *cookie == place.identity.namespace
-        };
-        let look = |((_, slot), skew): (&(NamespaceCookie, Slot), &Skewed)| {
-            (*slot, skew.look(&state.world, now))
-        };
-        observed.coverage = state.skewed.iter().filter(here).map(look).collect();
+        let cookie = place.identity.namespace;
+        let skewed = state.skewed.iter().filter(|((here, _), _)| *here == cookie);
+        let skewed = skewed.map(|((_, slot), skew)| (*slot, skew.look(&state.world, now)));
+        let frozen = state.frozen.iter().filter(|((here, _), _)| *here == cookie);
+        let frozen = frozen.map(|((_, slot), freeze)| (*slot, freeze.look(&state.world, now)));
+        observed.coverage = skewed.chain(frozen).collect();
         Ok(Sight::Present(observed))
     }
 
@@ -385,8 +426,14 @@ impl Kernel for FakeKernel {
     }
 
     fn lease(&self, target: NamespaceCookie, slot: Slot) -> Option<(BootTime, BootTime)> {
-        if let Some(skew) = lock(&self.shared.state).skewed.get(&(target, slot)) {
-            return skew.lease;
+        {
+            let state = lock(&self.shared.state);
+            if let Some(skew) = state.skewed.get(&(target, slot)) {
+                return skew.lease;
+            }
+            if let Some(freeze) = state.frozen.get(&(target, slot)) {
+                return freeze.lease;
+            }
         }
         self.read(target, |loaded| loaded.leases.get(&slot).copied()).ok().flatten()
     }
@@ -394,7 +441,8 @@ impl Kernel for FakeKernel {
     fn measured(&self, target: NamespaceCookie, slot: Slot) -> Option<Measured> {
         let state = lock(&self.shared.state);
         let standing = state.skewed.get(&(target, slot)).map(Skewed::measured);
-        standing.or_else(|| state.measured.get(&(target, slot)).cloned())
+        let frozen = || state.frozen.get(&(target, slot)).map(Frozen::measured);
+        standing.or_else(frozen).or_else(|| state.measured.get(&(target, slot)).cloned())
     }
 
     fn follow(&self, place: &Place) -> Result<(), KernelError> {

@@ -6,6 +6,7 @@
 pub mod bpf;
 pub mod clock;
 mod encode;
+pub mod freeze;
 mod inotify;
 mod instance;
 mod linux;
@@ -28,7 +29,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use fault::{
-    Aspect, BootTime, Capability, Cut, Effect, EtcdMembers, Extent, Gone, Hook, Interface,
+    Aspect, BootTime, Capability, Cut, Effect, EtcdMembers, Extent, Freeze, Gone, Hook, Interface,
     Measured, NamespaceCookie, OwnAddress, Prefix, ProcessIdentity, Protocol, Scheme, Selector,
     Side, Skew, Target, TargetIdentity,
 };
@@ -141,7 +142,19 @@ pub enum Step {
         /// Where.
         slot: Slot,
     },
-    /// Put a skew into processes that came since, let go of those that left, and read the clocks.
+    /// Have ready what holds the target's processes; they go on until it begins.
+    Freeze {
+        /// Where.
+        slot: Slot,
+        /// Whose.
+        freeze: Freeze,
+    },
+    /// Make sure that the processes of a freeze go on.
+    Thaw {
+        /// Where.
+        slot: Slot,
+    },
+    /// Reach processes that came since, let go of those that left, and see what that does.
     Cover {
         /// Where.
         slot: Slot,
@@ -188,6 +201,7 @@ impl Step {
             Self::AddPeers(set) => Some(Self::RemovePeers(set.clone())),
             Self::Begin { slot, .. } => Some(Self::End { slot: *slot }),
             Self::Skew { slot, .. } => Some(Self::Unskew { slot: *slot }),
+            Self::Freeze { slot, .. } => Some(Self::Thaw { slot: *slot }),
             Self::Unload
             | Self::Detach(_)
             | Self::Own(_)
@@ -200,6 +214,7 @@ impl Step {
             | Self::Renew { .. }
             | Self::End { .. }
             | Self::Unskew { .. }
+            | Self::Thaw { .. }
             | Self::Cover { .. } => None,
         }
     }
@@ -237,15 +252,27 @@ impl std::fmt::Display for Step {
             Self::Renew { slot, .. } => write!(f, "renew rule {}", slot.0),
             Self::End { slot } => write!(f, "end rule {}", slot.0),
             Self::Skew { skew, .. } => {
-                let whose = match skew.extent {
-                    Extent::Named => "the target's processes",
-                    Extent::Tree => "the target's processes and their descendants",
-                };
-                write!(f, "put a detour for {} into the vDSO of {whose}", skew.clocks)
+                write!(
+                    f,
+                    "put a detour for {} into the vDSO of {}",
+                    skew.clocks,
+                    whose(skew.extent)
+                )
             }
+            Self::Freeze { freeze, .. } => {
+                write!(f, "start a process that holds all threads of {}", whose(freeze.extent))
+            }
+            Self::Thaw { .. } => f.write_str("let the target's processes go on"),
             Self::Unskew { .. } => f.write_str("give the target's processes their own bytes back"),
-            Self::Cover { .. } => f.write_str("cover processes that came, and read their clocks"),
+            Self::Cover { .. } => f.write_str("reach processes that came, and see what it does"),
         }
+    }
+}
+
+fn whose(extent: Extent) -> &'static str {
+    match extent {
+        Extent::Named => "the target's processes",
+        Extent::Tree => "the target's processes and their descendants",
     }
 }
 
@@ -271,11 +298,11 @@ pub struct Observed {
     pub chains: BTreeMap<Attachment, Chain>,
     /// Lease ends in the kernel, by slot; empty while nothing is loaded.
     pub leases: BTreeMap<Slot, (BootTime, BootTime)>,
-    /// How the skews of the target stand.
+    /// How the faults stand that are in the target's processes.
     pub coverage: BTreeMap<Slot, Coverage>,
 }
 
-/// How a skew's processes are covered.
+/// How the processes of a fault are covered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
     /// How many processes there are in all.
@@ -286,8 +313,10 @@ pub struct Coverage {
     pub left: usize,
     /// Those that have other bytes than were written.
     pub altered: BTreeSet<ProcessIdentity>,
-    /// Whether its clocks are still to be read, or again.
+    /// Whether what it does is still to be seen, or again.
     pub unread: bool,
+    /// Whether what held them has ended before its time.
+    pub released: bool,
 }
 
 /// A network device as rtnetlink tells it.

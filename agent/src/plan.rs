@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use fault::{Cut, Fault, OwnAddress, Prefix, Scheme, Scope, Side, Skew};
+use fault::{Cut, Fault, Freeze, OwnAddress, Prefix, Scheme, Scope, Side, Skew};
 
 use crate::kernel::{Attachment, Device, Observed, Peer, PeerSet, Slot, Step};
 
@@ -48,6 +48,8 @@ impl Holdings {
             | Step::End { .. }
             | Step::Skew { .. }
             | Step::Unskew { .. }
+            | Step::Freeze { .. }
+            | Step::Thaw { .. }
             | Step::Cover { .. } => {}
         }
     }
@@ -193,6 +195,12 @@ pub fn prepare_skew(skew: &Skew, slot: Slot) -> Vec<Step> {
     vec![Step::Skew { slot, skew: *skew }]
 }
 
+/// The steps that put a freeze in place, but for its lease.
+#[must_use]
+pub fn prepare_freeze(freeze: Freeze, slot: Slot) -> Vec<Step> {
+    vec![Step::Freeze { slot, freeze }]
+}
+
 /// The steps that put a cut in place, but for its lease: maps first, then programs, then openers,
 /// which are read only after everything newer is observed.
 ///
@@ -266,7 +274,7 @@ pub fn refresh(target: &Observed, holdings: &Holdings) -> Vec<Step> {
 pub fn heal(done: &[Step], remaining: Remaining) -> Vec<Step> {
     let undone = done.iter().rev().filter_map(Step::undo);
     // Programs and maps have nothing to do with it.
-    if done.iter().any(|step| matches!(step, Step::Skew { .. })) {
+    if done.iter().any(|step| matches!(step, Step::Skew { .. } | Step::Freeze { .. })) {
         return undone.collect();
     }
     match remaining {

@@ -29,6 +29,8 @@ pub struct Correction {
     pub drifts: Vec<Drift>,
     /// What was found to differ in the processes of single faults.
     pub of_processes: BTreeMap<Slot, Vec<Drift>>,
+    /// Faults whose processes nobody holds any more, before their time.
+    pub released: BTreeSet<Slot>,
 }
 
 impl Correction {
@@ -111,6 +113,11 @@ fn lease_differs(observed: &Observed, fault: &Recorded) -> Option<Drift> {
 /// told: they are somebody's by now.
 fn compare_processes(observed: &Observed, fault: &Recorded, correction: &mut Correction) {
     let Some(coverage) = observed.coverage.get(&fault.slot) else { return };
+    if coverage.released {
+        correction.released.insert(fault.slot);
+        correction.of_processes.insert(fault.slot, vec![Drift::HolderEnded]);
+        return;
+    }
     if coverage.joined > 0 || coverage.left > 0 || coverage.unread {
         correction.steps.push(Step::Cover { slot: fault.slot });
     }

@@ -3,6 +3,7 @@
 mod certs;
 mod controller;
 mod cut;
+mod freeze;
 mod named;
 mod skew;
 mod typed;
@@ -18,6 +19,7 @@ pub use certs::{
 };
 pub use controller::{ConfigArgs, ControllerArgs};
 pub use cut::{CutArgs, EnforceArg, FlowsArg, ModeArg, ProtocolArg};
+pub use freeze::FreezeArgs;
 pub use named::{Named, NamedError};
 pub use skew::SkewArgs;
 pub use typed::Misuse;
@@ -33,6 +35,9 @@ use crate::output::Format;
 ///
 /// A skew moves the clocks that processes read, without restarting them and without touching the
 /// machine's own. Its end stands in each of them.
+///
+/// A freeze has all threads of processes stand still. A child of the agent holds them, and the kernel
+/// lets them go when that ends, which it does at the lease's end at the latest.
 ///
 /// Targets are named SCHEME:PATH. netns:NAME is a network namespace that `ip netns` knows, pid:NUMBER
 /// a process, container:ID a container by its id or the beginning of it, host:NODE the machine
@@ -78,6 +83,8 @@ pub enum Command {
     Cut(Box<CutArgs>),
     /// Move the clocks of a target's processes, for a while
     Skew(Box<SkewArgs>),
+    /// Have a target's processes stand still, for a while
+    Freeze(Box<FreezeArgs>),
     /// End faults before their time, and print what they did
     Heal(HealArgs),
     /// Show the faults on this machine, or those of a controller

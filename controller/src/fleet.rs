@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod cut;
 mod ends;
 mod follow;
+pub(crate) mod freeze;
 mod live;
 mod order;
 mod report;

@@ -122,6 +122,7 @@ pub(crate) async fn run(
                     format!("{id} matched nothing: no packet {route} came by that it selects")
                 }
                 Kind::Skew(_) => format!("{id}: no clock of {route} was seen to have moved"),
+                Kind::Freeze(_) => format!("{id}: no thread of {route} was seen standing still"),
             });
         }
     }

@@ -16,6 +16,7 @@ mod cut;
 mod doctor;
 mod failure;
 mod fleet;
+mod freeze;
 mod heal;
 mod host;
 mod interrupts;
@@ -26,6 +27,7 @@ pub mod metrics;
 mod outcome;
 mod output;
 pub mod planning;
+mod processes;
 pub mod provider;
 mod residue;
 mod resolve;
@@ -77,6 +79,13 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
             match chosen?.filter(|_| !args.local) {
                 Some(controller) => fleet::skew::run(&args, &names, &controller, output).await,
                 None => skew::run(&args, &names, choice, output).await,
+            }
+        }
+        Command::Freeze(args) => {
+            let names = settings(&cli.global)?.names;
+            match chosen?.filter(|_| !args.local) {
+                Some(controller) => fleet::freeze::run(&args, &names, &controller, output).await,
+                None => freeze::run(&args, &names, choice, output).await,
             }
         }
         Command::Heal(args) => match chosen {

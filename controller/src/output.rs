@@ -1,6 +1,7 @@
 //! How results and progress are printed: results to stdout, progress to stderr.
 
 pub(crate) mod clocks;
+pub(crate) mod freezes;
 pub(crate) mod quantity;
 pub(crate) mod record;
 pub(crate) mod route;
@@ -11,7 +12,7 @@ use std::io::{self, IsTerminal, Write};
 
 use anstyle::AnsiColor;
 use clap::ValueEnum;
-use fault::{Aspect, Status};
+use fault::{Kind, Status};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -32,15 +33,27 @@ pub enum Format {
 
 /// What faults did, a table for each kind of them.
 pub(crate) fn effects(faults: &[Status], detail: Detail) -> String {
-    let has = |aspect| faults.iter().any(|status| status.fault.kind.aspect() == aspect);
+    let has = |is: fn(&Kind) -> bool| faults.iter().any(|status| is(&status.fault.kind));
     let mut tables = Vec::new();
-    if has(Aspect::Network) {
+    if has(|kind| matches!(kind, Kind::Cut(_))) {
         tables.push(crate::cut::report::effects(faults, detail).text());
     }
-    if has(Aspect::Processes) {
+    if has(|kind| matches!(kind, Kind::Skew(_))) {
         tables.push(clocks::effects(faults).text());
     }
+    if has(|kind| matches!(kind, Kind::Freeze(_))) {
+        tables.push(freezes::effects(faults).text());
+    }
     tables.join("\n")
+}
+
+/// What the figures of a fault in processes mean, in sentences.
+pub(crate) fn meaning(status: &Status) -> Vec<String> {
+    match status.fault.kind {
+        Kind::Skew(_) => clocks::meaning(status),
+        Kind::Freeze(_) => freezes::meaning(status),
+        Kind::Cut(_) => Vec::new(),
+    }
 }
 
 /// How much a table shows.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use fault::{
     Aspect, Cut, Enforcement, Fault, FaultId, IntentId, Kind, LeaseTerms, MemberName, NodeName,
-    PeerTarget, Peers, Prefix, Scheme, Selector, Side, Skew, Target,
+    PeerTarget, Peers, Prefix, Scheme, Selector, Side, Target,
 };
 
 use crate::spec::{Loss, Spec};
@@ -105,7 +105,7 @@ pub enum PlanError {
     NoControlPath(Box<Selector>),
     /// No processes that are its own.
     #[error(
-        "{0} has no processes of its own: a host's clock is never moved, and addresses have none"
+        "{0} has no processes of its own: those of a host are everybody's, and addresses have none"
     )]
     NoProcesses(Box<Selector>),
     /// More faults than an intent has numbers for.
@@ -113,13 +113,13 @@ pub enum PlanError {
     TooMany,
 }
 
-/// The faults of a skew, one for each target.
+/// The faults that are in processes, one for each target.
 ///
 /// # Errors
 /// An end that has no processes of its own.
-pub fn skews(
+pub fn in_processes(
     intent: IntentId,
-    skew: Skew,
+    kind: Kind,
     terms: LeaseTerms,
     ends: &[End],
 ) -> Result<Plan, PlanError> {
@@ -134,7 +134,7 @@ pub fn skews(
             id: FaultId { intent, part },
             selector: target.selector.clone(),
             target: target.identity,
-            kind: Kind::Skew(skew),
+            kind,
             peers: Peers::default(),
             terms,
             control_path: Vec::new(),

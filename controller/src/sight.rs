@@ -214,8 +214,11 @@ impl Cluster {
         asked: &[(NodeName, Fault)],
         active: &[(NodeName, Fault)],
     ) -> Result<Option<Known>, GroupError> {
-        let touches = |(node, fault): &(NodeName, Fault)| {
-            !self.members_of(node, fault).is_empty() && !self.links(node, fault).is_empty()
+        let touches = |(node, fault): &(NodeName, Fault)| match &fault.kind {
+            Kind::Cut(_) => !self.links(node, fault).is_empty(),
+            Kind::Freeze(_) => !self.members_of(node, fault).is_empty(),
+            // Members whose clocks are moved can talk; how they take it is theirs to show.
+            Kind::Skew(_) => false,
         };
         if !asked.iter().any(touches) {
             return Ok(None);
@@ -226,11 +229,21 @@ impl Cluster {
             .collect();
         let mut hit = BTreeSet::new();
         for (node, fault) in active.iter().chain(asked) {
-            // Members whose clocks are moved can talk; how they take it is theirs to show.
-            let Kind::Cut(cut) = &fault.kind else { continue };
-            hit.extend(self.members_of(node, fault).into_iter().cloned());
-            let links = self.links(node, fault).into_iter();
-            impairments.extend(links.filter_map(|link| Impairment::of_cut(link, cut)));
+            let members = self.members_of(node, fault).into_iter().cloned();
+            match &fault.kind {
+                Kind::Cut(cut) => {
+                    hit.extend(members);
+                    let links = self.links(node, fault).into_iter();
+                    impairments.extend(links.filter_map(|link| Impairment::of_cut(link, cut)));
+                }
+                Kind::Freeze(_) => {
+                    let members: Vec<MemberName> = members.collect();
+                    hit.extend(members.iter().cloned());
+                    let stop = |member| Impairment::Stop { member, cause: Stop::Frozen };
+                    impairments.extend(members.into_iter().map(stop));
+                }
+                Kind::Skew(_) => {}
+            }
         }
         Ok(Some(Known { name, group: self.view.group()?, impairments, hit }))
     }

@@ -1,14 +1,14 @@
-//! What is asked for: a cut between two ends, a partition of a group, or clocks that are moved.
+//! What is asked for: a cut between two ends, a partition of a group, or what is done to processes.
 
 use std::fmt;
 use std::time::Duration;
 
-use fault::{Cut, Enforcement, LeaseTerms, Preset, Selector, Skew};
+use fault::{Cut, Enforcement, Freeze, LeaseTerms, Preset, Selector, Skew};
 use proto::control as wire;
 use proto::{Invalid, control_wire, required};
 
 use crate::link::nanos;
-use crate::output::clocks;
+use crate::output::{clocks, freezes};
 
 /// The most selectors on one side.
 const MOST_SELECTORS: usize = 256;
@@ -37,6 +37,13 @@ pub enum What {
         targets: Vec<Selector>,
         /// How.
         skew: Skew,
+    },
+    /// Processes stand still.
+    Freeze {
+        /// Whose: of all that these name together.
+        targets: Vec<Selector>,
+        /// Which of them.
+        freeze: Freeze,
     },
 }
 
@@ -100,6 +107,9 @@ impl fmt::Display for Spec {
             What::Skew { targets, skew } => {
                 write!(f, "skew {}: {}", list(targets), clocks::describe(skew))
             }
+            What::Freeze { targets, freeze } => {
+                write!(f, "freeze {}: {}", list(targets), freezes::describe(freeze))
+            }
             What::Cut(Between::Pair { from, to, ways }, _) => {
                 write!(f, "cut {} {}", list(from), list(to))?;
                 match ways {
@@ -130,6 +140,11 @@ impl TryFrom<wire::Spec> for Spec {
                 let skew = required(asked.skew, "skew.skew")?;
                 let skew = Skew::try_from(skew).map_err(|e| e.within("skew"))?;
                 What::Skew { targets: selectors(asked.targets, "skew.targets")?, skew }
+            }
+            wire::spec::What::Freeze(asked) => {
+                let freeze = required(asked.freeze, "freeze.freeze")?;
+                let freeze = Freeze::try_from(freeze).map_err(|e| e.within("freeze"))?;
+                What::Freeze { targets: selectors(asked.targets, "freeze.targets")?, freeze }
             }
         };
         let terms = LeaseTerms::new(
@@ -206,6 +221,10 @@ impl From<&Spec> for wire::Spec {
                 targets: targets.iter().map(Into::into).collect(),
                 skew: Some(skew.into()),
             }),
+            What::Freeze { targets, freeze } => wire::spec::What::Freeze(wire::Freeze {
+                targets: targets.iter().map(Into::into).collect(),
+                freeze: Some(freeze.into()),
+            }),
             What::Cut(Between::Partition { preset, group, around }, _) => {
                 wire::spec::What::Partition(wire::Partition {
                     preset: wire::Preset::from(*preset).into(),
@@ -216,7 +235,7 @@ impl From<&Spec> for wire::Spec {
         };
         let (cut, enforcement) = match &spec.what {
             What::Cut(_, Loss { cut, enforcement }) => (Some(cut.into()), *enforcement),
-            What::Skew { .. } => (None, None),
+            What::Skew { .. } | What::Freeze { .. } => (None, None),
         };
         Self {
             what: Some(what),

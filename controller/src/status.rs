@@ -11,10 +11,10 @@ use crate::failure::Failure;
 use crate::interrupts::Interrupts;
 use crate::outcome::Outcome;
 use crate::output::quantity::{bytes, time};
-use crate::output::route::{Route, drifts, place, selection, tone};
+use crate::output::route::{Route, done, drifts, place, selection, tone};
 use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table};
-use crate::output::{Audience, Detail, Output, Report, clocks, record};
+use crate::output::{Audience, Detail, Output, Report, clocks, freezes, record};
 
 /// How often a watched status is shown.
 const LOOK: Duration = Duration::from_millis(500);
@@ -53,7 +53,7 @@ impl Report for StatusReport {
             tables.push(self.cuts(detail).text());
         }
         if has(Aspect::Processes) {
-            tables.push(self.skews().text());
+            tables.push(self.in_processes().text());
         }
         let mut text = tables.join("\n");
         for note in self.faults.iter().flat_map(drifts) {
@@ -124,26 +124,30 @@ impl StatusReport {
         table
     }
 
-    fn skews(&self) -> Table {
+    fn in_processes(&self) -> Table {
         let mut table = Table::new(&[
             ("ID", Left),
-            ("CLOCKS OF", Left),
-            ("SKEW", Left),
+            ("PROCESSES OF", Left),
+            ("FAULT", Left),
             ("STATE", Left),
             ("LEFT", Right),
             ("LEASE", Right),
             ("MEASURED", Left),
         ]);
         for status in &self.faults {
-            let Kind::Skew(skew) = &status.fault.kind else { continue };
+            let fault = match &status.fault.kind {
+                Kind::Cut(_) => continue,
+                Kind::Skew(skew) => clocks::describe(skew),
+                Kind::Freeze(freeze) => freezes::describe(freeze).to_owned(),
+            };
             table.row(vec![
                 status.fault.id.into(),
                 Route::from(&status.fault).into(),
-                clocks::describe(skew).into(),
+                fault.into(),
                 Cell::toned(status.standing(), tone(status.standing())),
                 left(status, status.time_left()).into(),
                 left(status, status.lease_left()).into(),
-                clocks::moved(status.measured.as_ref()).into(),
+                done(status).into(),
             ]);
         }
         table

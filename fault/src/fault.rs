@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use crate::{Cut, FaultId, LeaseTerms, Prefix, Selector, Skew, TargetIdentity};
+use crate::{Cut, FaultId, Freeze, LeaseTerms, Prefix, Selector, Skew, TargetIdentity};
 
 /// One effect on one target of one node, for a bounded time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,6 +34,8 @@ pub enum Kind {
     Cut(Cut),
     /// Moves the clocks of the target's processes.
     Skew(Skew),
+    /// Has the target's processes stand still.
+    Freeze(Freeze),
 }
 
 impl Kind {
@@ -42,7 +44,7 @@ impl Kind {
     pub const fn aspect(&self) -> Aspect {
         match self {
             Self::Cut(_) => Aspect::Network,
-            Self::Skew(_) => Aspect::Processes,
+            Self::Skew(_) | Self::Freeze(_) => Aspect::Processes,
         }
     }
 
@@ -51,7 +53,7 @@ impl Kind {
     pub const fn cut(&self) -> Option<&Cut> {
         match self {
             Self::Cut(cut) => Some(cut),
-            Self::Skew(_) => None,
+            Self::Skew(_) | Self::Freeze(_) => None,
         }
     }
 }

@@ -12,6 +12,8 @@ use crate::{Clock, ProcessIdentity};
 pub enum Measured {
     /// Of clocks that were moved.
     Clock(ClockEffect),
+    /// Of processes that stand still.
+    Freeze(FreezeEffect),
 }
 
 /// What a skew did.
@@ -43,6 +45,33 @@ impl ClockEffect {
     #[must_use]
     pub fn happened(&self) -> bool {
         !self.readings.is_empty() && self.readings.iter().all(Reading::has_moved)
+    }
+}
+
+/// What a freeze did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FreezeEffect {
+    /// How many processes are held, or were at its end.
+    pub processes: usize,
+    /// How many threads these have.
+    pub threads: usize,
+    /// How many of them were seen standing still: traced, and without any work done between two looks.
+    pub stopped: usize,
+    /// How long it took until all of them stood still; in documents a number of seconds.
+    #[serde(serialize_with = "seconds")]
+    pub reached: Duration,
+    /// For how long they have been standing still since then, or did; in documents a number of seconds.
+    #[serde(serialize_with = "seconds")]
+    pub held: Duration,
+    /// Processes of the target that it cannot hold; at most [`ClockEffect::NAMED`].
+    pub uncovered: Vec<Uncovered>,
+}
+
+impl FreezeEffect {
+    /// Whether any thread was seen standing still.
+    #[must_use]
+    pub const fn happened(&self) -> bool {
+        self.stopped > 0
     }
 }
 

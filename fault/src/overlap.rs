@@ -22,6 +22,26 @@ pub enum OverlapError {
         /// The one that is there.
         existing: FaultId,
     },
+    /// Who stands still stands still, and a second freeze would have nothing to hold.
+    #[error("{existing} has frozen this target already")]
+    Frozen {
+        /// The one that is there.
+        existing: FaultId,
+    },
+    /// A process has one tracer, so that clocks of a frozen one can be neither moved nor restored.
+    #[error("{existing} has frozen this target, and clocks are moved in processes that run")]
+    ClocksOfFrozen {
+        /// The freeze that is there.
+        existing: FaultId,
+    },
+    /// As before: the skew could not be healed while the freeze stands.
+    #[error(
+        "{existing} has moved clocks of this target, which could not be restored while it is frozen"
+    )]
+    FrozenClocks {
+        /// The skew that is there.
+        existing: FaultId,
+    },
     /// It would do what is done already: nothing could be told apart, and healing one would end nothing.
     #[error("{existing} does the same to this target already")]
     Same {
@@ -35,7 +55,11 @@ impl OverlapError {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::Clocks { existing } | Self::Same { existing } => {
+            Self::Clocks { existing }
+            | Self::Frozen { existing }
+            | Self::ClocksOfFrozen { existing }
+            | Self::FrozenClocks { existing }
+            | Self::Same { existing } => {
                 format!("heal it first (schism heal {}), or let it end", existing.intent)
             }
         }
@@ -58,14 +82,15 @@ impl Fault {
                 continue;
             }
             match (&other.kind, &self.kind) {
-                (Kind::Skew(_), Kind::Skew(_)) => {
+                (Kind::Skew(_) | Kind::Freeze(_), Kind::Skew(_) | Kind::Freeze(_)) => {
                     if same_processes(&other.target, &self.target) {
-                        return Err(OverlapError::Clocks { existing: other.id });
+                        return Err(self.within(other));
                     }
                 }
                 _ if !same_target(&other.target, &self.target) => {}
-                // Packets and clocks have nothing to do with each other.
-                (Kind::Cut(_), Kind::Skew(_)) | (Kind::Skew(_), Kind::Cut(_)) => {
+                // Packets and processes have nothing to do with each other.
+                (Kind::Cut(_), Kind::Skew(_) | Kind::Freeze(_))
+                | (Kind::Skew(_) | Kind::Freeze(_), Kind::Cut(_)) => {
                     with.push(other.id);
                 }
                 (Kind::Cut(there), Kind::Cut(new)) => {
@@ -77,6 +102,23 @@ impl Fault {
             }
         }
         Ok(Composed { with })
+    }
+
+    /// Why it may not be in the processes in which another one is.
+    const fn within(&self, other: &Self) -> OverlapError {
+        let existing = other.id;
+        match (&other.kind, &self.kind) {
+            (Kind::Freeze(_), Kind::Freeze(_)) => OverlapError::Frozen { existing },
+            (Kind::Freeze(_), Kind::Skew(_) | Kind::Cut(_)) => {
+                OverlapError::ClocksOfFrozen { existing }
+            }
+            (Kind::Skew(_) | Kind::Cut(_), Kind::Freeze(_)) => {
+                OverlapError::FrozenClocks { existing }
+            }
+            (Kind::Skew(_) | Kind::Cut(_), Kind::Skew(_) | Kind::Cut(_)) => {
+                OverlapError::Clocks { existing }
+            }
+        }
     }
 }
 
@@ -254,6 +296,29 @@ mod tests {
         let alone = Ok(Composed { with: Vec::new() });
         assert_eq!(skew(8, 1, Some(4712)).beside([&there]), alone, "another process");
         assert_eq!(skew(8, 2, None).beside([&there]), alone, "another namespace");
+    }
+
+    fn freeze(intent: u64, namespace: u64, pid: Option<u32>) -> Fault {
+        Fault { kind: Kind::Freeze(crate::Freeze::default()), ..skew(intent, namespace, pid) }
+    }
+
+    #[test]
+    fn a_process_is_frozen_once_and_not_while_its_clocks_are_moved() {
+        let (frozen, moved) = (freeze(7, 1, Some(4711)), skew(7, 1, Some(4711)));
+        let existing = frozen.id;
+        let refused = |new: Fault, there: &Fault| new.beside([there]).unwrap_err();
+        let again = refused(freeze(8, 1, None), &frozen);
+        assert_eq!(again, OverlapError::Frozen { existing });
+        let moving = refused(skew(8, 1, Some(4711)), &frozen);
+        assert_eq!(moving, OverlapError::ClocksOfFrozen { existing });
+        let freezing = refused(freeze(8, 1, Some(4711)), &moved);
+        assert_eq!(freezing, OverlapError::FrozenClocks { existing });
+        assert!(freezing.hint().contains("schism heal 000000000007"));
+        let alone = Ok(Composed { with: Vec::new() });
+        assert_eq!(freeze(8, 1, Some(4712)).beside([&frozen, &moved]), alone, "another process");
+        let cut = fault(9);
+        assert_eq!(frozen.beside([&cut]), Ok(Composed { with: vec![cut.id] }));
+        assert_eq!(cut.beside([&frozen]), Ok(Composed { with: vec![existing] }));
     }
 
     #[test]

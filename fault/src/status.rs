@@ -61,7 +61,8 @@ impl Status {
         match (&self.fault.kind, &self.measured) {
             (Kind::Cut(_), _) => self.effect.happened(),
             (Kind::Skew(_), Some(Measured::Clock(clocks))) => clocks.happened(),
-            (Kind::Skew(_), None) => false,
+            (Kind::Freeze(_), Some(Measured::Freeze(freeze))) => freeze.happened(),
+            (Kind::Skew(_) | Kind::Freeze(_), _) => false,
         }
     }
 
@@ -133,6 +134,8 @@ pub enum Drift {
         /// What the kernel has.
         found: BootTime,
     },
+    /// The process that held others has ended before its time, and they go on.
+    HolderEnded,
     /// A step of taking out that failed.
     NotTakenOut(String),
     /// A process of the target has other bytes than were written; its clocks are whatever these make them.
@@ -151,6 +154,9 @@ impl fmt::Display for Drift {
             Self::Detached(index) => write!(f, "somebody detached us from interface {index}"),
             Self::LeaseDiffers { recorded, found } => {
                 write!(f, "lease ends at {} ns, not {}", found.nanos(), recorded.nanos())
+            }
+            Self::HolderEnded => {
+                f.write_str("the process that held others ended before its time, and they go on")
             }
             Self::NotTakenOut(step) => write!(f, "not taken out: {step}"),
             Self::Altered(process) => {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use fault::{
-    Aspect, Clock, ClockEffect, Clocks, Ending, Extent, Measured, Offset, Rate, Reading, Shape,
-    Skew, Uncovered,
+    Aspect, Clock, ClockEffect, Clocks, Ending, Measured, Offset, Rate, Reading, Shape, Skew,
+    Uncovered,
 };
 
 use crate::agent as wire;
@@ -64,10 +64,6 @@ impl From<&Skew> for wire::Skew {
                 Wire::Drift(wire::ClockDrift { offset: offset.nanos(), rate: rate.billionths() })
             }
         };
-        let extent = match skew.extent {
-            Extent::Named => wire::Extent::Named,
-            Extent::Tree => wire::Extent::Tree,
-        };
         Self {
             shape: Some(shape),
             clocks: skew.clocks.iter().map(|clock| wire::Clock::from(clock).into()).collect(),
@@ -75,7 +71,7 @@ impl From<&Skew> for wire::Skew {
                 Ending::Step => 0,
                 Ending::Slew(rate) => rate.billionths().unsigned_abs(),
             },
-            extent: extent.into(),
+            extent: wire::Extent::from(skew.extent).into(),
         }
     }
 }
@@ -107,11 +103,7 @@ impl TryFrom<wire::Skew> for Skew {
             Ok(billionths) => Ending::Slew(rate(billionths, "slew")?),
             Err(_) => return Err(Invalid::new("slew", "is beyond 1e9")),
         };
-        let extent = match known(skew.extent, "extent")? {
-            wire::Extent::Unspecified => return Err(unspecified("extent")),
-            wire::Extent::Named => Extent::Named,
-            wire::Extent::Tree => Extent::Tree,
-        };
+        let extent = known::<wire::Extent>(skew.extent, "extent")?.try_into()?;
         Ok(Self { shape, clocks: clocks.collect::<Result<Clocks, _>>()?, ending, extent })
     }
 }
@@ -120,6 +112,7 @@ impl From<Measured> for wire::Measured {
     fn from(measured: Measured) -> Self {
         let kind = match measured {
             Measured::Clock(clock) => wire::measured::Kind::Clock(clock.into()),
+            Measured::Freeze(freeze) => wire::measured::Kind::Freeze(freeze.into()),
         };
         Self { kind: Some(kind) }
     }
@@ -131,6 +124,7 @@ impl TryFrom<wire::measured::Kind> for Measured {
     fn try_from(kind: wire::measured::Kind) -> Result<Self, Invalid> {
         match kind {
             wire::measured::Kind::Clock(clock) => Ok(Self::Clock(clock.try_into()?)),
+            wire::measured::Kind::Freeze(freeze) => Ok(Self::Freeze(freeze.try_into()?)),
         }
     }
 }

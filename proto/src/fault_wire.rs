@@ -134,6 +134,7 @@ impl From<&Fault> for wire::Fault {
         let kind = match &fault.kind {
             Kind::Cut(cut) => wire::fault::Kind::Cut(cut.into()),
             Kind::Skew(skew) => wire::fault::Kind::Skew(skew.into()),
+            Kind::Freeze(freeze) => wire::fault::Kind::Freeze(freeze.into()),
         };
         Self {
             id: Some(fault.id.into()),
@@ -160,6 +161,9 @@ impl TryFrom<wire::Fault> for Fault {
         let kind = match required(fault.kind, "kind")? {
             wire::fault::Kind::Cut(cut) => Kind::Cut(cut.try_into().map_err(within("cut"))?),
             wire::fault::Kind::Skew(skew) => Kind::Skew(skew.try_into().map_err(within("skew"))?),
+            wire::fault::Kind::Freeze(freeze) => {
+                Kind::Freeze(freeze.try_into().map_err(within("freeze"))?)
+            }
         };
         let followed = match fault.peer_target {
             None => None,

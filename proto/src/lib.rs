@@ -7,6 +7,7 @@ mod holder_wire;
 mod invalid;
 mod name_wire;
 mod node_wire;
+mod process_wire;
 mod status_wire;
 mod target_wire;
 

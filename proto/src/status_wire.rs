@@ -118,6 +118,7 @@ impl From<Drift> for wire::Drift {
             }),
             Drift::NotTakenOut(step) => Wire::NotTakenOut(step),
             Drift::Altered(process) => Wire::Altered(process.into()),
+            Drift::HolderEnded => Wire::HolderEnded(true),
         };
         Self { kind: Some(kind) }
     }
@@ -143,6 +144,7 @@ impl TryFrom<wire::Drift> for Drift {
             },
             Wire::NotTakenOut(step) => Self::NotTakenOut(step),
             Wire::Altered(process) => Self::Altered(process.into()),
+            Wire::HolderEnded(_) => Self::HolderEnded,
         })
     }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use fault::{
     BootId, BootTime, Chance, Clock, ClockEffect, Clocks, ControllerId, Cut, Effect, Ending,
-    Extent, Fault, FaultId, FlowAge, Holder, Hook, IntentId, Kind, LeaseTerms, Measured, Mode,
-    NamespaceCookie, Offset, PeerTarget, Peers, Prefix, ProcessIdentity, Protocol, Rate, Reading,
-    Selector, Shape, Side, Skew, State, Status, TargetIdentity, Uncovered, Verdict,
+    Extent, Fault, FaultId, FlowAge, Freeze, FreezeEffect, Holder, Hook, IntentId, Kind,
+    LeaseTerms, Measured, Mode, NamespaceCookie, Offset, PeerTarget, Peers, Prefix,
+    ProcessIdentity, Protocol, Rate, Reading, Selector, Shape, Side, Skew, State, Status,
+    TargetIdentity, Uncovered, Verdict,
 };
 use proptest::prelude::*;
 use proto::agent as wire;
@@ -60,7 +61,7 @@ fn what_means_nothing_is_refused_by_its_field() {
     fn cut(fault: &mut wire::Fault) -> &mut wire::Cut {
         match fault.kind.as_mut().unwrap() {
             wire::fault::Kind::Cut(cut) => cut,
-            wire::fault::Kind::Skew(_) => panic!("made as a cut"),
+            wire::fault::Kind::Skew(_) | wire::fault::Kind::Freeze(_) => panic!("made as a cut"),
         }
     }
     let table: [(&str, Spoil); 13] = [
@@ -204,6 +205,33 @@ fn a_skew_that_means_nothing_is_refused_by_its_field() {
     let mut message = wire::Fault::from(&skewing(0));
     message.peers = wire::Fault::from(&fault_of(1, 2, 3, 4, 5)).peers;
     assert_eq!(Fault::try_from(message).unwrap_err().field, "peers");
+}
+
+#[test]
+fn a_freeze_and_what_it_did_arrive_as_they_were() {
+    let process = ProcessIdentity { pid: 4711, started: 9 };
+    let reason = "process 7 traces it already".to_owned();
+    let effect = FreezeEffect {
+        processes: 3,
+        threads: 40,
+        stopped: 39,
+        reached: Duration::from_micros(700),
+        held: Duration::from_secs(5),
+        uncovered: vec![Uncovered { process, name: "old".to_owned(), reason }],
+    };
+    for extent in [Extent::Named, Extent::Tree] {
+        let status = Status {
+            fault: Fault { kind: Kind::Freeze(Freeze { extent }), ..skewing(0) },
+            measured: Some(Measured::Freeze(effect.clone())),
+            drifts: vec![fault::Drift::HolderEnded],
+            ..status_held_by(None)
+        };
+        assert!(status.happened());
+        assert_eq!(Status::try_from(wire::Status::from(status.clone())), Ok(status));
+    }
+    let mut message = wire::Fault::from(&skewing(0));
+    message.kind = Some(wire::fault::Kind::Freeze(wire::Freeze { extent: 0 }));
+    assert_eq!(Fault::try_from(message).unwrap_err().field, "freeze.extent");
 }
 
 #[test]

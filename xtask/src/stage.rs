@@ -17,7 +17,7 @@ pub(crate) enum Budget {
     Cut,
     /// What tests controllers and agents together.
     Fleet,
-    /// What tests clocks.
+    /// What tests clocks, and what else is done to processes.
     Clock,
 }
 

@@ -58,6 +58,7 @@ impl Skewed {
             left: self.processes.difference(&there).count(),
             altered: BTreeSet::new(),
             unread: !self.read && self.acts(now) && !self.processes.is_empty(),
+            released: false,
         }
     }
 

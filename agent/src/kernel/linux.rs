@@ -19,6 +19,7 @@ use super::clock::record::Records;
 use super::clock::register::Register;
 use super::clock::scope;
 use super::clock::skewed::{ClockError, Workshop};
+use super::freeze::{FreezeError, Freezes, Frozen};
 use super::instance::Instance;
 use super::process::NamespaceInode;
 use super::sockets::Sockets;
@@ -43,6 +44,7 @@ pub struct Linux {
     instances: Mutex<HashMap<NamespaceCookie, Arc<Instance>>>,
     spare: Spare<Instance>,
     clocks: Register,
+    freezes: Freezes,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -67,6 +69,7 @@ impl Linux {
             instances: Mutex::default(),
             spare: Spare::new(Instance::load),
             clocks: Register::new(Workshop::new(boot, records, Holder::default())),
+            freezes: Freezes::default(),
         })
     }
 
@@ -74,6 +77,12 @@ impl Linux {
     #[must_use]
     pub fn with_workshop(self, workshop: Workshop) -> Self {
         Self { clocks: Register::new(workshop), ..self }
+    }
+
+    /// The same with another program that holds frozen processes.
+    #[must_use]
+    pub fn with_freezes(self, freezes: Freezes) -> Self {
+        Self { freezes, ..self }
     }
 
     /// The skews of this node.
@@ -87,15 +96,19 @@ impl Linux {
         process::opened_inode(&namespace).map_err(KernelError::call("stat the namespace"))
     }
 
-    /// Tells a skew, if there is one in that place.
+    /// Tells a skew or a freeze, if there is one in that place.
     fn tell(
         &self,
         target: NamespaceCookie,
         slot: Slot,
-        tell: impl FnOnce(&Covered) -> Result<(), ClockError>,
+        skew: impl FnOnce(&Covered) -> Result<(), ClockError>,
+        freeze: impl FnOnce(&Frozen) -> Result<(), FreezeError>,
     ) -> Option<Result<(), KernelError>> {
-        let covered = self.clocks.get(target, slot)?;
-        Some(tell(&covered).map_err(|error| KernelError::Answer(error.to_string())))
+        if let Some(covered) = self.clocks.get(target, slot) {
+            return Some(skew(&covered).map_err(|error| KernelError::Answer(error.to_string())));
+        }
+        let frozen = self.freezes.get(target, slot)?;
+        Some(freeze(&frozen).map_err(|error| KernelError::Answer(error.to_string())))
     }
 
     /// Keeps programs loaded for the next target, so that its first cut need not wait for the verifier.
@@ -329,30 +342,47 @@ impl Kernel for Linux {
                 self.instance(target)?.forget_openers(peers, kept)
             }
             Step::Begin { slot, start, end } => {
-                if let Some(told) = self.tell(target, *slot, |skew| skew.begin(*start, *end)) {
+                let skew = |skew: &Covered| skew.begin(*start, *end);
+                let freeze = |freeze: &Frozen| freeze.begin(*start, *end);
+                if let Some(told) = self.tell(target, *slot, skew, freeze) {
                     return told;
                 }
                 self.instance(target)?.begin(*slot, *start, *end);
                 Ok(())
             }
             Step::Renew { slot, end } => {
-                if let Some(told) = self.tell(target, *slot, |skew| skew.renew(*end)) {
+                let skew = |skew: &Covered| skew.renew(*end);
+                let freeze = |freeze: &Frozen| freeze.renew(*end);
+                if let Some(told) = self.tell(target, *slot, skew, freeze) {
                     return told;
                 }
                 self.instance(target)?.renew(*slot, *end);
                 Ok(())
             }
             Step::End { slot } => {
-                if let Some(told) = self.tell(target, *slot, Covered::end) {
+                let freeze = |freeze: &Frozen| {
+                    freeze.end();
+                    Ok(())
+                };
+                if let Some(told) = self.tell(target, *slot, Covered::end, freeze) {
                     return told;
                 }
                 self.instance(target)?.end(*slot);
                 Ok(())
             }
+            Step::Freeze { slot, freeze } => {
+                self.clocks.forget(target, *slot);
+                self.freezes.put_in(place, *slot, *freeze, || self.inode(place))
+            }
+            Step::Thaw { slot } => self.freezes.take_out(target, *slot),
             Step::Skew { slot, skew } => {
+                self.freezes.forget(target, *slot);
                 self.clocks.put_in(place, *slot, skew, || self.inode(place))
             }
             Step::Unskew { slot } => self.clocks.take_out(target, *slot),
+            Step::Cover { slot } if self.freezes.get(target, *slot).is_some() => {
+                self.freezes.follow(target, *slot, || self.inode(place))
+            }
             Step::Cover { slot } => self.clocks.follow(target, *slot, || self.inode(place)),
         }
     }
@@ -383,9 +413,9 @@ impl Kernel for Linux {
         let mut observed =
             netns::inside(&namespace, read).map_err(KernelError::call("setns(CLONE_NEWNET)"))??;
         let inode = || process::opened_inode(&namespace);
-        observed.coverage = self.clocks.look(place.identity.namespace, || {
-            inode().map_err(KernelError::call("stat the namespace"))
-        })?;
+        let inode = || inode().map_err(KernelError::call("stat the namespace"));
+        observed.coverage = self.clocks.look(place.identity.namespace, inode)?;
+        observed.coverage.extend(self.freezes.look(place.identity.namespace, inode)?);
         Ok(Sight::Present(observed))
     }
 
@@ -427,7 +457,11 @@ impl Kernel for Linux {
     }
 
     fn measured(&self, target: NamespaceCookie, slot: Slot) -> Option<Measured> {
-        self.clocks.measured(target, slot)
+        let clocks = || self.clocks.measured(target, slot);
+        match self.clocks.get(target, slot) {
+            Some(_) => clocks(),
+            None => self.freezes.measured(target, slot).or_else(clocks),
+        }
     }
 
     fn hook(&self, target: NamespaceCookie, side: Side) -> Result<Hook, KernelError> {
@@ -435,8 +469,11 @@ impl Kernel for Linux {
     }
 
     fn lease(&self, target: NamespaceCookie, slot: Slot) -> Option<(BootTime, BootTime)> {
-        match self.clocks.get(target, slot) {
-            Some(skew) => skew.lease(),
+        if let Some(skew) = self.clocks.get(target, slot) {
+            return skew.lease();
+        }
+        match self.freezes.get(target, slot) {
+            Some(freeze) => freeze.lease(),
             None => self.loaded(target)?.lease(slot),
         }
     }

@@ -99,6 +99,12 @@ fn is_kernels(stat: &str) -> bool {
     flags.and_then(|flags| flags.parse().ok()).is_some_and(|flags: u32| flags & KERNEL_THREAD != 0)
 }
 
+/// Whether a process is a thread of the kernel.
+#[must_use]
+pub fn is_thread_of_kernel(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| is_kernels(&stat))
+}
+
 /// A process with its name and container.
 ///
 /// # Errors
@@ -121,7 +127,7 @@ pub fn describe(pid: u32) -> io::Result<Process> {
 pub fn in_namespace(inode: NamespaceInode) -> io::Result<Vec<u32>> {
     let matches = |pid: &u32| {
         namespace_inode(&namespace_path(*pid)).is_ok_and(|own| own == inode)
-            && !fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| is_kernels(&stat))
+            && !is_thread_of_kernel(*pid)
     };
     Ok(all()?.into_iter().filter(matches).collect())
 }

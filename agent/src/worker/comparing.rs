@@ -12,9 +12,14 @@ use crate::ledger::Record;
 use crate::{plan, truth};
 
 impl Worker {
-    /// Sets states and drifts by what was observed; what the correction is to do comes back.
-    pub(super) fn judge(&mut self, cookie: NamespaceCookie, observed: &mut Observed) -> Vec<Step> {
-        let Some(target) = self.targets.get(&cookie) else { return Vec::new() };
+    /// Sets states and drifts by what was observed; what the correction is to do comes back, and what is over.
+    pub(super) fn judge(
+        &mut self,
+        cookie: NamespaceCookie,
+        observed: &mut Observed,
+    ) -> (Vec<Step>, Vec<(FaultId, State)>) {
+        let nothing = (Vec::new(), Vec::new());
+        let Some(target) = self.targets.get(&cookie) else { return nothing };
         let records: BTreeMap<FaultId, truth::Recorded> = self
             .ledger
             .living(cookie)
@@ -61,7 +66,12 @@ impl Worker {
                 self.tell(*id);
             }
         }
-        correction.steps
+        let is_released = |(_, recorded): &(&FaultId, &truth::Recorded)| {
+            correction.released.contains(&recorded.slot)
+        };
+        let released = records.iter().filter(is_released);
+        let over = released.map(|(id, _)| (*id, State::Failed)).collect();
+        (correction.steps, over)
     }
 
     pub(super) fn compared(
@@ -83,7 +93,8 @@ impl Worker {
                 return self.end_all(lost);
             }
         };
-        let mut steps = self.judge(cookie, &mut observed);
+        let (mut steps, over) = self.judge(cookie, &mut observed);
+        lost.extend(over);
         for (id, sight) in peers {
             match sight {
                 Ok(Sight::Present(peer)) => {

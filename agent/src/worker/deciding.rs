@@ -206,11 +206,11 @@ impl Worker {
         self.enqueue(cookie, task);
     }
 
-    /// A clock cannot be at two distances. Cuts that say the same are the business of whoever asks.
+    /// A clock cannot be at two distances, and nobody be held twice. Cuts that say the same are the business of whoever asks.
     fn admit_beside(&self, fault: &Fault) -> Result<(), AgentError> {
         match fault.kind {
             Kind::Cut(_) => Ok(()),
-            Kind::Skew(_) => {
+            Kind::Skew(_) | Kind::Freeze(_) => {
                 let living = self.ledger.iter().filter(|record| !record.state.is_final());
                 fault.beside(living.map(|record| &record.fault))?;
                 Ok(())
@@ -435,8 +435,10 @@ impl Worker {
                     hook = self.kernel.hook(target, cut.side).unwrap_or(hook);
                 }
                 // Before it is in place, its place is that of an earlier one.
-                Kind::Skew(_) if record.done.is_empty() => {}
-                Kind::Skew(_) => measured = self.kernel.measured(target, slot).or(measured),
+                Kind::Skew(_) | Kind::Freeze(_) if record.done.is_empty() => {}
+                Kind::Skew(_) | Kind::Freeze(_) => {
+                    measured = self.kernel.measured(target, slot).or(measured)
+                }
             }
         }
         Status {

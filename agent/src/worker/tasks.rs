@@ -233,6 +233,7 @@ impl Worker {
         let cut = match fault.kind {
             Kind::Cut(cut) => cut,
             Kind::Skew(skew) => return Ok(plan::prepare_skew(&skew, preparing.slot)),
+            Kind::Freeze(freeze) => return Ok(plan::prepare_freeze(freeze, preparing.slot)),
         };
         let resolved = plan::resolve_peers(fault, &observed, &addresses)?;
         let nothing = plan::Holdings::default();
@@ -347,7 +348,8 @@ impl Worker {
             record.state = State::Active;
             record.changed = now;
         }
-        let corrections = self.judge(cookie, &mut observed);
+        // What is over by now is ended by the next comparison.
+        let (corrections, _) = self.judge(cookie, &mut observed);
         self.tell(id);
         if let Some(target) = self.targets.get_mut(&cookie).filter(|t| !t.will_compare())
             && !corrections.is_empty()
@@ -393,7 +395,7 @@ impl Worker {
     fn is_to_be_read(&self, status: &Status) -> bool {
         let soon = self.kernel.now() + SOON;
         status.lease.is_some_and(|window| window.start <= soon)
-            && matches!(status.fault.kind, Kind::Skew(_))
+            && matches!(status.fault.kind, Kind::Skew(_) | Kind::Freeze(_))
     }
 
     /// Before everything else that waits, but for what takes out.
@@ -422,17 +424,21 @@ fn missing(record: &Record, observed: &Observed) -> Option<String> {
             }),
             None => Some("no process has our code".to_owned()),
         },
+        Kind::Freeze(_) => {
+            let held = observed.coverage.get(&record.slot).is_some_and(|it| !it.released);
+            (!held).then(|| "nothing is there that could hold the processes".to_owned())
+        }
     }
 }
 
 /// What is to be known of a fault that is in place.
 fn notes(measured: &Measured) -> Vec<String> {
-    match measured {
-        Measured::Clock(effect) => {
-            let note = |one: &fault::Uncovered| {
-                format!("{} {} is not covered: {}", one.name, one.process.pid, one.reason)
-            };
-            effect.uncovered.iter().map(note).collect()
-        }
-    }
+    let uncovered = match measured {
+        Measured::Clock(effect) => &effect.uncovered,
+        Measured::Freeze(effect) => &effect.uncovered,
+    };
+    let note = |one: &fault::Uncovered| {
+        format!("{} {} is not covered: {}", one.name, one.process.pid, one.reason)
+    };
+    uncovered.iter().map(note).collect()
 }

@@ -46,7 +46,7 @@ fn skewing(rig: &Rig, part: u16, selector: &str) -> Fault {
 fn effect(status: &Status) -> &ClockEffect {
     match &status.measured {
         Some(Measured::Clock(effect)) => effect,
-        None => panic!("nothing was measured: {status:?}"),
+        Some(Measured::Freeze(_)) | None => panic!("nothing was measured: {status:?}"),
     }
 }
 

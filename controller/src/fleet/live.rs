@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fault::{Cut, FaultId, IntentId, Kind, State, Status, Verdict};
+use fault::{Aspect, Cut, FaultId, IntentId, State, Status, Verdict};
 use proto::control as wire;
 
 use super::{report, statuses};
-use crate::output::clocks;
 use crate::output::quantity::{bytes, count, time};
-use crate::output::route::Route;
+use crate::output::route::{Route, done};
 use crate::session::live::Live;
 
 /// How many parts the line names; the others are summed up.
@@ -58,9 +57,9 @@ fn line(intent: &wire::Intent, known: &[Status]) -> String {
 
 fn effect(of: &[&Status]) -> String {
     if let [one] = of
-        && let Kind::Skew(_) = one.fault.kind
+        && one.fault.kind.aspect() == Aspect::Processes
     {
-        return clocks::moved(one.measured.as_ref());
+        return done(one);
     }
     let counts = |cut: &Cut| cut.verdict == Verdict::Count;
     let shadow = of.iter().all(|status| status.fault.kind.cut().is_none_or(counts));

@@ -50,7 +50,7 @@ impl Order {
             self.show(vec![applied])?;
             return Err(cause);
         }
-        for line in report::clocks_moved(&applied) {
+        for line in report::in_processes(&applied) {
             output.note(line);
         }
         if *after == After::Detach {
@@ -137,6 +137,7 @@ impl Order {
         self.output.show(&match self.spec.what {
             What::Cut(..) => IntentsReport::cut(intents),
             What::Skew { .. } => IntentsReport::skew(intents),
+            What::Freeze { .. } => IntentsReport::freeze(intents),
         })
     }
 }

@@ -10,10 +10,10 @@ use super::ends::EndRecord;
 use super::statuses;
 use crate::outcome::Outcome;
 use crate::output::quantity::{bytes, time};
-use crate::output::route::Route;
+use crate::output::route::{Route, done};
 use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table};
-use crate::output::{Detail, Report, clocks, record};
+use crate::output::{Detail, Report, clocks, freezes, record};
 use crate::sequence::Stage;
 
 /// Intents with their parts.
@@ -64,6 +64,10 @@ impl IntentsReport {
 
     pub(super) fn skew(intents: Vec<wire::Intent>) -> Self {
         Self::new("schism.fleet-skew/v1", intents, "")
+    }
+
+    pub(super) fn freeze(intents: Vec<wire::Intent>) -> Self {
+        Self::new("schism.fleet-freeze/v1", intents, "")
     }
 
     pub(super) fn heal(intents: Vec<wire::Intent>) -> Self {
@@ -164,7 +168,7 @@ impl Report for IntentsReport {
                     row.push(Cell::from(fault::Legible(&intent.asker).to_string()));
                 }
                 table.row(row);
-                notes.extend(status.and_then(|status| moved(&part.node, status)));
+                notes.extend(status.and_then(|status| seen(&part.node, status)));
                 if !part.trouble.is_empty() {
                     notes.push(part.trouble.clone());
                 }
@@ -200,17 +204,20 @@ fn packets(fault: Option<&fault::Fault>, count: u64) -> Cell {
     Cell::from(if counts { count.to_string() } else { "-".to_owned() })
 }
 
-/// How far the clocks of a part were read to have moved; `None` for a cut.
-fn moved(node: &str, status: &Status) -> Option<String> {
-    let fault::Kind::Skew(skew) = &status.fault.kind else { return None };
-    let (asked, moved) = (clocks::describe(skew), clocks::moved(status.measured.as_ref()));
-    Some(format!("{}@{node}: {asked}: {moved}", Route::from(&status.fault)))
+/// What the processes of a part were seen to do; `None` for a cut.
+fn seen(node: &str, status: &Status) -> Option<String> {
+    let asked = match &status.fault.kind {
+        fault::Kind::Cut(_) => return None,
+        fault::Kind::Skew(skew) => clocks::describe(skew),
+        fault::Kind::Freeze(freeze) => freezes::describe(freeze).to_owned(),
+    };
+    Some(format!("{}@{node}: {asked}: {}", Route::from(&status.fault), done(status)))
 }
 
-/// How far the clocks of an intent were read to have moved.
-pub(super) fn clocks_moved(intent: &wire::Intent) -> Vec<String> {
+/// What the processes of an intent were seen to do.
+pub(super) fn in_processes(intent: &wire::Intent) -> Vec<String> {
     let parts = intent.parts.iter().cloned().map(PartRecord::from);
-    parts.filter_map(|part| moved(&part.node, part.faults.first()?)).collect()
+    parts.filter_map(|part| seen(&part.node, part.faults.first()?)).collect()
 }
 
 /// Agents as the controller knows them.

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use fault::{Cut, Fault, FlowAge, Kind, Side, State, Status};
+use fault::{Cut, Fault, FlowAge, Kind, Side, State, Status, Verdict};
 
 use serde::Serialize;
 
-use super::clocks;
+use super::quantity::{bytes, count};
 use super::table::Tone;
+use super::{clocks, freezes};
 
 /// On whom a fault acts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -36,7 +37,7 @@ impl From<&Fault> for Route {
         match &fault.kind {
             Kind::Cut(Cut { side: Side::Ingress, .. }) => Self::Between { from: peers, to: target },
             Kind::Cut(Cut { side: Side::Egress, .. }) => Self::Between { from: target, to: peers },
-            Kind::Skew(_) => Self::On { target },
+            Kind::Skew(_) | Kind::Freeze(_) => Self::On { target },
         }
     }
 }
@@ -55,8 +56,25 @@ pub(crate) fn describe(fault: &Fault) -> String {
     let what = match &fault.kind {
         Kind::Cut(cut) => format!("{}, at the {}", selection(cut), place(cut.side)),
         Kind::Skew(skew) => clocks::describe(skew),
+        Kind::Freeze(freeze) => freezes::describe(freeze).to_owned(),
     };
     format!("{} {}: {what}", fault.id, Route::from(fault))
+}
+
+/// What a fault has done so far, in a line.
+pub(crate) fn done(status: &Status) -> String {
+    match &status.fault.kind {
+        Kind::Cut(cut) => {
+            let lost = match cut.verdict {
+                Verdict::Drop => "lost",
+                Verdict::Count => "would have lost",
+            };
+            let effect = &status.effect;
+            format!("{lost} {}, {}", count(effect.lost, "packet"), bytes(effect.lost_bytes))
+        }
+        Kind::Skew(_) => clocks::moved(status.measured.as_ref()),
+        Kind::Freeze(_) => freezes::stood(status.measured.as_ref()),
+    }
 }
 
 /// Which of the two sides a cut is enforced at.

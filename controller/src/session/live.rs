@@ -3,12 +3,12 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use fault::{Kind, State, Status, Verdict};
+use fault::{State, Status};
 
 use super::{LIVE, QUIET, Watch};
-use crate::output::quantity::{bytes, count, time};
-use crate::output::route::Route;
-use crate::output::{Audience, Output, clocks};
+use crate::output::quantity::time;
+use crate::output::route::{Route, done};
+use crate::output::{Audience, Output};
 
 /// Where the progress goes.
 #[derive(Debug)]
@@ -95,24 +95,9 @@ fn line(watch: &Watch, now: Instant) -> String {
         time(watch.lease_left_at(now)),
     );
     for status in watch.statuses() {
-        line.push_str(&format!("  {}: {}", Route::from(&status.fault), effect(status)));
+        line.push_str(&format!("  {}: {}", Route::from(&status.fault), done(status)));
     }
     line
-}
-
-/// What a fault has done so far.
-fn effect(status: &Status) -> String {
-    match &status.fault.kind {
-        Kind::Cut(cut) => {
-            let lost = match cut.verdict {
-                Verdict::Drop => "lost",
-                Verdict::Count => "would have lost",
-            };
-            let effect = &status.effect;
-            format!("{lost} {}, {}", count(effect.lost, "packet"), bytes(effect.lost_bytes))
-        }
-        Kind::Skew(_) => clocks::moved(status.measured.as_ref()),
-    }
 }
 
 /// As much of a line as a terminal shows without wrapping it, which could not be rewritten.

@@ -182,6 +182,28 @@ fn faults(cuts: &[(u8, u8)], verdict: Verdict) -> Vec<(NodeName, Fault)> {
     plan(id, &spec, loss, &all, &directions, &BTreeSet::new()).unwrap().faults
 }
 
+/// The faults that freeze members, each by its number.
+fn freezes(members: &[u8]) -> Vec<(NodeName, Fault)> {
+    let all = found(&sight(&ALL_SAY), "all:etcd:member").unwrap();
+    let ends: Vec<End> =
+        members.iter().map(|number| all[usize::from(*number) - 1].clone()).collect();
+    let (id, terms) = (IntentId::from_random(2), spec(Verdict::Drop).terms);
+    crate::planning::in_processes(id, Kind::Freeze(fault::Freeze::default()), terms, &ends)
+        .unwrap()
+        .faults
+}
+
+#[test]
+fn a_frozen_member_counts_as_one_that_cannot_talk() {
+    let sight = sight(&ALL_SAY);
+    let lost = Err("quorum of etcd:etcd".to_owned());
+    assert_eq!(admitted(&sight, &freezes(&[1]), &[], ""), Ok(()));
+    assert_eq!(admitted(&sight, &freezes(&[1, 2]), &[], ""), lost);
+    assert_eq!(admitted(&sight, &freezes(&[2]), &freezes(&[1]), ""), lost, "one acts already");
+    let cut = faults(&[(2, 3)], Verdict::Drop);
+    assert_eq!(admitted(&sight, &cut, &freezes(&[1]), ""), lost, "the others must talk");
+}
+
 fn admitted(
     sight: &Sight,
     asked: &[(NodeName, Fault)],

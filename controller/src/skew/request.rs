@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use fault::{
-    Extent, Fault, FaultId, IntentId, Kind, LeaseTerms, Offset, Peers, Scheme, Selector, Shape,
-    Skew, SkewError, Strobe, Target, TermsError,
+    Extent, Kind, LeaseTerms, Offset, Selector, Shape, Skew, SkewError, Strobe, TermsError,
 };
 
 use crate::cli::{NamedError, SkewArgs};
 use crate::output::quantity::time;
+use crate::processes::{Wish, without_processes};
 use crate::settings::Names;
 
 /// The shortest skew: putting one in takes some tens of milliseconds, and reading it as long again.
@@ -42,8 +42,6 @@ pub(crate) enum RequestError {
     Terms(#[from] TermsError),
     #[error("that is {0} and {1} together, more than a clock can show")]
     Far(Offset, Offset),
-    #[error("the skew has more than 65536 parts")]
-    TooMany,
 }
 
 impl RequestError {
@@ -57,7 +55,6 @@ impl RequestError {
             Self::Terms(TermsError::Lease) => "ask for a longer --lease",
             Self::Terms(TermsError::Total) => "ask for another --for",
             Self::Far(..) => "ask for less",
-            Self::TooMany => "pick fewer targets",
         };
         hint.to_owned()
     }
@@ -74,11 +71,7 @@ impl Request {
         random_seed: u64,
     ) -> Result<Self, RequestError> {
         let selectors = args.target.stands_for(names)?;
-        let without = |selector: &&Selector| match selector.scheme {
-            Scheme::Host(_) | Scheme::Addr(_) => true,
-            Scheme::Netns(_) | Scheme::Pid(_) | Scheme::Container(_) | Scheme::Etcd(_) => false,
-        };
-        if let Some(selector) = selectors.iter().find(without) {
+        if let Some(selector) = without_processes(&selectors) {
             return Err(RequestError::NoProcesses(selector.to_string()));
         }
         if args.total < SHORTEST {
@@ -96,28 +89,10 @@ impl Request {
         Ok(Self { selectors, skew, terms, seed: args.seed.unwrap_or(random_seed) })
     }
 
-    /// The faults that make the skew.
-    ///
-    /// # Errors
-    /// Too many of them.
-    pub(crate) fn faults(
-        &self,
-        intent: IntentId,
-        targets: &[Target],
-    ) -> Result<Vec<Fault>, RequestError> {
-        let fault = |(number, target): (usize, &Target)| {
-            let part = u16::try_from(number).map_err(|_| RequestError::TooMany)?;
-            Ok(Fault {
-                id: FaultId { intent, part },
-                selector: target.selector.clone(),
-                target: target.identity,
-                kind: Kind::Skew(self.skew),
-                peers: Peers::default(),
-                terms: self.terms,
-                control_path: Vec::new(),
-            })
-        };
-        targets.iter().enumerate().map(fault).collect()
+    /// The same as any fault in processes is asked for.
+    pub(crate) fn wish(self) -> Wish {
+        let Self { selectors, skew, terms, seed } = self;
+        Wish { selectors, kind: Kind::Skew(skew), terms, seed }
     }
 }
 

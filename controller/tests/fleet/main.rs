@@ -6,6 +6,7 @@ mod cuts;
 mod disk;
 mod doors;
 mod endings;
+mod freezes;
 mod guards;
 mod rig;
 mod skews;

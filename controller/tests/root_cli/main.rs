@@ -6,6 +6,7 @@ mod cut;
 mod daemon;
 mod estate;
 mod fleet;
+mod freeze;
 mod machine;
 mod refusals;
 mod running;

@@ -273,6 +273,12 @@ pub struct ClockDrift {
     #[prost(sint32, tag = "2")]
     pub rate: i32,
 }
+/// The target's processes stand still.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Freeze {
+    #[prost(enumeration = "Extent", tag = "1")]
+    pub extent: i32,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Fault {
     #[prost(message, optional, tag = "1")]
@@ -296,7 +302,7 @@ pub struct Fault {
     /// The control path, exempt for host targets.
     #[prost(message, repeated, tag = "9")]
     pub control_path: ::prost::alloc::vec::Vec<Endpoint>,
-    #[prost(oneof = "fault::Kind", tags = "4, 10")]
+    #[prost(oneof = "fault::Kind", tags = "4, 10, 11")]
     pub kind: ::core::option::Option<fault::Kind>,
 }
 /// Nested message and enum types in `Fault`.
@@ -307,6 +313,8 @@ pub mod fault {
         Cut(super::Cut),
         #[prost(message, tag = "10")]
         Skew(super::Skew),
+        #[prost(message, tag = "11")]
+        Freeze(super::Freeze),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -373,7 +381,7 @@ pub struct Hook {
 /// What was measured of a fault that has nothing to do with packets.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Measured {
-    #[prost(oneof = "measured::Kind", tags = "1")]
+    #[prost(oneof = "measured::Kind", tags = "1, 2")]
     pub kind: ::core::option::Option<measured::Kind>,
 }
 /// Nested message and enum types in `Measured`.
@@ -382,6 +390,8 @@ pub mod measured {
     pub enum Kind {
         #[prost(message, tag = "1")]
         Clock(super::ClockEffect),
+        #[prost(message, tag = "2")]
+        Freeze(super::FreezeEffect),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -404,6 +414,26 @@ pub struct ClockEffect {
     /// How long the clocks take to come back to the truth after the end, ns; 0 for at once.
     #[prost(uint64, tag = "6")]
     pub way_back_ns: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FreezeEffect {
+    /// Processes that are held, or were at the end.
+    #[prost(uint32, tag = "1")]
+    pub processes: u32,
+    /// Their threads, and how many of them were seen standing still.
+    #[prost(uint32, tag = "2")]
+    pub threads: u32,
+    #[prost(uint32, tag = "3")]
+    pub stopped: u32,
+    /// How long it took until all stood still, ns.
+    #[prost(uint64, tag = "4")]
+    pub reached_ns: u64,
+    /// For how long they have been standing still since then, or did, ns.
+    #[prost(uint64, tag = "5")]
+    pub held_ns: u64,
+    /// Processes of the target that it cannot hold; at most 64.
+    #[prost(message, repeated, tag = "6")]
+    pub uncovered: ::prost::alloc::vec::Vec<Uncovered>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Uncovered {
@@ -470,7 +500,7 @@ pub struct Status {
 /// A difference between what stands recorded and what the kernel has.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Drift {
-    #[prost(oneof = "drift::Kind", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "drift::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub kind: ::core::option::Option<drift::Kind>,
 }
 /// Nested message and enum types in `Drift`.
@@ -498,6 +528,9 @@ pub mod drift {
         /// A process whose bytes are not those that were written.
         #[prost(message, tag = "7")]
         Altered(super::ProcessIdentity),
+        /// The process that held others has ended before its time.
+        #[prost(bool, tag = "8")]
+        HolderEnded(bool),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

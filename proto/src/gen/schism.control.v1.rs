@@ -59,6 +59,14 @@ pub struct Skew {
     #[prost(message, optional, tag = "2")]
     pub skew: ::core::option::Option<crate::agent::Skew>,
 }
+/// The processes of what the selectors name together, at least one, stand still.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Freeze {
+    #[prost(message, repeated, tag = "1")]
+    pub targets: ::prost::alloc::vec::Vec<Selector>,
+    #[prost(message, optional, tag = "2")]
+    pub freeze: ::core::option::Option<crate::agent::Freeze>,
+}
 /// What is asked for.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Spec {
@@ -77,7 +85,7 @@ pub struct Spec {
     /// Of the guards, only this one can be told to let it pass.
     #[prost(bool, tag = "8")]
     pub allow_quorum_loss: bool,
-    #[prost(oneof = "spec::What", tags = "1, 2, 9")]
+    #[prost(oneof = "spec::What", tags = "1, 2, 9, 10")]
     pub what: ::core::option::Option<spec::What>,
 }
 /// Nested message and enum types in `Spec`.
@@ -91,6 +99,9 @@ pub mod spec {
         /// `cut` and `enforcement` are not read with it.
         #[prost(message, tag = "9")]
         Skew(super::Skew),
+        /// Likewise.
+        #[prost(message, tag = "10")]
+        Freeze(super::Freeze),
     }
 }
 /// One end of a cut, as it was found.

@@ -198,6 +198,14 @@ impl Held {
     }
 }
 
+/// What tells that some thread has changed its state; from now on it waits to be asked for.
+pub(in crate::kernel) fn children() -> Result<SigSet, HoldError> {
+    let mut waits = SigSet::empty();
+    waits.add(Signal::SIGCHLD);
+    waits.thread_block().map_err(called("sigprocmask", Pid::this()))?;
+    Ok(waits)
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         self.let_go();
@@ -244,14 +252,14 @@ pub fn threads(pid: u32) -> Result<Vec<Pid>, HoldError> {
 }
 
 /// Who traces a thread already.
-fn tracer(pid: u32, thread: Pid) -> Option<u32> {
+pub(in crate::kernel) fn tracer(pid: u32, thread: Pid) -> Option<u32> {
     let status = fs::read_to_string(format!("/proc/{pid}/task/{thread}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("TracerPid:"))?;
     line.trim().parse().ok().filter(|tracer| *tracer != 0)
 }
 
 /// The state of a thread as /proc has it; `?` for one that is not there.
-fn state(pid: u32, thread: Pid) -> char {
+pub(in crate::kernel) fn state(pid: u32, thread: Pid) -> char {
     let stat = fs::read_to_string(format!("/proc/{pid}/task/{thread}/stat"));
     stat.ok()
         .and_then(|stat| {
@@ -335,14 +343,22 @@ fn timer(signal: Signal, expiration: Expiration) -> Result<Timer, HoldError> {
     Ok(timer)
 }
 
+/// Sleeps until some thread has changed its state, or so long.
+pub(in crate::kernel) fn sleep_until_child(waits: &SigSet, most: Duration) {
+    let time = libc::timespec { tv_sec: 0, tv_nsec: i64::from(most.subsec_nanos()) };
+    // SAFETY: the set and the time live through the call; nothing is to be told of the signal. That it ends
+    // early or with an error only makes the caller look again.
+    unsafe { libc::sigtimedwait(waits.as_ref(), std::ptr::null_mut(), &raw const time) };
+}
+
 /// Runs before everybody else, so that a hold takes as long as it must.
 ///
 /// A holder without the right to it (no CAP_SYS_NICE, a control group without real-time) goes on as it is.
 #[derive(Debug)]
-struct Urgent;
+pub(in crate::kernel) struct Urgent;
 
 impl Urgent {
-    fn begin() -> Self {
+    pub(in crate::kernel) fn begin() -> Self {
         schedule(PRIORITY);
         Self
     }

@@ -4,6 +4,7 @@
 //! dies with the thread that started it, and at a time that a timer of the kernel knows (CLOCK_BOOTTIME,
 //! SIGKILL), even if it is stopped itself.
 
+use std::ffi::CStr;
 use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -20,9 +21,12 @@ use serde::{Deserialize, Serialize};
 use super::hold;
 use super::probe::{Probe, Probed};
 use super::swap::{Swap, SwapError, Swapped};
+use crate::kernel::freeze::holder as freeze;
 
 /// The hidden command under which this program is a holder.
 pub const COMMAND: &str = "holder";
+/// Under what name it runs: that of its file says nothing, which is /proc/self/exe.
+pub const NAME: &CStr = c"schism-holder";
 /// How much longer than its patience a holder lives (1 s).
 const GRACE: Duration = Duration::from_secs(1);
 /// How long to let a process run that was held in vain (20 ms).
@@ -152,17 +156,24 @@ pub fn is_asked() -> bool {
     std::env::args_os().nth(1).is_some_and(|argument| argument == COMMAND)
 }
 
-/// Is a holder: one order from the standard input, one answer to the standard output.
+/// Has the kernel kill this process when the thread that started it ends.
+fn die_with_parent() -> io::Result<()> {
+    let parent = getppid();
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    prctl::set_name(NAME)?;
+    // It may have ended before that.
+    if getppid() == parent { Ok(()) } else { Err(io::Error::other("whoever asked is gone")) }
+}
+
+/// Is a holder: of a freeze, or for one order from the standard input and one answer to the standard output.
 ///
 /// # Errors
 /// The order could not be read, or the answer not be written.
 pub fn run() -> io::Result<()> {
     hold::hurry();
-    let parent = getppid();
-    prctl::set_pdeathsig(Signal::SIGKILL)?;
-    // It may have ended before that.
-    if getppid() != parent {
-        return Err(io::Error::other("whoever asked is gone"));
+    die_with_parent()?;
+    if std::env::args_os().nth(2).is_some_and(|argument| argument == freeze::COMMAND) {
+        return freeze::run();
     }
     let mut text = Vec::new();
     io::stdin().read_to_end(&mut text)?;
@@ -183,7 +194,7 @@ pub fn run() -> io::Result<()> {
 }
 
 /// Has the kernel kill this process then, unless the timer is dropped before.
-fn die_after(time: Duration) -> io::Result<Timer> {
+pub(in crate::kernel) fn die_after(time: Duration) -> io::Result<Timer> {
     let notify = SigevNotify::SigevSignal { signal: Signal::SIGKILL, si_value: 0 };
     let mut timer = Timer::new(ClockId::CLOCK_BOOTTIME, SigEvent::new(notify))?;
     timer.set(Expiration::OneShot(time.into()), TimerSetTimeFlags::empty())?;

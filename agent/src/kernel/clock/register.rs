@@ -110,6 +110,11 @@ impl Register {
         Ok(())
     }
 
+    /// Forgets what a skew did that had this place: another fault has it now.
+    pub fn forget(&self, target: NamespaceCookie, slot: Slot) {
+        self.ended().remove(&(target, slot));
+    }
+
     /// What was measured of a skew.
     #[must_use]
     pub fn measured(&self, target: NamespaceCookie, slot: Slot) -> Option<Measured> {

@@ -1,4 +1,4 @@
-//! Which processes a skew is meant for, and which are never touched.
+//! Which processes a fault is meant for, and which are never touched.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -9,7 +9,12 @@ use crate::kernel::process::{self, NamespaceInode};
 use crate::kernel::{KernelError, Place};
 
 /// By what name this program and the command run: a controller shares nothing else with an agent.
-const OURS: [&str; 2] = ["schism", "schism-agent"];
+const OURS: [&str; 3] = ["schism", "schism-agent", "schism-holder"];
+/// Those without which the node's other containers come to harm, as they run.
+const RUNTIMES: [&str; 7] =
+    ["containerd", "dockerd", "crio", "runc", "conmon", "podman", "kubelet"];
+/// One of a runtime's for each pod; its name may be cut off (TASK_COMM_LEN).
+const SHIM: &str = "containerd-shim";
 
 /// The processes of a place, by pid. Those of a namespace are those that `inode` leads to.
 ///
@@ -68,9 +73,23 @@ pub fn spared(process: ProcessIdentity, name: &str) -> Option<String> {
         Some(format!("process {pid} is the agent itself"))
     } else if OURS.contains(&name) {
         Some(format!("process {pid} is a part of Schism"))
+    } else if process::is_thread_of_kernel(pid) {
+        Some(format!("process {pid} is a thread of the kernel"))
     } else {
         None
     }
+}
+
+/// Why a process is not held up either; `None` for all others.
+#[must_use]
+pub fn indispensable(process: ProcessIdentity, name: &str) -> Option<String> {
+    let runtime = RUNTIMES.contains(&name) || name.starts_with(SHIM);
+    spared(process, name).or_else(|| {
+        runtime.then(|| {
+            let pid = process.pid;
+            format!("process {pid} is {name}, on which other containers of the node depend")
+        })
+    })
 }
 
 /// The node is no target of a skew.
@@ -82,8 +101,7 @@ pub fn of_node() -> KernelError {
 /// A refusal, with what to do about it.
 #[must_use]
 pub fn refused(reason: String) -> KernelError {
-    let hint =
-        "name a process or a container whose clocks are to be moved: pid:, container:, netns:";
+    let hint = "name a process of an application, or all of a container or a namespace: pid:, container:, netns:";
     KernelError::Refused { reason, hint: hint.to_owned() }
 }
 
@@ -113,5 +131,19 @@ mod tests {
         assert!(spares(1, "init") && spares(std::process::id(), "x"));
         assert!(spares(4711, "schism") && spares(4711, "schism-agent"));
         assert!(!spares(4711, "schism-like"));
+    }
+
+    #[test]
+    fn runtimes_are_not_held_up() {
+        let spares = |name| {
+            let process = ProcessIdentity { pid: std::process::id() + 1, started: 7 };
+            indispensable(process, name)
+        };
+        for name in ["containerd", "containerd-shim", "containerd-shim-runc-v2", "kubelet", "runc"]
+        {
+            let reason = spares(name).unwrap();
+            assert!(reason.contains(name) && reason.contains("other containers"), "{reason}");
+        }
+        assert_eq!(spares("etcd"), None);
     }
 }

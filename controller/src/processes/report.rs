@@ -1,11 +1,11 @@
-//! What a skew did. Pure: from statuses to words and to an outcome.
+//! What a fault in processes did. Pure: from statuses to words and to an outcome.
 
-use fault::Status;
+use fault::{Kind, Status};
 use serde::Serialize;
 
 use crate::outcome::Outcome;
 use crate::output::route::drifts;
-use crate::output::{Detail, Report, clocks, effects, record};
+use crate::output::{Detail, Report, effects, meaning, record};
 use crate::session::{Confirmation, End, outcome};
 
 /// What no skew reaches, whatever was measured (docs/clock.md).
@@ -16,9 +16,9 @@ const BLIND: [&str; 4] = [
     "time stamps of files and packets",
 ];
 
-/// What a skew did, whole.
+/// What it did, whole.
 #[derive(Debug, Serialize)]
-pub(super) struct SkewReport {
+pub(super) struct ProcessesReport {
     schema: &'static str,
     id: String,
     /// By what it ended; none for one that is left to its agent.
@@ -29,40 +29,52 @@ pub(super) struct SkewReport {
     exit_code: u8,
     #[serde(serialize_with = "record::faults")]
     faults: Vec<Status>,
-    not_covered: [&'static str; 4],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    not_covered: &'static [&'static str],
     #[serde(skip)]
     outcome: Outcome,
 }
 
-impl SkewReport {
+impl ProcessesReport {
     fn new(
+        kind: &Kind,
         ended: Option<&'static str>,
         healed: Option<Confirmation>,
         faults: Vec<Status>,
         outcome: Outcome,
     ) -> Self {
+        let (schema, not_covered): (_, &[_]) = match kind {
+            Kind::Skew(_) => ("schism.skew/v1", &BLIND),
+            Kind::Freeze(_) => ("schism.freeze/v1", &[]),
+            Kind::Cut(_) => ("schism.cut/v1", &[]),
+        };
         let id = faults.first().map(|status| status.fault.id.intent.to_string());
         Self {
-            schema: "schism.skew/v1",
+            schema,
             id: id.unwrap_or_default(),
             ended,
             healed,
             exit_code: outcome.code(),
             faults,
-            not_covered: BLIND,
+            not_covered,
             outcome,
         }
     }
 
-    /// Of a skew that has ended.
-    pub(super) fn ended(end: &End, confirmation: Confirmation, faults: Vec<Status>) -> Self {
+    /// Of one that has ended.
+    pub(super) fn ended(
+        kind: &Kind,
+        end: &End,
+        confirmation: Confirmation,
+        faults: Vec<Status>,
+    ) -> Self {
         let outcome = outcome(end, confirmation, &faults);
-        Self::new(Some(end.word()), Some(confirmation), faults, outcome)
+        Self::new(kind, Some(end.word()), Some(confirmation), faults, outcome)
     }
 
     /// Of one that is left to its agent.
-    pub(super) fn detached(faults: Vec<Status>) -> Self {
-        Self::new(None, None, faults, Outcome::Effective)
+    pub(super) fn detached(kind: &Kind, faults: Vec<Status>) -> Self {
+        Self::new(kind, None, None, faults, Outcome::Effective)
     }
 
     pub(super) const fn outcome(&self) -> Outcome {
@@ -74,13 +86,15 @@ impl SkewReport {
         let mut notes: Vec<String> =
             self.healed.and_then(|healed| healed.note(&self.faults)).into_iter().collect();
         notes.extend(self.faults.iter().flat_map(drifts));
-        notes.extend(self.faults.iter().flat_map(clocks::meaning));
-        notes.push(format!("not moved in any case: {}", BLIND.join("; ")));
+        notes.extend(self.faults.iter().flat_map(meaning));
+        if !self.not_covered.is_empty() {
+            notes.push(format!("not moved in any case: {}", self.not_covered.join("; ")));
+        }
         notes
     }
 }
 
-impl Report for SkewReport {
+impl Report for ProcessesReport {
     fn text(&self, detail: Detail) -> String {
         match self.ended {
             Some(_) => effects(&self.faults, detail),
@@ -90,7 +104,7 @@ impl Report for SkewReport {
 
     fn names(&self) -> Vec<String> {
         match self.ended {
-            // The id was printed when the skew began.
+            // The id was printed when it began.
             Some(_) => Vec::new(),
             None => vec![self.id.clone()],
         }

@@ -1,0 +1,10 @@
+//! Processes that stand still: one child of ours for each freeze holds them, and the kernel lets them go when
+//! that child ends, however it does.
+
+mod frozen;
+pub(in crate::kernel) mod holder;
+mod register;
+mod standing;
+
+pub(super) use frozen::{FreezeError, Frozen};
+pub use register::Freezes;

@@ -1,0 +1,46 @@
+//! `schism freeze` as people type it.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::Named;
+
+/// `freeze`.
+#[derive(Debug, Args)]
+pub struct FreezeArgs {
+    /// Who stands still: pid:NUMBER, or all processes of container:ID or netns:NAME
+    pub target: Named,
+    /// How long, in any case
+    #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = fault::parse_duration, allow_hyphen_values = true)]
+    pub total: Duration,
+    /// How long the processes stand still without being renewed by this command
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = fault::parse_duration, allow_hyphen_values = true)]
+    pub lease: Duration,
+    /// Also the descendants of the target's processes
+    #[arg(long)]
+    pub tree: bool,
+    /// Let a group lose the majority that can talk
+    #[arg(long)]
+    pub allow_quorum_loss: bool,
+    /// From which picks are drawn [default: a random one]
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    pub seed: Option<u64>,
+    /// Print the plan and do nothing
+    #[arg(long, conflicts_with = "detach")]
+    pub dry_run: bool,
+    /// Leave the freeze to the agent and return; nobody renews it, so its lease is all of its time
+    #[arg(long)]
+    pub detach: bool,
+    /// Become this machine's agent if there is none
+    #[arg(long)]
+    pub local: bool,
+}
+
+impl FreezeArgs {
+    /// What is attempted, for people.
+    #[must_use]
+    pub fn attempt(&self) -> String {
+        format!("cannot freeze {}", self.target)
+    }
+}
