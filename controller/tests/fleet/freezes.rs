@@ -14,9 +14,18 @@ fn freezing(target: &str) -> Spec {
     Spec { what: Some(What::Freeze(what)), cut: None, ..spec("netns:a", "netns:b") }
 }
 
+/// A process in the namespace of a node.
+fn inhabit(fleet: &Fleet, name: &str) {
+    fleet.nodes[name].kernel.node(|node| {
+        let namespace = node.named(name).unwrap();
+        node.spawn(4711, namespace, None)
+    });
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_stand_still_on_their_node_and_are_let_go() {
     let fleet = Fleet::of(&["a", "b"]).await;
+    inhabit(&fleet, "a");
     let intent = fleet.ask(1, freezing("netns:a@a")).await.unwrap();
     assert_eq!(intent.stage(), Stage::Active, "{intent:?}");
     assert_eq!((fleet.nodes["a"].acting().await, fleet.nodes["b"].living().await), (1, 0));
@@ -34,8 +43,8 @@ async fn processes_stand_still_on_their_node_and_are_let_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_no_processes_is_not_frozen() {
     let fleet = Fleet::of(&["a"]).await;
-    for target in ["host:a", "addr:10.0.0.1"] {
+    for (target, why) in [("host:a", "the node's own"), ("addr:10.0.0.1", "no processes")] {
         let refused = fleet.ask(1, freezing(target)).await.unwrap_err();
-        assert!(refused.to_string().contains("process"), "{target}: {refused}");
+        assert!(refused.to_string().contains(why), "{target}: {refused}");
     }
 }

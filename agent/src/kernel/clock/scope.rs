@@ -92,10 +92,12 @@ pub fn indispensable(process: ProcessIdentity, name: &str) -> Option<String> {
     })
 }
 
-/// The node is no target of a skew.
+/// The node is no target of what is done to processes.
 #[must_use]
 pub fn of_node() -> KernelError {
-    refused("the node's own clock is never moved, nor those of all of its processes".to_owned())
+    refused(
+        "the node's own clock is never moved, and all of its processes are no target".to_owned(),
+    )
 }
 
 /// A refusal, with what to do about it.
