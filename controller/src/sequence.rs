@@ -3,6 +3,7 @@
 //! Nothing acts before everything is prepared; what fails on one node is healed on all; what cannot be
 //! confirmed is said to be unconfirmed and is asked for again when its agent is back.
 
+mod event;
 mod part;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use fault::{FaultId, LeaseTerms, NodeName, Status};
 
+pub use event::{Action, Event, Refusal};
 pub use part::{Part, PartState};
 
 /// Time since some fixed moment of the controller's life.
@@ -66,64 +68,6 @@ impl fmt::Display for Stage {
             Self::Unconfirmed => "unconfirmed",
         })
     }
-}
-
-/// Why a node did not do what it was asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// It could not be asked, or did not answer: it may have done it.
-    Unreachable(String),
-    /// It said no, and has nothing of it.
-    Refused(String),
-    /// It has never heard of the fault: its agent is another one than before.
-    Unknown,
-}
-
-impl Refusal {
-    fn sentence(&self, node: &NodeName) -> String {
-        match self {
-            Self::Unreachable(why) | Self::Refused(why) => format!("{node}: {why}"),
-            Self::Unknown => format!("{node}: the agent was started anew and has nothing of it"),
-        }
-    }
-}
-
-/// What happened.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A node was asked to put its parts in place.
-    Prepared(NodeName, Result<(), Refusal>),
-    /// A node was asked to let them act.
-    Committed(NodeName, Result<Vec<Status>, Refusal>),
-    /// A node was asked to take them out.
-    Healed(NodeName, Result<Vec<Status>, Refusal>),
-    /// A node was asked what it has.
-    Listed(NodeName, Vec<Status>),
-    /// A node reports a part, by itself.
-    Heard(Box<Status>),
-    /// A node answered a heartbeat that was sent at this moment, and renewed these parts.
-    Renewed(Vec<FaultId>, Moment),
-    /// A node's agent is there again, or still.
-    Found(NodeName),
-    /// Somebody wants it to end.
-    Heal(String),
-    /// Time has passed.
-    Tick,
-}
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Ask a node to put its parts in place.
-    Prepare(NodeName),
-    /// Ask these nodes to let their parts act, all with one start.
-    Commit(BTreeSet<NodeName>),
-    /// Ask a node to take its parts out.
-    Heal(NodeName),
-    /// Ask a node what it has.
-    List(NodeName),
-    /// Store what this has become, before anybody is told.
-    Record,
 }
 
 /// An intent on its way.
