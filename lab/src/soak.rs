@@ -136,7 +136,7 @@ impl Soak {
         Self { witness, records, holder, dice, tally, span: Duration::from_millis(20) }
     }
 
-    /// Goes on for so long; tells of it now and then.
+    /// Goes on for so long, and for two rounds at least; tells of it now and then.
     ///
     /// # Errors
     /// What is not as it must be: the process stays as it was found.
@@ -147,7 +147,7 @@ impl Soak {
     ) -> Result<Tally, SoakError> {
         let began = Instant::now();
         let mut told = began;
-        while began.elapsed() < lasts {
+        while began.elapsed() < lasts || self.tally.rounds < 2 {
             self.tally.rounds += 1;
             self.round()?;
             self.tally.took = began.elapsed();
@@ -169,7 +169,13 @@ impl Soak {
     fn round(&mut self) -> Result<(), SoakError> {
         let process = self.witness.process().map_err(|error| self.left(error.to_string()))?;
         let workshop = self.workshop()?;
-        let (began, luck) = (Instant::now(), Luck::draw(&mut self.dice, self.span));
+        let luck = match self.tally.rounds {
+            // However short the soak, it sees one that succeeds and one that does not.
+            1 => Luck::Spared,
+            2 => Luck::Killed(Duration::ZERO),
+            _ => Luck::draw(&mut self.dice, self.span),
+        };
+        let began = Instant::now();
         let (put_in, disturbed) =
             Saboteur::beside(process.pid, luck, || workshop.put_in(process, &skew()));
         self.count(disturbed);
@@ -197,7 +203,7 @@ impl Soak {
 
     /// A skew that acts, is renewed, and may run out meanwhile.
     fn live(&mut self, skewed: &mut Skewed) -> Result<(), SoakError> {
-        let lease = if self.dice.one_in(4) { SHORT_LEASE } else { LEASE };
+        let lease = if self.tally.rounds > 1 && self.dice.one_in(4) { SHORT_LEASE } else { LEASE };
         let begun = skewed.begin(boot_now(), boot_now() + lease);
         begun.map_err(|source| self.clock("begin", source))?;
         if lease == LEASE {
@@ -221,7 +227,10 @@ impl Soak {
         if self.dice.one_in(4) {
             return Ok(());
         }
-        let luck = Luck::draw(&mut self.dice, self.span);
+        let luck = match self.tally.rounds {
+            1 => Luck::Spared,
+            _ => Luck::draw(&mut self.dice, self.span),
+        };
         let (healed, disturbed) = Saboteur::beside(pid, luck, || workshop.heal(skewed));
         self.count(disturbed);
         match healed {

@@ -11,7 +11,7 @@ use crate::witness::Witness;
 #[test]
 fn holders_die_while_many_threads_read() {
     let rig = Rig::new();
-    let witness = Witness::start(200, OFFSET, &[]).into_inner();
+    let witness = Witness::start(60, OFFSET, &[]).into_inner();
     let holder = PathBuf::from(env!("CARGO_BIN_EXE_schism-agent"));
     let soak = Soak::new(witness, holder, rig.directory.path(), u64::from(std::process::id()));
     let tally = soak.run(Duration::from_secs(3), |_| {}).unwrap();

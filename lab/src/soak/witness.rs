@@ -91,7 +91,7 @@ fn watch(offset: i64, apart: i64, ended: &AtomicBool, counts: &Counts) {
         println!("{MARK}{what}");
         std::process::exit(1);
     };
-    hold::give_way();
+    hold::give_way(19);
     while !ended.load(Ordering::Relaxed) {
         let (mut true_ones, mut skewed) = (0, 0);
         while true_ones + skewed < COUNTED {

@@ -21,7 +21,7 @@ use super::{BASE, address, assembled, place};
 use crate::clock::block;
 use crate::clock::image::Function;
 use crate::clock::parameters::{Pace, Parameters};
-use crate::clock::patch::{Moved, PatchError, Room};
+use crate::clock::patch::{Moved, PatchError, Return, Room};
 
 /// The numbers of include/uapi/linux/time.h.
 mod clock_id {
@@ -36,6 +36,11 @@ mod clock_id {
 }
 
 const BILLION: i32 = 1_000_000_000;
+
+/// Fills what nobody executes.
+const INT3: u8 = 0xcc;
+/// Where code begins if there is room: 32 bytes are decoded at once. The way back of a slew needs the room.
+const CODE_AT: usize = block::BYTES.next_multiple_of(32);
 
 /// Where the words of [`crate::clock::parameters::Parameters`] stand in a copy.
 mod word {
@@ -117,6 +122,10 @@ impl Assembly {
         self.code.db(&[0; block::Selector::AT as usize])?;
         self.code.set_label(&mut self.selector)?;
         self.code.db(&[0])?;
+        if self.room == Room::Ample && self.moved.back == Return::Step {
+            // What is read most begins where the processor fetches from.
+            self.code.db(&[INT3; CODE_AT - block::BYTES])?;
+        }
 
         let mut labels = Vec::new();
         for prologue in prologues {

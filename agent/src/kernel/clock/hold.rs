@@ -383,12 +383,12 @@ pub fn hurry() {
 }
 
 /// Lets the calling thread come after the others of its process: for those that only keep processors busy
-/// while something else is measured.
-pub fn give_way() {
+/// while something else is measured. By so many steps of niceness.
+pub fn give_way(by: i32) {
     // SAFETY: plain numbers; they concern the calling thread only.
     unsafe {
         let now = libc::getpriority(libc::PRIO_PROCESS, 0);
-        libc::setpriority(libc::PRIO_PROCESS, 0, now + 19);
+        libc::setpriority(libc::PRIO_PROCESS, 0, now + by);
     }
 }
 

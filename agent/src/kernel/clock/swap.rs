@@ -19,6 +19,8 @@ use crate::kernel::process;
 /// How much of a stack is looked through (32 kB): a signal's frame is 3 kB with all registers, and what
 /// stands there farther out has been called from what stands here.
 const STACK: usize = 32 << 10;
+/// What is read of it at first (8 kB): most stacks have less.
+const MOST_STACKS: usize = 8 << 10;
 /// What the stub and the original have on the stack together is less than this (1 kB).
 const CALLS: usize = 1 << 10;
 /// How long to let a process run before it is held again: from 2 ms, twice as long each time.
@@ -359,7 +361,12 @@ impl Stacks<'_> {
             if all.len() == STACKS || all.iter().any(|(known, _)| *known == context) {
                 continue;
             }
-            let piece = self.memory_of.read_readable(self.thread, context.stack & !7, STACK);
+            let at = context.stack & !7;
+            let read = |at, most| self.memory_of.read_readable(self.thread, at, most);
+            let mut piece = read(at, MOST_STACKS);
+            if piece.len() == MOST_STACKS {
+                piece.append(&mut read(at + MOST_STACKS as u64, STACK - MOST_STACKS));
+            }
             let words = stack::words(&piece);
             next.extend(stack::interrupted(&words));
             all.push((context, words));

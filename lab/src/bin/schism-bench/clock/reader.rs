@@ -90,7 +90,7 @@ pub(crate) fn serve(arguments: &[String]) -> Result<()> {
     for _ in 0..threads {
         // They end with the process.
         std::thread::spawn(|| {
-            hold::give_way();
+            hold::give_way(10);
             loop {
                 Reading::Realtime.times(1_000);
             }
