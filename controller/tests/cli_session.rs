@@ -101,7 +101,7 @@ async fn an_agent_that_goes_away_takes_the_cut_along() {
     let cut = fake.run("cut netns:a netns:b --lease 1s").await;
     assert_eq!(cut.code, 5, "{cut:?}");
     assert!(
-        cut.stderr.contains("not confirmed by the agent: the kernel ends the fault"),
+        cut.stderr.contains("not confirmed by the agent: the fault ends with its agent"),
         "{cut:?}"
     );
 }
