@@ -166,7 +166,7 @@ fn a_fork_has_it_and_an_exec_has_not() {
     // What executes another program has a new vDSO.
     let grandchild = process::identity(grandchild).unwrap();
     let restoring = workshop.put_in(grandchild, &ahead(HOUR)).unwrap_err();
-    assert!(matches!(restoring, ClockError::Refused(Refusal::Different(_))), "{restoring}");
+    assert!(matches!(restoring, ClockError::Refused(Refusal::Skewed(_))), "{restoring}");
     // Nobody followed it, but what it has is known.
     let record = workshop.claim(grandchild).unwrap().unwrap();
     assert_eq!(workshop.restore(&record).unwrap(), Restored::Whole);

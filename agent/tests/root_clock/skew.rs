@@ -104,7 +104,7 @@ fn a_second_skew_is_refused() {
     let mut skewed = workshop.put_in(witness.process(), &ahead(HOUR)).unwrap();
     skewed.begin(now(), now() + LEASE).unwrap();
     let second = workshop.put_in(witness.process(), &ahead(HOUR));
-    assert!(second.unwrap_err().to_string().contains("is not the one that this kernel gives out"));
+    assert!(second.unwrap_err().to_string().contains("a detour of ours already"));
     witness.assert_offset(HOUR);
     assert_eq!(workshop.heal(skewed).unwrap(), Restored::Whole);
     witness.finish();

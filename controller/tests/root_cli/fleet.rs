@@ -52,6 +52,11 @@ fn a_leader_is_cut_off_by_its_role() {
     assert_eq!(many.code, Some(2), "{many:?}");
 }
 
+/// Whether no guard refused: what two members send each other in a second is etcd's affair.
+fn is_admitted(ended: &Ended) -> bool {
+    matches!(ended.code, Some(0 | 3)) && ended.stderr.contains(" active on ")
+}
+
 #[test]
 fn a_majority_is_kept_unless_it_is_asked_for() {
     let estate = Estate::of(&TRIO, "[names]\nboth = [\"etcd:member/m0\", \"etcd:member/m1\"]\n");
@@ -64,14 +69,14 @@ fn a_majority_is_kept_unless_it_is_asked_for() {
     let named = estate.run("cut --preset isolate both --for 1s --dry-run");
     assert_eq!(named.code, Some(4), "{named:?}");
     let asked = estate.run("cut etcd:member/m0 etcd:member/m1 --for 1s --allow-quorum-loss");
-    assert!(matches!(asked.code, Some(0)), "{asked:?}");
+    assert!(is_admitted(&asked), "{asked:?}");
 
     first.signal(Signal::SIGINT);
     let first = first.ended();
     assert_eq!(first.code, Some(130), "{first:?}");
     assert!(first.stderr.contains("m2"), "the matrix is shown: {first:?}");
     let healthy = estate.run("cut both etcd:member/m2 --for 1s");
-    assert_eq!(healthy.code, Some(0), "{healthy:?}");
+    assert!(is_admitted(&healthy), "{healthy:?}");
     let unknown = estate.run("cut nobody etcd:member/m2");
     assert_eq!(unknown.code, Some(2), "{unknown:?}");
     assert!(unknown.stderr.contains("schism.toml gives no such name"), "{unknown:?}");
