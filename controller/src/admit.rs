@@ -1,6 +1,6 @@
 //! The guards: what would happen is looked at before anything is touched. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fault::{
     Blast, BlastError, Fault, Group, Hit, Impairment, Limits, MemberName, NamespaceCookie,
@@ -125,10 +125,16 @@ pub fn admit(
                 .map_err(|loss| AdmitError::Quorum { group: known.name.clone(), loss })?;
         }
     }
-    for (at, (node, fault)) in asked.iter().enumerate() {
-        let beside = active.iter().chain(&asked[..at]);
-        let beside = beside.filter(|(there, _)| there == node).map(|(_, fault)| fault);
-        fault.beside(beside).map_err(|error| AdmitError::Overlap { node: node.clone(), error })?;
+    let mut by_node: BTreeMap<&NodeName, Vec<&Fault>> = BTreeMap::new();
+    for (node, fault) in active {
+        by_node.entry(node).or_default().push(fault);
+    }
+    for (node, fault) in asked {
+        let others = by_node.entry(node).or_default();
+        fault
+            .beside(others.iter().copied())
+            .map_err(|error| AdmitError::Overlap { node: node.clone(), error })?;
+        others.push(fault);
     }
     Ok(())
 }
