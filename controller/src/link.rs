@@ -10,6 +10,7 @@ use std::time::Duration;
 use fault::{
     Aspect, BootTime, Fault, FaultId, Prefix, Protocol, Selector, Status, Target, TargetIdentity,
 };
+use futures_util::future::BoxFuture;
 use proto::agent as wire;
 use proto::agent::agent_client::AgentClient;
 use proto::{Invalid, required};
@@ -287,19 +288,23 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 
 /// Waits for an answer, but not for ever: a stopped agent keeps its connection and never answers. A call
 /// that is given up is reset, which tells the agent.
-async fn within<T>(
-    attempted: &str,
+///
+/// Boxed: what waits for an answer once should not be as large as that all its life.
+fn within<'a, T: 'a>(
+    attempted: &'a str,
     limit: Duration,
-    call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
-) -> Result<T, Failure> {
-    match tokio::time::timeout(limit, call).await {
-        Ok(Ok(response)) => Ok(response.into_inner()),
-        Ok(Err(status)) => Err(Failure::answered(attempted, &lost(status))),
-        Err(_) => {
-            let reason = format!("the agent did not answer within {} s", limit.as_secs());
-            Err(Failure::new(Outcome::Unconfirmed, attempted, reason))
+    call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>> + Send + 'a,
+) -> BoxFuture<'a, Result<T, Failure>> {
+    Box::pin(async move {
+        match tokio::time::timeout(limit, call).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(Failure::answered(attempted, &lost(status))),
+            Err(_) => {
+                let reason = format!("the agent did not answer within {} s", limit.as_secs());
+                Err(Failure::new(Outcome::Unconfirmed, attempted, reason))
+            }
         }
-    }
+    })
 }
 
 /// A broken connection in the words of its library says nothing to people.

@@ -8,8 +8,9 @@ mod part;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 use fault::{FaultId, LeaseTerms, NodeName, Status};
@@ -75,6 +76,8 @@ impl fmt::Display for Stage {
 pub struct Sequence {
     stage: Stage,
     parts: Vec<Part>,
+    /// Between which places the parts of each node stand: of a thousand nodes one is looked up often.
+    spans: BTreeMap<NodeName, Range<usize>>,
     terms: LeaseTerms,
     /// What it will be once everything is out, and why.
     fate: Option<(Stage, String)>,
@@ -88,7 +91,9 @@ impl Sequence {
     /// An intent that was written and has touched nothing.
     #[must_use]
     pub fn new(parts: Vec<Part>, terms: LeaseTerms) -> Self {
-        Self { stage: Stage::Pending, parts, terms, fate: None, deadline: None, guessed: false }
+        let spans = spans(&parts);
+        let (stage, fate, deadline) = (Stage::Pending, None, None);
+        Self { stage, parts, spans, terms, fate, deadline, guessed: false }
     }
 
     /// An intent as a controller that is gone has left it. What was not known to act is taken out; what
@@ -118,7 +123,8 @@ impl Sequence {
         if stage == Stage::Healing {
             parts.iter_mut().for_each(|part| part.state = PartState::Lost);
         }
-        Self { stage, parts, terms, fate, deadline, guessed: true }
+        let spans = spans(&parts);
+        Self { stage, parts, spans, terms, fate, deadline, guessed: true }
     }
 
     /// What has become of it.
@@ -163,7 +169,7 @@ impl Sequence {
     #[must_use]
     pub fn owes(&self, node: &NodeName) -> bool {
         matches!(self.stage, Stage::Healing | Stage::Unconfirmed)
-            && self.parts.iter().any(|part| part.node == *node && part.state == PartState::Lost)
+            && self.of(node).any(|part| part.state == PartState::Lost)
     }
 
     /// The parts that heartbeats renew. Nothing on its way out is renewed.
@@ -250,11 +256,16 @@ impl Sequence {
 
     /// Its parts on a node.
     pub fn of(&self, node: &NodeName) -> impl Iterator<Item = &Part> {
-        self.parts.iter().filter(move |part| part.node == *node)
+        self.parts[self.span(node)].iter().filter(move |part| part.node == *node)
     }
 
     fn of_mut(&mut self, node: &NodeName) -> impl Iterator<Item = &mut Part> {
-        self.parts.iter_mut().filter(move |part| part.node == *node)
+        let span = self.span(node);
+        self.parts[span].iter_mut().filter(move |part| part.node == *node)
+    }
+
+    fn span(&self, node: &NodeName) -> Range<usize> {
+        self.spans.get(node).cloned().unwrap_or_default()
     }
 
     fn nodes(&self, of: impl Fn(&Part) -> bool) -> BTreeSet<NodeName> {
@@ -549,4 +560,12 @@ impl Sequence {
         }
         silent.map_or_else(Vec::new, |why| self.heal(Stage::Failed, why, now))
     }
+}
+
+fn spans(parts: &[Part]) -> BTreeMap<NodeName, Range<usize>> {
+    let mut spans: BTreeMap<NodeName, Range<usize>> = BTreeMap::new();
+    for (place, part) in parts.iter().enumerate() {
+        spans.entry(part.node.clone()).or_insert(place..place).end = place + 1;
+    }
+    spans
 }

@@ -261,7 +261,8 @@ async fn let_agents_in(door: Entrance, agents: Agents, mut stopped: watch::Recei
         let connected = Arc::clone(&door.connected);
         inside.spawn(async move {
             let way = Way { remote: Some(remote), local: stream.local_addr().ok() };
-            match acceptor.accept(stream).await {
+            // Boxed: of a thousand agents each is let in once, and stays for long.
+            match Box::pin(acceptor.accept(stream)).await {
                 Ok(accepted) => match accepted.principal {
                     Principal::Agent(node) => {
                         let stream = connected.hold(accepted.stream, accepted.fingerprint);

@@ -68,9 +68,10 @@ impl Agents {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let greeting = tokio::time::timeout(PATIENCE, self.greet(&mut stream, &certified)).await;
+        let greeting = Box::pin(self.greet(&mut stream, &certified));
+        let greeting = tokio::time::timeout(PATIENCE, greeting).await;
         greeting.map_err(|_| AdmissionError::Slow)??;
-        let mut link = Link::over(stream, Some(self.0.holder.clone()))
+        let mut link = Box::pin(Link::over(stream, Some(self.0.holder.clone())))
             .await
             .map_err(|error| AdmissionError::Hello(HelloError::Io(error)))?;
         let description = link.describe().await.map_err(AdmissionError::Silent)?;

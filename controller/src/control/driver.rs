@@ -98,7 +98,7 @@ pub(super) struct Driver {
     waiting: HashMap<IntentId, Vec<(Until, oneshot::Sender<Answer>)>>,
     brake: watch::Sender<Option<String>>,
     wall: Wall,
-    /// Of whose parts something was heard, and when that is told.
+    /// What has changed in a way that can wait to be told and counted, and until when.
     untold: BTreeSet<IntentId>,
     tell_at: Option<Instant>,
 }
@@ -262,7 +262,7 @@ impl Driver {
                     tokio::spawn(calls::brake(link, self.brake.subscribe()));
                 }
                 self.everybody(|intent| {
-                    let has = intent.sequence.parts().iter().any(|part| part.node == node);
+                    let has = intent.sequence.of(&node).next().is_some();
                     has.then(|| Event::Found(node.clone()))
                 })
                 .await;
@@ -307,7 +307,6 @@ impl Driver {
         let now = self.agents.now();
         let Some(intent) = self.intents.get_mut(&id) else { return };
         let before = intent.sequence.stage();
-        let heard = matches!(event, Event::Heard(_));
         // Its renewals may never have been wanted of this connection.
         let found = matches!(event, Event::Found(_));
         // Nothing else is renewed, and of a thousand parts a look costs something.
@@ -335,9 +334,6 @@ impl Driver {
         }
         self.tally.moved(intent, before, now);
         let changed = before != after;
-        if changed || !heard {
-            self.tally.heard(intent);
-        }
         // What is recorded is told by that.
         let recorded = actions.contains(&Action::Record);
         if changed || found || acting.is_some_and(|count| count != intent.sequence.acting()) {
@@ -346,7 +342,7 @@ impl Driver {
         self.perform(id, actions).await;
         if changed && !recorded {
             self.tell(id);
-        } else if heard && !recorded {
+        } else if !recorded {
             self.untold.insert(id);
             self.tell_at.get_or_insert_with(|| Instant::now() + GATHERED);
         }
@@ -472,19 +468,17 @@ impl Driver {
     fn tell_untold(&mut self) {
         self.tell_at = None;
         for id in std::mem::take(&mut self.untold) {
-            if let Some(intent) = self.intents.get(&id) {
-                self.tally.heard(intent);
-            }
             self.tell(id);
         }
     }
 
     fn tell(&mut self, id: IntentId) {
         self.untold.remove(&id);
+        let Some(intent) = self.intents.get(&id) else { return };
+        self.tally.heard(intent);
         if self.events.receiver_count() == 0 {
             return;
         }
-        let Some(intent) = self.intents.get(&id) else { return };
         self.say(wire::event::Kind::Intent(intent.wire()));
     }
 

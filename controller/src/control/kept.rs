@@ -5,7 +5,7 @@ use fault::IntentId;
 /// Intents that are kept.
 const INTENTS: usize = 200;
 /// Parts of them that are kept: one intent may have a thousand, of a kilobyte each.
-const PARTS: usize = 4_096;
+const PARTS: usize = 2_048;
 
 /// An intent that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ mod tests {
         assert_eq!(forgotten(0, 1), [0_u64; 0]);
         assert_eq!(forgotten(200, 1), [0_u64; 0]);
         assert_eq!(forgotten(202, 1), [1, 2]);
-        assert_eq!(forgotten(5, 1_000), [1], "4 of a thousand are kept");
+        assert_eq!(forgotten(3, 1_000), [1], "2 of a thousand are kept");
         assert_eq!(forgotten(2, 1_000_000), [1], "the last one stays");
     }
 }

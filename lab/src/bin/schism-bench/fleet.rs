@@ -139,7 +139,7 @@ async fn commands(house: &mut House, times: usize, report: &mut Report) -> Resul
         "`schism cut` over two nodes with a controller, the whole process",
         "≤ 100 ms",
         format!(
-            "median {}, p99 {}, of which 20 ms until the common start (n = {})",
+            "median {}, p99 {}; it acts up to 20 ms later, on both at once (n = {})",
             ms(took.median()),
             ms(took.quantile(0.99)),
             took.count()
