@@ -5,12 +5,11 @@
 //! under the agent: devices that leave, names that stand for another namespace, processes that end.
 
 mod drifting;
-mod frozen;
 mod gate;
+mod inner;
 mod loaded;
 #[cfg(test)]
 pub(crate) mod sample;
-mod skewed;
 mod trouble;
 mod world;
 
@@ -27,10 +26,9 @@ use fault::{
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 pub use drifting::Drifting;
-pub use frozen::Frozen;
 pub use gate::Gate;
+pub use inner::{Engaged, Skewed};
 pub use loaded::Loaded;
-pub use skewed::Skewed;
 pub use trouble::{Call, Trouble};
 pub use world::{DeviceId, HOST, World};
 
@@ -58,8 +56,8 @@ struct State {
     world: World,
     loaded: BTreeMap<NamespaceCookie, Loaded>,
     skewed: BTreeMap<(NamespaceCookie, Slot), Skewed>,
-    frozen: BTreeMap<(NamespaceCookie, Slot), Frozen>,
-    /// What the latest skew or freeze in each place did.
+    engaged: BTreeMap<(NamespaceCookie, Slot), Engaged>,
+    /// What the latest skew or act in each place did.
     measured: BTreeMap<(NamespaceCookie, Slot), Measured>,
     performed: Vec<(NamespaceCookie, Step)>,
     probes: ProbeResult,
@@ -96,7 +94,7 @@ impl FakeKernel {
             world: World::new(node),
             loaded: BTreeMap::new(),
             skewed: BTreeMap::new(),
-            frozen: BTreeMap::new(),
+            engaged: BTreeMap::new(),
             measured: BTreeMap::new(),
             performed: Vec::new(),
             probes: ProbeResult { sent: 0, delivered: 0 },
@@ -146,7 +144,7 @@ impl FakeKernel {
         }
         old.loaded.clear();
         old.skewed.clear();
-        old.frozen.clear();
+        old.engaged.clear();
         next
     }
 
@@ -172,15 +170,15 @@ impl FakeKernel {
         lock(&self.shared.state).skewed.clone()
     }
 
-    /// Every freeze, by its place.
+    /// Everything that is done to processes, by its place.
     #[must_use]
-    pub fn frozen_ones(&self) -> BTreeMap<(NamespaceCookie, Slot), Frozen> {
-        lock(&self.shared.state).frozen.clone()
+    pub fn engaged(&self) -> BTreeMap<(NamespaceCookie, Slot), Engaged> {
+        lock(&self.shared.state).engaged.clone()
     }
 
     /// Ends whatever holds processes, as somebody does who kills it.
     pub fn release(&self) {
-        lock(&self.shared.state).frozen.values_mut().for_each(Frozen::release);
+        lock(&self.shared.state).engaged.values_mut().for_each(Engaged::release);
         self.tell(Stir::Anywhere);
     }
 
@@ -295,13 +293,13 @@ impl Kernel for FakeKernel {
         let target = place.identity.namespace;
         let now = self.now();
         let mut state = lock(&self.shared.state);
-        let State { world, loaded, skewed, frozen, measured, performed, .. } = &mut *state;
+        let State { world, loaded, skewed, engaged, measured, performed, .. } = &mut *state;
         let used = |slot: Slot| loaded.get(&target).is_some_and(|loaded| loaded.is_used(slot));
         match step {
-            Step::Skew { slot, .. } | Step::Freeze { slot, .. }
+            Step::Skew { slot, .. } | Step::Engage { slot, .. }
                 if used(*slot)
                     || skewed.contains_key(&(target, *slot))
-                    || frozen.contains_key(&(target, *slot)) =>
+                    || engaged.contains_key(&(target, *slot)) =>
             {
                 return Err(loaded::taken("the slot"));
             }
@@ -314,25 +312,25 @@ impl Kernel for FakeKernel {
                     measured.insert((target, *slot), ended.measured());
                 }
             }
-            Step::Freeze { slot, freeze } => {
+            Step::Engage { slot, act } => {
                 measured.remove(&(target, *slot));
-                frozen.insert((target, *slot), Frozen::put_in(world, place, *freeze)?);
+                engaged.insert((target, *slot), Engaged::put_in(world, place, *act)?);
             }
-            Step::Thaw { slot } => {
-                if let Some(ended) = frozen.remove(&(target, *slot)) {
+            Step::Disengage { slot } => {
+                if let Some(ended) = engaged.remove(&(target, *slot)) {
                     measured.insert((target, *slot), ended.measured());
                 }
             }
-            Step::Cover { slot } if frozen.contains_key(&(target, *slot)) => {
-                if let Some(freeze) = frozen.get_mut(&(target, *slot)) {
-                    freeze.cover(world, now);
+            Step::Cover { slot } if engaged.contains_key(&(target, *slot)) => {
+                if let Some(act) = engaged.get_mut(&(target, *slot)) {
+                    act.cover(world, now);
                 }
             }
             Step::Begin { slot, .. } | Step::Renew { slot, .. } | Step::End { slot }
-                if frozen.contains_key(&(target, *slot)) =>
+                if engaged.contains_key(&(target, *slot)) =>
             {
-                if let Some(freeze) = frozen.get_mut(&(target, *slot)) {
-                    freeze.tell(step);
+                if let Some(act) = engaged.get_mut(&(target, *slot)) {
+                    act.tell(step);
                 }
             }
             Step::Cover { slot } => {
@@ -399,9 +397,9 @@ impl Kernel for FakeKernel {
         let cookie = place.identity.namespace;
         let skewed = state.skewed.iter().filter(|((here, _), _)| *here == cookie);
         let skewed = skewed.map(|((_, slot), skew)| (*slot, skew.look(&state.world, now)));
-        let frozen = state.frozen.iter().filter(|((here, _), _)| *here == cookie);
-        let frozen = frozen.map(|((_, slot), freeze)| (*slot, freeze.look(&state.world, now)));
-        observed.coverage = skewed.chain(frozen).collect();
+        let engaged = state.engaged.iter().filter(|((here, _), _)| *here == cookie);
+        let engaged = engaged.map(|((_, slot), act)| (*slot, act.look(&state.world, now)));
+        observed.coverage = skewed.chain(engaged).collect();
         Ok(Sight::Present(observed))
     }
 
@@ -431,8 +429,8 @@ impl Kernel for FakeKernel {
             if let Some(skew) = state.skewed.get(&(target, slot)) {
                 return skew.lease;
             }
-            if let Some(freeze) = state.frozen.get(&(target, slot)) {
-                return freeze.lease;
+            if let Some(act) = state.engaged.get(&(target, slot)) {
+                return act.lease;
             }
         }
         self.read(target, |loaded| loaded.leases.get(&slot).copied()).ok().flatten()
@@ -441,8 +439,8 @@ impl Kernel for FakeKernel {
     fn measured(&self, target: NamespaceCookie, slot: Slot) -> Option<Measured> {
         let state = lock(&self.shared.state);
         let standing = state.skewed.get(&(target, slot)).map(Skewed::measured);
-        let frozen = || state.frozen.get(&(target, slot)).map(Frozen::measured);
-        standing.or_else(frozen).or_else(|| state.measured.get(&(target, slot)).cloned())
+        let engaged = || state.engaged.get(&(target, slot)).map(Engaged::measured);
+        standing.or_else(engaged).or_else(|| state.measured.get(&(target, slot)).cloned())
     }
 
     fn follow(&self, place: &Place) -> Result<(), KernelError> {

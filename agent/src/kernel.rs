@@ -4,12 +4,17 @@
 //! and for simulations of many nodes.
 
 pub mod bpf;
+mod cgroup;
 pub mod clock;
 mod encode;
-pub mod freeze;
+pub mod engaged;
+mod freeze;
 mod inotify;
 mod instance;
+mod keeper;
+mod kill;
 mod linux;
+mod load;
 mod mapped;
 pub mod netns;
 mod opener;
@@ -29,12 +34,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use fault::{
-    Aspect, BootTime, Capability, Cut, Effect, EtcdMembers, Extent, Freeze, Gone, Hook, Interface,
+    Aspect, BootTime, Capability, Cut, Effect, EtcdMembers, Extent, Gone, Hook, Interface,
     Measured, NamespaceCookie, OwnAddress, Prefix, ProcessIdentity, Protocol, Scheme, Selector,
     Side, Skew, Target, TargetIdentity,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 
+pub use engaged::Act;
 pub use inotify::FileWatch;
 pub use linux::{Linux, node_name};
 
@@ -142,15 +148,15 @@ pub enum Step {
         /// Where.
         slot: Slot,
     },
-    /// Have ready what holds the target's processes; they go on until it begins.
-    Freeze {
+    /// Have ready what does something to the target's processes; they go on until it begins.
+    Engage {
         /// Where.
         slot: Slot,
-        /// Whose.
-        freeze: Freeze,
+        /// What.
+        act: Act,
     },
-    /// Make sure that the processes of a freeze go on.
-    Thaw {
+    /// Make sure that it is over.
+    Disengage {
         /// Where.
         slot: Slot,
     },
@@ -201,7 +207,7 @@ impl Step {
             Self::AddPeers(set) => Some(Self::RemovePeers(set.clone())),
             Self::Begin { slot, .. } => Some(Self::End { slot: *slot }),
             Self::Skew { slot, .. } => Some(Self::Unskew { slot: *slot }),
-            Self::Freeze { slot, .. } => Some(Self::Thaw { slot: *slot }),
+            Self::Engage { slot, .. } => Some(Self::Disengage { slot: *slot }),
             Self::Unload
             | Self::Detach(_)
             | Self::Own(_)
@@ -214,7 +220,7 @@ impl Step {
             | Self::Renew { .. }
             | Self::End { .. }
             | Self::Unskew { .. }
-            | Self::Thaw { .. }
+            | Self::Disengage { .. }
             | Self::Cover { .. } => None,
         }
     }
@@ -259,10 +265,8 @@ impl std::fmt::Display for Step {
                     whose(skew.extent)
                 )
             }
-            Self::Freeze { freeze, .. } => {
-                write!(f, "start a process that holds all threads of {}", whose(freeze.extent))
-            }
-            Self::Thaw { .. } => f.write_str("let the target's processes go on"),
+            Self::Engage { act, .. } => act.fmt(f),
+            Self::Disengage { .. } => f.write_str("let the target's processes go on"),
             Self::Unskew { .. } => f.write_str("give the target's processes their own bytes back"),
             Self::Cover { .. } => f.write_str("reach processes that came, and see what it does"),
         }
@@ -315,8 +319,10 @@ pub struct Coverage {
     pub altered: BTreeSet<ProcessIdentity>,
     /// Whether what it does is still to be seen, or again.
     pub unread: bool,
-    /// Whether what held them has ended before its time.
+    /// Whether what held or loaded them has ended before its time.
     pub released: bool,
+    /// Whether nobody is left on whom it could act.
+    pub over: bool,
 }
 
 /// A network device as rtnetlink tells it.

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use fault::{Cut, Fault, Freeze, OwnAddress, Prefix, Scheme, Scope, Side, Skew};
+use fault::{Cut, Fault, OwnAddress, Prefix, Scheme, Scope, Side, Skew};
 
-use crate::kernel::{Attachment, Device, Observed, Peer, PeerSet, Slot, Step};
+use crate::kernel::{Act, Attachment, Device, Observed, Peer, PeerSet, Slot, Step};
 
 /// What a target has of ours, as far as it was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,8 +48,8 @@ impl Holdings {
             | Step::End { .. }
             | Step::Skew { .. }
             | Step::Unskew { .. }
-            | Step::Freeze { .. }
-            | Step::Thaw { .. }
+            | Step::Engage { .. }
+            | Step::Disengage { .. }
             | Step::Cover { .. } => {}
         }
     }
@@ -195,10 +195,10 @@ pub fn prepare_skew(skew: &Skew, slot: Slot) -> Vec<Step> {
     vec![Step::Skew { slot, skew: *skew }]
 }
 
-/// The steps that put a freeze in place, but for its lease.
+/// The steps that put in place what is done to processes, but for its lease.
 #[must_use]
-pub fn prepare_freeze(freeze: Freeze, slot: Slot) -> Vec<Step> {
-    vec![Step::Freeze { slot, freeze }]
+pub fn prepare_act(act: Act, slot: Slot) -> Vec<Step> {
+    vec![Step::Engage { slot, act }]
 }
 
 /// The steps that put a cut in place, but for its lease: maps first, then programs, then openers,
@@ -274,7 +274,7 @@ pub fn refresh(target: &Observed, holdings: &Holdings) -> Vec<Step> {
 pub fn heal(done: &[Step], remaining: Remaining) -> Vec<Step> {
     let undone = done.iter().rev().filter_map(Step::undo);
     // Programs and maps have nothing to do with it.
-    if done.iter().any(|step| matches!(step, Step::Skew { .. } | Step::Freeze { .. })) {
+    if done.iter().any(|step| matches!(step, Step::Skew { .. } | Step::Engage { .. })) {
         return undone.collect();
     }
     match remaining {

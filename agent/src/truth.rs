@@ -31,6 +31,8 @@ pub struct Correction {
     pub of_processes: BTreeMap<Slot, Vec<Drift>>,
     /// Faults whose processes nobody holds any more, before their time.
     pub released: BTreeSet<Slot>,
+    /// Faults that have nobody left on whom they could act.
+    pub over: BTreeSet<Slot>,
 }
 
 impl Correction {
@@ -116,6 +118,10 @@ fn compare_processes(observed: &Observed, fault: &Recorded, correction: &mut Cor
     if coverage.released {
         correction.released.insert(fault.slot);
         correction.of_processes.insert(fault.slot, vec![Drift::HolderEnded]);
+        return;
+    }
+    if coverage.over {
+        correction.over.insert(fault.slot);
         return;
     }
     if coverage.joined > 0 || coverage.left > 0 || coverage.unread {

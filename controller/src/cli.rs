@@ -4,8 +4,11 @@ mod certs;
 mod controller;
 mod cut;
 mod freeze;
+mod kill;
+mod manner;
 mod named;
 mod skew;
+mod stress;
 mod typed;
 
 use std::path::PathBuf;
@@ -20,8 +23,11 @@ pub use certs::{
 pub use controller::{ConfigArgs, ControllerArgs};
 pub use cut::{CutArgs, EnforceArg, FlowsArg, ModeArg, ProtocolArg};
 pub use freeze::FreezeArgs;
+pub use kill::KillArgs;
+pub use manner::MannerArgs;
 pub use named::{Named, NamedError};
 pub use skew::SkewArgs;
+pub use stress::StressArgs;
 pub use typed::Misuse;
 
 use crate::heal::FaultName;
@@ -38,6 +44,9 @@ use crate::output::Format;
 ///
 /// A freeze has all threads of processes stand still. A child of the agent holds them, and the kernel
 /// lets them go when that ends, which it does at the lease's end at the latest.
+///
+/// A kill sends processes a signal, watches them to their end, and sends SIGKILL to whoever is left after a
+/// time of grace. A stress loads a target from within its own control group, so that its limits hold.
 ///
 /// Targets are named SCHEME:PATH. netns:NAME is a network namespace that `ip netns` knows, pid:NUMBER
 /// a process, container:ID a container by its id or the beginning of it, host:NODE the machine
@@ -85,6 +94,10 @@ pub enum Command {
     Skew(Box<SkewArgs>),
     /// Have a target's processes stand still, for a while
     Freeze(Box<FreezeArgs>),
+    /// End a target's processes, and see that they end
+    Kill(Box<KillArgs>),
+    /// Take processor time, memory or disk from a target, for a while
+    Stress(Box<StressArgs>),
     /// End faults before their time, and print what they did
     Heal(HealArgs),
     /// Show the faults on this machine, or those of a controller

@@ -4,11 +4,10 @@ pub(crate) mod client;
 pub(crate) mod cut;
 mod ends;
 mod follow;
-pub(crate) mod freeze;
 mod live;
 mod order;
+pub(crate) mod processes;
 mod report;
-pub(crate) mod skew;
 
 use fault::{IntentId, Status};
 use proto::control as wire;

@@ -1,80 +1,31 @@
 //! `schism freeze`.
 
-use fault::{Extent, Freeze, Kind, LeaseTerms, TermsError};
+use fault::{Extent, Freeze};
 
-use crate::cli::{FreezeArgs, NamedError};
-use crate::connect::Choice;
-use crate::cut::random_seed;
+use crate::cli::FreezeArgs;
 use crate::failure::Failure;
-use crate::outcome::Outcome;
-use crate::output::Output;
-use crate::processes::{Order, Wish, absence, without_processes};
-use crate::session::After;
+use crate::processes::{Asked, AskedError};
 use crate::settings::Names;
-
-/// A freeze that makes no sense.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum FreezeError {
-    #[error(transparent)]
-    Name(#[from] NamedError),
-    #[error("{0} is no process: a whole node is never frozen, and addresses have none")]
-    NoProcesses(String),
-    #[error("{0}")]
-    Terms(#[from] TermsError),
-}
-
-impl FreezeError {
-    fn hint(&self) -> String {
-        let hint = match self {
-            Self::Name(error) => return error.hint(),
-            Self::NoProcesses(_) => "name a pid:, a container: or a netns:",
-            Self::Terms(TermsError::Lease) => "ask for a longer --lease",
-            Self::Terms(TermsError::Total) => "ask for another --for",
-        };
-        hint.to_owned()
-    }
-}
-
-/// Why a freeze that makes no sense is not tried.
-pub(crate) fn refused(attempted: &str, error: &FreezeError) -> Failure {
-    Failure::new(Outcome::WrongUsage, attempted, error).hint(error.hint())
-}
-
-/// What is done to them.
-pub(crate) const fn freeze(args: &FreezeArgs) -> Freeze {
-    Freeze { extent: if args.tree { Extent::Tree } else { Extent::Named } }
-}
+use crate::spec::{QuorumLoss, Within};
 
 /// What was typed, checked.
 ///
 /// # Errors
 /// It makes no sense, whatever the names stand for.
-pub(crate) fn wish(args: &FreezeArgs, names: &Names, random: u64) -> Result<Wish, FreezeError> {
-    let selectors = args.target.stands_for(names)?;
-    if let Some(selector) = without_processes(&selectors) {
-        return Err(FreezeError::NoProcesses(selector.to_string()));
-    }
-    let lease = if args.detach { args.total } else { args.lease };
-    Ok(Wish {
-        selectors,
-        kind: Kind::Freeze(freeze(args)),
-        terms: LeaseTerms::new(lease, args.total)?,
-        seed: args.seed.unwrap_or(random),
-    })
-}
-
-/// Runs `schism freeze`.
-pub(crate) async fn run(
-    args: &FreezeArgs,
-    names: &Names,
-    choice: Choice,
-    output: Output,
-) -> Result<Outcome, Failure> {
+pub(crate) fn asked(args: &FreezeArgs, names: &Names) -> Result<Asked, Failure> {
     let attempted = args.attempt();
-    let wish = wish(args, names, random_seed()?).map_err(|error| refused(&attempted, &error))?;
-    let choice = Choice { absence: absence(args.detach, args.local), ..choice };
-    let after = After::of(args.dry_run, args.detach);
-    Order { wish, attempted, noun: "freeze", after, output }.run(&choice).await
+    let selectors = AskedError::selectors(&args.target, names, "a whole node is never frozen");
+    Ok(Asked {
+        selectors: selectors.map_err(|error| error.refused(&attempted))?,
+        within: Within::Freeze(Freeze {
+            extent: if args.tree { Extent::Tree } else { Extent::Named },
+        }),
+        lease: args.lease,
+        total: args.total,
+        quorum_loss: QuorumLoss::of(args.allow_quorum_loss),
+        manner: args.manner,
+        attempted,
+    })
 }
 
 #[cfg(test)]
@@ -84,20 +35,18 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
 
-    fn typed(line: &str) -> Result<Wish, String> {
+    fn typed(line: &str) -> Result<Asked, String> {
         let words = format!("schism freeze {line}");
         let cli = Cli::try_parse_from(words.split(' ')).map_err(|error| error.to_string())?;
         let Command::Freeze(args) = cli.command else { panic!("{words}") };
-        wish(&args, &Names::default(), 7).map_err(|error| error.to_string())
+        asked(&args, &Names::default()).map_err(|failure| failure.reason)
     }
 
     #[test]
     fn a_freeze_as_it_is_typed() {
-        let wish = typed("pid:7 --for 5s --tree").unwrap();
-        assert_eq!(wish.kind, Kind::Freeze(Freeze { extent: Extent::Tree }));
-        assert_eq!((wish.terms.lease.as_secs(), wish.terms.total.as_secs()), (5, 5));
-        let detached = typed("pid:7 --for 40s --detach").unwrap();
-        assert_eq!(detached.terms.lease.as_secs(), 40, "nobody renews it");
+        let asked = typed("pid:7 --for 5s --tree").unwrap();
+        assert_eq!(asked.within, Within::Freeze(Freeze { extent: Extent::Tree }));
+        assert_eq!((asked.lease.as_secs(), asked.total.as_secs()), (15, 5));
         for (line, expected) in
             [("host:n1", "a whole node is never frozen"), ("addr:10.0.0.1", "is no process")]
         {

@@ -123,6 +123,8 @@ pub(crate) async fn run(
                 }
                 Kind::Skew(_) => format!("{id}: no clock of {route} was seen to have moved"),
                 Kind::Freeze(_) => format!("{id}: no thread of {route} was seen standing still"),
+                Kind::Kill(_) => format!("{id}: no process of {route} was seen to end"),
+                Kind::Stress(_) => format!("{id}: nothing was taken from {route}"),
             });
         }
     }

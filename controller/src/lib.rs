@@ -20,6 +20,7 @@ mod freeze;
 mod heal;
 mod host;
 mod interrupts;
+mod kill;
 mod link;
 mod local;
 mod manual;
@@ -40,6 +41,7 @@ mod skew;
 pub mod spec;
 mod status;
 pub mod store;
+mod stress;
 mod targets;
 
 pub use failure::{Cause, Failure};
@@ -50,11 +52,25 @@ pub use output::Format;
 use cli::{Cli, Command};
 use connect::{Absence, Choice};
 use output::Output;
+use processes::Asked;
 
 /// Says why a command did nothing, in the format that its result would have had. The exit code says it
 /// too, if nobody can read it.
 pub fn tell(failure: &Failure, format: Option<Format>) {
     Output::new(format).fail(failure);
+}
+
+/// Has a controller or this machine's agent do something to processes.
+async fn in_processes(
+    asked: Asked,
+    chosen: Option<settings::Controller>,
+    choice: Choice,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    match chosen.filter(|_| !asked.manner.local) {
+        Some(controller) => fleet::processes::run(asked, &controller, output).await,
+        None => processes::run(asked, choice, output).await,
+    }
 }
 
 /// Does what was asked. `typed` is the command line word by word, for hints that repeat it.
@@ -75,18 +91,20 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
             }
         }
         Command::Skew(args) => {
-            let names = settings(&cli.global)?.names;
-            match chosen?.filter(|_| !args.local) {
-                Some(controller) => fleet::skew::run(&args, &names, &controller, output).await,
-                None => skew::run(&args, &names, choice, output).await,
-            }
+            let asked = skew::asked(&args, &settings(&cli.global)?.names, output)?;
+            in_processes(asked, chosen?, choice, output).await
         }
         Command::Freeze(args) => {
-            let names = settings(&cli.global)?.names;
-            match chosen?.filter(|_| !args.local) {
-                Some(controller) => fleet::freeze::run(&args, &names, &controller, output).await,
-                None => freeze::run(&args, &names, choice, output).await,
-            }
+            let asked = freeze::asked(&args, &settings(&cli.global)?.names)?;
+            in_processes(asked, chosen?, choice, output).await
+        }
+        Command::Kill(args) => {
+            let asked = kill::asked(&args, &settings(&cli.global)?.names)?;
+            in_processes(asked, chosen?, choice, output).await
+        }
+        Command::Stress(args) => {
+            let asked = stress::asked(&args, &settings(&cli.global)?.names)?;
+            in_processes(asked, chosen?, choice, output).await
         }
         Command::Heal(args) => match chosen {
             Ok(Some(controller)) => fleet::heal(&args, &controller, output).await,

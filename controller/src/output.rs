@@ -2,6 +2,8 @@
 
 pub(crate) mod clocks;
 pub(crate) mod freezes;
+pub(crate) mod kills;
+pub(crate) mod loads;
 pub(crate) mod quantity;
 pub(crate) mod record;
 pub(crate) mod route;
@@ -44,6 +46,12 @@ pub(crate) fn effects(faults: &[Status], detail: Detail) -> String {
     if has(|kind| matches!(kind, Kind::Freeze(_))) {
         tables.push(freezes::effects(faults).text());
     }
+    if has(|kind| matches!(kind, Kind::Kill(_))) {
+        tables.push(kills::effects(faults).text());
+    }
+    if has(|kind| matches!(kind, Kind::Stress(_))) {
+        tables.push(loads::effects(faults).text());
+    }
     tables.join("\n")
 }
 
@@ -52,6 +60,8 @@ pub(crate) fn meaning(status: &Status) -> Vec<String> {
     match status.fault.kind {
         Kind::Skew(_) => clocks::meaning(status),
         Kind::Freeze(_) => freezes::meaning(status),
+        Kind::Kill(_) => kills::meaning(status),
+        Kind::Stress(_) => loads::meaning(status),
         Kind::Cut(_) => Vec::new(),
     }
 }

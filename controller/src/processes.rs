@@ -2,14 +2,16 @@
 
 mod report;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fault::{
-    Aspect, Fault, FaultId, IntentId, Kind, LeaseTerms, Peers, Scheme, Selector, Status, Target,
+    Aspect, Fault, FaultId, IntentId, LeaseTerms, Peers, Scheme, Selector, Status, Target,
+    TermsError,
 };
 
+use crate::cli::{MannerArgs, Named, NamedError};
 use crate::connect::{self, Absence, Choice, Connection};
-use crate::cut::{Plan, random};
+use crate::cut::{Plan, random, random_seed};
 use crate::failure::{Cause, Failure};
 use crate::host;
 use crate::interrupts::Interrupts;
@@ -20,43 +22,109 @@ use crate::output::quantity::time;
 use crate::output::route::{describe, done};
 use crate::session::live::Live;
 use crate::session::{self, After, Errand, Watch};
+use crate::settings::Names;
+use crate::spec::{QuorumLoss, Within};
 use report::ProcessesReport;
 
-/// What is asked for, checked as far as that goes without an agent.
+/// What was typed of a fault in processes, checked as far as that goes without an agent.
 #[derive(Clone, Debug)]
-pub(crate) struct Wish {
+pub(crate) struct Asked {
+    /// What is attempted, for people.
+    pub(crate) attempted: String,
     /// In whose processes.
     pub(crate) selectors: Vec<Selector>,
     /// What is done to them.
-    pub(crate) kind: Kind,
-    /// For how long.
-    pub(crate) terms: LeaseTerms,
-    /// From which picks are drawn.
-    pub(crate) seed: u64,
+    pub(crate) within: Within,
+    /// How long without a renewal.
+    pub(crate) lease: Duration,
+    /// How long in any case.
+    pub(crate) total: Duration,
+    /// Whether a group may lose its majority by it.
+    pub(crate) quorum_loss: QuorumLoss,
+    /// How it is put in and kept.
+    pub(crate) manner: MannerArgs,
+}
+
+impl Asked {
+    /// From which picks are drawn: what was asked for, or any.
+    ///
+    /// # Errors
+    /// The kernel gives no random number.
+    pub(crate) fn seed(&self) -> Result<u64, Failure> {
+        self.manner.seed.map_or_else(random_seed, Ok)
+    }
+}
+
+/// What was typed makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AskedError {
+    #[error(transparent)]
+    Name(#[from] NamedError),
+    #[error("{0} is no process: {1}, and addresses have none")]
+    NoProcesses(String, &'static str),
+    #[error("the processes of {0} may be in several control groups")]
+    Groups(String),
+    #[error("{0}")]
+    Terms(TermsError),
+}
+
+impl AskedError {
+    /// What a name stands for, if it has processes of its own. `never` says why a node has none.
+    ///
+    /// # Errors
+    /// The name stands for nothing, or for something without.
+    pub(crate) fn selectors(
+        name: &Named,
+        names: &Names,
+        never: &'static str,
+    ) -> Result<Vec<Selector>, Self> {
+        let selectors = name.stands_for(names)?;
+        match without_processes(&selectors) {
+            Some(selector) => Err(Self::NoProcesses(selector.to_string(), never)),
+            None => Ok(selectors),
+        }
+    }
+
+    /// Why it is not tried.
+    pub(crate) fn refused(&self, attempted: &str) -> Failure {
+        let hint = match self {
+            Self::Name(error) => error.hint(),
+            Self::NoProcesses(..) => "name a pid:, a container: or a netns:".to_owned(),
+            Self::Groups(_) => "name a pid: or a container:".to_owned(),
+            Self::Terms(TermsError::Lease) => "ask for a longer --lease".to_owned(),
+            Self::Terms(TermsError::Total) => "ask for another --for".to_owned(),
+        };
+        Failure::new(Outcome::WrongUsage, attempted, self).hint(hint)
+    }
+}
+
+/// What is asked of an agent.
+#[derive(Clone, Debug)]
+struct Wish {
+    selectors: Vec<Selector>,
+    within: Within,
+    terms: LeaseTerms,
+    seed: u64,
 }
 
 /// More faults than one intent has numbers for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it would take more than 65536 faults; pick fewer targets")]
-pub(crate) struct TooMany;
+struct TooMany;
 
 impl Wish {
     /// One fault for each target.
     ///
     /// # Errors
     /// Too many of them.
-    pub(crate) fn faults(
-        &self,
-        intent: IntentId,
-        targets: &[Target],
-    ) -> Result<Vec<Fault>, TooMany> {
+    fn faults(&self, intent: IntentId, targets: &[Target]) -> Result<Vec<Fault>, TooMany> {
         let fault = |(number, target): (usize, &Target)| {
             let part = u16::try_from(number).map_err(|_| TooMany)?;
             Ok(Fault {
                 id: FaultId { intent, part },
                 selector: target.selector.clone(),
                 target: target.identity,
-                kind: self.kind,
+                kind: self.within.into(),
                 peers: Peers::default(),
                 terms: self.terms,
                 control_path: Vec::new(),
@@ -76,8 +144,8 @@ pub(crate) fn without_processes(selectors: &[Selector]) -> Option<&Selector> {
 }
 
 /// What to do where this machine has no agent.
-pub(crate) const fn absence(detach: bool, local: bool) -> Absence {
-    match (detach, local) {
+const fn absence(manner: &MannerArgs) -> Absence {
+    match (manner.detach, manner.local) {
         (true, true) => Absence::DetachLocal,
         (true, false) => Absence::Detach,
         (false, true) => Absence::BecomeAsked,
@@ -85,22 +153,31 @@ pub(crate) const fn absence(detach: bool, local: bool) -> Absence {
     }
 }
 
+/// Has this machine's agent do it.
+///
+/// # Errors
+/// It was not done, and why.
+pub(crate) async fn run(asked: Asked, choice: Choice, output: Output) -> Result<Outcome, Failure> {
+    let seed = asked.seed()?;
+    let Asked { attempted, selectors, within, lease, total, manner, quorum_loss: _ } = asked;
+    let lease = if manner.detach { total } else { lease };
+    let terms = LeaseTerms::new(lease, total)
+        .map_err(|error| AskedError::Terms(error).refused(&attempted))?;
+    let wish = Wish { selectors, within, terms, seed };
+    let choice = Choice { absence: absence(&manner), ..choice };
+    Order { wish, attempted, after: manner.after(), output }.run(&choice).await
+}
+
 /// A fault on its way.
-pub(crate) struct Order {
-    /// What is asked for.
-    pub(crate) wish: Wish,
-    /// What is attempted, for people.
-    pub(crate) attempted: String,
-    /// What is put in, in a word.
-    pub(crate) noun: &'static str,
-    /// What to do once it acts.
-    pub(crate) after: After,
-    pub(crate) output: Output,
+struct Order {
+    wish: Wish,
+    attempted: String,
+    after: After,
+    output: Output,
 }
 
 impl Order {
-    /// Has this machine's agent do it.
-    pub(crate) async fn run(&self, choice: &Choice) -> Result<Outcome, Failure> {
+    async fn run(&self, choice: &Choice) -> Result<Outcome, Failure> {
         let mut interrupts = Interrupts::listen()
             .map_err(|error| Failure::new(Outcome::Unconfirmed, &self.attempted, error))?;
         let found = connect::find(choice, self.output);
@@ -130,7 +207,8 @@ impl Order {
             self.output.show(&Plan::new(self.wish.seed, faults, prepared))?;
             return Ok(Outcome::Effective);
         }
-        let errand = Errand { attempted: &self.attempted, noun: self.noun, output: self.output };
+        let noun = self.wish.within.noun();
+        let errand = Errand { attempted: &self.attempted, noun, output: self.output };
         let committed = errand.begin(link, &faults, interrupts).await?;
         self.announce(&committed);
         if self.after == After::Detach {
@@ -174,7 +252,7 @@ impl Order {
             time(self.wish.terms.total)
         ));
         self.output.note(format!("end it with: schism heal {intent}"));
-        self.output.show(&ProcessesReport::detached(&self.wish.kind, committed))?;
+        self.output.show(&ProcessesReport::detached(self.wish.within, committed))?;
         Ok(Outcome::Effective)
     }
 
@@ -191,7 +269,7 @@ impl Order {
         live.tell(&format!("end: {}", end.sentence()));
         let confirmation = errand.heal(link, &mut watch, &end, interrupts).await;
         let statuses = watch.statuses().cloned().collect();
-        let report = ProcessesReport::ended(&self.wish.kind, &end, confirmation, statuses);
+        let report = ProcessesReport::ended(self.wish.within, &end, confirmation, statuses);
         if !self.output.is_for_names() {
             self.output.show(&report)?;
         }

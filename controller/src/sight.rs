@@ -216,9 +216,10 @@ impl Cluster {
     ) -> Result<Option<Known>, GroupError> {
         let touches = |(node, fault): &(NodeName, Fault)| match &fault.kind {
             Kind::Cut(_) => !self.links(node, fault).is_empty(),
-            Kind::Freeze(_) => !self.members_of(node, fault).is_empty(),
-            // Members whose clocks are moved can talk; how they take it is theirs to show.
-            Kind::Skew(_) => false,
+            Kind::Freeze(_) | Kind::Kill(_) => !self.members_of(node, fault).is_empty(),
+            // Members whose clocks are moved, or who have less of the machine, can talk; how they take it is
+            // theirs to show.
+            Kind::Skew(_) | Kind::Stress(_) => false,
         };
         if !asked.iter().any(touches) {
             return Ok(None);
@@ -236,13 +237,15 @@ impl Cluster {
                     let links = self.links(node, fault).into_iter();
                     impairments.extend(links.filter_map(|link| Impairment::of_cut(link, cut)));
                 }
-                Kind::Freeze(_) => {
+                Kind::Freeze(_) | Kind::Kill(_) => {
                     let members: Vec<MemberName> = members.collect();
                     hit.extend(members.iter().cloned());
-                    let stop = |member| Impairment::Stop { member, cause: Stop::Frozen };
+                    let killed = matches!(fault.kind, Kind::Kill(_));
+                    let cause = if killed { Stop::Killed } else { Stop::Frozen };
+                    let stop = |member| Impairment::Stop { member, cause };
                     impairments.extend(members.into_iter().map(stop));
                 }
-                Kind::Skew(_) => {}
+                Kind::Skew(_) | Kind::Stress(_) => {}
             }
         }
         Ok(Some(Known { name, group: self.view.group()?, impairments, hit }))

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use fault::{Cut, Enforcement, Freeze, LeaseTerms, Preset, Selector, Skew};
+use fault::{Cut, Enforcement, Freeze, Kill, Kind, LeaseTerms, Preset, Selector, Skew, Stress};
 use proto::control as wire;
 use proto::{Invalid, control_wire, required};
 
 use crate::link::nanos;
-use crate::output::{clocks, freezes};
+use crate::output::route::what;
 
 /// The most selectors on one side.
 const MOST_SELECTORS: usize = 256;
@@ -31,20 +31,50 @@ pub struct Spec {
 pub enum What {
     /// Packets are lost.
     Cut(Between, Loss),
+    /// Something is done to processes.
+    Within {
+        /// Whose: of all that these name together.
+        targets: Vec<Selector>,
+        /// What.
+        within: Within,
+    },
+}
+
+/// What is done to processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Within {
     /// Clocks are moved.
-    Skew {
-        /// Whose: of all that these name together.
-        targets: Vec<Selector>,
-        /// How.
-        skew: Skew,
-    },
-    /// Processes stand still.
-    Freeze {
-        /// Whose: of all that these name together.
-        targets: Vec<Selector>,
-        /// Which of them.
-        freeze: Freeze,
-    },
+    Skew(Skew),
+    /// They stand still.
+    Freeze(Freeze),
+    /// They are ended.
+    Kill(Kill),
+    /// They have less of the machine.
+    Stress(Stress),
+}
+
+impl Within {
+    /// The command that asks for it.
+    #[must_use]
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Skew(_) => "skew",
+            Self::Freeze(_) => "freeze",
+            Self::Kill(_) => "kill",
+            Self::Stress(_) => "stress",
+        }
+    }
+}
+
+impl From<Within> for Kind {
+    fn from(within: Within) -> Self {
+        match within {
+            Within::Skew(skew) => Self::Skew(skew),
+            Within::Freeze(freeze) => Self::Freeze(freeze),
+            Within::Kill(kill) => Self::Kill(kill),
+            Within::Stress(stress) => Self::Stress(stress),
+        }
+    }
 }
 
 /// What a cut loses, wherever it is.
@@ -97,6 +127,14 @@ pub enum QuorumLoss {
     Allowed,
 }
 
+impl QuorumLoss {
+    /// By what was typed.
+    #[must_use]
+    pub const fn of(allowed: bool) -> Self {
+        if allowed { Self::Allowed } else { Self::Refused }
+    }
+}
+
 impl fmt::Display for Spec {
     /// As it could be typed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -104,11 +142,9 @@ impl fmt::Display for Spec {
             selectors.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
         };
         match &self.what {
-            What::Skew { targets, skew } => {
-                write!(f, "skew {}: {}", list(targets), clocks::describe(skew))
-            }
-            What::Freeze { targets, freeze } => {
-                write!(f, "freeze {}: {}", list(targets), freezes::describe(freeze))
+            What::Within { targets, within } => {
+                let what = what(&(*within).into());
+                write!(f, "{} {}: {what}", within.noun(), list(targets))
             }
             What::Cut(Between::Pair { from, to, ways }, _) => {
                 write!(f, "cut {} {}", list(from), list(to))?;
@@ -139,12 +175,22 @@ impl TryFrom<wire::Spec> for Spec {
             wire::spec::What::Skew(asked) => {
                 let skew = required(asked.skew, "skew.skew")?;
                 let skew = Skew::try_from(skew).map_err(|e| e.within("skew"))?;
-                What::Skew { targets: selectors(asked.targets, "skew.targets")?, skew }
+                within(asked.targets, "skew.targets", Within::Skew(skew))?
             }
             wire::spec::What::Freeze(asked) => {
                 let freeze = required(asked.freeze, "freeze.freeze")?;
                 let freeze = Freeze::try_from(freeze).map_err(|e| e.within("freeze"))?;
-                What::Freeze { targets: selectors(asked.targets, "freeze.targets")?, freeze }
+                within(asked.targets, "freeze.targets", Within::Freeze(freeze))?
+            }
+            wire::spec::What::Kill(asked) => {
+                let kill = required(asked.kill, "kill.kill")?;
+                let kill = Kill::try_from(kill).map_err(|e| e.within("kill"))?;
+                within(asked.targets, "kill.targets", Within::Kill(kill))?
+            }
+            wire::spec::What::Stress(asked) => {
+                let stress = required(asked.stress, "stress.stress")?;
+                let stress = Stress::try_from(stress).map_err(|e| e.within("stress"))?;
+                within(asked.targets, "stress.targets", Within::Stress(stress))?
             }
         };
         let terms = LeaseTerms::new(
@@ -152,19 +198,20 @@ impl TryFrom<wire::Spec> for Spec {
             Duration::from_nanos(spec.total_ns),
         );
         let terms = terms.map_err(|error| Invalid::new("lease_ns", error))?;
-        if let What::Skew { skew, .. } = &what {
+        if let What::Within { within: Within::Skew(skew), .. } = &what {
             skew.check(terms).map_err(|error| Invalid::new("skew", error))?;
         }
         Ok(Self {
             what,
             seed: spec.seed,
             terms,
-            quorum_loss: match spec.allow_quorum_loss {
-                true => QuorumLoss::Allowed,
-                false => QuorumLoss::Refused,
-            },
+            quorum_loss: QuorumLoss::of(spec.allow_quorum_loss),
         })
     }
+}
+
+fn within(targets: Vec<wire::Selector>, field: &str, within: Within) -> Result<What, Invalid> {
+    Ok(What::Within { targets: selectors(targets, field)?, within })
 }
 
 fn pair(asked: wire::Pair) -> Result<Between, Invalid> {
@@ -217,14 +264,25 @@ impl From<&Spec> for wire::Spec {
                 }
                 .into(),
             }),
-            What::Skew { targets, skew } => wire::spec::What::Skew(wire::Skew {
-                targets: targets.iter().map(Into::into).collect(),
-                skew: Some(skew.into()),
-            }),
-            What::Freeze { targets, freeze } => wire::spec::What::Freeze(wire::Freeze {
-                targets: targets.iter().map(Into::into).collect(),
-                freeze: Some(freeze.into()),
-            }),
+            What::Within { targets, within } => {
+                let targets = targets.iter().map(Into::into).collect();
+                match within {
+                    Within::Skew(skew) => {
+                        wire::spec::What::Skew(wire::Skew { targets, skew: Some(skew.into()) })
+                    }
+                    Within::Freeze(freeze) => wire::spec::What::Freeze(wire::Freeze {
+                        targets,
+                        freeze: Some(freeze.into()),
+                    }),
+                    Within::Kill(kill) => {
+                        wire::spec::What::Kill(wire::Kill { targets, kill: Some(kill.into()) })
+                    }
+                    Within::Stress(stress) => wire::spec::What::Stress(wire::Stress {
+                        targets,
+                        stress: Some(stress.into()),
+                    }),
+                }
+            }
             What::Cut(Between::Partition { preset, group, around }, _) => {
                 wire::spec::What::Partition(wire::Partition {
                     preset: wire::Preset::from(*preset).into(),
@@ -235,7 +293,7 @@ impl From<&Spec> for wire::Spec {
         };
         let (cut, enforcement) = match &spec.what {
             What::Cut(_, Loss { cut, enforcement }) => (Some(cut.into()), *enforcement),
-            What::Skew { .. } | What::Freeze { .. } => (None, None),
+            What::Within { .. } => (None, None),
         };
         Self {
             what: Some(what),

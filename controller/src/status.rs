@@ -11,10 +11,10 @@ use crate::failure::Failure;
 use crate::interrupts::Interrupts;
 use crate::outcome::Outcome;
 use crate::output::quantity::{bytes, time};
-use crate::output::route::{Route, done, drifts, place, selection, tone};
+use crate::output::route::{Route, done, drifts, place, selection, tone, what};
 use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table};
-use crate::output::{Audience, Detail, Output, Report, clocks, freezes, record};
+use crate::output::{Audience, Detail, Output, Report, record};
 
 /// How often a watched status is shown.
 const LOOK: Duration = Duration::from_millis(500);
@@ -135,15 +135,13 @@ impl StatusReport {
             ("MEASURED", Left),
         ]);
         for status in &self.faults {
-            let fault = match &status.fault.kind {
-                Kind::Cut(_) => continue,
-                Kind::Skew(skew) => clocks::describe(skew),
-                Kind::Freeze(freeze) => freezes::describe(freeze).to_owned(),
-            };
+            if status.fault.kind.cut().is_some() {
+                continue;
+            }
             table.row(vec![
                 status.fault.id.into(),
                 Route::from(&status.fault).into(),
-                fault.into(),
+                what(&status.fault.kind).into(),
                 Cell::toned(status.standing(), tone(status.standing())),
                 left(status, status.time_left()).into(),
                 left(status, status.lease_left()).into(),

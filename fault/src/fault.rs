@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use crate::{Cut, FaultId, Freeze, LeaseTerms, Prefix, Selector, Skew, TargetIdentity};
+use crate::{
+    Cut, FaultId, Freeze, Kill, LeaseTerms, Prefix, Selector, Skew, Stress, TargetIdentity,
+};
 
 /// One effect on one target of one node, for a bounded time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -36,6 +38,10 @@ pub enum Kind {
     Skew(Skew),
     /// Has the target's processes stand still.
     Freeze(Freeze),
+    /// Ends the target's processes.
+    Kill(Kill),
+    /// Loads the target.
+    Stress(Stress),
 }
 
 impl Kind {
@@ -44,7 +50,7 @@ impl Kind {
     pub const fn aspect(&self) -> Aspect {
         match self {
             Self::Cut(_) => Aspect::Network,
-            Self::Skew(_) | Self::Freeze(_) => Aspect::Processes,
+            Self::Skew(_) | Self::Freeze(_) | Self::Kill(_) | Self::Stress(_) => Aspect::Processes,
         }
     }
 
@@ -53,7 +59,7 @@ impl Kind {
     pub const fn cut(&self) -> Option<&Cut> {
         match self {
             Self::Cut(cut) => Some(cut),
-            Self::Skew(_) | Self::Freeze(_) => None,
+            Self::Skew(_) | Self::Freeze(_) | Self::Kill(_) | Self::Stress(_) => None,
         }
     }
 }

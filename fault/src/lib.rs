@@ -14,6 +14,7 @@ mod group;
 mod grudge;
 mod holder;
 mod id;
+mod kill;
 mod lease;
 mod legible;
 mod lot;
@@ -27,6 +28,7 @@ mod selector;
 mod skew;
 mod state;
 mod status;
+mod stress;
 mod target;
 
 pub use address::{AddressError, Prefix, Scope};
@@ -40,10 +42,13 @@ pub use group::{Group, GroupError, Link, MemberName, MemberNameError, Standing};
 pub use grudge::{Grudge, GrudgeError, Matrix, Preset, PresetError};
 pub use holder::{ControllerId, Holder};
 pub use id::{FaultId, IdError, IdPrefix, IntentId};
+pub use kill::{Kill, Signal, SignalError};
 pub use lease::{BootTime, Lease, LeaseTerms, Phase, RenewError, TermsError};
 pub use legible::Legible;
 pub use lot::seeds;
-pub use measured::{ClockEffect, FreezeEffect, Measured, Reading, Uncovered};
+pub use measured::{
+    ClockEffect, FreezeEffect, KillEffect, Measured, Reading, StressEffect, Uncovered,
+};
 pub use node::{Capability, Presence, Remnant, RemnantKind};
 pub use overlap::{Composed, OverlapError};
 pub use pick::Pick;
@@ -56,6 +61,7 @@ pub use skew::{
 };
 pub use state::{Gone, State};
 pub use status::{Drift, Status, Window};
+pub use stress::{CpuLoad, LoadError, MemoryLoad, Percent, Stress, some_workers};
 pub use target::{
     BootId, Interface, NamespaceCookie, OwnAddress, Process, ProcessIdentity, Target,
     TargetIdentity,

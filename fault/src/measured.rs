@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::{Clock, ProcessIdentity};
+use crate::{Clock, ProcessIdentity, Stress};
 
 /// What was measured of a fault, by its kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -14,6 +14,10 @@ pub enum Measured {
     Clock(ClockEffect),
     /// Of processes that stand still.
     Freeze(FreezeEffect),
+    /// Of processes that were to end.
+    Kill(KillEffect),
+    /// Of a load.
+    Stress(StressEffect),
 }
 
 /// What a skew did.
@@ -72,6 +76,63 @@ impl FreezeEffect {
     #[must_use]
     pub const fn happened(&self) -> bool {
         self.stopped > 0
+    }
+}
+
+/// What a kill did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct KillEffect {
+    /// How many processes it is meant for.
+    pub processes: usize,
+    /// How many of them were sent the signal.
+    pub signalled: usize,
+    /// How many of those ignore it, or keep it waiting: it was sent, and does nothing.
+    pub unheeded: usize,
+    /// How many of those that were sent it have ended.
+    pub ended: usize,
+    /// How many of them only by SIGKILL, after the time of grace.
+    pub forced: usize,
+    /// The longest time from the signal to the end; in documents a number of seconds.
+    #[serde(serialize_with = "seconds")]
+    pub longest: Duration,
+    /// Processes of the target that are left alone; at most [`ClockEffect::NAMED`].
+    pub uncovered: Vec<Uncovered>,
+}
+
+impl KillEffect {
+    /// Whether all have ended for which it is meant.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.processes > 0 && self.ended == self.processes
+    }
+}
+
+/// What a load took, as the kernel accounts for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StressEffect {
+    /// For how long it has been there; in documents a number of seconds.
+    #[serde(serialize_with = "seconds")]
+    pub lasted: Duration,
+    /// Processor time; in documents a number of seconds.
+    #[serde(serialize_with = "seconds")]
+    pub cpu: Duration,
+    /// The most memory that was resident (bytes).
+    pub memory: u64,
+    /// How much memory it is to take (bytes).
+    pub memory_asked: u64,
+    /// What was written to the file system (bytes).
+    pub written: u64,
+    /// What was read from it (bytes).
+    pub read: u64,
+}
+
+impl StressEffect {
+    /// Whether something of each was taken that was asked for.
+    #[must_use]
+    pub const fn happened(&self, asked: &Stress) -> bool {
+        (asked.cpu.is_none() || !self.cpu.is_zero())
+            && (asked.memory.is_none() || self.memory > 0)
+            && (asked.io.is_none() || self.written + self.read > 0)
     }
 }
 

@@ -88,17 +88,26 @@ impl Fault {
                     }
                 }
                 _ if !same_target(&other.target, &self.target) => {}
-                // Packets and processes have nothing to do with each other.
-                (Kind::Cut(_), Kind::Skew(_) | Kind::Freeze(_))
-                | (Kind::Skew(_) | Kind::Freeze(_), Kind::Cut(_)) => {
-                    with.push(other.id);
-                }
                 (Kind::Cut(there), Kind::Cut(new)) => {
                     if same_cut(there, new) && same_peers(&other.peers, &self.peers) {
                         return Err(OverlapError::Same { existing: other.id });
                     }
                     with.push(other.id);
                 }
+                // Packets and processes have nothing to do with each other, loads add up, and whoever is
+                // killed takes what is in it along.
+                (
+                    Kind::Cut(_)
+                    | Kind::Skew(_)
+                    | Kind::Freeze(_)
+                    | Kind::Kill(_)
+                    | Kind::Stress(_),
+                    Kind::Skew(_) | Kind::Freeze(_) | Kind::Kill(_) | Kind::Stress(_),
+                )
+                | (
+                    Kind::Skew(_) | Kind::Freeze(_) | Kind::Kill(_) | Kind::Stress(_),
+                    Kind::Cut(_),
+                ) => with.push(other.id),
             }
         }
         Ok(Composed { with })
@@ -107,17 +116,11 @@ impl Fault {
     /// Why it may not be in the processes in which another one is.
     const fn within(&self, other: &Self) -> OverlapError {
         let existing = other.id;
-        match (&other.kind, &self.kind) {
-            (Kind::Freeze(_), Kind::Freeze(_)) => OverlapError::Frozen { existing },
-            (Kind::Freeze(_), Kind::Skew(_) | Kind::Cut(_)) => {
-                OverlapError::ClocksOfFrozen { existing }
-            }
-            (Kind::Skew(_) | Kind::Cut(_), Kind::Freeze(_)) => {
-                OverlapError::FrozenClocks { existing }
-            }
-            (Kind::Skew(_) | Kind::Cut(_), Kind::Skew(_) | Kind::Cut(_)) => {
-                OverlapError::Clocks { existing }
-            }
+        match (matches!(other.kind, Kind::Freeze(_)), matches!(self.kind, Kind::Freeze(_))) {
+            (true, true) => OverlapError::Frozen { existing },
+            (true, false) => OverlapError::ClocksOfFrozen { existing },
+            (false, true) => OverlapError::FrozenClocks { existing },
+            (false, false) => OverlapError::Clocks { existing },
         }
     }
 }

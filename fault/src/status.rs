@@ -62,7 +62,13 @@ impl Status {
             (Kind::Cut(_), _) => self.effect.happened(),
             (Kind::Skew(_), Some(Measured::Clock(clocks))) => clocks.happened(),
             (Kind::Freeze(_), Some(Measured::Freeze(freeze))) => freeze.happened(),
-            (Kind::Skew(_) | Kind::Freeze(_), _) => false,
+            (Kind::Kill(kill), Some(Measured::Kill(effect))) => {
+                // Who ignores it is not told anything by it either.
+                let told = !kill.signal.ends() && effect.signalled > effect.unheeded;
+                effect.ended > 0 || told
+            }
+            (Kind::Stress(asked), Some(Measured::Stress(took))) => took.happened(asked),
+            (Kind::Skew(_) | Kind::Freeze(_) | Kind::Kill(_) | Kind::Stress(_), _) => false,
         }
     }
 
@@ -87,12 +93,19 @@ impl Status {
         }
     }
 
+    /// Whether it has done all that it was to do before its time was over: everybody is killed.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        let complete = matches!(&self.measured, Some(Measured::Kill(kill)) if kill.is_complete());
+        matches!(self.state, State::Gone(_)) && complete
+    }
+
     /// Whether it ended by itself, and at its deadline, not clearly before because its lease ran out.
     #[must_use]
     pub fn ran_its_time(&self) -> bool {
         const CLEARLY: Duration = Duration::from_millis(1);
         let early = |window: Window| window.deadline.since(window.end) > CLEARLY;
-        self.state == State::Expired && !self.lease.is_some_and(early)
+        self.is_done() || self.state == State::Expired && !self.lease.is_some_and(early)
     }
 
     /// How much of the lease is left.
@@ -134,7 +147,7 @@ pub enum Drift {
         /// What the kernel has.
         found: BootTime,
     },
-    /// The process that held others has ended before its time, and they go on.
+    /// The process of ours that held the target's, or loads it, has ended before its time.
     HolderEnded,
     /// A step of taking out that failed.
     NotTakenOut(String),
@@ -156,7 +169,7 @@ impl fmt::Display for Drift {
                 write!(f, "lease ends at {} ns, not {}", found.nanos(), recorded.nanos())
             }
             Self::HolderEnded => {
-                f.write_str("the process that held others ended before its time, and they go on")
+                f.write_str("the process of ours that held or loaded it ended before its time")
             }
             Self::NotTakenOut(step) => write!(f, "not taken out: {step}"),
             Self::Altered(process) => {

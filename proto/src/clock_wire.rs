@@ -113,6 +113,8 @@ impl From<Measured> for wire::Measured {
         let kind = match measured {
             Measured::Clock(clock) => wire::measured::Kind::Clock(clock.into()),
             Measured::Freeze(freeze) => wire::measured::Kind::Freeze(freeze.into()),
+            Measured::Kill(kill) => wire::measured::Kind::Kill(kill.into()),
+            Measured::Stress(stress) => wire::measured::Kind::Stress(stress.into()),
         };
         Self { kind: Some(kind) }
     }
@@ -125,6 +127,8 @@ impl TryFrom<wire::measured::Kind> for Measured {
         match kind {
             wire::measured::Kind::Clock(clock) => Ok(Self::Clock(clock.try_into()?)),
             wire::measured::Kind::Freeze(freeze) => Ok(Self::Freeze(freeze.try_into()?)),
+            wire::measured::Kind::Kill(kill) => Ok(Self::Kill(kill.try_into()?)),
+            wire::measured::Kind::Stress(stress) => Ok(Self::Stress(stress.into())),
         }
     }
 }

@@ -135,6 +135,8 @@ impl From<&Fault> for wire::Fault {
             Kind::Cut(cut) => wire::fault::Kind::Cut(cut.into()),
             Kind::Skew(skew) => wire::fault::Kind::Skew(skew.into()),
             Kind::Freeze(freeze) => wire::fault::Kind::Freeze(freeze.into()),
+            Kind::Kill(kill) => wire::fault::Kind::Kill(kill.into()),
+            Kind::Stress(stress) => wire::fault::Kind::Stress(stress.into()),
         };
         Self {
             id: Some(fault.id.into()),
@@ -163,6 +165,10 @@ impl TryFrom<wire::Fault> for Fault {
             wire::fault::Kind::Skew(skew) => Kind::Skew(skew.try_into().map_err(within("skew"))?),
             wire::fault::Kind::Freeze(freeze) => {
                 Kind::Freeze(freeze.try_into().map_err(within("freeze"))?)
+            }
+            wire::fault::Kind::Kill(kill) => Kind::Kill(kill.try_into().map_err(within("kill"))?),
+            wire::fault::Kind::Stress(stress) => {
+                Kind::Stress(stress.try_into().map_err(within("stress"))?)
             }
         };
         let followed = match fault.peer_target {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use fault::{
     BootId, BootTime, Chance, Clock, ClockEffect, Clocks, ControllerId, Cut, Effect, Ending,
-    Extent, Fault, FaultId, FlowAge, Freeze, FreezeEffect, Holder, Hook, IntentId, Kind,
-    LeaseTerms, Measured, Mode, NamespaceCookie, Offset, PeerTarget, Peers, Prefix,
-    ProcessIdentity, Protocol, Rate, Reading, Selector, Shape, Side, Skew, State, Status,
-    TargetIdentity, Uncovered, Verdict,
+    Extent, Fault, FaultId, FlowAge, Freeze, FreezeEffect, Holder, Hook, IntentId, Kill,
+    KillEffect, Kind, LeaseTerms, Measured, Mode, NamespaceCookie, Offset, PeerTarget, Peers,
+    Prefix, ProcessIdentity, Protocol, Rate, Reading, Selector, Shape, Side, Signal, Skew, State,
+    Status, Stress, StressEffect, TargetIdentity, Uncovered, Verdict,
 };
 use proptest::prelude::*;
 use proto::agent as wire;
@@ -61,7 +61,10 @@ fn what_means_nothing_is_refused_by_its_field() {
     fn cut(fault: &mut wire::Fault) -> &mut wire::Cut {
         match fault.kind.as_mut().unwrap() {
             wire::fault::Kind::Cut(cut) => cut,
-            wire::fault::Kind::Skew(_) | wire::fault::Kind::Freeze(_) => panic!("made as a cut"),
+            wire::fault::Kind::Skew(_)
+            | wire::fault::Kind::Freeze(_)
+            | wire::fault::Kind::Kill(_)
+            | wire::fault::Kind::Stress(_) => panic!("made as a cut"),
         }
     }
     let table: [(&str, Spoil); 13] = [
@@ -232,6 +235,65 @@ fn a_freeze_and_what_it_did_arrive_as_they_were() {
     let mut message = wire::Fault::from(&skewing(0));
     message.kind = Some(wire::fault::Kind::Freeze(wire::Freeze { extent: 0 }));
     assert_eq!(Fault::try_from(message).unwrap_err().field, "freeze.extent");
+}
+
+#[test]
+fn a_kill_and_a_load_and_what_they_did_arrive_as_they_were() {
+    let process = ProcessIdentity { pid: 1, started: 9 };
+    let reason = "process 1 is the node's own".to_owned();
+    let killed = KillEffect {
+        processes: 3,
+        signalled: 3,
+        unheeded: 1,
+        ended: 2,
+        forced: 1,
+        longest: Duration::from_micros(700),
+        uncovered: vec![Uncovered { process, name: "init".to_owned(), reason }],
+    };
+    let took = StressEffect {
+        lasted: Duration::from_secs(5),
+        cpu: Duration::from_secs(9),
+        memory: 1 << 40,
+        memory_asked: 1 << 41,
+        written: 7,
+        read: 8,
+    };
+    let graces = [None, Some(Duration::from_secs(30))];
+    let kills = Signal::ALL.into_iter().zip(graces.into_iter().cycle()).map(|(signal, grace)| {
+        let kill = Kill { extent: Extent::Tree, signal, grace };
+        (Kind::Kill(kill), Measured::Kill(killed.clone()))
+    });
+    let cpu: Option<fault::CpuLoad> = Some("4@50%".parse().unwrap());
+    let load = |cpu, memory: Option<&str>, io: u16| Stress {
+        cpu,
+        memory: memory.map(|text| text.parse().unwrap()),
+        io: io.try_into().ok(),
+    };
+    let loads = [load(cpu, None, 0), load(None, Some("80%"), 2), load(cpu, Some("1GiB"), 4_096)];
+    let loads = loads.map(|load| (Kind::Stress(load), Measured::Stress(took.clone())));
+    for (kind, measured) in kills.chain(loads) {
+        let status = Status {
+            fault: Fault { kind, ..skewing(0) },
+            measured: Some(measured),
+            ..status_held_by(None)
+        };
+        assert!(status.happened(), "{status:?}");
+        assert_eq!(Status::try_from(wire::Status::from(status.clone())), Ok(status));
+    }
+    let refused = |kind: wire::fault::Kind| {
+        let mut message = wire::Fault::from(&skewing(0));
+        message.kind = Some(kind);
+        Fault::try_from(message).unwrap_err().field
+    };
+    let stress =
+        |cpu, io_workers| wire::fault::Kind::Stress(wire::Stress { cpu, memory: None, io_workers });
+    let cpu = |workers, percent| Some(wire::CpuLoad { workers, percent });
+    assert_eq!(refused(stress(None, 0)), "stress.stress");
+    assert_eq!(refused(stress(cpu(0, 1), 0)), "stress.cpu.workers");
+    assert_eq!(refused(stress(cpu(1, 101), 0)), "stress.cpu.percent");
+    assert_eq!(refused(stress(None, 4_097)), "stress.io_workers");
+    let kill = wire::Kill { extent: 1, signal: 0, grace_ns: None };
+    assert_eq!(refused(wire::fault::Kind::Kill(kill)), "kill.signal");
 }
 
 #[test]

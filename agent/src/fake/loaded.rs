@@ -76,8 +76,8 @@ impl Loaded {
             | Step::Unload
             | Step::Skew { .. }
             | Step::Unskew { .. }
-            | Step::Freeze { .. }
-            | Step::Thaw { .. }
+            | Step::Engage { .. }
+            | Step::Disengage { .. }
             | Step::Cover { .. } => return Err(taken("the target")),
             Step::Attach(attachment) => {
                 let namespace = world.open(place).ok_or_else(gone)?;

@@ -3,8 +3,6 @@
 
 mod frozen;
 pub(in crate::kernel) mod holder;
-mod register;
 mod standing;
 
-pub(super) use frozen::{FreezeError, Frozen};
-pub use register::Freezes;
+pub(super) use frozen::Frozen;

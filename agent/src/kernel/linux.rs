@@ -19,7 +19,7 @@ use super::clock::record::Records;
 use super::clock::register::Register;
 use super::clock::scope;
 use super::clock::skewed::{ClockError, Workshop};
-use super::freeze::{FreezeError, Freezes, Frozen};
+use super::engaged::{Engaged, Engagements};
 use super::instance::Instance;
 use super::process::NamespaceInode;
 use super::sockets::Sockets;
@@ -44,7 +44,7 @@ pub struct Linux {
     instances: Mutex<HashMap<NamespaceCookie, Arc<Instance>>>,
     spare: Spare<Instance>,
     clocks: Register,
-    freezes: Freezes,
+    engagements: Engagements,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -69,7 +69,7 @@ impl Linux {
             instances: Mutex::default(),
             spare: Spare::new(Instance::load),
             clocks: Register::new(Workshop::new(boot, records, Holder::default())),
-            freezes: Freezes::default(),
+            engagements: Engagements::default(),
         })
     }
 
@@ -79,10 +79,10 @@ impl Linux {
         Self { clocks: Register::new(workshop), ..self }
     }
 
-    /// The same with another program that holds frozen processes.
+    /// The same with another program that holds processes and loads them.
     #[must_use]
-    pub fn with_freezes(self, freezes: Freezes) -> Self {
-        Self { freezes, ..self }
+    pub fn with_engagements(self, engagements: Engagements) -> Self {
+        Self { engagements, ..self }
     }
 
     /// The skews of this node.
@@ -96,19 +96,19 @@ impl Linux {
         process::opened_inode(&namespace).map_err(KernelError::call("stat the namespace"))
     }
 
-    /// Tells a skew or a freeze, if there is one in that place.
+    /// Tells what is in a target's processes, if there is anything in that place.
     fn tell(
         &self,
         target: NamespaceCookie,
         slot: Slot,
         skew: impl FnOnce(&Covered) -> Result<(), ClockError>,
-        freeze: impl FnOnce(&Frozen) -> Result<(), FreezeError>,
+        engaged: impl FnOnce(&dyn Engaged) -> Result<(), KernelError>,
     ) -> Option<Result<(), KernelError>> {
         if let Some(covered) = self.clocks.get(target, slot) {
             return Some(skew(&covered).map_err(|error| KernelError::Answer(error.to_string())));
         }
-        let frozen = self.freezes.get(target, slot)?;
-        Some(freeze(&frozen).map_err(|error| KernelError::Answer(error.to_string())))
+        let standing = self.engagements.get(target, slot)?;
+        Some(engaged(standing.as_ref()))
     }
 
     /// Keeps programs loaded for the next target, so that its first cut need not wait for the verifier.
@@ -343,8 +343,8 @@ impl Kernel for Linux {
             }
             Step::Begin { slot, start, end } => {
                 let skew = |skew: &Covered| skew.begin(*start, *end);
-                let freeze = |freeze: &Frozen| freeze.begin(*start, *end);
-                if let Some(told) = self.tell(target, *slot, skew, freeze) {
+                let engaged = |engaged: &dyn Engaged| engaged.begin(*start, *end);
+                if let Some(told) = self.tell(target, *slot, skew, engaged) {
                     return told;
                 }
                 self.instance(target)?.begin(*slot, *start, *end);
@@ -352,36 +352,37 @@ impl Kernel for Linux {
             }
             Step::Renew { slot, end } => {
                 let skew = |skew: &Covered| skew.renew(*end);
-                let freeze = |freeze: &Frozen| freeze.renew(*end);
-                if let Some(told) = self.tell(target, *slot, skew, freeze) {
+                let engaged = |engaged: &dyn Engaged| engaged.renew(*end);
+                if let Some(told) = self.tell(target, *slot, skew, engaged) {
                     return told;
                 }
                 self.instance(target)?.renew(*slot, *end);
                 Ok(())
             }
             Step::End { slot } => {
-                let freeze = |freeze: &Frozen| {
-                    freeze.end();
+                let engaged = |engaged: &dyn Engaged| {
+                    engaged.end();
                     Ok(())
                 };
-                if let Some(told) = self.tell(target, *slot, Covered::end, freeze) {
+                if let Some(told) = self.tell(target, *slot, Covered::end, engaged) {
                     return told;
                 }
                 self.instance(target)?.end(*slot);
                 Ok(())
             }
-            Step::Freeze { slot, freeze } => {
+            Step::Engage { slot, act } => {
                 self.clocks.forget(target, *slot);
-                self.freezes.put_in(place, *slot, *freeze, || self.inode(place))
+                let stir = self.watch.stirrer(target);
+                self.engagements.put_in(place, *slot, *act, &|| self.inode(place), stir)
             }
-            Step::Thaw { slot } => self.freezes.take_out(target, *slot),
+            Step::Disengage { slot } => self.engagements.take_out(target, *slot),
             Step::Skew { slot, skew } => {
-                self.freezes.forget(target, *slot);
+                self.engagements.forget(target, *slot);
                 self.clocks.put_in(place, *slot, skew, || self.inode(place))
             }
             Step::Unskew { slot } => self.clocks.take_out(target, *slot),
-            Step::Cover { slot } if self.freezes.get(target, *slot).is_some() => {
-                self.freezes.follow(target, *slot, || self.inode(place))
+            Step::Cover { slot } if self.engagements.get(target, *slot).is_some() => {
+                self.engagements.follow(target, *slot, &|| self.inode(place))
             }
             Step::Cover { slot } => self.clocks.follow(target, *slot, || self.inode(place)),
         }
@@ -415,7 +416,7 @@ impl Kernel for Linux {
         let inode = || process::opened_inode(&namespace);
         let inode = || inode().map_err(KernelError::call("stat the namespace"));
         observed.coverage = self.clocks.look(place.identity.namespace, inode)?;
-        observed.coverage.extend(self.freezes.look(place.identity.namespace, inode)?);
+        observed.coverage.extend(self.engagements.look(place.identity.namespace, &inode)?);
         Ok(Sight::Present(observed))
     }
 
@@ -460,7 +461,7 @@ impl Kernel for Linux {
         let clocks = || self.clocks.measured(target, slot);
         match self.clocks.get(target, slot) {
             Some(_) => clocks(),
-            None => self.freezes.measured(target, slot).or_else(clocks),
+            None => self.engagements.measured(target, slot).or_else(clocks),
         }
     }
 
@@ -472,8 +473,8 @@ impl Kernel for Linux {
         if let Some(skew) = self.clocks.get(target, slot) {
             return skew.lease();
         }
-        match self.freezes.get(target, slot) {
-            Some(freeze) => freeze.lease(),
+        match self.engagements.get(target, slot) {
+            Some(engaged) => engaged.lease(),
             None => self.loaded(target)?.lease(slot),
         }
     }

@@ -34,6 +34,7 @@ type Followed = Arc<Mutex<HashMap<Option<i32>, NamespaceCookie>>>;
 pub(super) struct Watch {
     followed: Followed,
     own: NamespaceCookie,
+    sender: UnboundedSender<Stir>,
     /// Dropped or written to, it wakes the thread, which then ends.
     stop: UnixStream,
 }
@@ -51,10 +52,20 @@ impl Watch {
         let followed = Followed::default();
         let (sender, receiver) = unbounded_channel();
         let known = Arc::clone(&followed);
+        let told = sender.clone();
         thread::Builder::new()
             .name("schism-watch".into())
-            .spawn(move || listen(&socket, &stopped, &known, &sender))?;
-        Ok((Self { followed, own, stop }, receiver))
+            .spawn(move || listen(&socket, &stopped, &known, &told))?;
+        Ok((Self { followed, own, sender, stop }, receiver))
+    }
+
+    /// What has a target looked at.
+    pub(super) fn stirrer(&self, cookie: NamespaceCookie) -> impl FnOnce() + Send + 'static {
+        let sender = self.sender.clone();
+        // Nobody may be listening.
+        move || {
+            let _ = sender.send(Stir::In(cookie));
+        }
     }
 
     /// Whether this namespace is followed already.

@@ -66,11 +66,17 @@ impl Worker {
                 self.tell(*id);
             }
         }
-        let is_released = |(_, recorded): &(&FaultId, &truth::Recorded)| {
-            correction.released.contains(&recorded.slot)
+        let fate = |(id, recorded): (&FaultId, &truth::Recorded)| {
+            let fate = if correction.released.contains(&recorded.slot) {
+                State::Failed
+            } else if correction.over.contains(&recorded.slot) {
+                State::Gone(Gone::Process)
+            } else {
+                return None;
+            };
+            Some((*id, fate))
         };
-        let released = records.iter().filter(is_released);
-        let over = released.map(|(id, _)| (*id, State::Failed)).collect();
+        let over = records.iter().filter_map(fate).collect();
         (correction.steps, over)
     }
 

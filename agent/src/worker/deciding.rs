@@ -210,7 +210,7 @@ impl Worker {
     fn admit_beside(&self, fault: &Fault) -> Result<(), AgentError> {
         match fault.kind {
             Kind::Cut(_) => Ok(()),
-            Kind::Skew(_) | Kind::Freeze(_) => {
+            Kind::Skew(_) | Kind::Freeze(_) | Kind::Kill(_) | Kind::Stress(_) => {
                 let living = self.ledger.iter().filter(|record| !record.state.is_final());
                 fault.beside(living.map(|record| &record.fault))?;
                 Ok(())
@@ -435,8 +435,9 @@ impl Worker {
                     hook = self.kernel.hook(target, cut.side).unwrap_or(hook);
                 }
                 // Before it is in place, its place is that of an earlier one.
-                Kind::Skew(_) | Kind::Freeze(_) if record.done.is_empty() => {}
-                Kind::Skew(_) | Kind::Freeze(_) => {
+                Kind::Skew(_) | Kind::Freeze(_) | Kind::Kill(_) | Kind::Stress(_)
+                    if record.done.is_empty() => {}
+                Kind::Skew(_) | Kind::Freeze(_) | Kind::Kill(_) | Kind::Stress(_) => {
                     measured = self.kernel.measured(target, slot).or(measured)
                 }
             }

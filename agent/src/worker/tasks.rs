@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use fault::{
-    BootTime, Cut, Drift, FaultId, Kind, Lease, Measured, NamespaceCookie, Scheme, State, Status,
+    Aspect, BootTime, Cut, Drift, FaultId, Kind, Lease, Measured, NamespaceCookie, Scheme, State,
+    Status,
 };
 
 use super::deciding::{Worker, prepared};
 use super::target::{Preparing, Task, followed, place, tracks};
 use super::{AgentError, Earnest, Prepared};
 use crate::executor::{Job, Outcome};
-use crate::kernel::{Chain, KernelError, Observed, Place, Sight, Step, unbound};
+use crate::kernel::{Act, Chain, KernelError, Observed, Place, Sight, Step, unbound};
 use crate::ledger::Record;
 use crate::plan::{self, Remaining};
 
@@ -230,10 +231,13 @@ impl Worker {
                 }
             },
         };
+        let act = |act| Ok(plan::prepare_act(act, preparing.slot));
         let cut = match fault.kind {
             Kind::Cut(cut) => cut,
             Kind::Skew(skew) => return Ok(plan::prepare_skew(&skew, preparing.slot)),
-            Kind::Freeze(freeze) => return Ok(plan::prepare_freeze(freeze, preparing.slot)),
+            Kind::Freeze(freeze) => return act(Act::Freeze(freeze)),
+            Kind::Kill(kill) => return act(Act::Kill(kill)),
+            Kind::Stress(stress) => return act(Act::Stress(stress)),
         };
         let resolved = plan::resolve_peers(fault, &observed, &addresses)?;
         let nothing = plan::Holdings::default();
@@ -395,7 +399,7 @@ impl Worker {
     fn is_to_be_read(&self, status: &Status) -> bool {
         let soon = self.kernel.now() + SOON;
         status.lease.is_some_and(|window| window.start <= soon)
-            && matches!(status.fault.kind, Kind::Skew(_) | Kind::Freeze(_))
+            && status.fault.kind.aspect() == Aspect::Processes
     }
 
     /// Before everything else that waits, but for what takes out.
@@ -424,9 +428,9 @@ fn missing(record: &Record, observed: &Observed) -> Option<String> {
             }),
             None => Some("no process has our code".to_owned()),
         },
-        Kind::Freeze(_) => {
+        Kind::Freeze(_) | Kind::Kill(_) | Kind::Stress(_) => {
             let held = observed.coverage.get(&record.slot).is_some_and(|it| !it.released);
-            (!held).then(|| "nothing is there that could hold the processes".to_owned())
+            (!held).then(|| "nothing is there that could act on the processes".to_owned())
         }
     }
 }
@@ -436,6 +440,8 @@ fn notes(measured: &Measured) -> Vec<String> {
     let uncovered = match measured {
         Measured::Clock(effect) => &effect.uncovered,
         Measured::Freeze(effect) => &effect.uncovered,
+        Measured::Kill(effect) => &effect.uncovered,
+        Measured::Stress(_) => return Vec::new(),
     };
     let note = |one: &fault::Uncovered| {
         format!("{} {} is not covered: {}", one.name, one.process.pid, one.reason)

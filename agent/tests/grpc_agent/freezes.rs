@@ -33,7 +33,7 @@ fn freezing(rig: &Rig, part: u16, selector: &str) -> Fault {
 fn stopped(status: &Status) -> usize {
     match &status.measured {
         Some(Measured::Freeze(effect)) => effect.stopped,
-        Some(Measured::Clock(_)) | None => panic!("nothing was measured: {status:?}"),
+        Some(_) | None => panic!("nothing was measured: {status:?}"),
     }
 }
 
@@ -45,11 +45,11 @@ async fn a_freeze_is_seen_by_its_commit_renewed_and_remembered_after_its_heal() 
     assert!(status.state == State::Active && status.happened() && stopped(&status) == 1);
     rig.kernel.advance(Duration::from_secs(10));
     assert_eq!(soon(rig.agent.renew(vec![id(1)], None)).await.unwrap().renewed, [id(1)]);
-    let frozen = rig.kernel.frozen_ones().into_values().next().unwrap();
+    let frozen = rig.kernel.engaged().into_values().next().unwrap();
     assert_eq!(frozen.lease.unwrap().1, status.lease.unwrap().end + Duration::from_secs(10));
     let healed = rig.heal(&[1]).await.unwrap().remove(0);
     assert!(healed.state == State::Healed && stopped(&healed) == 1);
-    assert!(rig.kernel.frozen_ones().is_empty() && rig.is_clean());
+    assert!(rig.kernel.engaged().is_empty() && rig.is_clean());
 }
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn a_holder_that_ends_before_its_time_fails_its_freeze_and_no_other_fault(
     let ended = watch.state(2, State::Failed).await;
     assert_eq!(ended.drifts, [Drift::HolderEnded]);
     assert_eq!(rig.state(1).await, Some(State::Active));
-    assert!(rig.kernel.frozen_ones().is_empty() && rig.loaded("b").is_some());
+    assert!(rig.kernel.engaged().is_empty() && rig.loaded("b").is_some());
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn who_comes_is_held_and_an_end_of_the_process_ends_the_freeze() {
     rig.kernel.node(|node| node.kill(7));
     rig.kernel.tell(Stir::Anywhere);
     watch.state(2, State::Gone(Gone::Process)).await;
-    assert!(rig.kernel.frozen_ones().is_empty());
+    assert!(rig.kernel.engaged().is_empty());
 }
 
 #[tokio::test]

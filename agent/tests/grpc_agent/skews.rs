@@ -46,7 +46,9 @@ fn skewing(rig: &Rig, part: u16, selector: &str) -> Fault {
 fn effect(status: &Status) -> &ClockEffect {
     match &status.measured {
         Some(Measured::Clock(effect)) => effect,
-        Some(Measured::Freeze(_)) | None => panic!("nothing was measured: {status:?}"),
+        Some(Measured::Freeze(_) | Measured::Kill(_) | Measured::Stress(_)) | None => {
+            panic!("nothing was measured: {status:?}")
+        }
     }
 }
 

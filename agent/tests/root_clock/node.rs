@@ -104,7 +104,9 @@ pub(crate) fn skewing(target: Target, skew: Skew, lease: Duration, total: Durati
 pub(crate) fn effect(status: &Status) -> &ClockEffect {
     match &status.measured {
         Some(Measured::Clock(effect)) => effect,
-        Some(Measured::Freeze(_)) | None => panic!("nothing was measured: {status:?}"),
+        Some(Measured::Freeze(_) | Measured::Kill(_) | Measured::Stress(_)) | None => {
+            panic!("nothing was measured: {status:?}")
+        }
     }
 }
 

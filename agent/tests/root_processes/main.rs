@@ -1,7 +1,10 @@
-//! Real processes that stand still and go on. Needs root.
+//! Real processes that stand still, are ended, and have to share. Needs root.
 #![expect(clippy::unwrap_used, reason = "what the tests share fails them")]
 
 mod freezes;
+mod group;
+mod kills;
+mod loads;
 mod misfortune;
 mod rig;
 mod worker;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use agent::brake::Brake;
-use agent::kernel::freeze::Freezes;
+use agent::kernel::engaged::Engagements;
 use agent::kernel::{Kernel, KernelError, Linux, node_name};
 use agent::worker::{Agent, AgentError, Earnest};
 use fault::{
@@ -44,7 +44,7 @@ impl Node {
     pub(crate) fn start() -> Self {
         let _alone = alone();
         let linux = Linux::new(node_name()).unwrap();
-        let kernel = Arc::new(linux.with_freezes(Freezes::of(PathBuf::from(PROGRAM))));
+        let kernel = Arc::new(linux.with_engagements(Engagements::of(PathBuf::from(PROGRAM))));
         let shared: Arc<dyn Kernel> = kernel.clone();
         Self { _alone, kernel, agent: Agent::start(shared, Brake::in_memory()) }
     }
@@ -57,6 +57,12 @@ impl Node {
     pub(crate) fn freeze(&self, selector: &str, extent: Extent) -> Fault {
         let target = self.resolve(selector).unwrap().pop().expect("the selector names something");
         freezing(target, extent, Duration::from_secs(15))
+    }
+
+    /// Anything for a minute, with a lease of 15 s.
+    pub(crate) fn fault(&self, selector: &str, kind: Kind) -> Fault {
+        let target = self.resolve(selector).unwrap().pop().expect("the selector names something");
+        doing(target, kind, Duration::from_secs(15))
     }
 
     pub(crate) async fn try_begin(&self, fault: Fault) -> Result<Status, AgentError> {
@@ -99,12 +105,17 @@ impl Node {
 }
 
 pub(crate) fn freezing(target: Target, extent: Extent, lease: Duration) -> Fault {
+    doing(target, Kind::Freeze(Freeze { extent }), lease)
+}
+
+/// Anything for a minute.
+pub(crate) fn doing(target: Target, kind: Kind, lease: Duration) -> Fault {
     let number = NEXT.fetch_add(1, Ordering::Relaxed) | u64::from(std::process::id()) << 16;
     Fault {
         id: FaultId { intent: IntentId::from_random(number), part: 0 },
         selector: target.selector,
         target: target.identity,
-        kind: Kind::Freeze(Freeze { extent }),
+        kind,
         peers: Peers::default(),
         terms: LeaseTerms::new(lease, Duration::from_secs(60)).unwrap(),
         control_path: Vec::new(),
@@ -114,7 +125,7 @@ pub(crate) fn freezing(target: Target, extent: Extent, lease: Duration) -> Fault
 pub(crate) fn effect(status: &Status) -> &FreezeEffect {
     match &status.measured {
         Some(Measured::Freeze(effect)) => effect,
-        Some(Measured::Clock(_)) | None => panic!("nothing was measured: {status:?}"),
+        Some(_) | None => panic!("nothing was measured: {status:?}"),
     }
 }
 
@@ -159,6 +170,11 @@ impl Daemon {
 
     /// Freezes a process with a lease of so long, and says how that stands.
     pub(crate) async fn freeze(&self, selector: &str, lease: Duration) -> Status {
+        self.begin(selector, Kind::Freeze(Freeze::default()), lease).await
+    }
+
+    /// Does something to a process with a lease of so long, and says how that stands.
+    pub(crate) async fn begin(&self, selector: &str, kind: Kind, lease: Duration) -> Status {
         let mut client = self.client().await;
         let selector: Selector = selector.parse().unwrap();
         let request = wire::ResolveRequest {
@@ -166,7 +182,7 @@ impl Daemon {
             aspect: wire::Aspect::from(Aspect::Processes).into(),
         };
         let found = client.resolve(request).await.unwrap().into_inner().targets.remove(0);
-        let fault = freezing(found.try_into().unwrap(), Extent::Named, lease);
+        let fault = doing(found.try_into().unwrap(), kind, lease);
         let request = wire::PrepareRequest { faults: vec![(&fault).into()], ..Default::default() };
         client.prepare(request).await.unwrap();
         let request = wire::CommitRequest { ids: vec![fault.id.into()], ..Default::default() };
@@ -183,6 +199,13 @@ impl Daemon {
     /// It stands still itself.
     pub(crate) fn stop(&self) {
         kill(Pid::from_raw(self.process.id().cast_signed()), Signal::SIGSTOP).unwrap();
+    }
+}
+
+impl Daemon {
+    /// After it stood still.
+    pub(crate) fn go_on(&self) {
+        kill(Pid::from_raw(self.process.id().cast_signed()), Signal::SIGCONT).unwrap();
     }
 }
 

@@ -185,7 +185,10 @@ fn enforced(part: &wire::Part) -> Option<Enforced> {
             Side::Ingress => Enforced::Receiver,
             Side::Egress => Enforced::Sender,
         }),
-        fault::Kind::Skew(_) | fault::Kind::Freeze(_) => None,
+        fault::Kind::Skew(_)
+        | fault::Kind::Freeze(_)
+        | fault::Kind::Kill(_)
+        | fault::Kind::Stress(_) => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Named;
+use super::{MannerArgs, Named};
 
 /// `freeze`.
 #[derive(Debug, Args)]
@@ -23,18 +23,9 @@ pub struct FreezeArgs {
     /// Let a group lose the majority that can talk
     #[arg(long)]
     pub allow_quorum_loss: bool,
-    /// From which picks are drawn [default: a random one]
-    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
-    pub seed: Option<u64>,
-    /// Print the plan and do nothing
-    #[arg(long, conflicts_with = "detach")]
-    pub dry_run: bool,
-    /// Leave the freeze to the agent and return; nobody renews it, so its lease is all of its time
-    #[arg(long)]
-    pub detach: bool,
-    /// Become this machine's agent if there is none
-    #[arg(long)]
-    pub local: bool,
+    /// How.
+    #[command(flatten)]
+    pub manner: MannerArgs,
 }
 
 impl FreezeArgs {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use fault::{Clocks, Ending, Offset, Rate, Strobe};
 
-use super::Named;
+use super::{MannerArgs, Named};
 
 /// `skew`.
 #[derive(Debug, Args)]
@@ -40,19 +40,9 @@ pub struct SkewArgs {
     /// Also the descendants of the target's processes
     #[arg(long)]
     pub tree: bool,
-    /// From which picks are drawn [default: a random one]
-    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
-    pub seed: Option<u64>,
-    /// Print the plan and do nothing
-    #[arg(long, conflicts_with = "detach")]
-    pub dry_run: bool,
-    /// Leave the skew to the agent and return: nobody renews it, so its lease is all of its time. A
-    /// controller renews it
-    #[arg(long)]
-    pub detach: bool,
-    /// Become this machine's agent if there is none
-    #[arg(long)]
-    pub local: bool,
+    /// How.
+    #[command(flatten)]
+    pub manner: MannerArgs,
 }
 
 impl SkewArgs {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fault::{Aspect, IntentId, Kind, Limits, MemberName, Preset, Scheme, Selector, seeds};
+use fault::{Aspect, IntentId, Limits, MemberName, Preset, Scheme, Selector, seeds};
 use proto::Invalid;
 use proto::control as wire;
 
@@ -85,10 +85,7 @@ impl Control {
                 let control_path = self.agents().control_path();
                 plan(id, &spec, loss, &ends, &directions, &control_path)?
             }
-            What::Skew { skew, .. } => in_processes(id, Kind::Skew(*skew), spec.terms, &ends)?,
-            What::Freeze { freeze, .. } => {
-                in_processes(id, Kind::Freeze(*freeze), spec.terms, &ends)?
-            }
+            What::Within { within, .. } => in_processes(id, (*within).into(), spec.terms, &ends)?,
         };
         let guards = Guards { sight, limits: *limits, quorum_loss: spec.quorum_loss };
         guards.admit(&faults, &self.faults().await?)?;
@@ -137,7 +134,7 @@ impl Control {
     async fn layout(&self, spec: &Spec, sight: &Sight) -> Result<Layout, AskError> {
         let [first, second] = seeds(spec.seed);
         match &spec.what {
-            What::Skew { targets, .. } | What::Freeze { targets, .. } => Ok(Layout {
+            What::Within { targets, .. } => Ok(Layout {
                 ends: self.all(targets, Aspect::Processes, first, sight).await?,
                 directions: BTreeSet::new(),
                 matrix: String::new(),

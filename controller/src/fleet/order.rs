@@ -136,8 +136,7 @@ impl Order {
     fn show(&self, intents: Vec<wire::Intent>) -> Result<(), Failure> {
         self.output.show(&match self.spec.what {
             What::Cut(..) => IntentsReport::cut(intents),
-            What::Skew { .. } => IntentsReport::skew(intents),
-            What::Freeze { .. } => IntentsReport::freeze(intents),
+            What::Within { within, .. } => IntentsReport::within(within, intents),
         })
     }
 }

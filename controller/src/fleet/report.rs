@@ -10,11 +10,12 @@ use super::ends::EndRecord;
 use super::statuses;
 use crate::outcome::Outcome;
 use crate::output::quantity::{bytes, time};
-use crate::output::route::{Route, done};
+use crate::output::route::{Route, done, what};
 use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table};
-use crate::output::{Detail, Report, clocks, freezes, record};
+use crate::output::{Detail, Report, record};
 use crate::sequence::Stage;
+use crate::spec::Within;
 
 /// Intents with their parts.
 #[derive(Debug, Serialize)]
@@ -62,12 +63,14 @@ impl IntentsReport {
         Self::new("schism.fleet-cut/v1", intents, "")
     }
 
-    pub(super) fn skew(intents: Vec<wire::Intent>) -> Self {
-        Self::new("schism.fleet-skew/v1", intents, "")
-    }
-
-    pub(super) fn freeze(intents: Vec<wire::Intent>) -> Self {
-        Self::new("schism.fleet-freeze/v1", intents, "")
+    pub(super) fn within(within: Within, intents: Vec<wire::Intent>) -> Self {
+        let schema = match within {
+            Within::Skew(_) => "schism.fleet-skew/v1",
+            Within::Freeze(_) => "schism.fleet-freeze/v1",
+            Within::Kill(_) => "schism.fleet-kill/v1",
+            Within::Stress(_) => "schism.fleet-stress/v1",
+        };
+        Self::new(schema, intents, "")
     }
 
     pub(super) fn heal(intents: Vec<wire::Intent>) -> Self {
@@ -206,11 +209,10 @@ fn packets(fault: Option<&fault::Fault>, count: u64) -> Cell {
 
 /// What the processes of a part were seen to do; `None` for a cut.
 fn seen(node: &str, status: &Status) -> Option<String> {
-    let asked = match &status.fault.kind {
-        fault::Kind::Cut(_) => return None,
-        fault::Kind::Skew(skew) => clocks::describe(skew),
-        fault::Kind::Freeze(freeze) => freezes::describe(freeze).to_owned(),
-    };
+    if status.fault.kind.cut().is_some() {
+        return None;
+    }
+    let asked = what(&status.fault.kind);
     Some(format!("{}@{node}: {asked}: {}", Route::from(&status.fault), done(status)))
 }
 

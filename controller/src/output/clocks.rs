@@ -57,7 +57,7 @@ fn rounded(nanos: i64, error: u64) -> i128 {
 pub(crate) const fn effect(measured: Option<&Measured>) -> Option<&ClockEffect> {
     match measured {
         Some(Measured::Clock(effect)) => Some(effect),
-        Some(Measured::Freeze(_)) | None => None,
+        Some(Measured::Freeze(_) | Measured::Kill(_) | Measured::Stress(_)) | None => None,
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) const fn describe(freeze: &Freeze) -> &'static str {
 const fn effect(measured: Option<&Measured>) -> Option<&FreezeEffect> {
     match measured {
         Some(Measured::Freeze(effect)) => Some(effect),
-        Some(Measured::Clock(_)) | None => None,
+        Some(Measured::Clock(_) | Measured::Kill(_) | Measured::Stress(_)) | None => None,
     }
 }
 

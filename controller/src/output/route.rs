@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::quantity::{bytes, count};
 use super::table::Tone;
-use super::{clocks, freezes};
+use super::{clocks, freezes, kills, loads};
 
 /// On whom a fault acts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -37,7 +37,9 @@ impl From<&Fault> for Route {
         match &fault.kind {
             Kind::Cut(Cut { side: Side::Ingress, .. }) => Self::Between { from: peers, to: target },
             Kind::Cut(Cut { side: Side::Egress, .. }) => Self::Between { from: target, to: peers },
-            Kind::Skew(_) | Kind::Freeze(_) => Self::On { target },
+            Kind::Skew(_) | Kind::Freeze(_) | Kind::Kill(_) | Kind::Stress(_) => {
+                Self::On { target }
+            }
         }
     }
 }
@@ -53,12 +55,18 @@ impl fmt::Display for Route {
 
 /// A fault in words: `ID a → b: packet, at the receiver`, `ID pid:4711: clocks realtime +1h`.
 pub(crate) fn describe(fault: &Fault) -> String {
-    let what = match &fault.kind {
+    format!("{} {}: {}", fault.id, Route::from(fault), what(&fault.kind))
+}
+
+/// What a fault does, but between or to whom.
+pub(crate) fn what(kind: &Kind) -> String {
+    match kind {
         Kind::Cut(cut) => format!("{}, at the {}", selection(cut), place(cut.side)),
         Kind::Skew(skew) => clocks::describe(skew),
         Kind::Freeze(freeze) => freezes::describe(freeze).to_owned(),
-    };
-    format!("{} {}: {what}", fault.id, Route::from(fault))
+        Kind::Kill(kill) => kills::describe(kill),
+        Kind::Stress(stress) => stress.to_string(),
+    }
 }
 
 /// What a fault has done so far, in a line.
@@ -74,6 +82,8 @@ pub(crate) fn done(status: &Status) -> String {
         }
         Kind::Skew(_) => clocks::moved(status.measured.as_ref()),
         Kind::Freeze(_) => freezes::stood(status.measured.as_ref()),
+        Kind::Kill(_) => kills::ended(status.measured.as_ref()),
+        Kind::Stress(_) => loads::took(status.measured.as_ref()),
     }
 }
 

@@ -1,12 +1,13 @@
 //! What a fault in processes did. Pure: from statuses to words and to an outcome.
 
-use fault::{Kind, Status};
+use fault::Status;
 use serde::Serialize;
 
 use crate::outcome::Outcome;
 use crate::output::route::drifts;
 use crate::output::{Detail, Report, effects, meaning, record};
 use crate::session::{Confirmation, End, outcome};
+use crate::spec::Within;
 
 /// What no skew reaches, whatever was measured (docs/clock.md).
 const BLIND: [&str; 4] = [
@@ -37,16 +38,17 @@ pub(super) struct ProcessesReport {
 
 impl ProcessesReport {
     fn new(
-        kind: &Kind,
+        within: Within,
         ended: Option<&'static str>,
         healed: Option<Confirmation>,
         faults: Vec<Status>,
         outcome: Outcome,
     ) -> Self {
-        let (schema, not_covered): (_, &[_]) = match kind {
-            Kind::Skew(_) => ("schism.skew/v1", &BLIND),
-            Kind::Freeze(_) => ("schism.freeze/v1", &[]),
-            Kind::Cut(_) => ("schism.cut/v1", &[]),
+        let (schema, not_covered): (_, &[_]) = match within {
+            Within::Skew(_) => ("schism.skew/v1", &BLIND),
+            Within::Freeze(_) => ("schism.freeze/v1", &[]),
+            Within::Kill(_) => ("schism.kill/v1", &[]),
+            Within::Stress(_) => ("schism.stress/v1", &[]),
         };
         let id = faults.first().map(|status| status.fault.id.intent.to_string());
         Self {
@@ -63,18 +65,18 @@ impl ProcessesReport {
 
     /// Of one that has ended.
     pub(super) fn ended(
-        kind: &Kind,
+        within: Within,
         end: &End,
         confirmation: Confirmation,
         faults: Vec<Status>,
     ) -> Self {
         let outcome = outcome(end, confirmation, &faults);
-        Self::new(kind, Some(end.word()), Some(confirmation), faults, outcome)
+        Self::new(within, Some(end.word()), Some(confirmation), faults, outcome)
     }
 
     /// Of one that is left to its agent.
-    pub(super) fn detached(kind: &Kind, faults: Vec<Status>) -> Self {
-        Self::new(kind, None, None, faults, Outcome::Effective)
+    pub(super) fn detached(within: Within, faults: Vec<Status>) -> Self {
+        Self::new(within, None, None, faults, Outcome::Effective)
     }
 
     pub(super) const fn outcome(&self) -> Outcome {

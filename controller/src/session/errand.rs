@@ -101,6 +101,7 @@ impl Errand<'_> {
                     // That the agent cannot be reached was just said.
                     End::AgentLost(_) => {}
                     End::Deadline
+                    | End::Done
                     | End::Interrupted(_)
                     | End::AllEnded
                     | End::Broken(_, _)

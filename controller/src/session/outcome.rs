@@ -43,7 +43,7 @@ impl Confirmation {
 /// What faults came to.
 pub(crate) fn outcome(end: &End, confirmation: Confirmation, faults: &[Status]) -> Outcome {
     let mut outcome = match end {
-        End::Deadline | End::AllEnded => Outcome::Effective,
+        End::Deadline | End::Done | End::AllEnded => Outcome::Effective,
         End::Interrupted(Interrupt::Keyboard | Interrupt::Termination) => Outcome::Interrupted,
         End::Broken(_, _) | End::NotRenewed(_) => Outcome::Deviated,
         End::AgentLost(_) | End::AgentSilent(_) => match confirmation {
@@ -57,6 +57,7 @@ pub(crate) fn outcome(end: &End, confirmation: Confirmation, faults: &[Status]) 
     for status in faults {
         outcome = outcome.worst(match status.state {
             State::Failed => Outcome::Unconfirmed,
+            State::Gone(_) if status.is_done() => Outcome::Effective,
             State::Gone(_) => Outcome::Deviated,
             State::Expired if !status.ran_its_time() && *end == End::AllEnded => Outcome::Deviated,
             State::Prepared

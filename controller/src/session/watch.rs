@@ -13,6 +13,8 @@ use crate::output::route::Route;
 pub(crate) enum End {
     /// Its time was over.
     Deadline,
+    /// It has done all that it was to do.
+    Done,
     /// Somebody asked this command to end.
     Interrupted(Interrupt),
     /// Every fault of it ended by itself or was healed by somebody else.
@@ -32,6 +34,7 @@ impl End {
     pub(crate) const fn word(&self) -> &'static str {
         match self {
             Self::Deadline => "deadline",
+            Self::Done => "done",
             Self::Interrupted(_) => "interrupted",
             Self::AllEnded => "ended",
             Self::Broken(_, _) => "broken",
@@ -45,6 +48,7 @@ impl End {
     pub(crate) fn sentence(&self) -> String {
         match self {
             Self::Deadline => "its time is over".to_owned(),
+            Self::Done => "it is done".to_owned(),
             Self::Interrupted(Interrupt::Keyboard) => "interrupted; healing".to_owned(),
             Self::Interrupted(Interrupt::Termination) => "asked to terminate; healing".to_owned(),
             Self::AllEnded => "it was ended before its time".to_owned(),
@@ -157,17 +161,22 @@ impl Watch {
     /// Whether they have ended by what was heard.
     pub(crate) fn end(&self) -> Option<End> {
         let broken = self.statuses().find_map(|status| match status.state {
-            State::Gone(_) | State::Failed => Some(End::Broken(status.fault.id, status.state)),
+            State::Gone(_) | State::Failed if !status.is_done() => {
+                Some(End::Broken(status.fault.id, status.state))
+            }
             State::Prepared
             | State::Active
             | State::Shadowed
             | State::Healing
             | State::Healed
-            | State::Expired => None,
+            | State::Expired
+            | State::Gone(_)
+            | State::Failed => None,
         });
         // The agent may be a moment quicker than our own timer.
+        let done = || self.statuses().all(Status::is_done).then_some(End::Done);
         let in_time = || self.statuses().all(Status::ran_its_time).then_some(End::Deadline);
-        broken.or_else(in_time).or_else(|| self.is_over().then_some(End::AllEnded))
+        broken.or_else(done).or_else(in_time).or_else(|| self.is_over().then_some(End::AllEnded))
     }
 }
 

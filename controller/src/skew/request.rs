@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use fault::{
-    Extent, Kind, LeaseTerms, Offset, Selector, Shape, Skew, SkewError, Strobe, TermsError,
-};
+use fault::{Extent, LeaseTerms, Offset, Selector, Shape, Skew, SkewError, Strobe, TermsError};
 
 use crate::cli::{NamedError, SkewArgs};
 use crate::output::quantity::time;
-use crate::processes::{Wish, without_processes};
+use crate::processes::without_processes;
 use crate::settings::Names;
 
 /// The shortest skew: putting one in takes some tens of milliseconds, and reading it as long again.
@@ -21,10 +19,6 @@ pub(crate) struct Request {
     pub(crate) selectors: Vec<Selector>,
     /// What it does.
     pub(crate) skew: Skew,
-    /// For how long.
-    pub(crate) terms: LeaseTerms,
-    /// From which picks are drawn.
-    pub(crate) seed: u64,
 }
 
 /// A skew that makes no sense.
@@ -65,11 +59,7 @@ impl Request {
     ///
     /// # Errors
     /// It makes no sense, whatever the names stand for.
-    pub(crate) fn new(
-        args: &SkewArgs,
-        names: &Names,
-        random_seed: u64,
-    ) -> Result<Self, RequestError> {
+    pub(crate) fn new(args: &SkewArgs, names: &Names) -> Result<Self, RequestError> {
         let selectors = args.target.stands_for(names)?;
         if let Some(selector) = without_processes(&selectors) {
             return Err(RequestError::NoProcesses(selector.to_string()));
@@ -77,7 +67,7 @@ impl Request {
         if args.total < SHORTEST {
             return Err(RequestError::TooShort(args.total));
         }
-        let lease = if args.detach { args.total } else { args.lease };
+        let lease = if args.manner.detach { args.total } else { args.lease };
         let terms = LeaseTerms::new(lease, args.total)?;
         let skew = Skew {
             shape: shape(args)?,
@@ -86,13 +76,7 @@ impl Request {
             extent: if args.tree { Extent::Tree } else { Extent::Named },
         };
         skew.check(terms)?;
-        Ok(Self { selectors, skew, terms, seed: args.seed.unwrap_or(random_seed) })
-    }
-
-    /// The same as any fault in processes is asked for.
-    pub(crate) fn wish(self) -> Wish {
-        let Self { selectors, skew, terms, seed } = self;
-        Wish { selectors, kind: Kind::Skew(skew), terms, seed }
+        Ok(Self { selectors, skew })
     }
 }
 
@@ -122,7 +106,7 @@ mod tests {
         let words = format!("schism skew {line}");
         let cli = Cli::try_parse_from(words.split(' ')).map_err(|error| error.to_string())?;
         let Command::Skew(args) = cli.command else { panic!("{words}") };
-        Request::new(&args, &Names::default(), 7).map_err(|error| error.to_string())
+        Request::new(&args, &Names::default()).map_err(|error| error.to_string())
     }
 
     fn nanos(nanos: i64) -> Offset {

@@ -7,6 +7,7 @@ mod daemon;
 mod estate;
 mod fleet;
 mod freeze;
+mod kill;
 mod machine;
 mod refusals;
 mod running;

@@ -279,6 +279,55 @@ pub struct Freeze {
     #[prost(enumeration = "Extent", tag = "1")]
     pub extent: i32,
 }
+/// The target's processes are sent a signal.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Kill {
+    #[prost(enumeration = "Extent", tag = "1")]
+    pub extent: i32,
+    #[prost(enumeration = "Signal", tag = "2")]
+    pub signal: i32,
+    /// How long after that whoever is left is sent SIGKILL, ns; never, if there is none.
+    #[prost(uint64, optional, tag = "3")]
+    pub grace_ns: ::core::option::Option<u64>,
+}
+/// Workers that are busy.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CpuLoad {
+    /// At least one, at most 4096.
+    #[prost(uint32, tag = "1")]
+    pub workers: u32,
+    /// For how much of the time each, from 1 to 100.
+    #[prost(uint32, tag = "2")]
+    pub percent: u32,
+}
+/// Memory that is taken.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MemoryLoad {
+    #[prost(oneof = "memory_load::Amount", tags = "1, 2")]
+    pub amount: ::core::option::Option<memory_load::Amount>,
+}
+/// Nested message and enum types in `MemoryLoad`.
+pub mod memory_load {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Amount {
+        #[prost(uint64, tag = "1")]
+        Bytes(u64),
+        /// Of the target's limit, or of the node's memory where it has none, from 1 to 100.
+        #[prost(uint32, tag = "2")]
+        Percent(u32),
+    }
+}
+/// Workers load the target, within its limits. At least one of the three.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Stress {
+    #[prost(message, optional, tag = "1")]
+    pub cpu: ::core::option::Option<CpuLoad>,
+    #[prost(message, optional, tag = "2")]
+    pub memory: ::core::option::Option<MemoryLoad>,
+    /// How many workers write and read a file, at most 4096.
+    #[prost(uint32, tag = "3")]
+    pub io_workers: u32,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Fault {
     #[prost(message, optional, tag = "1")]
@@ -302,7 +351,7 @@ pub struct Fault {
     /// The control path, exempt for host targets.
     #[prost(message, repeated, tag = "9")]
     pub control_path: ::prost::alloc::vec::Vec<Endpoint>,
-    #[prost(oneof = "fault::Kind", tags = "4, 10, 11")]
+    #[prost(oneof = "fault::Kind", tags = "4, 10, 11, 12, 13")]
     pub kind: ::core::option::Option<fault::Kind>,
 }
 /// Nested message and enum types in `Fault`.
@@ -315,6 +364,10 @@ pub mod fault {
         Skew(super::Skew),
         #[prost(message, tag = "11")]
         Freeze(super::Freeze),
+        #[prost(message, tag = "12")]
+        Kill(super::Kill),
+        #[prost(message, tag = "13")]
+        Stress(super::Stress),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -381,7 +434,7 @@ pub struct Hook {
 /// What was measured of a fault that has nothing to do with packets.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Measured {
-    #[prost(oneof = "measured::Kind", tags = "1, 2")]
+    #[prost(oneof = "measured::Kind", tags = "1, 2, 3, 4")]
     pub kind: ::core::option::Option<measured::Kind>,
 }
 /// Nested message and enum types in `Measured`.
@@ -392,6 +445,10 @@ pub mod measured {
         Clock(super::ClockEffect),
         #[prost(message, tag = "2")]
         Freeze(super::FreezeEffect),
+        #[prost(message, tag = "3")]
+        Kill(super::KillEffect),
+        #[prost(message, tag = "4")]
+        Stress(super::StressEffect),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -434,6 +491,47 @@ pub struct FreezeEffect {
     /// Processes of the target that it cannot hold; at most 64.
     #[prost(message, repeated, tag = "6")]
     pub uncovered: ::prost::alloc::vec::Vec<Uncovered>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct KillEffect {
+    /// Processes that are meant.
+    #[prost(uint32, tag = "1")]
+    pub processes: u32,
+    /// Those that were sent the signal, and those of them that ignore it or keep it waiting.
+    #[prost(uint32, tag = "2")]
+    pub signalled: u32,
+    #[prost(uint32, tag = "3")]
+    pub unheeded: u32,
+    /// Those of them that have ended, and those that only SIGKILL has ended.
+    #[prost(uint32, tag = "4")]
+    pub ended: u32,
+    #[prost(uint32, tag = "5")]
+    pub forced: u32,
+    /// The longest time from the signal to the end, ns.
+    #[prost(uint64, tag = "6")]
+    pub longest_ns: u64,
+    /// Processes of the target that are left alone; at most 64.
+    #[prost(message, repeated, tag = "7")]
+    pub uncovered: ::prost::alloc::vec::Vec<Uncovered>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StressEffect {
+    /// For how long it has been there, ns.
+    #[prost(uint64, tag = "1")]
+    pub lasted_ns: u64,
+    /// Processor time, ns.
+    #[prost(uint64, tag = "2")]
+    pub cpu_ns: u64,
+    /// The most memory that was resident, and what was asked for, bytes.
+    #[prost(uint64, tag = "3")]
+    pub memory: u64,
+    #[prost(uint64, tag = "4")]
+    pub memory_asked: u64,
+    /// What was written and read, bytes.
+    #[prost(uint64, tag = "5")]
+    pub written: u64,
+    #[prost(uint64, tag = "6")]
+    pub read: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Uncovered {
@@ -1246,6 +1344,54 @@ impl Extent {
             "EXTENT_UNSPECIFIED" => Some(Self::Unspecified),
             "EXTENT_NAMED" => Some(Self::Named),
             "EXTENT_TREE" => Some(Self::Tree),
+            _ => None,
+        }
+    }
+}
+/// A signal that is sent to processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Signal {
+    Unspecified = 0,
+    Hangup = 1,
+    Interrupt = 2,
+    Quit = 3,
+    Abort = 4,
+    Kill = 5,
+    User1 = 6,
+    User2 = 7,
+    Terminate = 8,
+}
+impl Signal {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SIGNAL_UNSPECIFIED",
+            Self::Hangup => "SIGNAL_HANGUP",
+            Self::Interrupt => "SIGNAL_INTERRUPT",
+            Self::Quit => "SIGNAL_QUIT",
+            Self::Abort => "SIGNAL_ABORT",
+            Self::Kill => "SIGNAL_KILL",
+            Self::User1 => "SIGNAL_USER1",
+            Self::User2 => "SIGNAL_USER2",
+            Self::Terminate => "SIGNAL_TERMINATE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SIGNAL_UNSPECIFIED" => Some(Self::Unspecified),
+            "SIGNAL_HANGUP" => Some(Self::Hangup),
+            "SIGNAL_INTERRUPT" => Some(Self::Interrupt),
+            "SIGNAL_QUIT" => Some(Self::Quit),
+            "SIGNAL_ABORT" => Some(Self::Abort),
+            "SIGNAL_KILL" => Some(Self::Kill),
+            "SIGNAL_USER1" => Some(Self::User1),
+            "SIGNAL_USER2" => Some(Self::User2),
+            "SIGNAL_TERMINATE" => Some(Self::Terminate),
             _ => None,
         }
     }

@@ -67,6 +67,22 @@ pub struct Freeze {
     #[prost(message, optional, tag = "2")]
     pub freeze: ::core::option::Option<crate::agent::Freeze>,
 }
+/// The processes of what the selectors name together, at least one, are killed.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Kill {
+    #[prost(message, repeated, tag = "1")]
+    pub targets: ::prost::alloc::vec::Vec<Selector>,
+    #[prost(message, optional, tag = "2")]
+    pub kill: ::core::option::Option<crate::agent::Kill>,
+}
+/// What the selectors name together, at least one, is loaded.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Stress {
+    #[prost(message, repeated, tag = "1")]
+    pub targets: ::prost::alloc::vec::Vec<Selector>,
+    #[prost(message, optional, tag = "2")]
+    pub stress: ::core::option::Option<crate::agent::Stress>,
+}
 /// What is asked for.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Spec {
@@ -85,7 +101,7 @@ pub struct Spec {
     /// Of the guards, only this one can be told to let it pass.
     #[prost(bool, tag = "8")]
     pub allow_quorum_loss: bool,
-    #[prost(oneof = "spec::What", tags = "1, 2, 9, 10")]
+    #[prost(oneof = "spec::What", tags = "1, 2, 9, 10, 11, 12")]
     pub what: ::core::option::Option<spec::What>,
 }
 /// Nested message and enum types in `Spec`.
@@ -102,6 +118,12 @@ pub mod spec {
         /// Likewise.
         #[prost(message, tag = "10")]
         Freeze(super::Freeze),
+        /// Likewise.
+        #[prost(message, tag = "11")]
+        Kill(super::Kill),
+        /// Likewise.
+        #[prost(message, tag = "12")]
+        Stress(super::Stress),
     }
 }
 /// One end of a cut, as it was found.

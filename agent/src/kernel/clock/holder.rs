@@ -22,6 +22,7 @@ use super::hold;
 use super::probe::{Probe, Probed};
 use super::swap::{Swap, SwapError, Swapped};
 use crate::kernel::freeze::holder as freeze;
+use crate::kernel::load::worker as load;
 
 /// The hidden command under which this program is a holder.
 pub const COMMAND: &str = "holder";
@@ -157,10 +158,10 @@ pub fn is_asked() -> bool {
 }
 
 /// Has the kernel kill this process when the thread that started it ends.
-fn die_with_parent() -> io::Result<()> {
+pub(in crate::kernel) fn die_with_parent(name: &CStr) -> io::Result<()> {
     let parent = getppid();
     prctl::set_pdeathsig(Signal::SIGKILL)?;
-    prctl::set_name(NAME)?;
+    prctl::set_name(name)?;
     // It may have ended before that.
     if getppid() == parent { Ok(()) } else { Err(io::Error::other("whoever asked is gone")) }
 }
@@ -170,9 +171,16 @@ fn die_with_parent() -> io::Result<()> {
 /// # Errors
 /// The order could not be read, or the answer not be written.
 pub fn run() -> io::Result<()> {
+    let role = std::env::args_os().nth(2);
+    let is = |command: &str| role.as_deref().is_some_and(|role| role == command);
+    if is(load::COMMAND) {
+        // In nobody's way: it has no more right to a processor than the target.
+        die_with_parent(load::NAME)?;
+        return load::run();
+    }
     hold::hurry();
-    die_with_parent()?;
-    if std::env::args_os().nth(2).is_some_and(|argument| argument == freeze::COMMAND) {
+    die_with_parent(NAME)?;
+    if is(freeze::COMMAND) {
         return freeze::run();
     }
     let mut text = Vec::new();

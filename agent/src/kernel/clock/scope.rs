@@ -9,7 +9,7 @@ use crate::kernel::process::{self, NamespaceInode};
 use crate::kernel::{KernelError, Place};
 
 /// By what name this program and the command run: a controller shares nothing else with an agent.
-const OURS: [&str; 3] = ["schism", "schism-agent", "schism-holder"];
+const OURS: [&str; 4] = ["schism", "schism-agent", "schism-holder", "schism-worker"];
 /// Those without which the node's other containers come to harm, as they run.
 const RUNTIMES: [&str; 7] =
     ["containerd", "dockerd", "crio", "runc", "conmon", "podman", "kubelet"];

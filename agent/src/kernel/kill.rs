@@ -1,0 +1,361 @@
+//! Processes that are ended: each is known by its descriptor, so that nobody else is ever hit, and is watched
+//! until it is gone.
+
+mod disposition;
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use fault::{
+    BootTime, ClockEffect, Kill, KillEffect, Measured, ProcessIdentity, Signal, Uncovered,
+};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+
+use super::clock::{boot_now, scope};
+use super::engaged::{Engaged, Inode};
+use super::{Coverage, KernelError, Place, process};
+
+/// How long somebody is waited for who is to end at once (100 ms).
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// One kill. Nobody is sent anything any more when it is dropped.
+#[derive(Debug)]
+pub(super) struct Killing {
+    place: Place,
+    kill: Kill,
+    shared: Arc<Shared>,
+    hand: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    kill: Kill,
+    state: Mutex<State>,
+    wake: EventFd,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lease: Option<(BootTime, BootTime)>,
+    members: Vec<Member>,
+    left: Vec<Uncovered>,
+    /// When they were sent the signal.
+    sent: Option<BootTime>,
+    /// When whoever was left was sent SIGKILL.
+    forced: Option<BootTime>,
+    /// It was ended by us.
+    over: bool,
+}
+
+/// A process that is meant.
+#[derive(Debug)]
+struct Member {
+    identity: ProcessIdentity,
+    descriptor: Arc<OwnedFd>,
+    signalled: bool,
+    unheeded: bool,
+    forced: bool,
+    ended: Option<BootTime>,
+}
+
+impl Member {
+    /// Takes hold of a process; `None` if it has ended.
+    fn of(identity: ProcessIdentity) -> Option<Self> {
+        let pid = Pid::from_raw(identity.pid.cast_signed())?;
+        let descriptor = Arc::new(pidfd_open(pid, PidfdFlags::empty()).ok()?);
+        // Whoever has the number now may be another one: what is held is who is looked at after that.
+        process::is_alive(identity).then_some(Self {
+            identity,
+            descriptor,
+            signalled: false,
+            unheeded: false,
+            forced: false,
+            ended: None,
+        })
+    }
+
+    fn send(&mut self, signal: Signal) {
+        let number = rustix_signal(signal);
+        if self.ended.is_none() && pidfd_send_signal(&self.descriptor, number).is_ok() {
+            self.unheeded = !self.signalled && disposition::leaves_alone(self.identity.pid, signal);
+            self.signalled = true;
+        }
+    }
+}
+
+const fn rustix_signal(signal: Signal) -> rustix::process::Signal {
+    use rustix::process::Signal as Sent;
+    match signal {
+        Signal::Hangup => Sent::HUP,
+        Signal::Interrupt => Sent::INT,
+        Signal::Quit => Sent::QUIT,
+        Signal::Abort => Sent::ABORT,
+        Signal::Kill => Sent::KILL,
+        Signal::User1 => Sent::USR1,
+        Signal::User2 => Sent::USR2,
+        Signal::Terminate => Sent::TERM,
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self) {
+        // It counts to 2^64 before it refuses.
+        let _ = self.wake.write(1);
+    }
+}
+
+impl Killing {
+    /// Takes hold of the processes; nobody is sent anything before it begins. `done` is called when all of
+    /// them have ended.
+    ///
+    /// # Errors
+    /// There is no process, or none that may be killed.
+    pub(super) fn put_in(
+        place: &Place,
+        kill: Kill,
+        inode: Inode<'_>,
+        done: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, KernelError> {
+        let there = scope::of(place, kill.extent, inode, &BTreeSet::new())?;
+        let mut state = State::default();
+        state.admit(there);
+        if state.members.is_empty() {
+            return Err(match state.left.first() {
+                Some(spared) => scope::refused(spared.reason.clone()),
+                None => KernelError::Gone(place.selector.scheme.clone()),
+            });
+        }
+        let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+            .map_err(|errno| KernelError::call("eventfd")(errno.into()))?;
+        let shared = Arc::new(Shared { kill, state: Mutex::new(state), wake });
+        let told = Arc::clone(&shared);
+        let hand = thread::Builder::new()
+            .name("schism-kill".to_owned())
+            .spawn(move || carry_out(&told, done))
+            .map_err(KernelError::call("start a thread"))?;
+        Ok(Self { place: place.clone(), kill, shared, hand: Mutex::new(Some(hand)) })
+    }
+
+    fn known(&self) -> BTreeSet<u32> {
+        self.shared.state().members.iter().map(|member| member.identity.pid).collect()
+    }
+}
+
+/// Does it, until it is done or ended.
+fn carry_out(shared: &Shared, done: impl FnOnce()) {
+    loop {
+        // The end of what is waited for.
+        let (until, descriptors) = {
+            let mut state = shared.state();
+            if state.over {
+                return;
+            }
+            match state.advance(&shared.kill, boot_now()) {
+                Next::Over => return,
+                Next::Done => {
+                    drop(state);
+                    return done();
+                }
+                Next::Wait(until) => (until, state.living()),
+            }
+        };
+        let mut awaited = vec![PollFd::new(shared.wake.as_fd(), PollFlags::POLLIN)];
+        awaited.extend(descriptors.iter().map(|one| PollFd::new(one.as_fd(), PollFlags::POLLIN)));
+        let patience = until.map_or(PollTimeout::NONE, |until| {
+            let left = until.since(boot_now()).as_millis().saturating_add(1);
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+        });
+        // Whatever came of it is read off the processes.
+        let _ = poll(&mut awaited, patience);
+        let _ = shared.wake.read();
+        shared.state().note_ends();
+    }
+}
+
+enum Next {
+    /// Until then, at the latest.
+    Wait(Option<BootTime>),
+    /// All have ended.
+    Done,
+    /// Its time is over.
+    Over,
+}
+
+impl State {
+    fn admit(&mut self, there: impl IntoIterator<Item = ProcessIdentity>) {
+        for process in there {
+            let known = |one: &Member| one.identity == process;
+            if self.members.iter().any(known) || self.left.iter().any(|one| one.process == process)
+            {
+                continue;
+            }
+            let name = scope::name(process.pid);
+            match scope::indispensable(process, &name) {
+                Some(reason) => self.left.push(Uncovered { process, name, reason }),
+                None => self.members.extend(Member::of(process)),
+            }
+        }
+    }
+
+    fn send(&mut self, signal: Signal) {
+        self.members.iter_mut().for_each(|member| member.send(signal));
+    }
+
+    /// Does what is due by now.
+    fn advance(&mut self, kill: &Kill, now: BootTime) -> Next {
+        let Some((start, end)) = self.lease else { return Next::Wait(None) };
+        if now < start {
+            return Next::Wait(Some(start));
+        }
+        if now >= end {
+            return Next::Over;
+        }
+        if self.sent.is_none() {
+            self.sent = Some(now);
+            self.send(kill.signal);
+            // Those who are gone by now have not ended by this.
+            self.members.retain(|member| member.signalled);
+        }
+        if self.members.iter().all(|member| member.ended.is_some()) {
+            return Next::Done;
+        }
+        let due = self.sent.zip(kill.grace).map(|(sent, grace)| sent + grace);
+        match due.filter(|_| self.forced.is_none()) {
+            Some(due) if due <= now => {
+                self.forced = Some(now);
+                for member in self.members.iter_mut().filter(|member| member.ended.is_none()) {
+                    member.send(Signal::Kill);
+                    member.forced = true;
+                }
+                Next::Wait(Some(end))
+            }
+            Some(due) => Next::Wait(Some(due.min(end))),
+            None => Next::Wait(Some(end)),
+        }
+    }
+
+    fn living(&self) -> Vec<Arc<OwnedFd>> {
+        let living = self.members.iter().filter(|member| member.ended.is_none());
+        living.map(|member| Arc::clone(&member.descriptor)).collect()
+    }
+
+    fn note_ends(&mut self) {
+        let now = boot_now();
+        for member in self.members.iter_mut().filter(|member| member.ended.is_none()) {
+            if !process::is_alive(member.identity) {
+                member.ended = Some(now);
+            }
+        }
+    }
+
+    fn effect(&self) -> KillEffect {
+        let count = |of: fn(&Member) -> bool| self.members.iter().filter(|one| of(one)).count();
+        let sent = self.sent.unwrap_or_default();
+        let took = self.members.iter().filter_map(|member| Some(member.ended?.since(sent)));
+        KillEffect {
+            processes: self.members.len(),
+            signalled: count(|member| member.signalled),
+            unheeded: count(|member| member.unheeded && member.ended.is_none()),
+            ended: count(|member| member.signalled && member.ended.is_some()),
+            forced: count(|member| member.forced && member.ended.is_some()),
+            longest: took.max().unwrap_or_default(),
+            uncovered: self.left.iter().take(ClockEffect::NAMED).cloned().collect(),
+        }
+    }
+}
+
+impl Engaged for Killing {
+    fn begin(&self, start: BootTime, end: BootTime) -> Result<(), KernelError> {
+        self.shared.state().lease = Some((start, end));
+        self.shared.wake();
+        Ok(())
+    }
+
+    fn renew(&self, end: BootTime) -> Result<(), KernelError> {
+        if let Some((_, until)) = &mut self.shared.state().lease {
+            *until = end;
+        }
+        self.shared.wake();
+        Ok(())
+    }
+
+    fn end(&self) {
+        self.shared.state().over = true;
+        self.shared.wake();
+    }
+
+    fn lease(&self) -> Option<(BootTime, BootTime)> {
+        let state = self.shared.state();
+        state.lease.filter(|_| !state.over)
+    }
+
+    /// Whoever was there before the signal and was not seen, since it was born meanwhile, is sent it, too.
+    fn follow(&self, inode: Inode<'_>) -> Result<(), KernelError> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let there = scope::of(&self.place, self.kill.extent, inode, &self.known())?;
+            let mut state = self.shared.state();
+            if let Some(sent) = state.sent.filter(|_| self.kill.signal.ends() && !state.over) {
+                state.admit(there.into_iter().filter(|one| process::began(*one) < sent));
+                let new = state.members.iter_mut().filter(|member| !member.signalled);
+                new.for_each(|member| member.send(self.kill.signal));
+                self.shared.wake();
+            }
+            state.note_ends();
+            let busy = state.members.iter().any(|member| member.ended.is_none());
+            let waits = state.sent.is_none() || self.kill.signal == Signal::Kill;
+            drop(state);
+            if !(busy && waits) || Instant::now() >= until {
+                return Ok(());
+            }
+            // Nothing else tells when all of several have ended.
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn look(&self, inode: Inode<'_>) -> Result<Coverage, KernelError> {
+        let there = scope::of(&self.place, self.kill.extent, inode, &self.known())?;
+        let mut state = self.shared.state();
+        state.note_ends();
+        let acts = state.lease.is_some_and(|(start, _)| start <= boot_now()) && !state.over;
+        let all_ended = state.members.iter().all(|member| member.ended.is_some());
+        Ok(Coverage {
+            processes: there.len(),
+            joined: 0,
+            left: 0,
+            altered: BTreeSet::new(),
+            unread: acts && state.sent.is_none(),
+            released: false,
+            over: state.sent.is_some() && all_ended,
+        })
+    }
+
+    fn measured(&self) -> Measured {
+        let mut state = self.shared.state();
+        state.note_ends();
+        Measured::Kill(state.effect())
+    }
+
+    fn take_out(&self) -> Result<(), KernelError> {
+        self.end();
+        let hand = self.hand.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // It sends nothing any more.
+        hand.map_or(Ok(()), JoinHandle::join)
+            .map_err(|_| KernelError::Answer("the thread that kills has panicked".to_owned()))
+    }
+}
+
+impl Drop for Killing {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

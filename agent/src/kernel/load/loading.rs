@@ -1,0 +1,246 @@
+//! One load: its worker, and what that has taken.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fault::{
+    BootTime, Extent, Measured, MemoryLoad, ProcessIdentity, Scheme, Stress, StressEffect,
+};
+
+use super::account::Account;
+use super::worker::{self, Order, Report, Set};
+use crate::kernel::clock::{boot_now, scope};
+use crate::kernel::engaged::{Engaged, Inode};
+use crate::kernel::keeper::{Keeper, KeeperError};
+use crate::kernel::{Coverage, KernelError, Place, cgroup};
+
+/// How long a worker may take to get ready (2 s).
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the first that it takes is waited for (300 ms), and from one look to the next (10 ms).
+const AT_FIRST: Duration = Duration::from_millis(300);
+const AGAIN: Duration = Duration::from_millis(10);
+
+/// One load. It is over when it is dropped.
+#[derive(Debug)]
+pub(in crate::kernel) struct Load {
+    place: Place,
+    asked: Stress,
+    memory_asked: u64,
+    worker: Keeper,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    report: Option<Report>,
+    lease: Option<(BootTime, BootTime)>,
+    /// When it was ended by us.
+    over: Option<BootTime>,
+    /// When the worker was found to have ended.
+    gone: Option<BootTime>,
+    /// What it had before it began.
+    own: Account,
+    took: Account,
+    memory: u64,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<KeeperError> for KernelError {
+    fn from(error: KeeperError) -> Self {
+        Self::Answer(error.to_string())
+    }
+}
+
+impl Load {
+    /// Starts a worker, by a thread that has to live as long as it; it takes nothing until it begins.
+    ///
+    /// # Errors
+    /// There is no process whose control group it could join, or it cannot.
+    pub(in crate::kernel) fn put_in(
+        program: &Path,
+        place: &Place,
+        asked: Stress,
+        inode: Inode<'_>,
+    ) -> Result<Self, KernelError> {
+        let read = KernelError::call("read the target's control group");
+        let process = whom(place, inode)?;
+        let groups = cgroup::of(process.pid).map_err(read)?;
+        let memory_asked = match asked.memory {
+            None => 0,
+            Some(MemoryLoad::Bytes(bytes)) => bytes,
+            Some(MemoryLoad::Share(share)) => {
+                let read = KernelError::call("read the target's memory limit");
+                share.of(cgroup::memory_limit(&groups).map_err(read)?)
+            }
+        };
+        let shared = Arc::new(Shared::default());
+        let told = Arc::clone(&shared);
+        let heard = move |report: Option<Report>| {
+            match report {
+                Some(report) => told.state().report = Some(report),
+                None => told.state().gone = Some(boot_now()),
+            }
+            told.changed.notify_all();
+        };
+        let worker = Keeper::start(program, worker::COMMAND, heard)?;
+        worker.tell(&Order::Set(Set {
+            groups: groups.iter().map(|group| group.directory.clone()).collect(),
+            cpu: asked.cpu.map_or((0, 0), |cpu| (cpu.workers.get(), cpu.share.number())),
+            memory: memory_asked,
+            io: asked.io.map_or(0, std::num::NonZeroU16::get),
+            root: PathBuf::from(format!("/proc/{}/root", process.pid)),
+        }))?;
+        let load = Self { place: place.clone(), asked, memory_asked, worker, shared };
+        load.await_ready(&groups)?;
+        Ok(load)
+    }
+
+    /// Waits until the worker is ready, and looks whether it is where it should be.
+    fn await_ready(&self, groups: &[cgroup::Group]) -> Result<(), KernelError> {
+        let open = |state: &mut State| state.report.is_none() && state.gone.is_none();
+        let waited = self.shared.changed.wait_timeout_while(self.shared.state(), PATIENCE, open);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match &state.report {
+            Some(Report::Ready) => {}
+            Some(Report::Refused(reason)) => return Err(scope::refused(reason.clone())),
+            None if state.gone.is_some() => return Err(KeeperError::Ended.into()),
+            None => {
+                let late = "the process that is to load the target is not ready in time";
+                return Err(KernelError::Answer(late.to_owned()));
+            }
+        }
+        let read = KernelError::call("read the control group of the load");
+        if cgroup::of(self.worker.pid()).map_err(read)? != groups {
+            let elsewhere = "the process that is to load the target is in another control group";
+            return Err(KernelError::Answer(elsewhere.to_owned()));
+        }
+        state.own = Account::of(self.worker.pid()).unwrap_or_default();
+        Ok(())
+    }
+
+    /// Reads what it has taken by now.
+    fn measure(&self) -> StressEffect {
+        let mut state = self.shared.state();
+        if let Some(took) = Account::of(self.worker.pid()) {
+            state.memory = state.memory.max(took.memory.saturating_sub(state.own.memory));
+            state.took = took;
+        }
+        let now = boot_now();
+        let until = [state.over, state.gone, Some(now)].into_iter().flatten().min().unwrap_or(now);
+        let lasted = state.lease.map_or(Duration::ZERO, |(start, end)| until.min(end).since(start));
+        let (own, took) = (&state.own, &state.took);
+        StressEffect {
+            lasted,
+            cpu: took.cpu.saturating_sub(own.cpu),
+            memory: if self.asked.memory.is_some() { state.memory } else { 0 },
+            memory_asked: self.memory_asked,
+            written: took.written.saturating_sub(own.written),
+            read: took.read.saturating_sub(own.read),
+        }
+    }
+
+    fn acts(&self) -> bool {
+        self.lease().is_some_and(|(start, end)| start <= boot_now() && boot_now() < end)
+    }
+}
+
+/// The process whose control group is joined: that which is named, or the first of a container.
+fn whom(place: &Place, inode: Inode<'_>) -> Result<ProcessIdentity, KernelError> {
+    if let Scheme::Netns(name) = &place.selector.scheme {
+        return Err(scope::refused(format!(
+            "the processes of the namespace {name} may be in several control groups; name a pid: or a \
+             container:"
+        )));
+    }
+    let there = scope::of(place, Extent::Named, inode, &BTreeSet::new())?;
+    let mut reason = None;
+    for process in there {
+        match scope::indispensable(process, &scope::name(process.pid)) {
+            None => return Ok(process),
+            Some(spared) => reason = Some(spared),
+        }
+    }
+    Err(match reason {
+        Some(reason) => scope::refused(reason),
+        None => KernelError::Gone(place.selector.scheme.clone()),
+    })
+}
+
+impl Engaged for Load {
+    fn begin(&self, start: BootTime, end: BootTime) -> Result<(), KernelError> {
+        self.worker.tell(&Order::Begin { start: start.nanos(), end: end.nanos() })?;
+        self.shared.state().lease = Some((start, end));
+        Ok(())
+    }
+
+    fn renew(&self, end: BootTime) -> Result<(), KernelError> {
+        let Some((start, _)) = self.lease() else { return Ok(()) };
+        self.worker.tell(&Order::Renew { end: end.nanos() })?;
+        self.shared.state().lease = Some((start, end));
+        Ok(())
+    }
+
+    fn end(&self) {
+        let now = boot_now();
+        self.shared.state().over.get_or_insert(now);
+        self.worker.kill();
+    }
+
+    fn lease(&self) -> Option<(BootTime, BootTime)> {
+        let state = self.shared.state();
+        state.lease.filter(|_| state.over.is_none() && state.gone.is_none())
+    }
+
+    fn follow(&self, _: Inode<'_>) -> Result<(), KernelError> {
+        let until = Instant::now() + AT_FIRST;
+        while self.acts() && !self.measure().happened(&self.asked) && Instant::now() < until {
+            // The kernel's accounts make no event that could be awaited.
+            thread::sleep(AGAIN);
+        }
+        Ok(())
+    }
+
+    fn look(&self, inode: Inode<'_>) -> Result<Coverage, KernelError> {
+        let there = scope::of(&self.place, Extent::Named, inode, &BTreeSet::new())?;
+        let others = there.iter().filter(|process| process.pid != self.worker.pid()).count();
+        let unread = self.acts() && !self.measure().happened(&self.asked);
+        let state = self.shared.state();
+        let now = boot_now();
+        let end = state.lease.map_or(now, |(_, end)| end);
+        let early = |gone: BootTime| state.lease.is_none() || (gone < end && now < end);
+        Ok(Coverage {
+            processes: others,
+            joined: 0,
+            left: 0,
+            altered: BTreeSet::new(),
+            unread,
+            released: state.over.is_none() && state.gone.is_some_and(early),
+            over: state.over.is_none() && others == 0,
+        })
+    }
+
+    fn measured(&self) -> Measured {
+        Measured::Stress(self.measure())
+    }
+
+    fn take_out(&self) -> Result<(), KernelError> {
+        self.end();
+        // What it took stands in the kernel's accounts until somebody waits for it.
+        self.measure();
+        self.worker.wait().map_err(KernelError::from)
+    }
+}
