@@ -86,18 +86,23 @@ pub fn examine() -> Vec<Capability> {
     }
     found.push(clock_of_leases());
     found.push(skewing());
+    found.extend(acting());
     found.push(processes());
     found.push(containers());
     found.extend(bypasses());
     found
 }
 
-fn lacking() -> Vec<(&'static str, &'static str)> {
-    let effective = fs::read_to_string("/proc/self/status")
+fn effective() -> u64 {
+    fs::read_to_string("/proc/self/status")
         .unwrap_or_default()
         .lines()
         .find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok())
-        .unwrap_or(0);
+        .unwrap_or(0)
+}
+
+fn lacking() -> Vec<(&'static str, &'static str)> {
+    let effective = effective();
     let absent = CAPABILITIES.iter().filter(|(_, bit, _)| effective & (1 << bit) == 0);
     absent.map(|(name, _, purpose)| (*name, *purpose)).collect()
 }
@@ -191,6 +196,25 @@ fn clock_of_leases() -> Capability {
         return there("boot clock", "leases are timed by CLOCK_BOOTTIME, which nobody can set");
     }
     missing("boot clock", "CLOCK_BOOTTIME does not run", "leases could not be timed")
+}
+
+/// Whether processes can be killed, and targets be loaded.
+fn acting() -> [Capability; 2] {
+    let effective = effective();
+    let absent = |of: &[(&'static str, u32)]| {
+        let absent = of.iter().filter(|(_, bit)| effective & (1 << bit) == 0);
+        absent.map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+    };
+    let kill = match absent(&[("CAP_KILL", 5)]) {
+        none if none.is_empty() => there("kill", "other users' processes can be sent signals"),
+        some => warning("kill", format!("without {some}"), "no process of another user is killed"),
+    };
+    // They change from root to nobody; joining a control group takes none where root owns it.
+    let stress = match absent(&[("CAP_SETGID", 6), ("CAP_SETUID", 7)]) {
+        none if none.is_empty() => there("stress", "what loads a target gives up its privileges"),
+        some => warning("stress", format!("without {some}"), "no target is loaded"),
+    };
+    [kill, stress]
 }
 
 /// Whether clocks of processes can be moved: tried out on this process's own, without a change.
