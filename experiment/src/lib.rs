@@ -1,0 +1,11 @@
+//! Experiments: what they are, what files of them say, and what values are compared with.
+//!
+//! Nothing here performs anything: no process, no socket, no clock.
+
+pub mod document;
+pub mod model;
+pub mod position;
+pub mod problem;
+pub mod substitution;
+pub mod tolerance;
+pub mod toolkit;
