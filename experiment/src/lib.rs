@@ -2,10 +2,15 @@
 //!
 //! Nothing here performs anything: no process, no socket, no clock.
 
+pub mod configuration;
 pub mod document;
+pub mod environment;
 pub mod model;
 pub mod position;
 pub mod problem;
+pub mod redaction;
+pub mod secrets;
 pub mod substitution;
 pub mod tolerance;
 pub mod toolkit;
+pub mod variables;
