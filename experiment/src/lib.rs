@@ -5,12 +5,15 @@
 pub mod configuration;
 pub mod document;
 pub mod environment;
+pub mod journal;
 pub mod model;
 pub mod position;
 pub mod problem;
 pub mod redaction;
+pub mod run;
 pub mod secrets;
 pub mod substitution;
+pub mod timestamp;
 pub mod tolerance;
 pub mod toolkit;
 pub mod variables;

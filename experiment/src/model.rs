@@ -7,6 +7,7 @@ mod activity;
 mod control;
 mod name;
 mod provider;
+mod rendering;
 mod runtime;
 mod source;
 mod template;

@@ -134,6 +134,12 @@ impl Scope {
         self.text(template.as_str())
     }
 
+    /// A template that is an argument of a provider, which stays untouched like all [`Self::arguments`].
+    #[must_use]
+    pub fn text_or_value(&self, template: &Template) -> Value {
+        self.arguments(&Value::String(template.as_str().to_owned()))
+    }
+
     /// A template as text, whatever it stands for.
     #[must_use]
     pub fn worded(&self, template: &Template) -> String {
