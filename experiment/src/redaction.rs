@@ -1,0 +1,195 @@
+//! Secrets are for those who perform steps. Nothing that is written or shown has them.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+/// What stands where a secret stood.
+pub const HIDDEN: &str = "********";
+/// Shorter texts are hidden only where they stand alone: an `a` is in every word.
+const SHORTEST: usize = 4;
+
+/// Something that may hold secrets: it is not shown, and must be asked for.
+#[derive(Clone, PartialEq)]
+pub struct Confidential<T>(T);
+
+impl<T> Confidential<T> {
+    /// Hides it.
+    pub const fn new(inner: T) -> Self {
+        Self(inner)
+    }
+
+    /// What it is. It is for whoever performs a step.
+    pub const fn reveal(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> fmt::Debug for Confidential<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
+/// What must not be seen.
+#[derive(Clone, Default, PartialEq)]
+pub struct Redaction {
+    /// The longest first, since one may be a part of another.
+    hidden: Vec<String>,
+}
+
+impl fmt::Debug for Redaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Redaction({} texts)", self.hidden.len())
+    }
+}
+
+impl Redaction {
+    /// Hides every text and number in these secrets.
+    #[must_use]
+    pub fn new(secrets: &Map<String, Value>) -> Self {
+        let mut hidden = Vec::new();
+        secrets.values().for_each(|secret| collect(secret, &mut hidden));
+        hidden.sort_by(|one: &String, other| other.len().cmp(&one.len()).then(one.cmp(other)));
+        hidden.dedup();
+        Self { hidden }
+    }
+
+    /// A text without secrets.
+    #[must_use]
+    pub fn text(&self, text: &str) -> String {
+        if self.hidden.iter().any(|secret| secret == text) {
+            return HIDDEN.to_owned();
+        }
+        let long = self.hidden.iter().filter(|secret| secret.chars().count() >= SHORTEST);
+        long.fold(text.to_owned(), |text, secret| {
+            if text.contains(secret.as_str()) {
+                text.replace(secret.as_str(), HIDDEN)
+            } else {
+                text
+            }
+        })
+    }
+
+    /// A value without secrets: in its texts at any depth, in keys, and as numbers.
+    #[must_use]
+    pub fn value(&self, value: &Value) -> Value {
+        match value {
+            _ if self.hidden.is_empty() => value.clone(),
+            Value::String(text) => Value::String(self.text(text)),
+            Value::Number(number) => {
+                let shown = number.to_string();
+                let is_secret = shown.len() >= SHORTEST && self.hidden.contains(&shown);
+                if is_secret { Value::String(HIDDEN.to_owned()) } else { value.clone() }
+            }
+            Value::Array(list) => list.iter().map(|value| self.value(value)).collect(),
+            Value::Object(map) => Value::Object(self.map(map)),
+            Value::Null | Value::Bool(_) => value.clone(),
+        }
+    }
+
+    /// The same of a mapping.
+    #[must_use]
+    pub fn map(&self, map: &Map<String, Value>) -> Map<String, Value> {
+        map.iter().map(|(key, value)| (self.text(key), self.value(value))).collect()
+    }
+
+    /// An experiment as it was written, without the secrets in it: what stands under `secrets` is hidden
+    /// but for where it comes from.
+    #[must_use]
+    pub fn experiment(&self, written: &Map<String, Value>) -> Map<String, Value> {
+        let mut shown = self.map(written);
+        if let Some(secrets) = written.get("secrets") {
+            shown.insert("secrets".to_owned(), sources(secrets));
+        }
+        shown
+    }
+}
+
+/// Where secrets come from stays, what they are does not.
+fn sources(value: &Value) -> Value {
+    match value {
+        Value::Object(map)
+            if matches!(map.get("type").and_then(Value::as_str), Some("env" | "vault")) =>
+        {
+            value.clone()
+        }
+        Value::Object(map) => {
+            Value::Object(map.iter().map(|(key, value)| (key.clone(), sources(value))).collect())
+        }
+        Value::Null => Value::Null,
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Value::String(HIDDEN.to_owned())
+        }
+    }
+}
+
+fn collect(value: &Value, hidden: &mut Vec<String>) {
+    match value {
+        Value::String(text) if !text.is_empty() => {
+            hidden.push(text.clone());
+            // Outputs often come without the line's end.
+            let trimmed = text.trim();
+            if trimmed != text && !trimmed.is_empty() {
+                hidden.push(trimmed.to_owned());
+            }
+        }
+        Value::Number(number) => hidden.push(number.to_string()),
+        Value::Array(list) => list.iter().for_each(|value| collect(value, hidden)),
+        Value::Object(map) => map.values().for_each(|value| collect(value, hidden)),
+        Value::String(_) | Value::Null | Value::Bool(_) => (),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn redaction() -> Redaction {
+        let secrets =
+            json!({"g": {"a": "hunter2", "b": "hunter22\n", "c": 123_456, "d": "x"}, "e": "top"});
+        Redaction::new(secrets.as_object().unwrap())
+    }
+
+    #[test]
+    fn secrets_are_hidden_wherever_they_stand() {
+        let value = json!({
+            "hunter2": ["Bearer hunter22", "x", "xyz", "top", "topic", 123_456, 1, "at 123456!"]
+        });
+        assert_eq!(
+            redaction().value(&value),
+            json!({
+                HIDDEN: [
+                    format!("Bearer {HIDDEN}"), HIDDEN, "xyz", HIDDEN, "topic", HIDDEN, 1,
+                    format!("at {HIDDEN}!")
+                ]
+            })
+        );
+    }
+
+    #[test]
+    fn an_experiment_shows_where_secrets_come_from() {
+        let written = json!({
+            "title": "with hunter2",
+            "secrets": {"g": {"a": "hunter2", "n": 5, "e": {"type": "env", "key": "E"}}}
+        });
+        let shown = redaction().experiment(written.as_object().unwrap());
+        assert_eq!(
+            Value::Object(shown),
+            json!({
+                "title": format!("with {HIDDEN}"),
+                "secrets": {"g": {"a": HIDDEN, "n": HIDDEN, "e": {"type": "env", "key": "E"}}}
+            })
+        );
+    }
+
+    #[test]
+    fn nothing_confidential_is_printed() {
+        assert_eq!(
+            format!("{:?} {:?}", Confidential::new("hush"), redaction()),
+            "******** Redaction(6 texts)"
+        );
+    }
+}

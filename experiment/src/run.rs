@@ -1,0 +1,319 @@
+//! A run: events in, actions out, time passed in.
+//!
+//! Whoever performs holds a [`Run`], calls [`Run::begin`] once and [`Run::on`] for everything that happens,
+//! and does what the returned actions ask for, in their order. It keeps no clock: `now` is the time since the
+//! run was made, and never goes back. [`Action::End`] is the last action.
+//!
+//! | action | answer |
+//! |---|---|
+//! | [`Action::Perform`] | [`Event::Finished`] |
+//! | [`Action::Control`] | [`Event::Finished`] |
+//! | [`Action::Heal`] | [`Event::Healed`], in whatever time; after a minute the run goes on without it |
+//! | [`Action::Abort`] | none is needed |
+//! | [`Action::Record`] | none: [`Run::journal`] is written before what follows |
+//! | [`Action::Tell`] | none |
+//! | [`Action::Wake`] | [`Event::Tick`] at that time |
+
+mod action;
+mod evaluation;
+mod event;
+mod faults;
+mod hooks;
+mod interrupting;
+pub mod invocation;
+mod method;
+mod phase;
+mod progress;
+mod queue;
+mod recording;
+mod shared;
+mod standing;
+mod step;
+mod terms;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use action::{Action, Hook, Level, Perform};
+pub use event::{CallId, Effect, Ending, Event, HadEffect, Healing, Interruption};
+pub use faults::{FaultState, RunFault};
+pub use progress::{Progress, Section};
+pub use standing::{Exit, Original, Reason, Verdict};
+pub use terms::{FailFast, Terms, Verdicts};
+
+use crate::configuration::Setup;
+use crate::journal::{Host, Owed, SteadyStates};
+use crate::model::Experiment;
+use crate::redaction::Redaction;
+use crate::substitution::Scope;
+use crate::timestamp::Timestamp;
+use hooks::Heard;
+use method::During;
+use phase::Phase;
+use queue::Queue;
+use shared::Shared;
+
+/// Time since the run was made.
+pub type Moment = Duration;
+
+/// What a run begins with.
+#[derive(Clone, Debug)]
+pub struct Beginning {
+    /// What is run.
+    pub experiment: Arc<Experiment>,
+    /// Its settings, as [`crate::configuration::load`] has them.
+    pub settings: Vec<(String, Setup)>,
+    /// Its secrets, as [`crate::secrets::load`] has them.
+    pub secrets: serde_json::Map<String, serde_json::Value>,
+    /// By which rules.
+    pub terms: Terms,
+    /// Where.
+    pub host: Host,
+    /// What the wall clock says at [`Moment::ZERO`].
+    pub started: Timestamp,
+}
+
+/// A run on its way.
+#[derive(Debug)]
+pub struct Run {
+    shared: Shared,
+    host: Host,
+    settings: VecDeque<(String, Setup)>,
+    phase: Phase,
+    states: SteadyStates,
+    during: During,
+    method: Queue,
+    rollbacks: Queue,
+    /// Who wants it to end.
+    leaving: Option<Interruption>,
+    /// Whether anything of the experiment was begun, so that rollbacks may be owed.
+    touched: bool,
+    /// Whether somebody wanted no rollbacks.
+    without_rollbacks: bool,
+    /// Whether it only finishes what another run owed.
+    resumes: bool,
+    ended: Option<Moment>,
+    /// The last time that it heard of.
+    heard: Moment,
+}
+
+impl Run {
+    /// A run that has touched nothing.
+    #[must_use]
+    pub fn new(beginning: Beginning) -> Self {
+        let Beginning { experiment, settings, secrets, terms, host, started } = beginning;
+        let scope = Scope::new(serde_json::Map::new(), secrets);
+        let method = Queue::new(Section::Method, experiment.method.iter().enumerate());
+        let rollbacks = Queue::new(Section::Rollbacks, experiment.rollbacks.iter().enumerate());
+        Self {
+            shared: Shared::new(experiment, terms, scope, started),
+            host,
+            settings: settings.into(),
+            phase: Phase::New,
+            states: SteadyStates::default(),
+            during: During::default(),
+            method,
+            rollbacks,
+            leaving: None,
+            touched: false,
+            without_rollbacks: false,
+            resumes: false,
+            ended: None,
+            heard: Moment::ZERO,
+        }
+    }
+
+    /// A run that only finishes what another one owed: it heals its faults and plays its rollbacks.
+    #[must_use]
+    pub fn resume(beginning: Beginning, owed: &Owed) -> Self {
+        let mut run = Self::new(beginning);
+        let experiment = run.shared.experiment.clone();
+        let steps = experiment.rollbacks.iter().enumerate();
+        let left = steps.filter(|(index, _)| owed.rollbacks.contains(index));
+        run.rollbacks = Queue::new(Section::Rollbacks, left);
+        run.method = Queue::new(Section::Method, []);
+        for label in owed.faults.iter().filter_map(|label| label.parse().ok()) {
+            run.shared.faults.adopt(label);
+        }
+        run.resumes = true;
+        run
+    }
+
+    /// What hides the secrets of this run, for whatever else is written of it.
+    #[must_use]
+    pub const fn redaction(&self) -> &Redaction {
+        &self.shared.redaction
+    }
+
+    /// The faults of this run.
+    pub fn faults(&self) -> impl Iterator<Item = (&crate::model::FaultLabel, &RunFault)> {
+        self.shared.faults.all()
+    }
+
+    /// What it comes to so far.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.shared.standing.verdict()
+    }
+
+    /// Whether there is nothing more to come.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Ended)
+    }
+
+    /// Begins.
+    pub fn begin(&mut self, now: Moment) -> Vec<Action> {
+        if matches!(self.phase, Phase::New) {
+            self.phase = Phase::Configuring(None);
+        }
+        self.drive(now)
+    }
+
+    /// What follows from what happened.
+    pub fn on(&mut self, event: Event, now: Moment) -> Vec<Action> {
+        if self.is_over() {
+            return Vec::new();
+        }
+        self.heard = self.heard.max(now);
+        match event {
+            Event::Finished(call, ending) => {
+                self.finished(call, &ending, now);
+            }
+            Event::Healed(call, healing) => self.healed(call, &healing, now),
+            Event::FaultEnded(label, effect) => {
+                if let Some(waiting) = self.shared.faults.ended(&label, effect.clone()) {
+                    for call in waiting {
+                        self.finished(call, &Ending::Returned(effect.value()), now);
+                    }
+                    self.told_ended(label, effect);
+                }
+            }
+            Event::Interrupt(by) => self.interrupt(by, now),
+            Event::Tick => self.tick(now),
+        }
+        self.drive(now)
+    }
+
+    /// Takes an answer to whoever waits for it.
+    fn finished(&mut self, call: CallId, ending: &Ending, now: Moment) {
+        let shared = &mut self.shared;
+        let heard = match &mut self.phase {
+            Phase::Opening(hooks)
+            | Phase::MethodOpening(hooks)
+            | Phase::MethodClosing(hooks)
+            | Phase::RollbackOpening(hooks)
+            | Phase::RollbackClosing(hooks)
+            | Phase::Closing(hooks) => hooks.finished(call, ending, shared),
+            Phase::Configuring(Some((_, queue))) => {
+                queue.finished(call, ending, shared, now);
+                Heard::GoesOn
+            }
+            Phase::Before(evaluation) | Phase::After(evaluation) => {
+                evaluation.finished(call, ending, shared, now);
+                Heard::GoesOn
+            }
+            Phase::Method => {
+                if !self.method.finished(call, ending, shared, now) {
+                    self.during.finished(call, ending, shared, now);
+                }
+                Heard::GoesOn
+            }
+            Phase::Rollbacks => {
+                self.rollbacks.finished(call, ending, shared, now);
+                Heard::GoesOn
+            }
+            Phase::New | Phase::Configuring(None) | Phase::Healing(_) | Phase::Ended => {
+                Heard::NotMine
+            }
+        };
+        if let Heard::Interrupts(why) = heard {
+            self.interrupt(Interruption::Asked(why), now);
+        }
+    }
+
+    fn healed(&mut self, call: CallId, healing: &Healing, now: Moment) {
+        let Some((label, waiting)) = self.shared.faults.healed(call, healing) else { return };
+        let ending = match healing {
+            Healing::Out(effect) => Ending::Returned(effect.value()),
+            Healing::Unconfirmed(why) => Ending::Failed(format!("not confirmed: {why}")),
+        };
+        for call in waiting {
+            self.finished(call, &ending, now);
+        }
+        match healing {
+            Healing::Out(effect) => self.told_ended(label, effect.clone()),
+            Healing::Unconfirmed(why) => {
+                self.shared.tell(Progress::FaultUnconfirmed(label, why.clone()));
+            }
+        }
+        self.shared.record();
+    }
+
+    /// A fault is judged when it ends.
+    fn told_ended(&mut self, label: crate::model::FaultLabel, effect: Effect) {
+        self.shared.tell(Progress::FaultEnded(label.clone(), effect));
+        if self.shared.faults.missed(&label) {
+            self.shared.note(Reason::NoEffect(label));
+        }
+        self.shared.record();
+    }
+
+    fn tick(&mut self, now: Moment) {
+        let shared = &mut self.shared;
+        match &mut self.phase {
+            Phase::Configuring(Some((_, queue))) => queue.tick(shared, now),
+            Phase::Before(evaluation) | Phase::After(evaluation) => evaluation.tick(shared, now),
+            Phase::Method => {
+                self.method.tick(shared, now);
+                self.during.tick(shared, now);
+            }
+            Phase::Rollbacks => self.rollbacks.tick(shared, now),
+            Phase::Healing(healing) if healing.deadline <= now => {
+                for label in shared.faults.give_up("nobody answered") {
+                    let why = "nobody answered".to_owned();
+                    shared.tell(Progress::FaultUnconfirmed(label, why));
+                }
+            }
+            Phase::New
+            | Phase::Configuring(None)
+            | Phase::Opening(_)
+            | Phase::MethodOpening(_)
+            | Phase::MethodClosing(_)
+            | Phase::Healing(_)
+            | Phase::RollbackOpening(_)
+            | Phase::RollbackClosing(_)
+            | Phase::Closing(_)
+            | Phase::Ended => (),
+        }
+    }
+
+    /// Goes on as far as nobody else is needed.
+    fn drive(&mut self, now: Moment) -> Vec<Action> {
+        while self.turn(now) {}
+        if let Some(wake) = self.wake() {
+            self.shared.ask(Action::Wake(wake.max(now)));
+        }
+        self.shared.take()
+    }
+
+    fn wake(&self) -> Option<Moment> {
+        match &self.phase {
+            Phase::Configuring(Some((_, queue))) => queue.wake(),
+            Phase::Before(evaluation) | Phase::After(evaluation) => evaluation.wake(),
+            Phase::Method => self.method.wake().into_iter().chain(self.during.wake()).min(),
+            Phase::Rollbacks => self.rollbacks.wake(),
+            Phase::Healing(healing) => Some(healing.deadline),
+            Phase::New
+            | Phase::Configuring(None)
+            | Phase::Opening(_)
+            | Phase::MethodOpening(_)
+            | Phase::MethodClosing(_)
+            | Phase::RollbackOpening(_)
+            | Phase::RollbackClosing(_)
+            | Phase::Closing(_)
+            | Phase::Ended => None,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What a run is told.
+
+use serde_json::{Map, Value};
+
+use crate::model::FaultLabel;
+
+/// Something that was asked for and is answered. Numbers are never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub(super) u64);
+
+/// What a run is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// What was asked for has ended. An answer to something that was aborted is no mistake.
+    Finished(CallId, Ending),
+    /// An answer to [`super::Action::Heal`].
+    Healed(CallId, Healing),
+    /// A fault of this run is over without being asked to: at its deadline, or with its target.
+    FaultEnded(FaultLabel, Effect),
+    /// Somebody wants the run to end.
+    Interrupt(Interruption),
+    /// The time has come that was asked for with [`super::Action::Wake`].
+    Tick,
+}
+
+/// How something that was asked for has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    /// With a value. A fault acts now, and was verified.
+    Returned(Value),
+    /// Without one. A fault was not put in, or is out again.
+    Failed(String),
+    /// In a way that its provider has no name for, such as a program that is not there. Nobody knows whether
+    /// a fault was put in.
+    Crashed(String),
+    /// It wants the whole run to end.
+    Interrupted(String),
+}
+
+/// How a heal has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Healing {
+    /// The fault is out.
+    Out(Effect),
+    /// Nobody said that it is: its lease will end it.
+    Unconfirmed(String),
+}
+
+/// What a fault has done.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Effect {
+    /// Whether it has done anything.
+    pub had: HadEffect,
+    /// Figures, such as `lost`, `passed`, `delivered`.
+    pub figures: Map<String, Value>,
+}
+
+/// Whether a fault has done anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HadEffect {
+    /// It has.
+    Yes,
+    /// It has not.
+    No,
+    /// Nobody knows.
+    #[default]
+    Unknown,
+}
+
+/// Who wants a run to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Interruption {
+    /// Ctrl-C.
+    Sigint,
+    /// Whoever supervises the process.
+    Sigterm,
+    /// SIGUSR1: now, with rollbacks where they are owed.
+    Sigusr1,
+    /// SIGUSR2: now, without rollbacks. Faults of the run are healed all the same.
+    Sigusr2,
+    /// A hook or a step, and why.
+    Asked(String),
+    /// The line that started the run is gone.
+    Lost,
+}
+
+impl Interruption {
+    /// Its kind and name in a journal.
+    #[must_use]
+    pub const fn named(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Sigint => ("signal", "SIGINT"),
+            Self::Sigterm => ("signal", "SIGTERM"),
+            Self::Sigusr1 => ("signal", "SIGUSR1"),
+            Self::Sigusr2 => ("signal", "SIGUSR2"),
+            Self::Asked(_) => ("control", "InterruptExecution"),
+            Self::Lost => ("connection", "lost"),
+        }
+    }
+
+    /// Why, if somebody said so.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Asked(reason) => Some(reason),
+            Self::Sigint | Self::Sigterm | Self::Sigusr1 | Self::Sigusr2 | Self::Lost => None,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The faults of a run: which may stand, and what came of them.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::event::{CallId, Effect, HadEffect, Healing};
+use crate::model::{EffectPolicy, FaultLabel};
+
+/// What became of a fault.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FaultState {
+    /// It was asked for.
+    Beginning,
+    /// It acts.
+    Standing,
+    /// Nobody knows: its step was aborted, or ended without a word.
+    Unknown,
+    /// It is being taken out.
+    Healing,
+    /// It is out.
+    Ended(Effect),
+    /// It was to be taken out, and nobody said that it is.
+    Unconfirmed(String),
+}
+
+/// A fault of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunFault {
+    /// What became of it.
+    pub state: FaultState,
+    policy: EffectPolicy,
+    /// Who waits for its end. The first one was asked for.
+    heals: Vec<CallId>,
+    /// Whether it ended by itself.
+    own_end: bool,
+}
+
+impl RunFault {
+    const fn new(state: FaultState, policy: EffectPolicy) -> Self {
+        Self { state, policy, heals: Vec::new(), own_end: false }
+    }
+}
+
+/// All faults of a run.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Faults {
+    all: BTreeMap<FaultLabel, RunFault>,
+    unnamed: u32,
+}
+
+/// What asking for a fault's end comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Asked {
+    /// It has to be taken out.
+    Heal,
+    /// It is out.
+    Out(Effect),
+    /// There is no such fault.
+    Unknown,
+}
+
+impl Faults {
+    /// A fault is about to be asked for. A name that is taken gets a number.
+    pub(super) fn begin(
+        &mut self,
+        label: Option<&FaultLabel>,
+        policy: EffectPolicy,
+    ) -> Option<FaultLabel> {
+        let wanted = label.map_or_else(
+            || {
+                self.unnamed += 1;
+                format!("fault-{}", self.unnamed)
+            },
+            ToString::to_string,
+        );
+        let label = std::iter::once(wanted.clone())
+            .chain((2..).map(|number: u64| format!("{wanted}-{number}")))
+            .filter_map(|name| name.parse::<FaultLabel>().ok())
+            .find(|label| !self.all.contains_key(label))?;
+        self.all.insert(label.clone(), RunFault::new(FaultState::Beginning, policy));
+        Some(label)
+    }
+
+    /// A fault of a run that was killed.
+    pub(super) fn adopt(&mut self, label: FaultLabel) {
+        let policy = EffectPolicy::Optional;
+        self.all.insert(label, RunFault::new(FaultState::Unknown, policy));
+    }
+
+    pub(super) fn set(&mut self, label: &FaultLabel, state: FaultState) {
+        if let Some(fault) = self.all.get_mut(label) {
+            // What ended by itself while its step still waited for an answer has ended. What was healed
+            // while it was on its way in may have come in afterwards.
+            if !fault.own_end {
+                fault.state = state;
+            }
+        }
+    }
+
+    /// It was not put in. Who waits for its end is answered all the same.
+    pub(super) fn forget(&mut self, label: &FaultLabel) {
+        if self.all.get(label).is_some_and(|fault| fault.heals.is_empty()) {
+            self.all.remove(label);
+        }
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = (&FaultLabel, &RunFault)> {
+        self.all.iter()
+    }
+
+    pub(super) fn asked(&self, label: &FaultLabel) -> Asked {
+        match self.all.get(label).map(|fault| &fault.state) {
+            None => Asked::Unknown,
+            Some(FaultState::Ended(effect)) => Asked::Out(effect.clone()),
+            Some(_) => Asked::Heal,
+        }
+    }
+
+    /// Somebody waits for its end. Whether nobody did before, so that it has to be asked for.
+    pub(super) fn heal(&mut self, label: &FaultLabel, call: CallId) -> bool {
+        let Some(fault) = self.all.get_mut(label) else { return false };
+        fault.heals.push(call);
+        fault.state = FaultState::Healing;
+        fault.heals.len() == 1
+    }
+
+    /// The faults that may stand and that nobody waits for the end of.
+    pub(super) fn owed(&self) -> Vec<FaultLabel> {
+        let may_stand = |fault: &RunFault| match fault.state {
+            FaultState::Beginning
+            | FaultState::Standing
+            | FaultState::Unknown
+            | FaultState::Healing
+            | FaultState::Unconfirmed(_) => fault.heals.is_empty(),
+            FaultState::Ended(_) => false,
+        };
+        let owed = self.all.iter().filter(|(_, fault)| may_stand(fault));
+        owed.map(|(label, _)| label.clone()).collect()
+    }
+
+    /// Whether the end of one is being waited for.
+    pub(super) fn heals(&self) -> bool {
+        self.all.values().any(|fault| !fault.heals.is_empty())
+    }
+
+    /// Nobody waits any longer for the ends of these.
+    pub(super) fn give_up(&mut self, why: &str) -> Vec<FaultLabel> {
+        let mut given_up = Vec::new();
+        for (label, fault) in &mut self.all {
+            if !fault.heals.is_empty() {
+                fault.heals.clear();
+                fault.state = FaultState::Unconfirmed(why.to_owned());
+                given_up.push(label.clone());
+            }
+        }
+        given_up
+    }
+
+    /// An answer to a heal: which fault it was, and who waits for it.
+    pub(super) fn healed(
+        &mut self,
+        call: CallId,
+        healing: &Healing,
+    ) -> Option<(FaultLabel, Vec<CallId>)> {
+        let (label, fault) = self.all.iter_mut().find(|(_, fault)| fault.heals.contains(&call))?;
+        fault.state = match healing {
+            Healing::Out(effect) => FaultState::Ended(effect.clone()),
+            Healing::Unconfirmed(why) => FaultState::Unconfirmed(why.clone()),
+        };
+        Some((label.clone(), std::mem::take(&mut fault.heals)))
+    }
+
+    /// A fault ended by itself: who waits for that.
+    pub(super) fn ended(&mut self, label: &FaultLabel, effect: Effect) -> Option<Vec<CallId>> {
+        let fault = self.all.get_mut(label).filter(|fault| !fault.own_end)?;
+        fault.state = FaultState::Ended(effect);
+        fault.own_end = true;
+        Some(std::mem::take(&mut fault.heals))
+    }
+
+    /// Whether a fault ended without an effect that it had to have.
+    pub(super) fn missed(&self, label: &FaultLabel) -> bool {
+        self.all.get(label).is_some_and(|fault| {
+            let without =
+                matches!(&fault.state, FaultState::Ended(effect) if effect.had == HadEffect::No);
+            without && fault.policy == EffectPolicy::Required
+        })
+    }
+}
+
+impl Effect {
+    /// As the output of a step.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        Value::Object(self.figures.clone())
+    }
+}

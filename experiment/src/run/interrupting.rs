@@ -1,0 +1,74 @@
+//! Somebody wants a run to end.
+
+use super::event::Interruption;
+use super::phase::Phase;
+use super::progress::Progress;
+use super::standing::Reason;
+use super::terms::Verdicts;
+use super::{Moment, Run};
+
+impl Run {
+    /// Whatever goes on is stopped, and the way out begins. On the way out nothing that is owed is left out;
+    /// a second word stops the one step that is waited for.
+    pub(super) fn interrupt(&mut self, by: Interruption, now: Moment) {
+        self.shared.tell(Progress::Interrupted(by.clone()));
+        let again = self.leaving.is_some();
+        let is_rolling_back = matches!(
+            self.phase,
+            Phase::RollbackOpening(_) | Phase::Rollbacks | Phase::RollbackClosing(_)
+        );
+        if by == Interruption::Sigusr2 && !is_rolling_back {
+            self.without_rollbacks = true;
+        }
+        if !again {
+            self.shared.note(Reason::Interrupted(by.clone()));
+            self.leaving = Some(by.clone());
+        }
+        let is_strict = self.shared.terms.verdicts == Verdicts::Strict;
+        let shared = &mut self.shared;
+        match &mut self.phase {
+            Phase::Configuring(Some((_, queue))) => {
+                queue.stop();
+                queue.abort(shared, now);
+            }
+            Phase::Opening(hooks)
+            | Phase::MethodOpening(hooks)
+            | Phase::MethodClosing(hooks)
+            | Phase::RollbackClosing(hooks)
+            | Phase::Closing(hooks) => hooks.abort(shared),
+            Phase::Before(evaluation) | Phase::After(evaluation) => evaluation.abort(shared, now),
+            Phase::Method => {
+                self.method.stop();
+                self.during.abort(shared, now);
+                // The original waits for what runs in the background, but for SIGUSR2.
+                if is_strict || again || by == Interruption::Sigusr2 {
+                    self.method.abort(shared, now);
+                } else {
+                    self.method.abort_front(shared, now);
+                }
+            }
+            Phase::RollbackOpening(hooks) => {
+                if again || !is_strict {
+                    hooks.abort(shared);
+                }
+                if !is_strict {
+                    self.rollbacks.stop();
+                }
+            }
+            Phase::Rollbacks if is_strict => {
+                // What a rollback itself asks for is no reason to wait for the others any less.
+                if again && !matches!(by, Interruption::Asked(_)) {
+                    self.rollbacks.hurry(shared, now);
+                }
+            }
+            Phase::Rollbacks => {
+                self.rollbacks.stop();
+                self.rollbacks.abort_front(shared, now);
+                if again {
+                    self.rollbacks.abort(shared, now);
+                }
+            }
+            Phase::New | Phase::Configuring(None) | Phase::Healing(_) | Phase::Ended => (),
+        }
+    }
+}

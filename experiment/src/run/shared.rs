@@ -1,0 +1,92 @@
+//! What all parts of a run share.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Moment;
+use super::action::Action;
+use super::event::CallId;
+use super::faults::Faults;
+use super::progress::Progress;
+use super::standing::{Reason, Standing};
+use super::terms::Terms;
+use crate::model::Experiment;
+use crate::redaction::Redaction;
+use crate::substitution::Scope;
+use crate::timestamp::Timestamp;
+
+/// What all parts of a run share: they ask through it, and read what is known.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) experiment: Arc<Experiment>,
+    pub(super) terms: Terms,
+    pub(super) scope: Scope,
+    pub(super) redaction: Redaction,
+    pub(super) faults: Faults,
+    pub(super) standing: Standing,
+    pub(super) started: Timestamp,
+    calls: u64,
+    asked: Vec<Action>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        experiment: Arc<Experiment>,
+        terms: Terms,
+        scope: Scope,
+        started: Timestamp,
+    ) -> Self {
+        let redaction = Redaction::new(scope.secrets());
+        let standing = Standing::new(terms.verdicts);
+        let faults = Faults::default();
+        Self {
+            experiment,
+            terms,
+            scope,
+            redaction,
+            faults,
+            standing,
+            started,
+            calls: 0,
+            asked: Vec::new(),
+        }
+    }
+
+    pub(super) fn call(&mut self) -> CallId {
+        self.calls += 1;
+        CallId(self.calls)
+    }
+
+    pub(super) fn ask(&mut self, action: Action) {
+        self.asked.push(action);
+    }
+
+    pub(super) fn tell(&mut self, progress: Progress) {
+        self.asked.push(Action::Tell(progress));
+    }
+
+    /// One write is enough for what changed at once.
+    pub(super) fn record(&mut self) {
+        if self.asked.last() != Some(&Action::Record) {
+            self.asked.push(Action::Record);
+        }
+    }
+
+    pub(super) fn note(&mut self, reason: Reason) {
+        self.tell(Progress::Noted(reason.clone()));
+        self.standing.note(reason);
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.asked)
+    }
+
+    pub(super) fn at(&self, now: Moment) -> Timestamp {
+        self.started.after(now)
+    }
+
+    pub(super) fn shown(&self, value: &Value) -> Value {
+        self.redaction.value(value)
+    }
+}

@@ -1,0 +1,143 @@
+//! Asking somebody to perform a step.
+
+use serde_json::Value;
+
+use super::{How, Stage, Step};
+use crate::model::{Call, FaultLabel, OnFailure, Provider, Reading, Verb};
+use crate::redaction::Confidential;
+use crate::run::Moment;
+use crate::run::action::{Action, Perform};
+use crate::run::event::{CallId, Ending};
+use crate::run::faults::{Asked, FaultState};
+use crate::run::invocation::{Invocation, invocation};
+use crate::run::progress::Progress;
+use crate::run::shared::Shared;
+use crate::run::terms::Verdicts;
+
+impl Step {
+    /// The next try.
+    pub(super) fn attempt(&mut self, shared: &mut Shared, now: Moment) {
+        self.tries += 1;
+        let activity = self.activity.clone();
+        let prepared = invocation(&activity.provider, &self.scope(shared), shared.terms.verdicts);
+        let invocation = match prepared {
+            Ok(invocation) => invocation,
+            Err(error) => return self.end(How::Crashed(error.to_string()), shared, now),
+        };
+        if let (Provider::Schism(call), Invocation::Schism { arguments, .. }) =
+            (&activity.provider, &invocation)
+            && self.own(call, arguments.get("fault"), shared, now)
+        {
+            return;
+        }
+        if let Provider::Schism(Call { verb: Verb::Fault(_), label, effect, .. }) =
+            &activity.provider
+        {
+            self.fault = shared.faults.begin(label.as_ref(), *effect);
+        }
+        self.perform(invocation, shared, now);
+    }
+
+    fn perform(&mut self, invocation: Invocation, shared: &mut Shared, now: Moment) {
+        let call = shared.call();
+        // The original reads this time, and does not enforce it.
+        let limit = self.activity.timeout.filter(|_| shared.terms.verdicts == Verdicts::Strict);
+        self.stage = Stage::Running { call, deadline: limit.map(|limit| now + limit) };
+        let perform = Perform {
+            call,
+            name: self.shown_name(shared),
+            invocation: Confidential::new(invocation),
+            fault: self.fault.clone(),
+        };
+        shared.ask(Action::Perform(Box::new(perform)));
+    }
+
+    /// What the run knows or does itself: the end of a fault, and the effect of one that has ended. Whether
+    /// this was such a step.
+    fn own(
+        &mut self,
+        call: &Call,
+        fault: Option<&Value>,
+        shared: &mut Shared,
+        now: Moment,
+    ) -> bool {
+        let label: Option<FaultLabel> =
+            fault.and_then(Value::as_str).and_then(|text| text.parse().ok());
+        match (call.verb, label) {
+            (Verb::Heal, Some(label)) => match shared.faults.asked(&label) {
+                Asked::Out(effect) => self.returned(effect.value(), shared, now),
+                Asked::Unknown => {
+                    let why = format!("no fault of this run is called `{label}`");
+                    self.end(How::Failed(why), shared, now);
+                }
+                Asked::Heal => {
+                    let call = shared.call();
+                    self.stage = Stage::Running { call, deadline: None };
+                    if shared.faults.heal(&label, call) {
+                        shared.ask(Action::Heal(call, label));
+                    }
+                }
+            },
+            (Verb::Heal, None) => {
+                let why = "`heal` takes the name of a fault as `fault`".to_owned();
+                self.end(How::Failed(why), shared, now);
+            }
+            (Verb::Read(Reading::Effect), Some(label)) => match shared.faults.asked(&label) {
+                Asked::Out(effect) => self.returned(effect.value(), shared, now),
+                Asked::Heal | Asked::Unknown => return false,
+            },
+            (Verb::Read(_) | Verb::Fault(_), _) => return false,
+        }
+        true
+    }
+
+    /// The answer to a try.
+    pub(super) fn performed(&mut self, ending: &Ending, shared: &mut Shared, now: Moment) {
+        if let Some(fault) = self.fault.clone() {
+            match ending {
+                Ending::Returned(_) => {
+                    shared.faults.set(&fault, FaultState::Standing);
+                    shared.tell(Progress::FaultBegan(fault));
+                }
+                Ending::Failed(_) => {
+                    shared.faults.forget(&fault);
+                    self.fault = None;
+                }
+                Ending::Crashed(_) | Ending::Interrupted(_) => {
+                    shared.faults.set(&fault, FaultState::Unknown);
+                }
+            }
+        }
+        match ending {
+            Ending::Returned(value) => self.returned(value.clone(), shared, now),
+            Ending::Failed(why) => self.failed(why.clone(), shared, now),
+            Ending::Crashed(why) if self.activity.on_failure == OnFailure::Allowed => {
+                self.failed(why.clone(), shared, now);
+            }
+            Ending::Crashed(why) => self.end(How::Crashed(why.clone()), shared, now),
+            Ending::Interrupted(why) => {
+                self.interrupts = Some(why.clone());
+                self.end(How::Stopped, shared, now);
+                self.skip_pause(shared);
+            }
+        }
+    }
+
+    /// It took longer than its `timeout`.
+    pub(super) fn overdue(&mut self, call: CallId, shared: &mut Shared, now: Moment) {
+        self.give_up(call, shared);
+        let limit = self.activity.timeout.unwrap_or_default().as_secs_f64();
+        self.failed(format!("it took longer than its timeout of {limit} s"), shared, now);
+    }
+
+    /// Nobody waits for the answer any longer. A heal that is under way is waited for at the end of the run.
+    pub(super) fn give_up(&mut self, call: CallId, shared: &mut Shared) {
+        if let Provider::Schism(Call { verb: Verb::Heal, .. }) = self.activity.provider {
+            return;
+        }
+        shared.ask(Action::Abort(call));
+        if let Some(fault) = &self.fault {
+            shared.faults.set(fault, FaultState::Unknown);
+        }
+    }
+}

@@ -1,0 +1,179 @@
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::*;
+use crate::model::{
+    ActivityKind, EffectPolicy, FaultVerb, HypothesisStrategy, Instances, Lane, OnFailure,
+    ProcessArguments, Provider, Retry, RollbackStrategy, SecretSource, Setting, Tolerance, Verb,
+    Wait,
+};
+
+const WHOLE: &str = include_str!("../../tests/experiments/whole.yaml");
+
+fn problems(text: &str, manner: Manner) -> Vec<String> {
+    read(text, Notation::Yaml, manner).problems.iter().map(ToString::to_string).collect()
+}
+
+/// An experiment whose method is this.
+fn method(steps: &str) -> String {
+    format!("title: t\ndescription: d\nmethod:\n{steps}")
+}
+
+#[test]
+fn everything_of_the_language_is_read() {
+    let reading = read(WHOLE, Notation::Yaml, Manner::Strict);
+    assert_eq!(reading.problems, [], "no problem was expected");
+    let experiment = reading.experiment.unwrap();
+    assert_eq!(experiment.tags, ["network", "etcd"]);
+    assert_eq!(experiment.runtime.hypothesis, Some(HypothesisStrategy::Continuously));
+    assert_eq!(experiment.runtime.rollbacks, Some(RollbackStrategy::Always));
+    assert_eq!(experiment.runtime.evaluations, Some(5));
+    assert!(matches!(&experiment.configuration[1].1, Setting::Env { default: Some(_), .. }));
+    assert!(matches!(&experiment.configuration[2].1, Setting::Probe(_)));
+    let SecretSource::Group(group) = &experiment.secrets[0].1 else { panic!("no group") };
+    assert!(matches!(&group[1].1, SecretSource::Vault { key: Some(_), .. }));
+
+    let hypothesis = experiment.hypothesis.unwrap();
+    assert!(matches!(hypothesis.probes[1].tolerance, Some(Tolerance::Range { .. })));
+    let Some(Tolerance::Probe(probe)) = &hypothesis.probes[2].tolerance else { panic!("no probe") };
+    assert_eq!(probe.name, "is it");
+
+    let [cut, wait, each, reference, loads] = experiment.method.as_slice() else { panic!("not 5") };
+    let Provider::Schism(call) = &cut.provider else { panic!("not ours") };
+    assert_eq!(call.verb, Verb::Fault(FaultVerb::Cut));
+    assert_eq!(call.label.as_ref().unwrap().as_str(), "the-cut");
+    assert_eq!(call.effect, EffectPolicy::Optional);
+    assert_eq!(cut.pauses.after, Some(Wait::Value("${grace}".into())));
+    let every = Duration::from_millis(500);
+    assert_eq!(wait.retry, Some(Retry { attempts: 20, every }));
+    assert_eq!(wait.until, Some(Tolerance::Text("new-leader".into())));
+    assert_eq!(wait.timeout, Some(Duration::from_secs(5)));
+    assert_eq!(wait.output.as_ref().unwrap().as_str(), "leader");
+    let for_each = each.for_each.as_ref().unwrap();
+    assert_eq!(for_each.instances, Instances::Targets("all:etcd:follower".into()));
+    assert_eq!(each.on_failure, OnFailure::Allowed);
+    assert_eq!((reference.name.as_str(), reference.lane), ("answers", Lane::Background));
+    assert_eq!(reference.kind, ActivityKind::Probe);
+    assert_eq!(reference.tolerance, None, "a reference has its own tolerance, or none");
+    let Provider::Process(process) = &loads.provider else { panic!("no process") };
+    assert_eq!(process.arguments, ProcessArguments::Line("--for 5".into()));
+    assert_eq!(experiment.rollbacks.len(), 1);
+    assert_eq!(experiment.written.unwrap()["title"], json!("a leader that cannot send"));
+}
+
+#[test]
+fn all_problems_are_told_at_once_and_in_order() {
+    let text = "\
+title: ''
+description: d
+tags: [a, '']
+stedy-state-hypothesis: {}
+steady-state-hypothesis:
+  probes:
+  - {type: probe, name: p, provider: {type: http, url: ''}}
+  - {type: probe, name: q, provider: {type: process, path: ls}, tolerance: {type: bogus}}
+  - {type: probe, name: q, provider: {type: process, path: ls}, tolerance: 0.5}
+  - {type: probe, name: r, provider: {type: process, path: ls}, tolerance: {type: regex, pattern: '('}}
+method:
+- {}
+- {type: steady, name: s, provider: {type: grpc}}
+- {type: action, name: a, background: 1, timeout: x, provider: {type: python, module: m}}
+- {ref: nope}
+- {type: action, name: b, pauses: {before: soon}, provider: {type: process}}
+";
+    let told = problems(text, Manner::Strict);
+    let expected = [
+        "1:1: experiment requires a title",
+        "3:11: tags[1]: experiment tags must be a non-empty string",
+        "4:1: unknown key `stedy-state-hypothesis`: did you mean `steady-state-hypothesis`?",
+        "6:3: steady-state-hypothesis: hypothesis requires a title",
+        "7:5: steady-state-hypothesis.probes[0]: hypothesis probe must have a tolerance entry",
+        "7:38: steady-state-hypothesis.probes[0].provider: a HTTP activity must have a URL",
+        "8:76: steady-state-hypothesis.probes[1].tolerance: hypothesis probe tolerance type 'bogus' is unsupported",
+        "9:76: steady-state-hypothesis.probes[2].tolerance: a tolerance is",
+        "10:99: steady-state-hypothesis.probes[3].tolerance.pattern: hypothesis probe tolerance pattern ( seems invalid",
+        "12:3: method[0]: empty activity is no activity",
+        "13:10: method[1].type: 'steady' is not a supported activity type",
+        "13:44: method[1].provider.type: unknown provider type 'grpc'",
+        "14:39: method[2].background: activity background must be a boolean",
+        "14:51: method[2].timeout: activity timeout must be a number",
+        "14:64: method[2].provider: a Python activity must have a function name",
+        "15:9: method[3]: referenced activity 'nope' could not be found in the experiment",
+        "16:44: method[4].pauses.before: a pause is a number of seconds",
+        "16:61: method[4].provider: a process activity must have a path",
+    ];
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with(expected), "{told}\n{expected}");
+    }
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+}
+
+#[test]
+fn what_is_missing_is_said_in_the_words_of_the_original() {
+    for (text, expected) in [
+        ("", "an empty experiment is not an experiment"),
+        ("{}", "an empty experiment is not an experiment"),
+        ("title: t\nmethod: []", "experiment requires a description"),
+        ("title: t\ndescription: d", "an experiment requires a method, which can be empty"),
+        (
+            "title: t\ndescription: d\nmethod: []\nextensions: [{}]",
+            "extensions[0]: All extensions require a non-empty name",
+        ),
+        ("[1]", "a mapping was expected here, not a list"),
+    ] {
+        let told = problems(text, Manner::Compat);
+        assert!(told[0].contains(expected), "{told:?}");
+    }
+}
+
+#[test]
+fn what_the_original_reads_over_is_only_told_in_compat() {
+    let text = method(
+        "- {type: action, name: a, timout: 1, x-own: 1, provider: {type: http, url: u, expected_status: 200}}\ntitle: again\n",
+    );
+    let strict = read(&text, Notation::Yaml, Manner::Strict);
+    assert!(strict.experiment.is_none());
+    let compat = read(&text, Notation::Yaml, Manner::Compat);
+    assert!(compat.experiment.is_some());
+    assert_eq!(compat.problems.len(), 3);
+    assert_eq!(strict.problems.len(), 3);
+    let told = problems(&text, Manner::Compat);
+    assert_eq!(told[0], "4:27: warning: method[0]: unknown key `timout`: did you mean `timeout`?");
+}
+
+#[test]
+fn references_are_followed_and_never_in_a_circle() {
+    let circle = method("- {name: a, ref: b}\n- {name: b, ref: a}\n");
+    let told = problems(&circle, Manner::Strict);
+    assert_eq!(told[0], "4:3: method[0]: the references b → a lead back to the first");
+    let own = method("- {name: a, ref: a}\n");
+    assert!(problems(&own, Manner::Strict)[0].contains("lead back"));
+    let null =
+        method("- {type: action, name: a, ref: null, provider: {type: process, path: ls}}\n");
+    assert_eq!(problems(&null, Manner::Strict), Vec::<String>::new());
+}
+
+#[test]
+fn a_shell_is_warned_of_where_there_is_one() {
+    let text =
+        method("- {type: action, name: a, provider: {type: process, path: ls, arguments: -l}}\n");
+    assert_eq!(problems(&text, Manner::Strict), Vec::<String>::new());
+    assert!(problems(&text, Manner::Compat)[0].contains("given to a shell"));
+}
+
+#[test]
+fn steps_of_ours_say_what_they_do() {
+    for (provider, kind, expected) in [
+        ("{type: schism}", "action", "a step of schism says what"),
+        ("{type: schism, action: effect}", "probe", "`effect` is no action"),
+        ("{type: schism, probe: effect}", "action", "`effect` is no action"),
+        ("{type: schism, action: cutt}", "action", "`cutt` is none of cut, skew"),
+        ("{type: schism, action: cut, as: a b}", "action", "`a b` is no name"),
+        ("{type: schism, action: cut, effect: maybe}", "action", "`required` or `optional`"),
+    ] {
+        let text = method(&format!("- {{type: {kind}, name: a, provider: {provider}}}\n"));
+        let told = problems(&text, Manner::Strict);
+        assert!(told.iter().any(|told| told.contains(expected)), "{provider}: {told:?}");
+    }
+}

@@ -1,0 +1,191 @@
+//! Faults of a run end with it, whatever happens, and are judged by what they did.
+
+use std::time::Duration;
+
+use experiment::journal::Owed;
+use experiment::run::invocation::Invocation;
+use experiment::run::{
+    Action, Effect, Ending, Event, Exit, HadEffect, Interruption, Perform, Reason, Run, Terms,
+    Verdicts,
+};
+use serde_json::{Value, json};
+
+use crate::rig::{Answer, Rig, beginning, read, returned};
+
+fn ours(role: &str, verb: &str, more: &Value) -> Value {
+    let mut provider = json!({"type": "schism", role: verb});
+    provider.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let kind = if role == "probe" { "probe" } else { "action" };
+    json!({"type": kind, "name": verb, "provider": provider})
+}
+
+fn cut(label: &str) -> Value {
+    ours("action", "cut", &json!({"as": label, "arguments": {"from": "netns:a", "to": "netns:b"}}))
+}
+
+fn nap() -> Value {
+    json!({"type": "action", "name": "nap", "provider": {"type": "process", "path": "sleep"}})
+}
+
+fn file(method: &[Value]) -> Value {
+    json!({
+        "title": "t", "description": "d", "method": method,
+        "rollbacks": [{"type": "action", "name": "back", "provider": {"type": "process", "path": "b"}}],
+    })
+}
+
+fn answer(perform: &Perform) -> Answer {
+    let sleeps =
+        matches!(perform.invocation.reveal(), Invocation::Process { path, .. } if path == "sleep");
+    let time = Duration::from_millis(if sleeps { 1000 } else { 10 });
+    (time, Ending::Returned(json!({"status": 0})))
+}
+
+fn strict() -> Terms {
+    Terms::new(Verdicts::Strict)
+}
+
+#[test]
+fn a_fault_ends_with_the_run_before_its_rollbacks() {
+    for interrupted in [false, true] {
+        let mut rig = Rig::new(&file(&[cut("c"), nap()]), strict());
+        if interrupted {
+            rig.interrupt(500, Interruption::Sigterm);
+        }
+        let verdict = rig.play(answer);
+        assert_eq!(rig.healed, ["c"]);
+        assert_eq!(verdict.exit, if interrupted { Exit::Interrupted } else { Exit::Done });
+        assert_eq!(rig.items("rollbacks"), ["back succeeded"]);
+        let fault = &rig.journal()["schism"]["faults"]["c"];
+        assert_eq!(fault, &json!({"state": "ended", "had_effect": true, "effect": {"lost": 3}}));
+    }
+}
+
+#[test]
+fn a_fault_may_be_healed_by_a_step_and_looked_at_afterwards() {
+    let heal = ours("action", "heal", &json!({"arguments": {"fault": "c"}}));
+    let mut effect = ours("probe", "effect", &json!({"arguments": {"fault": "c"}}));
+    effect["tolerance"] = json!({"type": "jsonpath", "path": "$.lost", "expect": 3});
+    let mut rig = Rig::new(&file(&[cut("c"), heal.clone(), effect, heal]), strict());
+    assert_eq!(rig.play(answer).exit, Exit::Done);
+    assert_eq!(rig.healed, ["c"], "it is healed once");
+    assert_eq!(rig.performed, ["cut", "back"], "the run knows the effect of what has ended");
+    let heal = ours("action", "heal", &json!({"arguments": {"fault": "other"}}));
+    let mut rig = Rig::new(&file(&[heal]), strict());
+    assert_eq!(rig.play(answer).exit, Exit::Failed);
+}
+
+#[test]
+fn a_fault_without_effect_fails_the_run_unless_its_step_says_otherwise() {
+    let mut optional = cut("c");
+    optional["provider"]["effect"] = json!("optional");
+    for (step, exit) in [(cut("c"), Exit::NoEffect), (optional, Exit::Done)] {
+        let mut rig = Rig::new(&file(&[step, nap()]), strict());
+        rig.effect = HadEffect::No;
+        let verdict = rig.play(answer);
+        assert_eq!(verdict.exit, exit);
+        assert_eq!(rig.items("run"), ["cut succeeded", "nap succeeded"], "the method goes on");
+    }
+}
+
+#[test]
+fn a_fault_may_end_by_itself() {
+    let mut rig = Rig::new(&file(&[cut("c"), nap()]), strict());
+    let effect = Effect { had: HadEffect::No, ..Effect::default() };
+    rig.at(Duration::from_millis(500), Event::FaultEnded("c".parse().unwrap(), effect));
+    let verdict = rig.play(answer);
+    assert_eq!(verdict.reasons, [Reason::NoEffect("c".parse().unwrap())]);
+    assert_eq!(rig.healed, Vec::<String>::new());
+}
+
+#[test]
+fn what_may_have_been_put_in_is_taken_out_and_what_was_not_is_not() {
+    for (ending, healed) in [
+        (Ending::Crashed("the agent is gone".into()), 1),
+        (Ending::Failed("refused by a guard".into()), 0),
+        (Ending::Interrupted("enough".into()), 1),
+    ] {
+        let mut rig = Rig::new(&file(&[cut("c"), nap()]), strict());
+        rig.play(|perform| {
+            if perform.fault.is_some() { (Duration::ZERO, ending.clone()) } else { answer(perform) }
+        });
+        assert_eq!(rig.healed.len(), healed, "{ending:?}");
+    }
+    // Stopped while it was on its way in.
+    let mut rig = Rig::new(&file(&[cut("c")]), strict());
+    rig.interrupt(100, Interruption::Sigint);
+    rig.play(|perform| match perform.fault {
+        Some(_) => (Duration::from_secs(9), Ending::Returned(Value::Null)),
+        None => answer(perform),
+    });
+    assert_eq!((rig.healed.as_slice(), rig.aborted.len()), (["c".to_owned()].as_slice(), 1));
+}
+
+#[test]
+fn every_fault_has_its_name() {
+    let mut each = cut("c");
+    each["for-each"] = json!({"name": "t", "in": [1, 2]});
+    let mut unnamed = cut("x");
+    unnamed["provider"].as_object_mut().unwrap().remove("as");
+    let mut rig = Rig::new(&file(&[each, unnamed]), strict());
+    rig.play(answer);
+    assert_eq!(rig.healed, ["c", "c-2", "fault-1"]);
+    assert_eq!(rig.journal()["run"][1]["schism"], json!({"t": 2, "fault": "c-2"}));
+}
+
+#[test]
+fn a_run_that_was_killed_is_finished_by_another() {
+    let mut killed = Rig::new(&file(&[cut("c"), nap()]), strict());
+    let mut answer = answer;
+    let actions = killed.run.begin(Duration::ZERO);
+    killed.take_all(actions, &mut answer);
+    killed.step(&mut answer);
+    let text = killed.journal().to_string();
+    let (experiment, owed) = Owed::read(&text).unwrap();
+    assert_eq!(owed, Owed { rollbacks: vec![0], faults: vec!["c".to_owned()] });
+    let journal = killed.journal();
+    assert_eq!(
+        (&journal["status"], &journal["schism"]["unfinished"]),
+        (&json!("interrupted"), &json!(true))
+    );
+
+    let experiment = read(&Value::Object(experiment));
+    let run = Run::resume(beginning(experiment, strict(), json!({})), &owed);
+    let mut rig = Rig::with(run);
+    assert_eq!(rig.play(answer).exit, Exit::Done);
+    assert_eq!((rig.healed.join(" "), rig.performed.join(" ")), ("c".into(), "back".into()));
+    let text = rig.journal().to_string();
+    assert!(Owed::read(&text).is_err(), "a run that has ended owes nothing");
+}
+
+#[test]
+fn a_heal_that_nobody_answers_is_told() {
+    let mut rig = Rig::new(&file(&[cut("c")]), strict());
+    let mut actions = rig.run.begin(Duration::ZERO);
+    let mut now = Duration::ZERO;
+    let mut verdict = None;
+    while verdict.is_none() {
+        let mut next = Vec::new();
+        for action in actions {
+            match action {
+                Action::Perform(perform) => {
+                    let (_, ending) = returned(Value::Null);
+                    next.extend(rig.run.on(Event::Finished(perform.call, ending), now));
+                }
+                Action::Wake(at) => {
+                    now = at;
+                    next.extend(rig.run.on(Event::Tick, now));
+                }
+                Action::End(ended) => verdict = Some(ended),
+                Action::Control(_)
+                | Action::Abort(_)
+                | Action::Heal(..)
+                | Action::Record
+                | Action::Tell(_) => (),
+            }
+        }
+        actions = next;
+    }
+    assert_eq!(verdict.unwrap().exit, Exit::Unconfirmed);
+    assert_eq!(now, Duration::from_secs(120), "it was asked for before the rollbacks, and after");
+}
