@@ -72,6 +72,8 @@ impl Assembly {
         if slews_here {
             self.code.set_label(&mut ended)?;
             self.slewing(rare)?;
+            // What is returned.
+            self.code.xor(eax, eax)?;
             self.code.jmp(chosen)?;
         }
         let a = &mut self.code;
