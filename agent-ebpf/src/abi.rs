@@ -19,6 +19,8 @@ pub const PREFILTER_BITS: u32 = 1 << 18;
 pub const UDP_IDLE_NS: u64 = 30_000_000_000;
 /// A SYN without an answer counts as an attempt under way for this long (64 s, beyond the sixth retry).
 pub const SYN_PENDING_NS: u64 = 64_000_000_000;
+/// Size of `schism_execs`: room for 256 processes (4 kB, a page on x86-64).
+pub const EXECS_BYTES: u32 = 4_096;
 /// Value of [`Rule::chance`] that loses every packet: probabilities are in 1/2³².
 pub const CERTAIN: u64 = 1 << 32;
 
@@ -346,6 +348,10 @@ pub mod names {
     pub const SEEN: &str = "schism_seen";
     /// Per-CPU array of [`crate::sight::Sight`]: room to think in.
     pub const SIGHT: &str = "schism_sight";
+    /// Ring of `u32`: processes that have executed a program.
+    pub const EXECS: &str = "schism_execs";
+    /// Raw tracepoint program that fills it.
+    pub const EXEC: &str = "schism_exec";
     /// tc program of [`super::Side::Ingress`].
     pub const INGRESS: &str = "schism_ingress";
     /// tc program of [`super::Side::Egress`].

@@ -1,4 +1,4 @@
-//! The tc programs of Schism: one per side, around [`agent_ebpf::decide`].
+//! The tc programs of Schism: one per side, around [`agent_ebpf::decide`]; and one that tells who executes.
 //!
 //! For any other architecture than BPF this is an empty program, so that `cargo build` needs no
 //! eBPF toolchain.
@@ -22,10 +22,16 @@ mod programs {
         decide::{Outcome, decide},
     };
     use aya_ebpf::{
-        bindings::TC_ACT_SHOT, helpers::bpf_redirect, macros::classifier, programs::TcContext,
+        bindings::TC_ACT_SHOT,
+        helpers::{bpf_get_current_pid_tgid, bpf_redirect},
+        macros::{classifier, raw_tracepoint},
+        programs::{RawTracePointContext, TcContext},
     };
 
-    use crate::{maps::Maps, skb::Skb};
+    use crate::{
+        maps::{EXECS, Maps},
+        skb::Skb,
+    };
 
     /// The next program decides (uapi/linux/bpf.h, TCX_NEXT; TC_ACT_UNSPEC for clsact).
     const NEXT: i32 = -1;
@@ -42,6 +48,15 @@ mod programs {
     #[classifier]
     pub(crate) fn schism_egress(context: TcContext) -> i32 {
         verdict(&context, Side::Egress)
+    }
+
+    /// Who has executed a program, and so lost what was written into its vDSO. Where there is no room the
+    /// agent finds it by a look.
+    #[raw_tracepoint(tracepoint = "sched_process_exec")]
+    pub(crate) fn schism_exec(_: RawTracePointContext) -> i32 {
+        let process = (bpf_get_current_pid_tgid() >> 32) as u32;
+        let _ = EXECS.output(process, 0);
+        0
     }
 
     /// Loss is silent at both sides: SHOT at egress would show to the sender as ENOBUFS and as a

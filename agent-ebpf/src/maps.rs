@@ -10,8 +10,8 @@ use core::{
 
 use agent_ebpf::{
     abi::{
-        Address, Counters, Device, EndpointKey, Flow, FlowKey, Lease, MAX_FAULTS, PeerKey, PortKey,
-        Rule, Seen, Sequence, Side, Target,
+        Address, Counters, Device, EXECS_BYTES, EndpointKey, Flow, FlowKey, Lease, MAX_FAULTS,
+        PeerKey, PortKey, Rule, Seen, Sequence, Side, Target,
     },
     decide::Outcome,
     sight::Sight,
@@ -21,7 +21,7 @@ use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     helpers::{bpf_ktime_get_boot_ns, bpf_loop},
     macros::map,
-    maps::{Array, HashMap, LruHashMap, PerCpuArray},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 
 const FAULTS: u32 = MAX_FAULTS as u32;
@@ -56,6 +56,8 @@ static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(FAULTS, 0
 static SEEN: PerCpuArray<Seen> = PerCpuArray::with_max_entries(2, 0);
 #[map(name = "schism_sight")]
 static SIGHT: PerCpuArray<Sight> = PerCpuArray::with_max_entries(1, 0);
+#[map(name = "schism_execs")]
+pub(crate) static EXECS: RingBuf = RingBuf::with_byte_size(EXECS_BYTES, 0);
 
 /// The maps above.
 pub(crate) struct Maps;

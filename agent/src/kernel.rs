@@ -8,6 +8,7 @@ mod cgroup;
 pub mod clock;
 mod encode;
 pub mod engaged;
+mod execs;
 mod freeze;
 mod inotify;
 mod instance;

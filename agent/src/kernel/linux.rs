@@ -20,6 +20,7 @@ use super::clock::register::Register;
 use super::clock::scope;
 use super::clock::skewed::{ClockError, Workshop};
 use super::engaged::{Engaged, Engagements};
+use super::execs::Execs;
 use super::instance::Instance;
 use super::process::NamespaceInode;
 use super::sockets::Sockets;
@@ -43,7 +44,8 @@ pub struct Linux {
     stirs: Mutex<Option<UnboundedReceiver<Stir>>>,
     instances: Mutex<HashMap<NamespaceCookie, Arc<Instance>>>,
     spare: Spare<Instance>,
-    clocks: Register,
+    clocks: Arc<Register>,
+    execs: Execs,
     engagements: Engagements,
 }
 
@@ -68,7 +70,8 @@ impl Linux {
             stirs: Mutex::new(Some(stirs)),
             instances: Mutex::default(),
             spare: Spare::new(Instance::load),
-            clocks: Register::new(Workshop::new(boot, records, Holder::default())),
+            clocks: Arc::new(Register::new(Workshop::new(boot, records, Holder::default()))),
+            execs: Execs::default(),
             engagements: Engagements::default(),
         })
     }
@@ -76,7 +79,7 @@ impl Linux {
     /// The same with another way to skew clocks: other records, another program that holds.
     #[must_use]
     pub fn with_workshop(self, workshop: Workshop) -> Self {
-        Self { clocks: Register::new(workshop), ..self }
+        Self { clocks: Arc::new(Register::new(workshop)), ..self }
     }
 
     /// The same with another program that holds processes and loads them.
@@ -87,8 +90,18 @@ impl Linux {
 
     /// The skews of this node.
     #[must_use]
-    pub const fn clocks(&self) -> &Register {
+    pub fn clocks(&self) -> &Register {
         &self.clocks
+    }
+
+    /// Has processes of skews found as soon as they execute another program. Without it they are found by a
+    /// look once a second.
+    fn follow_execs(&self) {
+        let (clocks, stirrer) = (Arc::clone(&self.clocks), self.watch.stirrer());
+        let told = move |pid| clocks.concerned(pid).into_iter().for_each(&stirrer);
+        if let Err(error) = self.execs.start(told) {
+            tracing::warn!(%error, "processes that execute are found by looks");
+        }
     }
 
     fn inode(&self, place: &Place) -> Result<NamespaceInode, KernelError> {
@@ -372,15 +385,24 @@ impl Kernel for Linux {
             }
             Step::Engage { slot, act } => {
                 self.clocks.forget(target, *slot);
-                let stir = self.watch.stirrer(target);
+                let stirrer = self.watch.stirrer();
+                let stir = move || stirrer(target);
                 self.engagements.put_in(place, *slot, *act, &|| self.inode(place), stir)
             }
             Step::Disengage { slot } => self.engagements.take_out(target, *slot),
             Step::Skew { slot, skew } => {
                 self.engagements.forget(target, *slot);
-                self.clocks.put_in(place, *slot, skew, || self.inode(place))
+                self.clocks.put_in(place, *slot, skew, || self.inode(place))?;
+                self.follow_execs();
+                Ok(())
             }
-            Step::Unskew { slot } => self.clocks.take_out(target, *slot),
+            Step::Unskew { slot } => {
+                let taken_out = self.clocks.take_out(target, *slot);
+                if self.clocks.is_empty() {
+                    self.execs.stop();
+                }
+                taken_out
+            }
             Step::Cover { slot } if self.engagements.get(target, *slot).is_some() => {
                 self.engagements.follow(target, *slot, &|| self.inode(place))
             }

@@ -47,13 +47,29 @@ pub fn opened_inode(namespace: &fs::File) -> io::Result<NamespaceInode> {
 /// # Errors
 /// /proc cannot be read.
 pub fn parents() -> io::Result<BTreeMap<u32, u32>> {
-    let parent = |pid: u32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // Field 4 (ppid).
-        let (_, tail) = stat.rsplit_once(')')?;
-        Some((pid, tail.split_whitespace().nth(1)?.parse().ok()?))
-    };
-    Ok(all()?.into_iter().filter_map(parent).collect())
+    let with_parent = |pid: u32| Some((pid, parent(pid)?));
+    Ok(all()?.into_iter().filter_map(with_parent).collect())
+}
+
+/// A process and those that it comes from, the nearest first.
+#[must_use]
+pub fn line(pid: u32) -> Vec<u32> {
+    /// Farther than anybody's children go.
+    const FAR: usize = 64;
+    let mut line = vec![pid];
+    while let Some(parent) = line.last().and_then(|last| parent(*last)).filter(|pid| *pid != 0)
+        && line.len() < FAR
+    {
+        line.push(parent);
+    }
+    line
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Field 4 (ppid).
+    let (_, tail) = stat.rsplit_once(')')?;
+    tail.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// When a process began, as a boot time; to a hundredth of a second.
@@ -132,6 +148,18 @@ pub fn in_namespace(inode: NamespaceInode) -> io::Result<Vec<u32>> {
     Ok(all()?.into_iter().filter(matches).collect())
 }
 
+/// By what name a process's cgroup names this container, if it does.
+fn container_name(pid: u32, id: &str) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    cgroup_names(&text).into_iter().find(|name| names_container(name, id))
+}
+
+/// Whether a process's cgroup names this container, as [`in_container`] reads it.
+#[must_use]
+pub fn is_in_container(pid: u32, id: &str) -> bool {
+    container_name(pid, id).is_some()
+}
+
 /// The processes whose cgroup names this container, by pid.
 ///
 /// An id of 64 hexadecimal digits may be shortened; any other name must be whole.
@@ -141,11 +169,7 @@ pub fn in_namespace(inode: NamespaceInode) -> io::Result<Vec<u32>> {
 pub fn in_container(id: &str) -> io::Result<Vec<(String, u32)>> {
     let mut found = Vec::new();
     for pid in all()? {
-        let Ok(text) = fs::read_to_string(format!("/proc/{pid}/cgroup")) else { continue };
-        let names = cgroup_names(&text);
-        if let Some(name) = names.into_iter().find(|name| names_container(name, id)) {
-            found.push((name, pid));
-        }
+        found.extend(container_name(pid, id).map(|name| (name, pid)));
     }
     Ok(found)
 }

@@ -60,11 +60,11 @@ impl Watch {
     }
 
     /// What has a target looked at.
-    pub(super) fn stirrer(&self, cookie: NamespaceCookie) -> impl FnOnce() + Send + 'static {
+    pub(super) fn stirrer(&self) -> impl Fn(NamespaceCookie) + Send + 'static {
         let sender = self.sender.clone();
-        // Nobody may be listening.
-        move || {
-            let _ = sender.send(Stir::In(cookie));
+        move |target| {
+            // Nobody may be listening.
+            let _ = sender.send(Stir::In(target));
         }
     }
 

@@ -4,6 +4,8 @@
 mod bounds;
 mod cut;
 mod devices;
+#[path = "../driven/mod.rs"]
+mod driven;
 mod foreign;
 mod misfortune;
 mod openers;

@@ -11,21 +11,24 @@ use agent::brake::Brake;
 use agent::kernel::bpf::{self, ObjectKind};
 use agent::kernel::{Kernel, Linux};
 use agent::residue::{self, Removal};
-use agent::worker::{Agent, Earnest};
+use agent::worker::Agent;
 use fault::{
     Aspect, Chance, Cut, Fault, FaultId, FlowAge, IntentId, Kind, LeaseTerms, Mode, PeerTarget,
-    Peers, RemnantKind, Selector, Side, Status, Target, Verdict,
+    Peers, RemnantKind, Selector, Side, Target, Verdict,
 };
 use lab::clock::BootTime;
 use lab::process::Process;
 use lab::topology::{Family, Node, Topology};
 use lab::traffic::Pinger;
 
+use crate::driven::Driven;
+
 /// A topology with an agent beside it.
 pub(crate) struct Rig {
     pub(crate) lab: Topology,
     pub(crate) kernel: Arc<Linux>,
     pub(crate) agent: Agent,
+    driven: Driven,
 }
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -73,7 +76,8 @@ impl Rig {
         );
         let kernel = Arc::new(Linux::new(agent::kernel::node_name()).unwrap());
         let shared: Arc<dyn Kernel> = kernel.clone();
-        Self { lab: lab.unwrap(), kernel, agent: Agent::start(shared, Brake::in_memory()) }
+        let agent = Agent::start(shared, Brake::in_memory());
+        Self { lab: lab.unwrap(), kernel, driven: Driven(agent.clone()), agent }
     }
 
     pub(crate) fn node(&self, label: &str) -> &Node {
@@ -129,45 +133,19 @@ impl Rig {
         }
     }
 
-    pub(crate) async fn begin(&self, fault: Fault) -> Status {
-        let id = fault.id;
-        self.agent.prepare(vec![fault], Earnest::Real, None).await.unwrap();
-        self.agent.commit(vec![id], None, None).await.unwrap().pop().unwrap()
-    }
-
     /// Puts a cut in and returns its id.
     pub(crate) async fn cut(&self, from: &str, to: &str, cut: Cut) -> FaultId {
         let status = self.begin(self.fault(from, to, cut)).await;
         assert_eq!(status.state, fault::State::Active, "{:?}", status.drifts);
         status.fault.id
     }
+}
 
-    pub(crate) async fn heal(&self, id: FaultId) -> Status {
-        self.agent.heal(vec![id]).await.unwrap().pop().unwrap()
-    }
+impl std::ops::Deref for Rig {
+    type Target = Driven;
 
-    pub(crate) async fn status(&self, id: FaultId) -> Status {
-        let all = self.agent.list().await.unwrap();
-        all.into_iter().find(|status| status.fault.id == id).unwrap()
-    }
-
-    /// Waits for a transition after which the status is as wished, for at most 5 s.
-    pub(crate) async fn until(&self, id: FaultId, wished: impl Fn(&Status) -> bool) -> Status {
-        let mut transitions = self.agent.transitions();
-        let waited = tokio::time::timeout(Duration::from_secs(5), async {
-            loop {
-                let status = self.status(id).await;
-                if wished(&status) {
-                    return status;
-                }
-                // A transition, or a look every 100 ms: not all that changes is a transition.
-                let _ = tokio::time::timeout(Duration::from_millis(100), transitions.recv()).await;
-            }
-        });
-        match waited.await {
-            Ok(status) => status,
-            Err(_) => panic!("not as wished within 5 s: {:?}", self.status(id).await),
-        }
+    fn deref(&self) -> &Driven {
+        &self.driven
     }
 }
 

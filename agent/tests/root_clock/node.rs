@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use agent::brake::Brake;
 use agent::kernel::{Kernel, KernelError, Linux, node_name};
-use agent::worker::{Agent, AgentError, Earnest};
+use agent::worker::Agent;
 use fault::{
     Aspect, ClockEffect, Fault, FaultId, IntentId, Kind, LeaseTerms, Measured, Peers, Skew, Status,
     Target,
@@ -19,6 +19,7 @@ use proto::agent::agent_client::AgentClient;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::driven::Driven;
 use crate::rig::Rig;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -28,6 +29,7 @@ pub(crate) struct Node {
     pub(crate) rig: Rig,
     pub(crate) kernel: Arc<Linux>,
     pub(crate) agent: Agent,
+    driven: Driven,
 }
 
 impl Node {
@@ -36,7 +38,8 @@ impl Node {
         let linux = Linux::new(node_name()).unwrap().with_workshop(rig.workshop());
         let kernel = Arc::new(linux);
         let shared: Arc<dyn Kernel> = kernel.clone();
-        Self { rig, kernel, agent: Agent::start(shared, Brake::in_memory()) }
+        let agent = Agent::start(shared, Brake::in_memory());
+        Self { rig, kernel, driven: Driven(agent.clone()), agent }
     }
 
     pub(crate) fn resolve(&self, selector: &str) -> Result<Vec<Target>, KernelError> {
@@ -48,43 +51,13 @@ impl Node {
         let target = self.resolve(selector).unwrap().pop().expect("the selector names something");
         skewing(target, skew, Duration::from_secs(15), Duration::from_secs(60))
     }
+}
 
-    pub(crate) async fn try_begin(&self, fault: Fault) -> Result<Status, AgentError> {
-        let id = fault.id;
-        self.agent.prepare(vec![fault], Earnest::Real, None).await?;
-        Ok(self.agent.commit(vec![id], None, None).await?.pop().unwrap())
-    }
+impl std::ops::Deref for Node {
+    type Target = Driven;
 
-    pub(crate) async fn begin(&self, fault: Fault) -> Status {
-        self.try_begin(fault).await.unwrap()
-    }
-
-    pub(crate) async fn heal(&self, id: FaultId) -> Status {
-        self.agent.heal(vec![id]).await.unwrap().pop().unwrap()
-    }
-
-    pub(crate) async fn status(&self, id: FaultId) -> Status {
-        let all = self.agent.list().await.unwrap();
-        all.into_iter().find(|status| status.fault.id == id).unwrap()
-    }
-
-    /// Waits for a status that is as wished, for at most 10 s.
-    pub(crate) async fn until(&self, id: FaultId, wished: impl Fn(&Status) -> bool) -> Status {
-        let mut transitions = self.agent.transitions();
-        let waited = tokio::time::timeout(Duration::from_secs(10), async {
-            loop {
-                let status = self.status(id).await;
-                if wished(&status) {
-                    return status;
-                }
-                // A transition, or a look every 100 ms: not all that changes is a transition.
-                let _ = tokio::time::timeout(Duration::from_millis(100), transitions.recv()).await;
-            }
-        });
-        match waited.await {
-            Ok(status) => status,
-            Err(_) => panic!("not as wished within 10 s: {:?}", self.status(id).await),
-        }
+    fn deref(&self) -> &Driven {
+        &self.driven
     }
 }
 

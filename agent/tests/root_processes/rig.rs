@@ -9,7 +9,7 @@ use std::time::Duration;
 use agent::brake::Brake;
 use agent::kernel::engaged::Engagements;
 use agent::kernel::{Kernel, KernelError, Linux, node_name};
-use agent::worker::{Agent, AgentError, Earnest};
+use agent::worker::Agent;
 use fault::{
     Aspect, Extent, Fault, FaultId, Freeze, FreezeEffect, IntentId, Kind, LeaseTerms, Measured,
     Peers, Selector, Status, Target,
@@ -22,6 +22,8 @@ use proto::agent::agent_client::AgentClient;
 use tempfile::TempDir;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
+
+use crate::driven::Driven;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 /// What counts in one test would be slowed down by another one: one at a time.
@@ -38,6 +40,7 @@ pub(crate) struct Node {
     _alone: MutexGuard<'static, ()>,
     pub(crate) kernel: Arc<Linux>,
     pub(crate) agent: Agent,
+    driven: Driven,
 }
 
 impl Node {
@@ -46,7 +49,8 @@ impl Node {
         let linux = Linux::new(node_name()).unwrap();
         let kernel = Arc::new(linux.with_engagements(Engagements::of(PathBuf::from(PROGRAM))));
         let shared: Arc<dyn Kernel> = kernel.clone();
-        Self { _alone, kernel, agent: Agent::start(shared, Brake::in_memory()) }
+        let agent = Agent::start(shared, Brake::in_memory());
+        Self { _alone, kernel, driven: Driven(agent.clone()), agent }
     }
 
     pub(crate) fn resolve(&self, selector: &str) -> Result<Vec<Target>, KernelError> {
@@ -64,43 +68,13 @@ impl Node {
         let target = self.resolve(selector).unwrap().pop().expect("the selector names something");
         doing(target, kind, Duration::from_secs(15))
     }
+}
 
-    pub(crate) async fn try_begin(&self, fault: Fault) -> Result<Status, AgentError> {
-        let id = fault.id;
-        self.agent.prepare(vec![fault], Earnest::Real, None).await?;
-        Ok(self.agent.commit(vec![id], None, None).await?.pop().unwrap())
-    }
+impl std::ops::Deref for Node {
+    type Target = Driven;
 
-    pub(crate) async fn begin(&self, fault: Fault) -> Status {
-        self.try_begin(fault).await.unwrap()
-    }
-
-    pub(crate) async fn heal(&self, id: FaultId) -> Status {
-        self.agent.heal(vec![id]).await.unwrap().pop().unwrap()
-    }
-
-    pub(crate) async fn status(&self, id: FaultId) -> Status {
-        let all = self.agent.list().await.unwrap();
-        all.into_iter().find(|status| status.fault.id == id).unwrap()
-    }
-
-    /// Waits for a status that is as wished, for at most 10 s.
-    pub(crate) async fn until(&self, id: FaultId, wished: impl Fn(&Status) -> bool) -> Status {
-        let mut transitions = self.agent.transitions();
-        let waited = tokio::time::timeout(Duration::from_secs(10), async {
-            loop {
-                let status = self.status(id).await;
-                if wished(&status) {
-                    return status;
-                }
-                // A transition, or a look every 100 ms: not all that changes is a transition.
-                let _ = tokio::time::timeout(Duration::from_millis(100), transitions.recv()).await;
-            }
-        });
-        match waited.await {
-            Ok(status) => status,
-            Err(_) => panic!("not as wished within 10 s: {:?}", self.status(id).await),
-        }
+    fn deref(&self) -> &Driven {
+        &self.driven
     }
 }
 

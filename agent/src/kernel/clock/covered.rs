@@ -23,6 +23,8 @@ const AT_ONCE: usize = 4;
 const STALE: Duration = Duration::from_millis(500);
 /// By how much later than a look a stub may read its clock: the tick of coarse clocks (10 ms at worst).
 const TICK: i64 = 10_000_000;
+/// How many are remembered who executed something and are not covered; most of them have ended.
+const MOST_EXECUTED: usize = 4_096;
 /// How often a strobe is read in vain before the next round: half of its turns may be true ones.
 const TRIES: u32 = 4;
 
@@ -42,6 +44,8 @@ struct State {
     uncovered: BTreeMap<ProcessIdentity, Uncovered>,
     readings: BTreeMap<Clock, (BootTime, Reading)>,
     longest_gap: Duration,
+    /// Since when who executed another program may have been uncovered; those who are covered by now are out.
+    executed: BTreeMap<u32, BootTime>,
     /// How many there were at the end.
     covered_at_end: Option<usize>,
     way_back: Duration,
@@ -151,6 +155,14 @@ impl Covered {
         self.state().members.keys().map(|process| process.pid).collect()
     }
 
+    /// Notes who has just executed another program.
+    pub(super) fn note_execution(&self, pid: u32) {
+        let mut state = self.state();
+        if state.executed.len() < MOST_EXECUTED {
+            state.executed.insert(pid, boot_now());
+        }
+    }
+
     /// Compares what is covered with the processes that there are; changes nothing.
     pub(super) fn look(&self, there: &BTreeSet<ProcessIdentity>) -> Coverage {
         let mut state = self.state();
@@ -225,13 +237,13 @@ impl Covered {
                 gone.extend(state.members.remove(&process));
             }
             state.uncovered.retain(|process, _| process::is_alive(*process));
+            state.executed.retain(|pid, _| process::identity(*pid).is_ok());
         }
         for member in gone {
             if process::is_alive(member.skewed.process()) {
                 // It executed another program, some time after it was last seen.
-                let gap = boot_now().since(member.seen);
-                let mut state = self.state();
-                state.longest_gap = state.longest_gap.max(gap);
+                let pid = member.skewed.process().pid;
+                self.state().executed.entry(pid).or_insert(member.seen);
             }
             // Nothing of it is there; what was recorded is forgotten.
             let _ = self.workshop.heal(member.skewed);
@@ -305,7 +317,8 @@ impl Covered {
             Standing::Over => skewed.go_back(now).map(drop),
         };
         if let (Standing::Acts(start, _), false) = (state.standing, is_fork) {
-            let since = start.max(process::began(process));
+            let executed = state.executed.remove(&process.pid).unwrap_or_default();
+            let since = start.max(process::began(process)).max(executed);
             // One that was there when it was prepared is covered from the start on.
             if start < now {
                 state.longest_gap = state.longest_gap.max(now.since(since));

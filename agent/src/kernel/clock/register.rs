@@ -10,7 +10,7 @@ use fault::{BootTime, ClockEffect, Measured, NamespaceCookie, ProcessIdentity, S
 use super::boot_now;
 use super::covered::{Covered, trouble};
 use super::skewed::{ClockError, Workshop};
-use crate::kernel::process::NamespaceInode;
+use crate::kernel::process::{self, NamespaceInode};
 use crate::kernel::{Coverage, KernelError, Place, Slot, clock::scope};
 
 type Key = (NamespaceCookie, Slot);
@@ -73,6 +73,31 @@ impl Register {
         self.ended().retain(|known, (at, _)| *known != key && now.since(*at) < REMEMBERED);
         self.skews().insert(key, covered);
         Ok(())
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.skews().is_empty()
+    }
+
+    /// The targets of skews that may be meant for a process that has just executed another program.
+    #[must_use]
+    pub fn concerned(&self, pid: u32) -> BTreeSet<NamespaceCookie> {
+        let standing: Vec<(NamespaceCookie, Arc<Covered>)> = {
+            let skews = self.skews();
+            skews.iter().map(|((target, _), covered)| (*target, Arc::clone(covered))).collect()
+        };
+        let line = process::line(pid);
+        let concerns = |covered: &Covered| {
+            let members = covered.pids();
+            // A child of theirs had our bytes until now; in a container nobody need be one.
+            line.iter().any(|one| members.contains(one))
+                || scope::is_within(&covered.place.selector.scheme, pid)
+        };
+        let concerned = standing.into_iter().filter(|(_, covered)| concerns(covered));
+        let told = concerned.inspect(|(_, covered)| covered.note_execution(pid));
+        told.map(|(target, _)| target).collect()
     }
 
     /// Follows a skew's processes, and reads their clocks.

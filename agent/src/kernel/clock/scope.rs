@@ -52,6 +52,17 @@ pub fn of(
     Ok(pids.into_iter().filter_map(|pid| process::identity(pid).ok()).collect())
 }
 
+/// Whether a process is in what is named, where that is a place and no process.
+#[must_use]
+pub fn is_within(scheme: &Scheme, pid: u32) -> bool {
+    match scheme {
+        Scheme::Container(id) => process::is_in_container(pid, id),
+        // Which of them it is in takes a look at the namespace.
+        Scheme::Netns(_) => true,
+        Scheme::Pid(_) | Scheme::Host(_) | Scheme::Addr(_) | Scheme::Etcd(_) => false,
+    }
+}
+
 fn with_descendants(roots: BTreeSet<u32>, parents: &BTreeMap<u32, u32>) -> BTreeSet<u32> {
     let mut all = roots.clone();
     let mut latest = roots;
