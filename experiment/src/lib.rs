@@ -7,8 +7,9 @@
 //! 2. [`configuration::load`] and [`secrets::load`] determine its values from an environment and from
 //!    [`variables`]. What [`secrets::reads`] names is asked of Vault before.
 //! 3. [`run::Run`] decides what happens when, and is told what happened.
-//! 4. [`run::Run::journal`] is written whenever [`run::Action::Record`] says so. A run that was
-//!    killed is finished by [`run::Run::resume`], with what [`journal::Owed::read`] finds.
+//! 4. [`run::Run::journal`] is written whenever [`run::Action::Record`] says so, [`events::line`] for each
+//!    [`run::Action::Tell`], [`junit::suite`] at the end. A run that was killed is finished by
+//!    [`run::Run::resume`], with what [`journal::Owed::read`] finds.
 //!
 //! # What who performs has to keep
 //!
@@ -28,7 +29,9 @@
 pub mod configuration;
 pub mod document;
 pub mod environment;
+pub mod events;
 pub mod journal;
+pub mod junit;
 pub mod model;
 pub mod position;
 pub mod problem;
