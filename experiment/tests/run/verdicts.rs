@@ -98,7 +98,8 @@ fn compat_comes_to_what_the_original_comes_to() {
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
 }
 
-/// Not in the table, since a signal to the original needs a process of its own: by its code and its documents.
+/// As the original did when it was sent these signals. They are not in the table, since each needs a process
+/// of its own.
 #[test]
 fn who_interrupts_decides_about_rollbacks() {
     let nap = json!({"type": "action", "name": "nap", "provider": {"type": "python", "module": "cases", "func": "nap"}});
