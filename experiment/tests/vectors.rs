@@ -5,6 +5,7 @@
 use experiment::model::Tolerance;
 use experiment::substitution::Scope;
 use experiment::tolerance::path::Path;
+use experiment::tolerance::pattern;
 use experiment::tolerance::{Judgement, judge};
 use experiment::toolkit::{self, Manner};
 use serde_json::{Map, Value, json};
@@ -76,6 +77,26 @@ fn substitution() {
     for row in table["rows"].as_array().unwrap() {
         let ours = scope.value(&row[0]);
         if ours != row[1] {
+            wrong.push(format!("{}: {ours}, not {}", row[0], row[1]));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn patterns() {
+    let table: Value = serde_json::from_str(include_str!("vectors/patterns.json")).unwrap();
+    let mut wrong = Vec::new();
+    for row in table["rows"].as_array().unwrap() {
+        let ours: String = match pattern::compile(row[0].as_str().unwrap()) {
+            Err(_) => "refused".to_owned(),
+            Ok(pattern) => {
+                let finds = |text: &Value| pattern.finds(text.as_str().unwrap()).unwrap();
+                let texts = table["texts"].as_array().unwrap().iter();
+                texts.map(|text| if finds(text) { 't' } else { 'f' }).collect()
+            }
+        };
+        if row[1] != ours.as_str() {
             wrong.push(format!("{}: {ours}, not {}", row[0], row[1]));
         }
     }

@@ -93,6 +93,8 @@ pub struct Python {
     pub arguments: Map<String, Value>,
     /// Which groups of secrets it is given.
     pub secrets: Vec<String>,
+    /// How long it may take, where its step says nothing. The original reads over it.
+    pub timeout: Option<Duration>,
 }
 
 /// Something that this system does or sees.

@@ -98,12 +98,15 @@ impl Interruption {
         }
     }
 
-    /// Why, if somebody said so.
+    /// Why, as a journal has it.
     #[must_use]
-    pub fn reason(&self) -> Option<&str> {
+    pub fn reason(&self) -> Option<String> {
         match self {
-            Self::Asked(reason) => Some(reason),
-            Self::Sigint | Self::Sigterm | Self::Sigusr1 | Self::Sigusr2 | Self::Lost => None,
+            Self::Asked(reason) => Some(reason.clone()),
+            Self::Sigint | Self::Sigterm | Self::Sigusr1 | Self::Sigusr2 => {
+                Some(format!("received {}", self.named().1))
+            }
+            Self::Lost => None,
         }
     }
 }

@@ -20,7 +20,7 @@ impl Run {
         let interruption = self.leaving.as_ref().map(|by| Interrupted {
             kind: by.named().0,
             name: by.named().1,
-            reason: by.reason().map(|reason| self.shared.redaction.text(reason)),
+            reason: by.reason().map(|reason| self.shared.redaction.text(&reason)),
         });
         Journal {
             host: self.host.clone(),

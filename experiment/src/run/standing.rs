@@ -227,7 +227,10 @@ impl Standing {
                 strict.status = Some(Interrupted);
             }
         }
-        self.reasons.push(reason);
+        // The same probe may be wrong a hundred times a second.
+        if !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
     }
 
     /// A view with what faults came to.

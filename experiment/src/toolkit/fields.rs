@@ -10,7 +10,7 @@ use crate::position::Position;
 use crate::problem::{Fault, Problem, Severity};
 
 /// How alike two keys must be for one to be meant by the other.
-const ALIKE: f64 = 0.75;
+const ALIKE: f64 = 0.85;
 
 /// A mapping that is being read.
 pub(super) struct Fields<'n> {

@@ -131,6 +131,7 @@ fn python(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<Python> {
     let func = fields.get("func");
     let arguments = fields.get("arguments");
     let secrets = fields.get("secrets");
+    let timeout = reader.seconds(fields, "timeout");
     reader.close(fields);
     let module = present(reader, module, fields, "module", Fault::NoModule);
     let func = present(reader, func, fields, "func", Fault::NoFunction);
@@ -142,7 +143,7 @@ fn python(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<Python> {
             names.extend(reader.text(node, &write_path(&path, index)));
         }
     }
-    Some(Python { module: module?, func: func?, arguments, secrets: names })
+    Some(Python { module: module?, func: func?, arguments, secrets: names, timeout })
 }
 
 fn call(reader: &mut Reader, fields: &mut Fields<'_>, kind: Option<ActivityKind>) -> Option<Call> {

@@ -99,8 +99,9 @@ fn secret(reader: &mut Reader, node: &Node, place: &str) -> Option<SecretSource>
             let key = fields.get("key");
             reader.close(&fields);
             let Some(path) = path else {
-                reader.error(node.at, place, Fault::Missing("path"));
-                return None;
+                // The original finds nothing there, and goes on.
+                reader.lax(node.at, place, Fault::Missing("path"));
+                return Some(SecretSource::Group(Vec::new()));
             };
             let path = reader.text(path, &fields.path("path"));
             let key = key.and_then(|node| reader.text(node, &fields.path("key")));

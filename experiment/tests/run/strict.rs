@@ -352,3 +352,14 @@ fn rollbacks_follow_their_strategy() {
 fn names_of_faults_are_names() {
     assert!("a b".parse::<FaultLabel>().is_err());
 }
+
+#[test]
+fn a_run_is_a_test_suite_too() {
+    let unmet = with(python("probe", "not_ok"), &json!({"tolerance": true}));
+    let mut rig = Rig::new(&file(Some(met()), &[unmet, python("action", "ok")]), strict());
+    let verdict = rig.play(player());
+    let suite = experiment::junit::suite(&rig.run.journal(rig.now), &verdict);
+    assert!(suite.contains("<testsuite name=\"t\" tests=\"8\" failures=\"3\""), "{suite}");
+    let case = "<testcase classname=\"method\" name=\"not_ok\" time=\"0.000\"><failure message=\"not within its tolerance\"/></testcase>";
+    assert!(suite.contains(case), "{suite}");
+}

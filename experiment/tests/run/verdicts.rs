@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use experiment::journal::Status;
 use experiment::run::invocation::Invocation;
-use experiment::run::{Ending, FailFast, Perform, Terms, Verdicts};
+use experiment::run::{Ending, FailFast, Interruption, Perform, Terms, Verdicts};
 use serde_json::{Value, json};
 
 use crate::rig::{Answer, Rig};
@@ -95,4 +96,34 @@ fn compat_comes_to_what_the_original_comes_to() {
     }
     assert!(rows.len() > 500, "the table is cut short");
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
+}
+
+/// As the original did when it was sent these signals. They are not in the table, since each needs a process
+/// of its own.
+#[test]
+fn who_interrupts_decides_about_rollbacks() {
+    let nap = json!({"type": "action", "name": "nap", "provider": {"type": "python", "module": "cases", "func": "nap"}});
+    let mut beside = nap.clone();
+    beside["background"] = json!(true);
+    beside["name"] = json!("beside");
+    let file =
+        json!({"title": "t", "description": "d", "method": [beside, nap], "rollbacks": [nap]});
+    for (by, strategy, played) in [
+        (Interruption::Sigint, "default", false),
+        (Interruption::Sigterm, "always", true),
+        (Interruption::Sigusr1, "always", true),
+        (Interruption::Sigusr2, "always", false),
+        (Interruption::Sigusr1, "deviated", false),
+    ] {
+        let mut terms = Terms::new(Verdicts::Compat);
+        terms.rollbacks = strategy.parse().unwrap();
+        let mut rig = Rig::new(&file, terms);
+        let waits = by != Interruption::Sigusr2;
+        rig.interrupt(100, by.clone());
+        let verdict = rig.play(player());
+        assert_eq!((verdict.status, verdict.exit.code()), (Status::Interrupted, 1));
+        assert_eq!(!rig.items("rollbacks").is_empty(), played, "{by:?} {strategy}");
+        let beside = if waits { "beside succeeded" } else { "beside -" };
+        assert_eq!(rig.items("run"), [beside, "nap -"], "what runs beside is waited for");
+    }
 }

@@ -1,5 +1,7 @@
 //! Asking somebody to perform a step.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::{How, Stage, Step};
@@ -41,7 +43,7 @@ impl Step {
     fn perform(&mut self, invocation: Invocation, shared: &mut Shared, now: Moment) {
         let call = shared.call();
         // The original reads this time, and does not enforce it.
-        let limit = self.activity.timeout.filter(|_| shared.terms.verdicts == Verdicts::Strict);
+        let limit = self.limit().filter(|_| shared.terms.verdicts == Verdicts::Strict);
         self.stage = Stage::Running { call, deadline: limit.map(|limit| now + limit) };
         let perform = Perform {
             call,
@@ -123,10 +125,19 @@ impl Step {
         }
     }
 
+    /// How long one try may take.
+    fn limit(&self) -> Option<Duration> {
+        let own = match &self.activity.provider {
+            Provider::Python(python) => python.timeout,
+            Provider::Process(_) | Provider::Http(_) | Provider::Schism(_) => None,
+        };
+        self.activity.timeout.or(own)
+    }
+
     /// It took longer than its `timeout`.
     pub(super) fn overdue(&mut self, call: CallId, shared: &mut Shared, now: Moment) {
         self.give_up(call, shared);
-        let limit = self.activity.timeout.unwrap_or_default().as_secs_f64();
+        let limit = self.limit().unwrap_or_default().as_secs_f64();
         self.failed(format!("it took longer than its timeout of {limit} s"), shared, now);
     }
 
