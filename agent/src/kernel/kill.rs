@@ -14,7 +14,7 @@ use fault::{
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal, test_kill_process};
 
 use super::clock::{boot_now, scope};
 use super::engaged::{Engaged, Inode};
@@ -86,6 +86,15 @@ impl Member {
             self.signalled = true;
         }
     }
+}
+
+/// Why a process cannot be sent anything; `None` for all others.
+fn forbidden(process: ProcessIdentity) -> Option<String> {
+    let pid = Pid::from_raw(process.pid.cast_signed())?;
+    let tried = test_kill_process(pid);
+    let reason =
+        || format!("process {pid} is another user's, which takes CAP_KILL", pid = process.pid);
+    (tried == Err(rustix::io::Errno::PERM)).then(reason)
 }
 
 const fn rustix_signal(signal: Signal) -> rustix::process::Signal {
@@ -199,7 +208,7 @@ impl State {
                 continue;
             }
             let name = scope::name(process.pid);
-            match scope::indispensable(process, &name) {
+            match scope::indispensable(process, &name).or_else(|| forbidden(process)) {
                 Some(reason) => self.left.push(Uncovered { process, name, reason }),
                 None => self.members.extend(Member::of(process)),
             }

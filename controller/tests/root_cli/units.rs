@@ -77,11 +77,15 @@ fn exercise(machine: &Machine) {
     sleeper.stop().unwrap();
 }
 
-/// Of another user, who is no friend of the agent's.
-fn exercise_processes(machine: &Machine) {
+/// A process of somebody who is no friend of the agent's.
+fn of_another_user() -> lab::process::Process {
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "sleep", "60"]);
-    let sleeper = lab::process::Process::start(&mut command).unwrap();
+    lab::process::Process::start(&mut command).unwrap()
+}
+
+fn exercise_processes(machine: &Machine) {
+    let sleeper = of_another_user();
     for line in ["stress pid:PID --cpu 1@20% --for 1s", "freeze pid:PID --for 1s", "kill pid:PID"] {
         let done = machine.run(&line.replace("PID", &sleeper.id().to_string()));
         assert_eq!(done.code, Some(0), "{line}: {done:?}");
@@ -117,8 +121,14 @@ fn without_any_one_of_them_it_says_which_before_anything_is_touched() {
         // Without these it cuts all the same.
         if ["CAP_KILL", "CAP_SETGID", "CAP_SETUID"].contains(&missing.as_str()) {
             let agent = machine.daemon_by(|program| bounded(&rest, &[program]));
-            let doctor = machine.run("doctor");
-            assert!(doctor.stdout.contains(&format!("without {missing}")), "{doctor:?}");
+            let sleeper = of_another_user();
+            let (line, reason) = match missing.as_str() {
+                "CAP_KILL" => ("kill pid:PID", "takes CAP_KILL"),
+                _ => ("stress pid:PID --cpu 1 --for 1s", "give up privileges"),
+            };
+            let refused = machine.run(&line.replace("PID", &sleeper.id().to_string()));
+            assert_eq!(refused.code, Some(4), "{missing}: {refused:?}");
+            assert!(refused.stderr.contains(reason), "{missing}: {refused:?}");
             agent.signal(Signal::SIGTERM);
             assert_eq!(agent.ended().code, Some(0), "{missing}");
             continue;

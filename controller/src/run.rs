@@ -1,0 +1,201 @@
+//! `schism run`: experiments, with whoever performs their steps.
+
+mod executor;
+mod faults;
+mod outlets;
+mod program;
+mod python;
+mod request;
+mod source;
+mod starting;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use experiment::run::{Action, Event, Exit, Interruption, Run, Verdict, Verdicts};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+pub use source::Source;
+pub(crate) use starting::validate;
+
+use crate::cli::RunArgs;
+use crate::connect::Choice;
+use crate::failure::Failure;
+use crate::interrupts::{Interrupt, Interrupts};
+use crate::outcome::Outcome;
+use crate::output::Output;
+use crate::settings::{Controller, Names};
+use executor::Executor;
+use faults::Faults;
+use outlets::Outlets;
+use starting::Started;
+
+/// Where faults go.
+pub(crate) struct Where {
+    /// Names of the settings.
+    pub(crate) names: Names,
+    /// By a controller.
+    pub(crate) controller: Option<Controller>,
+    /// By which agent otherwise.
+    pub(crate) choice: Choice,
+}
+
+/// Runs `schism run`: one experiment after the other, all of them, whatever the first ones come to.
+///
+/// # Errors
+/// A file is none, or the run cannot begin.
+pub(crate) async fn run(args: &RunArgs, place: Where, output: Output) -> Result<Outcome, Failure> {
+    let mut outcome = Outcome::Effective;
+    let runs = match &args.resume_rollbacks {
+        Some(journal) => vec![starting::resume(args, journal)?],
+        // All are read before the first one touches anything.
+        None => starting::read(args, output).await?,
+    };
+    let several = runs.len() > 1;
+    for (number, started) in runs.into_iter().enumerate() {
+        let journal = journal_of(&args.journal, several.then_some(number + 1));
+        let verdict = one(args, started, journal, &place, output).await?;
+        outcome = outcome.worst(verdict);
+        if outcome == Outcome::Interrupted {
+            break;
+        }
+    }
+    Ok(outcome)
+}
+
+/// Of several runs each has a journal of its own: `journal-2.json`.
+fn journal_of(path: &Path, number: Option<usize>) -> PathBuf {
+    let Some(number) = number else { return path.to_owned() };
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = match path.extension() {
+        Some(extension) => format!("{stem}-{number}.{}", extension.to_string_lossy()),
+        None => format!("{stem}-{number}"),
+    };
+    path.with_file_name(name)
+}
+
+async fn one(
+    args: &RunArgs,
+    started: Started,
+    journal: PathBuf,
+    place: &Where,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let Started { mut run, verdicts } = started;
+    let attempted = "cannot begin the run";
+    let failed = |error| Failure::new(Outcome::WrongUsage, attempted, error);
+    let mut outlets = Outlets::open(journal, args.events.as_deref(), output).map_err(failed)?;
+    let mut asks = Asks::listen().map_err(failed)?;
+    let (events, mut inbox) = mpsc::unbounded_channel();
+    let controller = place.controller.clone().filter(|_| !args.local);
+    let faults = Arc::new(Faults::new(
+        place.names.clone(),
+        place.choice.clone(),
+        controller,
+        events.clone(),
+        output,
+    ));
+    let mut executor = Executor::new(events, Arc::clone(&faults));
+    let verdict = drive(&mut run, &mut executor, &mut outlets, &mut asks, &mut inbox).await;
+    faults.leave().await;
+    if let Some(why) = verdict.explanation() {
+        output.note(why);
+    }
+    let outcome = match (verdict.exit, outlets.troubled()) {
+        // Whoever reads the journal would believe something else.
+        (Exit::Done, Some(_)) if verdicts == Verdicts::Strict => Outcome::Deviated,
+        (Exit::Done, _) => Outcome::Effective,
+        (Exit::Failed, _) => Outcome::Deviated,
+        (Exit::NoEffect, _) => Outcome::NothingMatched,
+        (Exit::Unconfirmed, _) => Outcome::Unconfirmed,
+        (Exit::Interrupted, _) => Outcome::Interrupted,
+    };
+    Ok(outcome)
+}
+
+/// Does what the run asks for until it is over.
+async fn drive(
+    run: &mut Run,
+    executor: &mut Executor,
+    outlets: &mut Outlets,
+    asks: &mut Asks,
+    inbox: &mut mpsc::UnboundedReceiver<Event>,
+) -> Verdict {
+    let began = Instant::now();
+    let mut wake: Option<Instant> = None;
+    let mut actions = run.begin(Duration::ZERO);
+    loop {
+        for action in actions {
+            match action {
+                Action::Perform(perform) => executor.perform(*perform),
+                Action::Control(hook) => executor.control(*hook),
+                Action::Abort(call) => executor.abort(call),
+                Action::Heal(call, label) => executor.heal(call, label),
+                Action::Record => outlets.record(run, began.elapsed()),
+                Action::Tell(progress) => outlets.tell(&progress),
+                Action::Wake(at) => wake = Some(began + at),
+                Action::End(verdict) => return *verdict,
+            }
+        }
+        let event = tokio::select! {
+            Some(event) = inbox.recv() => event,
+            () = at(wake) => {
+                wake = None;
+                Event::Tick
+            }
+            by = asks.next() => Event::Interrupt(by),
+        };
+        actions = run.on(event, began.elapsed());
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Who asks this process to end a run.
+struct Asks {
+    interrupts: Interrupts,
+    now: Signal,
+    without_rollbacks: Signal,
+}
+
+impl Asks {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupts: Interrupts::listen()?,
+            now: signal(SignalKind::user_defined1())?,
+            without_rollbacks: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    async fn next(&mut self) -> Interruption {
+        tokio::select! {
+            interrupt = self.interrupts.next() => match interrupt {
+                Interrupt::Keyboard => Interruption::Sigint,
+                Interrupt::Termination => Interruption::Sigterm,
+            },
+            _ = self.now.recv() => Interruption::Sigusr1,
+            _ = self.without_rollbacks.recv() => Interruption::Sigusr2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_of_several_runs_has_its_journal() {
+        let name = |path, number| journal_of(Path::new(path), number).display().to_string();
+        assert_eq!(name("a/journal.json", None), "a/journal.json");
+        assert_eq!(name("a/journal.json", Some(2)), "a/journal-2.json");
+        assert_eq!(name("journal", Some(3)), "journal-3");
+    }
+}

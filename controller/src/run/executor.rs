@@ -1,0 +1,160 @@
+//! Does what a run asks for, each thing in a task of its own.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use experiment::model::{ControlProvider, Reading, Side, Verb};
+use experiment::run::invocation::{Arguments, Invocation};
+use experiment::run::{CallId, Ending, Event, Hook, Level, Perform};
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::faults::Faults;
+use super::program;
+use super::python::Python;
+use super::request::Order;
+
+/// Whoever performs steps.
+pub(super) struct Executor {
+    events: mpsc::UnboundedSender<Event>,
+    faults: Arc<Faults>,
+    python: Arc<Python>,
+    under_way: HashMap<CallId, AbortHandle>,
+}
+
+impl Executor {
+    pub(super) fn new(events: mpsc::UnboundedSender<Event>, faults: Arc<Faults>) -> Self {
+        Self { events, faults, python: Arc::default(), under_way: HashMap::new() }
+    }
+
+    fn begin(&mut self, call: CallId, work: impl Future<Output = Ending> + Send + 'static) {
+        let events = self.events.clone();
+        let task = tokio::spawn(async move {
+            let ending = work.await;
+            // The run may be over.
+            let _ = events.send(Event::Finished(call, ending));
+        });
+        self.under_way.retain(|_, task| !task.is_finished());
+        self.under_way.insert(call, task.abort_handle());
+    }
+
+    /// Performs a step.
+    pub(super) fn perform(&mut self, perform: Perform) {
+        let Perform { call, invocation, fault, .. } = perform;
+        let invocation = invocation.reveal().clone();
+        let (faults, python) = (Arc::clone(&self.faults), Arc::clone(&self.python));
+        match (invocation, fault) {
+            (Invocation::Schism { verb: Verb::Fault(verb), arguments }, Some(label)) => {
+                // Nobody gives it up: whoever takes it out waits for it.
+                let events = self.events.clone();
+                tokio::spawn(async move {
+                    let ending = faults.begin(label, verb, &arguments).await;
+                    let _ = events.send(Event::Finished(call, ending));
+                });
+            }
+            (invocation, _) => {
+                self.begin(call, async move { carry_out(invocation, &faults, &python).await });
+            }
+        }
+    }
+
+    /// Performs a hook.
+    pub(super) fn control(&mut self, hook: Hook) {
+        let python = Arc::clone(&self.python);
+        self.begin(hook.call, async move { play(hook, &python).await });
+    }
+
+    /// Stops something.
+    pub(super) fn abort(&mut self, call: CallId) {
+        if let Some(task) = self.under_way.remove(&call) {
+            task.abort();
+        }
+    }
+
+    /// Takes a fault out.
+    pub(super) fn heal(&self, call: CallId, label: experiment::model::FaultLabel) {
+        let (events, faults) = (self.events.clone(), Arc::clone(&self.faults));
+        tokio::spawn(async move {
+            let healing = faults.heal(&label).await;
+            let _ = events.send(Event::Healed(call, healing));
+        });
+    }
+}
+
+async fn carry_out(invocation: Invocation, faults: &Faults, python: &Arc<Python>) -> Ending {
+    match invocation {
+        Invocation::Process { path, arguments, timeout } => {
+            program::perform(&path, &arguments, &[], timeout).await
+        }
+        Invocation::Http { url, method, headers, arguments, timeout, tls, retries } => {
+            Order { url, method, headers, arguments, timeout, tls, retries }.perform().await
+        }
+        Invocation::Python { module, func, arguments, configuration, secrets } => {
+            let order = json!({"what": "function", "module": module, "func": func,
+                "arguments": arguments, "configuration": configuration, "secrets": secrets});
+            python.perform(order).await
+        }
+        Invocation::Schism { verb: Verb::Read(Reading::Effect), arguments } => {
+            let label = arguments.get("fault").and_then(Value::as_str).unwrap_or_default();
+            match label.parse() {
+                Ok(label) => faults.effect(&label).await,
+                Err(error) => Ending::Failed(format!("`effect` takes a fault: {error}")),
+            }
+        }
+        Invocation::Schism { verb: Verb::Read(Reading::Metric | Reading::Logs), .. } => {
+            Ending::Failed("this version reads no metrics and no logs yet".to_owned())
+        }
+        Invocation::Schism { verb: Verb::Fault(_), .. } => {
+            Ending::Failed("the fault has no name".to_owned())
+        }
+        Invocation::Schism { verb: Verb::Heal, .. } => {
+            Ending::Failed("`heal` takes the name of a fault as `fault`".to_owned())
+        }
+        Invocation::Targets(selector) => faults.targets(&selector).await,
+    }
+}
+
+async fn play(hook: Hook, python: &Arc<Python>) -> Ending {
+    let side = match hook.side {
+        Side::Before => "before",
+        Side::After => "after",
+    };
+    let level = hook.level;
+    match hook.provider {
+        ControlProvider::Python { module, arguments } => {
+            let func = match level {
+                Level::Experiment => format!("{side}_experiment_control"),
+                Level::Hypothesis => format!("{side}_hypothesis_control"),
+                Level::Method => format!("{side}_method_control"),
+                Level::Rollback => format!("{side}_rollback_control"),
+                Level::Activity => format!("{side}_activity_control"),
+            };
+            let extra: Map<String, Value> = [
+                ("state".to_owned(), hook.state),
+                ("configuration".to_owned(), Value::Object(Map::new())),
+                ("secrets".to_owned(), Value::Object(Map::new())),
+            ]
+            .into_iter()
+            .collect();
+            let order = json!({"what": "control", "module": module, "func": func,
+                "context": hook.context, "arguments": arguments, "extra": extra});
+            python.perform(order).await
+        }
+        ControlProvider::Process(process) => {
+            let words = match &process.arguments {
+                experiment::model::ProcessArguments::Words(words) => {
+                    words.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+                }
+                experiment::model::ProcessArguments::Line(_)
+                | experiment::model::ProcessArguments::Pairs(_) => Vec::new(),
+            };
+            let variables = [
+                ("SCHISM_CONTROL_LEVEL".to_owned(), level.to_string()),
+                ("SCHISM_CONTROL_SIDE".to_owned(), side.to_owned()),
+            ];
+            let arguments = Arguments::Words(words);
+            program::perform(&process.path, &arguments, &variables, process.timeout).await
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What a step says of a fault, as the command line would be typed.
+
+use clap::Parser as _;
+use experiment::model::FaultVerb;
+use fault::Selector;
+use serde_json::{Map, Value};
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+use crate::outcome::Outcome;
+
+/// What is not an option but has its place, by verb.
+const fn places(verb: FaultVerb) -> &'static [&'static str] {
+    match verb {
+        FaultVerb::Cut => &["from", "to"],
+        FaultVerb::Skew => &["target", "offset"],
+        FaultVerb::Freeze | FaultVerb::Kill | FaultVerb::Stress => &["target"],
+    }
+}
+
+fn wrong(verb: FaultVerb, reason: impl std::fmt::Display) -> Failure {
+    Failure::new(Outcome::WrongUsage, format!("cannot {}", name(verb)), reason)
+}
+
+const fn name(verb: FaultVerb) -> &'static str {
+    match verb {
+        FaultVerb::Cut => "cut",
+        FaultVerb::Skew => "skew",
+        FaultVerb::Freeze => "freeze",
+        FaultVerb::Kill => "kill",
+        FaultVerb::Stress => "stress",
+    }
+}
+
+/// What is asked for, checked as the command line checks it.
+///
+/// # Errors
+/// It makes no sense.
+pub(super) fn typed(verb: FaultVerb, arguments: &Map<String, Value>) -> Result<Command, Failure> {
+    let mut words = vec!["schism".to_owned(), name(verb).to_owned()];
+    let key = |name: &str| name.replace('_', "-");
+    for (name, value) in arguments {
+        let name = key(name);
+        if places(verb).contains(&name.as_str()) {
+            continue;
+        }
+        if ["detach", "dry-run", "local", "prove"].contains(&name.as_str()) {
+            return Err(wrong(verb, format!("`{name}` is for a command, not for a step")));
+        }
+        match value {
+            Value::Bool(true) => words.push(format!("--{name}")),
+            Value::Bool(false) | Value::Null => {}
+            other => words.push(format!("--{name}={}", word(other))),
+        }
+    }
+    // What begins with a minus is no option.
+    words.push("--".to_owned());
+    for place in places(verb) {
+        words.extend(arguments.get(*place).map(word));
+    }
+    let cli = Cli::try_parse_from(words).map_err(|error| {
+        let text = error.render().to_string();
+        let line = text.lines().next().unwrap_or_default();
+        wrong(verb, line.strip_prefix("error: ").unwrap_or(line))
+    })?;
+    Ok(cli.command)
+}
+
+fn word(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(list) => list.iter().map(word).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
+
+/// What names targets.
+///
+/// # Errors
+/// It is no selector.
+pub(super) fn selector(text: &str) -> Result<Selector, Failure> {
+    let attempted = format!("cannot find {text}");
+    text.parse().map_err(|error| Failure::new(Outcome::WrongUsage, attempted, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn of(verb: FaultVerb, arguments: Value) -> Result<Command, String> {
+        typed(verb, arguments.as_object().unwrap()).map_err(|failure| failure.reason)
+    }
+
+    #[test]
+    fn steps_are_typed_like_commands() {
+        let arguments = json!({"from": "netns:a", "to": "netns:b", "for": "30s", "both-ways": true,
+            "port": 2379, "proto": "tcp", "shadow": false});
+        let Ok(Command::Cut(cut)) = of(FaultVerb::Cut, arguments) else { panic!("no cut") };
+        assert!(cut.both_ways && cut.port == Some(2379) && cut.total.as_secs() == 30);
+        let arguments = json!({"target": "pid:7", "offset": "-90s", "clock": ["realtime"]});
+        assert!(matches!(of(FaultVerb::Skew, arguments), Ok(Command::Skew(_))));
+        let arguments = json!({"target": "pid:7", "cpu": "2@50%", "memory": "64MiB"});
+        assert!(matches!(of(FaultVerb::Stress, arguments), Ok(Command::Stress(_))));
+        for (arguments, expected) in [
+            (json!({"target": "pid:7", "detach": true}), "is for a command"),
+            (json!({"target": "pid:7", "fro": "1s"}), "unexpected argument"),
+            (json!({}), "required"),
+        ] {
+            let error = of(FaultVerb::Freeze, arguments).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

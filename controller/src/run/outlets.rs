@@ -1,0 +1,156 @@
+//! What is written of a run while it goes on: its journal, its events, and lines for people.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use experiment::run::{Progress, Run, Section};
+use serde_json::json;
+
+use crate::output::Output;
+use crate::output::quantity::time;
+
+/// Where it goes.
+pub(super) struct Outlets {
+    journal: PathBuf,
+    events: Option<fs::File>,
+    output: Output,
+    began: Instant,
+    /// Why the journal, or the events, are not whole.
+    troubled: Option<String>,
+}
+
+impl Outlets {
+    /// Opens what has to be open all the time.
+    ///
+    /// # Errors
+    /// The file of events cannot be made.
+    pub(super) fn open(
+        journal: PathBuf,
+        events: Option<&Path>,
+        output: Output,
+    ) -> io::Result<Self> {
+        let events = events.map(fs::File::create).transpose()?;
+        Ok(Self { journal, events, output, began: Instant::now(), troubled: None })
+    }
+
+    /// Writes the journal as it is now: whole, or not at all.
+    pub(super) fn record(&mut self, run: &Run, now: Duration) {
+        let written = serde_json::to_vec_pretty(&run.journal(now)).map_err(io::Error::from);
+        let written = written.and_then(|text| replace(&self.journal, &text));
+        if let Err(error) = written {
+            self.trouble(format!("the journal {} is not written: {error}", self.journal.display()));
+        }
+    }
+
+    fn trouble(&mut self, why: String) {
+        if self.troubled.is_none() {
+            self.output.note(&why);
+        }
+        self.troubled = Some(why);
+    }
+
+    /// Why something was not written, if anything was not.
+    pub(super) fn troubled(&self) -> Option<&str> {
+        self.troubled.as_deref()
+    }
+
+    /// Tells people and whoever reads the events.
+    pub(super) fn tell(&mut self, progress: &Progress) {
+        if let Some(line) = line(progress) {
+            self.output.note(line);
+        }
+        if let Some(events) = &mut self.events {
+            let at = self.began.elapsed().as_secs_f64();
+            let event = json!({"at": at, "event": format!("{progress:?}")});
+            if let Err(error) = writeln!(events, "{event}") {
+                self.events = None;
+                self.trouble(format!("events are not written any more: {error}"));
+            }
+        }
+    }
+}
+
+/// Puts a new file in the place of an old one, so that whoever reads has one of both.
+fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    let written = fs::File::create(&new).and_then(|mut file| {
+        file.write_all(text)?;
+        file.write_all(b"\n")
+    });
+    let moved = written.and_then(|()| fs::rename(&new, path));
+    if moved.is_err() {
+        // It helps nobody.
+        let _ = fs::remove_file(&new);
+    }
+    moved
+}
+
+fn place(section: Section) -> String {
+    match section {
+        Section::Configuration => "setting".to_owned(),
+        Section::Before => "before".to_owned(),
+        Section::During(number) => format!("during #{number}"),
+        Section::After => "after".to_owned(),
+        Section::Method => "method".to_owned(),
+        Section::Rollbacks => "rollback".to_owned(),
+    }
+}
+
+/// What people are told; nothing of what only repeats.
+fn line(progress: &Progress) -> Option<String> {
+    Some(match progress {
+        Progress::RunBegan { title } => format!("experiment: {title}"),
+        Progress::EvaluationEnded { section, met, probe } => match (section, met, probe) {
+            // A line each would be thousands.
+            (Section::During(_), true, _) => return None,
+            (_, true, _) => format!("  ✓ steady state ({})", place(*section)),
+            (_, false, Some(probe)) => format!("  ✗ steady state ({}): {probe}", place(*section)),
+            (_, false, None) => format!("  ✗ steady state ({})", place(*section)),
+        },
+        Progress::StepEnded { section, name, took, error, met, .. } => {
+            let hypothesis = section.is_hypothesis();
+            if hypothesis && error.is_none() && *met != Some(false) {
+                return None;
+            }
+            let mark = if error.is_some() || *met == Some(false) { "✗" } else { "✓" };
+            let why = error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
+            format!("  {mark} {}: {name} ({}){why}", place(*section), time(*took))
+        }
+        Progress::Pause { name, time: pause } => format!("  … {name}: pause of {}", time(*pause)),
+        Progress::RollbacksBegan => "rollbacks".to_owned(),
+        Progress::RollbacksLeftOut => "no rollbacks are played".to_owned(),
+        Progress::FaultBegan(label) => format!("  ! fault {label} acts"),
+        Progress::FaultEnded(label, effect) => {
+            let figures: Vec<String> = ["lost", "passed"]
+                .iter()
+                .filter_map(|name| Some(format!("{name} {}", effect.figures.get(*name)?)))
+                .collect();
+            let had = match effect.had {
+                experiment::run::HadEffect::Yes => "had an effect",
+                experiment::run::HadEffect::No => "had no effect",
+                experiment::run::HadEffect::Unknown => "nobody knows what it did",
+            };
+            let figures = figures.join(", ");
+            let comma = if figures.is_empty() { "" } else { ", " };
+            format!("  ! fault {label} is out: {had}{comma}{figures}")
+        }
+        Progress::FaultUnconfirmed(label, why) => {
+            format!("  ! fault {label} may still act until its lease ends: {why}")
+        }
+        Progress::Interrupted(by) => format!("interrupted ({})", by.named().1),
+        Progress::Noted(reason) => format!("  ✗ {reason}"),
+        Progress::RunEnded { status, deviated } => {
+            let deviated = if *deviated { ", deviated" } else { "" };
+            format!("run {status}{deviated}")
+        }
+        Progress::EvaluationBegan(_)
+        | Progress::MethodBegan
+        | Progress::MethodEnded
+        | Progress::RollbacksEnded
+        | Progress::StepBegan { .. } => return None,
+    })
+}

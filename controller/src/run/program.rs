@@ -1,0 +1,173 @@
+//! Programs that steps run.
+
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use experiment::run::Ending;
+use experiment::run::invocation::Arguments;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use serde_json::json;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::Command;
+
+/// How much of each of its outputs is kept (4 MiB); the rest is read and let go of.
+const MOST: usize = 4 << 20;
+/// How long a program's outputs are read after its end, where somebody it left behind keeps them open (1 s).
+const AFTERWARDS: Duration = Duration::from_secs(1);
+
+/// All processes that a program started and that did not leave its group. Killed when this is dropped.
+struct Family(Option<Pid>);
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // Mostly nobody is left of it.
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+    }
+}
+
+/// Runs a program to its end. Dropped before that, it is killed with all of its group.
+pub(super) async fn perform(
+    path: &str,
+    arguments: &Arguments,
+    variables: &[(String, String)],
+    timeout: Option<Duration>,
+) -> Ending {
+    let path = in_home(path);
+    let mut command = match arguments {
+        Arguments::Words(words) => {
+            let mut command = Command::new(&path);
+            command.args(words);
+            command
+        }
+        Arguments::Shell(line) => {
+            let mut command = Command::new("/bin/sh");
+            command.arg("-c").arg(format!("{path} {line}"));
+            command
+        }
+    };
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.envs(variables.iter().map(|(name, value)| (name, value))).process_group(0);
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => return Ending::Crashed(format!("{path}: {error}")),
+    };
+    let group = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
+    let family = Family(group);
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let outputs = async { tokio::join!(keep(stdout, &mut out), keep(stderr, &mut err)) };
+    let whole = async {
+        tokio::pin!(outputs);
+        let status = tokio::select! {
+            status = child.wait() => status,
+            _ = &mut outputs => return child.wait().await,
+        };
+        // Whatever is still written after its end is not waited for.
+        let _ = tokio::time::timeout(AFTERWARDS, outputs).await;
+        status
+    };
+    let status = match timeout {
+        None => whole.await,
+        Some(limit) => match tokio::time::timeout(limit, whole).await {
+            Ok(status) => status,
+            Err(_) => {
+                let limit = limit.as_secs_f64();
+                return Ending::Failed(format!("process activity timed out after {limit} s"));
+            }
+        },
+    };
+    drop(family);
+    match status {
+        Ok(status) => Ending::Returned(json!({
+            "status": code(status),
+            "stdout": String::from_utf8_lossy(&out),
+            "stderr": String::from_utf8_lossy(&err),
+        })),
+        Err(error) => Ending::Crashed(format!("{path}: {error}")),
+    }
+}
+
+/// As Python has it: a signal is a negative number.
+fn code(status: ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt as _;
+    status.code().unwrap_or_else(|| -status.signal().unwrap_or_default())
+}
+
+/// Reads to the end, and keeps what there is room for.
+async fn keep(from: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) -> io::Result<()> {
+    let Some(mut from) = from else { return Ok(()) };
+    let mut some = vec![0; 64 << 10];
+    loop {
+        let count = from.read(&mut some).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        let room = MOST.saturating_sub(kept.len());
+        kept.extend(&some[..count.min(room)]);
+    }
+}
+
+fn in_home(path: &str) -> String {
+    let home = std::env::var("HOME").ok();
+    match (path.strip_prefix("~/"), home) {
+        (Some(below), Some(home)) => format!("{home}/{below}"),
+        _ => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    async fn shell(script: &str, timeout: Option<Duration>) -> Ending {
+        let words = vec!["-c".to_owned(), script.to_owned()];
+        perform("/bin/sh", &Arguments::Words(words), &[], timeout).await
+    }
+
+    fn returned(ending: Ending) -> Value {
+        match ending {
+            Ending::Returned(value) => value,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_program_says_is_returned() {
+        let value = returned(shell("printf out; printf err >&2; exit 7", None).await);
+        assert_eq!(value, json!({"status": 7, "stdout": "out", "stderr": "err"}));
+        let value = returned(shell("printf '\\377x'; kill -9 $$", None).await);
+        assert_eq!(value, json!({"status": -9, "stdout": "\u{fffd}x", "stderr": ""}));
+        let ending = perform("/nowhere/at-all", &Arguments::Words(Vec::new()), &[], None).await;
+        assert!(
+            matches!(ending, Ending::Crashed(ref why) if why.contains("/nowhere")),
+            "{ending:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_read_and_not_kept() {
+        let value = returned(shell("head -c 9000000 /dev/zero | tr '\\0' x", None).await);
+        assert_eq!(value["stdout"].as_str().unwrap().len(), MOST);
+    }
+
+    #[tokio::test]
+    async fn who_never_ends_or_leaves_somebody_behind_is_not_waited_for() {
+        let began = Instant::now();
+        let ending = shell("sleep 60 & wait", Some(Duration::from_millis(200))).await;
+        assert!(
+            matches!(ending, Ending::Failed(ref why) if why.contains("timed out")),
+            "{ending:?}"
+        );
+        let value = returned(shell("(sleep 60; echo late) & echo now", None).await);
+        assert_eq!(value["stdout"], "now\n");
+        assert!(began.elapsed() < Duration::from_secs(10));
+    }
+}

@@ -1,0 +1,164 @@
+//! Requests that steps make.
+
+use std::time::Duration;
+
+use experiment::model::Tls;
+use experiment::run::Ending;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Method, RequestBuilder, Response};
+use serde_json::{Map, Value, json};
+
+/// How much of a body is read (16 MiB).
+const MOST: usize = 16 << 20;
+
+/// What is asked of whom.
+pub(super) struct Order {
+    pub(super) url: String,
+    pub(super) method: String,
+    pub(super) headers: Map<String, Value>,
+    pub(super) arguments: Option<Value>,
+    /// To connect, and to wait for bytes.
+    pub(super) timeout: (Option<Duration>, Option<Duration>),
+    pub(super) tls: Tls,
+    pub(super) retries: u32,
+}
+
+impl Order {
+    /// Asks, and takes whatever is answered.
+    pub(super) async fn perform(&self) -> Ending {
+        let client = match self.client() {
+            Ok(client) => client,
+            Err(error) => return Ending::Failed(told(&error)),
+        };
+        let request = match self.request(&client) {
+            Ok(request) => request,
+            Err(why) => return Ending::Failed(why),
+        };
+        let mut tries = 0;
+        let answer = loop {
+            let Some(again) = request.try_clone() else {
+                break Err("the request cannot be made".to_owned());
+            };
+            match again.send().await {
+                Ok(answer) => break Ok(answer),
+                Err(error) if error.is_connect() && tries < self.retries => tries += 1,
+                Err(error) if error.is_timeout() => {
+                    break Err("activity took too long to complete".to_owned());
+                }
+                Err(error) => break Err(told(&error)),
+            }
+        };
+        match answer {
+            Ok(answer) => read(answer).await,
+            Err(why) => Ending::Failed(why),
+        }
+    }
+
+    fn client(&self) -> reqwest::Result<Client> {
+        let mut builder = Client::builder()
+            .user_agent(concat!("schism/", env!("CARGO_PKG_VERSION")))
+            .danger_accept_invalid_certs(self.tls == Tls::Unverified);
+        let (connect, wait) = self.timeout;
+        if let Some(limit) = connect {
+            builder = builder.connect_timeout(limit);
+        }
+        if let Some(limit) = wait {
+            builder = builder.read_timeout(limit);
+        }
+        builder.build()
+    }
+
+    fn request(&self, client: &Client) -> Result<RequestBuilder, String> {
+        let method =
+            Method::from_bytes(self.method.as_bytes()).map_err(|error| error.to_string())?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            let name: HeaderName = name.parse().map_err(|_| format!("no header: {name}"))?;
+            let value = HeaderValue::from_str(&worded(value));
+            headers.insert(name, value.map_err(|_| "no value of a header".to_owned())?);
+        }
+        let is_get = method == Method::GET;
+        let is_json = headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|kind| kind.contains("application/json"));
+        let request = client.request(method, &self.url).headers(headers);
+        Ok(match &self.arguments {
+            None => request,
+            Some(arguments) if is_get => request.query(&pairs(arguments)),
+            Some(arguments) if is_json => request.body(arguments.to_string()),
+            Some(Value::String(text)) => request.body(text.clone()),
+            Some(arguments) => request.form(&pairs(arguments)),
+        })
+    }
+}
+
+/// Names and values, several of a name for a list.
+fn pairs(arguments: &Value) -> Vec<(String, String)> {
+    let Value::Object(map) = arguments else { return Vec::new() };
+    let each = |(name, value): (&String, &Value)| -> Vec<(String, String)> {
+        match value {
+            Value::Array(list) => list.iter().map(|one| (name.clone(), worded(one))).collect(),
+            Value::Null => Vec::new(),
+            other => vec![(name.clone(), worded(other))],
+        }
+    };
+    map.iter().flat_map(each).collect()
+}
+
+fn worded(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// An error with all that it comes from: its own words say little.
+pub(super) fn told(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    text
+}
+
+async fn read(mut answer: Response) -> Ending {
+    let status = answer.status().as_u16();
+    let is_json = answer
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|kind| kind.contains("application/json"));
+    let headers: Map<String, Value> = answer
+        .headers()
+        .iter()
+        .map(|(name, value)| {
+            (
+                name.to_string(),
+                Value::String(String::from_utf8_lossy(value.as_bytes()).into_owned()),
+            )
+        })
+        .collect();
+    let mut body = Vec::new();
+    loop {
+        match answer.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > MOST => {
+                return Ending::Failed(format!("the body has more than {} MiB", MOST >> 20));
+            }
+            Ok(Some(chunk)) => body.extend(&chunk),
+            Ok(None) => break,
+            Err(error) if error.is_timeout() => {
+                return Ending::Failed("activity took too long to complete".to_owned());
+            }
+            Err(error) => return Ending::Failed(told(&error)),
+        }
+    }
+    let text = String::from_utf8_lossy(&body).into_owned();
+    let body = match is_json {
+        true => serde_json::from_slice(&body).unwrap_or(Value::String(text)),
+        false => Value::String(text),
+    };
+    Ending::Returned(json!({"status": status, "headers": headers, "body": body}))
+}

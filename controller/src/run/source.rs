@@ -1,0 +1,98 @@
+//! Where experiments come from: files, and http(s).
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use experiment::document::{LONGEST, Notation};
+
+use crate::failure::{Cause, Failure};
+use crate::outcome::Outcome;
+
+/// How long a whole file may take over the network (30 s).
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A file as it was typed: a path, or where to ask for one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Of this machine.
+    File(PathBuf),
+    /// Of the network.
+    Url(String),
+}
+
+impl std::str::FromStr for Source {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let remote = text.starts_with("http://") || text.starts_with("https://");
+        Ok(if remote { Self::Url(text.to_owned()) } else { Self::File(PathBuf::from(text)) })
+    }
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Url(url) => f.write_str(url),
+        }
+    }
+}
+
+/// What stood there.
+pub(super) struct Text {
+    pub(super) text: String,
+    pub(super) notation: Notation,
+}
+
+impl Source {
+    /// Reads it, as far as experiments are long.
+    ///
+    /// # Errors
+    /// It is not there, is no text, or is too long.
+    pub(super) async fn read(&self) -> Result<Text, Failure> {
+        let attempted = format!("cannot read {self}");
+        let (bytes, notation) = match self {
+            Self::File(path) => {
+                let failed = |error| Failure::new(Outcome::WrongUsage, &attempted, error);
+                let mut bytes = Vec::new();
+                let file = File::open(path).map_err(failed)?;
+                file.take(LONGEST as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+                (bytes, Notation::of(path))
+            }
+            Self::Url(url) => fetch(url, &attempted).await?,
+        };
+        if bytes.len() > LONGEST {
+            let reason = format!("it has more than {} MiB", LONGEST >> 20);
+            return Err(Failure::new(Outcome::WrongUsage, attempted, reason));
+        }
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Failure::new(Outcome::WrongUsage, &attempted, "it is no UTF-8"))?;
+        // JSON begins with a brace; YAML seldom does, and may be read as either then.
+        let guess =
+            || if text.trim_start().starts_with('{') { Notation::Json } else { Notation::Yaml };
+        let notation = notation.unwrap_or_else(guess);
+        Ok(Text { text, notation })
+    }
+}
+
+async fn fetch(url: &str, attempted: &str) -> Result<(Vec<u8>, Option<Notation>), Failure> {
+    let failed = |error: reqwest::Error| {
+        Failure::caused(Cause::Unreachable, attempted, super::request::told(&error))
+    };
+    let client = reqwest::Client::builder().timeout(PATIENCE).build().map_err(failed)?;
+    let mut answer = client.get(url).send().await.map_err(failed)?;
+    if !answer.status().is_success() {
+        let reason = format!("the answer is {}", answer.status());
+        return Err(Failure::caused(Cause::NotFound, attempted, reason));
+    }
+    let mut bytes = Vec::new();
+    while bytes.len() <= LONGEST {
+        match answer.chunk().await.map_err(failed)? {
+            Some(chunk) => bytes.extend(&chunk),
+            None => break,
+        }
+    }
+    Ok((bytes, Notation::of(Path::new(answer.url().path()))))
+}
