@@ -7,6 +7,7 @@ mod freeze;
 mod kill;
 mod manner;
 mod named;
+mod run;
 mod skew;
 mod stress;
 mod typed;
@@ -26,6 +27,7 @@ pub use freeze::FreezeArgs;
 pub use kill::KillArgs;
 pub use manner::MannerArgs;
 pub use named::{Named, NamedError};
+pub use run::{RunArgs, ValidateArgs};
 pub use skew::SkewArgs;
 pub use stress::StressArgs;
 pub use typed::Misuse;
@@ -98,6 +100,12 @@ pub enum Command {
     Kill(Box<KillArgs>),
     /// Take processor time, memory or disk from a target, for a while
     Stress(Box<StressArgs>),
+    /// Run experiments, in the language of Chaos Toolkit and ours, and judge them
+    Run(Box<RunArgs>),
+    /// Say all that is wrong with experiments, with line and column
+    Validate(ValidateArgs),
+    /// Print the JSON Schema of experiments, for editors
+    Schema,
     /// End faults before their time, and print what they did
     Heal(HealArgs),
     /// Show the faults on this machine, or those of a controller

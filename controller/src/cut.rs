@@ -63,6 +63,27 @@ pub(crate) async fn run(
     host::leave(connection, &mut interrupts, output, result).await
 }
 
+/// The faults of a cut between targets of this machine, as they are found now.
+///
+/// # Errors
+/// It makes no sense, or does not name targets.
+pub(crate) async fn faults(
+    args: &CutArgs,
+    names: &Names,
+    connection: &mut Connection,
+    output: Output,
+) -> Result<(Vec<Fault>, LeaseTerms), Failure> {
+    let attempted = args.attempt();
+    let request = Request::new(args, names, random_seed()?);
+    let request = request.map_err(|error| refused(&attempted, &error))?;
+    let order = Order { request, attempted, after: After::Hold, output };
+    let directions = order.directions(connection).await?;
+    let intent = IntentId::from_random(random()?);
+    let faults = order.request.faults(intent, &directions).map_err(|e| order.refused(&e))?;
+    order.tell_bystanders(&directions, &faults);
+    Ok((faults, order.request.terms))
+}
+
 /// What to do once the faults are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum After {

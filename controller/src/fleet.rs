@@ -19,10 +19,19 @@ use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::settings::Controller;
 use client::Client;
-use ends::EndsReport;
+use ends::{EndRecord, EndsReport};
 use report::{AgentsReport, IntentsReport};
 
-async fn connect(place: &Controller, output: Output) -> Result<Client, Failure> {
+/// What ends are, by name: a selector each.
+pub(crate) fn names(ends: Vec<wire::End>) -> Vec<String> {
+    ends.into_iter().map(|end| EndRecord::from(end).to_string()).collect()
+}
+
+/// Connects to a controller, and says which that is.
+///
+/// # Errors
+/// It cannot be reached.
+pub(crate) async fn connect(place: &Controller, output: Output) -> Result<Client, Failure> {
     let mut client = Client::open(place).await?;
     let about = client.describe().await.map_err(|failure| {
         if !matches!(failure.cause, Cause::Unreachable | Cause::Other) {

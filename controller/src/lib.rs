@@ -32,6 +32,7 @@ mod processes;
 pub mod provider;
 mod residue;
 mod resolve;
+pub mod run;
 pub mod sequence;
 pub mod serve;
 mod session;
@@ -106,6 +107,13 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
             let asked = stress::asked(&args, &settings(&cli.global)?.names)?;
             in_processes(asked, chosen?, choice, output).await
         }
+        Command::Run(args) => {
+            let names = settings(&cli.global)?.names;
+            let controller = if args.local { None } else { chosen? };
+            run::run(&args, run::Where { names, controller, choice }, output).await
+        }
+        Command::Validate(args) => run::validate(&args, output).await,
+        Command::Schema => run::schema(output),
         Command::Heal(args) => match chosen {
             Ok(Some(controller)) => fleet::heal(&args, &controller, output).await,
             Ok(None) => heal::run(&args, &choice, output).await,

@@ -113,6 +113,19 @@ struct Wish {
 struct TooMany;
 
 impl Wish {
+    /// In whose processes, as they are found now.
+    async fn targets(&self, connection: &mut Connection) -> Result<Vec<Target>, Failure> {
+        let (node, link) = (&connection.description.node, &mut connection.link);
+        let mut targets = Vec::new();
+        for selector in &self.selectors {
+            let seed = self.seed;
+            let found =
+                crate::resolve::targets(link, node, selector, Aspect::Processes, seed).await?;
+            targets.extend(found);
+        }
+        Ok(targets)
+    }
+
     /// One fault for each target.
     ///
     /// # Errors
@@ -168,6 +181,26 @@ pub(crate) async fn run(asked: Asked, choice: Choice, output: Output) -> Result<
     Order { wish, attempted, after: manner.after(), output }.run(&choice).await
 }
 
+/// The faults in processes of this machine, as they are found now.
+///
+/// # Errors
+/// It makes no sense, or does not name processes.
+pub(crate) async fn faults(
+    asked: Asked,
+    connection: &mut Connection,
+) -> Result<(Vec<Fault>, LeaseTerms), Failure> {
+    let seed = asked.seed()?;
+    let Asked { attempted, selectors, within, lease, total, .. } = asked;
+    let terms = LeaseTerms::new(lease, total)
+        .map_err(|error| AskedError::Terms(error).refused(&attempted))?;
+    let wish = Wish { selectors, within, terms, seed };
+    let targets = wish.targets(connection).await?;
+    let intent = IntentId::from_random(random()?);
+    let faults = wish.faults(intent, &targets);
+    let faults = faults.map_err(|error| Failure::new(Outcome::WrongUsage, &attempted, error))?;
+    Ok((faults, terms))
+}
+
 /// A fault on its way.
 struct Order {
     wish: Wish,
@@ -195,7 +228,7 @@ impl Order {
         connection: &mut Connection,
         interrupts: &mut Interrupts,
     ) -> Result<Outcome, Failure> {
-        let targets = interrupts.unless(&self.attempted, self.targets(connection)).await?;
+        let targets = interrupts.unless(&self.attempted, self.wish.targets(connection)).await?;
         let intent = IntentId::from_random(random()?);
         let faults = self.wish.faults(intent, &targets);
         let faults =
@@ -218,19 +251,6 @@ impl Order {
             self.output.print(&intent.to_string())?;
         }
         self.follow(link, errand, Watch::new(committed, Instant::now()), interrupts).await
-    }
-
-    /// In whose processes, as they are found now.
-    async fn targets(&self, connection: &mut Connection) -> Result<Vec<Target>, Failure> {
-        let (node, link) = (&connection.description.node, &mut connection.link);
-        let mut targets = Vec::new();
-        for selector in &self.wish.selectors {
-            let seed = self.wish.seed;
-            let found =
-                crate::resolve::targets(link, node, selector, Aspect::Processes, seed).await?;
-            targets.extend(found);
-        }
-        Ok(targets)
     }
 
     fn announce(&self, committed: &[Status]) {

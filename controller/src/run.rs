@@ -22,7 +22,7 @@ pub use source::Source;
 pub(crate) use starting::validate;
 
 use crate::cli::RunArgs;
-use crate::connect::Choice;
+use crate::connect::{Absence, Choice};
 use crate::failure::Failure;
 use crate::interrupts::{Interrupt, Interrupts};
 use crate::outcome::Outcome;
@@ -32,6 +32,15 @@ use executor::Executor;
 use faults::Faults;
 use outlets::Outlets;
 use starting::Started;
+
+/// Prints what an editor needs to know about experiments.
+///
+/// # Errors
+/// Nobody reads it.
+pub(crate) fn schema(output: Output) -> Result<Outcome, Failure> {
+    output.print(&format!("{:#}", experiment::schema::schema()))?;
+    Ok(Outcome::Effective)
+}
 
 /// Where faults go.
 pub(crate) struct Where {
@@ -56,8 +65,10 @@ pub(crate) async fn run(args: &RunArgs, place: Where, output: Output) -> Result<
     };
     let several = runs.len() > 1;
     for (number, started) in runs.into_iter().enumerate() {
-        let journal = journal_of(&args.journal, several.then_some(number + 1));
-        let verdict = one(args, started, journal, &place, output).await?;
+        let number = several.then_some(number + 1);
+        let journal = journal_of(&args.journal, number);
+        let junit = args.junit.as_deref().map(|path| journal_of(path, number));
+        let verdict = one(args, started, (journal, junit), &place, output).await?;
         outcome = outcome.worst(verdict);
         if outcome == Outcome::Interrupted {
             break;
@@ -80,7 +91,7 @@ fn journal_of(path: &Path, number: Option<usize>) -> PathBuf {
 async fn one(
     args: &RunArgs,
     started: Started,
-    journal: PathBuf,
+    (journal, junit): (PathBuf, Option<PathBuf>),
     place: &Where,
     output: Output,
 ) -> Result<Outcome, Failure> {
@@ -91,15 +102,21 @@ async fn one(
     let mut asks = Asks::listen().map_err(failed)?;
     let (events, mut inbox) = mpsc::unbounded_channel();
     let controller = place.controller.clone().filter(|_| !args.local);
+    let absence = if args.local { Absence::BecomeAsked } else { Absence::Become };
     let faults = Arc::new(Faults::new(
         place.names.clone(),
-        place.choice.clone(),
+        Choice { absence, ..place.choice.clone() },
         controller,
         events.clone(),
         output,
     ));
     let mut executor = Executor::new(events, Arc::clone(&faults));
+    let began = Instant::now();
     let verdict = drive(&mut run, &mut executor, &mut outlets, &mut asks, &mut inbox).await;
+    if let Some(path) = &junit {
+        outlets.judge(&run, &verdict, began.elapsed(), path);
+    }
+    drop(executor);
     faults.leave().await;
     if let Some(why) = verdict.explanation() {
         output.note(why);
@@ -135,7 +152,7 @@ async fn drive(
                 Action::Abort(call) => executor.abort(call),
                 Action::Heal(call, label) => executor.heal(call, label),
                 Action::Record => outlets.record(run, began.elapsed()),
-                Action::Tell(progress) => outlets.tell(&progress),
+                Action::Tell(progress) => outlets.tell(&progress, starting::now()),
                 Action::Wake(at) => wake = Some(began + at),
                 Action::End(verdict) => return *verdict,
             }

@@ -24,6 +24,9 @@ pub struct RunArgs {
     /// Where the journal is written, after every step; of several files each has its own
     #[arg(long, value_name = "FILE", default_value = "journal.json")]
     pub journal: PathBuf,
+    /// Write what it came to as a suite of tests (JUnit)
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
     /// Write what happens as it happens, a line of JSON each
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,

@@ -23,6 +23,7 @@ const WORK: Duration = Duration::from_secs(90);
 const LARGEST_ANSWER: usize = 64 << 20;
 
 /// A connection to a controller.
+#[derive(Clone)]
 pub(crate) struct Client(ControlClient<Direct>);
 
 impl Client {

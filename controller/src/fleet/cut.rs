@@ -17,6 +17,16 @@ pub(crate) async fn run(
     place: &Controller,
     output: Output,
 ) -> Result<Outcome, Failure> {
+    let (attempted, spec) = spec(args, names)?;
+    let after = After::of(args.dry_run, args.detach);
+    Order { attempted, spec, after, output }.carry_out(place).await
+}
+
+/// What is asked of it, and what is attempted, for people.
+///
+/// # Errors
+/// It makes no sense, or does not go through a controller.
+pub(crate) fn spec(args: &CutArgs, names: &Names) -> Result<(String, Spec), Failure> {
     let attempted = args.attempt();
     if args.prove || args.local {
         let reason = "--prove and --local do not go through a controller yet";
@@ -31,11 +41,7 @@ pub(crate) async fn run(
         // A controller renews what a command leaves to it.
         terms: fault::LeaseTerms::new(args.lease, args.total)
             .map_err(|error| Failure::caused(Cause::WrongUsage, attempted.clone(), error))?,
-        quorum_loss: match args.allow_quorum_loss {
-            true => QuorumLoss::Allowed,
-            false => QuorumLoss::Refused,
-        },
+        quorum_loss: QuorumLoss::of(args.allow_quorum_loss),
     };
-    let after = After::of(args.dry_run, args.detach);
-    Order { attempted, spec, after, output }.carry_out(place).await
+    Ok((attempted, spec))
 }

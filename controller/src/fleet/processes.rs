@@ -17,11 +17,21 @@ pub(crate) async fn run(
     place: &Controller,
     output: Output,
 ) -> Result<Outcome, Failure> {
+    let after = asked.manner.after();
+    let (attempted, spec) = spec(asked)?;
+    Order { attempted, spec, after, output }.carry_out(place).await
+}
+
+/// What is asked of it, and what is attempted, for people.
+///
+/// # Errors
+/// It makes no sense.
+pub(crate) fn spec(asked: Asked) -> Result<(String, Spec), Failure> {
     let seed = asked.seed()?;
-    let Asked { attempted, selectors, within, lease, total, quorum_loss, manner } = asked;
+    let Asked { attempted, selectors, within, lease, total, quorum_loss, manner: _ } = asked;
     // A controller renews what a command leaves to it.
     let terms = fault::LeaseTerms::new(lease, total)
         .map_err(|error| AskedError::Terms(error).refused(&attempted))?;
     let spec = Spec { what: What::Within { targets: selectors, within }, seed, terms, quorum_loss };
-    Order { attempted, spec, after: manner.after(), output }.carry_out(place).await
+    Ok((attempted, spec))
 }

@@ -23,9 +23,9 @@ use here::Here;
 /// Where faults are put in.
 enum Place {
     /// By this machine's agent.
-    Here(Here),
+    Here(Box<Here>),
     /// By a controller.
-    Controller(AtController),
+    Controller(Box<AtController>),
 }
 
 /// One fault of the run. Whoever has its turn puts it in or takes it out.
@@ -73,9 +73,13 @@ impl Faults {
         }
         let found = match &self.controller {
             Some(at) => {
-                Place::Controller(AtController::open(at, self.events.clone(), self.output).await?)
+                let there = AtController::open(at, self.events.clone(), self.output).await?;
+                Place::Controller(Box::new(there))
             }
-            None => Place::Here(Here::open(&self.choice, self.events.clone(), self.output).await?),
+            None => {
+                let here = Here::open(&self.choice, self.events.clone(), self.output).await?;
+                Place::Here(Box::new(here))
+            }
         };
         Ok(Arc::clone(place.insert(Arc::new(found))))
     }
@@ -92,7 +96,7 @@ impl Faults {
         let mut standing = Arc::clone(&slot).lock_owned().await;
         self.slots().insert(label.clone(), slot);
         let begun = async {
-            let typed = words::typed(verb, arguments)?;
+            let typed = words::typed(verb, arguments, &self.names, self.output)?;
             match &*self.place().await? {
                 Place::Here(here) => here.begin(label, typed, &self.names, &mut standing).await,
                 Place::Controller(there) => {
@@ -170,9 +174,9 @@ impl Faults {
     /// Lets go of whoever held faults. An agent that this command was ends, and with it what it still had.
     pub(super) async fn leave(&self) {
         let Some(place) = self.place.lock().await.take() else { return };
-        match Arc::into_inner(place) {
-            Some(Place::Here(here)) => here.leave(self.output).await,
-            Some(Place::Controller(_)) | None => {}
+        match &*place {
+            Place::Here(here) => here.leave(self.output).await,
+            Place::Controller(_) => {}
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use experiment::run::{Progress, Run, Section};
-use serde_json::json;
+use experiment::run::{Progress, Run, Section, Verdict};
+use experiment::timestamp::Timestamp;
 
 use crate::output::Output;
 use crate::output::quantity::time;
@@ -16,7 +16,6 @@ pub(super) struct Outlets {
     journal: PathBuf,
     events: Option<fs::File>,
     output: Output,
-    began: Instant,
     /// Why the journal, or the events, are not whole.
     troubled: Option<String>,
 }
@@ -32,7 +31,7 @@ impl Outlets {
         output: Output,
     ) -> io::Result<Self> {
         let events = events.map(fs::File::create).transpose()?;
-        Ok(Self { journal, events, output, began: Instant::now(), troubled: None })
+        Ok(Self { journal, events, output, troubled: None })
     }
 
     /// Writes the journal as it is now: whole, or not at all.
@@ -51,23 +50,29 @@ impl Outlets {
         self.troubled = Some(why);
     }
 
+    /// Writes what it came to for those who read suites of tests.
+    pub(super) fn judge(&mut self, run: &Run, verdict: &Verdict, now: Duration, path: &Path) {
+        let suite = experiment::junit::suite(&run.journal(now), verdict);
+        if let Err(error) = replace(path, suite.as_bytes()) {
+            self.trouble(format!("{} is not written: {error}", path.display()));
+        }
+    }
+
     /// Why something was not written, if anything was not.
     pub(super) fn troubled(&self) -> Option<&str> {
         self.troubled.as_deref()
     }
 
     /// Tells people and whoever reads the events.
-    pub(super) fn tell(&mut self, progress: &Progress) {
+    pub(super) fn tell(&mut self, progress: &Progress, now: Timestamp) {
         if let Some(line) = line(progress) {
             self.output.note(line);
         }
-        if let Some(events) = &mut self.events {
-            let at = self.began.elapsed().as_secs_f64();
-            let event = json!({"at": at, "event": format!("{progress:?}")});
-            if let Err(error) = writeln!(events, "{event}") {
-                self.events = None;
-                self.trouble(format!("events are not written any more: {error}"));
-            }
+        if let Some(events) = &mut self.events
+            && let Err(error) = writeln!(events, "{}", experiment::events::line(progress, now))
+        {
+            self.events = None;
+            self.trouble(format!("events are not written any more: {error}"));
         }
     }
 }

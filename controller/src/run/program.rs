@@ -133,10 +133,8 @@ mod tests {
     }
 
     fn returned(ending: Ending) -> Value {
-        match ending {
-            Ending::Returned(value) => value,
-            other => panic!("{other:?}"),
-        }
+        let Ending::Returned(value) = ending else { panic!("{ending:?}") };
+        value
     }
 
     #[tokio::test]

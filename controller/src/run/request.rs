@@ -100,7 +100,9 @@ fn pairs(arguments: &Value) -> Vec<(String, String)> {
         match value {
             Value::Array(list) => list.iter().map(|one| (name.clone(), worded(one))).collect(),
             Value::Null => Vec::new(),
-            other => vec![(name.clone(), worded(other))],
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+                vec![(name.clone(), worded(value))]
+            }
         }
     };
     map.iter().flat_map(each).collect()
@@ -109,7 +111,9 @@ fn pairs(arguments: &Value) -> Vec<(String, String)> {
 fn worded(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        other => other.to_string(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            value.to_string()
+        }
     }
 }
 

@@ -250,7 +250,8 @@ fn host() -> Host {
     }
 }
 
-fn now() -> Timestamp {
+/// What the wall clock says.
+pub(super) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }

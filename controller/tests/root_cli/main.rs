@@ -5,6 +5,7 @@ mod company;
 mod cut;
 mod daemon;
 mod estate;
+mod experiments;
 mod fleet;
 mod freeze;
 mod kill;

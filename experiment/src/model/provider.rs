@@ -130,6 +130,10 @@ pub enum FaultVerb {
     Skew,
     /// Processes stand still.
     Freeze,
+    /// Processes are ended.
+    Kill,
+    /// Processes have less of the machine.
+    Stress,
 }
 
 /// What can be looked at.
@@ -154,7 +158,8 @@ pub enum EffectPolicy {
 
 impl Verb {
     /// All, as they are written.
-    pub const KNOWN: &[&str] = &["cut", "skew", "freeze", "heal", "effect", "metric", "logs"];
+    pub const KNOWN: &[&str] =
+        &["cut", "skew", "freeze", "kill", "stress", "heal", "effect", "metric", "logs"];
 }
 
 impl fmt::Display for Verb {
@@ -163,6 +168,8 @@ impl fmt::Display for Verb {
             Self::Fault(FaultVerb::Cut) => "cut",
             Self::Fault(FaultVerb::Skew) => "skew",
             Self::Fault(FaultVerb::Freeze) => "freeze",
+            Self::Fault(FaultVerb::Kill) => "kill",
+            Self::Fault(FaultVerb::Stress) => "stress",
             Self::Heal => "heal",
             Self::Read(Reading::Effect) => "effect",
             Self::Read(Reading::Metric) => "metric",
@@ -179,6 +186,8 @@ impl FromStr for Verb {
             "cut" => Self::Fault(FaultVerb::Cut),
             "skew" => Self::Fault(FaultVerb::Skew),
             "freeze" => Self::Fault(FaultVerb::Freeze),
+            "kill" => Self::Fault(FaultVerb::Kill),
+            "stress" => Self::Fault(FaultVerb::Stress),
             "heal" => Self::Heal,
             "effect" => Self::Read(Reading::Effect),
             "metric" => Self::Read(Reading::Metric),

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::Standing;
 use super::effect;
-use crate::cli::Command;
+use super::words::Typed;
 use crate::control::is_over;
 use crate::failure::{Cause, Failure};
 use crate::fleet;
@@ -27,7 +27,6 @@ type Labels = Arc<Mutex<HashMap<u64, FaultLabel>>>;
 pub(super) struct AtController {
     client: Client,
     labels: Labels,
-    output: Output,
 }
 
 fn lock(labels: &Labels) -> MutexGuard<'_, HashMap<u64, FaultLabel>> {
@@ -54,18 +53,18 @@ impl AtController {
                 let _ = events.send(Event::FaultEnded(label, effect::of(&statuses(intent))));
             }
         });
-        Ok(Self { client, labels, output })
+        Ok(Self { client, labels })
     }
 
     pub(super) async fn begin(
         &self,
         label: FaultLabel,
-        typed: Command,
+        typed: Typed,
         names: &Names,
         standing: &mut Option<Standing>,
     ) -> Result<Value, Failure> {
         let attempted = format!("cannot put in `{label}`");
-        let spec = self.spec(typed, names)?;
+        let spec = spec(typed, names)?;
         let id = IntentId::from_random(crate::cut::random()?).get();
         lock(&self.labels).insert(id, label);
         // From here on something of it may be there.
@@ -98,21 +97,6 @@ impl AtController {
         }
     }
 
-    fn spec(&self, typed: Command, names: &Names) -> Result<Spec, Failure> {
-        let asked = match typed {
-            Command::Cut(args) => return Ok(fleet::cut::spec(&args, names)?.1),
-            Command::Skew(args) => crate::skew::asked(&args, names, self.output)?,
-            Command::Freeze(args) => crate::freeze::asked(&args, names)?,
-            Command::Kill(args) => crate::kill::asked(&args, names)?,
-            Command::Stress(args) => crate::stress::asked(&args, names)?,
-            _ => {
-                let attempted = "cannot put in a fault";
-                return Err(Failure::caused(Cause::WrongUsage, attempted, "it is none"));
-            }
-        };
-        Ok(fleet::processes::spec(asked)?.1)
-    }
-
     pub(super) async fn heal(&self, id: u64) -> Result<Effect, Failure> {
         match self.client.clone().heal(vec![id], false).await {
             Ok(healed) => {
@@ -139,6 +123,13 @@ impl AtController {
         let ends = self.client.clone().resolve(selector).await?;
         Ok(fleet::names(ends))
     }
+}
+
+fn spec(typed: Typed, names: &Names) -> Result<Spec, Failure> {
+    Ok(match typed {
+        Typed::Cut(args) => fleet::cut::spec(&args, names)?.1,
+        Typed::Within(asked) => fleet::processes::spec(asked)?.1,
+    })
 }
 
 fn statuses(intent: wire::Intent) -> Vec<Status> {

@@ -14,8 +14,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::Standing;
 use super::effect;
-use crate::cli::Command;
-use crate::connect::{self, Absence, Choice, Connection};
+use super::words::Typed;
+use crate::connect::{self, Choice, Connection};
 use crate::failure::{Cause, Failure};
 use crate::link::{Link, Rehearsal, Scope, nanos, wired};
 use crate::output::Output;
@@ -52,8 +52,7 @@ impl Here {
         events: mpsc::UnboundedSender<Event>,
         output: Output,
     ) -> Result<Self, Failure> {
-        let choice = Choice { absence: Absence::Become, ..choice.clone() };
-        let found = connect::find(&choice, output).await?;
+        let found = connect::find(choice, output).await?;
         let none =
             || Failure::caused(Cause::Unreachable, "cannot put faults in", "there is no agent");
         let connection = found.ok_or_else(none)?;
@@ -64,7 +63,7 @@ impl Here {
     pub(super) async fn begin(
         &self,
         label: FaultLabel,
-        typed: Command,
+        typed: Typed,
         names: &Names,
         standing: &mut Option<Standing>,
     ) -> Result<Value, Failure> {
@@ -98,24 +97,16 @@ impl Here {
 
     async fn faults(
         &self,
-        typed: Command,
+        typed: Typed,
         names: &Names,
     ) -> Result<(Vec<Fault>, LeaseTerms), Failure> {
         let mut connection = self.connection.lock().await;
-        let asked = match typed {
-            Command::Cut(args) => {
-                return crate::cut::faults(&args, names, &mut connection, self.output).await;
+        match typed {
+            Typed::Cut(args) => {
+                crate::cut::faults(&args, names, &mut connection, self.output).await
             }
-            Command::Skew(args) => crate::skew::asked(&args, names, self.output)?,
-            Command::Freeze(args) => crate::freeze::asked(&args, names)?,
-            Command::Kill(args) => crate::kill::asked(&args, names)?,
-            Command::Stress(args) => crate::stress::asked(&args, names)?,
-            _ => {
-                let attempted = "cannot put in a fault";
-                return Err(Failure::caused(Cause::WrongUsage, attempted, "it is none"));
-            }
-        };
-        crate::processes::faults(asked, &mut connection).await
+            Typed::Within(asked) => crate::processes::faults(asked, &mut connection).await,
+        }
     }
 
     pub(super) async fn heal(&self, held: &Held) -> Result<Effect, Failure> {
@@ -140,9 +131,9 @@ impl Here {
         Ok(found.into_iter().map(|target| target.selector.to_string()).collect())
     }
 
-    pub(super) async fn leave(self, output: Output) {
-        let Connection { own, .. } = self.connection.into_inner();
-        let Some(own) = own else { return };
+    /// Ends the agent that this command was. Nobody waits for whoever may still speak to it.
+    pub(super) async fn leave(&self, output: Output) {
+        let Some(own) = self.connection.lock().await.own.take() else { return };
         if let Err(reason) = own.stop().await {
             output.note(format!("cannot end this machine's agent: {reason}"));
         }

@@ -5,9 +5,12 @@ use experiment::model::FaultVerb;
 use fault::Selector;
 use serde_json::{Map, Value};
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, CutArgs};
 use crate::failure::Failure;
 use crate::outcome::Outcome;
+use crate::output::Output;
+use crate::processes::Asked;
+use crate::settings::Names;
 
 /// What is not an option but has its place, by verb.
 const fn places(verb: FaultVerb) -> &'static [&'static str] {
@@ -32,11 +35,51 @@ const fn name(verb: FaultVerb) -> &'static str {
     }
 }
 
+/// A fault as it was asked for.
+#[derive(Debug)]
+pub(super) enum Typed {
+    /// Between targets.
+    Cut(Box<CutArgs>),
+    /// In processes.
+    Within(Asked),
+}
+
 /// What is asked for, checked as the command line checks it.
 ///
 /// # Errors
 /// It makes no sense.
-pub(super) fn typed(verb: FaultVerb, arguments: &Map<String, Value>) -> Result<Command, Failure> {
+pub(super) fn typed(
+    verb: FaultVerb,
+    arguments: &Map<String, Value>,
+    names: &Names,
+    output: Output,
+) -> Result<Typed, Failure> {
+    let asked = match parsed(verb, arguments)? {
+        Command::Cut(args) => return Ok(Typed::Cut(args)),
+        Command::Skew(args) => crate::skew::asked(&args, names, output)?,
+        Command::Freeze(args) => crate::freeze::asked(&args, names)?,
+        Command::Kill(args) => crate::kill::asked(&args, names)?,
+        Command::Stress(args) => crate::stress::asked(&args, names)?,
+        Command::Run(_)
+        | Command::Validate(_)
+        | Command::Schema
+        | Command::Heal(_)
+        | Command::Status(_)
+        | Command::Targets(_)
+        | Command::Doctor
+        | Command::Residue(_)
+        | Command::Serve(_)
+        | Command::Agents
+        | Command::Halt(_)
+        | Command::Resume
+        | Command::Certs(_)
+        | Command::Completions(_)
+        | Command::Man(_) => return Err(wrong(verb, "it is no fault")),
+    };
+    Ok(Typed::Within(asked))
+}
+
+fn parsed(verb: FaultVerb, arguments: &Map<String, Value>) -> Result<Command, Failure> {
     let mut words = vec!["schism".to_owned(), name(verb).to_owned()];
     let key = |name: &str| name.replace('_', "-");
     for (name, value) in arguments {
@@ -50,7 +93,9 @@ pub(super) fn typed(verb: FaultVerb, arguments: &Map<String, Value>) -> Result<C
         match value {
             Value::Bool(true) => words.push(format!("--{name}")),
             Value::Bool(false) | Value::Null => {}
-            other => words.push(format!("--{name}={}", word(other))),
+            Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+                words.push(format!("--{name}={}", word(value)));
+            }
         }
     }
     // What begins with a minus is no option.
@@ -70,7 +115,7 @@ fn word(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(list) => list.iter().map(word).collect::<Vec<_>>().join(","),
-        other => other.to_string(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
     }
 }
 
@@ -90,7 +135,7 @@ mod tests {
     use super::*;
 
     fn of(verb: FaultVerb, arguments: Value) -> Result<Command, String> {
-        typed(verb, arguments.as_object().unwrap()).map_err(|failure| failure.reason)
+        parsed(verb, arguments.as_object().unwrap()).map_err(|failure| failure.reason)
     }
 
     #[test]

@@ -1,0 +1,113 @@
+//! Experiments whose steps are faults, by a command that is its own agent.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lab::topology::Family;
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::machine::Machine;
+
+fn written(machine: &Machine, name: &str, experiment: &Value) -> PathBuf {
+    let path = machine.directory().join(name);
+    fs::write(&path, experiment.to_string()).unwrap();
+    path
+}
+
+/// A cut that is pinged into, with what has to come of it.
+fn cut(machine: &Machine, pings: u32, after: Value) -> Value {
+    let name = |label| machine.node(label).namespace.name();
+    let address = machine.node("b").address(Family::V4).to_string();
+    json!({
+        "title": "a cut", "description": "what is sent is lost",
+        "method": [
+            {"type": "action", "name": "cut", "provider": {"type": "schism", "action": "cut",
+                "arguments": {"from": format!("netns:{}", name("a")),
+                    "to": format!("netns:{}", name("b")), "for": "30s"}, "as": "the-cut"}},
+            {"type": "action", "name": "ping", "may-fail": true, "provider": {"type": "process",
+                "path": "ip", "arguments": ["netns", "exec", name("a"), "ping", "-n", "-c",
+                    pings.to_string(), "-i", "0.2", "-W", "1", address]}},
+            after,
+        ],
+        "rollbacks": [{"type": "action", "name": "back", "provider": {"type": "process",
+            "path": "true"}}],
+    })
+}
+
+fn journal(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_fault_is_a_step_that_is_healed_and_judged() {
+    let machine = Machine::pair();
+    let lost = json!({"type": "probe", "name": "lost", "provider": {"type": "schism",
+        "probe": "effect", "arguments": {"fault": "the-cut"}},
+        "tolerance": {"type": "jsonpath", "path": "$.lost", "expect": [3]}});
+    let experiment = cut(&machine, 3, lost);
+    let path = written(&machine, "cut.json", &experiment);
+    let told = machine.directory().join("journal.json");
+    let line = format!("run {} --local --journal {}", path.display(), told.display());
+    let ended = machine.run(&line);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("the-cut is out: had an effect, lost 3"), "{ended:?}");
+    let journal = journal(&told);
+    assert_eq!(journal["status"], "completed", "{journal:#}");
+    assert_eq!(journal["rollbacks"][0]["status"], "succeeded", "{journal:#}");
+    fs::remove_file(&told).unwrap();
+    fs::remove_file(&path).unwrap();
+    machine.is_clean();
+}
+
+#[test]
+fn a_run_that_is_interrupted_or_killed_owes_nothing_in_the_end() {
+    let machine = Machine::pair();
+    let wait = json!({"type": "action", "name": "wait", "provider": {"type": "process",
+        "path": "sleep", "arguments": ["60"]}});
+    let path = written(&machine, "wait.json", &cut(&machine, 1, wait));
+    let told = machine.directory().join("journal.json");
+    let line = format!("run {} --local --journal {}", path.display(), told.display());
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL] {
+        let run = machine.begin(&line);
+        run.says("method: ping");
+        run.signal(signal);
+        let ended = run.ended();
+        let journal = journal(&told);
+        if signal == Signal::SIGKILL {
+            assert_eq!(journal["schism"]["unfinished"], true, "{journal:#}");
+            let rest = format!(
+                "run --local --resume-rollbacks {} --journal {}",
+                told.display(),
+                told.display()
+            );
+            let finished = machine.run(&rest);
+            assert!(finished.stderr.contains("rollback: back"), "{finished:?}");
+            machine.run("residue --remove");
+        } else {
+            assert_eq!(ended.code, Some(130), "{signal}: {ended:?}");
+            assert_eq!(journal["status"], "interrupted", "{journal:#}");
+            assert_eq!(journal["rollbacks"][0]["status"], "succeeded", "{journal:#}");
+        }
+    }
+    fs::remove_file(&told).unwrap();
+    fs::remove_file(&path).unwrap();
+    machine.is_clean();
+}
+
+#[test]
+fn what_is_no_experiment_is_told_whole_and_nothing_is_touched() {
+    let machine = Machine::pair();
+    let wrong = json!({"title": "x", "description": "y", "metod": [], "method": [
+        {"type": "action", "name": "n", "provider": {"type": "schism", "action": "kut"}}]});
+    let path = written(&machine, "wrong.json", &wrong);
+    for command in ["run", "validate"] {
+        let ended = machine.run(&format!("{command} {}", path.display()));
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        for expected in ["did you mean `method`", "kut"] {
+            assert!(ended.stderr.contains(expected), "{ended:?}");
+        }
+    }
+    fs::remove_file(&path).unwrap();
+    machine.is_clean();
+}
