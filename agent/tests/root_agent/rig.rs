@@ -28,7 +28,7 @@ pub(crate) struct Rig {
     pub(crate) lab: Topology,
     pub(crate) kernel: Arc<Linux>,
     pub(crate) agent: Agent,
-    driven: Driven,
+    pub(crate) driven: Driven,
 }
 
 static NEXT: AtomicU64 = AtomicU64::new(1);

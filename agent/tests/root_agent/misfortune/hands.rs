@@ -133,7 +133,8 @@ async fn a_cut_ends_when_the_agent_is_dropped() {
     rig.until(id, |status| status.effect.lost >= 20).await;
     let held = held_by(std::process::id());
     assert!(!held.is_empty());
-    let Rig { lab, kernel, agent, .. } = rig;
+    let Rig { lab, kernel, agent, driven } = rig;
+    drop(driven);
     let dropped = BootTime::now();
     drop(agent);
     drop(kernel);
