@@ -24,7 +24,7 @@ pub(crate) fn asked(args: &KillArgs, names: &Names) -> Result<Asked, Failure> {
     let selectors = AskedError::selectors(&args.target, names, "nobody kills a whole node");
     let selectors = selectors.map_err(|error| error.refused(&attempted))?;
     let kill = kill(args);
-    let total = kill.grace.unwrap_or_default() + WATCHED;
+    let total = kill.grace.unwrap_or_default().saturating_add(WATCHED);
     Ok(Asked {
         selectors,
         within: Within::Kill(kill),

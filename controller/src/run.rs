@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use experiment::journal::Status;
 use experiment::run::{Action, Event, Exit, Interruption, Run, Verdict, Verdicts};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -68,9 +69,9 @@ pub(crate) async fn run(args: &RunArgs, place: Where, output: Output) -> Result<
         let number = several.then_some(number + 1);
         let journal = journal_of(&args.journal, number);
         let junit = args.junit.as_deref().map(|path| journal_of(path, number));
-        let verdict = one(args, started, (journal, junit), &place, output).await?;
-        outcome = outcome.worst(verdict);
-        if outcome == Outcome::Interrupted {
+        let (came_to, status) = one(args, started, (journal, junit), &place, output).await?;
+        outcome = outcome.worst(came_to);
+        if status == Status::Interrupted {
             break;
         }
     }
@@ -94,7 +95,7 @@ async fn one(
     (journal, junit): (PathBuf, Option<PathBuf>),
     place: &Where,
     output: Output,
-) -> Result<Outcome, Failure> {
+) -> Result<(Outcome, Status), Failure> {
     let Started { mut run, verdicts } = started;
     let attempted = "cannot begin the run";
     let failed = |error| Failure::new(Outcome::WrongUsage, attempted, error);
@@ -116,7 +117,7 @@ async fn one(
     if let Some(path) = &junit {
         outlets.judge(&run, &verdict, began.elapsed(), path);
     }
-    drop(executor);
+    executor.end().await;
     faults.leave().await;
     if let Some(why) = verdict.explanation() {
         output.note(why);
@@ -130,7 +131,7 @@ async fn one(
         (Exit::Unconfirmed, _) => Outcome::Unconfirmed,
         (Exit::Interrupted, _) => Outcome::Interrupted,
     };
-    Ok(outcome)
+    Ok((outcome, verdict.status))
 }
 
 /// Does what the run asks for until it is over.

@@ -313,7 +313,8 @@ impl Engaged for Killing {
         loop {
             let there = scope::of(&self.place, self.kill.extent, inode, &self.known())?;
             let mut state = self.shared.state();
-            if let Some(sent) = state.sent.filter(|_| self.kill.signal.ends() && !state.over) {
+            let goes_on = state.lease.is_some_and(|(_, end)| boot_now() < end) && !state.over;
+            if let Some(sent) = state.sent.filter(|_| self.kill.signal.ends() && goes_on) {
                 state.admit(there.into_iter().filter(|one| process::began(*one) < sent));
                 let new = state.members.iter_mut().filter(|member| !member.signalled);
                 new.for_each(|member| member.send(self.kill.signal));

@@ -2,25 +2,29 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use experiment::model::{ControlProvider, Reading, Side, Verb};
 use experiment::run::invocation::{Arguments, Invocation};
 use experiment::run::{CallId, Ending, Event, Hook, Level, Perform};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use super::faults::Faults;
 use super::program;
 use super::python::Python;
 use super::request::Order;
 
+/// How long is waited at the end for what is stopped (2 s).
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Whoever performs steps.
 pub(super) struct Executor {
     events: mpsc::UnboundedSender<Event>,
     faults: Arc<Faults>,
     python: Arc<Python>,
-    under_way: HashMap<CallId, AbortHandle>,
+    under_way: HashMap<CallId, JoinHandle<()>>,
 }
 
 impl Executor {
@@ -36,7 +40,7 @@ impl Executor {
             let _ = events.send(Event::Finished(call, ending));
         });
         self.under_way.retain(|_, task| !task.is_finished());
-        self.under_way.insert(call, task.abort_handle());
+        self.under_way.insert(call, task);
     }
 
     /// Performs a step.
@@ -47,9 +51,9 @@ impl Executor {
         match (invocation, fault) {
             (Invocation::Schism { verb: Verb::Fault(verb), arguments }, Some(label)) => {
                 // Nobody gives it up: whoever takes it out waits for it.
-                let events = self.events.clone();
+                let (events, turn) = (self.events.clone(), faults.reserve(&label));
                 tokio::spawn(async move {
-                    let ending = faults.begin(label, verb, &arguments).await;
+                    let ending = faults.begin(label, verb, &arguments, turn).await;
                     let _ = events.send(Event::Finished(call, ending));
                 });
             }
@@ -70,6 +74,15 @@ impl Executor {
         if let Some(task) = self.under_way.remove(&call) {
             task.abort();
         }
+    }
+
+    /// Stops whatever is still under way, and waits until it is: a program's group is killed by that.
+    pub(super) async fn end(self) {
+        let tasks: Vec<JoinHandle<()>> = self.under_way.into_values().collect();
+        tasks.iter().for_each(JoinHandle::abort);
+        let all = futures_util::future::join_all(tasks);
+        // What does not stop by then stops with this process.
+        let _ = tokio::time::timeout(PATIENCE, all).await;
     }
 
     /// Takes a fault out.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use experiment::model::{FaultLabel, FaultVerb};
 use experiment::run::{Effect, Ending, Event, Healing};
 use serde_json::{Map, Value};
-use tokio::sync::{Mutex as Turn, mpsc};
+use tokio::sync::{Mutex as Turn, OwnedMutexGuard, mpsc};
 
 use crate::connect::Choice;
 use crate::failure::Failure;
@@ -36,6 +36,9 @@ enum Standing {
     Here(here::Held),
     Controller(u64),
 }
+
+/// The turn of whoever puts a fault in.
+pub(super) struct Reserved(Option<OwnedMutexGuard<Option<Standing>>>);
 
 /// All faults of a run.
 pub(super) struct Faults {
@@ -84,17 +87,25 @@ impl Faults {
         Ok(Arc::clone(place.insert(Arc::new(found))))
     }
 
+    /// Keeps a place for a fault: whoever asks for its end from now on waits until it was put in.
+    pub(super) fn reserve(&self, label: &FaultLabel) -> Reserved {
+        let slot = Slot::default();
+        self.slots().insert(label.clone(), Arc::clone(&slot));
+        // Nobody else has it yet.
+        Reserved(slot.try_lock_owned().ok())
+    }
+
     /// Puts a fault in, and returns when it is verified. Not to be given up half-way.
     pub(super) async fn begin(
         &self,
         label: FaultLabel,
         verb: FaultVerb,
         arguments: &Map<String, Value>,
+        reserved: Reserved,
     ) -> Ending {
-        let slot = Slot::default();
-        // Taken before anybody can ask for its end.
-        let mut standing = Arc::clone(&slot).lock_owned().await;
-        self.slots().insert(label.clone(), slot);
+        let Some(mut standing) = reserved.0 else {
+            return Ending::Failed(format!("another fault is called `{label}`"));
+        };
         let begun = async {
             let typed = words::typed(verb, arguments, &self.names, self.output)?;
             match &*self.place().await? {
@@ -114,7 +125,10 @@ impl Faults {
     /// Takes a fault out, wherever it stands. One that is on its way in is waited for.
     pub(super) async fn heal(&self, label: &FaultLabel) -> Healing {
         let slot = self.slots().get(label).cloned();
-        let Some(slot) = slot else { return Healing::Out(Effect::default()) };
+        let Some(slot) = slot else {
+            let why = "it was put in by another command; its lease ends it";
+            return Healing::Unconfirmed(why.to_owned());
+        };
         let mut standing = slot.lock().await;
         let place = match (&*standing, self.place().await) {
             (None, _) => return Healing::Out(Effect::default()),
