@@ -24,12 +24,13 @@ impl Outlets {
     /// Opens what has to be open all the time.
     ///
     /// # Errors
-    /// The file of events cannot be made.
+    /// The file of events cannot be made, or something else than a file stands where the journal goes.
     pub(super) fn open(
         journal: PathBuf,
         events: Option<&Path>,
         output: Output,
     ) -> io::Result<Self> {
+        replaceable(&journal)?;
         let events = events.map(fs::File::create).transpose()?;
         Ok(Self { journal, events, output, troubled: None })
     }
@@ -79,6 +80,7 @@ impl Outlets {
 
 /// Puts a new file in the place of an old one, so that whoever reads has one of both.
 fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    replaceable(path)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let new = path.with_file_name(name);
@@ -92,6 +94,19 @@ fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&new);
     }
     moved
+}
+
+/// Whether a file may be put there: in the place of a device or a link nothing ever is, whoever runs this.
+fn replaceable(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(there) if !there.is_file() => Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            format!("{} is no regular file, and is not replaced", path.display()),
+        )),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn place(section: Section) -> String {
@@ -158,4 +173,25 @@ fn line(progress: &Progress) -> Option<String> {
         | Progress::RollbacksEnded
         | Progress::StepBegan { .. } => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_a_file_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        replace(&path("journal"), b"one").unwrap();
+        replace(&path("journal"), b"two").unwrap();
+        assert_eq!(fs::read_to_string(path("journal")).unwrap(), "two\n");
+        std::os::unix::fs::symlink(path("journal"), path("link")).unwrap();
+        fs::create_dir(path("directory")).unwrap();
+        for other in ["link", "directory"] {
+            let error = replace(&path(other), b"x").unwrap_err();
+            assert!(error.to_string().contains("is no regular file"), "{other}: {error}");
+        }
+        assert!(replaceable(Path::new("/dev/null")).is_err());
+    }
 }
