@@ -18,7 +18,7 @@ pub struct RunArgs {
     /// Verdicts, exit codes and order as Chaos Toolkit has them
     #[arg(long, conflicts_with = "strict")]
     pub compat: bool,
-    /// Whatever deviates or fails counts, and rollbacks are played on every way out [default]
+    /// Whatever deviates or fails counts, and rollbacks are played on every way out (the default)
     #[arg(long)]
     pub strict: bool,
     /// Where the journal is written, after every step; of several files each has its own
@@ -43,7 +43,7 @@ pub struct RunArgs {
     /// End the method at the first deviation
     #[arg(long)]
     pub fail_fast: bool,
-    /// A value of the configuration: NAME[:TYPE]=VALUE
+    /// A value of the configuration: NAME=VALUE or NAME:TYPE=VALUE
     #[arg(long = "var", value_name = "VARIABLE")]
     pub variables: Vec<Variable>,
     /// A file of values: JSON, YAML, or .env for the environment
