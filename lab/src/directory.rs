@@ -45,6 +45,18 @@ impl Directory {
         Ok(Self(path))
     }
 
+    /// Creates an empty directory at this path, which nobody else has at the same time.
+    ///
+    /// # Errors
+    /// When there is one already, or no room for it.
+    pub fn claim(path: &Path) -> Result<Self, DirectoryError> {
+        if let Err(source) = DirBuilder::new().mode(0o700).create(path) {
+            return Err(DirectoryError { path: path.to_owned(), source });
+        }
+        warden::watch_directory(path);
+        Ok(Self(path.to_owned()))
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -70,6 +70,17 @@ impl Estate {
         topology: &Topology,
         settings: &str,
     ) -> Result<Self, EstateError> {
+        let first = topology.nodes().first().or(topology.hub_node()).ok_or(EstateError::NoHub)?;
+        let endpoint = first.socket_address(Family::V4, crate::etcd::CLIENT_PORT);
+        let asked = format!("[etcd]\nendpoints = [\"http://{endpoint}\"]\n{settings}");
+        Self::bare(binaries, topology, &asked)
+    }
+
+    /// The same, but its `schism.toml` names no cluster except those of `settings`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn bare(binaries: &Path, topology: &Topology, settings: &str) -> Result<Self, EstateError> {
         let hub = topology.hub_node().ok_or(EstateError::NoHub)?.clone();
         let directory = Directory::create("estate")?;
         let estate = Self { binaries: binaries.to_owned(), hub, directory };
@@ -78,7 +89,7 @@ impl Estate {
         lines.extend(USERS.map(|(name, role)| format!("issue user {name} --role {role}")));
         lines.extend(topology.nodes().iter().map(|node| format!("issue agent {}", node.label)));
         lines.iter().try_for_each(|line| estate.certify(line))?;
-        estate.settle(topology, settings)?;
+        estate.settle(settings)?;
         Ok(estate)
     }
 
@@ -100,10 +111,23 @@ impl Estate {
     #[must_use]
     pub fn agent(&self, node: &Node) -> Command {
         let mut command = node.namespace.machine(&self.binary("schism-agent"));
-        command.arg("--controller").arg(self.hub.socket_address(Family::V4, AGENTS).to_string());
-        command.arg("--node").arg(&node.label);
-        command.arg("--socket").arg(self.path(&format!("{}.sock", node.label)));
-        self.shows(&mut command, &node.label);
+        self.dials(&mut command, node);
+        command
+    }
+
+    /// The agent of a node as beside a container: its host is the hub, the node is a namespace that it
+    /// knows by name, and of other nodes it knows no name. Unlike [`Estate::agent`] it sees the machine's
+    /// processes, so that faults in the node's processes are possible.
+    #[must_use]
+    pub fn agent_beside(&self, node: &Node) -> Command {
+        let mut command = self.hub.namespace.exec("unshare");
+        // By way of a second place, since the first is hidden before it can be bound anew.
+        let alone = r#"
+            : >"$2" && mount --bind "/run/netns/$1" "$2" && mount -t tmpfs schism /run/netns &&
+            : >"/run/netns/$1" && mount --bind "$2" "/run/netns/$1" && shift 2 && exec "$0" "$@""#;
+        command.args(["--mount", "sh", "-c", alone]).arg(self.binary("schism-agent"));
+        command.arg(node.namespace.name()).arg(self.path(&format!("{}.ns", node.label)));
+        self.dials(&mut command, node);
         command
     }
 
@@ -129,6 +153,13 @@ impl Estate {
         self.binaries.join(name).display().to_string()
     }
 
+    fn dials(&self, command: &mut Command, node: &Node) {
+        command.arg("--controller").arg(self.hub.socket_address(Family::V4, AGENTS).to_string());
+        command.arg("--node").arg(&node.label);
+        command.arg("--socket").arg(self.path(&format!("{}.sock", node.label)));
+        self.shows(command, &node.label);
+    }
+
     fn shows(&self, command: &mut Command, who: &str) {
         let files = [
             ("--ca", "ca.pem".to_owned()),
@@ -152,9 +183,7 @@ impl Estate {
     }
 
     /// One file for the controller and for those who ask it.
-    fn settle(&self, topology: &Topology, settings: &str) -> Result<(), EstateError> {
-        let first = topology.nodes().first().unwrap_or(&self.hub);
-        let endpoint = first.socket_address(Family::V4, crate::etcd::CLIENT_PORT);
+    fn settle(&self, settings: &str) -> Result<(), EstateError> {
         let host = self.hub.v4;
         let text = format!(
             "[serve]\nstate = \"state\"\nsocket = \"control.sock\"\n\
@@ -162,7 +191,7 @@ impl Estate {
              ca = \"certs/ca.pem\"\ncertificate = \"certs/c1.pem\"\nkey = \"certs/c1.key\"\n\
              issued = \"certs/issued\"\n\
              [controller]\naddress = \"unix:{}\"\n\
-             [etcd]\nendpoints = [\"http://{endpoint}\"]\n{settings}\n",
+             {settings}\n",
             self.path("control.sock").display(),
         );
         let path = self.path("schism.toml");

@@ -2,7 +2,6 @@
 
 mod client;
 mod cluster;
-mod http;
 mod member;
 mod metrics;
 mod writer;
@@ -11,11 +10,11 @@ use std::{fmt, io, net::SocketAddr, path::PathBuf};
 
 pub use client::{Client, Status};
 pub use cluster::{Cluster, Options};
-pub use http::HttpError;
 pub use metrics::Metrics;
 use thiserror::Error;
 pub use writer::{Attempt, Route, Writer, Writes};
 
+pub use crate::http::HttpError;
 use crate::{directory::DirectoryError, netns::NetnsError, process::ProcessError};
 
 /// etcd's port for clients.

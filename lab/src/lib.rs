@@ -1,4 +1,5 @@
-//! Real systems to break: network namespaces, traffic between them, and etcd clusters in them.
+//! Real systems to break: network namespaces, traffic between them, and clusters of etcd and Zeebe
+//! in them.
 //!
 //! For the demo, the tests and the benchmarks; no product code depends on it. Everything is put
 //! into network namespaces named `schism-PID-N-LABEL`, which go away with their owner: by `Drop`,
@@ -20,6 +21,8 @@ pub mod clock;
 pub mod directory;
 pub mod estate;
 pub mod etcd;
+mod http;
+pub mod interruption;
 pub mod ip;
 mod leftover;
 pub mod netns;
@@ -28,5 +31,6 @@ pub mod soak;
 pub mod topology;
 pub mod traffic;
 mod warden;
+pub mod zeebe;
 
 pub use leftover::sweep;

@@ -38,6 +38,8 @@ const NEEDS: &[Need] = &[
     Need { program: "musl-gcc", package: "musl-tools" },
     Need { program: "go", package: "golang-go" },
     Need { program: "java", package: "default-jdk-headless" },
+    // Fetches Zeebe; the Java that it needs is not in Debian 12.
+    Need { program: "mvn", package: "maven" },
     Need { program: "node", package: "nodejs" },
     Need { program: "python3", package: "python3" },
 ];

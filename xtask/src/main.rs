@@ -8,6 +8,7 @@ mod command;
 mod demo;
 mod ebpf;
 mod install;
+mod lab;
 mod leftover;
 mod proto;
 mod stage;
@@ -24,6 +25,8 @@ cargo xtask COMMAND
 
   test              install what is missing, then run everything that CI runs (root)
   demo              install, build, and show cuts on a real etcd cluster (root)
+  lab zeebe up [--brokers 5]  a real Zeebe cluster with agents, until Ctrl-C or `down` (root)
+  lab zeebe down|status  end the one that runs; how it is (root)
   bench cut [ARGS]  build for release and measure the cut (root)
   bench fleet [ARGS]  build for release and measure a controller of 1,000 agents (root)
   bench clock [ARGS]  build for release and measure skewed clocks (root)
@@ -52,6 +55,7 @@ fn run(words: &[&str]) -> Result<()> {
     match words {
         ["test"] => suite::run(),
         ["demo"] => demo::run(),
+        ["lab", "zeebe", rest @ ..] => lab::zeebe(rest),
         ["bench", "cut", rest @ ..] => bench::cut(rest),
         ["bench", "fleet", rest @ ..] => bench::fleet(rest),
         ["bench", "clock", rest @ ..] => bench::clock(rest),

@@ -8,11 +8,11 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::{
-    EtcdError, Metrics,
+use super::{EtcdError, Metrics};
+use crate::{
     http::{Answer, Connection},
+    netns::Namespace,
 };
-use crate::netns::Namespace;
 
 /// What a member says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,6 @@ mod chapter;
 mod cut;
 mod ending;
 mod estate;
-mod interruption;
 mod journal;
 mod page;
 mod peers;
@@ -23,7 +22,7 @@ use std::{io::Write as _, process::ExitCode, time::Instant};
 use anyhow::Result;
 
 use balance::Balance;
-use interruption::{Interrupted, Interruption};
+use lab::interruption::{Interrupted, Interruption};
 use page::Page;
 use scene::Scene;
 

@@ -9,11 +9,11 @@ use anyhow::{Context as _, Result, bail};
 use lab::{
     clock::BootTime,
     etcd::{Cluster, Status, Writer},
+    interruption::Interruption,
     topology::{Node, Topology},
 };
 
 use crate::{
-    interruption::Interruption,
     page::Page,
     quantity::time,
     report,

@@ -11,11 +11,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use lab::{directory::Directory, process::Process};
+use lab::{directory::Directory, interruption::Interruption, process::Process};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-
-use crate::interruption::Interruption;
 
 /// Between two looks at whether a command has ended or somebody asked the demo to end.
 const LOOK: Duration = Duration::from_millis(20);

@@ -1,4 +1,4 @@
-//! As much of HTTP/1.1 as etcd's gateway needs, with a limit for every request.
+//! As much of HTTP/1.1 as the systems of the lab need, with a limit for every request.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write as _},
@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::netns::{Namespace, NetnsError};
 
-/// A head or chunk line longer than this is no answer of etcd's.
+/// A head or chunk line longer than this is no answer of theirs.
 const LONGEST_LINE: u64 = 16 * 1024;
 
 /// Why a request got no answer.
@@ -48,33 +48,39 @@ impl HttpError {
 }
 
 /// What came back.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
     /// The server's time of day, to a second; `None` where it does not tell it.
-    pub(super) date: Option<SystemTime>,
+    pub(crate) date: Option<SystemTime>,
 }
 
 /// A connection that is kept from request to request and opened anew after any failure.
 #[derive(Debug)]
-pub(super) struct Connection {
-    namespace: Namespace,
+pub(crate) struct Connection {
+    /// `None` for the one in which this process is.
+    namespace: Option<Namespace>,
     address: SocketAddr,
     open: Option<BufReader<Limited>>,
 }
 
 impl Connection {
     /// Will connect from inside the namespace at the first request.
-    pub(super) fn new(namespace: Namespace, address: SocketAddr) -> Self {
-        Self { namespace, address, open: None }
+    pub(crate) fn new(namespace: Namespace, address: SocketAddr) -> Self {
+        Self { namespace: Some(namespace), address, open: None }
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    /// Will connect from where this process is.
+    pub(crate) fn here(address: SocketAddr) -> Self {
+        Self { namespace: None, address, open: None }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// One request; a body makes it a POST.
-    pub(super) fn request(
+    /// One request; a body, also an empty one, makes it a POST of JSON.
+    pub(crate) fn request(
         &mut self,
         path: &str,
         body: Option<&str>,
@@ -90,8 +96,9 @@ impl Connection {
         stream.get_mut().deadline = deadline;
         let method = if body.is_some() { "POST" } else { "GET" };
         let body = body.unwrap_or_default();
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\n{kind}Content-Length: {}\r\n\r\n{body}",
             self.address,
             body.len()
         );
@@ -107,8 +114,11 @@ impl Connection {
     }
 
     fn connect(&self, limit: Duration) -> Result<Limited, HttpError> {
-        let connected =
-            self.namespace.inside(|| TcpStream::connect_timeout(&self.address, limit))?;
+        let connect = || TcpStream::connect_timeout(&self.address, limit);
+        let connected = match &self.namespace {
+            Some(namespace) => namespace.inside(connect)?,
+            None => connect(),
+        };
         let stream = connected.map_err(HttpError::Connect)?;
         stream.set_nodelay(true)?;
         Ok(Limited { stream, deadline: Instant::now() + limit })

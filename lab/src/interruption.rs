@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the tale ends where it is, and what it made is taken away.
+//! Ctrl-C and SIGTERM: a program of the lab ends where it is, and what it made is taken away.
 
 use std::{
     io,
@@ -14,14 +14,17 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-/// Somebody asked the demo to end.
+/// As a shell tells of who ended by SIGINT.
+const INTERRUPTED: i32 = 130;
+
+/// Somebody asked this program to end.
 #[derive(Clone, Copy, Debug, Error)]
 #[error("interrupted")]
-pub(crate) struct Interrupted;
+pub struct Interrupted;
 
-/// Whether somebody asked the demo to end.
+/// Whether somebody asked this program to end.
 #[derive(Clone, Debug)]
-pub(crate) struct Interruption(Arc<Asked>);
+pub struct Interruption(Arc<Asked>);
 
 #[derive(Debug, Default)]
 struct Asked {
@@ -30,8 +33,11 @@ struct Asked {
 }
 
 impl Interruption {
-    /// Listens to SIGINT, SIGTERM and SIGHUP from now on.
-    pub(crate) fn listen() -> io::Result<Self> {
+    /// Listens to SIGINT, SIGTERM and SIGHUP from now on. Who sends a second one ends the process at once.
+    ///
+    /// # Errors
+    /// When signals can't be listened to.
+    pub fn listen() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_io().build()?;
         let (mut interrupt, mut terminate, mut hangup) = {
             let _inside = runtime.enter();
@@ -53,7 +59,7 @@ impl Interruption {
                     }
                     if count > 0 {
                         // Who asks twice does not wait for processes to end: the warden kills them.
-                        exit(i32::from(super::INTERRUPTED));
+                        exit(INTERRUPTED);
                     }
                     *asked.flag.lock().unwrap_or_else(PoisonError::into_inner) = true;
                     asked.changed.notify_all();
@@ -64,12 +70,18 @@ impl Interruption {
     }
 
     /// Fails if somebody asked.
-    pub(crate) fn check(&self) -> Result<(), Interrupted> {
+    ///
+    /// # Errors
+    /// Somebody did.
+    pub fn check(&self) -> Result<(), Interrupted> {
         self.pause(Duration::ZERO)
     }
 
     /// Lets this much time pass, unless somebody asks.
-    pub(crate) fn pause(&self, time: Duration) -> Result<(), Interrupted> {
+    ///
+    /// # Errors
+    /// Somebody did.
+    pub fn pause(&self, time: Duration) -> Result<(), Interrupted> {
         let flag = self.0.flag.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.0.changed.wait_timeout_while(flag, time, |asked| !*asked);
         if *waited.unwrap_or_else(PoisonError::into_inner).0 { Err(Interrupted) } else { Ok(()) }

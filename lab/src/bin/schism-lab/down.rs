@@ -1,0 +1,36 @@
+//! `schism-lab zeebe down`
+
+use std::{
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+
+use crate::record::Record;
+
+/// How long everything may take to be gone.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Has the process that keeps the lab end it, and waits until it has.
+pub(crate) fn run() -> Result<ExitCode> {
+    let Some(record) = Record::read()? else {
+        eprintln!("no lab runs");
+        return Ok(ExitCode::SUCCESS);
+    };
+    kill(record.keeper, Signal::SIGTERM)
+        .with_context(|| format!("process {} can't be asked to end", record.keeper))?;
+    let began = Instant::now();
+    // It is no child of ours, so its end is no event for us.
+    while kill(record.keeper, None).is_ok() {
+        ensure!(began.elapsed() < LIMIT, "process {} has not ended the lab", record.keeper);
+        thread::sleep(LOOK);
+    }
+    eprintln!("the lab is gone, after {:.1} s", began.elapsed().as_secs_f64());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,144 @@
+//! `schism-lab zeebe up`
+
+use std::{
+    path::Path,
+    process::{Command, ExitCode, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use lab::{
+    estate::Estate,
+    interruption::Interruption,
+    process::Process,
+    topology::{Family, Node, Topology},
+    zeebe::{Cluster, GATEWAY_PORT, Options, VERSION, ZeebeError},
+};
+use nix::unistd::{Pid, geteuid};
+
+use crate::record::{Place, Record};
+
+/// How long agents may take to dial their controller.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a cluster of Zeebe may take to be complete.
+const START: Duration = Duration::from_secs(180);
+
+/// Between two looks at something that announces nothing.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// As a program ends that was asked to, by Ctrl-C or by `down`.
+const INTERRUPTED: u8 = 130;
+
+/// Starts everything and keeps it until somebody ends it.
+pub(crate) fn run(options: Options) -> Result<ExitCode> {
+    ensure!(geteuid().is_root(), "the lab makes network namespaces: run it in a root shell");
+    let interruption = Interruption::listen()?;
+    let place = Place::claim()?;
+    lab::sweep()?;
+    let labels: Vec<String> =
+        (0..options.brokers).map(|number| format!("b{number}")).chain(["gw".to_owned()]).collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let topology = Topology::hub(&labels)?;
+    let began = Instant::now();
+    eprintln!("Zeebe {VERSION}: {} brokers and a gateway start …", options.brokers);
+    let cluster = Cluster::begin(&topology, options)?;
+    let running = Running::start(&topology, &interruption)?;
+    while let Err(error) = cluster.leaders() {
+        if began.elapsed() > START {
+            // Says it with the last words of a broker.
+            cluster.wait_complete(Duration::ZERO)?;
+            return Err(error.into());
+        }
+        interruption.pause(LOOK)?;
+    }
+    let leaders = settle(&cluster, &interruption)?;
+    eprintln!("complete after {:.1} s", began.elapsed().as_secs_f64());
+    for (partition, broker) in leaders {
+        eprintln!("  partition {partition} is led by b{broker}");
+    }
+    let hub = topology.hub_node().context("a topology of a hub has one")?;
+    place.tell(&Record {
+        keeper: Pid::this(),
+        hub: hub.namespace.name().to_owned(),
+        members: topology.nodes().iter().map(|node| (node.label.clone(), node.v4)).collect(),
+    })?;
+    tell(&topology, hub, &cluster, &running);
+    // Nobody asked for an end yet; a day is as good as any other length.
+    while interruption.pause(Duration::from_secs(24 * 60 * 60)).is_ok() {}
+    eprintln!("\nending …");
+    drop((running, cluster, topology, place));
+    Ok(ExitCode::from(INTERRUPTED))
+}
+
+/// Leaders where they are by default, if they go there; else where they are.
+fn settle(cluster: &Cluster, interruption: &Interruption) -> Result<lab::zeebe::Leaders> {
+    interruption.check()?;
+    match cluster.rebalance(Duration::from_secs(15)) {
+        Ok(leaders) => Ok(leaders),
+        Err(ZeebeError::NotComplete { .. }) => Ok(cluster.wait_complete(START)?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn tell(topology: &Topology, hub: &Node, cluster: &Cluster, running: &Running) {
+    let gateway = cluster.gateway().socket_address(Family::V4, GATEWAY_PORT);
+    let (hub, config) = (hub.namespace.name(), running.files.path("schism.toml"));
+    eprintln!("\nthe namespaces of the nodes:");
+    for node in topology.nodes() {
+        eprintln!(
+            "  {:<4} {:<12} netns:{}",
+            node.label,
+            node.v4.to_string(),
+            node.namespace.name()
+        );
+    }
+    eprintln!("\nsay `schism --config {} …` to command the agents", config.display());
+    eprintln!("and `ip netns exec {hub} …` to reach the gateway at {gateway}");
+    eprintln!("`cargo xtask lab zeebe down`, or Ctrl-C here, ends all of it");
+}
+
+/// A controller in the hub, and an agent for each node. Agents end first.
+#[derive(Debug)]
+struct Running {
+    _agents: Vec<Process>,
+    _controller: Process,
+    files: Estate,
+}
+
+impl Running {
+    fn start(topology: &Topology, interruption: &Interruption) -> Result<Self> {
+        let own = std::env::current_exe().context("where this binary lies is not known")?;
+        let binaries = own.parent().unwrap_or(Path::new("/"));
+        let files = Estate::bare(binaries, topology, "")?;
+        let controller = Process::start(quiet(&mut files.controller()))?;
+        let mut agents = Vec::new();
+        for node in topology.nodes() {
+            agents.push(Process::start(quiet(&mut files.agent_beside(node)))?);
+        }
+        let running = Self { _agents: agents, _controller: controller, files };
+        running.await_agents(topology.nodes().len(), interruption)?;
+        Ok(running)
+    }
+
+    fn await_agents(&self, count: usize, interruption: &Interruption) -> Result<()> {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            let mut agents = self.files.schism();
+            let output = agents.args(["agents", "-o", "json"]).output()?;
+            let said: Option<serde_json::Value> = serde_json::from_slice(&output.stdout).ok();
+            let listed = said.as_ref().and_then(|said| said["agents"].as_array());
+            let connected = listed.into_iter().flatten().filter(|one| one["connected"] == true);
+            if connected.count() == count {
+                return Ok(());
+            }
+            interruption.pause(LOOK)?;
+        }
+        bail!("not all agents have dialled within {} s", PATIENCE.as_secs())
+    }
+}
+
+/// What agents and controllers log is of no use here.
+fn quiet(command: &mut Command) -> &mut Command {
+    command.stdout(Stdio::null()).stderr(Stdio::null())
+}
