@@ -7,7 +7,7 @@ mod owed;
 mod tests;
 
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::timestamp::Timestamp;
@@ -15,7 +15,7 @@ use crate::timestamp::Timestamp;
 pub use owed::{Owed, OwedError};
 
 /// How a run, or a step, has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// A run that went its way.

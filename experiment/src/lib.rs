@@ -32,6 +32,7 @@ pub mod environment;
 pub mod events;
 pub mod journal;
 pub mod junit;
+pub mod line;
 pub mod model;
 pub mod position;
 pub mod problem;

@@ -48,11 +48,17 @@ impl Redaction {
     /// Hides every text and number in these secrets.
     #[must_use]
     pub fn new(secrets: &Map<String, Value>) -> Self {
-        let mut hidden = Vec::new();
-        secrets.values().for_each(|secret| collect(secret, &mut hidden));
+        let mut redaction = Self::default();
+        redaction.add(secrets);
+        redaction
+    }
+
+    /// Hides every text and number in these, too.
+    pub fn add(&mut self, secrets: &Map<String, Value>) {
+        let hidden = &mut self.hidden;
+        secrets.values().for_each(|secret| collect(secret, hidden));
         hidden.sort_by(|one: &String, other| other.len().cmp(&one.len()).then(one.cmp(other)));
         hidden.dedup();
-        Self { hidden }
     }
 
     /// A text without secrets.

@@ -146,6 +146,11 @@ impl Run {
         &self.shared.redaction
     }
 
+    /// Hides more than its secrets: what whoever made it knows to be one.
+    pub fn hide(&mut self, values: &serde_json::Map<String, serde_json::Value>) {
+        self.shared.redaction.add(values);
+    }
+
     /// The faults of this run.
     pub fn faults(&self) -> impl Iterator<Item = (&crate::model::FaultLabel, &RunFault)> {
         self.shared.faults.all()

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{ControlUse, OutputName, Provider, Template, Tolerance};
@@ -68,7 +69,8 @@ impl Activity {
 }
 
 /// What a step is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ActivityKind {
     /// It looks.
     Probe,
@@ -86,7 +88,8 @@ impl fmt::Display for ActivityKind {
 }
 
 /// Whether the next step waits for a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Lane {
     /// It does.
     Foreground,
@@ -113,7 +116,8 @@ pub enum Wait {
 }
 
 /// What is only rehearsed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Dry {
     /// Probes.
     Probes,

@@ -1,5 +1,6 @@
 //! Hooks around the parts of a run.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Process;
@@ -18,7 +19,8 @@ pub struct Control {
 }
 
 /// Who does a hook.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ControlProvider {
     /// Functions of a module.
     Python {
@@ -32,7 +34,8 @@ pub enum ControlProvider {
 }
 
 /// Before or after a part of the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Side {
     /// Before it.
     Before,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// A name that cannot be given.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no name: letters, digits, `-` and `_` make one, and a letter or `_` begins it")]
@@ -16,7 +18,8 @@ fn checked(text: &str) -> Result<String, NameError> {
 }
 
 /// What a fault is called in its experiment (`as` of a step of ours).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct FaultLabel(String);
 
 /// What the output of a step is called, for `${outputs.NAME}` in later ones (`as` of a step).
@@ -47,6 +50,20 @@ macro_rules! name {
             }
         }
     };
+}
+
+impl TryFrom<String> for FaultLabel {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
+    }
+}
+
+impl From<FaultLabel> for String {
+    fn from(label: FaultLabel) -> Self {
+        label.0
+    }
 }
 
 name!(FaultLabel);

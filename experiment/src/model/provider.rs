@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{FaultLabel, StrategyError, Template};
@@ -22,7 +23,7 @@ pub enum Provider {
 }
 
 /// A program and what it is given.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Process {
     /// A file, or a name that is looked for in PATH. No value is put into it.
     pub path: String,
@@ -33,7 +34,8 @@ pub struct Process {
 }
 
 /// Arguments of a program.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ProcessArguments {
     /// One each. Empty ones are left out.
     Words(Vec<Value>),
@@ -74,7 +76,8 @@ pub enum HttpTimeout {
 }
 
 /// Whether a certificate must be right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Tls {
     /// It must.
     Verified,
@@ -111,7 +114,8 @@ pub struct Call {
 }
 
 /// What this system does or sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Verb {
     /// It puts a fault in, which lasts until it is healed, its deadline, or the end of the run.
     Fault(FaultVerb),
@@ -122,7 +126,8 @@ pub enum Verb {
 }
 
 /// Faults that last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FaultVerb {
     /// Packets are lost.
     Cut,
@@ -137,7 +142,8 @@ pub enum FaultVerb {
 }
 
 /// What can be looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Reading {
     /// What a fault has done so far, or did.
     Effect,

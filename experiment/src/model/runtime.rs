@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// How an experiment wants to be run; `None` leaves it to settings and defaults.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Runtime {
@@ -18,7 +20,8 @@ pub struct Runtime {
 }
 
 /// When the steady state is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum HypothesisStrategy {
     /// Before and after.
     Default,
@@ -65,7 +68,8 @@ impl HypothesisStrategy {
 }
 
 /// When rollbacks are played.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum RollbackStrategy {
     /// `compat`: unless the run failed or was interrupted. `strict`: on every way out.
     Default,

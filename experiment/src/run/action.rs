@@ -1,5 +1,6 @@
 //! What a run asks for.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::event::CallId;
@@ -47,7 +48,7 @@ pub struct Perform {
 }
 
 /// A hook to be performed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hook {
     /// What the answer names.
     pub call: CallId,
@@ -66,7 +67,8 @@ pub struct Hook {
 }
 
 /// Parts of a run that have hooks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Level {
     /// All of it.
     Experiment,

@@ -1,12 +1,27 @@
 //! What a run is told.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::model::FaultLabel;
 
 /// Something that was asked for and is answered. Numbers are never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CallId(pub(super) u64);
+
+impl CallId {
+    /// The one that was told to somebody else.
+    #[must_use]
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// What somebody else is told.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
 
 /// What a run is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +39,8 @@ pub enum Event {
 }
 
 /// How something that was asked for has ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Ending {
     /// With a value. A fault acts now, and was verified.
     Returned(Value),
@@ -47,7 +63,7 @@ pub enum Healing {
 }
 
 /// What a fault has done.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Effect {
     /// Whether it has done anything.
     pub had: HadEffect,
@@ -56,7 +72,8 @@ pub struct Effect {
 }
 
 /// Whether a fault has done anything.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum HadEffect {
     /// It has.
     Yes,
@@ -68,7 +85,8 @@ pub enum HadEffect {
 }
 
 /// Who wants a run to end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Interruption {
     /// Ctrl-C.
     Sigint,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::terms::Verdicts;
@@ -9,7 +10,8 @@ use crate::model::{HttpTimeout, Process, ProcessArguments, Provider, Template, T
 use crate::substitution::{Scope, wording};
 
 /// What an executor performs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Invocation {
     /// Run a program. Returned: `{status, stdout, stderr}`, whatever the status is.
     Process {
@@ -62,7 +64,8 @@ pub enum Invocation {
 }
 
 /// What a program is given.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Arguments {
     /// One each.
     Words(Vec<String>),

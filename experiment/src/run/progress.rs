@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::event::{Effect, Interruption};
@@ -10,7 +11,8 @@ use crate::journal::Status;
 use crate::model::{ActivityKind, FaultLabel, Lane};
 
 /// One piece of news. Secrets are hidden in all of them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Progress {
     /// The run begins.
     RunBegan {
@@ -95,7 +97,8 @@ pub enum Progress {
 }
 
 /// Parts of a run that have steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Section {
     /// Settings that probes determine.
     Configuration,

@@ -6,7 +6,7 @@ use super::event::HadEffect;
 use super::faults::FaultState;
 use super::terms::Verdicts;
 use super::{Moment, Run};
-use crate::journal::{Interrupted, Journal, Status};
+use crate::journal::{Interrupted, Journal, Owed, Status};
 use crate::model::RollbackStrategy;
 
 impl Run {
@@ -93,6 +93,12 @@ impl Run {
             });
         put("faults", Value::Object(faults.collect()));
         ours
+    }
+
+    /// What somebody has to do if this run goes no further.
+    #[must_use]
+    pub fn owed(&self) -> Owed {
+        Owed { rollbacks: self.owed_rollbacks(), faults: self.owed_faults() }
     }
 
     /// The rollbacks that somebody has to play if this run goes no further.

@@ -2,13 +2,16 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::event::Interruption;
 use super::terms::Verdicts;
 use crate::journal::Status;
 use crate::model::FaultLabel;
 
 /// Something that counts for the verdict.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Reason {
     /// The steady state was not met before the method.
     Baseline(String),

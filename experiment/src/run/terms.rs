@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Control, Dry, HypothesisStrategy, RollbackStrategy, Runtime};
 
 /// What a verdict means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Verdicts {
     /// What the original would say, and do.
     Compat,
@@ -15,7 +18,8 @@ pub enum Verdicts {
 }
 
 /// What follows when the steady state is not met during the method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FailFast {
     /// The method ends: at once where verdicts are strict, after the current step in `compat`.
     Stops,
@@ -24,7 +28,7 @@ pub enum FailFast {
 }
 
 /// By which rules a run goes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Terms {
     /// What its verdict means.
     pub verdicts: Verdicts,
@@ -41,6 +45,7 @@ pub struct Terms {
     /// What is only rehearsed.
     pub dry: Option<Dry>,
     /// Hooks of the command, for every part of the run.
+    #[serde(skip)]
     pub controls: Vec<Control>,
     /// From what every random choice of the run comes.
     pub seed: u64,
