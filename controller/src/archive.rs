@@ -6,6 +6,7 @@
 mod ended;
 mod entry;
 mod journal;
+mod runs;
 
 use std::{
     io,
@@ -16,6 +17,7 @@ pub use self::{
     ended::{Direction, Ended, Enforced, Fate, Measured},
     entry::{Audit, Deed, Node, Verdict},
     journal::{Journal, Limits, Lines},
+    runs::{Of, Runs},
 };
 
 /// Why the archive did not do what was asked.
@@ -62,13 +64,15 @@ pub enum ArchiveError {
 }
 
 /// The archive of a controller: a directory with `audit.jsonl` and `ended.jsonl`, and of each the older
-/// ones, `audit.jsonl.1` and on.
+/// ones, `audit.jsonl.1` and on; and `runs` with a file for each run.
 #[derive(Clone, Debug)]
 pub struct Archive {
     /// Who asked for what. Each call that changes something is in it before it is answered.
     pub audit: Journal<Audit>,
     /// Intents that have ended.
     pub ended: Journal<Ended>,
+    /// Journals of runs.
+    pub runs: Runs,
 }
 
 impl Archive {
@@ -80,6 +84,7 @@ impl Archive {
         let directory = directory.as_ref();
         let audit = Journal::open(directory.join("audit.jsonl"), limits).await?;
         let ended = Journal::open(directory.join("ended.jsonl"), limits).await?;
-        Ok(Self { audit, ended })
+        let runs = Runs::open(directory.join("runs")).await?;
+        Ok(Self { audit, ended, runs })
     }
 }

@@ -153,6 +153,10 @@ pub struct ServeArgs {
     /// The file of certificates that are admitted
     #[arg(long, value_name = "PATH")]
     pub issued: Option<PathBuf>,
+    /// Perform the programs, functions and requests that experiments name, as the user of this process;
+    /// without it whoever starts a run performs them
+    #[arg(long)]
+    pub allow_exec: bool,
 }
 
 /// `halt`.

@@ -8,12 +8,13 @@ mod live;
 mod order;
 pub(crate) mod processes;
 mod report;
+pub(crate) mod runs;
 
 use fault::{IntentId, Status};
 use proto::control as wire;
 
 use crate::cli::{HealArgs, StatusArgs, TargetsArgs};
-use crate::control::is_over;
+use crate::control::{has_ended, is_over};
 use crate::failure::{Cause, Failure};
 use crate::outcome::Outcome;
 use crate::output::Output;
@@ -61,8 +62,8 @@ pub(crate) async fn heal(
     output: Output,
 ) -> Result<Outcome, Failure> {
     let mut client = connect(place, output).await?;
-    let known = client.list().await?;
-    let mut ids = Vec::new();
+    let wire::ListReply { intents: known, runs, .. } = client.all().await?;
+    let (mut ids, mut ending) = (Vec::new(), Vec::new());
     for name in &args.ids {
         if name.is_of_a_part() {
             let reason = "a controller ends an intent as a whole, not one part of it";
@@ -76,18 +77,32 @@ pub(crate) async fn heal(
             .map(IntentId::get)
             .collect();
         let attempted = format!("cannot heal {name}");
-        match matching.as_slice() {
-            [one] => ids.push(*one),
-            [] => return Err(Failure::not_found(attempted, "the controller has no such intent")),
+        let named = runs.iter().filter(|run| name.names(IntentId::from_random(run.id)));
+        let named: Vec<u64> = named.map(|run| run.id).collect();
+        match (matching.as_slice(), named.as_slice()) {
+            ([one], []) => ids.push(*one),
+            ([], [run]) => ending.push(*run),
+            ([], []) => {
+                return Err(Failure::not_found(attempted, "the controller has no such intent"));
+            }
             _ => {
                 let reason = "several intents begin like that";
                 return Err(Failure::caused(Cause::WrongUsage, attempted, reason));
             }
         }
     }
-    let healed = client.heal(ids, args.all).await?;
+    let goes_on =
+        |run: &wire::Run| !matches!(run.phase(), wire::RunPhase::Owed | wire::RunPhase::Ended);
+    // First of all: a run would put in the next one.
+    let ended = if !ending.is_empty() || args.all && runs.iter().any(goes_on) {
+        client.end_runs(ending, args.all).await?
+    } else {
+        Vec::new()
+    };
+    let healed =
+        if ids.is_empty() && !args.all { Vec::new() } else { client.heal(ids, args.all).await? };
     let outcome = report::confirmed(&healed);
-    output.show(&IntentsReport::heal(healed))?;
+    output.show(&IntentsReport::heal(healed, ended))?;
     Ok(outcome)
 }
 
@@ -99,10 +114,12 @@ pub(crate) async fn status(
 ) -> Result<Outcome, Failure> {
     let mut client = connect(place, output).await?;
     let mut look = async || {
-        let mut intents = client.list().await?;
+        let wire::ListReply { mut intents, mut runs, .. } = client.all().await?;
         intents.retain(|intent| args.all || !is_over(intent));
         intents.sort_by_key(|intent| intent.asked);
-        Ok(IntentsReport::status(intents))
+        runs.retain(|run| args.all || !has_ended(run));
+        runs.sort_by_key(|run| run.asked);
+        Ok(IntentsReport::status(intents, runs))
     };
     if args.watch {
         return crate::status::again(output, look).await;

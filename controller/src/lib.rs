@@ -33,6 +33,7 @@ pub mod provider;
 mod residue;
 mod resolve;
 pub mod run;
+pub mod runs;
 pub mod sequence;
 pub mod serve;
 mod session;

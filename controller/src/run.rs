@@ -1,13 +1,14 @@
 //! `schism run`: experiments, with whoever performs their steps.
 
-mod executor;
-mod faults;
+pub(crate) mod executor;
+pub(crate) mod faults;
+mod line;
 mod outlets;
 mod program;
 mod python;
 mod request;
 mod source;
-mod starting;
+pub(crate) mod starting;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,13 +25,14 @@ pub(crate) use starting::validate;
 
 use crate::cli::RunArgs;
 use crate::connect::{Absence, Choice};
-use crate::failure::Failure;
+use crate::failure::{Cause, Failure};
 use crate::interrupts::{Interrupt, Interrupts};
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::settings::{Controller, Names};
 use executor::Executor;
 use faults::Faults;
+use line::Line;
 use outlets::Outlets;
 use starting::Started;
 
@@ -60,7 +62,12 @@ pub(crate) struct Where {
 pub(crate) async fn run(args: &RunArgs, place: Where, output: Output) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::Effective;
     let runs = match &args.resume_rollbacks {
-        Some(journal) => vec![starting::resume(args, journal)?],
+        Some(journal) => {
+            if let Some(outcome) = owed_there(args, journal, &place, output).await? {
+                return Ok(outcome);
+            }
+            vec![starting::resume(args, journal)?]
+        }
         // All are read before the first one touches anything.
         None => starting::read(args, output).await?,
     };
@@ -76,6 +83,22 @@ pub(crate) async fn run(args: &RunArgs, place: Where, output: Output) -> Result<
         }
     }
     Ok(outcome)
+}
+
+/// Finishes what a run of the controller owes, if one of them is meant.
+async fn owed_there(
+    args: &RunArgs,
+    name: &Path,
+    place: &Where,
+    output: Output,
+) -> Result<Option<Outcome>, Failure> {
+    let Some(controller) = place.controller.as_ref().filter(|_| !args.local) else {
+        return Ok(None);
+    };
+    let line = Line { args, place, controller, output };
+    let Some(run) = line.find(name).await? else { return Ok(None) };
+    let outs = (args.journal.clone(), args.junit.clone());
+    Ok(Some(line.take_over(&run, outs).await?.0))
 }
 
 /// Of several runs each has a journal of its own: `journal-2.json`.
@@ -96,7 +119,19 @@ async fn one(
     place: &Where,
     output: Output,
 ) -> Result<(Outcome, Status), Failure> {
-    let Started { mut run, verdicts } = started;
+    let Started { mut run, verdicts, beginning } = started;
+    if let Some(controller) = place.controller.as_ref().filter(|_| !args.local)
+        && args.resume_rollbacks.is_none()
+    {
+        let line = Line { args, place, controller, output };
+        let outs = (journal.clone(), junit.clone());
+        match line.begin(&beginning, verdicts, outs).await {
+            Err(failure) if failure.cause == Cause::Unsupported => {
+                output.note("the controller decides no runs, being older: this command does");
+            }
+            decided => return decided,
+        }
+    }
     let attempted = "cannot begin the run";
     let failed = |error| Failure::new(Outcome::WrongUsage, attempted, error);
     let mut outlets = Outlets::open(journal, args.events.as_deref(), output).map_err(failed)?;

@@ -9,9 +9,10 @@ mod connection;
 mod exposition;
 mod refusal;
 mod revocation;
+mod running;
 mod service;
 mod socket;
-mod watching;
+pub(crate) mod watching;
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,6 +34,7 @@ use tonic::transport::Server;
 use crate::agents::{Agents, Way};
 use crate::archive::{self, Archive, ArchiveError};
 use crate::control::{Clusters, Control, ControlError, Means, Wall};
+use crate::runs::{Execution, Runs};
 use crate::store::{IdentityError, Sqlite, Store, StoreError, incarnate};
 use connection::Introduced;
 use revocation::{Connected, Revocable};
@@ -44,6 +46,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 /// How often a caller that says nothing is asked whether it is there, and how long it may take to answer.
 const ASK_EVERY: Duration = Duration::from_secs(30);
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// The largest request (20 MiB): what a step returned that a command performs for a run.
+const LARGEST_REQUEST: usize = 20 << 20;
 /// Callers that were let in and may wait to be served.
 const WAITING: usize = 512;
 
@@ -74,6 +78,8 @@ pub struct Options {
     pub limits: Limits,
     /// The clusters that can be asked.
     pub clusters: Clusters,
+    /// Whether steps of experiments are performed by this process.
+    pub execution: Execution,
 }
 
 /// A controller that could not be started.
@@ -113,6 +119,7 @@ pub enum ServeError {
 pub struct Controller {
     tasks: JoinSet<()>,
     driven: Control,
+    runs: Runs,
     stop: watch::Sender<bool>,
     socket: OwnSocket,
     /// Where agents dial, with the port that was given.
@@ -148,13 +155,16 @@ pub async fn start(options: Options) -> Result<Controller, ServeError> {
         wall: Wall::System,
     };
     let control = Control::start(means, agents.clone(), notices).await?;
-    let service =
-        Arc::new(Service { control, archive, limits: options.limits, holder: incarnation.into() });
+    let (limits, execution) = (options.limits, options.execution);
+    let runs = Runs::start(control.clone(), archive.clone(), limits, execution).await?;
+    let holder = incarnation.into();
+    let service = Arc::new(Service { control, archive, limits, holder, runs: runs.clone() });
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let mut controller = Controller {
         tasks: JoinSet::new(),
         driven: service.control.clone(),
+        runs,
         stop,
         socket,
         agents: None,
@@ -204,9 +214,12 @@ impl Controller {
         self.driven.over()
     }
 
-    /// Answers what is under way, and ends. Faults go on: their agents hold them until their leases end,
+    /// Answers what is under way, and ends. Faults of runs are healed, and the next life does the rest of
+    /// them. Other faults go on: their agents hold them until their leases end,
     /// and the next life of this controller renews them.
     pub async fn stop(mut self) {
+        self.runs.stop().await;
+        drop(self.runs);
         // Tasks that have ended already need no telling.
         let _ = self.stop.send(true);
         let over = self.driven.over();
@@ -235,7 +248,9 @@ where
     let server = Server::builder()
         .http2_keepalive_interval(Some(ASK_EVERY))
         .http2_keepalive_timeout(Some(ANSWER_WITHIN))
-        .add_service(ControlServer::new(Shared(service)));
+        .add_service(
+            ControlServer::new(Shared(service)).max_decoding_message_size(LARGEST_REQUEST),
+        );
     let end = async move {
         // A sender that is gone is a controller that ends.
         let _ = stopped.wait_for(|stop| *stop).await;

@@ -1,7 +1,7 @@
 //! Small records that outlive the controller: compare-and-swap, one revision for everything, watch.
 //!
-//! What must survive a restart is here and nothing else: intents with what is owed for them, who this
-//! controller is, the brake. Renewals are never stored, and what has ended goes to the
+//! What must survive a restart is here and nothing else: intents and runs with what is owed for them,
+//! who this controller is, the brake. Renewals are never stored, and what has ended goes to the
 //! [archive](crate::archive).
 
 mod identity;
@@ -33,11 +33,13 @@ pub enum Kind {
     Identity,
     /// Whether new faults are refused.
     Brake,
+    /// A run of an experiment, and what is owed for it.
+    Run,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Intent, Self::Identity, Self::Brake];
+    pub const ALL: [Self; 4] = [Self::Intent, Self::Identity, Self::Brake, Self::Run];
 }
 
 /// The name of a record among those of its kind.
@@ -89,6 +91,12 @@ impl Key {
         Self { kind: Kind::Intent, id: id.into() }
     }
 
+    /// The record of a run.
+    #[must_use]
+    pub fn run(id: fault::IntentId) -> Self {
+        Self { kind: Kind::Run, id: id.into() }
+    }
+
     /// The one record of the brake.
     #[must_use]
     pub fn brake() -> Self {
@@ -108,6 +116,7 @@ impl fmt::Display for Key {
             Kind::Intent => "intent",
             Kind::Identity => "identity",
             Kind::Brake => "brake",
+            Kind::Run => "run",
         };
         write!(f, "{kind}/{}", self.id)
     }

@@ -177,10 +177,11 @@ impl Kept {
         let (nothing, environment) = (Map::new(), Environment::default());
         let settings = configuration::load(&experiment.configuration, &nothing, &environment);
         let missing = |_| LineError::Setting("from the environment".to_owned());
-        let known = settings.map_err(missing)?.into_iter().filter_map(|(name, setup)| match setup {
-            Setup::Known(value) => Some((name, value)),
-            Setup::Probe(_) => None,
-        });
+        let known =
+            settings.map_err(missing)?.into_iter().filter_map(|(name, setup)| match setup {
+                Setup::Known(value) => Some((name, value)),
+                Setup::Probe(_) => None,
+            });
         Ok(Values { settings: known.collect(), secrets: Map::new() })
     }
 
@@ -296,11 +297,8 @@ mod tests {
         let Value::Object(written) = written else { panic!("{written}") };
         let terms = Terms::new(Verdicts::Strict);
         let experiment = read(&written, &terms).unwrap();
-        let settings = configuration::load(
-            &experiment.configuration,
-            &Map::new(),
-            &Environment::default(),
-        );
+        let settings =
+            configuration::load(&experiment.configuration, &Map::new(), &Environment::default());
         let Value::Object(secrets) = json!({"g": {"key": "hunter2-and-more"}}) else { panic!() };
         Beginning {
             experiment: experiment.into(),

@@ -17,6 +17,12 @@ pub enum Deed {
     Halt,
     /// To release it.
     Resume,
+    /// To run an experiment.
+    Run,
+    /// To play the rollbacks that a run owes.
+    TakeOver,
+    /// To end runs.
+    EndRun,
 }
 
 /// What was said to it.

@@ -225,7 +225,7 @@ fn read<T: DeserializeOwned>(path: &Path, lines: &mut Lines<T>) -> Result<(), Ar
     Ok(())
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ArchiveError> + Send + 'static,
 ) -> Result<T, ArchiveError> {
     match spawn_blocking(work).await {

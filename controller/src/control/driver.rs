@@ -1,5 +1,7 @@
 //! The one task that drives every intent.
 
+pub(super) mod runs;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +26,7 @@ use crate::link::nanos;
 use crate::metrics::{Metrics, Standing, Written};
 use crate::sequence::{Action, Event, Stage};
 use crate::store::{Expected, Key, Kind, PutError, Revision, Store};
+use runs::Runs;
 
 /// How often time is looked at while anything is on its way.
 const TICK: Duration = Duration::from_millis(250);
@@ -65,6 +68,7 @@ pub(super) async fn begin(
             Err(error) => tracing::error!(key = ?record.key, %error, "an intent is left aside"),
         }
     }
+    let runs = runs::stored(store.as_ref()).await?;
     let without = intents.values().filter(|intent| !intent.archived).map(|intent| intent.id);
     let endings = Endings::open(means.ended.clone(), without.collect()).await;
     let metrics = Metrics::default();
@@ -76,6 +80,7 @@ pub(super) async fn begin(
         commands,
         events,
         intents,
+        runs,
         revision: revision.0,
         waiting: HashMap::new(),
         brake: halted,
@@ -94,6 +99,7 @@ pub(super) struct Driver {
     commands: mpsc::WeakSender<Command>,
     events: broadcast::Sender<wire::Event>,
     intents: BTreeMap<IntentId, Intent>,
+    runs: Runs,
     revision: u64,
     waiting: HashMap<IntentId, Vec<(Until, oneshot::Sender<Answer>)>>,
     brake: watch::Sender<Option<String>>,
@@ -143,9 +149,10 @@ impl Driver {
                 self.wait(id, Until::Over, reply);
             }
             Command::List { reply } => {
-                let all = self.intents.values().map(|intent| intent.wire()).collect();
+                let intents = self.intents.values().map(|intent| intent.wire()).collect();
+                let runs = self.runs.values().map(runs::told).collect();
                 // The asker may have gone.
-                let _ = reply.send((all, self.revision));
+                let _ = reply.send(wire::ListReply { intents, revision: self.revision, runs });
             }
             Command::Brake { brake, reply } => {
                 let _ = reply.send(self.set_brake(brake).await);
@@ -163,6 +170,7 @@ impl Driver {
                 let _ = reply.send(self.faults());
             }
             Command::Happened { id, event } => self.step(id, *event).await,
+            Command::Run(word) => self.about_run(word).await,
         }
     }
 
@@ -491,7 +499,8 @@ impl Driver {
     }
 
     fn past(&self) -> Past<'_> {
-        Past { store: self.store.as_ref(), intents: &self.intents, revision: self.revision }
+        let (intents, runs) = (&self.intents, &self.runs);
+        Past { store: self.store.as_ref(), intents, runs, revision: self.revision }
     }
 
     /// Lets go of the oldest that have ended.

@@ -8,7 +8,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::asking::Draft;
 use super::clusters::Clusters;
-use super::driver;
+use super::driver::{self, runs::RunWord};
 use super::intent::RecordError;
 use super::wall::Wall;
 use crate::admit::AdmitError;
@@ -75,12 +75,13 @@ pub(super) enum Command {
     Apply { draft: Box<Draft>, reply: oneshot::Sender<Answer> },
     Find { id: IntentId, until: Until, reply: oneshot::Sender<Answer> },
     Heal { id: IntentId, reason: String, reply: oneshot::Sender<Answer> },
-    List { reply: oneshot::Sender<(Vec<wire::Intent>, u64)> },
+    List { reply: oneshot::Sender<wire::ListReply> },
     Brake { brake: wire::Brake, reply: oneshot::Sender<Result<(), ControlError>> },
     Watch { since: u64, reply: oneshot::Sender<Result<Watching, ControlError>> },
     Standing { reply: oneshot::Sender<Vec<Standing>> },
     Faults { reply: oneshot::Sender<Vec<(NodeName, fault::Fault)>> },
     Happened { id: IntentId, event: Box<Event> },
+    Run(RunWord),
 }
 
 /// What a watcher is told.
@@ -141,7 +142,7 @@ impl Control {
         async move { while brake.changed().await.is_ok() {} }
     }
 
-    pub(super) const fn wall(&self) -> Wall {
+    pub(crate) const fn wall(&self) -> Wall {
         self.wall
     }
 
@@ -206,7 +207,53 @@ impl Control {
     /// # Errors
     /// The controller ends.
     pub async fn list(&self) -> Result<(Vec<wire::Intent>, u64), ControlError> {
+        let all = self.listing().await?;
+        Ok((all.intents, all.revision))
+    }
+
+    /// The same with the runs.
+    ///
+    /// # Errors
+    /// The controller ends.
+    pub async fn listing(&self) -> Result<wire::ListReply, ControlError> {
         self.ask(|reply| Command::List { reply }).await
+    }
+
+    /// Every run that is kept, whole.
+    ///
+    /// # Errors
+    /// The controller ends.
+    pub async fn runs(&self) -> Result<Vec<wire::Run>, ControlError> {
+        self.ask(|reply| Command::Run(RunWord::All { reply })).await
+    }
+
+    /// Writes down a run that nobody knows yet.
+    ///
+    /// # Errors
+    /// Its id is taken, the brake is on, or the store failed: nothing is there.
+    pub(crate) async fn begin_run(&self, run: wire::Run) -> Result<(), ControlError> {
+        let run = Box::new(run);
+        self.ask(|reply| Command::Run(RunWord::New { run, reply })).await?
+    }
+
+    /// Writes down what a run has become, and tells it.
+    ///
+    /// # Errors
+    /// The store failed; it is told all the same.
+    pub(crate) async fn record_run(&self, run: wire::Run) -> Result<(), ControlError> {
+        let run = Box::new(run);
+        self.ask(|reply| Command::Run(RunWord::Changed { run, reply })).await?
+    }
+
+    /// Tells whoever watches what happened in a run.
+    pub(crate) async fn tell_run(&self, id: u64, news: Vec<u8>) {
+        // A controller that ends tells nobody any more.
+        let _ = self.commands.send(Command::Run(RunWord::News { id, news })).await;
+    }
+
+    /// Why new faults are refused, now and whenever that changes.
+    pub(crate) fn brakes(&self) -> watch::Receiver<Option<String>> {
+        self.brake.clone()
     }
 
     /// The revision of the last that was written.

@@ -7,6 +7,7 @@ use prost::Message as _;
 use proto::control as wire;
 use proto::control::event::Kind as Told;
 
+use super::driver::runs::{self, Runs};
 use super::handle::ControlError;
 use super::intent::{Intent, RecordError};
 use crate::store::{Change, ChangesError, Key, Kind, Revision, Store};
@@ -15,6 +16,7 @@ use crate::store::{Change, ChangesError, Key, Kind, Revision, Store};
 pub(super) struct Past<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) intents: &'a BTreeMap<IntentId, Intent>,
+    pub(super) runs: &'a Runs,
     /// The latest that the driver has written.
     pub(super) revision: u64,
 }
@@ -53,6 +55,8 @@ impl Past<'_> {
         let event = |revision, kind| wire::Event { revision, at: 0, kind: Some(kind) };
         let told = |intent: &Intent| event(intent.revision, Told::Intent(intent.wire()));
         let mut events: Vec<wire::Event> = self.intents.values().map(told).collect();
+        let runs = self.runs.values().map(|run| event(run.revision, Told::Run(runs::told(run))));
+        events.extend(runs);
         if let Some(record) = self.store.get(Key::brake()).await? {
             events.push(event(record.revision.0, brake(&record.value)?));
         }
@@ -71,6 +75,11 @@ impl Past<'_> {
             (Kind::Intent, None) => {
                 let id = u64::from_str_radix(change.key.id.as_str(), 16).ok();
                 id.map(|id| Told::Forgotten(wire::Forgotten { id }))
+            }
+            (Kind::Run, Some(value)) => Some(Told::Run(runs::decoded(&value, change.revision.0)?)),
+            (Kind::Run, None) => {
+                let id = u64::from_str_radix(change.key.id.as_str(), 16).ok();
+                id.map(|id| Told::ForgottenRun(wire::Forgotten { id }))
             }
             (Kind::Brake, Some(value)) => Some(brake(&value)?),
             // Nobody takes it away, and who this controller is does not change.

@@ -9,6 +9,7 @@ use proto::control as wire;
 use proto::control::control_client::ControlClient;
 use proto::control::error_detail::Kind;
 use tokio::net::UnixStream;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
 use crate::failure::{Cause, Failure};
@@ -101,8 +102,35 @@ impl Client {
     }
 
     pub(crate) async fn list(&mut self) -> Result<Vec<wire::Intent>, Failure> {
+        Ok(self.all().await?.intents)
+    }
+
+    /// Intents and runs.
+    pub(crate) async fn all(&mut self) -> Result<wire::ListReply, Failure> {
         let call = self.0.list(wire::ListRequest {});
-        Ok(within("cannot list the faults", ANSWER, call).await?.intents)
+        within("cannot list the faults", ANSWER, call).await
+    }
+
+    pub(crate) async fn run(
+        &mut self,
+        requests: ReceiverStream<wire::RunRequest>,
+    ) -> Result<Streaming<wire::RunReply>, Failure> {
+        let call = self.0.run(requests);
+        within("cannot have the experiment run", ANSWER, call).await
+    }
+
+    pub(crate) async fn describe_run(&mut self, id: u64) -> Result<wire::RunDescription, Failure> {
+        let call = self.0.describe_run(wire::DescribeRunRequest { id });
+        within("cannot look at the run", ANSWER, call).await
+    }
+
+    pub(crate) async fn end_runs(
+        &mut self,
+        ids: Vec<u64>,
+        all: bool,
+    ) -> Result<Vec<wire::Run>, Failure> {
+        let call = self.0.end_runs(wire::EndRunsRequest { ids, all });
+        Ok(within("cannot end the runs", ANSWER, call).await?.runs)
     }
 
     pub(crate) async fn watch(&mut self) -> Result<Streaming<wire::Event>, Failure> {
@@ -144,23 +172,33 @@ async fn within<T>(
     }
 }
 
+/// Why a call ended, for people.
+pub(crate) fn reason(status: &Status) -> String {
+    match std::error::Error::source(status) {
+        Some(_) => "the connection to the controller is lost".to_owned(),
+        None => status.message().to_owned(),
+    }
+}
+
 fn failure(attempted: &str, status: &Status) -> Failure {
     let detail = wire::ErrorDetail::decode(status.details()).unwrap_or_default();
     let cause = match &detail.kind {
         Some(Kind::InvalidField(_) | Kind::Ambiguous(_) | Kind::Gap(_)) => Cause::WrongUsage,
-        Some(Kind::Guarded(_) | Kind::Halted(_) | Kind::AgentRefused(_) | Kind::Forbidden(_)) => {
-            Cause::Refused
-        }
+        Some(
+            Kind::Guarded(_)
+            | Kind::Halted(_)
+            | Kind::AgentRefused(_)
+            | Kind::Forbidden(_)
+            | Kind::Busy(_)
+            | Kind::NotOwed(_),
+        ) => Cause::Refused,
         Some(Kind::Nothing(_) | Kind::Unknown(_)) => Cause::NotFound,
         Some(Kind::Unreachable(_) | Kind::StoreFailed(_) | Kind::Unclear(_)) => Cause::Unreachable,
         None if status.code() == Code::Unavailable => Cause::Unreachable,
         None if status.code() == Code::Unimplemented => Cause::Unsupported,
         None => Cause::Other,
     };
-    let reason = match std::error::Error::source(status) {
-        Some(_) => "the connection to the controller is lost".to_owned(),
-        None => status.message().to_owned(),
-    };
+    let reason = reason(status);
     let failure = Failure::caused(cause, attempted, reason);
     if detail.hint.is_empty() { failure } else { failure.hint(detail.hint) }
 }

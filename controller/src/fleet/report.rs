@@ -7,6 +7,7 @@ use proto::control as wire;
 use serde::Serialize;
 
 use super::ends::EndRecord;
+use super::runs::{self, RunRecord};
 use super::statuses;
 use crate::outcome::Outcome;
 use crate::output::quantity::{bytes, time};
@@ -22,6 +23,8 @@ use crate::spec::Within;
 pub(super) struct IntentsReport {
     schema: &'static str,
     intents: Vec<IntentRecord>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    runs: Vec<RunRecord>,
     #[serde(skip_serializing_if = "String::is_empty")]
     matrix: String,
     #[serde(skip)]
@@ -56,7 +59,7 @@ struct PartRecord {
 impl IntentsReport {
     fn new(schema: &'static str, intents: Vec<wire::Intent>, empty: &'static str) -> Self {
         let intents = intents.into_iter().map(IntentRecord::from).collect();
-        Self { schema, intents, matrix: String::new(), empty }
+        Self { schema, intents, runs: Vec::new(), matrix: String::new(), empty }
     }
 
     pub(super) fn cut(intents: Vec<wire::Intent>) -> Self {
@@ -73,12 +76,16 @@ impl IntentsReport {
         Self::new(schema, intents, "")
     }
 
-    pub(super) fn heal(intents: Vec<wire::Intent>) -> Self {
-        Self::new("schism.fleet-heal/v1", intents, "nothing to heal")
+    pub(super) fn heal(intents: Vec<wire::Intent>, runs: Vec<wire::Run>) -> Self {
+        Self::new("schism.fleet-heal/v1", intents, "nothing to heal").with(runs)
     }
 
-    pub(super) fn status(intents: Vec<wire::Intent>) -> Self {
-        Self::new("schism.fleet-status/v1", intents, "no fault is active")
+    pub(super) fn status(intents: Vec<wire::Intent>, runs: Vec<wire::Run>) -> Self {
+        Self::new("schism.fleet-status/v1", intents, "no fault is active").with(runs)
+    }
+
+    fn with(self, runs: Vec<wire::Run>) -> Self {
+        Self { runs: runs.into_iter().map(RunRecord::from).collect(), ..self }
     }
 
     pub(super) fn plan(plan: wire::PlanReply) -> Self {
@@ -120,7 +127,10 @@ impl From<wire::Part> for PartRecord {
 impl Report for IntentsReport {
     fn text(&self, detail: Detail) -> String {
         if self.intents.is_empty() {
-            return self.empty.to_owned();
+            return match self.runs.as_slice() {
+                [] => self.empty.to_owned(),
+                runs => runs::text(runs, detail),
+            };
         }
         let mut columns = vec![
             ("ID", Left),
@@ -193,11 +203,16 @@ impl Report for IntentsReport {
             text.push('\n');
             text.push_str(&note);
         }
+        if !self.runs.is_empty() {
+            text.push_str("\n\n");
+            text.push_str(&runs::text(&self.runs, detail));
+        }
         text
     }
 
     fn names(&self) -> Vec<String> {
-        self.intents.iter().map(|intent| intent.id.clone()).collect()
+        let intents = self.intents.iter().map(|intent| &intent.id);
+        intents.chain(self.runs.iter().map(|run| &run.id)).cloned().collect()
     }
 }
 

@@ -20,7 +20,7 @@ use super::request::Order;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Whoever performs steps.
-pub(super) struct Executor {
+pub(crate) struct Executor {
     events: mpsc::UnboundedSender<Event>,
     faults: Arc<Faults>,
     python: Arc<Python>,
@@ -28,7 +28,7 @@ pub(super) struct Executor {
 }
 
 impl Executor {
-    pub(super) fn new(events: mpsc::UnboundedSender<Event>, faults: Arc<Faults>) -> Self {
+    pub(crate) fn new(events: mpsc::UnboundedSender<Event>, faults: Arc<Faults>) -> Self {
         Self { events, faults, python: Arc::default(), under_way: HashMap::new() }
     }
 
@@ -44,7 +44,7 @@ impl Executor {
     }
 
     /// Performs a step.
-    pub(super) fn perform(&mut self, perform: Perform) {
+    pub(crate) fn perform(&mut self, perform: Perform) {
         let Perform { call, invocation, fault, .. } = perform;
         let invocation = invocation.reveal().clone();
         let (faults, python) = (Arc::clone(&self.faults), Arc::clone(&self.python));
@@ -64,20 +64,20 @@ impl Executor {
     }
 
     /// Performs a hook.
-    pub(super) fn control(&mut self, hook: Hook) {
+    pub(crate) fn control(&mut self, hook: Hook) {
         let python = Arc::clone(&self.python);
         self.begin(hook.call, async move { play(hook, &python).await });
     }
 
     /// Stops something.
-    pub(super) fn abort(&mut self, call: CallId) {
+    pub(crate) fn abort(&mut self, call: CallId) {
         if let Some(task) = self.under_way.remove(&call) {
             task.abort();
         }
     }
 
     /// Stops whatever is still under way, and waits until it is: a program's group is killed by that.
-    pub(super) async fn end(self) {
+    pub(crate) async fn end(self) {
         let tasks: Vec<JoinHandle<()>> = self.under_way.into_values().collect();
         tasks.iter().for_each(JoinHandle::abort);
         let all = futures_util::future::join_all(tasks);
@@ -86,7 +86,7 @@ impl Executor {
     }
 
     /// Takes a fault out.
-    pub(super) fn heal(&self, call: CallId, label: experiment::model::FaultLabel) {
+    pub(crate) fn heal(&self, call: CallId, label: experiment::model::FaultLabel) {
         let (events, faults) = (self.events.clone(), Arc::clone(&self.faults));
         tokio::spawn(async move {
             let healing = faults.heal(&label).await;

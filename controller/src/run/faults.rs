@@ -1,9 +1,9 @@
 //! Faults that steps put in: kept as long as the run wants them, whoever holds them for it.
 
-mod controller;
-mod effect;
+pub(crate) mod controller;
+pub(crate) mod effect;
 mod here;
-mod words;
+pub(crate) mod words;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,7 +41,7 @@ enum Standing {
 pub(super) struct Reserved(Option<OwnedMutexGuard<Option<Standing>>>);
 
 /// All faults of a run.
-pub(super) struct Faults {
+pub(crate) struct Faults {
     names: Names,
     choice: Choice,
     output: Output,
@@ -53,7 +53,7 @@ pub(super) struct Faults {
 
 impl Faults {
     /// None yet; nobody is asked for any before there is one.
-    pub(super) fn new(
+    pub(crate) fn new(
         names: Names,
         choice: Choice,
         controller: Option<Controller>,

@@ -44,6 +44,20 @@ impl Outlets {
         }
     }
 
+    /// Writes the journal as somebody else has it: whole, or not at all.
+    pub(super) fn keep(&mut self, journal: &[u8]) {
+        if let Err(error) = replace(&self.journal, journal) {
+            self.trouble(format!("the journal {} is not written: {error}", self.journal.display()));
+        }
+    }
+
+    /// Writes what it came to for those who read suites of tests, as somebody else has it.
+    pub(super) fn suite(&mut self, suite: &str, path: &Path) {
+        if let Err(error) = replace(path, suite.as_bytes()) {
+            self.trouble(format!("{} is not written: {error}", path.display()));
+        }
+    }
+
     fn trouble(&mut self, why: String) {
         if self.troubled.is_none() {
             self.output.note(&why);

@@ -32,6 +32,8 @@ const SHAPE: &str = "1.44.0";
 pub(super) struct Started {
     pub(super) run: Run,
     pub(super) verdicts: Verdicts,
+    /// Of what it was made, for whoever else is to decide it.
+    pub(super) beginning: Beginning,
 }
 
 const fn verdicts(compat: bool) -> Verdicts {
@@ -62,7 +64,8 @@ pub(super) async fn read(args: &RunArgs, output: Output) -> Result<Vec<Started>,
     }
     let mut started = Vec::new();
     for (source, experiment) in read {
-        started.push(begin(args, source, experiment, &variables, &environment).await?);
+        let attempted = format!("cannot run {source}");
+        started.push(begin(args, attempted, experiment, &variables, &environment).await?);
     }
     Ok(started)
 }
@@ -129,14 +132,26 @@ fn given(args: &RunArgs) -> Result<(Variables, Environment), Failure> {
     Ok((variables, environment))
 }
 
+/// A run whose experiment is known, with values as they are here and now.
+///
+/// # Errors
+/// A value cannot be determined.
+pub(super) async fn again(
+    args: &RunArgs,
+    attempted: String,
+    experiment: Experiment,
+) -> Result<Started, Failure> {
+    let (variables, environment) = given(args)?;
+    begin(args, attempted, experiment, &variables, &environment).await
+}
+
 async fn begin(
     args: &RunArgs,
-    source: &Source,
+    attempted: String,
     experiment: Experiment,
     variables: &Variables,
     environment: &Environment,
 ) -> Result<Started, Failure> {
-    let attempted = format!("cannot run {source}");
     let several =
         |errors: Vec<String>| Failure::new(Outcome::WrongUsage, &attempted, errors.join("; "));
     let words = |errors: Vec<configuration::ConfigurationError>| {
@@ -155,9 +170,9 @@ async fn begin(
     let verdicts = verdicts(args.compat);
     let terms = terms(args, verdicts, &experiment.runtime)?;
     let experiment = Arc::new(experiment);
-    let run =
-        Run::new(Beginning { experiment, settings, secrets, terms, host: host(), started: now() });
-    Ok(Started { run, verdicts })
+    let beginning =
+        Beginning { experiment, settings, secrets, terms, host: host(), started: now() };
+    Ok(Started { run: Run::new(beginning.clone()), verdicts, beginning })
 }
 
 fn terms(args: &RunArgs, verdicts: Verdicts, experiment: &Runtime) -> Result<Terms, Failure> {
@@ -204,7 +219,7 @@ pub(super) fn resume(args: &RunArgs, journal: &Path) -> Result<Started, Failure>
     let experiment = Arc::new(experiment);
     let (host, started) = (host(), now());
     let beginning = Beginning { experiment, settings, secrets, terms, host, started };
-    Ok(Started { run: Run::resume(beginning, &owed), verdicts })
+    Ok(Started { run: Run::resume(beginning.clone(), &owed), verdicts, beginning })
 }
 
 async fn from_vault(
@@ -240,7 +255,8 @@ async fn from_vault(
     Ok(found)
 }
 
-fn host() -> Host {
+/// Where runs are decided.
+pub(crate) fn host() -> Host {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let node = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     Host {
@@ -251,7 +267,7 @@ fn host() -> Host {
 }
 
 /// What the wall clock says.
-pub(super) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }

@@ -31,6 +31,7 @@ pub(crate) async fn run(
         key: global.controller.key.clone(),
         issued: args.issued,
         state: args.state,
+        allow_exec: args.allow_exec.then_some(true),
     };
     let serve = typed.over(settings.serve.clone()).complete()?;
     let failed =
@@ -52,6 +53,7 @@ pub(crate) async fn run(
         issued: serve.issued,
         limits: settings.limits,
         clusters: Clusters::new(clusters),
+        execution: serve.execution,
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;

@@ -15,10 +15,12 @@ use tonic::{Request, Response, Status};
 
 use super::caller::Caller;
 use super::refusal::{self, refuse, refuse_control, refuse_resolve};
+use super::running;
 use super::watching;
 use crate::archive::{Archive, Audit, Deed, Node, Verdict};
 use crate::control::{Control, is_over};
 use crate::link::nanos;
+use crate::runs::Runs;
 use crate::spec;
 
 /// The service of one controller.
@@ -27,12 +29,13 @@ pub(super) struct Service {
     pub(super) archive: Archive,
     pub(super) limits: Limits,
     pub(super) holder: proto::agent::Holder,
+    pub(super) runs: Runs,
 }
 
 /// The service as tonic takes it, on several listeners.
 pub(super) struct Shared(pub(super) Arc<Service>);
 
-fn caller<T>(request: &Request<T>, needs: Role) -> Result<Caller, Status> {
+pub(super) fn caller<T>(request: &Request<T>, needs: Role) -> Result<Caller, Status> {
     let unknown = || Status::unauthenticated("nobody knows who asks");
     let caller = request.extensions().get::<Caller>().cloned().ok_or_else(unknown)?;
     if caller.role < needs {
@@ -48,7 +51,7 @@ fn caller<T>(request: &Request<T>, needs: Role) -> Result<Caller, Status> {
     Ok(caller)
 }
 
-fn id(number: u64) -> Result<IntentId, Status> {
+pub(super) fn id(number: u64) -> Result<IntentId, Status> {
     let id = IntentId::from_random(number);
     if number == 0 || id.get() != number {
         return Err(refusal::invalid(&Invalid::new("id", "is not of 48 bits, or 0")));
@@ -75,6 +78,15 @@ impl Service {
             let _ = self.audit(entry(caller, deed, what, verdict)).await;
         }
         Err(refused)
+    }
+
+    /// Who may not is written down as well.
+    pub(super) async fn refused(&self, who: Option<&Caller>, deed: Deed, refused: &Status) {
+        if let Some(caller) = who {
+            let verdict = Verdict::Refused(refused.message().to_owned());
+            // It is refused whether or not that can be written.
+            let _ = self.audit(entry(caller, deed, String::new(), verdict)).await;
+        }
     }
 
     /// Before the call is acknowledged, so that nothing is done that nobody can look up.
@@ -258,8 +270,7 @@ impl wire::control_server::Control for Shared {
         request: Request<wire::ListRequest>,
     ) -> Result<Response<wire::ListReply>, Status> {
         caller(&request, Role::Viewer)?;
-        let (intents, revision) = self.0.control.list().await.map_err(|e| refuse_control(&e))?;
-        Ok(Response::new(wire::ListReply { intents, revision }))
+        self.0.control.listing().await.map(Response::new).map_err(|e| refuse_control(&e))
     }
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<wire::Event, Status>> + Send>>;
@@ -306,5 +317,51 @@ impl wire::control_server::Control for Shared {
         Ok(Response::new(wire::ResumeReply {
             untold: untold.iter().map(ToString::to_string).collect(),
         }))
+    }
+
+    type RunStream = running::Replies;
+
+    async fn run(
+        &self,
+        request: Request<tonic::Streaming<wire::RunRequest>>,
+    ) -> Result<Response<Self::RunStream>, Status> {
+        let who = request.extensions().get::<Caller>().cloned();
+        let caller = caller(&request, Role::Operator);
+        let requests = request.into_inner();
+        match caller {
+            Ok(caller) => running::begin(&self.0, caller, requests).await.map(Response::new),
+            Err(refused) => {
+                self.0.refused(who.as_ref(), Deed::Run, &refused).await;
+                Err(refused)
+            }
+        }
+    }
+
+    async fn describe_run(
+        &self,
+        request: Request<wire::DescribeRunRequest>,
+    ) -> Result<Response<wire::RunDescription>, Status> {
+        caller(&request, Role::Viewer)?;
+        let id = id(request.into_inner().id)?;
+        let found = self.0.runs.describe(id).await;
+        let (run, journal) = found.map_err(|error| running::refuse(&error))?;
+        let journal = journal.unwrap_or_default().into();
+        Ok(Response::new(wire::RunDescription { run: Some(run), journal }))
+    }
+
+    async fn end_runs(
+        &self,
+        request: Request<wire::EndRunsRequest>,
+    ) -> Result<Response<wire::EndRunsReply>, Status> {
+        let permitted = self.0.permitted(&request, Role::Operator, Deed::EndRun, String::new());
+        let caller = permitted.await?;
+        let request = request.into_inner();
+        let mut ids = request.ids.into_iter().map(id).collect::<Result<Vec<_>, _>>()?;
+        if request.all {
+            ids = self.0.runs.ids();
+        }
+        let ended = self.0.runs.end(&ids, &caller.name).await;
+        let runs = ended.map_err(|error| running::refuse(&error))?;
+        Ok(Response::new(wire::EndRunsReply { runs }))
     }
 }

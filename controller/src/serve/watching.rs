@@ -20,7 +20,7 @@ struct Watcher {
 
 /// What has happened since a revision, then whatever happens. Who falls behind is told again what was
 /// stored since the last that it was told.
-pub(super) async fn told(
+pub(crate) async fn told(
     control: Control,
     since: u64,
 ) -> Result<impl Stream<Item = Result<wire::Event, Status>> + Send + use<>, ControlError> {

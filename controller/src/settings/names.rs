@@ -80,6 +80,12 @@ impl Names {
     }
 }
 
+impl FromIterator<(StaticName, Vec<Selector>)> for Names {
+    fn from_iter<I: IntoIterator<Item = (StaticName, Vec<Selector>)>>(names: I) -> Self {
+        Self(names.into_iter().filter(|(_, selectors)| !selectors.is_empty()).collect())
+    }
+}
+
 /// A selector whose error is one line: the file's line is told beside it.
 struct Written(Selector);
 

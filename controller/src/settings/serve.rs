@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::SettingsError;
 use super::value::{anchor, path, text};
+use crate::runs::Execution;
 
 /// Where people's commands find the controller of their machine.
 const SOCKET: &str = "/run/schism/control.sock";
@@ -70,6 +71,8 @@ pub struct ServeSettings {
     /// The directory of the store and the archive.
     #[serde(deserialize_with = "path")]
     pub state: Option<PathBuf>,
+    /// Whether steps of experiments are performed by it.
+    pub allow_exec: Option<bool>,
 }
 
 /// What `schism serve` needs.
@@ -89,6 +92,8 @@ pub struct Serve {
     pub issued: PathBuf,
     /// The directory of the store and the archive; `/var/lib/schism` if it is not said.
     pub state: PathBuf,
+    /// Whether steps of experiments are performed by it; not if it is not said.
+    pub execution: Execution,
 }
 
 impl ServeSettings {
@@ -118,6 +123,7 @@ impl ServeSettings {
             key: self.key.or(below.key),
             issued: self.issued.or(below.issued),
             state: self.state.or(below.state),
+            allow_exec: self.allow_exec.or(below.allow_exec),
         }
     }
 
@@ -145,6 +151,10 @@ impl ServeSettings {
             },
             issued: needs(self.issued, "serve.issued")?,
             state: self.state.unwrap_or_else(|| STATE.into()),
+            execution: match self.allow_exec {
+                Some(true) => Execution::Allowed,
+                Some(false) | None => Execution::Refused,
+            },
         })
     }
 }

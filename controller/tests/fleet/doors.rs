@@ -9,6 +9,7 @@ use agent::server::{About, Instance, Service};
 use agent::uplink::{self, Stop, Uplink};
 use agent::worker::Agent;
 use controller::control::Clusters;
+use controller::runs::Execution;
 use controller::serve::{self, Options};
 use fault::{Limits, NodeName};
 use hyper_util::rt::TokioIo;
@@ -45,6 +46,7 @@ fn options(authority: &Authority) -> Options {
         limits: Limits::default(),
         metrics: None,
         clusters: Clusters::default(),
+        execution: Execution::Refused,
     }
 }
 

@@ -9,6 +9,7 @@ mod endings;
 mod guards;
 mod processes;
 mod rig;
+mod runs;
 mod skews;
 mod trouble;
 mod watching;

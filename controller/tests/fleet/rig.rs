@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use proto::agent as agent_wire;
 use proto::agent::agent_server::AgentServer;
 use proto::control as wire;
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt as _;
 use tonic::transport::Server;
@@ -39,7 +41,7 @@ pub(crate) struct Fleet {
     pub(crate) control: Control,
     pub(crate) nodes: BTreeMap<&'static str, Node>,
     connections: BTreeMap<&'static str, JoinHandle<()>>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Node {
@@ -84,14 +86,8 @@ impl Fleet {
         let control = control(&store, &archive).await;
         let numbered = names.iter().zip(1..);
         let nodes = numbered.map(|(name, last)| (*name, Node::new(name, last))).collect();
-        let mut fleet = Self {
-            store,
-            archive,
-            control,
-            nodes,
-            connections: BTreeMap::new(),
-            _directory: directory,
-        };
+        let mut fleet =
+            Self { store, archive, control, nodes, connections: BTreeMap::new(), directory };
         for name in names {
             fleet.connect(name).await;
         }
@@ -145,6 +141,21 @@ impl Fleet {
             task.abort();
         }
         self.control = control(&self.store, &self.archive).await;
+    }
+
+    /// The same with all tasks of the new one in a runtime: with that it can be killed.
+    pub(crate) async fn restart_in(&mut self, runtime: &Runtime) {
+        for task in std::mem::take(&mut self.connections).into_values() {
+            task.abort();
+        }
+        let (store, archive) = (Arc::clone(&self.store), self.archive.clone());
+        let started = runtime.spawn(async move { control(&store, &archive).await });
+        self.control = started.await.unwrap();
+    }
+
+    /// Where the archive is.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Asks for a cut, and waits for what becomes of it.

@@ -15,6 +15,9 @@ fn short(events: &[wire::Event]) -> Vec<String> {
         Told::Brake(brake) => format!("brake {}", brake.on),
         Told::Forgotten(forgotten) => format!("{} forgotten", forgotten.id),
         Told::Agent(agent) => format!("agent {}", agent.node),
+        Told::Run(run) => format!("run {} {:?}", run.id, run.phase()),
+        Told::News(news) => format!("news of {}", news.id),
+        Told::ForgottenRun(forgotten) => format!("run {} forgotten", forgotten.id),
     };
     events.iter().map(one).collect()
 }

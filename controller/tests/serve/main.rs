@@ -4,5 +4,6 @@
 mod exposition;
 mod revocation;
 mod rig;
+mod runs;
 mod supervision;
 mod watching;

@@ -14,6 +14,7 @@ use agent::server::{About, Instance, Service};
 use agent::uplink::{self, Stop, Uplink};
 use agent::worker::Agent;
 use controller::control::Clusters;
+use controller::runs::Execution;
 use controller::serve::{self, Controller, Options};
 use fault::{Limits, NodeName};
 use hyper_util::rt::TokioIo;
@@ -61,6 +62,7 @@ impl Served {
             issued: path("issued"),
             limits: Limits::default(),
             clusters: Clusters::default(),
+            execution: Execution::Refused,
         };
         let controller = serve::start(options).await.unwrap();
         Self {

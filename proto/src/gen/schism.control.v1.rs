@@ -394,6 +394,9 @@ pub struct ListReply {
     pub intents: ::prost::alloc::vec::Vec<Intent>,
     #[prost(uint64, tag = "2")]
     pub revision: u64,
+    /// Runs likewise.
+    #[prost(message, repeated, tag = "3")]
+    pub runs: ::prost::alloc::vec::Vec<Run>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchRequest {
@@ -410,7 +413,7 @@ pub struct Event {
     /// Unix time, ns; 0 for what was there before the watch began.
     #[prost(uint64, tag = "2")]
     pub at: u64,
-    #[prost(oneof = "event::Kind", tags = "3, 4, 5, 6")]
+    #[prost(oneof = "event::Kind", tags = "3, 4, 5, 6, 7, 8, 9")]
     pub kind: ::core::option::Option<event::Kind>,
 }
 /// Nested message and enum types in `Event`.
@@ -426,11 +429,19 @@ pub mod event {
         /// An intent that ended some time ago is not kept any more.
         #[prost(message, tag = "6")]
         Forgotten(super::Forgotten),
+        #[prost(message, tag = "7")]
+        Run(super::Run),
+        /// Of a run, live only.
+        #[prost(message, tag = "8")]
+        News(super::RunNews),
+        /// A run that ended some time ago is not kept any more.
+        #[prost(message, tag = "9")]
+        ForgottenRun(super::Forgotten),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Forgotten {
-    /// Of the intent.
+    /// Of the intent, or of the run.
     #[prost(uint64, tag = "1")]
     pub id: u64,
 }
@@ -442,6 +453,266 @@ pub struct Brake {
     pub reason: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
     pub who: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RunVerdict {
+    #[prost(enumeration = "RunStatus", tag = "1")]
+    pub status: i32,
+    #[prost(bool, tag = "2")]
+    pub deviated: bool,
+    #[prost(enumeration = "RunExit", tag = "3")]
+    pub exit: i32,
+    /// For people, in the order in which they came up.
+    #[prost(string, repeated, tag = "4")]
+    pub reasons: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Why it fails although the original would have ended well, for people; empty if that is not so.
+    #[prost(string, tag = "5")]
+    pub explanation: ::prost::alloc::string::String,
+}
+/// A fault of a run.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RunFault {
+    /// As the experiment calls it.
+    #[prost(string, tag = "1")]
+    pub label: ::prost::alloc::string::String,
+    /// The intent, which is in the list of intents as well.
+    #[prost(uint64, tag = "2")]
+    pub intent: u64,
+}
+/// A rollback that nobody has played.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OwedRollback {
+    /// Its place in the experiment, from 0.
+    #[prost(uint32, tag = "1")]
+    pub place: u32,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+/// A word that stands for selectors.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RunName {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub selectors: ::prost::alloc::vec::Vec<Selector>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Run {
+    /// 48 random bits, chosen by who asks.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(string, tag = "2")]
+    pub title: ::prost::alloc::string::String,
+    /// Who asked, for people.
+    #[prost(string, tag = "3")]
+    pub asker: ::prost::alloc::string::String,
+    #[prost(enumeration = "RunPhase", tag = "4")]
+    pub phase: i32,
+    /// Unix times, ns; `ended` is 0 while it goes on.
+    #[prost(uint64, tag = "5")]
+    pub asked: u64,
+    #[prost(uint64, tag = "6")]
+    pub ended: u64,
+    #[prost(message, repeated, tag = "7")]
+    pub faults: ::prost::alloc::vec::Vec<RunFault>,
+    #[prost(message, repeated, tag = "8")]
+    pub owed: ::prost::alloc::vec::Vec<OwedRollback>,
+    /// Once it has ended, or owes.
+    #[prost(message, optional, tag = "9")]
+    pub verdict: ::core::option::Option<RunVerdict>,
+    /// Why it was ended, for people; empty if it came to its own end.
+    #[prost(string, tag = "10")]
+    pub reason: ::prost::alloc::string::String,
+    /// What is kept of the experiment to go on with it: JSON, without secrets. Only in a description.
+    #[prost(bytes = "bytes", tag = "11")]
+    pub kept: ::prost::bytes::Bytes,
+    /// As they were when it was asked for. Only in a description.
+    #[prost(message, repeated, tag = "12")]
+    pub names: ::prost::alloc::vec::Vec<RunName>,
+    /// Whether the controller performs its steps.
+    #[prost(bool, tag = "13")]
+    pub performed_here: bool,
+    /// Whether all values of the experiment stand in what is kept.
+    #[prost(bool, tag = "14")]
+    pub plain: bool,
+    /// Of the last change.
+    #[prost(uint64, tag = "15")]
+    pub revision: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RunRequest {
+    #[prost(oneof = "run_request::Kind", tags = "1, 2, 3, 4")]
+    pub kind: ::core::option::Option<run_request::Kind>,
+}
+/// Nested message and enum types in `RunRequest`.
+pub mod run_request {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(message, tag = "1")]
+        Begin(super::BeginRun),
+        #[prost(message, tag = "2")]
+        TakeOver(super::TakeOverRun),
+        #[prost(message, tag = "3")]
+        Answer(super::RunAnswer),
+        #[prost(message, tag = "4")]
+        Interrupt(super::InterruptRun),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BeginRun {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// The experiment with its values and secrets, as JSON of the experiment's language. It is kept in memory
+    /// as long as the run lasts, and never written.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub asked: ::prost::bytes::Bytes,
+    #[prost(message, repeated, tag = "3")]
+    pub names: ::prost::alloc::vec::Vec<RunName>,
+}
+/// To heal what a run has left, and play the rollbacks that it owes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TakeOverRun {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Values for what is kept, likewise.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub values: ::prost::bytes::Bytes,
+}
+/// What became of something that was asked for.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RunAnswer {
+    #[prost(uint64, tag = "1")]
+    pub call: u64,
+    /// JSON.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub ending: ::prost::bytes::Bytes,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InterruptRun {
+    #[prost(enumeration = "interrupt_run::Signal", tag = "1")]
+    pub signal: i32,
+}
+/// Nested message and enum types in `InterruptRun`.
+pub mod interrupt_run {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Signal {
+        Unspecified = 0,
+        Int = 1,
+        Term = 2,
+        Usr1 = 3,
+        Usr2 = 4,
+    }
+    impl Signal {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "SIGNAL_UNSPECIFIED",
+                Self::Int => "SIGNAL_INT",
+                Self::Term => "SIGNAL_TERM",
+                Self::Usr1 => "SIGNAL_USR1",
+                Self::Usr2 => "SIGNAL_USR2",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "SIGNAL_UNSPECIFIED" => Some(Self::Unspecified),
+                "SIGNAL_INT" => Some(Self::Int),
+                "SIGNAL_TERM" => Some(Self::Term),
+                "SIGNAL_USR1" => Some(Self::Usr1),
+                "SIGNAL_USR2" => Some(Self::Usr2),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RunReply {
+    #[prost(oneof = "run_reply::Kind", tags = "1, 2, 3, 4, 5, 6")]
+    pub kind: ::core::option::Option<run_reply::Kind>,
+}
+/// Nested message and enum types in `RunReply`.
+pub mod run_reply {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        /// It is being run. Also whenever it has changed.
+        #[prost(message, tag = "1")]
+        Run(super::Run),
+        /// What happened, as JSON of the experiment's language.
+        #[prost(bytes, tag = "2")]
+        News(::prost::bytes::Bytes),
+        /// A step or a hook to be performed, likewise, secrets in it: to be answered.
+        #[prost(bytes, tag = "3")]
+        Order(::prost::bytes::Bytes),
+        /// What was asked for is not wanted any more. It need not be answered.
+        #[prost(uint64, tag = "4")]
+        Stop(u64),
+        /// Its journal so far. Not each one is told.
+        #[prost(bytes, tag = "5")]
+        Journal(::prost::bytes::Bytes),
+        /// The last of all.
+        #[prost(message, tag = "6")]
+        End(super::RunEnd),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RunEnd {
+    #[prost(message, optional, tag = "1")]
+    pub run: ::core::option::Option<Run>,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub journal: ::prost::bytes::Bytes,
+    /// What it came to as a suite of tests (JUnit).
+    #[prost(string, tag = "3")]
+    pub junit: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RunNews {
+    /// Of the run.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// JSON of the experiment's language.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub news: ::prost::bytes::Bytes,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DescribeRunRequest {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RunDescription {
+    #[prost(message, optional, tag = "1")]
+    pub run: ::core::option::Option<Run>,
+    /// As it was written last; empty if none is there.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub journal: ::prost::bytes::Bytes,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndRunsRequest {
+    #[prost(uint64, repeated, tag = "1")]
+    pub ids: ::prost::alloc::vec::Vec<u64>,
+    #[prost(bool, tag = "2")]
+    pub all: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EndRunsReply {
+    /// As they are right after they were told.
+    #[prost(message, repeated, tag = "1")]
+    pub runs: ::prost::alloc::vec::Vec<Run>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HaltRequest {
@@ -471,7 +742,7 @@ pub struct ErrorDetail {
     pub hint: ::prost::alloc::string::String,
     #[prost(
         oneof = "error_detail::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14"
     )]
     pub kind: ::core::option::Option<error_detail::Kind>,
 }
@@ -504,6 +775,10 @@ pub mod error_detail {
         Gap(super::Gap),
         #[prost(message, tag = "12")]
         Unclear(super::Unclear),
+        #[prost(message, tag = "13")]
+        Busy(super::Busy),
+        #[prost(message, tag = "14")]
+        NotOwed(super::NotOwed),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -597,6 +872,18 @@ pub struct Forbidden {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StoreFailed {}
+/// Of a run nothing can be taken over.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NotOwed {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+}
+/// As much goes on as may at once.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Busy {
+    #[prost(uint32, tag = "1")]
+    pub at_once: u32,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Unknown {
     #[prost(uint64, tag = "1")]
@@ -765,6 +1052,129 @@ impl Stage {
             "STAGE_EXPIRED" => Some(Self::Expired),
             "STAGE_FAILED" => Some(Self::Failed),
             "STAGE_UNCONFIRMED" => Some(Self::Unconfirmed),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RunPhase {
+    Unspecified = 0,
+    /// Nothing is touched yet: its settings are determined.
+    Starting = 1,
+    /// The steady state is looked at before the method.
+    Before = 2,
+    Method = 3,
+    /// The steady state is looked at after the method.
+    After = 4,
+    Rollbacks = 5,
+    /// It goes no further, but owes rollbacks: who could play them is gone.
+    Owed = 6,
+    /// Nothing more comes of it, and nothing is owed.
+    Ended = 7,
+}
+impl RunPhase {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RUN_PHASE_UNSPECIFIED",
+            Self::Starting => "RUN_PHASE_STARTING",
+            Self::Before => "RUN_PHASE_BEFORE",
+            Self::Method => "RUN_PHASE_METHOD",
+            Self::After => "RUN_PHASE_AFTER",
+            Self::Rollbacks => "RUN_PHASE_ROLLBACKS",
+            Self::Owed => "RUN_PHASE_OWED",
+            Self::Ended => "RUN_PHASE_ENDED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RUN_PHASE_UNSPECIFIED" => Some(Self::Unspecified),
+            "RUN_PHASE_STARTING" => Some(Self::Starting),
+            "RUN_PHASE_BEFORE" => Some(Self::Before),
+            "RUN_PHASE_METHOD" => Some(Self::Method),
+            "RUN_PHASE_AFTER" => Some(Self::After),
+            "RUN_PHASE_ROLLBACKS" => Some(Self::Rollbacks),
+            "RUN_PHASE_OWED" => Some(Self::Owed),
+            "RUN_PHASE_ENDED" => Some(Self::Ended),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RunStatus {
+    Unspecified = 0,
+    Completed = 1,
+    Failed = 2,
+    Aborted = 3,
+    Interrupted = 4,
+}
+impl RunStatus {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RUN_STATUS_UNSPECIFIED",
+            Self::Completed => "RUN_STATUS_COMPLETED",
+            Self::Failed => "RUN_STATUS_FAILED",
+            Self::Aborted => "RUN_STATUS_ABORTED",
+            Self::Interrupted => "RUN_STATUS_INTERRUPTED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RUN_STATUS_UNSPECIFIED" => Some(Self::Unspecified),
+            "RUN_STATUS_COMPLETED" => Some(Self::Completed),
+            "RUN_STATUS_FAILED" => Some(Self::Failed),
+            "RUN_STATUS_ABORTED" => Some(Self::Aborted),
+            "RUN_STATUS_INTERRUPTED" => Some(Self::Interrupted),
+            _ => None,
+        }
+    }
+}
+/// How a command that runs an experiment ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RunExit {
+    Unspecified = 0,
+    Done = 1,
+    Failed = 2,
+    NoEffect = 3,
+    Unconfirmed = 4,
+    Interrupted = 5,
+}
+impl RunExit {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RUN_EXIT_UNSPECIFIED",
+            Self::Done => "RUN_EXIT_DONE",
+            Self::Failed => "RUN_EXIT_FAILED",
+            Self::NoEffect => "RUN_EXIT_NO_EFFECT",
+            Self::Unconfirmed => "RUN_EXIT_UNCONFIRMED",
+            Self::Interrupted => "RUN_EXIT_INTERRUPTED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RUN_EXIT_UNSPECIFIED" => Some(Self::Unspecified),
+            "RUN_EXIT_DONE" => Some(Self::Done),
+            "RUN_EXIT_FAILED" => Some(Self::Failed),
+            "RUN_EXIT_NO_EFFECT" => Some(Self::NoEffect),
+            "RUN_EXIT_UNCONFIRMED" => Some(Self::Unconfirmed),
+            "RUN_EXIT_INTERRUPTED" => Some(Self::Interrupted),
             _ => None,
         }
     }
@@ -1073,6 +1483,77 @@ pub mod control_client {
                 .insert(GrpcMethod::new("schism.control.v1.Control", "Resume"));
             self.inner.unary(req, path, codec).await
         }
+        /// Runs an experiment. The first request says which, or whose rollbacks are taken over; the others answer
+        /// what is asked for here, since a controller performs no step of its own accord. The same request again
+        /// gives the same run. A stream that is lost ends the run in rollback, unless the controller performs.
+        pub async fn run(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::RunRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::RunReply>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/schism.control.v1.Control/Run",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("schism.control.v1.Control", "Run"));
+            self.inner.streaming(req, path, codec).await
+        }
+        /// A run with what is kept of it.
+        pub async fn describe_run(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DescribeRunRequest>,
+        ) -> std::result::Result<tonic::Response<super::RunDescription>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/schism.control.v1.Control/DescribeRun",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("schism.control.v1.Control", "DescribeRun"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends runs as Ctrl-C does where they were started: faults are healed, rollbacks are played.
+        pub async fn end_runs(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EndRunsRequest>,
+        ) -> std::result::Result<tonic::Response<super::EndRunsReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/schism.control.v1.Control/EndRuns",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("schism.control.v1.Control", "EndRuns"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1145,6 +1626,29 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::ResumeRequest>,
         ) -> std::result::Result<tonic::Response<super::ResumeReply>, tonic::Status>;
+        /// Server streaming response type for the Run method.
+        type RunStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::RunReply, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Runs an experiment. The first request says which, or whose rollbacks are taken over; the others answer
+        /// what is asked for here, since a controller performs no step of its own accord. The same request again
+        /// gives the same run. A stream that is lost ends the run in rollback, unless the controller performs.
+        async fn run(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::RunRequest>>,
+        ) -> std::result::Result<tonic::Response<Self::RunStream>, tonic::Status>;
+        /// A run with what is kept of it.
+        async fn describe_run(
+            &self,
+            request: tonic::Request<super::DescribeRunRequest>,
+        ) -> std::result::Result<tonic::Response<super::RunDescription>, tonic::Status>;
+        /// Ends runs as Ctrl-C does where they were started: faults are healed, rollbacks are played.
+        async fn end_runs(
+            &self,
+            request: tonic::Request<super::EndRunsRequest>,
+        ) -> std::result::Result<tonic::Response<super::EndRunsReply>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct ControlServer<T> {
@@ -1640,6 +2144,138 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ResumeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/schism.control.v1.Control/Run" => {
+                    #[allow(non_camel_case_types)]
+                    struct RunSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::StreamingService<super::RunRequest>
+                    for RunSvc<T> {
+                        type Response = super::RunReply;
+                        type ResponseStream = T::RunStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::RunRequest>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::run(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RunSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/schism.control.v1.Control/DescribeRun" => {
+                    #[allow(non_camel_case_types)]
+                    struct DescribeRunSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::UnaryService<super::DescribeRunRequest>
+                    for DescribeRunSvc<T> {
+                        type Response = super::RunDescription;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DescribeRunRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::describe_run(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DescribeRunSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/schism.control.v1.Control/EndRuns" => {
+                    #[allow(non_camel_case_types)]
+                    struct EndRunsSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::EndRunsRequest>
+                    for EndRunsSvc<T> {
+                        type Response = super::EndRunsReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EndRunsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::end_runs(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EndRunsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

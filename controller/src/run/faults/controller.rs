@@ -125,13 +125,18 @@ impl AtController {
     }
 }
 
-fn spec(typed: Typed, names: &Names) -> Result<Spec, Failure> {
+/// What is asked of a controller.
+///
+/// # Errors
+/// It makes no sense.
+pub(crate) fn spec(typed: Typed, names: &Names) -> Result<Spec, Failure> {
     Ok(match typed {
         Typed::Cut(args) => fleet::cut::spec(&args, names)?.1,
         Typed::Within(asked) => fleet::processes::spec(asked)?.1,
     })
 }
 
-fn statuses(intent: wire::Intent) -> Vec<Status> {
+/// The last that was heard of each part.
+pub(crate) fn statuses(intent: wire::Intent) -> Vec<Status> {
     intent.parts.into_iter().filter_map(|part| Status::try_from(part.status?).ok()).collect()
 }

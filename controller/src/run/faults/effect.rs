@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::output::route::Route;
 
 /// All parts of a fault together.
-pub(super) fn of(statuses: &[Status]) -> Effect {
+pub(crate) fn of(statuses: &[Status]) -> Effect {
     let mut routes: BTreeMap<String, bool> = BTreeMap::new();
     for status in statuses {
         *routes.entry(Route::from(&status.fault).to_string()).or_default() |= status.happened();
@@ -40,7 +40,7 @@ pub(super) fn of(statuses: &[Status]) -> Effect {
 }
 
 /// The same as the output of a probe.
-pub(super) fn value(effect: &Effect) -> Value {
+pub(crate) fn value(effect: &Effect) -> Value {
     let mut value = Value::Object(effect.figures.clone());
     value["effect"] = match effect.had {
         HadEffect::Yes => json!(true),

@@ -37,7 +37,7 @@ const fn name(verb: FaultVerb) -> &'static str {
 
 /// A fault as it was asked for.
 #[derive(Debug)]
-pub(super) enum Typed {
+pub(crate) enum Typed {
     /// Between targets.
     Cut(Box<CutArgs>),
     /// In processes.
@@ -48,7 +48,7 @@ pub(super) enum Typed {
 ///
 /// # Errors
 /// It makes no sense.
-pub(super) fn typed(
+pub(crate) fn typed(
     verb: FaultVerb,
     arguments: &Map<String, Value>,
     names: &Names,
@@ -123,7 +123,7 @@ fn word(value: &Value) -> String {
 ///
 /// # Errors
 /// It is no selector.
-pub(super) fn selector(text: &str) -> Result<Selector, Failure> {
+pub(crate) fn selector(text: &str) -> Result<Selector, Failure> {
     let attempted = format!("cannot find {text}");
     text.parse().map_err(|error| Failure::new(Outcome::WrongUsage, attempted, error))
 }

@@ -163,5 +163,6 @@ const fn number(kind: Kind) -> i64 {
         Kind::Intent => 1,
         Kind::Identity => 2,
         Kind::Brake => 3,
+        Kind::Run => 4,
     }
 }

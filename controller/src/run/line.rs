@@ -1,0 +1,274 @@
+//! A run that a controller decides: this command performs what the controller must not, and tells.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use experiment::journal::Status;
+use experiment::line::{Asked, Kept, Order, Values, perform};
+use experiment::run::{Beginning, Ending, Event, Interruption, Progress, Verdicts};
+use fault::IntentId;
+use proto::control as wire;
+use proto::control::run_reply::Kind as Reply;
+use proto::control::run_request::Kind as Request;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::executor::Executor;
+use super::faults::Faults;
+use super::outlets::Outlets;
+use super::starting::{self, Started};
+use super::{Asks, Where};
+use crate::cli::RunArgs;
+use crate::failure::{Cause, Failure};
+use crate::fleet::{self, client::Client};
+use crate::heal::FaultName;
+use crate::outcome::Outcome;
+use crate::output::Output;
+use crate::settings::{Controller, Names};
+
+/// What is returned by a step may be so long, as JSON (16 MiB); a controller takes no more.
+const LONGEST_ANSWER: usize = 16 << 20;
+/// After so many interruptions the run is left to its controller.
+const INSISTENT: u32 = 3;
+
+/// A run at a controller, as this end sees it.
+pub(super) struct Line<'a> {
+    pub(super) args: &'a RunArgs,
+    pub(super) place: &'a Where,
+    pub(super) controller: &'a Controller,
+    pub(super) output: Output,
+}
+
+/// Where what a run comes to is written.
+pub(super) type Outs = (PathBuf, Option<PathBuf>);
+
+impl Line<'_> {
+    /// Has a run decided there.
+    pub(super) async fn begin(
+        &self,
+        beginning: &Beginning,
+        verdicts: Verdicts,
+        outs: Outs,
+    ) -> Result<(Outcome, Status), Failure> {
+        let attempted = "cannot have the experiment run";
+        let failed =
+            |error: &dyn std::fmt::Display| Failure::caused(Cause::Other, attempted, error);
+        let asked = Asked::of(beginning).map_err(|error| failed(&error))?;
+        let asked = serde_json::to_vec(&asked).map_err(|error| failed(&error))?;
+        let id = crate::cut::random()?;
+        let id = IntentId::from_random(id).get();
+        let begin = wire::BeginRun { id, asked: asked.into(), names: names(&self.place.names) };
+        let client = fleet::connect(self.controller, self.output).await?;
+        self.follow(client, id, Request::Begin(begin), verdicts, outs).await
+    }
+
+    /// The run that is meant by a name, if it is one of the controller's.
+    pub(super) async fn find(&self, name: &Path) -> Result<Option<wire::Run>, Failure> {
+        let meant = name.to_str().and_then(|name| name.parse::<FaultName>().ok());
+        let Some(meant) = meant.filter(|_| !name.exists()) else { return Ok(None) };
+        let mut client = Client::open(self.controller).await?;
+        let runs = client.all().await?.runs.into_iter();
+        let mut runs = runs.filter(|run| meant.names(IntentId::from_random(run.id)));
+        match (runs.next(), runs.next()) {
+            (Some(run), None) => Ok(Some(run)),
+            (None, _) => Ok(None),
+            (Some(_), Some(_)) => {
+                let attempted = format!("cannot take over {}", name.display());
+                Err(Failure::caused(Cause::WrongUsage, attempted, "several runs begin like that"))
+            }
+        }
+    }
+
+    /// Plays the rollbacks that a run of the controller owes.
+    pub(super) async fn take_over(
+        &self,
+        run: &wire::Run,
+        outs: Outs,
+    ) -> Result<(Outcome, Status), Failure> {
+        let attempted = format!("cannot take over {}", IntentId::from_random(run.id));
+        let failed =
+            |error: &dyn std::fmt::Display| Failure::caused(Cause::Other, &attempted, error);
+        let mut client = fleet::connect(self.controller, self.output).await?;
+        let description = client.describe_run(run.id).await?;
+        let kept = description.run.unwrap_or_default().kept;
+        let kept: Kept = serde_json::from_slice(&kept).map_err(|error| failed(&error))?;
+        let verdicts = kept.terms.verdicts;
+        let experiment = kept.read().map_err(|error| failed(&error))?;
+        let Started { beginning, .. } =
+            starting::again(self.args, attempted.clone(), experiment).await?;
+        let values = serde_json::to_vec(&Values::of(&beginning)).map_err(|error| failed(&error))?;
+        let take = wire::TakeOverRun { id: run.id, values: values.into() };
+        self.follow(client, run.id, Request::TakeOver(take), verdicts, outs).await
+    }
+
+    /// Performs what is asked for, and tells what happens, until the end.
+    async fn follow(
+        &self,
+        mut client: Client,
+        id: u64,
+        first: Request,
+        verdicts: Verdicts,
+        (journal, junit): Outs,
+    ) -> Result<(Outcome, Status), Failure> {
+        let failed = |error| Failure::new(Outcome::WrongUsage, "cannot begin the run", error);
+        let mut outlets =
+            Outlets::open(journal, self.args.events.as_deref(), self.output).map_err(failed)?;
+        let mut asks = Asks::listen().map_err(failed)?;
+        let (said, requests) = mpsc::channel(64);
+        let said = Said(said);
+        said.say(first).await;
+        let mut told = client.run(ReceiverStream::new(requests)).await?;
+        let shown = IntentId::from_random(id);
+        self.output.note(format!("run {shown}"));
+        let (events, mut inbox) = mpsc::unbounded_channel();
+        let choice = self.place.choice.clone();
+        let faults = Faults::new(
+            self.place.names.clone(),
+            choice,
+            Some(self.controller.clone()),
+            events.clone(),
+            self.output,
+        );
+        let mut executor = Executor::new(events, Arc::new(faults));
+        let mut interruptions = 0;
+        let end = loop {
+            tokio::select! {
+                reply = told.message() => match reply {
+                    Ok(Some(wire::RunReply { kind: Some(Reply::End(end)) })) => break Ok(end),
+                    Ok(Some(reply)) => self.told(reply, &mut executor, &mut outlets),
+                    Ok(None) => break Err("the controller closed the connection".to_owned()),
+                    Err(status) => break Err(fleet::client::reason(&status)),
+                },
+                Some(event) = inbox.recv() => said.answer(event).await,
+                by = asks.next() => {
+                    interruptions += 1;
+                    if interruptions >= INSISTENT {
+                        break Err("it was interrupted again and again".to_owned());
+                    }
+                    said.interrupt(&by).await;
+                }
+            }
+        };
+        executor.end().await;
+        match end {
+            Ok(end) => Ok(self.ended(end, &mut outlets, junit.as_deref(), verdicts)),
+            Err(reason) => Err(Failure::caused(
+                Cause::Unreachable,
+                format!("cannot follow the run {shown}"),
+                reason,
+            )
+            .hint(format!(
+                "it ends in rollback; what it owes `schism status` shows, and \
+                 `schism run --resume-rollbacks {shown}` plays"
+            ))),
+        }
+    }
+
+    fn told(&self, reply: wire::RunReply, executor: &mut Executor, outlets: &mut Outlets) {
+        let Some(kind) = reply.kind else { return };
+        match kind {
+            Reply::News(news) => {
+                // News of a newer version are left to its journal.
+                if let Ok(progress) = serde_json::from_slice::<Progress>(&news) {
+                    outlets.tell(&progress, starting::now());
+                }
+            }
+            Reply::Order(order) => match serde_json::from_slice::<Order>(&order) {
+                Ok(order) => match perform(order) {
+                    Ok(step) => executor.perform(step),
+                    Err(hook) => executor.control(*hook),
+                },
+                Err(error) => self.output.note(format!("a step cannot be read: {error}")),
+            },
+            Reply::Stop(call) => executor.abort(experiment::run::CallId::from_number(call)),
+            Reply::Journal(journal) => outlets.keep(&journal),
+            Reply::Run(_) | Reply::End(_) => (),
+        }
+    }
+
+    fn ended(
+        &self,
+        end: wire::RunEnd,
+        outlets: &mut Outlets,
+        junit: Option<&Path>,
+        verdicts: Verdicts,
+    ) -> (Outcome, Status) {
+        if !end.journal.is_empty() {
+            outlets.keep(&end.journal);
+        }
+        if let Some(path) = junit {
+            outlets.suite(&end.junit, path);
+        }
+        let run = end.run.unwrap_or_default();
+        let verdict = run.verdict.clone().unwrap_or_default();
+        if !run.owed.is_empty() {
+            self.output.note(format!(
+                "owed: {}; `schism run --resume-rollbacks {}` plays it",
+                fleet::runs::owed(&run).join(", "),
+                IntentId::from_random(run.id)
+            ));
+        }
+        if !verdict.explanation.is_empty() {
+            self.output.note(&verdict.explanation);
+        }
+        let status = match verdict.status() {
+            wire::RunStatus::Completed => Status::Completed,
+            wire::RunStatus::Failed => Status::Failed,
+            wire::RunStatus::Aborted => Status::Aborted,
+            wire::RunStatus::Interrupted | wire::RunStatus::Unspecified => Status::Interrupted,
+        };
+        let outcome = match (verdict.exit(), outlets.troubled()) {
+            // Whoever reads the journal would believe something else.
+            (wire::RunExit::Done, Some(_)) if verdicts == Verdicts::Strict => Outcome::Deviated,
+            (wire::RunExit::Done, _) => Outcome::Effective,
+            (wire::RunExit::Failed, _) => Outcome::Deviated,
+            (wire::RunExit::NoEffect, _) => Outcome::NothingMatched,
+            (wire::RunExit::Unconfirmed, _) => Outcome::Unconfirmed,
+            (wire::RunExit::Interrupted | wire::RunExit::Unspecified, _) => Outcome::Interrupted,
+        };
+        (outcome, status)
+    }
+}
+
+/// What this end says.
+struct Said(mpsc::Sender<wire::RunRequest>);
+
+impl Said {
+    async fn say(&self, kind: Request) {
+        // Where it is lost, the other direction says so.
+        let _ = self.0.send(wire::RunRequest { kind: Some(kind) }).await;
+    }
+
+    async fn answer(&self, event: Event) {
+        let Event::Finished(call, ending) = event else { return };
+        let text = serde_json::to_vec(&ending).unwrap_or_default();
+        let text = if text.len() > LONGEST_ANSWER {
+            let most = LONGEST_ANSWER >> 20;
+            let why = format!("it returned more than {most} MiB, which do not go to a controller");
+            serde_json::to_vec(&Ending::Failed(why)).unwrap_or_default()
+        } else {
+            text
+        };
+        let answer = wire::RunAnswer { call: call.number(), ending: text.into() };
+        self.say(Request::Answer(answer)).await;
+    }
+
+    async fn interrupt(&self, by: &Interruption) {
+        use wire::interrupt_run::Signal;
+        let signal = match by {
+            Interruption::Sigterm => Signal::Term,
+            Interruption::Sigusr1 => Signal::Usr1,
+            Interruption::Sigusr2 => Signal::Usr2,
+            Interruption::Sigint | Interruption::Asked(_) | Interruption::Lost => Signal::Int,
+        };
+        self.say(Request::Interrupt(wire::InterruptRun { signal: signal.into() })).await;
+    }
+}
+
+fn names(names: &Names) -> Vec<wire::RunName> {
+    let each = names.iter().map(|(name, selectors)| wire::RunName {
+        name: name.to_string(),
+        selectors: selectors.iter().map(Into::into).collect(),
+    });
+    each.collect()
+}

@@ -1,0 +1,520 @@
+//! The task that drives one run: it lets the state machine decide, puts faults in, and has steps performed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use experiment::line::Order;
+use experiment::model::{FaultLabel, Reading, Verb};
+use experiment::run::invocation::Invocation;
+use experiment::run::{
+    Action, CallId, Ending, Event, Hook, Interruption, Perform, Progress, Run, Verdict,
+};
+use fault::IntentId;
+use proto::control as wire;
+use proto::control::run_reply::Kind as Reply;
+use proto::control::run_request::Kind as Request;
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::faults::Faults;
+use super::line::Line;
+use super::record::{self, Change, Record};
+use super::writing::Writing;
+use crate::archive::Of;
+use crate::control::Control;
+use crate::run::executor::Executor;
+
+/// How often the journal of a run is written while it goes on, at most.
+const JOURNAL_EVERY: Duration = Duration::from_millis(250);
+/// What steps performed elsewhere may return in one run, all together (32 MiB): it is kept in memory.
+const MOST_ANSWERED: usize = 32 << 20;
+
+/// The longest news that are told (64 KiB).
+const LONGEST_NEWS: usize = 64 << 10;
+
+/// What is asked of a run that goes on.
+pub(super) enum Word {
+    /// Somebody else wants to be told.
+    Attach(Box<Line>),
+    /// It is to end, and why.
+    End(String),
+    /// The controller ends: faults are healed, the next life does the rest.
+    Stop,
+}
+
+/// Who performs what a controller must not.
+pub(super) enum Performer {
+    /// This process.
+    Here(Executor),
+    /// Whoever started the run.
+    Line,
+}
+
+/// What a step at the other end is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// It is owed: it may be played by somebody else.
+    Rollback,
+    Other,
+}
+
+/// How a run has ended, as far as this task goes.
+enum Fate {
+    Ended(Box<Verdict>),
+    /// Nobody is there to play what is owed.
+    Stuck,
+    /// The controller ends.
+    Stopped,
+}
+
+/// A run on its way.
+pub(super) struct Driving {
+    pub(super) run: Run,
+    pub(super) record: Record,
+    pub(super) control: Control,
+    pub(super) faults: Arc<Faults>,
+    pub(super) performer: Performer,
+    pub(super) line: Option<Line>,
+    pub(super) journal: Writing,
+    pub(super) words: mpsc::Receiver<Word>,
+    pub(super) events: mpsc::UnboundedSender<Event>,
+    pub(super) inbox: mpsc::UnboundedReceiver<Event>,
+    pub(super) brake: watch::Receiver<Option<String>>,
+    /// Whether it is a run, or what one owed.
+    pub(super) of: Of,
+    watchers: Vec<Line>,
+    asked: BTreeMap<CallId, Purpose>,
+    answered: usize,
+    began: Instant,
+    wake: Option<Instant>,
+    journal_at: Option<Instant>,
+    fate: Option<Fate>,
+}
+
+/// What a run begins with here.
+pub(super) struct Start {
+    pub(super) run: Run,
+    pub(super) record: Record,
+    pub(super) control: Control,
+    pub(super) faults: Arc<Faults>,
+    pub(super) performer: Performer,
+    pub(super) line: Option<Line>,
+    pub(super) journal: Writing,
+    pub(super) words: mpsc::Receiver<Word>,
+    pub(super) events: (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
+    pub(super) of: Of,
+}
+
+impl Driving {
+    pub(super) fn new(start: Start) -> Self {
+        let Start { run, record, control, faults, performer, line, journal, words, .. } = start;
+        let (events, inbox) = start.events;
+        let brake = control.brakes();
+        Self {
+            run,
+            record,
+            control,
+            faults,
+            performer,
+            line,
+            journal,
+            words,
+            events,
+            inbox,
+            brake,
+            of: start.of,
+            watchers: Vec::new(),
+            asked: BTreeMap::new(),
+            answered: 0,
+            began: Instant::now(),
+            wake: None,
+            journal_at: None,
+            fate: None,
+        }
+    }
+
+    /// Drives it until it ends, or nobody is there to go on with it.
+    pub(super) async fn drive(mut self) {
+        self.tell(Reply::Run(super::told(&self.record.run)));
+        // What owes may be finished while the brake is on; what begins may not.
+        match self.of {
+            Of::Rollbacks => self.brake.mark_unchanged(),
+            Of::Run => self.brake.mark_changed(),
+        }
+        let mut actions = self.run.begin(Duration::ZERO);
+        loop {
+            self.follow(actions).await;
+            match self.fate.take() {
+                Some(Fate::Ended(verdict)) => return self.end(&verdict).await,
+                Some(Fate::Stuck) => return self.suspend().await,
+                Some(Fate::Stopped) => return self.faults.heal_all().await,
+                None => (),
+            }
+            let Some(event) = self.next().await else {
+                actions = Vec::new();
+                continue;
+            };
+            actions = self.run.on(event, self.began.elapsed());
+        }
+    }
+
+    /// The next thing that happens to the run; `None` if something happened to its surroundings only.
+    async fn next(&mut self) -> Option<Event> {
+        tokio::select! {
+            event = self.inbox.recv() => event,
+            () = at(self.wake) => {
+                self.wake = None;
+                Some(Event::Tick)
+            }
+            () = at(self.journal_at) => {
+                self.write_journal();
+                None
+            }
+            request = said(&mut self.line) => match request {
+                Some(request) => self.said(request),
+                None => self.lose(),
+            },
+            word = self.words.recv() => self.word(word),
+            changed = self.brake.changed() => {
+                if changed.is_err() {
+                    // The driver of intents is gone, and the controller with it.
+                    self.fate = Some(Fate::Stopped);
+                    return None;
+                }
+                let reason = self.brake.borrow_and_update().clone()?;
+                self.interrupted(format!("the brake is on: {reason}"))
+            }
+        }
+    }
+
+    fn interrupted(&mut self, why: String) -> Option<Event> {
+        if self.record.run.reason.is_empty() {
+            self.record.run.reason.clone_from(&why);
+        }
+        Some(Event::Interrupt(Interruption::Asked(why)))
+    }
+
+    fn word(&mut self, word: Option<Word>) -> Option<Event> {
+        match word {
+            Some(Word::Attach(line)) => {
+                // It may be gone already.
+                let _ = line.tell(Reply::Run(super::told(&self.record.run)));
+                self.watchers.push(*line);
+                None
+            }
+            Some(Word::End(why)) => self.interrupted(why),
+            Some(Word::Stop) | None => {
+                self.fate = Some(Fate::Stopped);
+                None
+            }
+        }
+    }
+
+    /// Something that the line says.
+    fn said(&mut self, request: Request) -> Option<Event> {
+        match request {
+            Request::Answer(answer) => {
+                let call = CallId::from_number(answer.call);
+                self.asked.remove(&call)?;
+                self.answered += answer.ending.len();
+                let ending = if self.answered > MOST_ANSWERED {
+                    let most = MOST_ANSWERED >> 20;
+                    Ending::Failed(format!("the steps of this run returned more than {most} MiB"))
+                } else {
+                    let read = serde_json::from_slice(&answer.ending);
+                    read.unwrap_or_else(|error| Ending::Crashed(format!("no answer: {error}")))
+                };
+                Some(Event::Finished(call, ending))
+            }
+            Request::Interrupt(interrupt) => {
+                use wire::interrupt_run::Signal;
+                let by = match interrupt.signal() {
+                    Signal::Term => Interruption::Sigterm,
+                    Signal::Usr1 => Interruption::Sigusr1,
+                    Signal::Usr2 => Interruption::Sigusr2,
+                    Signal::Int | Signal::Unspecified => Interruption::Sigint,
+                };
+                if self.record.run.reason.is_empty() {
+                    self.record.run.reason = format!("{} where it was started", by.named().1);
+                }
+                Some(Event::Interrupt(by))
+            }
+            // Once is enough.
+            Request::Begin(_) | Request::TakeOver(_) => None,
+        }
+    }
+
+    /// The line is gone. What it was asked for is answered by nobody any more.
+    fn lose(&mut self) -> Option<Event> {
+        self.line.take()?;
+        if matches!(self.performer, Performer::Here(_)) {
+            return None;
+        }
+        let why = super::line::Lost.to_string();
+        if self.record.run.reason.is_empty() {
+            self.record.run.reason.clone_from(&why);
+        }
+        for (call, purpose) in std::mem::take(&mut self.asked) {
+            match purpose {
+                Purpose::Rollback => self.fate = Some(Fate::Stuck),
+                // After the interruption, so that nothing is taken for a failure of its own.
+                Purpose::Other => self.answer(call, Ending::Failed(why.clone())),
+            }
+        }
+        (!self.record.rolls_back()).then_some(Event::Interrupt(Interruption::Lost))
+    }
+
+    fn answer(&self, call: CallId, ending: Ending) {
+        // The other end is in this very task.
+        let _ = self.events.send(Event::Finished(call, ending));
+    }
+
+    /// Does what the run asks for.
+    async fn follow(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Perform(perform) => self.perform(*perform).await,
+                Action::Control(hook) => self.control(*hook),
+                Action::Abort(call) => self.abort(call),
+                Action::Heal(call, label) => self.heal(call, label),
+                Action::Record => self.recorded().await,
+                Action::Tell(progress) => self.progress(&progress).await,
+                Action::Wake(at) => self.wake = Some(self.began + at),
+                Action::End(verdict) => self.fate = Some(Fate::Ended(verdict)),
+            }
+        }
+    }
+
+    async fn perform(&mut self, perform: Perform) {
+        let (faults, events, call) = (Arc::clone(&self.faults), self.events.clone(), perform.call);
+        let answer = move |ending| {
+            // The other end is in the task of the run.
+            let _ = events.send(Event::Finished(call, ending));
+        };
+        match (perform.invocation.reveal().clone(), perform.fault.clone()) {
+            (Invocation::Schism { verb: Verb::Fault(verb), arguments }, Some(label)) => {
+                // An intent is stored and told.
+                if self.run.redaction().map(&arguments) != arguments {
+                    let why = "a fault is no place for a secret: it would be stored with it";
+                    return answer(Ending::Failed(why.to_owned()));
+                }
+                let turn = faults.reserve(&label);
+                let id = match self.noted(&label).await {
+                    Ok(id) => id,
+                    Err(why) => return answer(Ending::Failed(why)),
+                };
+                // Nobody gives it up: whoever takes it out waits for it.
+                tokio::spawn(async move {
+                    answer(faults.begin((label, id), verb, &arguments, turn).await);
+                });
+            }
+            (Invocation::Schism { verb: Verb::Read(Reading::Effect), arguments }, _) => {
+                let fault = arguments.get("fault").and_then(Value::as_str).unwrap_or_default();
+                let fault = fault.to_owned();
+                tokio::spawn(async move { answer(faults.effect(&fault).await) });
+            }
+            (Invocation::Targets(selector), _) => {
+                tokio::spawn(async move { answer(faults.targets(&selector).await) });
+            }
+            (
+                Invocation::Process { .. }
+                | Invocation::Http { .. }
+                | Invocation::Python { .. }
+                | Invocation::Schism { .. },
+                _,
+            ) => match &mut self.performer {
+                Performer::Here(executor) => executor.perform(perform),
+                Performer::Line => {
+                    let rolls_back = self.record.rolls_back();
+                    let purpose = if rolls_back { Purpose::Rollback } else { Purpose::Other };
+                    self.order(&Order::step(&perform), purpose);
+                }
+            },
+        }
+    }
+
+    /// Writes down that a fault may be there from now on.
+    async fn noted(&mut self, label: &FaultLabel) -> Result<IntentId, String> {
+        let id = crate::cut::random().map_err(|failure| failure.text())?;
+        let id = IntentId::from_random(id);
+        let fault = wire::RunFault { label: label.to_string(), intent: id.get() };
+        self.record.run.faults.push(fault);
+        self.store().await.map(|()| id)
+    }
+
+    fn control(&mut self, hook: Hook) {
+        match &mut self.performer {
+            Performer::Here(executor) => executor.control(hook),
+            Performer::Line => self.order(&Order::Hook(Box::new(hook)), Purpose::Other),
+        }
+    }
+
+    /// Has the other end perform something.
+    fn order(&mut self, order: &Order, purpose: Purpose) {
+        let text = match serde_json::to_vec(order) {
+            Ok(text) => text,
+            Err(error) => return self.answer(order.call(), Ending::Crashed(error.to_string())),
+        };
+        let told = match &self.line {
+            Some(line) => line.tell(Reply::Order(text.into())),
+            None => Err(super::line::Lost),
+        };
+        match (told, purpose) {
+            (Ok(()), _) => drop(self.asked.insert(order.call(), purpose)),
+            (Err(_), Purpose::Rollback) => self.fate = Some(Fate::Stuck),
+            (Err(lost), Purpose::Other) => {
+                self.answer(order.call(), Ending::Failed(lost.to_string()));
+            }
+        }
+    }
+
+    fn abort(&mut self, call: CallId) {
+        match &mut self.performer {
+            Performer::Here(executor) => executor.abort(call),
+            Performer::Line if self.asked.remove(&call).is_some() => {
+                if let Some(line) = &self.line {
+                    // Where it is lost, the line says so itself.
+                    let _ = line.tell(Reply::Stop(call.number()));
+                }
+            }
+            Performer::Line => (),
+        }
+    }
+
+    fn heal(&self, call: CallId, label: FaultLabel) {
+        let (faults, events) = (Arc::clone(&self.faults), self.events.clone());
+        tokio::spawn(async move {
+            let healing = faults.heal(&label).await;
+            let _ = events.send(Event::Healed(call, healing));
+        });
+    }
+
+    /// What the run owes is stored before what follows.
+    async fn recorded(&mut self) {
+        self.journal_at.get_or_insert(Instant::now() + JOURNAL_EVERY);
+        if self.owes() == Change::Some
+            && let Err(why) = self.store().await
+            && let Some(event) = self.interrupted(why)
+        {
+            let _ = self.events.send(event);
+        }
+    }
+
+    fn owes(&mut self) -> Change {
+        // Who takes over a run owes what it owed until its rollbacks are begun.
+        if self.of == Of::Rollbacks && !self.record.rolls_back() {
+            return Change::None;
+        }
+        self.record.owes(&self.run.owed())
+    }
+
+    async fn progress(&mut self, progress: &Progress) {
+        if self.record.hears(progress) == Change::Some {
+            // What matters of it is stored with what is owed.
+            let _ = self.store().await;
+        }
+        let Ok(mut news) = serde_json::to_vec(progress) else { return };
+        if news.len() > LONGEST_NEWS {
+            news = serde_json::to_vec(&shortened(progress)).unwrap_or_default();
+        }
+        self.tell(Reply::News(news.clone().into()));
+        self.control.tell_run(self.record.run.id, news).await;
+    }
+
+    /// Stores the record, and tells it.
+    async fn store(&mut self) -> Result<(), String> {
+        let stored = self.control.record_run(self.record.run.clone()).await;
+        self.tell(Reply::Run(super::told(&self.record.run)));
+        stored.map_err(|error| format!("what the run owes cannot be stored: {error}"))
+    }
+
+    fn tell(&mut self, reply: Reply) {
+        self.watchers.retain(|line| line.tell(reply.clone()).is_ok());
+        if let Some(line) = &self.line {
+            // One that is lost says so itself; one that does not read any more is as good as lost.
+            let _ = line.tell(reply);
+        }
+    }
+
+    /// The journal as it is now.
+    fn written(&self) -> Arc<Vec<u8>> {
+        let journal = self.run.journal(self.began.elapsed());
+        Arc::new(serde_json::to_vec_pretty(&journal).unwrap_or_default())
+    }
+
+    fn write_journal(&mut self) {
+        self.journal_at = None;
+        let text = self.written();
+        for line in self.watchers.iter().chain(&self.line) {
+            line.keep(&text);
+        }
+        self.journal.write(text);
+    }
+
+    async fn end(mut self, verdict: &Verdict) {
+        let came_to = record::verdict(verdict, verdict.explanation());
+        let junit = experiment::junit::suite(&self.run.journal(self.began.elapsed()), verdict);
+        self.owes();
+        self.finish(came_to, junit).await;
+    }
+
+    /// It goes no further. Nothing that stands is left to its lease.
+    async fn suspend(mut self) {
+        self.faults.heal_all().await;
+        self.owes();
+        let verdict = self.run.verdict();
+        self.finish(record::verdict(&verdict, None), String::new()).await;
+    }
+
+    async fn finish(&mut self, verdict: wire::RunVerdict, junit: String) {
+        if let Performer::Here(executor) = std::mem::replace(&mut self.performer, Performer::Line) {
+            executor.end().await;
+        }
+        let text = self.written();
+        self.journal.write(Arc::clone(&text));
+        self.journal.flush().await;
+        self.record.stops(verdict.clone(), self.control.wall().now());
+        // What is stored may lag behind; what is told does not.
+        let _ = self.store().await;
+        // Who comes from now on reads what is stored.
+        self.words.close();
+        while let Ok(word) = self.words.try_recv() {
+            if let Word::Attach(line) = word {
+                self.watchers.push(*line);
+            }
+        }
+        let run = wire::Run { verdict: Some(verdict), ..super::told(&self.record.run) };
+        let told = self.watchers.drain(..).chain(self.line.take());
+        for line in told {
+            line.end(run.clone(), text.to_vec(), junit.clone());
+        }
+    }
+}
+
+/// Long outputs are left to the journal.
+fn shortened(progress: &Progress) -> Progress {
+    let mut short = progress.clone();
+    if let Progress::StepEnded { output, error, .. } = &mut short {
+        *output = Value::String("(long: it stands in the journal)".to_owned());
+        if let Some(error) = error {
+            *error = error.chars().take(LONGEST_NEWS / 8).collect();
+        }
+    }
+    short
+}
+
+async fn said(line: &mut Option<Line>) -> Option<Request> {
+    match line {
+        Some(line) => line.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,255 @@
+//! Faults of a run, put in by the controller that decides it: intents of their own, with all guards.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use experiment::model::{FaultLabel, FaultVerb};
+use experiment::run::{Effect, Ending, Event, Healing};
+use fault::{IntentId, Limits, Selector};
+use proto::control as wire;
+use serde_json::{Map, Value, json};
+use tokio::sync::{Mutex as Turn, OwnedMutexGuard, mpsc};
+use tokio::task::AbortHandle;
+use tokio_stream::StreamExt as _;
+
+use crate::archive::{ArchiveError, Audit, Deed, Journal, Node, Verdict};
+use crate::control::{AskError, Control, ControlError, is_over};
+use crate::fleet;
+use crate::output::Output;
+use crate::run::faults::controller::{spec, statuses};
+use crate::run::faults::{effect, words};
+use crate::serve::watching;
+use crate::settings::Names;
+
+/// The id of a fault that may be there. Whoever has its turn puts it in or takes it out.
+type Slot = Arc<Turn<Option<IntentId>>>;
+
+/// Why a fault was not put in.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    #[error("the audit log cannot be written, so nothing is done: {0}")]
+    Audit(#[from] ArchiveError),
+}
+
+/// The turn of whoever puts a fault in.
+pub(super) struct Reserved(Option<OwnedMutexGuard<Option<IntentId>>>);
+
+/// All faults of a run.
+pub(super) struct Faults {
+    pub(super) control: Control,
+    pub(super) limits: Limits,
+    pub(super) audit: Journal<Audit>,
+    /// Who asked for the run, and for which.
+    pub(super) asker: String,
+    pub(super) names: Names,
+    pub(super) events: mpsc::UnboundedSender<Event>,
+    slots: Mutex<BTreeMap<FaultLabel, Slot>>,
+    labels: Arc<Mutex<BTreeMap<u64, FaultLabel>>>,
+    watching: Mutex<Option<AbortHandle>>,
+}
+
+impl Drop for Faults {
+    fn drop(&mut self) {
+        if let Some(task) = locked(&self.watching).take() {
+            task.abort();
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Faults {
+    pub(super) fn new(
+        (control, limits): (Control, Limits),
+        audit: Journal<Audit>,
+        asker: String,
+        names: Names,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Self {
+        let (slots, labels, watching) = (Mutex::default(), Arc::default(), Mutex::default());
+        Self { control, limits, audit, asker, names, events, slots, labels, watching }
+    }
+
+    /// Takes one over that an earlier life of the run has put in.
+    pub(super) fn adopt(&self, label: FaultLabel, id: IntentId) {
+        locked(&self.slots).insert(label, Arc::new(Turn::new(Some(id))));
+    }
+
+    /// Keeps a place for a fault: whoever asks for its end from now on waits until it was put in.
+    pub(super) fn reserve(&self, label: &FaultLabel) -> Reserved {
+        let slot = Slot::default();
+        locked(&self.slots).insert(label.clone(), Arc::clone(&slot));
+        // Nobody else has it yet.
+        Reserved(slot.try_lock_owned().ok())
+    }
+
+    /// Hears of the ends of faults, from the first one on.
+    async fn watch(&self) -> Result<(), ControlError> {
+        if locked(&self.watching).is_some() {
+            return Ok(());
+        }
+        let told = watching::told(self.control.clone(), 0).await?;
+        let (labels, events) = (Arc::clone(&self.labels), self.events.clone());
+        let task = tokio::spawn(async move {
+            tokio::pin!(told);
+            while let Some(Ok(event)) = told.next().await {
+                let Some(wire::event::Kind::Intent(intent)) = event.kind else { continue };
+                if !is_over(&intent) {
+                    continue;
+                }
+                let Some(label) = locked(&labels).remove(&intent.id) else { continue };
+                // The run may be over, too.
+                let _ = events.send(Event::FaultEnded(label, effect::of(&statuses(intent))));
+            }
+        });
+        if let Some(other) = locked(&self.watching).replace(task.abort_handle()) {
+            other.abort();
+        }
+        Ok(())
+    }
+
+    /// Puts a fault in, and returns when it is verified. Not to be given up half-way.
+    pub(super) async fn begin(
+        &self,
+        (label, id): (FaultLabel, IntentId),
+        verb: FaultVerb,
+        arguments: &Map<String, Value>,
+        reserved: Reserved,
+    ) -> Ending {
+        let Some(mut standing) = reserved.0 else {
+            return Ending::Failed(format!("another fault is called `{label}`"));
+        };
+        let typed = words::typed(verb, arguments, &self.names, Output::new(None));
+        let spec = match typed.and_then(|typed| spec(typed, &self.names)) {
+            Ok(spec) => wire::Spec::from(&spec),
+            Err(failure) => return Ending::Failed(failure.text()),
+        };
+        if let Err(error) = self.watch().await {
+            return Ending::Failed(error.to_string());
+        }
+        locked(&self.labels).insert(id.get(), label.clone());
+        // From here on something of it may be there.
+        *standing = Some(id);
+        let intent = match self.request(id, spec).await {
+            Ok(intent) => intent,
+            Err(Refusal::Ask(AskError::Control(error @ ControlError::Ending))) => {
+                return Ending::Crashed(error.to_string());
+            }
+            Err(error) => {
+                locked(&self.labels).remove(&id.get());
+                *standing = None;
+                return Ending::Failed(error.to_string());
+            }
+        };
+        match intent.stage() {
+            wire::Stage::Failed => {
+                locked(&self.labels).remove(&id.get());
+                *standing = None;
+                Ending::Failed(intent.reason)
+            }
+            wire::Stage::Active | wire::Stage::Healed | wire::Stage::Expired => {
+                let faults = serde_json::to_value(statuses(intent)).unwrap_or_default();
+                Ending::Returned(json!({"id": id.to_string(), "faults": faults}))
+            }
+            wire::Stage::Unspecified
+            | wire::Stage::Pending
+            | wire::Stage::Preparing
+            | wire::Stage::Healing
+            | wire::Stage::Unconfirmed => Ending::Crashed(intent.reason),
+        }
+    }
+
+    /// As for whoever asks for a fault alone: guarded, and written down before.
+    async fn request(&self, id: IntentId, spec: wire::Spec) -> Result<wire::Intent, Refusal> {
+        let mut audit = Audit {
+            at: SystemTime::now(),
+            who: self.asker.clone(),
+            deed: Deed::Apply,
+            what: crate::spec::typed(&spec),
+            intent: Some(id.to_string()),
+            nodes: Vec::new(),
+            until: Some(SystemTime::now() + Duration::from_nanos(spec.total_ns)),
+            verdict: Verdict::Admitted,
+        };
+        let draft = match self.control.draft(id, spec, &self.asker, &self.limits).await {
+            Ok(draft) => draft,
+            Err(error) => {
+                audit.verdict = Verdict::Refused(error.to_string());
+                self.audit.append(&audit).await?;
+                return Err(error.into());
+            }
+        };
+        let nodes: BTreeSet<_> = draft.intent.faults().into_keys().collect();
+        audit.nodes = nodes.into_iter().map(Node).collect();
+        self.audit.append(&audit).await?;
+        Ok(self.control.apply(draft).await.map_err(AskError::from)?)
+    }
+
+    /// Takes a fault out, wherever it stands. One that is on its way in is waited for.
+    pub(super) async fn heal(&self, label: &FaultLabel) -> Healing {
+        let Some(slot) = locked(&self.slots).get(label).cloned() else {
+            return Healing::Out(Effect::default());
+        };
+        let standing = slot.lock().await;
+        let Some(id) = *standing else { return Healing::Out(Effect::default()) };
+        match self.control.heal(id, &format!("healed by {}", self.asker)).await {
+            Ok(intent) if intent.stage() == wire::Stage::Unconfirmed => {
+                Healing::Unconfirmed(intent.reason)
+            }
+            Ok(intent) => Healing::Out(effect::of(&statuses(intent))),
+            // It was never put in, or ended so long ago that it is forgotten.
+            Err(ControlError::Unknown(_)) => Healing::Out(Effect::default()),
+            Err(error) => Healing::Unconfirmed(error.to_string()),
+        }
+    }
+
+    /// Takes out whatever may still stand.
+    pub(super) async fn heal_all(&self) {
+        let labels: Vec<FaultLabel> = locked(&self.slots).keys().cloned().collect();
+        let heals = labels.iter().map(|label| self.heal(label));
+        futures_util::future::join_all(heals).await;
+    }
+
+    /// What a fault has done so far.
+    pub(super) async fn effect(&self, label: &str) -> Ending {
+        let known = label
+            .parse::<FaultLabel>()
+            .ok()
+            .and_then(|label| locked(&self.slots).get(&label).cloned());
+        let standing = match known {
+            Some(slot) => *slot.lock().await,
+            None => None,
+        };
+        let Some(id) = standing else {
+            return Ending::Failed(format!("no fault of this run is called `{label}`"));
+        };
+        match self.control.list().await {
+            Ok((intents, _)) => {
+                let own = intents.into_iter().find(|intent| intent.id == id.get());
+                let effect = own.map_or_else(Effect::default, |one| effect::of(&statuses(one)));
+                Ending::Returned(effect::value(&effect))
+            }
+            Err(error) => Ending::Failed(error.to_string()),
+        }
+    }
+
+    /// The targets that a selector names, one selector each.
+    pub(super) async fn targets(&self, selector: &str) -> Ending {
+        let selector: Selector = match words::selector(selector) {
+            Ok(selector) => selector,
+            Err(failure) => return Ending::Failed(failure.text()),
+        };
+        match self.control.resolve(&selector, 0).await {
+            Ok(ends) => {
+                let names = fleet::names(ends.iter().map(Into::into).collect());
+                Ending::Returned(names.into_iter().map(Value::String).collect())
+            }
+            Err(error) => Ending::Failed(error.to_string()),
+        }
+    }
+}

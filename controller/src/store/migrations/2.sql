@@ -1,0 +1,2 @@
+-- Records of kind 4 are runs of experiments. The tables stay as they are: the number keeps versions away
+-- that do not know them.

@@ -1,0 +1,113 @@
+//! Lines that are lost, brakes that are put on, people who end what others began.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_is_lost_ends_the_run_in_rollback_wherever_it_is() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let runs = runs(&fleet, Execution::Refused).await;
+    for (id, (_, phase)) in (1..).zip(PARTS) {
+        let mut command = Command::cut(&runs, id).await;
+        command.until(phase).await;
+        drop(command);
+        let lost = comes_to(&fleet, id, wire::RunPhase::Owed).await;
+        assert_eq!(fleet.nodes["b"].living().await, 0, "{phase:?}");
+        assert_eq!(owed(&lost), ["back"], "{phase:?}");
+        assert_eq!(lost.reason, "the line that started the run is lost", "{phase:?}");
+        let verdict = lost.verdict.as_ref().unwrap();
+        if phase != wire::RunPhase::Rollbacks {
+            assert_eq!(verdict.status(), wire::RunStatus::Interrupted, "{phase:?}");
+        }
+        let written = journal(&fleet, id).await;
+        assert_eq!(written["schism"]["unfinished"], true, "{phase:?}: {written:#}");
+        assert_eq!(written["schism"]["owed"]["rollbacks"], json!([0]), "{phase:?}");
+
+        // Somebody else plays what is owed, once.
+        let mut other = Command::take_over(&runs, id, &Values::default()).await.unwrap();
+        let (name, back) = other.order().await;
+        assert_eq!(name, "back");
+        other.answer(&back).await;
+        let end = other.finish().await;
+        assert_eq!(end.run.unwrap().verdict.unwrap().exit(), wire::RunExit::Done);
+        let ended = run(&fleet, id).await;
+        assert_eq!((ended.phase(), ended.owed.len()), (wire::RunPhase::Ended, 0));
+        assert_eq!(ended.verdict, lost.verdict, "what the run came to stays");
+        let again = Command::take_over(&runs, id, &Values::default()).await.err().unwrap();
+        assert!(matches!(again, RunsError::OwesNothing(_)), "{again}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_over_and_is_lost_leaves_it_owed_again() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let runs = runs(&fleet, Execution::Refused).await;
+    let mut command = Command::cut(&runs, 1).await;
+    command.until(wire::RunPhase::Method).await;
+    let early = Command::take_over(&runs, 1, &Values::default()).await.err().unwrap();
+    assert!(matches!(early, RunsError::GoesOn(_)), "{early}");
+    drop(command);
+    comes_to(&fleet, 1, wire::RunPhase::Owed).await;
+    let mut other = Command::take_over(&runs, 1, &Values::default()).await.unwrap();
+    other.order().await;
+    assert_eq!(run(&fleet, 1).await.phase(), wire::RunPhase::Rollbacks);
+    drop(other);
+    let lost = comes_to(&fleet, 1, wire::RunPhase::Owed).await;
+    assert_eq!(owed(&lost), ["back"]);
+    let end = Command::take_over(&runs, 1, &Values::default()).await.unwrap().finish().await;
+    assert_eq!(end.run.unwrap().phase(), wire::RunPhase::Ended);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_brake_ends_runs_in_rollback_and_lets_none_begin() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let runs = runs(&fleet, Execution::Refused).await;
+    let mut command = Command::cut(&runs, 1).await;
+    command.until(wire::RunPhase::Method).await;
+    let brake = wire::Brake { on: true, reason: "smoke".to_owned(), who: "eve".to_owned() };
+    soon(fleet.control.brake(brake)).await.unwrap();
+    let (name, back) = command.order().await;
+    assert_eq!((name.as_str(), fleet.nodes["b"].living().await), ("back", 0));
+    command.answer(&back).await;
+    let ended = command.finish().await.run.unwrap();
+    assert_eq!(ended.reason, "the brake is on: smoke");
+    assert_eq!(ended.verdict.unwrap().status(), wire::RunStatus::Interrupted);
+    let refused = Command::begin(&runs, begin(2, &beginning(&cut(), Map::new()))).await;
+    let refused = refused.err().unwrap().to_string();
+    assert!(refused.contains("the brake is on: smoke"), "{refused}");
+    assert_eq!(fleet.control.runs().await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_else_ends_a_run_and_its_line_plays_the_rollbacks() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let runs = runs(&fleet, Execution::Refused).await;
+    let mut command = Command::cut(&runs, 1).await;
+    command.until(wire::RunPhase::Method).await;
+    soon(runs.end(&[IntentId::from_random(1)], "eve")).await.unwrap();
+    let (name, back) = command.order().await;
+    assert_eq!(name, "back");
+    command.answer(&back).await;
+    let ended = command.finish().await.run.unwrap();
+    assert_eq!((ended.reason.as_str(), ended.owed.len()), ("ended by eve", 0));
+    assert!(runs.end(&[IntentId::from_random(9)], "eve").await.is_err());
+    // One that is over stays as it is.
+    let over = runs.end(&[IntentId::from_random(1)], "eve").await.unwrap();
+    assert_eq!(over[0].phase(), wire::RunPhase::Ended);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_where_it_was_started_ends_a_run() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let runs = runs(&fleet, Execution::Refused).await;
+    let mut command = Command::cut(&runs, 1).await;
+    command.until(wire::RunPhase::Method).await;
+    let signal = wire::interrupt_run::Signal::Term.into();
+    let interrupt = Request::Interrupt(wire::InterruptRun { signal });
+    command.peer.requests.send(interrupt).await.unwrap();
+    let end = command.finish().await;
+    let verdict = end.run.unwrap().verdict.unwrap();
+    assert_eq!(verdict.exit(), wire::RunExit::Interrupted);
+    let written: Value = serde_json::from_slice(&end.journal).unwrap();
+    assert_eq!(written["status"], "interrupted");
+    assert_eq!(written["rollbacks"][0]["status"], "succeeded", "{written:#}");
+}
