@@ -109,8 +109,13 @@ pub(crate) async fn hold(
                         let refused = renewed.refused.into_iter();
                         let refused: Vec<FaultId> =
                             refused.filter_map(|id| id.try_into().ok()).collect();
-                        if let Some(end) = watch.refused(&refused, answered.into_std()) {
-                            return end;
+                        if watch.refused(&refused, answered.into_std()).is_some() {
+                            // What ended before this session was open is told to nobody by itself.
+                            catch_up(link, watch, terms.lease).await;
+                            let refused = watch.refused(&refused, Instant::now().into_std());
+                            if let Some(end) = watch.end().or(refused) {
+                                return end;
+                            }
                         }
                     }
                     Some(Kind::Status(status)) => match Status::try_from(status) {
@@ -137,6 +142,13 @@ pub(crate) async fn hold(
                 Err(status) => return End::AgentLost(lost(status).message().to_owned()),
             },
         }
+    }
+}
+
+/// Asks how the faults stand; an agent that does not say so leaves it at what is known.
+async fn catch_up(link: &mut Link, watch: &mut Watch, patience: Duration) {
+    if let Ok(Ok(statuses)) = tokio::time::timeout(patience, link.list()).await {
+        watch.settle(statuses, Instant::now().into_std());
     }
 }
 

@@ -150,7 +150,8 @@ impl Watch {
         let acts = |(status, heard): &(Status, Instant)| {
             let left = status.time_left().unwrap_or_default();
             let ends = left.saturating_sub(now.saturating_duration_since(*heard)) < MOMENT;
-            !status.state.is_final() && !ends
+            // One that is on its way out is heard of in a moment.
+            !status.state.is_final() && status.state != State::Healing && !ends
         };
         let goes_on = |id: &&FaultId| {
             self.statuses.iter().any(|known| known.0.fault.id == **id && acts(known))
@@ -229,6 +230,8 @@ mod tests {
         assert_eq!(watch.refused(&[specimen::id(0)], now), Some(End::NotRenewed(specimen::id(0))));
         let at_the_end = now + watch.time_left();
         assert_eq!(watch.refused(&[specimen::id(0)], at_the_end), None, "it has run its time");
+        let healing = self::watch([State::Healing, State::Active]);
+        assert_eq!(healing.refused(&[specimen::id(0)], now), None, "its end is told in a moment");
     }
 
     #[test]
