@@ -92,20 +92,28 @@ pub struct Tally {
     pub took: Duration,
 }
 
+impl Tally {
+    /// Holders that were killed or stopped.
+    #[must_use]
+    pub const fn disturbed(&self) -> u64 {
+        self.killed + self.stopped + self.left
+    }
+}
+
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.took.as_secs_f64();
-        let disturbed = self.killed + self.stopped + self.left;
+        let disturbed = self.disturbed();
         write!(
             f,
-            "{} rounds in {seconds:.0} s: {} holders killed, {} stopped, {} of them left to \
-             the kernel ({:.1} a second), {} skews put in, {} in vain, {} renewals; {} true and {} skewed readings, no other; held \
+            "{} rounds in {seconds:.0} s: {disturbed} holders disturbed ({:.1} a second), {} of them killed, \
+             {} stopped, of which {} were left to the kernel; {} skews put in, {} in vain, {} renewals; {} true and {} skewed readings, no other; held \
              for {:.1} ms at most",
             self.rounds,
+            disturbed as f64 / seconds,
             self.killed,
             self.stopped + self.left,
             self.left,
-            disturbed as f64 / seconds,
             self.injected,
             self.vain,
             self.renewals,
@@ -136,18 +144,18 @@ impl Soak {
         Self { witness, records, holder, dice, tally, span: Duration::from_millis(20) }
     }
 
-    /// Goes on for so long, and for two rounds at least; tells of it now and then.
+    /// Goes on until it is enough, and for two rounds at least; tells of it now and then.
     ///
     /// # Errors
     /// What is not as it must be: the process stays as it was found.
     pub fn run(
         mut self,
-        lasts: Duration,
+        enough: impl Fn(&Tally) -> bool,
         mut tell: impl FnMut(&Tally),
     ) -> Result<Tally, SoakError> {
         let began = Instant::now();
         let mut told = began;
-        while began.elapsed() < lasts || self.tally.rounds < 2 {
+        while !enough(&self.tally) || self.tally.rounds < 2 {
             self.tally.rounds += 1;
             self.round()?;
             self.tally.took = began.elapsed();

@@ -30,7 +30,8 @@ cargo xtask COMMAND
   bench cut [ARGS]  build for release and measure the cut (root)
   bench fleet [ARGS]  build for release and measure a controller of 1,000 agents (root)
   bench clock [ARGS]  build for release and measure skewed clocks (root)
-  soak clock [--seconds N] [--threads N]  skew a busy process under dying holders (root)
+  soak clock [--seconds N] [--holders N] [--threads N]
+                             skew a busy process under dying holders (root)
   tidy              check the rules of the house over the tree
   fmt               format all Rust code
   ebpf [--check]    rebuild the eBPF object; --check compares it with the committed one

@@ -14,7 +14,7 @@ fn holders_die_while_many_threads_read() {
     let witness = Witness::start(60, OFFSET, &[]).into_inner();
     let holder = PathBuf::from(env!("CARGO_BIN_EXE_schism-agent"));
     let soak = Soak::new(witness, holder, rig.directory.path(), u64::from(std::process::id()));
-    let tally = soak.run(Duration::from_secs(3), |_| {}).unwrap();
+    let tally = soak.run(|tally| tally.took > Duration::from_secs(3), |_| {}).unwrap();
     println!("{tally}");
     assert!(tally.injected > 0, "{tally}");
     assert!(tally.killed + tally.stopped > 0, "{tally}");

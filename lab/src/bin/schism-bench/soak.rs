@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 use lab::soak::witness::{self, Witness};
-use lab::soak::{OFFSET, Soak};
+use lab::soak::{OFFSET, Soak, Tally};
 
 use crate::node::sibling;
 
@@ -15,7 +15,7 @@ pub(crate) const COMMAND: &str = "soak";
 /// Issue 5 asks for so many.
 const THREADS: usize = 200;
 
-/// `soak [--seconds N] [--threads N] [--seed N]`.
+/// `soak [--seconds N] [--holders N] [--threads N] [--seed N]`: so long, and until so many holders were disturbed.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if witness::serve() {
         return Ok(());
@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let mut lasts = Duration::from_secs(60);
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let mut seed = u64::from(now.subsec_nanos());
-    let mut threads = THREADS;
+    let (mut threads, mut holders) = (THREADS, 0);
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         let mut number = || -> Result<u64> {
@@ -31,6 +31,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         };
         match argument.as_str() {
             "--seconds" => lasts = Duration::from_secs(number()?),
+            "--holders" => holders = number()?,
             "--threads" => threads = usize::try_from(number()?)?,
             "--seed" => seed = number()?,
             other => bail!("unknown argument {other}"),
@@ -45,7 +46,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let witness = Witness::start(command, threads, OFFSET).context("start the witness")?;
     println!("seed {seed}, process {} with {threads} busy threads", witness.id());
     let soak = Soak::new(witness, sibling("schism-agent")?, place.path(), seed);
-    let tally = soak.run(lasts, |tally| println!("{tally}"))?;
+    let enough = |tally: &Tally| tally.took >= lasts && tally.disturbed() >= holders;
+    let tally = soak.run(enough, |tally| println!("{tally}"))?;
     println!("{tally}");
     Ok(())
 }
