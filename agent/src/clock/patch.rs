@@ -140,6 +140,20 @@ impl Moved {
     }
 }
 
+/// A processor, as far as stubs go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Machine {
+    /// One for which there is a stub.
+    X86_64,
+    /// Any other.
+    Other,
+}
+
+impl Machine {
+    /// That for which this program was built.
+    pub const HERE: Self = if cfg!(target_arch = "x86_64") { Self::X86_64 } else { Self::Other };
+}
+
 impl Patch {
     /// Plans one for this processor. Where there is little room, the way back from a constant distance or
     /// from turns is the long one; where there is less, a constant distance is treated as one that grows
@@ -148,8 +162,17 @@ impl Patch {
     /// # Errors
     /// Why there can be none.
     pub fn plan(image: &Image, moved: Moved) -> Result<Self, PatchError> {
-        if !cfg!(target_arch = "x86_64") {
-            return Err(PatchError::Architecture);
+        Self::plan_for(Machine::HERE, image, moved)
+    }
+
+    /// The same for a processor.
+    ///
+    /// # Errors
+    /// As of [`Self::plan`].
+    pub fn plan_for(machine: Machine, image: &Image, moved: Moved) -> Result<Self, PatchError> {
+        match machine {
+            Machine::X86_64 => {}
+            Machine::Other => return Err(PatchError::Architecture),
         }
         let tries = [
             (moved.pace, Room::Ample),
@@ -206,7 +229,8 @@ pub struct Redirected {
 /// Entries of functions in a copy of an image that lead into its slack. `None` if the copy is the image itself, or differs in any other way.
 #[must_use]
 pub fn redirected(image: &Image, copy: &[u8]) -> Option<Vec<Redirected>> {
-    if copy.len() != image.bytes().len() || copy == image.bytes() || !cfg!(target_arch = "x86_64") {
+    let comparable = copy.len() == image.bytes().len() && Machine::HERE == Machine::X86_64;
+    if !comparable || copy == image.bytes() {
         return None;
     }
     let mut expected = image.bytes().to_vec();

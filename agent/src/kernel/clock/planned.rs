@@ -6,7 +6,7 @@ use super::vdso;
 use crate::clock::block;
 use crate::clock::image::{Function, Image, ImageError};
 use crate::clock::parameters::Pace;
-use crate::clock::patch::{Moved, Patch, PatchError, Redirected, Return, redirected};
+use crate::clock::patch::{Machine, Moved, Patch, PatchError, Redirected, Return, redirected};
 
 fn moved(clocks: Clocks) -> Moved {
     Moved { clocks, boottime_ahead: 0, pace: Pace::Turns, back: Return::Slew }
@@ -154,4 +154,12 @@ fn a_build_says_which_it_is() {
 fn a_program_is_no_vdso() {
     let own = std::fs::read("/proc/self/exe").unwrap();
     assert_eq!(Image::parse(own), Err(ImageError::Clockless));
+}
+
+#[test]
+fn on_another_processor_it_is_refused() {
+    let planned = Patch::plan_for(Machine::Other, &image(), moved(Clocks::REALTIME));
+    assert_eq!(planned, Err(PatchError::Architecture));
+    assert!(PatchError::Architecture.to_string().contains("only on x86-64"));
+    assert!(Patch::plan_for(Machine::HERE, &image(), moved(Clocks::REALTIME)).is_ok());
 }
