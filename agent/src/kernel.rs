@@ -320,10 +320,19 @@ pub struct Coverage {
     pub altered: BTreeSet<ProcessIdentity>,
     /// Whether what it does is still to be seen, or again.
     pub unread: bool,
-    /// Whether what held or loaded them has ended before its time.
-    pub released: bool,
+    /// Why what held or loaded them has ended, if that was before its time.
+    pub released: Option<Release>,
     /// Whether nobody is left on whom it could act.
     pub over: bool,
+}
+
+/// Why a process of ours that held or loaded others has ended before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// Somebody ended it, or it failed.
+    Ended,
+    /// The kernel ended it, as memory ran short where it was.
+    OutOfMemory,
 }
 
 /// A network device as rtnetlink tells it.

@@ -1,6 +1,6 @@
 //! What agents that are gone have left on this node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -12,9 +12,10 @@ use fault::{BootId, ProcessIdentity, Remnant, RemnantKind};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::kernel::bpf::{self, ObjectKind};
-use crate::kernel::clock::holder::Holder;
+use crate::kernel::clock::holder::{self, Holder};
 use crate::kernel::clock::record::Records;
 use crate::kernel::clock::skewed::{ClockError, Workshop};
 use crate::kernel::clock::{boot_id, boot_now, scope};
@@ -83,11 +84,21 @@ pub fn of_clock(process: ProcessIdentity, holders: Vec<u32>, removed: bool) -> R
 /// The kernel's objects could not be listed, or a file not removed.
 pub fn search(remove: Removal, socket: &Path) -> Result<Vec<Remnant>, ResidueError> {
     let until = Instant::now() + SETTLE;
-    let mut found = objects()?;
+    let look = || -> Result<Vec<Remnant>, ResidueError> {
+        let mut found = objects()?;
+        found.extend(strays().into_iter().map(of_stray));
+        Ok(found)
+    };
+    let mut found = look()?;
     while found.iter().any(|remnant| remnant.holders.is_empty()) && Instant::now() < until {
         // The end of the kernel's own clean-up makes no event that could be awaited.
         thread::sleep(Duration::from_millis(10));
-        found = objects()?;
+        found = look()?;
+    }
+    if remove == Removal::Remove {
+        for remnant in found.iter_mut().filter(|remnant| remnant.kind == RemnantKind::Holder) {
+            remnant.removed = end(remnant.id);
+        }
     }
     found.extend(clocks(remove, socket)?);
     found.extend(files(remove, socket)?);
@@ -167,6 +178,57 @@ fn holders() -> Holders {
         }
     }
     held
+}
+
+/// Processes of ours that hold or load others, and to whom nobody can say anything any more: whoever started
+/// them has the other ends of their pipes.
+fn strays() -> Vec<u32> {
+    let ours: BTreeMap<u32, Vec<PathBuf>> = process::all()
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|pid| is_holder(*pid))
+        .map(|pid| (pid, (0..2).filter_map(|number| pipe(pid, number)).collect()))
+        .collect();
+    if ours.is_empty() {
+        return Vec::new();
+    }
+    let mut open = BTreeSet::new();
+    for pid in process::all().unwrap_or_default() {
+        if ours.contains_key(&pid) {
+            continue;
+        }
+        let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        open.extend(entries.filter_map(|entry| fs::read_link(entry.path()).ok()));
+    }
+    let stray = |(pid, pipes): (u32, Vec<PathBuf>)| {
+        (!pipes.iter().any(|pipe| open.contains(pipe))).then_some(pid)
+    };
+    ours.into_iter().filter_map(stray).collect()
+}
+
+/// Whether a process is one of those that an agent starts: by its name, and by what it was started with.
+fn is_holder(pid: u32) -> bool {
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    scope::CHILDREN.contains(&scope::name(pid).as_str())
+        && words.split(|byte| *byte == 0).nth(1) == Some(holder::COMMAND.as_bytes())
+}
+
+fn pipe(pid: u32, number: u8) -> Option<PathBuf> {
+    let link = fs::read_link(format!("/proc/{pid}/fd/{number}")).ok()?;
+    link.to_str().is_some_and(|text| text.starts_with("pipe:")).then_some(link)
+}
+
+fn of_stray(pid: u32) -> Remnant {
+    let name = format!("{} {pid}", scope::name(pid));
+    Remnant { kind: RemnantKind::Holder, name, id: pid, holders: Vec::new(), removed: false }
+}
+
+/// Ends a stray: whoever it holds goes on.
+fn end(pid: u32) -> bool {
+    let Some(number) = Pid::from_raw(pid.cast_signed()) else { return false };
+    let Ok(descriptor) = pidfd_open(number, PidfdFlags::empty()) else { return true };
+    // Whoever has the number now may be another one.
+    is_holder(pid) && pidfd_send_signal(&descriptor, Signal::KILL).is_ok()
 }
 
 fn clocks(remove: Removal, socket: &Path) -> Result<Vec<Remnant>, ResidueError> {

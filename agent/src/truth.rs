@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fault::{Aspect, BootTime, Drift, Side};
 
-use crate::kernel::{Attachment, Chain, Observed, Slot, Step};
+use crate::kernel::{Attachment, Chain, Observed, Release, Slot, Step};
 use crate::plan::{self, Holdings};
 
 /// What stands recorded of a fault that acts.
@@ -115,9 +115,13 @@ fn lease_differs(observed: &Observed, fault: &Recorded) -> Option<Drift> {
 /// told: they are somebody's by now.
 fn compare_processes(observed: &Observed, fault: &Recorded, correction: &mut Correction) {
     let Some(coverage) = observed.coverage.get(&fault.slot) else { return };
-    if coverage.released {
+    if let Some(release) = coverage.released {
+        let drift = match release {
+            Release::Ended => Drift::HolderEnded,
+            Release::OutOfMemory => Drift::OutOfMemory,
+        };
         correction.released.insert(fault.slot);
-        correction.of_processes.insert(fault.slot, vec![Drift::HolderEnded]);
+        correction.of_processes.insert(fault.slot, vec![drift]);
         return;
     }
     if coverage.over {

@@ -173,12 +173,13 @@ const fn absence(manner: &MannerArgs) -> Absence {
 pub(crate) async fn run(asked: Asked, choice: Choice, output: Output) -> Result<Outcome, Failure> {
     let seed = asked.seed()?;
     let Asked { attempted, selectors, within, lease, total, manner, quorum_loss: _ } = asked;
+    let renewed = lease;
     let lease = if manner.detach { total } else { lease };
     let terms = LeaseTerms::new(lease, total)
         .map_err(|error| AskedError::Terms(error).refused(&attempted))?;
     let wish = Wish { selectors, within, terms, seed };
     let choice = Choice { absence: absence(&manner), ..choice };
-    Order { wish, attempted, after: manner.after(), output }.run(&choice).await
+    Order { wish, attempted, after: manner.after(), renewed, output }.run(&choice).await
 }
 
 /// The faults in processes of this machine, as they are found now.
@@ -206,6 +207,8 @@ struct Order {
     wish: Wish,
     attempted: String,
     after: After,
+    /// The lease that was asked for, for what somebody renews.
+    renewed: Duration,
     output: Output,
 }
 
@@ -267,9 +270,15 @@ impl Order {
     }
 
     fn detached(&self, intent: IntentId, committed: Vec<Status>) -> Result<Outcome, Failure> {
+        let total = self.wish.terms.total;
+        let instead = if self.renewed < total {
+            format!(", and not {}", time(self.renewed))
+        } else {
+            String::new()
+        };
         self.output.note(format!(
-            "detached: nobody renews it, so its lease is all of its time ({})",
-            time(self.wish.terms.total)
+            "detached: nobody renews it, so its lease is all of its time ({}){instead}",
+            time(total)
         ));
         self.output.note(format!("end it with: schism heal {intent}"));
         self.output.show(&ProcessesReport::detached(self.wish.within, committed))?;

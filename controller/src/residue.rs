@@ -61,6 +61,7 @@ impl Report for ResidueReport {
                 RemnantKind::Socket => "socket",
                 RemnantKind::Lock => "lock",
                 RemnantKind::Clock => "clock",
+                RemnantKind::Holder => "process",
             };
             let (word, tone) = match standing(remnant) {
                 Standing::InUse => ("in use", Tone::Plain),

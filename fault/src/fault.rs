@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::Serialize;
 
 use crate::{
-    Cut, FaultId, Freeze, Kill, LeaseTerms, Prefix, Selector, Skew, Stress, TargetIdentity,
+    Cut, Extent, FaultId, Freeze, Kill, LeaseTerms, Prefix, Selector, Skew, Stress, TargetIdentity,
 };
 
 /// One effect on one target of one node, for a bounded time.
@@ -51,6 +51,17 @@ impl Kind {
         match self {
             Self::Cut(_) => Aspect::Network,
             Self::Skew(_) | Self::Freeze(_) | Self::Kill(_) | Self::Stress(_) => Aspect::Processes,
+        }
+    }
+
+    /// Which processes of the target it reaches, if it is something that they have to be told apart for.
+    #[must_use]
+    pub const fn extent(&self) -> Option<Extent> {
+        match self {
+            Self::Skew(skew) => Some(skew.extent),
+            Self::Freeze(freeze) => Some(freeze.extent),
+            Self::Kill(kill) => Some(kill.extent),
+            Self::Cut(_) | Self::Stress(_) => None,
         }
     }
 

@@ -56,4 +56,6 @@ pub enum RemnantKind {
     Lock,
     /// A process whose clocks go through code of ours that nobody renews: they show the truth.
     Clock,
+    /// A process of ours that holds or loads others, and whose agent is gone. Its timer ends it.
+    Holder,
 }

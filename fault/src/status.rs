@@ -108,6 +108,13 @@ impl Status {
         self.is_done() || self.state == State::Expired && !self.lease.is_some_and(early)
     }
 
+    /// Whether something of it is known to be there still: a failure of anything else has left nothing.
+    #[must_use]
+    pub fn stays(&self) -> bool {
+        self.state == State::Failed
+            && self.drifts.iter().any(|drift| matches!(drift, Drift::NotTakenOut(_)))
+    }
+
     /// How much of the lease is left.
     #[must_use]
     pub fn lease_left(&self) -> Option<Duration> {
@@ -149,6 +156,8 @@ pub enum Drift {
     },
     /// The process of ours that held the target's, or loads it, has ended before its time.
     HolderEnded,
+    /// The process of ours that loads the target was ended by the kernel, as memory ran short there.
+    OutOfMemory,
     /// A step of taking out that failed.
     NotTakenOut(String),
     /// A process of the target has other bytes than were written; its clocks are whatever these make them.
@@ -171,6 +180,10 @@ impl fmt::Display for Drift {
             Self::HolderEnded => {
                 f.write_str("the process of ours that held or loaded it ended before its time")
             }
+            Self::OutOfMemory => f.write_str(
+                "memory ran short in the target's control group, and the kernel ended the process of \
+                 ours that loaded it",
+            ),
             Self::NotTakenOut(step) => write!(f, "not taken out: {step}"),
             Self::Altered(process) => {
                 write!(f, "somebody has changed the clocks of process {}", process.pid)

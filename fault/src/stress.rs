@@ -98,6 +98,11 @@ pub enum LoadError {
     /// Not of the form `256MiB` or `80%`.
     #[error("write a size such as 256MiB or 1GB, or a share of the target's limit such as 80%")]
     Memory,
+    /// A size without a unit: what was meant is hardly so many bytes.
+    #[error(
+        "say in what it is counted: {0}MiB, {0}GB, {0}B for bytes, or a share of the target's limit such as 80%"
+    )]
+    Unit(u64),
     /// Out of reason.
     #[error("must be from 1 to {most}", most = Stress::WORKERS)]
     Workers,
@@ -165,6 +170,9 @@ impl FromStr for MemoryLoad {
         if text.ends_with('%') {
             return percent(text).map(Self::Share).ok_or(LoadError::Memory);
         }
+        if let Ok(number) = text.parse() {
+            return Err(if number == 0 { LoadError::Memory } else { LoadError::Unit(number) });
+        }
         let size: bytesize::ByteSize = text.parse().map_err(|_| LoadError::Memory)?;
         if size.as_u64() == 0 { Err(LoadError::Memory) } else { Ok(Self::Bytes(size.as_u64())) }
     }
@@ -201,11 +209,12 @@ mod tests {
             assert_eq!(text.parse::<CpuLoad>(), Err(LoadError::Workers), "{text}");
         }
         let sizes =
-            [("256MiB", 256 << 20), ("1GB", 1_000_000_000), ("4096", 4_096), ("2G", 2 << 30)];
-        for (text, bytes) in sizes.into_iter().take(3) {
+            [("256MiB", 256 << 20), ("1GB", 1_000_000_000), ("4096B", 4_096), ("1 KiB", 1_024)];
+        for (text, bytes) in sizes {
             assert_eq!(text.parse(), Ok(MemoryLoad::Bytes(bytes)), "{text}");
         }
         assert_eq!("80%".parse(), Ok(MemoryLoad::Share(Percent(80))));
+        assert_eq!("50".parse::<MemoryLoad>(), Err(LoadError::Unit(50)));
         for text in ["", "0", "0%", "101%", "many", "-1MiB", "%"] {
             assert_eq!(text.parse::<MemoryLoad>(), Err(LoadError::Memory), "{text}");
         }

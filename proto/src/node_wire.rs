@@ -52,6 +52,7 @@ impl From<Remnant> for wire::Remnant {
             RemnantKind::Socket => Wire::Socket,
             RemnantKind::Lock => Wire::Lock,
             RemnantKind::Clock => Wire::Clock,
+            RemnantKind::Holder => Wire::Holder,
         };
         Self {
             kind: kind.into(),
@@ -75,6 +76,7 @@ impl TryFrom<wire::Remnant> for Remnant {
             Wire::Socket => RemnantKind::Socket,
             Wire::Lock => RemnantKind::Lock,
             Wire::Clock => RemnantKind::Clock,
+            Wire::Holder => RemnantKind::Holder,
         };
         Ok(Self {
             kind,

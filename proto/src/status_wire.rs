@@ -103,6 +103,7 @@ impl From<wire::Effect> for Effect {
 impl From<Drift> for wire::Drift {
     fn from(drift: Drift) -> Self {
         use wire::drift::Kind as Wire;
+        let memory_ran_short = drift == Drift::OutOfMemory;
         let kind = match drift {
             Drift::ShadowedBy { interface, side, programs } => Wire::ShadowedBy(wire::ShadowedBy {
                 interface_index: interface,
@@ -118,9 +119,9 @@ impl From<Drift> for wire::Drift {
             }),
             Drift::NotTakenOut(step) => Wire::NotTakenOut(step),
             Drift::Altered(process) => Wire::Altered(process.into()),
-            Drift::HolderEnded => Wire::HolderEnded(true),
+            Drift::HolderEnded | Drift::OutOfMemory => Wire::HolderEnded(true),
         };
-        Self { kind: Some(kind) }
+        Self { kind: Some(kind), memory_ran_short }
     }
 }
 
@@ -144,6 +145,7 @@ impl TryFrom<wire::Drift> for Drift {
             },
             Wire::NotTakenOut(step) => Self::NotTakenOut(step),
             Wire::Altered(process) => Self::Altered(process.into()),
+            Wire::HolderEnded(_) if drift.memory_ran_short => Self::OutOfMemory,
             Wire::HolderEnded(_) => Self::HolderEnded,
         })
     }

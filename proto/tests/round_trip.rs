@@ -226,7 +226,7 @@ fn a_freeze_and_what_it_did_arrive_as_they_were() {
         let status = Status {
             fault: Fault { kind: Kind::Freeze(Freeze { extent }), ..skewing(0) },
             measured: Some(Measured::Freeze(effect.clone())),
-            drifts: vec![fault::Drift::HolderEnded],
+            drifts: vec![fault::Drift::HolderEnded, fault::Drift::OutOfMemory],
             ..status_held_by(None)
         };
         assert!(status.happened());

@@ -8,7 +8,7 @@ use fault::{
 };
 
 use super::world::World;
-use crate::kernel::{Act, Coverage, KernelError, Place, Step};
+use crate::kernel::{Act, Coverage, KernelError, Place, Release, Step};
 
 /// Clocks that are moved.
 pub type Skewed = Inner<Skew>;
@@ -74,7 +74,7 @@ impl<T> Inner<T> {
             left: self.processes.difference(&there).count(),
             altered: BTreeSet::new(),
             unread: !self.seen && self.acts(now) && !self.processes.is_empty(),
-            released: self.released,
+            released: self.released.then_some(Release::Ended),
             over: false,
         }
     }

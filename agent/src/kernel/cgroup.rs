@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// The file in which a group of version 2 bounds memory.
+const SECOND: &str = "memory.max";
 /// Hierarchies of version 1 that share out what a load takes.
 const SHARING: [&str; 6] = ["cpu", "cpuacct", "cpuset", "memory", "blkio", "pids"];
 
@@ -45,7 +47,7 @@ fn parse(mounts: &str, groups: &str) -> Vec<Group> {
         // A mount may show a part of the hierarchy, as in a container.
         let below = Path::new(path).strip_prefix(mount.root).ok()?;
         let memory = if second {
-            Some("memory.max")
+            Some(SECOND)
         } else {
             names.contains(&"memory").then_some("memory.limit_in_bytes")
         };
@@ -100,11 +102,58 @@ pub(super) fn memory_limit(groups: &[Group]) -> io::Result<u64> {
     Ok(least)
 }
 
+/// How much memory processes in these groups may take before it runs short, where that would end all
+/// processes of a group at once (memory.oom.group, cgroup v2); `None` where the kernel picks one.
+///
+/// # Errors
+/// /proc cannot be read.
+pub(super) fn room_in_common(groups: &[Group]) -> io::Result<Option<u64>> {
+    let mut room = None;
+    for group in groups.iter().filter(|group| group.memory == Some(SECOND)) {
+        let above = group.directory.ancestors().take_while(|one| one.starts_with(&group.mount));
+        // A limit ends a group in common if it is that group's or of one above it, the node's included.
+        for directory in above {
+            let in_common = fs::read_to_string(directory.join("memory.oom.group"));
+            if room.is_none() && in_common.is_ok_and(|text| text.trim() == "1") {
+                room = Some(of_node("MemAvailable:")?);
+            }
+            room = room.map(|room| left(directory).map_or(room, |left| room.min(left)));
+        }
+    }
+    Ok(room)
+}
+
+/// How much of a group's limit is left; what of files has not been used lately makes room.
+fn left(directory: &Path) -> Option<u64> {
+    let number = |file: &str| fs::read_to_string(directory.join(file)).ok()?.trim().parse().ok();
+    let (limit, used): (u64, u64) = (number(SECOND)?, number("memory.current")?);
+    let stat = fs::read_to_string(directory.join("memory.stat")).unwrap_or_default();
+    let idle = stat.lines().find_map(|line| line.strip_prefix("inactive_file ")?.parse().ok());
+    Some(limit.saturating_sub(used.saturating_sub(idle.unwrap_or(0))))
+}
+
+/// How many processes of these groups the kernel has ended as memory ran short.
+pub(super) fn ended_for_memory(groups: &[Group]) -> u64 {
+    let ended = |group: &Group| {
+        let file = if group.memory? == SECOND { "memory.events" } else { "memory.oom_control" };
+        let text = fs::read_to_string(group.directory.join(file)).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse::<u64>().ok())
+    };
+    groups.iter().filter_map(ended).sum()
+}
+
 fn memory_of_node() -> io::Result<u64> {
+    of_node("MemTotal:")
+}
+
+/// A line of meminfo (proc_meminfo(5)), in bytes.
+fn of_node(name: &str) -> io::Result<u64> {
     let text = fs::read_to_string("/proc/meminfo")?;
-    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kibibytes = total.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    kibibytes.map(|kib| kib << 10).ok_or_else(|| io::Error::other("meminfo without MemTotal"))
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let kibibytes = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kibibytes
+        .map(|kib| kib << 10)
+        .ok_or_else(|| io::Error::other(format!("meminfo without {name}")))
 }
 
 #[cfg(test)]
@@ -132,7 +181,7 @@ mod tests {
         ];
         assert_eq!(directories, expected);
         assert_eq!(found[0].memory, Some("memory.limit_in_bytes"));
-        assert_eq!((found[1].memory, found[2].memory), (None, Some("memory.max")));
+        assert_eq!((found[1].memory, found[2].memory), (None, Some(SECOND)));
     }
 
     #[test]
@@ -146,5 +195,27 @@ mod tests {
         let group = Group { mount, directory, memory: Some("memory.max") };
         assert_eq!(memory_limit(&[group]).unwrap(), 4_096);
         assert_eq!(memory_limit(&[]).unwrap(), memory_of_node().unwrap());
+    }
+
+    #[test]
+    fn what_is_left_counts_where_a_group_ends_in_common() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("pod/container");
+        fs::create_dir_all(&directory).unwrap();
+        let write = |file: &str, text: &str| fs::write(root.path().join(file), text).unwrap();
+        for (group, limit, used) in [("pod", "9000", "2000"), ("pod/container", "4096", "3000")] {
+            write(&format!("{group}/memory.max"), limit);
+            write(&format!("{group}/memory.current"), used);
+            write(&format!("{group}/memory.stat"), "anon 7\ninactive_file 1000\n");
+        }
+        write("pod/container/memory.events", "oom 2\noom_kill 3\noom_group_kill 1\n");
+        let group = Group { mount: root.path().to_owned(), directory, memory: Some(SECOND) };
+        let groups = [group];
+        assert_eq!(room_in_common(&groups).unwrap(), None, "the kernel picks one");
+        write("pod/memory.oom.group", "1\n");
+        assert_eq!(room_in_common(&groups).unwrap(), Some(8_000), "only what is above it counts");
+        write("pod/container/memory.oom.group", "1\n");
+        assert_eq!(room_in_common(&groups).unwrap(), Some(2_096));
+        assert_eq!(ended_for_memory(&groups), 3);
     }
 }

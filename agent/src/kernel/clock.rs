@@ -8,6 +8,7 @@ mod planned;
 mod stub;
 
 pub mod covered;
+pub(in crate::kernel) mod deputy;
 pub mod hold;
 pub mod holder;
 pub mod memory;

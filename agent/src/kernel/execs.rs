@@ -59,9 +59,13 @@ impl Execs {
         Ok(())
     }
 
-    /// Tells of nothing any more; nothing of it is left in the kernel.
-    pub(super) fn stop(&self) {
-        drop(self.listening().take());
+    /// Tells of nothing any more, unless somebody wants to know still; nothing of it is left in the kernel.
+    /// Whoever wants to know has said so before it asks for [`Self::start`].
+    pub(super) fn stop_unless(&self, wanted: impl FnOnce() -> bool) {
+        let mut listening = self.listening();
+        if !wanted() {
+            drop(listening.take());
+        }
     }
 }
 

@@ -3,16 +3,23 @@
 //! It dies with the thread that starts it, which has to live as long as the fault.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::clock::holder::COMMAND;
+
+/// How long the end of one that was killed is waited for (2 s): it ends at once, unless it waits for a device.
+const LAST_MOMENTS: Duration = Duration::from_secs(2);
 
 /// It could not be started or spoken to.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +35,9 @@ pub(super) enum KeeperError {
     /// It has ended, and does nothing any more.
     #[error("the process of the agent that acts has ended")]
     Ended,
+    /// It was killed, and waits in the kernel for a device; it ends when that answers.
+    #[error("process {0} of the agent was killed and does not end: it waits for a device")]
+    Stuck(u32),
 }
 
 fn failed(what: &'static str) -> impl FnOnce(io::Error) -> KeeperError {
@@ -120,19 +130,56 @@ impl Keeper {
         let _ = self.hands().child.kill();
     }
 
-    /// Waits for its end.
+    /// Waits for its end, but not for a device that it waits for.
     ///
     /// # Errors
-    /// It is no child any more.
+    /// It is no child any more, or [`KeeperError::Stuck`].
     pub(super) fn wait(&self) -> Result<(), KeeperError> {
-        self.hands().child.wait().map(drop).map_err(failed("wait for"))
+        let wait = || self.hands().child.try_wait().map_err(failed("wait for"));
+        if wait()?.is_some() {
+            return Ok(());
+        }
+        // A child that was not waited for keeps its number.
+        let number = Pid::from_raw(self.pid.cast_signed()).ok_or(KeeperError::Ended)?;
+        let descriptor = pidfd_open(number, PidfdFlags::empty());
+        let descriptor = descriptor.map_err(|errno| failed("watch")(errno.into()))?;
+        let mut awaited = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
+        let until = Instant::now() + LAST_MOMENTS;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            // Interrupted or not, what came of it is read off the child.
+            let _ = poll(&mut awaited, PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO));
+            if wait()?.is_some() {
+                return Ok(());
+            }
+            if left.is_zero() {
+                return Err(KeeperError::Stuck(self.pid));
+            }
+        }
     }
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.kill();
-        // It is dead or about to be; otherwise it would be listed until we end.
+        // It is dead or about to be; otherwise it would be listed until we end. One that waits for a device
+        // is waited for by nobody: it has to be able to go on without us.
         let _ = self.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_does_not_end_is_not_waited_for_for_ever() {
+        let keeper = Keeper::start(Path::new("/usr/bin/yes"), "role", |_: Option<u8>| {}).unwrap();
+        let began = Instant::now();
+        let stuck = keeper.wait();
+        assert!(matches!(stuck, Err(KeeperError::Stuck(pid)) if pid == keeper.pid()), "{stuck:?}");
+        assert!(began.elapsed() >= LAST_MOMENTS);
+        keeper.kill();
+        keeper.wait().unwrap();
     }
 }

@@ -44,10 +44,8 @@ struct State {
     lease: Option<(BootTime, BootTime)>,
     members: Vec<Member>,
     left: Vec<Uncovered>,
-    /// When they were sent the signal.
+    /// When the last of those who were there had been sent the signal.
     sent: Option<BootTime>,
-    /// When whoever was left was sent SIGKILL.
-    forced: Option<BootTime>,
     /// It was ended by us.
     over: bool,
 }
@@ -57,7 +55,8 @@ struct State {
 struct Member {
     identity: ProcessIdentity,
     descriptor: Arc<OwnedFd>,
-    signalled: bool,
+    /// When it was sent the signal.
+    signalled: Option<BootTime>,
     unheeded: bool,
     forced: bool,
     ended: Option<BootTime>,
@@ -72,7 +71,7 @@ impl Member {
         process::is_alive(identity).then_some(Self {
             identity,
             descriptor,
-            signalled: false,
+            signalled: None,
             unheeded: false,
             forced: false,
             ended: None,
@@ -82,9 +81,14 @@ impl Member {
     fn send(&mut self, signal: Signal) {
         let number = rustix_signal(signal);
         if self.ended.is_none() && pidfd_send_signal(&self.descriptor, number).is_ok() {
-            self.unheeded = !self.signalled && disposition::leaves_alone(self.identity.pid, signal);
-            self.signalled = true;
+            let first = self.signalled.is_none();
+            self.unheeded = first && disposition::leaves_alone(self.identity.pid, signal);
+            self.signalled.get_or_insert_with(boot_now);
         }
+    }
+
+    const fn lives(&self) -> bool {
+        self.ended.is_none()
     }
 }
 
@@ -123,8 +127,8 @@ impl Shared {
 }
 
 impl Killing {
-    /// Takes hold of the processes; nobody is sent anything before it begins. `done` is called when all of
-    /// them have ended.
+    /// Takes hold of the processes; nobody is sent anything before it begins. `stirred` is called when they
+    /// have been sent the signal, and when all of them have ended.
     ///
     /// # Errors
     /// There is no process, or none that may be killed.
@@ -132,7 +136,7 @@ impl Killing {
         place: &Place,
         kill: Kill,
         inode: Inode<'_>,
-        done: impl FnOnce() + Send + 'static,
+        stirred: impl Fn() + Send + 'static,
     ) -> Result<Self, KernelError> {
         let there = scope::of(place, kill.extent, inode, &BTreeSet::new())?;
         let mut state = State::default();
@@ -146,37 +150,50 @@ impl Killing {
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
             .map_err(|errno| KernelError::call("eventfd")(errno.into()))?;
         let shared = Arc::new(Shared { kill, state: Mutex::new(state), wake });
-        let told = Arc::clone(&shared);
+        let (told, meant) = (Arc::clone(&shared), place.clone());
         let hand = thread::Builder::new()
             .name("schism-kill".to_owned())
-            .spawn(move || carry_out(&told, done))
+            .spawn(move || carry_out(&told, &meant, stirred))
             .map_err(KernelError::call("start a thread"))?;
         Ok(Self { place: place.clone(), kill, shared, hand: Mutex::new(Some(hand)) })
     }
 
-    fn known(&self) -> BTreeSet<u32> {
-        self.shared.state().members.iter().map(|member| member.identity.pid).collect()
+    /// Who is meant by now, but for those that have ended.
+    fn there(&self, inode: Inode<'_>) -> Result<BTreeSet<ProcessIdentity>, KernelError> {
+        let known = self.shared.state().living_pids();
+        let mut there = scope::of(&self.place, self.kill.extent, inode, &known)?;
+        there.retain(|process| process::is_alive(*process));
+        Ok(there)
     }
 }
 
-/// Does it, until it is done or ended.
-fn carry_out(shared: &Shared, done: impl FnOnce()) {
+/// Does it, until it is over. Whoever is found later is told by whoever finds it, and watched here.
+fn carry_out(shared: &Shared, place: &Place, stirred: impl Fn()) {
+    let mut told = Stage::default();
     loop {
-        // The end of what is waited for.
-        let (until, descriptors) = {
-            let mut state = shared.state();
-            if state.over {
-                return;
-            }
-            match state.advance(&shared.kill, boot_now()) {
-                Next::Over => return,
-                Next::Done => {
-                    drop(state);
-                    return done();
-                }
-                Next::Wait(until) => (until, state.living()),
+        let next = shared.state().next(&shared.kill, boot_now());
+        let until = match next {
+            Next::Over => return,
+            Next::Wait(until) => until,
+            Next::Send => {
+                // Those who were born since they were looked for; of a namespace, only the next look tells.
+                let elsewhere = || Err(scope::of_node());
+                let known = shared.state().living_pids();
+                let there = scope::of(place, shared.kill.extent, elsewhere, &known);
+                let mut state = shared.state();
+                state.admit(there.unwrap_or_default());
+                state.send(shared.kill.signal);
+                continue;
             }
         };
+        let (stage, descriptors) = {
+            let state = shared.state();
+            (state.stage(), state.living())
+        };
+        if stage != told {
+            told = stage;
+            stirred();
+        }
         let mut awaited = vec![PollFd::new(shared.wake.as_fd(), PollFlags::POLLIN)];
         awaited.extend(descriptors.iter().map(|one| PollFd::new(one.as_fd(), PollFlags::POLLIN)));
         let patience = until.map_or(PollTimeout::NONE, |until| {
@@ -190,11 +207,23 @@ fn carry_out(shared: &Shared, done: impl FnOnce()) {
     }
 }
 
-enum Next {
-    /// Until then, at the latest.
-    Wait(Option<BootTime>),
+/// How far a kill has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// Nobody was sent anything.
+    #[default]
+    Ahead,
+    /// They were, and some go on.
+    Sent,
     /// All have ended.
     Done,
+}
+
+enum Next {
+    /// The signal is due.
+    Send,
+    /// Until then, at the latest.
+    Wait(Option<BootTime>),
     /// Its time is over.
     Over,
 }
@@ -215,12 +244,32 @@ impl State {
         }
     }
 
+    /// Sends all of them the signal.
     fn send(&mut self, signal: Signal) {
         self.members.iter_mut().for_each(|member| member.send(signal));
+        // Whoever was born before the last of them got it is meant, too.
+        self.sent = Some(boot_now());
+        // Those who are gone by now have not ended by this.
+        self.members.retain(|member| member.signalled.is_some());
     }
 
-    /// Does what is due by now.
-    fn advance(&mut self, kill: &Kill, now: BootTime) -> Next {
+    /// Takes in who was missed, and sends them the signal if the others have it.
+    fn catch_up(&mut self, there: BTreeSet<ProcessIdentity>, signal: Signal) {
+        let missed: Vec<ProcessIdentity> =
+            there.into_iter().filter(|one| self.misses(*one, signal)).collect();
+        self.admit(missed);
+        if self.sent.is_some() {
+            let new = self.members.iter_mut().filter(|member| member.signalled.is_none());
+            new.for_each(|member| member.send(signal));
+            self.members.retain(|member| member.signalled.is_some());
+        }
+    }
+
+    /// Sends SIGKILL where it is due, and says what is next.
+    fn next(&mut self, kill: &Kill, now: BootTime) -> Next {
+        if self.over {
+            return Next::Over;
+        }
         let Some((start, end)) = self.lease else { return Next::Wait(None) };
         if now < start {
             return Next::Wait(Some(start));
@@ -229,37 +278,53 @@ impl State {
             return Next::Over;
         }
         if self.sent.is_none() {
-            self.sent = Some(now);
-            self.send(kill.signal);
-            // Those who are gone by now have not ended by this.
-            self.members.retain(|member| member.signalled);
+            return Next::Send;
         }
-        if self.members.iter().all(|member| member.ended.is_some()) {
-            return Next::Done;
-        }
-        let due = self.sent.zip(kill.grace).map(|(sent, grace)| sent + grace);
-        match due.filter(|_| self.forced.is_none()) {
-            Some(due) if due <= now => {
-                self.forced = Some(now);
-                for member in self.members.iter_mut().filter(|member| member.ended.is_none()) {
+        let mut until = end;
+        for member in self.members.iter_mut().filter(|member| member.lives() && !member.forced) {
+            let due = member.signalled.zip(kill.grace).map(|(sent, grace)| sent + grace);
+            match due {
+                Some(due) if due <= now => {
                     member.send(Signal::Kill);
                     member.forced = true;
                 }
-                Next::Wait(Some(end))
+                Some(due) => until = until.min(due),
+                None => {}
             }
-            Some(due) => Next::Wait(Some(due.min(end))),
-            None => Next::Wait(Some(end)),
+        }
+        Next::Wait(Some(until))
+    }
+
+    fn stage(&self) -> Stage {
+        match self.sent {
+            None => Stage::Ahead,
+            Some(_) if self.members.iter().any(Member::lives) => Stage::Sent,
+            Some(_) => Stage::Done,
         }
     }
 
+    /// Whether somebody who is there is to be sent the signal and was not: everybody before it is due, then
+    /// those who were there before it and were not seen, as they were born meanwhile.
+    fn misses(&self, process: ProcessIdentity, signal: Signal) -> bool {
+        let known = self.members.iter().any(|member| member.identity == process)
+            || self.left.iter().any(|one| one.process == process);
+        let meant = self.sent.is_none_or(|sent| signal.ends() && process::began(process) <= sent);
+        !known && meant
+    }
+
+    fn living_pids(&self) -> BTreeSet<u32> {
+        let living = self.members.iter().map(|member| member.identity);
+        living.filter(|process| process::is_alive(*process)).map(|process| process.pid).collect()
+    }
+
     fn living(&self) -> Vec<Arc<OwnedFd>> {
-        let living = self.members.iter().filter(|member| member.ended.is_none());
+        let living = self.members.iter().filter(|member| member.lives());
         living.map(|member| Arc::clone(&member.descriptor)).collect()
     }
 
     fn note_ends(&mut self) {
         let now = boot_now();
-        for member in self.members.iter_mut().filter(|member| member.ended.is_none()) {
+        for member in self.members.iter_mut().filter(|member| member.lives()) {
             if !process::is_alive(member.identity) {
                 member.ended = Some(now);
             }
@@ -268,14 +333,14 @@ impl State {
 
     fn effect(&self) -> KillEffect {
         let count = |of: fn(&Member) -> bool| self.members.iter().filter(|one| of(one)).count();
-        let sent = self.sent.unwrap_or_default();
-        let took = self.members.iter().filter_map(|member| Some(member.ended?.since(sent)));
+        let took = |member: &Member| Some(member.ended?.since(member.signalled?));
+        let took = self.members.iter().filter_map(took);
         KillEffect {
             processes: self.members.len(),
-            signalled: count(|member| member.signalled),
-            unheeded: count(|member| member.unheeded && member.ended.is_none()),
-            ended: count(|member| member.signalled && member.ended.is_some()),
-            forced: count(|member| member.forced && member.ended.is_some()),
+            signalled: count(|member| member.signalled.is_some()),
+            unheeded: count(|member| member.unheeded && member.lives()),
+            ended: count(|member| member.signalled.is_some() && !member.lives()),
+            forced: count(|member| member.forced && !member.lives()),
             longest: took.max().unwrap_or_default(),
             uncovered: self.left.iter().take(ClockEffect::NAMED).cloned().collect(),
         }
@@ -311,17 +376,14 @@ impl Engaged for Killing {
     fn follow(&self, inode: Inode<'_>) -> Result<(), KernelError> {
         let until = Instant::now() + PATIENCE;
         loop {
-            let there = scope::of(&self.place, self.kill.extent, inode, &self.known())?;
+            let there = self.there(inode)?;
             let mut state = self.shared.state();
-            let goes_on = state.lease.is_some_and(|(_, end)| boot_now() < end) && !state.over;
-            if let Some(sent) = state.sent.filter(|_| self.kill.signal.ends() && goes_on) {
-                state.admit(there.into_iter().filter(|one| process::began(*one) < sent));
-                let new = state.members.iter_mut().filter(|member| !member.signalled);
-                new.for_each(|member| member.send(self.kill.signal));
+            if !state.over && state.lease.is_none_or(|(_, end)| boot_now() < end) {
+                state.catch_up(there, self.kill.signal);
                 self.shared.wake();
             }
             state.note_ends();
-            let busy = state.members.iter().any(|member| member.ended.is_none());
+            let busy = state.members.iter().any(Member::lives);
             let waits = state.sent.is_none() || self.kill.signal == Signal::Kill;
             drop(state);
             if !(busy && waits) || Instant::now() >= until {
@@ -333,19 +395,20 @@ impl Engaged for Killing {
     }
 
     fn look(&self, inode: Inode<'_>) -> Result<Coverage, KernelError> {
-        let there = scope::of(&self.place, self.kill.extent, inode, &self.known())?;
+        let there = self.there(inode)?;
         let mut state = self.shared.state();
         state.note_ends();
         let acts = state.lease.is_some_and(|(start, _)| start <= boot_now()) && !state.over;
-        let all_ended = state.members.iter().all(|member| member.ended.is_some());
+        let missed = there.iter().filter(|process| state.misses(**process, self.kill.signal));
+        let joined = missed.count();
         Ok(Coverage {
             processes: there.len(),
-            joined: 0,
+            joined,
             left: 0,
             altered: BTreeSet::new(),
             unread: acts && state.sent.is_none(),
-            released: false,
-            over: state.sent.is_some() && all_ended,
+            released: None,
+            over: state.stage() == Stage::Done && joined == 0,
         })
     }
 

@@ -14,6 +14,7 @@ use fault::{
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::clock::covered::Covered;
+use super::clock::deputy::Urgency;
 use super::clock::holder::Holder;
 use super::clock::record::Records;
 use super::clock::register::Register;
@@ -109,16 +110,21 @@ impl Linux {
         process::opened_inode(&namespace).map_err(KernelError::call("stat the namespace"))
     }
 
-    /// Tells what is in a target's processes, if there is anything in that place.
+    /// Tells what is in a target's processes, if there is anything in that place. Waits for no process.
     fn tell(
         &self,
         target: NamespaceCookie,
         slot: Slot,
-        skew: impl FnOnce(&Covered) -> Result<(), ClockError>,
+        urgency: Urgency,
+        skew: impl FnOnce(&Covered) -> Result<(), ClockError> + Send + 'static,
         engaged: impl FnOnce(&dyn Engaged) -> Result<(), KernelError>,
     ) -> Option<Result<(), KernelError>> {
         if let Some(covered) = self.clocks.get(target, slot) {
-            return Some(skew(&covered).map_err(|error| KernelError::Answer(error.to_string())));
+            let answer = |text: String| KernelError::Answer(text);
+            return Some(match covered.by_deputy(urgency, skew) {
+                Some(told) => told.map_err(|error| answer(error.to_string())),
+                None => Err(answer("a process of the target has its memory locked".to_owned())),
+            });
         }
         let standing = self.engagements.get(target, slot)?;
         Some(engaged(standing.as_ref()))
@@ -355,21 +361,23 @@ impl Kernel for Linux {
                 self.instance(target)?.forget_openers(peers, kept)
             }
             Step::Begin { slot, start, end } => {
-                let skew = |skew: &Covered| skew.begin(*start, *end);
-                let engaged = |engaged: &dyn Engaged| engaged.begin(*start, *end);
-                if let Some(told) = self.tell(target, *slot, skew, engaged) {
+                let (start, end) = (*start, *end);
+                let skew = move |skew: &Covered| skew.begin(start, end);
+                let engaged = |engaged: &dyn Engaged| engaged.begin(start, end);
+                if let Some(told) = self.tell(target, *slot, Urgency::Optional, skew, engaged) {
                     return told;
                 }
-                self.instance(target)?.begin(*slot, *start, *end);
+                self.instance(target)?.begin(*slot, start, end);
                 Ok(())
             }
             Step::Renew { slot, end } => {
-                let skew = |skew: &Covered| skew.renew(*end);
-                let engaged = |engaged: &dyn Engaged| engaged.renew(*end);
-                if let Some(told) = self.tell(target, *slot, skew, engaged) {
+                let end = *end;
+                let skew = move |skew: &Covered| skew.renew(end);
+                let engaged = |engaged: &dyn Engaged| engaged.renew(end);
+                if let Some(told) = self.tell(target, *slot, Urgency::Optional, skew, engaged) {
                     return told;
                 }
-                self.instance(target)?.renew(*slot, *end);
+                self.instance(target)?.renew(*slot, end);
                 Ok(())
             }
             Step::End { slot } => {
@@ -377,7 +385,8 @@ impl Kernel for Linux {
                     engaged.end();
                     Ok(())
                 };
-                if let Some(told) = self.tell(target, *slot, Covered::end, engaged) {
+                let urgency = Urgency::Owed;
+                if let Some(told) = self.tell(target, *slot, urgency, Covered::end, engaged) {
                     return told;
                 }
                 self.instance(target)?.end(*slot);
@@ -398,9 +407,7 @@ impl Kernel for Linux {
             }
             Step::Unskew { slot } => {
                 let taken_out = self.clocks.take_out(target, *slot);
-                if self.clocks.is_empty() {
-                    self.execs.stop();
-                }
+                self.execs.stop_unless(|| !self.clocks.is_empty());
                 taken_out
             }
             Step::Cover { slot } if self.engagements.get(target, *slot).is_some() => {
@@ -493,7 +500,7 @@ impl Kernel for Linux {
 
     fn lease(&self, target: NamespaceCookie, slot: Slot) -> Option<(BootTime, BootTime)> {
         if let Some(skew) = self.clocks.get(target, slot) {
-            return skew.lease();
+            return skew.by_deputy(Urgency::Optional, Covered::lease).flatten();
         }
         match self.engagements.get(target, slot) {
             Some(engaged) => engaged.lease(),

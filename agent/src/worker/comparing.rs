@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fault::{Aspect, Cut, Drift, FaultId, Gone, NamespaceCookie, OwnAddress, State};
+use fault::{Aspect, Cut, Drift, Extent, FaultId, Gone, NamespaceCookie, OwnAddress, State};
 
 use super::deciding::Worker;
 use super::target::{Task, place};
@@ -147,10 +147,13 @@ impl Worker {
         }
     }
 
-    /// A process may be gone while its namespace stays.
+    /// A process may be gone while its namespace stays. A tree goes on without its first process.
     fn lost_processes(&self, cookie: NamespaceCookie) -> Vec<(FaultId, State)> {
         let is_lost = |record: &&Record| {
-            bound_process(&place(&record.fault)).is_some_and(|process| !self.kernel.lives(process))
+            let alone = record.fault.kind.extent() != Some(Extent::Tree);
+            alone
+                && bound_process(&place(&record.fault))
+                    .is_some_and(|process| !self.kernel.lives(process))
         };
         let lost = self.arrived(cookie).filter(is_lost);
         lost.map(|record| (record.fault.id, State::Gone(Gone::Process))).collect()

@@ -429,7 +429,7 @@ fn missing(record: &Record, observed: &Observed) -> Option<String> {
             None => Some("no process has our code".to_owned()),
         },
         Kind::Freeze(_) | Kind::Kill(_) | Kind::Stress(_) => {
-            let held = observed.coverage.get(&record.slot).is_some_and(|it| !it.released);
+            let held = observed.coverage.get(&record.slot).is_some_and(|it| it.released.is_none());
             (!held).then(|| "nothing is there that could act on the processes".to_owned())
         }
     }

@@ -8,8 +8,10 @@ use std::time::Duration;
 use agent::kernel::process;
 use agent::worker::AgentError;
 use fault::{Aspect, Clock, Extent, Gone, Shape, Skew, State};
+use nix::unistd::Pid;
 use proto::agent as wire;
 
+use crate::container::Group;
 use crate::node::{Daemon, Node, effect, skewing};
 use crate::rig::{HOUR, Rig, ahead, nanos, now};
 use crate::witness::Witness;
@@ -257,6 +259,73 @@ async fn all_processes_of_a_namespace_are_covered_with_those_that_come() {
     for family in [one, two, outside] {
         family.end();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_processes_of_a_container_are_covered_with_those_that_come() {
+    let node = Node::start();
+    let group = Group::new(200, 1 << 30);
+    let (mut one, mut two) = (Family::start(&mut python()), Family::start(&mut python()));
+    let mut outside = Family::start(&mut python());
+    for family in [&one, &two] {
+        group.admit(family.process.id());
+    }
+    let selector = format!("container:{}", group.id);
+    let status = node.begin(node.fault(&selector, ahead(HOUR))).await;
+    let id = status.fault.id;
+    assert_eq!(effect(&status).covered, 2, "{status:?}");
+    assert_eq!((one.offset("self"), two.offset("self")), (3_600, 3_600));
+    assert_eq!(outside.offset("self"), 0);
+
+    // A second one that means a process of it finds the first one's traces, and leaves it alone.
+    let second = format!("pid:{}", two.process.id());
+    let refused = node.try_begin(node.fault(&second, ahead(2 * HOUR))).await.unwrap_err();
+    assert!(refused.to_string().contains("a detour of ours already"), "{refused}");
+    assert_eq!(two.offset("self"), 3_600);
+
+    // Who forks, who executes, and who comes in from elsewhere.
+    one.say("fork");
+    node.until(id, |status| effect(status).covered == 3).await;
+    assert_eq!(one.offset("child"), 3_600);
+    two.say("exec");
+    node.until(id, |status| !effect(status).longest_gap.is_zero()).await;
+    assert_eq!(two.offset("self"), 3_600);
+    group.admit(outside.process.id());
+    node.until(id, |status| effect(status).covered == 4).await;
+    assert_eq!(outside.offset("self"), 3_600);
+
+    let healed = node.heal(id).await;
+    assert_eq!(healed.state, State::Healed, "{:?}", healed.drifts);
+    assert_eq!((one.offset("self"), one.offset("child"), two.offset("self")), (0, 0, 0));
+    for family in [&one, &two, &outside] {
+        node.rig.assert_untouched(family.process.id());
+    }
+    for family in [one, two, outside] {
+        family.end();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_goes_on_without_its_first_process() {
+    let node = Node::start();
+    // The shell is the first, and ends when it is told to.
+    let mut command = Command::new("/bin/sh");
+    let script = "python3 -c \"$FAMILY\" <&3 & exec 3<&-; trap 'exit 0' TERM; wait";
+    command.args(["-c", &format!("exec 3<&0; {script}")]);
+    let mut family = Family::start(&mut command);
+    let first = family.process.id();
+    let tree = Skew { extent: Extent::Tree, ..ahead(HOUR) };
+    let status = node.begin(node.fault(&format!("pid:{first}"), tree)).await;
+    assert_eq!((effect(&status).covered, family.offset("self")), (2, 3_600), "{status:?}");
+    let first = Pid::from_raw(first.cast_signed());
+    nix::sys::signal::kill(first, nix::sys::signal::Signal::SIGTERM).unwrap();
+    family.process.wait().unwrap();
+    let status = node.until(status.fault.id, |status| effect(status).covered == 1).await;
+    assert_eq!((status.state, family.offset("self")), (State::Active, 3_600), "{status:?}");
+    assert_eq!(node.heal(status.fault.id).await.state, State::Healed);
+    assert_eq!(family.offset("self"), 0);
+    assert!(node.rig.records().all().unwrap().is_empty());
+    family.end();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,14 +1,20 @@
 //! Clocks of real processes, skewed and restored. Needs root.
 #![expect(clippy::unwrap_used, reason = "what the tests share fails them")]
 
+#[path = "../driven/container.rs"]
+mod container;
 #[path = "../driven/mod.rs"]
 mod driven;
+mod ends;
+mod etcd;
 mod faults;
 mod misfortune;
+mod mortal;
 mod node;
 mod places;
 mod rig;
 mod runtimes;
 mod skew;
 mod soak;
+mod strangers;
 mod witness;

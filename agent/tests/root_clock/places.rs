@@ -40,6 +40,24 @@ fn a_time_namespace_of_its_own() {
     witness.finish();
 }
 
+#[test]
+fn a_user_namespace_of_its_own() {
+    let rig = Rig::new();
+    let workshop = rig.workshop();
+    let unshare = ["unshare", "--user", "--map-root-user"];
+    let mut witness = Witness::start(2, nanos(HOUR), &unshare);
+    let own = fs::read_link("/proc/self/ns/user").unwrap();
+    assert_ne!(fs::read_link(format!("/proc/{}/ns/user", witness.pid())).unwrap(), own);
+    let mut skewed = workshop.put_in(witness.process(), &ahead(HOUR)).unwrap();
+    skewed.begin(now(), now() + LEASE).unwrap();
+    witness.assert_offset(HOUR);
+    let probed = workshop.probe(&skewed, libc::CLOCK_REALTIME).unwrap();
+    assert!((probed.offset - nanos(HOUR)).abs() <= probed.error, "{probed:?}");
+    assert_eq!(workshop.heal(skewed).unwrap(), Restored::Whole);
+    rig.assert_untouched(witness.pid());
+    witness.finish();
+}
+
 fn state(pid: u32) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     status.lines().find_map(|line| line.strip_prefix("State:\t")).unwrap().to_owned()

@@ -65,7 +65,7 @@ class Clocks {
 }
 "#;
 
-const PYTHON: &str = r"
+pub(crate) const PYTHON: &str = r"
 import sys, time, datetime
 for _ in sys.stdin:
     print(time.time_ns(), int(datetime.datetime.now().timestamp() * 1e6) * 1000, time.monotonic_ns(), flush=True)
@@ -76,14 +76,14 @@ require('readline').createInterface({ input: process.stdin }).on('line', () =>
     console.log(`${Date.now() * 1e6} ${process.hrtime.bigint()}`));
 ";
 
-struct Program {
+pub(crate) struct Program {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
 }
 
 impl Program {
-    fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = started.unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stdin = child.stdin.take().unwrap();
@@ -91,8 +91,12 @@ impl Program {
         Self { child, stdin, stdout }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The wall clocks' distances from the truth, within a second and a bit, and the monotonic time.
-    fn ask(&mut self) -> (Vec<i64>, i64) {
+    pub(crate) fn ask(&mut self) -> (Vec<i64>, i64) {
         let before = truth::read(libc::CLOCK_REALTIME).unwrap();
         writeln!(self.stdin).unwrap();
         let mut line = String::new();
@@ -123,7 +127,12 @@ impl Drop for Program {
     }
 }
 
-fn built(directory: &Path, name: &str, source: (&str, &str), compiler: &[&str]) -> PathBuf {
+pub(crate) fn built(
+    directory: &Path,
+    name: &str,
+    source: (&str, &str),
+    compiler: &[&str],
+) -> PathBuf {
     let (file, text) = source;
     let source = directory.join(file);
     fs::write(&source, text).unwrap();

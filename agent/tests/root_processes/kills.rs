@@ -1,9 +1,11 @@
 //! Kills: who is sent what, and who is seen to end.
 
+use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use agent::worker::AgentError;
+use agent::kernel::clock::boot_now;
+use agent::worker::{AgentError, Earnest};
 use fault::{Extent, Gone, Kill, KillEffect, Kind, Measured, State, Status};
 
 use crate::group::{Group, Victim};
@@ -139,6 +141,75 @@ async fn all_processes_of_a_container_end() {
     let ended = node.until(id, |status| status.state.is_final()).await;
     assert!(ended.is_done() && effect(&ended).ended == 4, "{ended:?}");
     group.until(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_is_over_when_all_of_it_has_ended_and_not_with_its_first() {
+    let node = Node::start();
+    // The first ends at once, its child only by SIGKILL.
+    let deaf = "trap '' TERM; echo $$; while :; do sleep 0.05; done";
+    let script = "trap 'exit 0' TERM; sh -c \"$DEAF\" & wait";
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script]).env("DEAF", deaf).stdout(Stdio::piped());
+    let mut first = Victim(command.spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(first.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let child = agent::kernel::process::identity(line.trim().parse().unwrap()).unwrap();
+
+    let grace = Duration::from_millis(1_700);
+    let tree = Kill { extent: Extent::Tree, signal: fault::Signal::Terminate, grace: Some(grace) };
+    let id = node.begin(node.fault(&first.selector(), Kind::Kill(tree))).await.fault.id;
+    first.0.wait().unwrap();
+    // Long enough for a comparison, which comes every second.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let status = node.status(id).await;
+    assert!(status.state == State::Active && effect(&status).ended > 0, "{status:?}");
+    assert!(agent::kernel::process::is_alive(child));
+    let ended = node.until(id, |status| status.state.is_final()).await;
+    assert!(ended.is_done() && effect(&ended).forced > 0, "{ended:?}");
+    assert!(effect(&ended).longest >= grace, "{ended:?}");
+    assert!(!agent::kernel::process::is_alive(child));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_found_late_gets_the_whole_of_it_too() {
+    let node = Node::start();
+    let group = Group::new(100, 256 << 20);
+    let (mut seen, mut missed) = (stubborn(), stubborn());
+    group.admit(seen.0.id());
+    let selector = format!("container:{}", group.id);
+    let grace = 1_500;
+    let fault = node.fault(&selector, kill(fault::Signal::Terminate, Some(grace)));
+    let id = node.begin(fault).await.fault.id;
+    // It was there before the signal, and comes to where it is looked for only now.
+    group.admit(missed.0.id());
+    seen.0.wait().unwrap();
+    let status = node.status(id).await;
+    assert!(!status.state.is_final(), "one is left: {status:?}");
+    let ended = node.until(id, |status| status.state.is_final()).await;
+    assert!(ended.is_done() && effect(&ended).forced >= 2, "{ended:?}");
+    missed.0.wait().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_before_a_start_that_is_ahead_is_meant() {
+    let node = Node::start();
+    let group = Group::new(100, 256 << 20);
+    let mut one = group.shell("exec sleep 60");
+    group.until(1);
+    let selector = format!("container:{}", group.id);
+    let fault = node.fault(&selector, kill(fault::Signal::Kill, None));
+    let id = fault.id;
+    node.agent.prepare(vec![fault], Earnest::Real, None).await.unwrap();
+    let start = boot_now() + Duration::from_millis(400);
+    node.agent.commit(vec![id], Some(start), None).await.unwrap();
+    let mut two = group.shell("exec sleep 60");
+    group.until(2);
+    assert!(one.lives() && boot_now() < start, "too slow for this test");
+    let (first, second) = (one.0.wait().unwrap(), two.0.wait().unwrap());
+    assert!(!first.success() && !second.success());
+    let ended = node.until(id, |status| status.state.is_final()).await;
+    assert!(ended.is_done() && effect(&ended).ended == 2, "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

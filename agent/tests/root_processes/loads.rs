@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use fault::{Drift, Kind, Measured, State, Status, Stress, StressEffect};
+use fault::{Drift, Gone, Kind, Measured, State, Status, Stress, StressEffect};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -150,6 +150,27 @@ async fn what_takes_more_memory_than_there_may_be_is_the_first_to_go() {
     let fault = node.fault(&shell.selector(), stress("", "64MiB", 0));
     let id = node.begin(fault).await.fault.id;
     let ended = node.until(id, |status| status.state.is_final()).await;
-    assert_eq!((ended.state, &ended.drifts[..]), (State::Failed, &[Drift::HolderEnded][..]));
-    assert!(shell.lives(), "the target goes on");
+    assert_eq!((ended.state, &ended.drifts[..]), (State::Failed, &[Drift::OutOfMemory][..]));
+    assert!(!ended.stays() && shell.lives(), "the target goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_loads_of_one_container_end_with_its_last_process() {
+    let node = Node::start();
+    let group = Group::new(200, 1 << 30);
+    let mut shell = group.shell("exec sleep 60");
+    group.until(1);
+    let selector = format!("container:{}", group.id);
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        ids.push(node.begin(node.fault(&selector, stress("1@5%", "", 0))).await.fault.id);
+    }
+    group.until(3);
+    shell.0.kill().unwrap();
+    shell.0.wait().unwrap();
+    for id in ids {
+        let ended = node.until(id, |status| status.state.is_final()).await;
+        assert_eq!(ended.state, State::Gone(Gone::Process), "{ended:?}");
+    }
+    group.until(0);
 }

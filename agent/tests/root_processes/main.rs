@@ -1,6 +1,8 @@
 //! Real processes that stand still, are ended, and have to share. Needs root.
 #![expect(clippy::unwrap_used, reason = "what the tests share fails them")]
 
+#[path = "../driven/container.rs"]
+mod container;
 #[path = "../driven/mod.rs"]
 mod driven;
 mod freezes;

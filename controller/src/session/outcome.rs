@@ -56,7 +56,8 @@ pub(crate) fn outcome(end: &End, confirmation: Confirmation, faults: &[Status]) 
     }
     for status in faults {
         outcome = outcome.worst(match status.state {
-            State::Failed => Outcome::Unconfirmed,
+            State::Failed if status.stays() => Outcome::Unconfirmed,
+            State::Failed => Outcome::Deviated,
             State::Gone(_) if status.is_done() => Outcome::Effective,
             State::Gone(_) => Outcome::Deviated,
             State::Expired if !status.ran_its_time() && *end == End::AllEnded => Outcome::Deviated,
@@ -77,7 +78,7 @@ pub(crate) fn outcome(end: &End, confirmation: Confirmation, faults: &[Status]) 
 /// The faults that are not known to be over.
 pub(crate) fn unconfirmed<'a>(faults: impl Iterator<Item = &'a Status>) -> Vec<FaultId> {
     faults
-        .filter(|status| !status.state.is_final() || status.state == State::Failed)
+        .filter(|status| !status.state.is_final() || status.stays())
         .map(|status| status.fault.id)
         .collect()
 }
@@ -115,7 +116,7 @@ mod tests {
             (End::AllEnded, yes, State::Healed, 9, 0),
             (End::AllEnded, yes, State::Expired, 9, 1),
             (End::Broken(specimen::id(0), gone), yes, gone, 9, 1),
-            (End::Broken(specimen::id(0), State::Failed), yes, State::Failed, 9, 5),
+            (End::Broken(specimen::id(0), State::Failed), yes, State::Failed, 9, 1),
             (lost.clone(), no, State::Active, 9, 5),
             (lost, yes, State::Healed, 9, 1),
             (End::NotRenewed(specimen::id(0)), yes, State::Healed, 9, 1),
@@ -125,6 +126,17 @@ mod tests {
             let found = outcome(&end, confirmation, &faults).code();
             assert_eq!(found, code, "{end:?} {confirmation:?} {state} {matched}");
         }
+    }
+
+    #[test]
+    fn what_failed_and_stays_is_not_confirmed() {
+        let mut failed = specimen::status(0, State::Failed, 9, 9);
+        let broken = End::Broken(specimen::id(0), State::Failed);
+        assert_eq!(unconfirmed([&failed].into_iter()), []);
+        failed.drifts = vec![fault::Drift::NotTakenOut("detach".to_owned())];
+        assert_eq!(unconfirmed([&failed].into_iter()), [specimen::id(0)]);
+        let found = outcome(&broken, Confirmation::Confirmed, &[failed]);
+        assert_eq!(found, Outcome::Unconfirmed);
     }
 
     #[test]

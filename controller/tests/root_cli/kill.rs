@@ -43,6 +43,13 @@ fn a_kill_returns_when_its_target_has_ended() {
     let effect = &report["faults"][0]["measured"]["kill"];
     assert_eq!((&effect["ended"], &effect["forced"]), (&1.into(), &0.into()), "{report:#}");
     assert!(victim.has_ended());
+    // However soon it is over: no renewal that comes too late is taken for a loss.
+    for _ in 0..8 {
+        let mut victim = Victim::of("/bin/sleep", &["60"]);
+        let ended = machine.run(&format!("kill --local pid:{} -o name -s KILL", victim.pid()));
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(victim.has_ended());
+    }
     machine.is_clean();
 }
 
@@ -90,6 +97,7 @@ fn what_is_no_target_of_a_kill_or_a_load_is_refused() {
         ("stress --local pid:1 --cpu 1", 4, "process 1 is the node's own"),
         ("stress --local netns:x --cpu 1", 2, "several control groups"),
         ("stress --local pid:1 --memory 0", 2, "write a size"),
+        ("stress --local pid:1 --memory 50", 2, "50MiB"),
     ];
     for (line, code, reason) in table {
         let ended = machine.run(line);

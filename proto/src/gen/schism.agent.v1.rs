@@ -598,6 +598,9 @@ pub struct Status {
 /// A difference between what stands recorded and what the kernel has.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Drift {
+    /// With `holder_ended`: the kernel ended it, as memory ran short where it was.
+    #[prost(bool, tag = "9")]
+    pub memory_ran_short: bool,
     #[prost(oneof = "drift::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub kind: ::core::option::Option<drift::Kind>,
 }
@@ -992,6 +995,8 @@ pub mod remnant {
         Lock = 4,
         /// A process whose clocks go through code that nobody renews; `id` is its pid.
         Clock = 5,
+        /// A process of ours that holds or loads others for an agent that is gone; `id` is its pid.
+        Holder = 6,
     }
     impl Kind {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -1006,6 +1011,7 @@ pub mod remnant {
                 Self::Socket => "KIND_SOCKET",
                 Self::Lock => "KIND_LOCK",
                 Self::Clock => "KIND_CLOCK",
+                Self::Holder => "KIND_HOLDER",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1017,6 +1023,7 @@ pub mod remnant {
                 "KIND_SOCKET" => Some(Self::Socket),
                 "KIND_LOCK" => Some(Self::Lock),
                 "KIND_CLOCK" => Some(Self::Clock),
+                "KIND_HOLDER" => Some(Self::Holder),
                 _ => None,
             }
         }

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
 use fault::{
     BootTime, Clock, ClockEffect, Ending, ProcessIdentity, Reading, Shape, Skew, Uncovered,
 };
 
+use super::deputy::{self, Deputy, Urgency};
 use super::skewed::{ClockError, Outcome, Restored, Skewed, Workshop};
 use super::subject::Refusal;
 use super::{boot_now, scope};
@@ -35,6 +36,9 @@ pub struct Covered {
     pub(super) skew: Skew,
     workshop: Workshop,
     state: Mutex<State>,
+    /// As it was last asked for.
+    latest: Mutex<ClockEffect>,
+    deputy: Deputy,
 }
 
 #[derive(Debug, Default)]
@@ -72,7 +76,31 @@ enum Standing {
 impl Covered {
     pub(super) fn new(place: Place, skew: Skew, workshop: &Workshop) -> Self {
         let workshop = workshop.measured_anew();
-        Self { place, skew, workshop, state: Mutex::default() }
+        Self {
+            place,
+            skew,
+            workshop,
+            state: Mutex::default(),
+            latest: Mutex::default(),
+            deputy: Deputy::default(),
+        }
+    }
+
+    /// Says something to its processes, by somebody else: one may have its memory locked for long. Waits for
+    /// a tenth of a second at most; `None` if it is not known by then what came of it.
+    pub(in crate::kernel) fn by_deputy<T: Send + 'static>(
+        self: Arc<Self>,
+        urgency: Urgency,
+        what: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Option<T> {
+        let deputy = self.deputy.clone();
+        match deputy.have(urgency, move || what(&self)) {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::warn!(%error, "nothing can be said to the processes of a skew");
+                None
+            }
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -137,9 +165,26 @@ impl Covered {
         state.members.values().all(stands).then_some((start, end))
     }
 
-    /// What was measured so far.
+    /// What was measured so far, or some time ago if one of its processes has been written to for long.
     pub(super) fn effect(&self) -> ClockEffect {
-        let state = self.state();
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = Instant::now() + deputy::PATIENCE;
+        loop {
+            match self.state.try_lock() {
+                Ok(state) => *latest = self.effect_by(&state),
+                Err(TryLockError::Poisoned(state)) => *latest = self.effect_by(&state.into_inner()),
+                Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                    // A look at some processes takes a millisecond.
+                    std::thread::sleep(Duration::from_micros(200));
+                    continue;
+                }
+                Err(TryLockError::WouldBlock) => {}
+            }
+            return latest.clone();
+        }
+    }
+
+    fn effect_by(&self, state: &State) -> ClockEffect {
         ClockEffect {
             covered: state.covered_at_end.unwrap_or(state.members.len()),
             uncovered: state.uncovered.values().take(ClockEffect::NAMED).cloned().collect(),
@@ -155,11 +200,12 @@ impl Covered {
         self.state().members.keys().map(|process| process.pid).collect()
     }
 
-    /// Notes who has just executed another program.
+    /// Notes who has just executed another program. Who does so twice before it is covered again has been
+    /// uncovered since the first time.
     pub(super) fn note_execution(&self, pid: u32) {
         let mut state = self.state();
         if state.executed.len() < MOST_EXECUTED {
-            state.executed.insert(pid, boot_now());
+            state.executed.entry(pid).or_insert_with(boot_now);
         }
     }
 
@@ -171,10 +217,17 @@ impl Covered {
         }
         let now = boot_now();
         let mut coverage = Coverage { processes: there.len(), ..Coverage::default() };
-        for (process, member) in &mut state.members {
+        let State { members, executed, .. } = &mut *state;
+        for (process, member) in members {
             match member.skewed.verify() {
                 _ if !process::is_alive(*process) => coverage.left += 1,
-                Ok(()) => member.seen = now,
+                Ok(()) => {
+                    member.seen = now;
+                    // Whatever it executed before this look, it has our bytes again.
+                    if executed.get(&process.pid).is_some_and(|at| *at <= now) {
+                        executed.remove(&process.pid);
+                    }
+                }
                 Err(error) if error.is_gone() => coverage.left += 1,
                 Err(_) => {
                     coverage.altered.insert(*process);
@@ -186,6 +239,7 @@ impl Covered {
         };
         coverage.joined = there.iter().filter(|process| !known(process)).count();
         coverage.unread = self.is_unread(&state, now);
+        coverage.over = scope::is_nobody_left(&self.place.selector.scheme, there);
         coverage
     }
 

@@ -93,7 +93,7 @@ impl Register {
             let members = covered.pids();
             // A child of theirs had our bytes until now; in a container nobody need be one.
             line.iter().any(|one| members.contains(one))
-                || scope::is_within(&covered.place.selector.scheme, pid)
+                || scope::is_within(&covered.place.selector.scheme, pid, &members)
         };
         let concerned = standing.into_iter().filter(|(_, covered)| concerns(covered));
         let told = concerned.inspect(|(_, covered)| covered.note_execution(pid));

@@ -9,7 +9,9 @@ use crate::kernel::process::{self, NamespaceInode};
 use crate::kernel::{KernelError, Place};
 
 /// By what name this program and the command run: a controller shares nothing else with an agent.
-const OURS: [&str; 4] = ["schism", "schism-agent", "schism-holder", "schism-worker"];
+const OURS: [&str; 2] = ["schism", "schism-agent"];
+/// By what names the children of an agent run that hold and load others.
+pub const CHILDREN: [&str; 2] = ["schism-holder", "schism-worker"];
 /// Those without which the node's other containers come to harm, as they run.
 const RUNTIMES: [&str; 7] =
     ["containerd", "dockerd", "crio", "runc", "conmon", "podman", "kubelet"];
@@ -52,13 +54,24 @@ pub fn of(
     Ok(pids.into_iter().filter_map(|pid| process::identity(pid).ok()).collect())
 }
 
-/// Whether a process is in what is named, where that is a place and no process.
+/// Whether a process that is named and all that belong to it have ended: nobody can come there any more, as
+/// somebody can into a container or a namespace.
 #[must_use]
-pub fn is_within(scheme: &Scheme, pid: u32) -> bool {
+pub fn is_nobody_left(scheme: &Scheme, there: &BTreeSet<ProcessIdentity>) -> bool {
+    matches!(scheme, Scheme::Pid(_)) && !there.iter().any(|one| process::is_alive(*one))
+}
+
+/// Whether a process is in what is named, where that is a place and no process. A namespace is known by those
+/// who are in it; without any, everybody may be.
+#[must_use]
+pub fn is_within(scheme: &Scheme, pid: u32, members: &BTreeSet<u32>) -> bool {
+    let namespace = |pid: u32| process::namespace_inode(&process::namespace_path(pid)).ok();
     match scheme {
         Scheme::Container(id) => process::is_in_container(pid, id),
-        // Which of them it is in takes a look at the namespace.
-        Scheme::Netns(_) => true,
+        Scheme::Netns(_) => match members.iter().find_map(|member| namespace(*member)) {
+            Some(theirs) => namespace(pid) == Some(theirs),
+            None => true,
+        },
         Scheme::Pid(_) | Scheme::Host(_) | Scheme::Addr(_) | Scheme::Etcd(_) => false,
     }
 }
@@ -82,7 +95,7 @@ pub fn spared(process: ProcessIdentity, name: &str) -> Option<String> {
         Some("process 1 is the node's own".to_owned())
     } else if pid == std::process::id() {
         Some(format!("process {pid} is the agent itself"))
-    } else if OURS.contains(&name) {
+    } else if OURS.contains(&name) || CHILDREN.contains(&name) {
         Some(format!("process {pid} is a part of Schism"))
     } else if process::is_thread_of_kernel(pid) {
         Some(format!("process {pid} is a thread of the kernel"))

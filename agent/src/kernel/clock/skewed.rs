@@ -67,6 +67,19 @@ pub enum ClockError {
 }
 
 impl ClockError {
+    /// Whether it is sure that no jump was written: the threads could not be had where nobody is in the way.
+    fn has_exchanged_nothing(&self) -> bool {
+        matches!(
+            self,
+            Self::Holder(HolderError::Swap(
+                SwapError::Busy { .. }
+                    | SwapError::Unstoppable(_)
+                    | SwapError::Traced(_)
+                    | SwapError::Held(_)
+            ))
+        )
+    }
+
     /// Whether the process is not there any more.
     #[must_use]
     pub fn is_gone(&self) -> bool {
@@ -172,7 +185,9 @@ impl Workshop {
             Ok(swapped) => swapped,
             Err(error) => {
                 // The first error is the one to tell; what could not be restored stays recorded.
-                let _ = self.restore(&record);
+                if !(error.has_exchanged_nothing() && self.clear(&subject, &record)) {
+                    let _ = self.restore(&record);
+                }
                 return Err(error);
             }
         };
@@ -191,6 +206,16 @@ impl Workshop {
             written: None,
             swapped,
         })
+    }
+
+    /// Takes back what was prepared in unused bytes, where no jump ever led to it: nobody need be held for
+    /// that. Says whether all is as it was.
+    fn clear(&self, subject: &Subject, record: &Record) -> bool {
+        let length = usize::try_from(record.slack.end - record.slack.start).unwrap_or(0);
+        let bytes = subject.image.bytes();
+        subject.memory.write(record.slack.start, &vec![0; length]).is_ok()
+            && subject.memory.read(subject.vdso.start, bytes.len()).is_ok_and(|now| now == bytes)
+            && self.records.forget(subject.process).is_ok()
     }
 
     fn record(&self, subject: &Subject, patch: &Patch) -> Record {

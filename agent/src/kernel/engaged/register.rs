@@ -58,7 +58,7 @@ impl Engagements {
         self.standing().get(&(target, slot)).cloned()
     }
 
-    /// Has one ready, which does nothing until it begins. `over` is called when it has nothing to do any more.
+    /// Has one ready, which does nothing until it begins. `stirred` is called when a look at it is due.
     ///
     /// # Errors
     /// There is no process, or none that it could be done to.
@@ -68,11 +68,11 @@ impl Engagements {
         slot: Slot,
         act: Act,
         inode: Inode<'_>,
-        over: impl FnOnce() + Send + 'static,
+        stirred: impl Fn() + Send + 'static,
     ) -> Result<(), KernelError> {
         let engaged: Arc<dyn Engaged> = match act {
             Act::Freeze(freeze) => Arc::new(Frozen::put_in(&self.program, place, freeze, inode)?),
-            Act::Kill(kill) => Arc::new(Killing::put_in(place, kill, inode, over)?),
+            Act::Kill(kill) => Arc::new(Killing::put_in(place, kill, inode, stirred)?),
             Act::Stress(stress) => Arc::new(Load::put_in(&self.program, place, stress, inode)?),
         };
         let key = (place.identity.namespace, slot);

@@ -13,7 +13,7 @@ use super::standing::{self, Standing};
 use crate::kernel::clock::{boot_now, scope};
 use crate::kernel::engaged::{Engaged, Inode};
 use crate::kernel::keeper::{Keeper, KeeperError};
-use crate::kernel::{Coverage, KernelError, Place, process};
+use crate::kernel::{Coverage, KernelError, Place, Release, process};
 
 /// How long a holder may take for an order before what came of it is read as it is (1 s).
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -233,8 +233,8 @@ impl Frozen {
             left: state.members.iter().filter(|process| !process::is_alive(**process)).count(),
             altered: BTreeSet::new(),
             unread: state.acts(now) && state.seen.stopped < state.report.threads.max(1),
-            released: gone,
-            over: false,
+            released: gone.then_some(Release::Ended),
+            over: scope::is_nobody_left(&self.place.selector.scheme, there),
         }
     }
 }

@@ -15,10 +15,12 @@ use super::worker::{self, Order, Report, Set};
 use crate::kernel::clock::{boot_now, scope};
 use crate::kernel::engaged::{Engaged, Inode};
 use crate::kernel::keeper::{Keeper, KeeperError};
-use crate::kernel::{Coverage, KernelError, Place, cgroup};
+use crate::kernel::{Coverage, KernelError, Place, Release, cgroup, process};
 
 /// How long a worker may take to get ready (2 s).
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Where a control group is ended as a whole, this part of what is free is left alone.
+const MARGIN: u64 = 10;
 /// How long the first that it takes is waited for (300 ms), and from one look to the next (10 ms).
 const AT_FIRST: Duration = Duration::from_millis(300);
 const AGAIN: Duration = Duration::from_millis(10);
@@ -29,6 +31,9 @@ pub(in crate::kernel) struct Load {
     place: Place,
     asked: Stress,
     memory_asked: u64,
+    groups: Vec<cgroup::Group>,
+    /// How many processes the kernel had ended there for lack of memory before this one came.
+    ended_before: u64,
     worker: Keeper,
     shared: Arc<Shared>,
 }
@@ -76,9 +81,9 @@ impl Load {
         asked: Stress,
         inode: Inode<'_>,
     ) -> Result<Self, KernelError> {
-        let read = KernelError::call("read the target's control group");
+        let read = || KernelError::call("read the target's control group");
         let process = whom(place, inode)?;
-        let groups = cgroup::of(process.pid).map_err(read)?;
+        let groups = cgroup::of(process.pid).map_err(read())?;
         let memory_asked = match asked.memory {
             None => 0,
             Some(MemoryLoad::Bytes(bytes)) => bytes,
@@ -87,6 +92,12 @@ impl Load {
                 share.of(cgroup::memory_limit(&groups).map_err(read)?)
             }
         };
+        if let Some(room) = cgroup::room_in_common(&groups).map_err(read())?
+            && memory_asked > room - room / MARGIN
+        {
+            return Err(ends_in_common(room - room / MARGIN));
+        }
+        let ended_before = cgroup::ended_for_memory(&groups);
         let shared = Arc::new(Shared::default());
         let told = Arc::clone(&shared);
         let heard = move |report: Option<Report>| {
@@ -104,13 +115,14 @@ impl Load {
             io: asked.io.map_or(0, std::num::NonZeroU16::get),
             root: PathBuf::from(format!("/proc/{}/root", process.pid)),
         }))?;
-        let load = Self { place: place.clone(), asked, memory_asked, worker, shared };
-        load.await_ready(&groups)?;
+        let place = place.clone();
+        let load = Self { place, asked, memory_asked, groups, ended_before, worker, shared };
+        load.await_ready(process)?;
         Ok(load)
     }
 
-    /// Waits until the worker is ready, and looks whether it is where it should be.
-    fn await_ready(&self, groups: &[cgroup::Group]) -> Result<(), KernelError> {
+    /// Waits until the worker is ready, and looks whether it is where the process is that was named.
+    fn await_ready(&self, whom: ProcessIdentity) -> Result<(), KernelError> {
         let open = |state: &mut State| state.report.is_none() && state.gone.is_none();
         let waited = self.shared.changed.wait_timeout_while(self.shared.state(), PATIENCE, open);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -123,8 +135,14 @@ impl Load {
                 return Err(KernelError::Answer(late.to_owned()));
             }
         }
-        let read = KernelError::call("read the control group of the load");
-        if cgroup::of(self.worker.pid()).map_err(read)? != groups {
+        let read = || KernelError::call("read the control group of the load");
+        let theirs = cgroup::of(whom.pid);
+        // As long as it lives nobody else has its number: what was read is of it.
+        if !process::is_alive(whom) {
+            return Err(KernelError::Gone(self.place.selector.scheme.clone()));
+        }
+        let ours = cgroup::of(self.worker.pid()).map_err(read())?;
+        if ours != self.groups || theirs.map_err(read())? != self.groups {
             let elsewhere = "the process that is to load the target is in another control group";
             return Err(KernelError::Answer(elsewhere.to_owned()));
         }
@@ -156,6 +174,19 @@ impl Load {
     fn acts(&self) -> bool {
         self.lease().is_some_and(|(start, end)| start <= boot_now() && boot_now() < end)
     }
+}
+
+fn is_ours(pid: u32) -> bool {
+    scope::CHILDREN.contains(&scope::name(pid).as_str())
+}
+
+/// The target's control group is ended as a whole where memory runs short.
+fn ends_in_common(most: u64) -> KernelError {
+    let reason = "where memory runs short in the target's control group the kernel ends all processes \
+                  there, not the load alone (memory.oom.group)";
+    let mebibytes = most >> 20;
+    let hint = format!("ask for no more than is free there: --memory {mebibytes}MiB at most");
+    KernelError::Refused { reason: reason.to_owned(), hint }
 }
 
 /// The process whose control group is joined: that which is named, or the first of a container.
@@ -216,19 +247,25 @@ impl Engaged for Load {
 
     fn look(&self, inode: Inode<'_>) -> Result<Coverage, KernelError> {
         let there = scope::of(&self.place, Extent::Named, inode, &BTreeSet::new())?;
-        let others = there.iter().filter(|process| process.pid != self.worker.pid()).count();
+        // Two loads do not keep each other there.
+        let others = there.iter().filter(|process| !is_ours(process.pid)).count();
         let unread = self.acts() && !self.measure().happened(&self.asked);
         let state = self.shared.state();
         let now = boot_now();
         let end = state.lease.map_or(now, |(_, end)| end);
         let early = |gone: BootTime| state.lease.is_none() || (gone < end && now < end);
+        let released = state.over.is_none() && state.gone.is_some_and(early);
+        let release = || {
+            let for_memory = cgroup::ended_for_memory(&self.groups) > self.ended_before;
+            if for_memory { Release::OutOfMemory } else { Release::Ended }
+        };
         Ok(Coverage {
             processes: others,
             joined: 0,
             left: 0,
             altered: BTreeSet::new(),
             unread,
-            released: state.over.is_none() && state.gone.is_some_and(early),
+            released: released.then(release),
             over: state.over.is_none() && others == 0,
         })
     }

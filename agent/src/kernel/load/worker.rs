@@ -41,9 +41,11 @@ const PERIOD: Duration = Duration::from_millis(20);
 const CHUNK: usize = 4 << 20;
 /// Each page is written to, so that it is there (4 kB on every architecture that we know).
 const PAGE: usize = 4_096;
-/// How much is written at a time, and how large a file becomes (1 MiB, 64 MiB).
+/// How much is written at a time, and how large a file becomes at most (1 MiB, 64 MiB).
 const BLOCK: usize = 1 << 20;
 const BLOCKS: u64 = 64;
+/// All files together are at most this part of what is free on their disk.
+const OF_FREE: u64 = 4;
 
 /// What it is told, a line each.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -123,6 +125,8 @@ struct Work {
     cpu: (u16, u8),
     memory: u64,
     files: Vec<File>,
+    /// How many blocks each of them becomes.
+    blocks: u64,
 }
 
 /// Joins the target's groups and becomes nobody.
@@ -131,12 +135,35 @@ fn prepare(set: Set) -> Result<Work, String> {
         fs::write(group.join("cgroup.procs"), "0")
             .map_err(|error| format!("join the control group {}: {error}", group.display()))?;
     }
-    let files = (0..set.io).map(|_| file(&set.root)).collect::<Result<_, _>>()?;
+    let files: Vec<File> = (0..set.io).map(|_| file(&set.root)).collect::<Result<_, _>>()?;
+    let blocks = files.first().map_or(Ok(0), |first| blocks(first, set.io.into()))?;
     // Where memory runs short it is our own that goes first.
     fs::write("/proc/self/oom_score_adj", "1000")
         .map_err(|error| format!("oom_score_adj: {error}"))?;
     become_nobody().map_err(|error| format!("give up privileges: {error}"))?;
-    Ok(Work { cpu: set.cpu, memory: set.memory, files })
+    Ok(Work { cpu: set.cpu, memory: set.memory, files, blocks })
+}
+
+/// How large so many files may become.
+fn blocks(file: &File, count: u64) -> Result<u64, String> {
+    let system = fstatfs(file).map_err(|errno| format!("ask how much is free: {errno}"))?;
+    let unit = u64::try_from(system.block_size()).unwrap_or(0);
+    let free = system.blocks_available().saturating_mul(unit);
+    fitting(free, count).ok_or_else(|| {
+        let free = free >> 20;
+        format!(
+            "{count} files of 1 MiB are more than a quarter of the {free} MiB that are free there"
+        )
+    })
+}
+
+/// How many blocks each of so many files may have where so much is free (bytes).
+const fn fitting(free: u64, count: u64) -> Option<u64> {
+    match free / OF_FREE / count / BLOCK as u64 {
+        0 => None,
+        blocks if blocks > BLOCKS => Some(BLOCKS),
+        blocks => Some(blocks),
+    }
 }
 
 fn become_nobody() -> io::Result<()> {
@@ -184,7 +211,7 @@ impl Work {
             begin(start, move || hold(self.memory))?;
         }
         for file in self.files {
-            begin(start, move || write_and_read(&file))?;
+            begin(start, move || write_and_read(&file, self.blocks))?;
         }
         Ok(())
     }
@@ -239,10 +266,10 @@ fn hold(bytes: u64) {
 }
 
 /// Writes a file whole, has it on the disk, and reads it from there, again and again.
-fn write_and_read(file: &File) {
+fn write_and_read(file: &File, blocks: u64) {
     let mut block = vec![0xa5_u8; BLOCK];
     loop {
-        if let Err(error) = once(file, &mut block) {
+        if let Err(error) = once(file, &mut block, blocks) {
             // A full disk has room again, maybe.
             eprintln!("load: {error}");
             thread::sleep(Duration::from_secs(1));
@@ -250,15 +277,37 @@ fn write_and_read(file: &File) {
     }
 }
 
-fn once(file: &File, block: &mut [u8]) -> io::Result<()> {
-    for number in 0..BLOCKS {
+fn once(file: &File, block: &mut [u8], blocks: u64) -> io::Result<()> {
+    for number in 0..blocks {
         file.write_all_at(block, number * BLOCK as u64)?;
     }
     file.sync_data()?;
     // Otherwise it would be read from memory.
     posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
-    for number in 0..BLOCKS {
+    for number in 0..blocks {
         file.read_exact_at(block, number * BLOCK as u64)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_leave_most_of_a_disk_free() {
+        const GIB: u64 = 1 << 30;
+        let table = [
+            (100 * GIB, 1, Some(64)),
+            (100 * GIB, 400, Some(64)),
+            (GIB, 8, Some(32)),
+            (GIB, 256, Some(1)),
+            (GIB, 257, None),
+            (0, 1, None),
+        ];
+        for (free, count, blocks) in table {
+            assert_eq!(fitting(free, count), blocks, "{count} in {free}");
+            assert!(blocks.unwrap_or(0) * count * BLOCK as u64 <= free / 4);
+        }
+    }
 }

@@ -1,0 +1,38 @@
+//! The ends of what a clock can show.
+
+use std::process::Command;
+use std::time::Duration;
+
+use agent::kernel::clock::skewed::Restored;
+use agent::kernel::clock::truth;
+use agent::kernel::process;
+use fault::{Offset, Shape, Skew};
+
+use crate::rig::{HOUR, Rig, ahead, now};
+use crate::runtimes::{PYTHON, Program};
+
+#[test]
+fn the_year_1970_and_the_year_2262() {
+    let rig = Rig::new();
+    let workshop = rig.workshop();
+    let mut program = Program::start(Command::new("/usr/bin/python3").args(["-c", PYTHON]));
+    let _ = program.ask();
+    let process = process::identity(program.pid()).unwrap();
+    let minute = 60_000_000_000;
+    let wall = || truth::read(libc::CLOCK_REALTIME).unwrap();
+    // A minute after the first instant, and ten minutes before the last that 64 bits hold.
+    for shown in [minute, i64::MAX - 10 * minute] {
+        let offset = shown - wall();
+        let shape = Shape::Offset(Offset::from_nanos(offset).unwrap());
+        let mut skewed = workshop.put_in(process, &Skew { shape, ..ahead(HOUR) }).unwrap();
+        skewed.begin(now(), now() + Duration::from_secs(15)).unwrap();
+        for distance in program.ask().0 {
+            let off = distance - offset;
+            assert!((-1_000_000..5_000_000_000).contains(&off), "at {shown}: off by {off} ns");
+        }
+        let probed = workshop.probe(&skewed, libc::CLOCK_REALTIME).unwrap();
+        assert!((probed.offset - offset).abs() <= probed.error, "at {shown}: {probed:?}");
+        assert_eq!(workshop.heal(skewed).unwrap(), Restored::Whole);
+        rig.assert_untouched(program.pid());
+    }
+}
