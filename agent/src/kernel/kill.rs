@@ -384,7 +384,11 @@ impl Engaged for Killing {
             }
             state.note_ends();
             let busy = state.members.iter().any(Member::lives);
-            let waits = state.sent.is_none() || self.kill.signal == Signal::Kill;
+            let soon = |(start, _)| start <= boot_now() + PATIENCE;
+            let waits = match state.sent {
+                None => state.lease.is_some_and(soon),
+                Some(_) => self.kill.signal == Signal::Kill,
+            };
             drop(state);
             if !(busy && waits) || Instant::now() >= until {
                 return Ok(());
