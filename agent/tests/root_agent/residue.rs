@@ -2,7 +2,8 @@
 
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use agent::kernel::bpf::{self, ObjectKind};
 use agent::residue::{self, Removal};
@@ -37,6 +38,30 @@ fn a_map_without_a_descriptor_is_held_by_who_holds_its_program() {
     drop(descriptor);
 }
 
+/// A process that has stopped itself. Killed and reaped with its handle.
+struct Stopped(Child);
+
+impl Stopped {
+    fn start(command: &mut Command) -> Self {
+        let stopped = Self(command.spawn().unwrap());
+        let until = Instant::now() + Duration::from_secs(10);
+        let state = || std::fs::read_to_string(format!("/proc/{}/stat", stopped.0.id())).unwrap();
+        while !state().contains(") T ") {
+            assert!(Instant::now() < until, "it does not stop: {}", state());
+            std::thread::yield_now();
+        }
+        stopped
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn a_holder_to_whom_nobody_can_say_anything_is_left_behind_and_is_ended() {
     let directory = Directory::create("stray").unwrap();
@@ -46,22 +71,21 @@ fn a_holder_to_whom_nobody_can_say_anything_is_left_behind_and_is_ended() {
     std::fs::write(directory.path().join("holder"), "kill -STOP $$").unwrap();
     let mut command = Command::new(&program);
     command.arg("holder").current_dir(directory.path());
-    let mut held = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut stray = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    command.stderr(Stdio::null());
+    let mut held = Stopped::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let mut stray = Stopped::start(command.stdin(Stdio::null()).stdout(Stdio::null()));
 
     let socket = directory.path().join("agent.sock");
     let mine = |remnant: &Remnant| {
-        remnant.kind == RemnantKind::Holder && [held.id(), stray.id()].contains(&remnant.id)
+        remnant.kind == RemnantKind::Holder && [held.0.id(), stray.0.id()].contains(&remnant.id)
     };
     let mut found = residue::search(Removal::Keep, &socket).unwrap();
     found.retain(mine);
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].id == stray.id() && found[0].holders.is_empty(), "{found:?}");
+    assert!(found[0].id == stray.0.id() && found[0].holders.is_empty(), "{found:?}");
     let mut removed = residue::search(Removal::Remove, &socket).unwrap();
     removed.retain(mine);
     assert!(removed.len() == 1 && removed[0].removed, "{removed:?}");
-    assert_eq!(stray.wait().unwrap().signal(), Some(libc::SIGKILL));
-    assert!(held.try_wait().unwrap().is_none(), "whoever started it can still speak to it");
-    held.kill().unwrap();
-    held.wait().unwrap();
+    assert_eq!(stray.0.wait().unwrap().signal(), Some(libc::SIGKILL));
+    assert!(held.0.try_wait().unwrap().is_none(), "whoever started it can still speak to it");
 }
