@@ -5,8 +5,13 @@ use std::ops::Range;
 
 use fault::ProcessIdentity;
 
-use super::skewed::{ClockError, Outcome, Workshop};
+use super::memory::Memory;
+use super::record::{Entry, Record};
+use super::skewed::{ClockError, Outcome, Workshop, memory};
+use super::subject::Refusal;
 use super::vdso;
+use crate::clock::image::Image;
+use crate::clock::patch::{self, Redirected};
 use crate::kernel::process;
 
 impl Workshop {
@@ -55,5 +60,35 @@ impl Workshop {
             }
         }
         Ok(outcomes)
+    }
+
+    /// Records a process that has our bytes without a record: a fork that nobody saw in time. `None` if what
+    /// differs from the kernel's own image is not ours.
+    ///
+    /// # Errors
+    /// It could not be read, or not be recorded.
+    pub fn claim(&self, process: ProcessIdentity) -> Result<Option<Record>, ClockError> {
+        let pid = process.pid;
+        let memory_of = Memory::open(pid).map_err(memory("open", pid))?;
+        if !process::is_alive(process) {
+            return Err(Refusal::Gone(pid).into());
+        }
+        let Some(place) = vdso::locate(pid).map_err(memory("read", pid))? else { return Ok(None) };
+        let (_, own) = vdso::own().map_err(memory("read", std::process::id()))?;
+        let image = Image::parse(own).map_err(Refusal::from)?;
+        let length = usize::try_from(place.end - place.start).unwrap_or(0);
+        let bytes = memory_of.read(place.start, length).map_err(memory("read", pid))?;
+        let Some(redirected) = patch::redirected(&image, &bytes) else { return Ok(None) };
+        let at = |place_in: u32| place.start + u64::from(place_in);
+        let build = image.build_id().to_string();
+        let mut record = Record::new(self.boot, process, build, place.clone());
+        record.slack = at(image.slack().start)..at(image.slack().end);
+        let entries = redirected.into_iter().map(|found| {
+            let Redirected { entry, original, jump } = found;
+            Entry { at: at(entry), original, jump }
+        });
+        record.sites = entries.collect();
+        self.records.keep(&record)?;
+        Ok(Some(record))
     }
 }

@@ -22,7 +22,7 @@ use super::{boot_now, truth, vdso};
 use crate::clock::block::{Replacement, Selector};
 use crate::clock::image::Image;
 use crate::clock::parameters::{Parameters, Span};
-use crate::clock::patch::{self, Moved, Patch, PatchError, Redirected};
+use crate::clock::patch::{Moved, Patch, PatchError};
 use crate::kernel::process;
 
 /// How long to try to put jumps in or out (5 s).
@@ -312,36 +312,6 @@ impl Workshop {
         Ok(joined)
     }
 
-    /// Records a process that has our bytes without a record: a fork that nobody saw in time. `None` if what
-    /// differs from the kernel's own image is not ours.
-    ///
-    /// # Errors
-    /// It could not be read, or not be recorded.
-    pub fn claim(&self, process: ProcessIdentity) -> Result<Option<Record>, ClockError> {
-        let pid = process.pid;
-        let memory_of = Memory::open(pid).map_err(memory("open", pid))?;
-        if !process::is_alive(process) {
-            return Err(Refusal::Gone(pid).into());
-        }
-        let Some(place) = vdso::locate(pid).map_err(memory("read", pid))? else { return Ok(None) };
-        let (_, own) = vdso::own().map_err(memory("read", std::process::id()))?;
-        let image = Image::parse(own).map_err(Refusal::from)?;
-        let length = usize::try_from(place.end - place.start).unwrap_or(0);
-        let bytes = memory_of.read(place.start, length).map_err(memory("read", pid))?;
-        let Some(redirected) = patch::redirected(&image, &bytes) else { return Ok(None) };
-        let at = |place_in: u32| place.start + u64::from(place_in);
-        let build = image.build_id().to_string();
-        let mut record = Record::new(self.boot, process, build, place.clone());
-        record.slack = at(image.slack().start)..at(image.slack().end);
-        let entries = redirected.into_iter().map(|found| {
-            let Redirected { entry, original, jump } = found;
-            Entry { at: at(entry), original, jump }
-        });
-        record.sites = entries.collect();
-        self.records.keep(&record)?;
-        Ok(Some(record))
-    }
-
     /// Reads a clock of a skewed process, in a process of its own.
     ///
     /// # Errors
@@ -465,7 +435,7 @@ impl Workshop {
     }
 }
 
-fn memory(what: &'static str, pid: u32) -> impl FnOnce(io::Error) -> ClockError {
+pub(super) fn memory(what: &'static str, pid: u32) -> impl FnOnce(io::Error) -> ClockError {
     move |source| ClockError::Memory { what, pid, source }
 }
 
