@@ -13,9 +13,10 @@ pub(crate) enum Mode {
     Bless,
 }
 
-/// Runs the drift test of `proto/`.
+/// Runs the drift tests of `proto/` and `zeebe/`.
 pub(crate) fn drift(mode: Mode) -> Result<()> {
-    let mut test = command::cargo(["test", "--locked", "-p", "proto", "--test", "drift"]);
+    let mut test =
+        command::cargo(["test", "--locked", "-p", "proto", "-p", "zeebe", "--test", "drift"]);
     match mode {
         Mode::Compare => {}
         Mode::Bless => {

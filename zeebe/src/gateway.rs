@@ -1,0 +1,346 @@
+//! A gateway, asked over gRPC.
+
+mod dial;
+mod error;
+mod topology;
+mod work;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_stream::StreamExt as _;
+use tonic::{
+    Request, Status, Streaming,
+    transport::{Channel, Endpoint, Uri},
+};
+use tower::service_fn;
+
+use self::{dial::dial, error::error, topology::topology};
+pub use self::{
+    error::GatewayError,
+    topology::{Broker, Health, Role, Topology},
+    work::{Deployed, Instance, Job, Jobs, Message, NewInstance, Resource, Version},
+};
+use super::{
+    GatewayUrl, Key, OAuthClient, TokenError, Transport, Trust, TrustError, http,
+    oauth::Tokens,
+    wire::{self, gateway_client::GatewayClient},
+};
+
+/// How long a connection may take to stand.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long an authorization server may take.
+const TOKEN: Duration = Duration::from_secs(10);
+
+/// By so much a call that has its own limit outlasts it, so that the gateway's own word comes first.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// The largest message: Zeebe takes 4 MB.
+const LARGEST: usize = 8 << 20;
+
+/// Why a gateway cannot be asked at all.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Nobody can be believed.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// A place that makes no URI.
+    #[error("{0} is no place that can be dialled")]
+    Place(GatewayUrl),
+}
+
+/// A gateway, and who we are to it.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    at: GatewayUrl,
+    client: GatewayClient<Channel>,
+    tokens: Option<Arc<Tokens>>,
+}
+
+impl Gateway {
+    /// Dials nobody yet: the first call does.
+    ///
+    /// # Errors
+    /// Nobody can be believed.
+    pub fn new(
+        at: GatewayUrl,
+        trust: &Trust,
+        oauth: Option<OAuthClient>,
+    ) -> Result<Self, OpenError> {
+        let tls = match at.transport() {
+            Transport::Plain => None,
+            Transport::Tls => Some(TlsConnector::from(trust.config()?)),
+        };
+        let tokens = match oauth {
+            None => None,
+            Some(client) => Some(Arc::new(Tokens::new(client, http::client(trust, TOKEN)?))),
+        };
+        let uri = |text: String| text.parse::<Uri>().map_err(|_| OpenError::Place(at.clone()));
+        // The connector speaks TLS itself, so for tonic the connection is a plain one.
+        let plain = uri(at.to_string().replacen("https:", "http:", 1))?;
+        let endpoint = Endpoint::from(plain)
+            .origin(uri(at.to_string())?)
+            .connect_timeout(CONNECT)
+            .tcp_nodelay(true);
+        let dialled = at.clone();
+        let channel = endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
+            dial(dialled.clone(), tls.clone())
+        }));
+        let client = GatewayClient::new(channel)
+            .max_decoding_message_size(LARGEST)
+            .max_encoding_message_size(LARGEST);
+        Ok(Self { at, client, tokens })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn place(&self) -> &GatewayUrl {
+        &self.at
+    }
+
+    /// The cluster as it sees it.
+    ///
+    /// # Errors
+    /// It does not tell in time.
+    pub async fn topology(&self, limit: Duration) -> Result<Topology, GatewayError> {
+        let mut client = self.client.clone();
+        let request = self.request(wire::TopologyRequest {}, limit).await?;
+        let said = self.within(limit, client.topology(request)).await?;
+        topology(said).map_err(|why| self.malformed(why))
+    }
+
+    /// Deploys files together.
+    ///
+    /// # Errors
+    /// They are no processes or decisions, or it is not answered in time: then they may be deployed.
+    pub async fn deploy(
+        &self,
+        resources: Vec<Resource>,
+        limit: Duration,
+    ) -> Result<Vec<Deployed>, GatewayError> {
+        use wire::deployment::Metadata;
+        let mut client = self.client.clone();
+        let resource = |Resource { name, content }| wire::Resource { name, content };
+        let resources = resources.into_iter().map(resource).collect();
+        let request = self.request(wire::DeployResourceRequest { resources }, limit).await?;
+        let said = self.within(limit, client.deploy_resource(request)).await?;
+        let deployed = said.deployments.into_iter().filter_map(|one| match one.metadata? {
+            Metadata::Process(process) => Some(Deployed {
+                id: process.bpmn_process_id,
+                version: process.version,
+                key: Key(process.process_definition_key),
+            }),
+            Metadata::Decision(decision) => Some(Deployed {
+                id: decision.dmn_decision_id,
+                version: decision.version,
+                key: Key(decision.decision_key),
+            }),
+        });
+        Ok(deployed.collect())
+    }
+
+    /// Creates a process instance on the partition whose turn it is.
+    ///
+    /// # Errors
+    /// The partition does not know the process, or does not answer in time: then there may be one.
+    pub async fn create(
+        &self,
+        instance: &NewInstance,
+        limit: Duration,
+    ) -> Result<Instance, GatewayError> {
+        let mut client = self.client.clone();
+        let request = self.request(creation(instance), limit).await?;
+        let said = self.within(limit, client.create_process_instance(request)).await?;
+        Ok(Instance { key: Key(said.process_instance_key), version: said.version, variables: None })
+    }
+
+    /// Creates a process instance, and waits until it is completed.
+    ///
+    /// # Errors
+    /// As [`Gateway::create`], or it is not completed in time.
+    pub async fn create_and_await(
+        &self,
+        instance: &NewInstance,
+        limit: Duration,
+    ) -> Result<Instance, GatewayError> {
+        let mut client = self.client.clone();
+        let asked = wire::CreateProcessInstanceWithResultRequest {
+            request: Some(creation(instance)),
+            request_timeout: milliseconds(limit),
+        };
+        let request = self.request(asked, limit + GRACE).await?;
+        let call = client.create_process_instance_with_result(request);
+        let said = self.within(limit + GRACE, call).await?;
+        Ok(Instance {
+            key: Key(said.process_instance_key),
+            version: said.version,
+            variables: Some(said.variables),
+        })
+    }
+
+    /// Ends a process instance.
+    ///
+    /// # Errors
+    /// There is none, or no answer in time.
+    pub async fn cancel(&self, instance: Key, limit: Duration) -> Result<(), GatewayError> {
+        let mut client = self.client.clone();
+        let asked = wire::CancelProcessInstanceRequest { process_instance_key: instance.0 };
+        let request = self.request(asked, limit).await?;
+        self.within(limit, client.cancel_process_instance(request)).await.map(drop)
+    }
+
+    /// Publishes a message, and says its key, which tells its partition.
+    ///
+    /// # Errors
+    /// No answer in time: then it may be published.
+    pub async fn publish(&self, message: &Message, limit: Duration) -> Result<Key, GatewayError> {
+        let mut client = self.client.clone();
+        let asked = wire::PublishMessageRequest {
+            name: message.name.clone(),
+            correlation_key: message.correlation_key.clone(),
+            time_to_live: milliseconds(message.time_to_live),
+            message_id: String::new(),
+            variables: message.variables.clone(),
+        };
+        let request = self.request(asked, limit).await?;
+        Ok(Key(self.within(limit, client.publish_message(request)).await?.key))
+    }
+
+    /// The jobs that there are, or that come within `wait`.
+    ///
+    /// # Errors
+    /// No answer in time.
+    pub async fn activate(
+        &self,
+        jobs: &Jobs,
+        wait: Option<Duration>,
+        limit: Duration,
+    ) -> Result<Vec<Job>, GatewayError> {
+        let mut client = self.client.clone();
+        let asked = wire::ActivateJobsRequest {
+            r#type: jobs.kind.clone(),
+            worker: jobs.worker.clone(),
+            timeout: milliseconds(jobs.timeout),
+            max_jobs_to_activate: i32::try_from(jobs.most).unwrap_or(i32::MAX),
+            request_timeout: wait.map_or(-1, milliseconds),
+        };
+        let request = self.request(asked, limit).await?;
+        let collect = async {
+            let mut stream = client.activate_jobs(request).await?.into_inner();
+            let mut found = Vec::new();
+            while let Some(part) = stream.next().await {
+                found.extend(part?.jobs.into_iter().map(job));
+            }
+            Ok::<_, Status>(tonic::Response::new(found))
+        };
+        self.within(limit, collect).await
+    }
+
+    /// A stream of jobs, which goes on until it breaks or is dropped; `limit` is for its beginning.
+    ///
+    /// # Errors
+    /// It does not begin in time.
+    pub async fn stream(&self, jobs: &Jobs, limit: Duration) -> Result<JobStream, GatewayError> {
+        let mut client = self.client.clone();
+        let asked = wire::StreamActivatedJobsRequest {
+            r#type: jobs.kind.clone(),
+            worker: jobs.worker.clone(),
+            timeout: milliseconds(jobs.timeout),
+        };
+        let request = self.authorized(asked).await?;
+        let stream = self.within(limit, client.stream_activated_jobs(request)).await?;
+        Ok(JobStream { at: self.at.clone(), stream })
+    }
+
+    /// Completes a job.
+    ///
+    /// # Errors
+    /// It is not given out any more, or there is no answer in time.
+    pub async fn complete(&self, job: Key, limit: Duration) -> Result<(), GatewayError> {
+        let mut client = self.client.clone();
+        let asked = wire::CompleteJobRequest { job_key: job.0, variables: String::new() };
+        let request = self.request(asked, limit).await?;
+        self.within(limit, client.complete_job(request)).await.map(drop)
+    }
+
+    async fn request<T>(&self, message: T, limit: Duration) -> Result<Request<T>, GatewayError> {
+        let mut request = self.authorized(message).await?;
+        request.set_timeout(limit);
+        Ok(request)
+    }
+
+    async fn authorized<T>(&self, message: T) -> Result<Request<T>, GatewayError> {
+        let mut request = Request::new(message);
+        if let Some(tokens) = &self.tokens {
+            let token = tokens.token().await?;
+            let bearer = format!("Bearer {}", token.reveal()).parse();
+            let mut bearer: tonic::metadata::MetadataValue<_> =
+                bearer.map_err(|_| TokenError::Malformed)?;
+            bearer.set_sensitive(true);
+            request.metadata_mut().insert("authorization", bearer);
+        }
+        Ok(request)
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+    ) -> Result<T, GatewayError> {
+        match timeout(limit, call).await {
+            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Err(status)) => Err(error(&self.at, &status)),
+            Err(_) => {
+                let late = format!("{} did not answer within {} ms", self.at, limit.as_millis());
+                Err(GatewayError::Late(late))
+            }
+        }
+    }
+
+    fn malformed(&self, why: String) -> GatewayError {
+        GatewayError::Malformed { at: self.at.clone(), why }
+    }
+}
+
+/// Jobs as they are pushed.
+#[derive(Debug)]
+pub struct JobStream {
+    at: GatewayUrl,
+    stream: Streaming<wire::ActivatedJob>,
+}
+
+impl JobStream {
+    /// The next job; `None` at the end of the stream.
+    ///
+    /// # Errors
+    /// The stream broke.
+    pub async fn next(&mut self) -> Result<Option<Job>, GatewayError> {
+        match self.stream.next().await {
+            None => Ok(None),
+            Some(Ok(found)) => Ok(Some(job(found))),
+            Some(Err(status)) => Err(error(&self.at, &status)),
+        }
+    }
+}
+
+fn creation(instance: &NewInstance) -> wire::CreateProcessInstanceRequest {
+    wire::CreateProcessInstanceRequest {
+        process_definition_key: 0,
+        bpmn_process_id: instance.process.clone(),
+        version: match instance.version {
+            Version::Latest => -1,
+            Version::Number(number) => number,
+        },
+        variables: instance.variables.clone(),
+    }
+}
+
+fn job(job: wire::ActivatedJob) -> Job {
+    Job { key: Key(job.key), instance: Key(job.process_instance_key), retries: job.retries }
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
