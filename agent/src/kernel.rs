@@ -35,9 +35,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use fault::{
-    Aspect, BootTime, Capability, Cut, Effect, EtcdMembers, Extent, Gone, Hook, Interface,
-    Measured, NamespaceCookie, OwnAddress, Prefix, ProcessIdentity, Protocol, Scheme, Selector,
-    Side, Skew, Target, TargetIdentity,
+    Aspect, BootTime, Capability, Cut, Effect, Extent, Gone, Hook, Interface, Measured,
+    NamespaceCookie, OwnAddress, Prefix, ProcessIdentity, Protocol, Scheme, Selector, Side, Skew,
+    Target, TargetIdentity,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -526,9 +526,9 @@ pub enum KernelError {
 impl KernelError {
     /// Members play roles in a cluster, of which a node knows nothing.
     #[must_use]
-    pub fn role(members: &EtcdMembers) -> Self {
+    pub fn role(members: &Scheme) -> Self {
         Self::Refused {
-            reason: format!("an agent cannot tell who is etcd:{members}"),
+            reason: format!("an agent cannot tell who is {members}"),
             hint: "roles are resolved by a controller; name a target such as netns:NAME".to_owned(),
         }
     }
@@ -576,7 +576,8 @@ pub fn unbound(place: &Place) -> Place {
         | Scheme::Container(_)
         | Scheme::Host(_)
         | Scheme::Addr(_)
-        | Scheme::Etcd(_) => place.clone(),
+        | Scheme::Etcd(_)
+        | Scheme::Zeebe(_) => place.clone(),
     }
 }
 
@@ -589,6 +590,7 @@ pub fn bound_process(place: &Place) -> Option<ProcessIdentity> {
         | Scheme::Container(_)
         | Scheme::Host(_)
         | Scheme::Addr(_)
-        | Scheme::Etcd(_) => None,
+        | Scheme::Etcd(_)
+        | Scheme::Zeebe(_) => None,
     }
 }

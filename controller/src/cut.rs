@@ -183,7 +183,8 @@ impl Order {
                 | Scheme::Pid(_)
                 | Scheme::Container(_)
                 | Scheme::Host(_)
-                | Scheme::Etcd(_) => {
+                | Scheme::Etcd(_)
+                | Scheme::Zeebe(_) => {
                     let found =
                         crate::resolve::targets(link, node, selector, Aspect::Network, seed)
                             .await?;

@@ -151,7 +151,11 @@ impl Wish {
 pub(crate) fn without_processes(selectors: &[Selector]) -> Option<&Selector> {
     let without = |selector: &&Selector| match selector.scheme {
         Scheme::Host(_) | Scheme::Addr(_) => true,
-        Scheme::Netns(_) | Scheme::Pid(_) | Scheme::Container(_) | Scheme::Etcd(_) => false,
+        Scheme::Netns(_)
+        | Scheme::Pid(_)
+        | Scheme::Container(_)
+        | Scheme::Etcd(_)
+        | Scheme::Zeebe(_) => false,
     };
     selectors.iter().find(without)
 }

@@ -93,13 +93,18 @@ fn absence(scheme: &Scheme) -> String {
         Scheme::Host(node) => format!("this machine is not node {node}"),
         Scheme::Addr(_) => "addresses are peers, never a target".to_owned(),
         Scheme::Etcd(role) => format!("no member is {role}"),
+        Scheme::Zeebe(role) => format!("no member is {role}"),
     }
 }
 
 fn suggestion(scheme: &Scheme, namespaces: &[String]) -> String {
     let wanted = match scheme {
         Scheme::Netns(name) => name,
-        Scheme::Pid(_) | Scheme::Container(_) | Scheme::Host(_) | Scheme::Etcd(_) => {
+        Scheme::Pid(_)
+        | Scheme::Container(_)
+        | Scheme::Host(_)
+        | Scheme::Etcd(_)
+        | Scheme::Zeebe(_) => {
             return "`schism targets` lists what can be named".to_owned();
         }
         Scheme::Addr(_) => return "name a target such as netns:NAME".to_owned(),

@@ -9,6 +9,7 @@ mod names;
 mod place;
 mod serve;
 mod value;
+mod zeebe;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use fault::{ClusterName, Limits};
 use serde::Deserialize;
 
+pub use self::zeebe::{OAuthSettings, ZeebeSettings};
 pub use controller::{Address, AddressError, Controller, ControllerSettings};
 pub use etcd::EtcdSettings;
 pub use names::{Names, StaticName, StaticNameError};
@@ -27,7 +29,6 @@ pub use place::Places;
 pub use serve::{Listen, ListenError, Serve, ServeSettings};
 
 use crate::failure::{Cause, Failure};
-use etcd::Clusters;
 
 /// The longest file that is read (1 MiB).
 const LONGEST: u64 = 1 << 20;
@@ -50,7 +51,9 @@ pub struct Settings {
     /// Names that stand for selectors.
     pub names: Names,
     /// Clusters of etcd.
-    etcd: Clusters,
+    etcd: etcd::Clusters,
+    /// Clusters of Zeebe.
+    zeebe: zeebe::Clusters,
 }
 
 /// The settings cannot be used.
@@ -129,12 +132,18 @@ impl Settings {
         settings.controller.anchor(base);
         settings.serve.anchor(base);
         settings.etcd.anchor(base);
+        settings.zeebe.anchor(base);
         Ok(settings)
     }
 
     /// The clusters of etcd by name; one without a name, `[etcd]`, is called etcd.
     pub fn etcd(&self) -> impl Iterator<Item = (&ClusterName, &EtcdSettings)> {
         self.etcd.0.iter()
+    }
+
+    /// The clusters of Zeebe by name; one without a name, `[zeebe]`, is called zeebe.
+    pub fn zeebe(&self) -> impl Iterator<Item = (&ClusterName, &ZeebeSettings)> {
+        self.zeebe.0.iter()
     }
 }
 

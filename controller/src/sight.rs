@@ -3,32 +3,107 @@
 //! One look serves a whole request: FROM, TO and the guard of majorities mean the same leader.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 
 use fault::{
-    ClusterName, EtcdMembers, Fault, GroupError, Impairment, Kind, Link, MemberName, NodeName,
-    Selector, Side, Stop, Target,
+    ClusterName, EtcdMembers, Fault, Group, GroupError, Impairment, Kind, Link, MemberName,
+    NodeName, Selector, Side, Stop, Target, ZeebeMembers,
 };
 
 use crate::admit::Known;
 use crate::planning::{End, Place};
 use crate::provider::Selected;
-use crate::provider::etcd::{AskError, EtcdView, SelectError};
+use crate::provider::etcd::{self, EtcdView};
+use crate::provider::zeebe::{self, ZeebeView};
 
 /// Every cluster, or why it could not be seen.
 #[derive(Clone, Debug, Default)]
 pub struct Sight {
     /// The clusters by name.
-    pub clusters: BTreeMap<ClusterName, Result<Cluster, AskError>>,
+    pub clusters: BTreeMap<GroupName, Result<Cluster, AskError>>,
     /// The agents that did not say which addresses are their targets', and why.
     pub silent: BTreeMap<NodeName, String>,
+}
+
+/// A sort of system whose members play roles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum System {
+    /// etcd.
+    Etcd,
+    /// Zeebe.
+    Zeebe,
+}
+
+impl fmt::Display for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Etcd => "etcd",
+            Self::Zeebe => "zeebe",
+        })
+    }
+}
+
+/// What a controller calls a cluster: `etcd:NAME`, `zeebe:NAME`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GroupName {
+    /// Of which sort it is.
+    pub system: System,
+    /// Its name among those of its sort.
+    pub name: ClusterName,
+}
+
+impl fmt::Display for GroupName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.system, self.name)
+    }
+}
+
+/// Which members are meant, as a selector says.
+#[derive(Clone, Copy, Debug)]
+pub enum Members<'a> {
+    /// Of etcd.
+    Etcd(&'a EtcdMembers),
+    /// Of Zeebe.
+    Zeebe(&'a ZeebeMembers),
+}
+
+/// Why a cluster could not be seen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// One of etcd.
+    #[error(transparent)]
+    Etcd(#[from] etcd::AskError),
+    /// One of Zeebe.
+    #[error(transparent)]
+    Zeebe(#[from] zeebe::AskError),
+}
+
+/// Why a role names nobody that can be found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SelectError {
+    /// Of etcd.
+    #[error(transparent)]
+    Etcd(#[from] etcd::SelectError),
+    /// Of Zeebe.
+    #[error(transparent)]
+    Zeebe(#[from] zeebe::SelectError),
+}
+
+/// What the members of a cluster say.
+#[derive(Clone, Debug)]
+pub enum View {
+    /// Those of etcd.
+    Etcd(EtcdView),
+    /// Those of Zeebe.
+    Zeebe(ZeebeView),
 }
 
 /// A cluster that has answered.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     /// What its members say.
-    pub view: EtcdView,
+    pub view: View,
     /// Which targets own a member's addresses. One, if all is well; members may share it.
     pub owners: BTreeMap<MemberName, Vec<(NodeName, Target)>>,
 }
@@ -37,11 +112,16 @@ pub struct Cluster {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SightError {
     /// No cluster is configured.
-    #[error("this controller knows no cluster of etcd")]
-    NoCluster,
+    #[error("this controller knows no cluster of {0}")]
+    NoCluster(System),
     /// Several, and none was named.
-    #[error("this controller knows several clusters of etcd: {}", list(.0))]
-    Unnamed(Vec<ClusterName>),
+    #[error("this controller knows several clusters of {system}: {}", list(there))]
+    Unnamed {
+        /// Of which sort.
+        system: System,
+        /// Those that it knows.
+        there: Vec<ClusterName>,
+    },
     /// None of this name.
     #[error("this controller knows no cluster {name}; it knows {}", list(there))]
     Unknown {
@@ -83,10 +163,15 @@ impl SightError {
     #[must_use]
     pub const fn hint(&self) -> &'static str {
         match self {
-            Self::NoCluster => {
+            Self::NoCluster(System::Etcd) => {
                 "[etcd] in the schism.toml of the controller says where one is asked"
             }
-            Self::Unnamed(_) | Self::Unknown { .. } => "write etcd:CLUSTER/ROLE",
+            Self::NoCluster(System::Zeebe) => {
+                "[zeebe] in the schism.toml of the controller says where one is asked"
+            }
+            Self::Unnamed { .. } | Self::Unknown { .. } => {
+                "write the cluster before the role, as in etcd:CLUSTER/ROLE"
+            }
             Self::Unowned { .. } => "`schism agents` lists the nodes that are there",
             Self::Owned { .. } => "name the target itself, such as netns:NAME@NODE",
             Self::Ask(_) | Self::Select(_) => "",
@@ -96,9 +181,9 @@ impl SightError {
 
 /// A cluster of which it cannot be said whether it would keep its majority.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("whether etcd:{name} would keep its majority cannot be told: {why}")]
+#[error("whether {name} would keep its majority cannot be told: {why}")]
 pub struct Unseen {
-    name: ClusterName,
+    name: GroupName,
     why: Blindness,
 }
 
@@ -123,21 +208,38 @@ impl Sight {
     ///
     /// # Errors
     /// Who plays it is not known, or not where they are.
-    pub fn ends(&self, selector: &Selector, members: &EtcdMembers) -> Result<Vec<End>, SightError> {
-        let cluster = self.cluster(members.cluster.as_ref())?;
-        let selected = cluster.view.select(&members.role)?;
+    pub fn ends(&self, selector: &Selector, members: Members<'_>) -> Result<Vec<End>, SightError> {
+        let (system, named) = match members {
+            Members::Etcd(members) => (System::Etcd, members.cluster.as_ref()),
+            Members::Zeebe(members) => (System::Zeebe, members.cluster.as_ref()),
+        };
+        let cluster = self.cluster(system, named)?;
+        let selected = match (members, &cluster.view) {
+            (Members::Etcd(members), View::Etcd(view)) => {
+                view.select(&members.role).map_err(SelectError::from)?
+            }
+            (Members::Zeebe(members), View::Zeebe(view)) => {
+                view.select(&members.role).map_err(SelectError::from)?
+            }
+            // By its name a cluster is of the sort that was asked for.
+            (Members::Etcd(_), View::Zeebe(_)) | (Members::Zeebe(_), View::Etcd(_)) => {
+                return Err(SightError::NoCluster(system));
+            }
+        };
         selected.into_iter().map(|one| self.end(cluster, selector, one)).collect()
     }
 
-    fn cluster(&self, name: Option<&ClusterName>) -> Result<&Cluster, SightError> {
-        let there = || self.clusters.keys().cloned().collect();
-        let seen = match name {
-            Some(name) => self
-                .clusters
-                .get(name)
-                .ok_or_else(|| SightError::Unknown { name: name.clone(), there: there() })?,
-            None if self.clusters.len() > 1 => return Err(SightError::Unnamed(there())),
-            None => self.clusters.values().next().ok_or(SightError::NoCluster)?,
+    fn cluster(&self, system: System, name: Option<&ClusterName>) -> Result<&Cluster, SightError> {
+        let all = || self.clusters.iter().filter(|(group, _)| group.system == system);
+        let there = || all().map(|(group, _)| group.name.clone()).collect::<Vec<_>>();
+        let seen = match (name, all().count()) {
+            (_, 0) => return Err(SightError::NoCluster(system)),
+            (Some(name), _) => {
+                let found = all().find(|(group, _)| group.name == *name);
+                found.ok_or_else(|| SightError::Unknown { name: name.clone(), there: there() })?.1
+            }
+            (None, 1) => all().next().ok_or(SightError::NoCluster(system))?.1,
+            (None, _) => return Err(SightError::Unnamed { system, there: there() }),
         };
         seen.as_ref().map_err(|error| error.clone().into())
     }
@@ -178,19 +280,32 @@ impl Sight {
         asked: &[(NodeName, Fault)],
         active: &[(NodeName, Fault)],
     ) -> Vec<Result<Known, Unseen>> {
-        let known = self.clusters.iter().map(|(name, seen)| {
-            let unseen = |why: Blindness| Unseen { name: name.clone(), why };
-            let cluster = seen.as_ref().map_err(|error| unseen(error.clone().into()))?;
-            self.speak(asked).map_err(unseen)?;
-            let known = cluster
-                .known(format!("etcd:{name}"), asked, active)
-                .map_err(|GroupError::NamedTwice(one)| unseen(AskError::NamedTwice(one).into()))?;
-            if known.is_some() {
-                self.speak(active).map_err(unseen)?;
+        let known = self.clusters.iter().flat_map(|(name, seen)| {
+            match self.known_of(name, seen, asked, active) {
+                Ok(known) => known.into_iter().map(Ok).collect(),
+                Err(why) => vec![Err(Unseen { name: name.clone(), why })],
             }
-            Ok(known)
         });
-        known.filter_map(Result::transpose).collect()
+        known.collect()
+    }
+
+    fn known_of(
+        &self,
+        name: &GroupName,
+        seen: &Result<Cluster, AskError>,
+        asked: &[(NodeName, Fault)],
+        active: &[(NodeName, Fault)],
+    ) -> Result<Vec<Known>, Blindness> {
+        let cluster = seen.as_ref().map_err(|error| error.clone())?;
+        self.speak(asked)?;
+        let known = cluster.known(name, asked, active);
+        let known = known.map_err(|GroupError::NamedTwice(one)| {
+            AskError::from(etcd::AskError::NamedTwice(one))
+        })?;
+        if !known.is_empty() {
+            self.speak(active)?;
+        }
+        Ok(known)
     }
 
     /// Whether the nodes of faults say which members are their own.
@@ -202,18 +317,44 @@ impl Sight {
     }
 }
 
+impl View {
+    /// All members with where they are, and whether they answered.
+    #[must_use]
+    pub fn members(&self) -> Vec<(MemberName, &BTreeSet<IpAddr>, bool)> {
+        match self {
+            Self::Etcd(view) => {
+                let members = view.members.iter();
+                members.map(|one| (one.name.clone(), &one.addresses, one.answer.is_ok())).collect()
+            }
+            Self::Zeebe(view) => view.members().collect(),
+        }
+    }
+
+    /// Those that have a majority among themselves, each with what it is called.
+    fn groups(&self, name: &GroupName) -> Result<Vec<(String, Group)>, GroupError> {
+        match self {
+            Self::Etcd(view) => Ok(vec![(name.to_string(), view.group()?)]),
+            Self::Zeebe(view) => {
+                let groups = view.groups()?.into_iter();
+                let named = |(partition, group)| (format!("{name}/partition/{partition}"), group);
+                Ok(groups.map(named).collect())
+            }
+        }
+    }
+}
+
 impl Cluster {
     fn owners(&self, member: &MemberName) -> &[(NodeName, Target)] {
         self.owners.get(member).map_or(&[], Vec::as_slice)
     }
 
-    /// `None` where nothing that is asked for touches it.
+    /// What is done to each of its groups; nothing where nothing that is asked for touches it.
     fn known(
         &self,
-        name: String,
+        name: &GroupName,
         asked: &[(NodeName, Fault)],
         active: &[(NodeName, Fault)],
-    ) -> Result<Option<Known>, GroupError> {
+    ) -> Result<Vec<Known>, GroupError> {
         let touches = |(node, fault): &(NodeName, Fault)| match &fault.kind {
             Kind::Cut(_) => !self.links(node, fault).is_empty(),
             Kind::Freeze(_) | Kind::Kill(_) => !self.members_of(node, fault).is_empty(),
@@ -222,11 +363,12 @@ impl Cluster {
             Kind::Skew(_) | Kind::Stress(_) => false,
         };
         if !asked.iter().any(touches) {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let absent = self.view.members.iter().filter(|member| member.answer.is_err());
+        let members = self.view.members();
+        let absent = members.iter().filter(|(_, _, answers)| !answers);
         let mut impairments: Vec<Impairment> = absent
-            .map(|member| Impairment::Stop { member: member.name.clone(), cause: Stop::Absent })
+            .map(|(name, _, _)| Impairment::Stop { member: name.clone(), cause: Stop::Absent })
             .collect();
         let mut hit = BTreeSet::new();
         for (node, fault) in active.iter().chain(asked) {
@@ -248,7 +390,11 @@ impl Cluster {
                 Kind::Skew(_) | Kind::Stress(_) => {}
             }
         }
-        Ok(Some(Known { name, group: self.view.group()?, impairments, hit }))
+        let groups = self.view.groups(name)?.into_iter().map(|(name, group)| {
+            let hit = hit.intersection(&group.names()).cloned().collect();
+            Known { name, group, impairments: impairments.clone(), hit }
+        });
+        Ok(groups.collect())
     }
 
     /// Between which members a fault loses anything.
@@ -285,11 +431,14 @@ impl Cluster {
                 owner.0 == *node && owner.1.identity.namespace == peer.identity.namespace
             })
         };
-        let members = self.view.members.iter().filter(|member| {
-            member.addresses.iter().any(is_fixed)
-                || self.owners(&member.name).iter().any(is_followed)
-        });
-        members.map(|member| &member.name).collect()
+        let of_view = self.view.members();
+        let at = |name: &MemberName| {
+            let mut of_view = of_view.iter().filter(|(member, _, _)| member == name);
+            of_view.any(|(_, addresses, _)| addresses.iter().any(is_fixed))
+        };
+        let members =
+            self.owners.iter().filter(|(name, owners)| at(name) || owners.iter().any(is_followed));
+        members.map(|(name, _)| name).collect()
     }
 }
 

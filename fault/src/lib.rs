@@ -30,6 +30,7 @@ mod state;
 mod status;
 mod stress;
 mod target;
+mod zeebe;
 
 pub use address::{AddressError, Prefix, Scope};
 pub use blast::{Blast, BlastError, Hit, Limits, Share, ShareError};
@@ -66,6 +67,7 @@ pub use target::{
     BootId, Interface, NamespaceCookie, OwnAddress, Process, ProcessIdentity, Target,
     TargetIdentity,
 };
+pub use zeebe::{PartitionNumber, ZeebeMembers, ZeebeRole, ZeebeRoleError};
 
 /// Parses a length of time as people write it: `60s`, `1m 30s`, `250ms`.
 ///

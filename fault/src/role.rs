@@ -7,6 +7,9 @@ use serde::{Serialize, Serializer};
 
 use crate::{MemberName, MemberNameError};
 
+/// The words that say a role of Zeebe, which name no cluster either, so that all clusters are named alike.
+const OF_ZEEBE: [&str; 3] = ["partition", "broker", "gateway"];
+
 /// The words that say a role, and so name no cluster.
 const LEADER: &str = "leader";
 const FOLLOWER: &str = "follower";
@@ -21,7 +24,7 @@ impl ClusterName {
     /// `None` for anything else.
     #[must_use]
     pub fn new(name: &str) -> Option<Self> {
-        if matches!(name, LEADER | FOLLOWER | MEMBER) {
+        if matches!(name, LEADER | FOLLOWER | MEMBER) || OF_ZEEBE.contains(&name) {
             return None;
         }
         MemberName::new(name).map(Self)

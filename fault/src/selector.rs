@@ -6,7 +6,9 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use crate::legible::{beginning, end, printed};
-use crate::{AddressError, EtcdMembers, EtcdRoleError, Legible, Pick, Prefix};
+use crate::{
+    AddressError, EtcdMembers, EtcdRoleError, Legible, Pick, Prefix, ZeebeMembers, ZeebeRoleError,
+};
 
 /// A selector. Printing and parsing are inverse to each other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +36,8 @@ pub enum Scheme {
     Addr(Prefix),
     /// `etcd:ROLE`, members of an etcd cluster.
     Etcd(EtcdMembers),
+    /// `zeebe:ROLE`, brokers and gateways of a Zeebe cluster.
+    Zeebe(ZeebeMembers),
 }
 
 /// The name of a node.
@@ -79,13 +83,13 @@ const MARKED: usize = 40;
 pub enum SelectorErrorKind {
     /// No `SCHEME:` at all.
     #[error(
-        "a scheme is missing; did you mean netns:{}? (netns:, pid:, container:, host:, addr:, etcd:)",
+        "a scheme is missing; did you mean netns:{}? (netns:, pid:, container:, host:, addr:, etcd:, zeebe:)",
         Legible(.0)
     )]
     NoScheme(String),
     /// A scheme that there is not.
     #[error(
-        "there is no scheme '{}:'; there are netns:, pid:, container:, host:, addr: and etcd:",
+        "there is no scheme '{}:'; there are netns:, pid:, container:, host:, addr:, etcd: and zeebe:",
         Legible(.0)
     )]
     UnknownScheme(String),
@@ -117,6 +121,9 @@ pub enum SelectorErrorKind {
     /// No role of etcd.
     #[error("{0}")]
     Role(EtcdRoleError),
+    /// No role of Zeebe.
+    #[error("{0}")]
+    ZeebeRole(ZeebeRoleError),
     /// An address set has no members to pick from.
     #[error("addr: names all its addresses; it takes no pick")]
     PickOfAddresses,
@@ -146,7 +153,7 @@ impl FromStr for Selector {
             },
             None => (rest, None),
         };
-        if !matches!(scheme, "netns" | "pid" | "container" | "host" | "addr" | "etcd") {
+        if !matches!(scheme, "netns" | "pid" | "container" | "host" | "addr" | "etcd" | "zeebe") {
             return fail(begin, scheme.len(), SelectorErrorKind::UnknownScheme(scheme.to_owned()));
         }
         if path.is_empty() {
@@ -190,6 +197,7 @@ fn scheme_of(scheme: &str, path: &str) -> Result<Scheme, SelectorErrorKind> {
         }
         "host" => NodeName::new(path).map(Scheme::Host).ok_or(SelectorErrorKind::Node),
         "etcd" => path.parse().map(Scheme::Etcd).map_err(SelectorErrorKind::Role),
+        "zeebe" => path.parse().map(Scheme::Zeebe).map_err(SelectorErrorKind::ZeebeRole),
         _ => path.parse().map(Scheme::Addr).map_err(SelectorErrorKind::Address),
     }
 }
@@ -203,6 +211,7 @@ impl fmt::Display for Scheme {
             Self::Host(node) => write!(f, "host:{node}"),
             Self::Addr(prefix) => write!(f, "addr:{prefix}"),
             Self::Etcd(role) => write!(f, "etcd:{role}"),
+            Self::Zeebe(role) => write!(f, "zeebe:{role}"),
         }
     }
 }
@@ -260,7 +269,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{ClusterName, EtcdRole};
+    use crate::{ClusterName, EtcdRole, PartitionNumber, ZeebeRole};
 
     fn roles() -> impl Strategy<Value = EtcdRole> {
         prop_oneof![
@@ -268,6 +277,17 @@ mod tests {
             Just(EtcdRole::Follower),
             Just(EtcdRole::Any),
             "[a-zA-Z0-9._-]{1,20}".prop_map(|name| EtcdRole::Member(name.parse().unwrap())),
+        ]
+    }
+
+    fn zeebe_roles() -> impl Strategy<Value = ZeebeRole> {
+        let partition = || (1u32..=8192).prop_map(|number| PartitionNumber::new(number).unwrap());
+        prop_oneof![
+            partition().prop_map(ZeebeRole::Leader),
+            partition().prop_map(ZeebeRole::Follower),
+            Just(ZeebeRole::AnyBroker),
+            any::<u32>().prop_map(ZeebeRole::Broker),
+            Just(ZeebeRole::Gateway),
         ]
     }
 
@@ -285,6 +305,12 @@ mod tests {
                 let cluster = cluster.and_then(|name| ClusterName::new(&name));
                 Scheme::Etcd(EtcdMembers { cluster, role })
             }),
+            (proptest::option::of("[a-zA-Z0-9._-]{1,20}"), zeebe_roles()).prop_map(
+                |(cluster, role)| {
+                    let cluster = cluster.and_then(|name| ClusterName::new(&name));
+                    Scheme::Zeebe(ZeebeMembers { cluster, role })
+                }
+            ),
         ];
         let pick = prop_oneof![
             Just(Pick::One),
@@ -339,6 +365,8 @@ mod tests {
             ("etcd:ns/a/leader", 5, 11),
             ("etcd:ns/", 5, 3),
             ("etcd:/leader", 5, 7),
+            ("zeebe:leader", 6, 6),
+            ("all:zeebe:partition/0/leader", 10, 18),
         ];
         for (text, at, length) in table {
             let error = text.parse::<Selector>().unwrap_err();

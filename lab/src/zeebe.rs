@@ -16,7 +16,7 @@ use thiserror::Error;
 
 pub use archive::{ArchiveError, VERSION};
 pub use broker::{Broker, Partition, Role};
-pub use cluster::{Cluster, Leaders, Options};
+pub use cluster::{Cluster, Leaders, Options, settings};
 pub use java::{Java, JavaError};
 
 pub use crate::http::HttpError;

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use fault::{
-    ClusterName, EtcdMembers, EtcdRole, FaultId, IntentId, NodeName, Prefix, Scheme, Scope,
-    Selector,
+    ClusterName, EtcdMembers, EtcdRole, FaultId, IntentId, NodeName, PartitionNumber, Prefix,
+    Scheme, Scope, Selector, ZeebeMembers, ZeebeRole,
 };
 
 use crate::agent as wire;
@@ -129,14 +129,52 @@ impl TryFrom<wire::EtcdRole> for EtcdMembers {
                 name.parse().map(EtcdRole::Member).map_err(|e| Invalid::new("member", e))?
             }
         };
-        let cluster = match members.cluster.as_str() {
-            "" => None,
-            name => {
-                let name = ClusterName::new(name);
-                Some(name.ok_or_else(|| Invalid::new("cluster", "is no cluster's name"))?)
-            }
+        Ok(Self { cluster: cluster(&members.cluster)?, role })
+    }
+}
+
+fn cluster(name: &str) -> Result<Option<ClusterName>, Invalid> {
+    match name {
+        "" => Ok(None),
+        name => {
+            let name = ClusterName::new(name);
+            name.map(Some).ok_or_else(|| Invalid::new("cluster", "is no cluster's name"))
+        }
+    }
+}
+
+impl From<&ZeebeMembers> for wire::ZeebeRole {
+    fn from(members: &ZeebeMembers) -> Self {
+        use wire::zeebe_role::{Any, Role};
+        let role = match members.role {
+            ZeebeRole::Leader(partition) => Role::Leader(partition.get()),
+            ZeebeRole::Follower(partition) => Role::Follower(partition.get()),
+            ZeebeRole::Broker(number) => Role::Broker(number),
+            ZeebeRole::AnyBroker => Role::AnyBroker(Any {}),
+            ZeebeRole::Gateway => Role::Gateway(Any {}),
         };
-        Ok(Self { cluster, role })
+        let cluster = members.cluster.as_ref().map(ToString::to_string).unwrap_or_default();
+        Self { role: Some(role), cluster }
+    }
+}
+
+impl TryFrom<wire::ZeebeRole> for ZeebeMembers {
+    type Error = Invalid;
+
+    fn try_from(members: wire::ZeebeRole) -> Result<Self, Invalid> {
+        use wire::zeebe_role::{Any, Role};
+        let partition = |number, field| {
+            let number = PartitionNumber::new(number);
+            number.ok_or_else(|| Invalid::new(field, "is no partition's number"))
+        };
+        let role = match required(members.role, "role")? {
+            Role::Leader(number) => ZeebeRole::Leader(partition(number, "leader")?),
+            Role::Follower(number) => ZeebeRole::Follower(partition(number, "follower")?),
+            Role::Broker(number) => ZeebeRole::Broker(number),
+            Role::AnyBroker(Any {}) => ZeebeRole::AnyBroker,
+            Role::Gateway(Any {}) => ZeebeRole::Gateway,
+        };
+        Ok(Self { cluster: cluster(&members.cluster)?, role })
     }
 }
 
@@ -151,6 +189,7 @@ impl From<&Selector> for wire::Selector {
             Scheme::Host(node) => Wire::Host(node.to_string()),
             Scheme::Addr(prefix) => Wire::Addr(prefix.into()),
             Scheme::Etcd(role) => Wire::Etcd(role.into()),
+            Scheme::Zeebe(role) => Wire::Zeebe(role.into()),
         };
         Self { scheme: Some(scheme) }
     }
@@ -173,6 +212,9 @@ impl TryFrom<wire::Selector> for Selector {
             }
             Wire::Etcd(role) => {
                 Scheme::Etcd(role.try_into().map_err(|e: Invalid| e.within("etcd"))?)
+            }
+            Wire::Zeebe(role) => {
+                Scheme::Zeebe(role.try_into().map_err(|e: Invalid| e.within("zeebe"))?)
             }
         };
         let selector = Self { pick: None, scheme, node: None };

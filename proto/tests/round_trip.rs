@@ -91,7 +91,17 @@ fn what_means_nothing_is_refused_by_its_field() {
 
 #[test]
 fn a_role_arrives_as_it_was() {
-    for text in ["etcd:leader", "etcd:follower", "etcd:blue/member", "etcd:member/etcd-0"] {
+    for text in [
+        "etcd:leader",
+        "etcd:follower",
+        "etcd:blue/member",
+        "etcd:member/etcd-0",
+        "zeebe:partition/1/leader",
+        "zeebe:blue/partition/3/follower",
+        "zeebe:broker",
+        "zeebe:blue/broker/0",
+        "zeebe:gateway",
+    ] {
         let selector: Selector = text.parse().unwrap();
         let sent = wire::Selector::from(&selector);
         assert_eq!(Selector::try_from(sent), Ok(selector));

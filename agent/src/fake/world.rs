@@ -287,7 +287,11 @@ impl World {
         let direct = match &place.selector.scheme {
             Scheme::Netns(name) => self.named(name) == Some(cookie),
             Scheme::Host(_) => cookie == HOST,
-            Scheme::Pid(_) | Scheme::Container(_) | Scheme::Addr(_) | Scheme::Etcd(_) => false,
+            Scheme::Pid(_)
+            | Scheme::Container(_)
+            | Scheme::Addr(_)
+            | Scheme::Etcd(_)
+            | Scheme::Zeebe(_) => false,
         };
         let inhabited = || self.processes.values().any(|process| process.namespace == cookie);
         if direct || inhabited() { self.namespaces.get(&cookie) } else { None }
@@ -303,7 +307,7 @@ impl World {
                 process.container.as_ref().is_some_and(|container| container.starts_with(id))
             }
             Scheme::Netns(_) => process.namespace == place.identity.namespace,
-            Scheme::Host(_) | Scheme::Addr(_) | Scheme::Etcd(_) => false,
+            Scheme::Host(_) | Scheme::Addr(_) | Scheme::Etcd(_) | Scheme::Zeebe(_) => false,
         };
         self.processes.iter().filter(belongs).map(|(pid, _)| self.identity(*pid)).collect()
     }
@@ -344,7 +348,7 @@ impl World {
             Scheme::Host(node) if *node == self.node => Ok(vec![self.target(selector, HOST, None)]),
             Scheme::Host(node) => Err(refused(format!("this node is not {node}"))),
             Scheme::Addr(_) => Ok(Vec::new()),
-            Scheme::Etcd(members) => Err(KernelError::role(members)),
+            Scheme::Etcd(_) | Scheme::Zeebe(_) => Err(KernelError::role(&selector.scheme)),
         }
     }
 

@@ -299,7 +299,7 @@ fn way(place: &Place) -> Option<PathBuf> {
         Scheme::Pid(pid) => Some(process::namespace_path(*pid)),
         Scheme::Container(_) => place.identity.process.map(|p| process::namespace_path(p.pid)),
         Scheme::Host(_) => Some(process::host_namespace().to_owned()),
-        Scheme::Addr(_) | Scheme::Etcd(_) => None,
+        Scheme::Addr(_) | Scheme::Etcd(_) | Scheme::Zeebe(_) => None,
     }
 }
 
@@ -474,7 +474,7 @@ impl Kernel for Linux {
                 hint: format!("it is {0}: write host:{0}", self.node),
             }),
             Scheme::Addr(_) => Ok(Vec::new()),
-            Scheme::Etcd(members) => Err(KernelError::role(members)),
+            Scheme::Etcd(_) | Scheme::Zeebe(_) => Err(KernelError::role(&selector.scheme)),
         }
     }
 

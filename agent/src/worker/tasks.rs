@@ -105,7 +105,7 @@ impl Worker {
             Scheme::Host(_) => 3,
             Scheme::Netns(_) => 2,
             Scheme::Container(_) => 1,
-            Scheme::Pid(_) | Scheme::Addr(_) | Scheme::Etcd(_) => 0,
+            Scheme::Pid(_) | Scheme::Addr(_) | Scheme::Etcd(_) | Scheme::Zeebe(_) => 0,
         };
         let longest = self.ledger.living(cookie).max_by_key(lasts)?;
         Some(unbound(&self::place(&longest.fault)))

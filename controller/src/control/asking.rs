@@ -162,7 +162,7 @@ impl Control {
     /// It does not name what was meant.
     pub async fn resolve(&self, selector: &Selector, seed: u64) -> Result<Vec<End>, ResolveError> {
         let sight = match selector.scheme {
-            Scheme::Etcd(_) => self.sight().await,
+            Scheme::Etcd(_) | Scheme::Zeebe(_) => self.sight().await,
             Scheme::Netns(_)
             | Scheme::Pid(_)
             | Scheme::Container(_)

@@ -8,39 +8,54 @@ use fault::{ClusterName, MemberName, NodeName, Target};
 use futures_util::future::join_all;
 
 use crate::agents::Agents;
-use crate::provider::etcd::{AskError, Etcd, EtcdView};
-use crate::sight::{Cluster, Sight};
+use crate::provider::etcd::Etcd;
+use crate::provider::zeebe::Zeebe;
+use crate::sight::{AskError, Cluster, GroupName, Sight, System, View};
 
 /// How long the agents may take to say which addresses are their targets'.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The clusters that a controller can ask, by name.
 #[derive(Clone, Debug, Default)]
-pub struct Clusters(BTreeMap<ClusterName, Etcd>);
+pub struct Clusters {
+    etcd: BTreeMap<ClusterName, Etcd>,
+    zeebe: BTreeMap<ClusterName, Zeebe>,
+}
 
 type Owned = BTreeMap<NodeName, Result<Vec<Target>, String>>;
 
 impl Clusters {
     /// These clusters.
     #[must_use]
-    pub fn new(clusters: impl IntoIterator<Item = (ClusterName, Etcd)>) -> Self {
-        Self(clusters.into_iter().collect())
+    pub fn new(
+        etcd: impl IntoIterator<Item = (ClusterName, Etcd)>,
+        zeebe: impl IntoIterator<Item = (ClusterName, Zeebe)>,
+    ) -> Self {
+        Self { etcd: etcd.into_iter().collect(), zeebe: zeebe.into_iter().collect() }
     }
 
     /// Asks all of them and all agents; what cannot be seen is part of the sight.
     pub(super) async fn sight(&self, agents: &Agents) -> Sight {
-        let ask = |(name, etcd): (&ClusterName, &Etcd)| {
-            let (name, etcd) = (name.clone(), etcd.clone());
-            async move { (name, etcd.view().await) }
+        let etcd = |(name, etcd): (&ClusterName, &Etcd)| {
+            let group = GroupName { system: System::Etcd, name: name.clone() };
+            let etcd = etcd.clone();
+            async move { (group, etcd.view().await.map(View::Etcd).map_err(AskError::from)) }
         };
-        let views: Vec<(ClusterName, Result<EtcdView, AskError>)> =
-            join_all(self.0.iter().map(ask)).await;
+        let zeebe = |(name, zeebe): (&ClusterName, &Zeebe)| {
+            let group = GroupName { system: System::Zeebe, name: name.clone() };
+            let zeebe = zeebe.clone();
+            async move { (group, zeebe.view().await.map(View::Zeebe).map_err(AskError::from)) }
+        };
+        let (etcd, zeebe) = (self.etcd.iter().map(etcd), self.zeebe.iter().map(zeebe));
+        let (etcd, zeebe) = tokio::join!(join_all(etcd), join_all(zeebe));
+        let views: Vec<(GroupName, Result<View, AskError>)> =
+            etcd.into_iter().chain(zeebe).collect();
         let told = views.iter().filter_map(|(_, view)| view.as_ref().ok());
-        let members = told.flat_map(|view| &view.members);
+        let members = told.flat_map(View::members);
         let addresses: BTreeSet<IpAddr> =
-            members.flat_map(|member| &member.addresses).copied().collect();
+            members.flat_map(|(_, addresses, _)| addresses).copied().collect();
         let owned = owners(agents, &addresses).await;
-        let cluster = |view: EtcdView| Cluster { owners: matched(&view, &owned), view };
+        let cluster = |view: View| Cluster { owners: matched(&view, &owned), view };
         let clusters = views.into_iter().map(|(name, view)| (name, view.map(cluster))).collect();
         let silent = owned.into_iter().filter_map(|(node, told)| Some((node, told.err()?)));
         let mut silent: BTreeMap<NodeName, String> = silent.collect();
@@ -69,16 +84,16 @@ async fn owners(agents: &Agents, addresses: &BTreeSet<IpAddr>) -> Owned {
     join_all(agents.links().into_iter().map(ask)).await.into_iter().collect()
 }
 
-fn matched(view: &EtcdView, owned: &Owned) -> BTreeMap<MemberName, Vec<(NodeName, Target)>> {
+fn matched(view: &View, owned: &Owned) -> BTreeMap<MemberName, Vec<(NodeName, Target)>> {
     let told = || owned.iter().filter_map(|(node, told)| Some((node, told.as_ref().ok()?)));
     let mut matched: BTreeMap<MemberName, Vec<(NodeName, Target)>> = BTreeMap::new();
-    for member in &view.members {
+    for (member, addresses, _) in view.members() {
         for (node, targets) in told() {
             let own = targets.iter().filter(|target| {
-                target.addresses.iter().any(|own| member.addresses.contains(&own.address))
+                target.addresses.iter().any(|own| addresses.contains(&own.address))
             });
             let own = own.map(|target| (node.clone(), target.clone()));
-            matched.entry(member.name.clone()).or_default().extend(own);
+            matched.entry(member.clone()).or_default().extend(own);
         }
     }
     matched

@@ -9,7 +9,7 @@ use crate::agents::Agents;
 use crate::failure::{Cause, Failure};
 use crate::link::Link;
 use crate::planning::{End, Place};
-use crate::sight::{Sight, SightError};
+use crate::sight::{Members, Sight, SightError};
 
 /// How long all agents together may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -85,15 +85,10 @@ pub(super) async fn ends(
     match &selector.scheme {
         Scheme::Addr(prefix) => return Ok(vec![end(Place::Addresses(prefix.clone()), Vec::new())]),
         Scheme::Etcd(members) => {
-            let found = sight.ends(selector, members);
-            let mut found = found.map_err(|error| ResolveError::Sight {
-                selector: selector.clone(),
-                error: Box::new(error),
-            })?;
-            found.retain(|end| selector.node.is_none() || end.node() == selector.node.as_ref());
-            let asked =
-                || selector.node.as_ref().map_or("any node".to_owned(), ToString::to_string);
-            return pick(selector, found, seed, asked);
+            return of_group(selector, seed, sight, Members::Etcd(members));
+        }
+        Scheme::Zeebe(members) => {
+            return of_group(selector, seed, sight, Members::Zeebe(members));
         }
         Scheme::Netns(_) | Scheme::Pid(_) | Scheme::Container(_) | Scheme::Host(_) => {}
     }
@@ -140,6 +135,22 @@ pub(super) async fn ends(
     pick(selector, found, seed, || names.join(", "))
 }
 
+fn of_group(
+    selector: &Selector,
+    seed: u64,
+    sight: &Sight,
+    members: Members<'_>,
+) -> Result<Vec<End>, ResolveError> {
+    let found = sight.ends(selector, members);
+    let mut found = found.map_err(|error| ResolveError::Sight {
+        selector: selector.clone(),
+        error: Box::new(error),
+    })?;
+    found.retain(|end| selector.node.is_none() || end.node() == selector.node.as_ref());
+    let asked = || selector.node.as_ref().map_or("any node".to_owned(), ToString::to_string);
+    pick(selector, found, seed, asked)
+}
+
 /// Another node's own name is not found on this one, which is no trouble.
 fn is_absence(failure: &Failure) -> bool {
     matches!(failure.cause, Cause::NotFound)
@@ -153,7 +164,7 @@ fn whom(
     let named = match (&selector.node, &selector.scheme) {
         (Some(node), _) | (None, Scheme::Host(node)) => Some(node),
         (None, Scheme::Netns(_) | Scheme::Pid(_) | Scheme::Container(_)) => None,
-        (None, Scheme::Addr(_) | Scheme::Etcd(_)) => None,
+        (None, Scheme::Addr(_) | Scheme::Etcd(_) | Scheme::Zeebe(_)) => None,
     };
     match named {
         None => {

@@ -97,7 +97,11 @@ fn named(target: &Target, detail: Detail) -> String {
     let is_meant = |process: &&Process| match &target.selector.scheme {
         Scheme::Pid(pid) => process.identity.pid == *pid,
         Scheme::Container(id) => process.container.as_ref() == Some(id),
-        Scheme::Netns(_) | Scheme::Host(_) | Scheme::Addr(_) | Scheme::Etcd(_) => true,
+        Scheme::Netns(_)
+        | Scheme::Host(_)
+        | Scheme::Addr(_)
+        | Scheme::Etcd(_)
+        | Scheme::Zeebe(_) => true,
     };
     let name = |process: &Process| format!("{} {}", process.name, process.identity.pid);
     let names: Vec<String> =

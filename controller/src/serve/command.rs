@@ -10,6 +10,7 @@ use crate::failure::{Cause, Failure};
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::provider::etcd::Etcd;
+use crate::provider::zeebe::Zeebe;
 use crate::settings::ServeSettings;
 
 /// Serves until it is asked to end. Faults go on without it until their leases end.
@@ -38,10 +39,13 @@ pub(crate) async fn run(
         |error: &dyn std::fmt::Display| Failure::caused(Cause::Other, attempted, error.to_string());
     std::fs::create_dir_all(&serve.state)
         .map_err(|error| failed(&format!("{}: {error}", serve.state.display())))?;
-    let mut clusters = Vec::new();
+    let (mut of_etcd, mut of_zeebe) = (Vec::new(), Vec::new());
     for (name, etcd) in settings.etcd() {
         let asked = Etcd::new(etcd.endpoints.clone(), etcd.credentials.as_ref());
-        clusters.push((name.clone(), asked.map_err(|error| failed(&error))?));
+        of_etcd.push((name.clone(), asked.map_err(|error| failed(&error))?));
+    }
+    for (name, zeebe) in settings.zeebe() {
+        of_zeebe.push((name.clone(), Zeebe::new(zeebe).map_err(|error| failed(&error))?));
     }
     let options = Options {
         state: serve.state,
@@ -52,7 +56,7 @@ pub(crate) async fn run(
         files: Some(serve.files),
         issued: serve.issued,
         limits: settings.limits,
-        clusters: Clusters::new(clusters),
+        clusters: Clusters::new(of_etcd, of_zeebe),
         execution: serve.execution,
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;

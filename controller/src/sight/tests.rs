@@ -71,18 +71,21 @@ fn cluster(voices: &[Voice]) -> Cluster {
     let members: Vec<EtcdMember> = (1..).zip(voices).map(member).collect();
     let owner = |number: u8| (member_name(number), vec![(node(number), target(number))]);
     let owners = (1..).take(voices.len()).map(owner).collect();
-    Cluster { view: EtcdView { cluster: ClusterId(7), members }, owners }
+    Cluster { view: View::Etcd(EtcdView { cluster: ClusterId(7), members }), owners }
+}
+
+fn group(name: &str) -> GroupName {
+    GroupName { system: System::Etcd, name: ClusterName::new(name).unwrap() }
 }
 
 fn sight(voices: &[Voice]) -> Sight {
-    let name = ClusterName::new("etcd").unwrap();
-    Sight { clusters: [(name, Ok(cluster(voices)))].into(), silent: BTreeMap::new() }
+    Sight { clusters: [(group("etcd"), Ok(cluster(voices)))].into(), silent: BTreeMap::new() }
 }
 
 fn found(sight: &Sight, text: &str) -> Result<Vec<End>, SightError> {
     let selector: Selector = text.parse().unwrap();
     let Scheme::Etcd(members) = selector.scheme.clone() else { panic!("{text} is of etcd") };
-    sight.ends(&selector, &members)
+    sight.ends(&selector, Members::Etcd(&members))
 }
 
 fn names(ends: &[End]) -> Vec<String> {
@@ -116,13 +119,13 @@ fn a_role_leads_to_targets() {
 
 #[test]
 fn where_nothing_is_certain_nothing_is_named() {
-    let named = |name: &str| (ClusterName::new(name).unwrap(), Ok(cluster(&ALL_SAY)));
+    let named = |name: &str| (group(name), Ok(cluster(&ALL_SAY)));
     let two = Sight { clusters: [named("a"), named("b")].into(), ..Sight::default() };
-    assert!(matches!(found(&two, "etcd:leader"), Err(SightError::Unnamed(_))));
+    assert!(matches!(found(&two, "etcd:leader"), Err(SightError::Unnamed { .. })));
     assert_eq!(names(&found(&two, "etcd:b/leader").unwrap()), ["m1"]);
     assert!(matches!(found(&two, "etcd:c/leader"), Err(SightError::Unknown { .. })));
     let none = Sight::default();
-    assert_eq!(found(&none, "etcd:leader"), Err(SightError::NoCluster));
+    assert_eq!(found(&none, "etcd:leader"), Err(SightError::NoCluster(System::Etcd)));
 
     let mut unowned = sight(&ALL_SAY);
     unowned.silent.insert(node(1), "no answer in time".to_owned());
@@ -255,9 +258,9 @@ fn what_does_not_touch_a_group_does_not_ask_for_it() {
 
 #[test]
 fn a_group_that_cannot_be_seen_is_not_risked() {
-    let name = ClusterName::new("etcd").unwrap();
-    let unseen =
-        Sight { clusters: [(name, Err(AskError::Silent(Vec::new())))].into(), ..Sight::default() };
+    let name = group("etcd");
+    let silent = AskError::from(etcd::AskError::Silent(Vec::new()));
+    let unseen = Sight { clusters: [(name, Err(silent))].into(), ..Sight::default() };
     let refused = admitted(&unseen, &faults(&[(1, 2)], Verdict::Drop), &[], "").unwrap_err();
     assert!(refused.starts_with("whether etcd:etcd would keep its majority cannot be told"));
 }
@@ -290,4 +293,61 @@ fn addresses_are_peers_as_well() {
         })
         .collect();
     assert_eq!(lost, ["m2 m1", "m3 m1"]);
+}
+
+/// Brokers 1 to 3; all have partition 1, and only the third has partition 2.
+fn of_zeebe() -> Sight {
+    use ::zeebe::{NodeId, OwnPartition, PartitionId, RaftRole};
+    let own = |role| OwnPartition {
+        role,
+        processed_position: None,
+        stream_processor_phase: None,
+        exporter_phase: None,
+        exported_position: None,
+    };
+    let broker = |number: u8| {
+        let role = if number == 1 { RaftRole::Leader } else { RaftRole::Follower };
+        let partitions = PartitionId::first(if number == 3 { 2 } else { 1 });
+        let answer = Ok(partitions.map(|partition| (partition, own(role))).collect());
+        let addresses = [address(number)].into();
+        let broker = zeebe::ZeebeBroker { addresses, astray: Vec::new(), answer };
+        (NodeId::new(number.into()), broker)
+    };
+    let owner = |number: u8| {
+        let name = format!("broker-{number}").parse().unwrap();
+        (name, vec![(node(number), target(number))])
+    };
+    let brokers = (1..=3).map(broker).collect();
+    let view = View::Zeebe(ZeebeView { partitions: 2, brokers, gateways: Vec::new() });
+    let cluster = Cluster { view, owners: (1..=3).map(owner).collect() };
+    let name = GroupName { system: System::Zeebe, name: ClusterName::new("zeebe").unwrap() };
+    Sight { clusters: [(name, Ok(cluster))].into(), silent: BTreeMap::new() }
+}
+
+#[test]
+fn each_partition_of_zeebe_keeps_a_majority_of_its_own() {
+    let sight = of_zeebe();
+    let lost = |partition: u8| Err(format!("quorum of zeebe:zeebe/partition/{partition}"));
+    assert_eq!(admitted(&sight, &freezes(&[1]), &[], ""), Ok(()));
+    assert_eq!(admitted(&sight, &freezes(&[1, 2]), &[], ""), lost(1));
+    assert_eq!(admitted(&sight, &freezes(&[3]), &[], ""), lost(2));
+    assert_eq!(admitted(&sight, &faults(&[(1, 3)], Verdict::Drop), &[], ""), Ok(()));
+}
+
+#[test]
+fn roles_of_zeebe_lead_to_targets_of_their_own_clusters_only() {
+    let mut sight = of_zeebe();
+    let found = |sight: &Sight, text: &str| {
+        let selector: Selector = text.parse().unwrap();
+        let Scheme::Zeebe(members) = selector.scheme.clone() else { panic!("{text} is of Zeebe") };
+        sight.ends(&selector, Members::Zeebe(&members))
+    };
+    assert_eq!(names(&found(&sight, "zeebe:partition/1/leader").unwrap()), ["broker-1"]);
+    let followers = found(&sight, "all:zeebe:zeebe/partition/1/follower").unwrap();
+    assert_eq!(names(&followers), ["broker-2", "broker-3"]);
+    assert!(matches!(found(&sight, "zeebe:partition/2/leader"), Err(SightError::Select(_))));
+    let other = found(&sight, "zeebe:other/broker");
+    assert!(matches!(other, Err(SightError::Unknown { .. })));
+    sight.clusters = [(group("etcd"), Ok(cluster(&ALL_SAY)))].into();
+    assert_eq!(found(&sight, "zeebe:broker"), Err(SightError::NoCluster(System::Zeebe)));
 }

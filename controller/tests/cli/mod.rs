@@ -334,7 +334,8 @@ impl Agent for Service {
             | Scheme::Container(_)
             | Scheme::Host(_)
             | Scheme::Addr(_)
-            | Scheme::Etcd(_) => Vec::new(),
+            | Scheme::Etcd(_)
+            | Scheme::Zeebe(_) => Vec::new(),
         };
         Ok(Response::new(wire::ResolveReply { targets }))
     }

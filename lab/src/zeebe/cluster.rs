@@ -9,8 +9,8 @@ use std::{
 use nix::sys::signal::Signal;
 
 use super::{
-    Broker, Java, MANAGEMENT_PORT, Partition, Role, ZeebeError, archive, configuration,
-    member::Member,
+    Broker, GATEWAY_PORT, Java, MANAGEMENT_PORT, Partition, Role, ZeebeError, archive,
+    configuration, member::Member,
 };
 use crate::{
     directory::Directory,
@@ -45,6 +45,18 @@ impl Default for Options {
     fn default() -> Self {
         Self { brokers: 3, partitions: 3, replicas: 3 }
     }
+}
+
+/// What a `schism.toml` says so that a controller can ask a cluster of this size on these nodes.
+#[must_use]
+pub fn settings(topology: &Topology, options: Options) -> String {
+    let place = |port: u16| {
+        move |node: &Node| format!("\"http://{}\"", node.socket_address(Family::V4, port))
+    };
+    let (brokers, rest) = topology.nodes().split_at(options.brokers.min(topology.nodes().len()));
+    let brokers: Vec<String> = brokers.iter().map(place(MANAGEMENT_PORT)).collect();
+    let gateways: Vec<String> = rest.iter().take(1).map(place(GATEWAY_PORT)).collect();
+    format!("[zeebe]\ngateways = [{}]\nbrokers = [{}]\n", gateways.join(", "), brokers.join(", "))
 }
 
 /// A running cluster. Brokers are known by their number, from 0, in the order of the nodes.

@@ -60,7 +60,7 @@ pub mod prefix {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Selector {
-    #[prost(oneof = "selector::Scheme", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "selector::Scheme", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub scheme: ::core::option::Option<selector::Scheme>,
 }
 /// Nested message and enum types in `Selector`.
@@ -83,6 +83,9 @@ pub mod selector {
         /// Members of an etcd cluster. Who can ask them resolves it; an agent refuses it.
         #[prost(message, tag = "6")]
         Etcd(super::EtcdRole),
+        /// Brokers or gateways of a Zeebe cluster. Who can ask them resolves it; an agent refuses it.
+        #[prost(message, tag = "7")]
+        Zeebe(super::ZeebeRole),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -115,6 +118,37 @@ pub mod etcd_role {
         /// Every member, whoever leads.
         #[prost(message, tag = "4")]
         Any(Any),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ZeebeRole {
+    /// Which of the clusters that a controller can ask; empty for the only one.
+    #[prost(string, tag = "6")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(oneof = "zeebe_role::Role", tags = "1, 2, 3, 4, 5")]
+    pub role: ::core::option::Option<zeebe_role::Role>,
+}
+/// Nested message and enum types in `ZeebeRole`.
+pub mod zeebe_role {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Any {}
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Role {
+        /// The broker that leads the partition of this number, from 1.
+        #[prost(uint32, tag = "1")]
+        Leader(u32),
+        /// Each broker that follows the leader of the partition of this number, from 1.
+        #[prost(uint32, tag = "2")]
+        Follower(u32),
+        /// The broker of this number, from 0.
+        #[prost(uint32, tag = "3")]
+        Broker(u32),
+        /// Every broker.
+        #[prost(message, tag = "4")]
+        AnyBroker(Any),
+        /// Every gateway that stands alone.
+        #[prost(message, tag = "5")]
+        Gateway(Any),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -41,7 +41,7 @@ pub fn of(
             found.into_iter().map(|(_, pid)| pid).collect()
         }
         Scheme::Netns(_) => process::in_namespace(inode()?).map_err(read)?.into_iter().collect(),
-        Scheme::Host(_) | Scheme::Addr(_) | Scheme::Etcd(_) => {
+        Scheme::Host(_) | Scheme::Addr(_) | Scheme::Etcd(_) | Scheme::Zeebe(_) => {
             return Err(of_node());
         }
     };
@@ -72,7 +72,9 @@ pub fn is_within(scheme: &Scheme, pid: u32, members: &BTreeSet<u32>) -> bool {
             Some(theirs) => namespace(pid) == Some(theirs),
             None => true,
         },
-        Scheme::Pid(_) | Scheme::Host(_) | Scheme::Addr(_) | Scheme::Etcd(_) => false,
+        Scheme::Pid(_) | Scheme::Host(_) | Scheme::Addr(_) | Scheme::Etcd(_) | Scheme::Zeebe(_) => {
+            false
+        }
     }
 }
 

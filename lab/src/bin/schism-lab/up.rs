@@ -12,7 +12,7 @@ use lab::{
     interruption::Interruption,
     process::Process,
     topology::{Family, Node, Topology},
-    zeebe::{Cluster, GATEWAY_PORT, Options, VERSION, ZeebeError},
+    zeebe::{Cluster, GATEWAY_PORT, Options, VERSION, ZeebeError, settings},
 };
 use nix::unistd::{Pid, geteuid};
 
@@ -43,7 +43,7 @@ pub(crate) fn run(options: Options) -> Result<ExitCode> {
     let began = Instant::now();
     eprintln!("Zeebe {VERSION}: {} brokers and a gateway start …", options.brokers);
     let cluster = Cluster::begin(&topology, options)?;
-    let running = Running::start(&topology, &interruption)?;
+    let running = Running::start(&topology, options, &interruption)?;
     while let Err(error) = cluster.leaders() {
         if began.elapsed() > START {
             // Says it with the last words of a broker.
@@ -107,10 +107,10 @@ struct Running {
 }
 
 impl Running {
-    fn start(topology: &Topology, interruption: &Interruption) -> Result<Self> {
+    fn start(topology: &Topology, options: Options, interruption: &Interruption) -> Result<Self> {
         let own = std::env::current_exe().context("where this binary lies is not known")?;
         let binaries = own.parent().unwrap_or(Path::new("/"));
-        let files = Estate::bare(binaries, topology, "")?;
+        let files = Estate::bare(binaries, topology, &settings(topology, options))?;
         let controller = Process::start(quiet(&mut files.controller()))?;
         let mut agents = Vec::new();
         for node in topology.nodes() {
