@@ -8,6 +8,7 @@ mod live;
 mod order;
 pub(crate) mod processes;
 mod report;
+mod roles;
 pub(crate) mod runs;
 
 use fault::{IntentId, Status};

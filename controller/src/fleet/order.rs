@@ -8,6 +8,7 @@ use super::connect;
 use super::ends::members;
 use super::follow::Follower;
 use super::report::{self, IntentsReport};
+use super::roles::Roles;
 use crate::failure::{Cause, Failure};
 use crate::interrupts::Interrupts;
 use crate::outcome::Outcome;
@@ -64,8 +65,10 @@ impl Order {
         }
         let mut live = Live::new(*output);
         let mut follower = Follower { client, place, id };
+        let mut roles = Roles::of(spec, &applied, *output);
         let ended = tokio::select! {
             ended = follower.over(spec.terms, &mut live) => ended,
+            never = roles.watch(place) => match never {},
             _ = interrupts.next() => {
                 live.tell("interrupted; healing");
                 return self.withdrawn(&mut follower.client, id).await;
@@ -79,6 +82,12 @@ impl Order {
         }
         if outcome == Outcome::NothingMatched {
             output.note("nothing was matched in one direction at least, so it had no effect there");
+        }
+        if roles.lost() {
+            output.note(
+                "roles of both sides came to one member while it acted: it lost its effect then",
+            );
+            return Ok(outcome.worst(Outcome::Deviated));
         }
         Ok(outcome)
     }
