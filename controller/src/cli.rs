@@ -11,6 +11,7 @@ mod run;
 mod skew;
 mod stress;
 mod typed;
+mod zeebe;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,11 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use fault::Selector;
 
+pub use self::zeebe::{
+    BackupCommand, ClockArgs, ClockCommand, ClusterCommand, CompletionArgs, CreationArgs,
+    DeployCommand, DistributionArgs, ExportingCommand, PublishArgs, VerifyCommand, ZeebeArgs,
+    ZeebeCommand, ZeebePlaceArgs,
+};
 pub use certs::{
     CertsArgs, CertsCommand, Days, Host, InitArgs, IssueArgs, RevokeArgs, RoleArg, SubjectArgs,
 };
@@ -124,6 +130,8 @@ pub enum Command {
     Halt(HaltArgs),
     /// Take the brake off
     Resume,
+    /// Ask a Zeebe cluster, and have it do something
+    Zeebe(Box<ZeebeArgs>),
     /// Make and revoke the certificates by which controllers, agents and people know each other
     Certs(CertsArgs),
     /// Print a shell's completions

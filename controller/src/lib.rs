@@ -45,6 +45,7 @@ mod status;
 pub mod store;
 mod stress;
 mod targets;
+mod zeebe;
 
 pub use failure::{Cause, Failure};
 pub use heal::FaultName;
@@ -129,6 +130,7 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
             None => status::run(&args, &choice, output).await,
         },
         Command::Serve(args) => serve::command::run(args, &cli.global, output).await,
+        Command::Zeebe(args) => zeebe::run(*args, &settings(&cli.global)?, output).await,
         Command::Agents => fleet::agents(&or_local(chosen?), output).await,
         Command::Halt(args) => fleet::halt(&args.reason, &or_local(chosen?), output).await,
         Command::Resume => fleet::resume(&or_local(chosen?), output).await,

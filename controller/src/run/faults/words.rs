@@ -74,6 +74,7 @@ pub(crate) fn typed(
         | Command::Resume
         | Command::Certs(_)
         | Command::Completions(_)
+        | Command::Zeebe(_)
         | Command::Man(_) => return Err(wrong(verb, "it is no fault")),
     };
     Ok(Typed::Within(asked))

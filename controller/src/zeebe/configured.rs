@@ -1,0 +1,130 @@
+//! `schism zeebe cluster`.
+
+use serde::Serialize;
+use zeebe::Configuration;
+
+use crate::failure::Failure;
+use crate::outcome::Outcome;
+use crate::output::table::{Align, Table};
+use crate::output::{Detail, Output, Report};
+
+use super::contact::Contact;
+use super::patience::{Look, Patience};
+use super::report::verdict;
+
+/// The configuration.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Shown {
+    schema: &'static str,
+    #[serde(flatten)]
+    configuration: Configuration,
+}
+
+impl Report for Shown {
+    fn text(&self, _: Detail) -> String {
+        let mut table = Table::new(&[
+            ("BROKER", Align::Right),
+            ("STATE", Align::Left),
+            ("PARTITIONS (PRIORITY)", Align::Left),
+        ]);
+        for broker in &self.configuration.brokers {
+            let partitions = broker.partitions.iter();
+            let partitions: Vec<String> =
+                partitions.map(|one| format!("{} ({})", one.id, one.priority)).collect();
+            let state = broker.state.as_deref().unwrap_or("-");
+            table.row(vec![broker.id.into(), state.into(), partitions.join(", ").into()]);
+        }
+        let mut text = table.text();
+        for (what, change) in [
+            ("last change", &self.configuration.last_change),
+            ("pending change", &self.configuration.pending_change),
+        ] {
+            if let Some(change) = change {
+                let status = change.status.as_deref().unwrap_or("unknown");
+                text += &format!("\n{what}: {} ({status})", change.id);
+            }
+        }
+        text
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.configuration.brokers.iter().map(|broker| broker.id.to_string()).collect()
+    }
+}
+
+/// Shows it.
+pub(crate) async fn show(
+    contact: &Contact,
+    patience: &Patience,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let at = contact.management(patience.limit())?;
+    let attempted = "cannot read the configuration";
+    let configuration = patience.management(attempted, async || at.configuration().await).await?;
+    output.show(&Shown { schema: "schism.zeebe-cluster/v1", configuration })?;
+    Ok(Outcome::Effective)
+}
+
+/// Waits until a change is completed.
+pub(crate) async fn wait(
+    contact: &Contact,
+    change: i64,
+    patience: &Patience,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let at = contact.management(patience.limit())?;
+    let attempted = format!("change {change} is not completed");
+    let reached = patience.until(&attempted, async || match at.configuration().await {
+        Err(error) => Look::Not(error.to_string()),
+        Ok(configuration) => stands(&configuration, change),
+    });
+    verdict("cluster-change", reached.await, output)
+}
+
+fn stands(configuration: &Configuration, change: i64) -> Look<String> {
+    let is = |one: &&zeebe::Change| one.id == change;
+    if configuration.pending_change.as_ref().is_some_and(|one| is(&one)) {
+        return Look::Not(format!("change {change} is under way"));
+    }
+    match configuration.last_change.as_ref() {
+        Some(last) if is(&last) => {
+            judged(&format!("change {change}"), last.status.as_deref().unwrap_or_default())
+        }
+        // What was done before the last one is not told any more; one that failed is never passed over.
+        Some(last) if last.id > change => Look::Holds(format!("change {} is the last", last.id)),
+        Some(_) | None => Look::Not(format!("there is no change {change} yet")),
+    }
+}
+
+/// What a state in Zeebe's words means.
+pub(crate) fn judged(what: &str, state: &str) -> Look<String> {
+    let said = format!("{what} is {state}");
+    match state {
+        "COMPLETED" => Look::Holds(said),
+        "FAILED" | "INCOMPATIBLE" | "CANCELLED" => Look::Never(said),
+        _ => Look::Not(said),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zeebe::Change;
+
+    use super::*;
+
+    #[test]
+    fn a_change_stands_as_it_is_told() {
+        let of = |last: (i64, &str), pending: Option<i64>| Configuration {
+            version: 1,
+            brokers: Vec::new(),
+            last_change: Some(Change { id: last.0, status: Some(last.1.to_owned()) }),
+            pending_change: pending.map(|id| Change { id, status: None }),
+        };
+        assert!(matches!(stands(&of((1, "COMPLETED"), Some(2)), 2), Look::Not(_)));
+        assert!(matches!(stands(&of((2, "COMPLETED"), None), 2), Look::Holds(_)));
+        assert!(matches!(stands(&of((2, "FAILED"), None), 2), Look::Never(_)));
+        assert!(matches!(stands(&of((3, "FAILED"), None), 2), Look::Holds(_)));
+        assert!(matches!(stands(&of((1, "COMPLETED"), None), 2), Look::Not(_)));
+    }
+}
