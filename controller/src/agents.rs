@@ -66,7 +66,14 @@ struct Known {
     clock: Clock,
     renewals: watch::Sender<Renewals>,
     active: u32,
+    /// Which process of an agent it is.
+    instance: u64,
+    /// When another one was last seen to take its place while it was connected.
+    contested: Option<Instant>,
 }
+
+/// How long two agents of one certificate are told of (1 min): they take turns within seconds.
+const CONTESTED: Duration = Duration::from_secs(60);
 
 /// An agent, for people.
 #[derive(Clone, Debug)]
@@ -85,6 +92,8 @@ pub struct Seen {
     pub remote: Option<SocketAddr>,
     /// How many faults it holds.
     pub active: u32,
+    /// Whether another agent with this node's certificate takes its place again and again.
+    pub contested: bool,
 }
 
 impl Agents {
@@ -167,6 +176,7 @@ impl Agents {
                 offset: known.clock.offset(now),
                 remote: known.remote,
                 active: known.active,
+                contested: known.contested.is_some_and(|last| last.elapsed() < CONTESTED),
             })
             .collect();
         all.sort_by(|one, other| one.node.cmp(&other.node));

@@ -22,7 +22,7 @@ use crate::output::Output;
 use crate::settings::Controller;
 use client::Client;
 use ends::{EndRecord, EndsReport};
-use report::{AgentsReport, IntentsReport};
+use report::{AgentsReport, BrakeReport, IntentsReport};
 
 /// What ends are, by name: a selector each.
 pub(crate) fn names(ends: Vec<wire::End>) -> Vec<String> {
@@ -103,7 +103,7 @@ pub(crate) async fn heal(
     let healed =
         if ids.is_empty() && !args.all { Vec::new() } else { client.heal(ids, args.all).await? };
     let outcome = report::confirmed(&healed);
-    output.show(&IntentsReport::heal(healed, ended))?;
+    output.show(&IntentsReport::heal(healed, ended).coming_to(outcome))?;
     Ok(outcome)
 }
 
@@ -159,25 +159,18 @@ pub(crate) async fn halt(
     output: Output,
 ) -> Result<Outcome, Failure> {
     let mut client = connect(place, output).await?;
-    let reply = client.halt(reason).await?;
-    output.note("the brake is on: new faults are refused until `schism resume`");
-    untold(&reply.untold, output)
+    brake(&BrakeReport::on(client.halt(reason).await?), output)
 }
 
 /// `schism resume`.
 pub(crate) async fn resume(place: &Controller, output: Output) -> Result<Outcome, Failure> {
     let mut client = connect(place, output).await?;
-    let reply = client.resume().await?;
-    output.note("the brake is off");
-    untold(&reply.untold, output)
+    brake(&BrakeReport::off(client.resume().await?.untold), output)
 }
 
-fn untold(nodes: &[String], output: Output) -> Result<Outcome, Failure> {
-    if nodes.is_empty() {
-        return Ok(Outcome::Effective);
-    }
-    output.note(format!("could not be told: {}", nodes.join(", ")));
-    Ok(Outcome::Unconfirmed)
+fn brake(report: &BrakeReport, output: Output) -> Result<Outcome, Failure> {
+    output.show(report)?;
+    Ok(report.outcome())
 }
 
 /// The last that was heard of each part.

@@ -116,7 +116,7 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
         }
         Command::Validate(args) => run::validate(&args, output).await,
         Command::Schema => run::schema(output),
-        Command::Heal(args) => match chosen {
+        Command::Heal(args) => match to_end(chosen, &cli.global, output) {
             Ok(Some(controller)) => fleet::heal(&args, &controller, output).await,
             Ok(None) => heal::run(&args, &choice, output).await,
             // What acts on this machine can be ended whatever a file says.
@@ -125,14 +125,17 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
                 heal::run(&args, &choice, output).await
             }
         },
-        Command::Status(args) => match chosen? {
+        Command::Status(args) => match to_end(chosen, &cli.global, output)? {
             Some(controller) => fleet::status(&args, &controller, output).await,
             None => status::run(&args, &choice, output).await,
         },
         Command::Serve(args) => serve::command::run(args, &cli.global, output).await,
         Command::Zeebe(args) => zeebe::run(*args, &settings(&cli.global)?, output).await,
         Command::Agents => fleet::agents(&or_local(chosen?), output).await,
-        Command::Halt(args) => fleet::halt(&args.reason, &or_local(chosen?), output).await,
+        Command::Halt(args) => {
+            let chosen = to_end(chosen, &cli.global, output)?;
+            fleet::halt(&args.reason, &or_local(chosen), output).await
+        }
         Command::Resume => fleet::resume(&or_local(chosen?), output).await,
         Command::Targets(args) => match chosen?.filter(|_| !args.local) {
             Some(controller) => fleet::targets(&args, &controller, output).await,
@@ -150,6 +153,25 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
 fn chosen(global: &cli::Global) -> Result<Option<settings::Controller>, Failure> {
     let file = settings(global)?.controller;
     Ok(global.controller.clone().over(file).complete()?)
+}
+
+/// The same for what ends faults or shows them: a file that is wrong elsewhere is told, and its controller
+/// asked all the same.
+fn to_end(
+    chosen: Result<Option<settings::Controller>, Failure>,
+    global: &cli::Global,
+    output: Output,
+) -> Result<Option<settings::Controller>, Failure> {
+    chosen.or_else(|failure| {
+        let places = settings::Places::of_the_environment();
+        let alone = settings::controller_alone(global.config.config.as_deref(), &places);
+        let Ok(alone) = alone else { return Err(failure) };
+        let Ok(controller) = global.controller.clone().over(alone).complete() else {
+            return Err(failure);
+        };
+        output.note(format!("note: {}", failure.text()));
+        Ok(controller)
+    })
 }
 
 fn settings(global: &cli::Global) -> Result<settings::Settings, Failure> {

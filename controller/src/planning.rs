@@ -165,7 +165,7 @@ pub fn plan(
         let (from, to) = (&ends[direction.from], &ends[direction.to]);
         from.check_other(to)?;
         let mut parts = Vec::new();
-        for side in sides(loss.enforcement, from, to)? {
+        for side in sides(loss, from, to)? {
             let (at, other) = match side {
                 Side::Ingress => (to, from),
                 Side::Egress => (from, to),
@@ -201,10 +201,16 @@ pub fn plan(
     Ok(Plan { directions: planned, faults })
 }
 
-fn sides(asked: Option<Enforcement>, from: &End, to: &End) -> Result<Vec<Side>, PlanError> {
+/// Where a direction is enforced. Between two nodes addresses may be translated, and nobody at either end
+/// sees by whom: behind a masquerading router the receiver does not see FROM's address, behind a virtual
+/// one the sender does not see TO's. Each side finds what the other one cannot, so both are taken where
+/// that draws no losses twice.
+fn sides(loss: &Loss, from: &End, to: &End) -> Result<Vec<Side>, PlanError> {
     let is_target = |end: &End| matches!(end.place, Place::Target(..));
-    match (asked, is_target(from), is_target(to)) {
+    let apart = from.node() != to.node() && loss.cut.loss.is_certain();
+    match (loss.enforcement, is_target(from), is_target(to)) {
         (_, false, false) => Err(PlanError::OnlyAddresses),
+        (None, true, true) if apart => Ok(vec![Side::Ingress, Side::Egress]),
         (None | Some(Enforcement::Receiver), _, true) => Ok(vec![Side::Ingress]),
         (None | Some(Enforcement::Sender), true, _) => Ok(vec![Side::Egress]),
         (Some(Enforcement::Both), true, true) => Ok(vec![Side::Ingress, Side::Egress]),

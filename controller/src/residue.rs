@@ -1,5 +1,6 @@
 //! `schism residue`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use fault::{Remnant, RemnantKind};
@@ -47,14 +48,33 @@ impl ResidueReport {
 }
 
 impl Report for ResidueReport {
-    fn text(&self, _detail: Detail) -> String {
-        if self.remnants.is_empty() {
-            return "nothing was left behind".to_owned();
+    fn text(&self, detail: Detail) -> String {
+        let (used, rest): (Vec<_>, Vec<_>) =
+            self.remnants.iter().partition(|remnant| standing(remnant) == Standing::InUse);
+        let shown = match detail {
+            // What living agents hold is no news: one line for all of it.
+            Detail::Normal => rest,
+            Detail::Wide => self.remnants.iter().collect(),
+        };
+        let holders: BTreeSet<u32> =
+            used.iter().flat_map(|remnant| remnant.holders.iter().copied()).collect();
+        let holders: Vec<String> = holders.iter().map(u32::to_string).collect();
+        let in_use = match used.len() {
+            0 => String::new(),
+            count => format!("{count} objects are in use by pid {}", holders.join(", ")),
+        };
+        if shown.is_empty() {
+            let nothing = "nothing was left behind";
+            return if in_use.is_empty() {
+                nothing.to_owned()
+            } else {
+                format!("{nothing}; {in_use}")
+            };
         }
         let columns =
             [("KIND", Left), ("NAME", Left), ("ID", Right), ("", Left), ("HELD BY", Left)];
         let mut table = Table::new(&columns);
-        for remnant in &self.remnants {
+        for remnant in shown {
             let kind = match remnant.kind {
                 RemnantKind::Program => "program",
                 RemnantKind::Map => "map",
@@ -79,7 +99,10 @@ impl Report for ResidueReport {
                 holders.into(),
             ]);
         }
-        table.text()
+        match detail {
+            Detail::Normal if !in_use.is_empty() => format!("{}\n{in_use}", table.text()),
+            Detail::Normal | Detail::Wide => table.text(),
+        }
     }
 
     fn names(&self) -> Vec<String> {

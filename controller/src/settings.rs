@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use fault::{ClusterName, Limits};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 pub use self::zeebe::{OAuthSettings, ZeebeSettings};
 pub use controller::{Address, AddressError, Controller, ControllerSettings};
@@ -103,18 +104,10 @@ impl Settings {
     /// # Errors
     /// The named file cannot be read, or a file is no valid settings.
     pub fn load(named: Option<&Path>, places: &Places) -> Result<Self, SettingsError> {
-        if let Some(path) = named {
-            let text = read(path)?;
-            return Self::parse(path, &text);
+        match find(named, places)? {
+            Some((path, text)) => Self::parse(&path, &text),
+            None => Ok(Self::default()),
         }
-        for path in places.paths() {
-            match read(&path) {
-                Err(SettingsError::Read { error, .. })
-                    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
-                text => return Self::parse(&path, &text?),
-            }
-        }
-        Ok(Self::default())
     }
 
     /// Reads a file's text. The path is for messages, and where relative paths begin.
@@ -122,13 +115,8 @@ impl Settings {
     /// # Errors
     /// The text is no valid settings; the first thing that is wrong.
     pub fn parse(path: &Path, text: &str) -> Result<Self, SettingsError> {
-        let mut settings: Self = toml::from_str(text).map_err(|error| {
-            let at = error.span().map_or(0, |span| span.start);
-            let (line, column) = position(text, at);
-            let message = plain(error.message());
-            SettingsError::Invalid { path: path.to_owned(), line, column, message }
-        })?;
-        let base = path.parent().unwrap_or(Path::new(""));
+        let mut settings: Self = parse(path, text)?;
+        let base = base(path);
         settings.controller.anchor(base);
         settings.serve.anchor(base);
         settings.etcd.anchor(base);
@@ -145,6 +133,56 @@ impl Settings {
     pub fn zeebe(&self) -> impl Iterator<Item = (&ClusterName, &ZeebeSettings)> {
         self.zeebe.0.iter()
     }
+}
+
+/// What the same file says of the controller alone, whatever else is wrong in it: who ends faults must not
+/// have to spell a name right first.
+///
+/// # Errors
+/// The file cannot be read, is no TOML, or its `[controller]` is wrong.
+pub fn controller_alone(
+    named: Option<&Path>,
+    places: &Places,
+) -> Result<ControllerSettings, SettingsError> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Alone {
+        #[serde(deserialize_with = "value::table")]
+        controller: ControllerSettings,
+    }
+    let Some((path, text)) = find(named, places)? else { return Ok(ControllerSettings::default()) };
+    let Alone { mut controller } = parse(&path, &text)?;
+    controller.anchor(base(&path));
+    Ok(controller)
+}
+
+/// The file that was named, else the first that is there.
+fn find(named: Option<&Path>, places: &Places) -> Result<Option<(PathBuf, String)>, SettingsError> {
+    if let Some(path) = named {
+        return Ok(Some((path.to_owned(), read(path)?)));
+    }
+    for path in places.paths() {
+        match read(&path) {
+            Err(SettingsError::Read { error, .. })
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+            text => return Ok(Some((path, text?))),
+        }
+    }
+    Ok(None)
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, SettingsError> {
+    toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let (line, column) = position(text, at);
+        let message = plain(error.message());
+        SettingsError::Invalid { path: path.to_owned(), line, column, message }
+    })
+}
+
+/// Where relative paths in a file begin.
+fn base(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
 }
 
 fn read(path: &Path) -> Result<String, SettingsError> {

@@ -70,7 +70,7 @@ impl Agents {
     {
         let greeting = Box::pin(self.greet(&mut stream, &certified));
         let greeting = tokio::time::timeout(PATIENCE, greeting).await;
-        greeting.map_err(|_| AdmissionError::Slow)??;
+        let instance = greeting.map_err(|_| AdmissionError::Slow)??;
         let mut link = Box::pin(Link::over(stream, Some(self.0.holder.clone())))
             .await
             .map_err(|error| AdmissionError::Hello(HelloError::Io(error)))?;
@@ -80,6 +80,14 @@ impl Agents {
             let mut known = self.known();
             let earlier = known.remove(&certified);
             let connection = earlier.as_ref().map_or(1, |earlier| earlier.connection + 1);
+            let contested = earlier.as_ref().and_then(|earlier| earlier.contested(instance));
+            if contested.is_some() {
+                tracing::warn!(
+                    node = certified.as_str(),
+                    remote = ?way.remote,
+                    "another agent with this node's certificate took its place: one of them must go"
+                );
+            }
             // What was to be renewed goes on over the new connection.
             if let Some(earlier) = &earlier {
                 renewals.send_replace(earlier.renewals.borrow().clone());
@@ -94,6 +102,8 @@ impl Agents {
                 clock: Clock::default(),
                 renewals,
                 active: earlier.map_or(0, |earlier| earlier.active),
+                instance,
+                contested,
             };
             known.insert(certified.clone(), one);
             connection
@@ -109,7 +119,8 @@ impl Agents {
         Ok(())
     }
 
-    async fn greet<S>(&self, stream: &mut S, certified: &NodeName) -> Result<(), AdmissionError>
+    /// Which process of an agent it is.
+    async fn greet<S>(&self, stream: &mut S, certified: &NodeName) -> Result<u64, AdmissionError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -125,6 +136,15 @@ impl Agents {
         let reason = refused.as_ref().map(ToString::to_string).unwrap_or_default();
         let welcome = wire::Welcome { holder: Some(self.0.holder.clone()), refused: reason };
         link::write(stream, &welcome).await.map_err(HelloError::Io)?;
-        refused.map_or(Ok(()), Err)
+        refused.map_or(Ok(hello.instance), Err)
+    }
+}
+
+impl Known {
+    /// When two agents were last seen to share this node's certificate, if one of this instance dials now:
+    /// a process that was started anew does so after its earlier one's connection has ended.
+    fn contested(&self, instance: u64) -> Option<Instant> {
+        let other = self.instance != instance && self.link.is_some();
+        if other { Some(Instant::now()) } else { self.contested }
     }
 }

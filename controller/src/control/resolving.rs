@@ -60,6 +60,16 @@ pub enum ResolveError {
         /// What it said.
         reason: String,
     },
+    /// An agent will not have it touched.
+    #[error("{node}: {reason}")]
+    Refused {
+        /// Which.
+        node: NodeName,
+        /// Why not.
+        reason: String,
+        /// What to do about it.
+        hint: String,
+    },
     /// A role that leads to no target.
     #[error("{selector}: {error}")]
     Sight {
@@ -125,6 +135,10 @@ pub(super) async fn ends(
                 found.extend(ends);
             }
             Err(failure) if is_absence(&failure) => {}
+            Err(Failure { cause: Cause::Refused, reason, hint, .. }) => {
+                let hint = hint.unwrap_or_default();
+                return Err(ResolveError::Refused { node, reason, hint });
+            }
             Err(failure) => {
                 return Err(ResolveError::Agent { node, reason: failure.reason });
             }

@@ -48,7 +48,7 @@ impl Order {
         output.note(format!("{id} {}, seed {}", report::standing(&applied), spec.seed));
         if applied.stage() != wire::Stage::Active {
             let cause = Failure::caused(Cause::Unreachable, attempted, applied.reason.clone());
-            self.show(vec![applied])?;
+            self.show(vec![applied], cause.outcome)?;
             return Err(cause);
         }
         for line in report::in_processes(&applied) {
@@ -57,7 +57,7 @@ impl Order {
         if *after == After::Detach {
             let end = format!("end it with: schism heal {id}");
             output.note(format!("detached: its effect is not yet known; {end}"));
-            self.show(vec![applied])?;
+            self.show(vec![applied], Outcome::Effective)?;
             return Ok(Outcome::Effective);
         }
         if output.is_for_names() {
@@ -78,7 +78,7 @@ impl Order {
         let ended = ended?;
         let outcome = report::outcome(std::slice::from_ref(&ended));
         if !output.is_for_names() {
-            self.show(vec![ended])?;
+            self.show(vec![ended], outcome)?;
         }
         if outcome == Outcome::NothingMatched {
             output.note("nothing was matched in one direction at least, so it had no effect there");
@@ -115,7 +115,7 @@ impl Order {
             // Nobody knows whether it was put in.
             Err(failure) if failure.cause == Cause::Unreachable => {
                 if let Ok(Some(healed)) = withdraw(client, id).await {
-                    self.show(healed)?;
+                    self.show(healed, failure.outcome)?;
                 }
                 return Err(failure);
             }
@@ -138,15 +138,16 @@ impl Order {
             return Ok(Outcome::Interrupted);
         };
         let outcome = report::outcome(&healed).worst(Outcome::Interrupted);
-        self.show(healed)?;
+        self.show(healed, outcome)?;
         Ok(outcome)
     }
 
-    fn show(&self, intents: Vec<wire::Intent>) -> Result<(), Failure> {
-        self.output.show(&match self.spec.what {
+    fn show(&self, intents: Vec<wire::Intent>, outcome: Outcome) -> Result<(), Failure> {
+        let report = match self.spec.what {
             What::Cut(..) => IntentsReport::cut(intents),
             What::Within { within, .. } => IntentsReport::within(within, intents),
-        })
+        };
+        self.output.show(&report.coming_to(outcome))
     }
 }
 

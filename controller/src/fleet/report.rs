@@ -11,7 +11,7 @@ use super::runs::{self, RunRecord};
 use super::statuses;
 use crate::outcome::Outcome;
 use crate::output::quantity::{bytes, time};
-use crate::output::route::{Route, done, what};
+use crate::output::route::{Route, done, place, what};
 use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table};
 use crate::output::{Detail, Report, record};
@@ -22,6 +22,9 @@ use crate::spec::Within;
 #[derive(Debug, Serialize)]
 pub(super) struct IntentsReport {
     schema: &'static str,
+    /// What the command exits with, where intents decide that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_code: Option<u8>,
     intents: Vec<IntentRecord>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     runs: Vec<RunRecord>,
@@ -59,7 +62,13 @@ struct PartRecord {
 impl IntentsReport {
     fn new(schema: &'static str, intents: Vec<wire::Intent>, empty: &'static str) -> Self {
         let intents = intents.into_iter().map(IntentRecord::from).collect();
-        Self { schema, intents, runs: Vec::new(), matrix: String::new(), empty }
+        Self { schema, exit_code: None, intents, runs: Vec::new(), matrix: String::new(), empty }
+    }
+
+    /// With what the command exits with.
+    pub(super) fn coming_to(mut self, outcome: Outcome) -> Self {
+        self.exit_code = Some(outcome.code());
+        self
     }
 
     pub(super) fn cut(intents: Vec<wire::Intent>) -> Self {
@@ -136,6 +145,7 @@ impl Report for IntentsReport {
             ("ID", Left),
             ("NODE", Left),
             ("FROM → TO", Left),
+            ("AT", Left),
             ("STAGE", Left),
             ("STATE", Left),
             ("LEFT", Right),
@@ -168,6 +178,9 @@ impl Report for IntentsReport {
                     Cell::from(part.node.clone()),
                     Cell::from(
                         fault.map_or_else(String::new, |fault| Route::from(fault).to_string()),
+                    ),
+                    Cell::from(
+                        fault.and_then(|fault| fault.kind.cut()).map_or("-", |cut| place(cut.side)),
                     ),
                     Cell::from(intent.stage.clone()),
                     Cell::from(state),
@@ -237,6 +250,63 @@ pub(super) fn in_processes(intent: &wire::Intent) -> Vec<String> {
     parts.filter_map(|part| seen(&part.node, part.faults.first()?)).collect()
 }
 
+/// What came of the brake.
+#[derive(Debug, Serialize)]
+pub(super) struct BrakeReport {
+    schema: &'static str,
+    exit_code: u8,
+    /// Whether it is on now.
+    halted: bool,
+    /// Nodes that could not be told.
+    untold: Vec<String>,
+    /// What was healed by it, or is still on its way.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    intents: Vec<IntentRecord>,
+    #[serde(skip)]
+    outcome: Outcome,
+}
+
+impl BrakeReport {
+    /// After `halt`.
+    pub(super) fn on(reply: wire::HaltReply) -> Self {
+        let living = reply.intents.into_iter().filter(|intent| !crate::control::is_over(intent));
+        let intents = living.map(IntentRecord::from).collect();
+        Self { halted: true, intents, ..Self::off(reply.untold) }
+    }
+
+    /// After `resume`.
+    pub(super) fn off(untold: Vec<String>) -> Self {
+        let outcome = if untold.is_empty() { Outcome::Effective } else { Outcome::Unconfirmed };
+        let exit_code = outcome.code();
+        let (schema, intents) = ("schism.brake/v1", Vec::new());
+        Self { schema, exit_code, halted: false, untold, intents, outcome }
+    }
+
+    pub(super) const fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+}
+
+impl Report for BrakeReport {
+    fn text(&self, _: Detail) -> String {
+        let mut text = match self.halted {
+            true => "the brake is on: new faults are refused until `schism resume`".to_owned(),
+            false => "the brake is off".to_owned(),
+        };
+        for intent in &self.intents {
+            text.push_str(&format!("\n{} is {} still", intent.id, intent.stage));
+        }
+        if !self.untold.is_empty() {
+            text.push_str(&format!("\ncould not be told: {}", self.untold.join(", ")));
+        }
+        text
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.untold.clone()
+    }
+}
+
 /// Agents as the controller knows them.
 #[derive(Debug, Serialize)]
 pub(super) struct AgentsReport {
@@ -256,6 +326,7 @@ struct AgentRecord {
     clock_error_seconds: f64,
     active_faults: u32,
     remote: String,
+    contested: bool,
 }
 
 impl AgentsReport {
@@ -285,6 +356,7 @@ impl From<wire::AgentStatus> for AgentRecord {
             clock_error_seconds: agent.clock_error_ns as f64 / 1e9,
             active_faults: agent.active_faults,
             remote: agent.remote,
+            contested: agent.contested,
         }
     }
 }
@@ -313,7 +385,7 @@ impl Report for AgentsReport {
             let error = agent.clock_error_seconds * 1e3;
             table.row(vec![
                 Cell::from(agent.node.clone()),
-                Cell::from(if agent.connected { "up" } else { "lost" }.to_owned()),
+                Cell::from(agent.link().to_owned()),
                 Cell::from(agent.version.clone()),
                 Cell::from(agent.kernel.clone()),
                 Cell::from(missing),
@@ -322,11 +394,28 @@ impl Report for AgentsReport {
                 Cell::from(agent.active_faults.to_string()),
             ]);
         }
-        table.text()
+        let mut text = table.text();
+        for agent in self.agents.iter().filter(|agent| agent.contested) {
+            text.push_str(&format!(
+                "\n{}: two agents dial with its certificate and take each other's place; stop one of them",
+                agent.node
+            ));
+        }
+        text
     }
 
     fn names(&self) -> Vec<String> {
         self.agents.iter().map(|agent| agent.node.clone()).collect()
+    }
+}
+
+impl AgentRecord {
+    const fn link(&self) -> &'static str {
+        match (self.contested, self.connected) {
+            (true, _) => "contested",
+            (false, true) => "up",
+            (false, false) => "lost",
+        }
     }
 }
 

@@ -76,6 +76,10 @@ pub(super) fn refuse_resolve(error: &ResolveError) -> Status {
             let kind = Kind::Unreachable(wire::Unreachable { node: node.to_string() });
             (Code::Unavailable, kind, String::new())
         }
+        ResolveError::Refused { node, hint, .. } => {
+            let refused = wire::AgentRefused { node: node.to_string(), detail: None };
+            (Code::FailedPrecondition, Kind::AgentRefused(refused), hint.clone())
+        }
         ResolveError::Away { selector, away } => {
             let node = away.first().map(ToString::to_string).unwrap_or_default();
             let hint = format!("name the nodes that are there, such as {selector}@NODE");

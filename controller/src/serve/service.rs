@@ -150,6 +150,7 @@ impl wire::control_server::Control for Shared {
             clock_error_ns: seen.offset.map_or(0, |offset| nanos(offset.error)),
             active_faults: seen.active,
             remote: seen.remote.map(|remote| remote.to_string()).unwrap_or_default(),
+            contested: seen.contested,
         });
         Ok(Response::new(wire::AgentsReply { agents: agents.collect() }))
     }

@@ -267,3 +267,21 @@ fn a_file_without_end_is_not_read_to_it() {
     assert!(matches!(load(&path), Err(SettingsError::NotText(_))));
     assert!(matches!(load(directory.path()), Err(SettingsError::Read { .. })));
 }
+
+#[test]
+fn a_controller_is_found_in_a_file_that_is_wrong_elsewhere() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("schism.toml");
+    let alone = |text: &str| {
+        fs::write(&path, text).unwrap();
+        assert!(Settings::load(Some(&path), &Places::default()).is_err(), "{text}");
+        controller_alone(Some(&path), &Places::default())
+    };
+    let wrong = "[names]\ndb = \"nets:db0\"\n";
+    let found = alone(&format!("{wrong}[controller]\naddress = \"unix:run/c.sock\"\n")).unwrap();
+    let expected = Controller::Unix(directory.path().join("run/c.sock"));
+    assert_eq!(found.complete().unwrap(), Some(expected));
+    assert_eq!(alone(wrong).unwrap().complete().unwrap(), None);
+    assert!(alone("[controller]\naddress = \"c1\"\n").is_err(), "what is asked must be right");
+    assert!(alone("[controller\n").is_err());
+}

@@ -2,7 +2,7 @@
 
 use agent::fake::Call;
 use agent::kernel::Step;
-use proto::control::Stage;
+use proto::control::{Spec, Stage};
 
 use crate::rig::{Fleet, spec, until};
 
@@ -18,6 +18,22 @@ async fn a_cut_is_put_in_at_the_receiver_and_healed() {
     let healed = fleet.heal(1).await;
     assert_eq!(healed.stage(), Stage::Healed);
     assert_eq!(fleet.nodes["b"].living().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn between_nodes_both_sides_lose_what_may_be_translated_on_its_way() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let plain = |from, to| Spec { enforcement: 0, ..spec(from, to) };
+    fleet.ask(1, plain("netns:a@a", "netns:b@b")).await.unwrap();
+    assert_eq!((fleet.nodes["a"].acting().await, fleet.nodes["b"].acting().await), (1, 1));
+    fleet.heal(1).await;
+    let mut share = plain("netns:a@a", "netns:b@b");
+    share.cut.as_mut().unwrap().loss = 1 << 31;
+    fleet.ask(2, share).await.unwrap();
+    assert_eq!(fleet.nodes["a"].living().await, 0, "a share would be drawn twice");
+    fleet.heal(2).await;
+    fleet.ask(3, plain("addr:10.0.0.1", "netns:b@b")).await.unwrap();
+    assert_eq!((fleet.nodes["a"].living().await, fleet.nodes["b"].acting().await), (0, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

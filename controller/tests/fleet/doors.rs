@@ -72,13 +72,18 @@ impl House {
 
     /// An agent with a fake kernel that dials; it asks to end when the sender is dropped.
     fn dial(&self, node: &str, files: &Files) -> watch::Sender<bool> {
+        self.dial_as(7, node, files)
+    }
+
+    /// The same, as this process.
+    fn dial_as(&self, instance: u64, node: &str, files: &Files) -> watch::Sender<bool> {
         let name = NodeName::new(node).unwrap();
         let kernel = Arc::new(FakeKernel::running(name.clone()));
         let agent = Agent::start(kernel, Brake::in_memory());
         let about = About {
             node: name.clone(),
             boot: FakeKernel::BOOT,
-            instance: Instance::new(7),
+            instance: Instance::new(instance),
             socket: "/nowhere/agent.sock".into(),
             embedded: false,
             found_at_start: Vec::new(),
@@ -117,6 +122,20 @@ async fn a_crowd_that_dials_at_once_is_let_in() {
     })
     .await;
     assert_eq!(house.agents().await.len(), crowd.len());
+    house.controller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_agents_of_one_certificate_are_told() {
+    let house = House::open().await;
+    let files = house.authority.agent("n0");
+    let contested = async || house.agents().await.iter().any(|agent| agent.contested);
+    let one = house.dial_as(1, "n0", &files);
+    until(async || house.agents().await.iter().any(|agent| agent.connected)).await;
+    assert!(!contested().await);
+    let two = house.dial_as(2, "n0", &files);
+    until(contested).await;
+    drop((one, two));
     house.controller.stop().await;
 }
 

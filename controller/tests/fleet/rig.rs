@@ -219,7 +219,7 @@ async fn serve(name: NodeName, agent: Agent, mut stream: tokio::io::DuplexStream
     let _ = server.serve_with_incoming(incoming.chain(tokio_stream::pending())).await;
 }
 
-/// A packet cut for a minute, with a lease of 3 s.
+/// A packet cut for a minute at the receiver alone, with a lease of 3 s.
 pub(crate) fn spec(from: &str, to: &str) -> wire::Spec {
     let selector = |text: &str| vec![(&text.parse::<fault::Selector>().unwrap()).into()];
     let pair = wire::Pair {
@@ -237,6 +237,7 @@ pub(crate) fn spec(from: &str, to: &str) -> wire::Spec {
             side: agent_wire::Side::Ingress.into(),
             ..Default::default()
         }),
+        enforcement: wire::Enforcement::Receiver.into(),
         seed: 7,
         lease_ns: 3_000_000_000,
         total_ns: 60_000_000_000,

@@ -82,6 +82,9 @@ fn what_a_living_agent_has_is_no_residue() {
     assert_eq!(cut.code, Some(0), "{cut:?}");
     let holder = format!("  {}", agent.id());
     let residue = machine.finds_no_residue();
+    assert!(residue.stdout.starts_with("nothing was left behind; "), "{residue:?}");
+    assert!(residue.stdout.trim_end().ends_with(&agent.id().to_string()), "{residue:?}");
+    let residue = machine.run("residue -o wide");
     let held = residue.stdout.lines().filter(|line| line.ends_with(&holder));
     assert!(held.count() > 10, "{residue:?}");
     agent.signal(Signal::SIGTERM);

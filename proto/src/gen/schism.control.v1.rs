@@ -333,6 +333,9 @@ pub struct AgentStatus {
     /// Where it dialled from.
     #[prost(string, tag = "8")]
     pub remote: ::prost::alloc::string::String,
+    /// Another agent with this node's certificate took its place within the last minute while it was connected.
+    #[prost(bool, tag = "9")]
+    pub contested: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResolveRequest {
@@ -930,7 +933,8 @@ impl Direction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Enforcement {
-    /// The receiver, or the sender where TO is addresses.
+    /// Both between two nodes, where nothing less than all is lost; else the receiver, or the sender where
+    /// TO is addresses.
     Unspecified = 0,
     Receiver = 1,
     Sender = 2,
