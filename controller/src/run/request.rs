@@ -1,5 +1,7 @@
 //! Requests that steps make.
 
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use experiment::model::Tls;
@@ -10,6 +12,17 @@ use serde_json::{Map, Value, json};
 
 /// How much of a body is read (16 MiB).
 const MOST: usize = 16 << 20;
+
+/// The kind of body that is read as values, and written as such. As in the original, one with parameters behind it
+/// (`; charset=utf-8`) is text: tolerances are written for that.
+const JSON: &str = "application/json";
+
+/// On what terms somebody is asked: times to connect and to wait for bytes, and whether anything may pass for a
+/// certificate.
+type Manner = (Option<Duration>, Option<Duration>, bool);
+
+/// Clients by their terms. To make one is to read all roots of trust, some milliseconds.
+static CLIENTS: LazyLock<Mutex<HashMap<Manner, Client>>> = LazyLock::new(Mutex::default);
 
 /// What is asked of whom.
 pub(super) struct Order {
@@ -32,40 +45,48 @@ impl Order {
         };
         let request = match self.request(&client) {
             Ok(request) => request,
-            Err(why) => return Ending::Failed(why),
+            Err(why) => return Ending::Crashed(why),
         };
         let mut tries = 0;
-        let answer = loop {
+        loop {
             let Some(again) = request.try_clone() else {
-                break Err("the request cannot be made".to_owned());
+                return Ending::Crashed("the request cannot be made".to_owned());
             };
             match again.send().await {
-                Ok(answer) => break Ok(answer),
+                Ok(answer) => return read(answer).await,
                 Err(error) if error.is_connect() && tries < self.retries => tries += 1,
                 Err(error) if error.is_timeout() => {
-                    break Err("activity took too long to complete".to_owned());
+                    return Ending::Failed("activity took too long to complete".to_owned());
                 }
-                Err(error) => break Err(told(&error)),
+                // An address that is none is the file's fault and nobody's answer.
+                Err(error) if error.is_builder() || error.is_redirect() => {
+                    return Ending::Crashed(told(&error));
+                }
+                Err(error) => return Ending::Failed(told(&error)),
             }
-        };
-        match answer {
-            Ok(answer) => read(answer).await,
-            Err(why) => Ending::Failed(why),
         }
     }
 
     fn client(&self) -> reqwest::Result<Client> {
+        let ((connect, wait), careless) = (self.timeout, self.tls == Tls::Unverified);
+        let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&(connect, wait, careless)) {
+            return Ok(client.clone());
+        }
         let mut builder = Client::builder()
             .user_agent(concat!("schism/", env!("CARGO_PKG_VERSION")))
-            .danger_accept_invalid_certs(self.tls == Tls::Unverified);
-        let (connect, wait) = self.timeout;
+            .danger_accept_invalid_certs(careless)
+            // A probe asks whether somebody takes a connection now, as the original does.
+            .pool_max_idle_per_host(0);
         if let Some(limit) = connect {
             builder = builder.connect_timeout(limit);
         }
         if let Some(limit) = wait {
             builder = builder.read_timeout(limit);
         }
-        builder.build()
+        let client = builder.build()?;
+        clients.insert((connect, wait, careless), client.clone());
+        Ok(client)
     }
 
     fn request(&self, client: &Client) -> Result<RequestBuilder, String> {
@@ -81,7 +102,7 @@ impl Order {
         let is_json = headers
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
-            .is_some_and(|kind| kind.contains("application/json"));
+            .is_some_and(|kind| kind == JSON);
         let request = client.request(method, &self.url).headers(headers);
         Ok(match &self.arguments {
             None => request,
@@ -134,7 +155,7 @@ async fn read(mut answer: Response) -> Ending {
         .headers()
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|kind| kind.contains("application/json"));
+        .is_some_and(|kind| kind == JSON);
     let headers: Map<String, Value> = answer
         .headers()
         .iter()
@@ -165,4 +186,61 @@ async fn read(mut answer: Response) -> Ending {
         false => Value::String(text),
     };
     Ending::Returned(json!({"status": status, "headers": headers, "body": body}))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn order(url: &str) -> Order {
+        Order {
+            url: url.to_owned(),
+            method: "GET".to_owned(),
+            headers: Map::new(),
+            arguments: None,
+            timeout: (None, None),
+            tls: Tls::Verified,
+            retries: 0,
+        }
+    }
+
+    /// Answers one request with this type of body.
+    async fn answered(kind: &str) -> Value {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: 8\r\n\r\n{{\"a\": 1}}"
+        );
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut some = [0; 1024];
+            assert!(stream.read(&mut some).await.unwrap() > 0);
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        });
+        let ending = order(&url).perform().await;
+        server.await.unwrap();
+        let Ending::Returned(value) = ending else { panic!("{ending:?}") };
+        value["body"].clone()
+    }
+
+    #[tokio::test]
+    async fn a_body_is_values_only_where_its_type_says_no_more() {
+        assert_eq!(answered("application/json").await, json!({"a": 1}));
+        assert_eq!(answered("application/json; charset=utf-8").await, json!("{\"a\": 1}"));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_none_is_another_thing_than_nobody_there() {
+        let none = order("nope").perform().await;
+        assert!(matches!(none, Ending::Crashed(_)), "{none:?}");
+        // Bound, and closed again: nobody listens there.
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let nobody = order(&format!("http://{address}/")).perform().await;
+        assert!(matches!(nobody, Ending::Failed(_)), "{nobody:?}");
+    }
 }
