@@ -4,6 +4,7 @@ pub(crate) mod executor;
 pub(crate) mod faults;
 mod line;
 mod outlets;
+mod presence;
 mod program;
 mod python;
 mod request;
@@ -69,7 +70,9 @@ pub(crate) async fn run(args: &RunArgs, place: Where, output: Output) -> Result<
             vec![starting::resume(args, journal)?]
         }
         // All are read before the first one touches anything.
-        None => starting::read(args, output).await?,
+        None => {
+            starting::read(args, output).await.map_err(|failure| of_the_original(failure, args))?
+        }
     };
     let several = runs.len() > 1;
     for (number, started) in runs.into_iter().enumerate() {
@@ -99,6 +102,14 @@ async fn owed_there(
     let Some(run) = line.find(name).await? else { return Ok(None) };
     let outs = (args.journal.clone(), args.junit.clone());
     Ok(Some(line.take_over(&run, outs).await?.0))
+}
+
+/// The original has one exit code for whatever it cannot run.
+fn of_the_original(mut failure: Failure, args: &RunArgs) -> Failure {
+    if args.compat {
+        failure.outcome = Outcome::Deviated;
+    }
+    failure
 }
 
 /// Of several runs each has a journal of its own: `journal-2.json`.

@@ -111,7 +111,8 @@ async fn keep(from: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) -> io::R
     }
 }
 
-fn in_home(path: &str) -> String {
+/// A path with the home directory in the place of `~`.
+pub(super) fn in_home(path: &str) -> String {
     let home = std::env::var("HOME").ok();
     match (path.strip_prefix("~/"), home) {
         (Some(below), Some(home)) => format!("{home}/{below}"),

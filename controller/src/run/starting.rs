@@ -18,7 +18,7 @@ use experiment::toolkit::{self, Manner};
 use experiment::variables::{Variables, add_environment};
 use serde_json::Value;
 
-use super::Source;
+use super::{Source, presence};
 use crate::cli::{RunArgs, ValidateArgs};
 use crate::cut::random_seed;
 use crate::failure::{Cause, Failure};
@@ -90,7 +90,11 @@ async fn examine(
     for problem in &reading.problems {
         output.note(format!("{source}:{problem}"));
     }
-    let errors = reading.problems.iter().filter(|one| one.severity == Severity::Error).count();
+    let mut errors = reading.problems.iter().filter(|one| one.severity == Severity::Error).count();
+    for missing in reading.experiment.iter().flat_map(presence::missing) {
+        output.note(format!("{source}: {missing}"));
+        errors += 1;
+    }
     Ok((reading.experiment, errors))
 }
 
