@@ -131,6 +131,26 @@ impl Estate {
         command
     }
 
+    /// An agent on the controller's machine, which sees every node's network namespace by its name. It has the
+    /// certificate of the first node.
+    #[must_use]
+    pub fn agent_of_all(&self, first: &Node) -> Command {
+        let mut command = self.hub.namespace.exec(&self.binary("schism-agent"));
+        command.arg("--controller").arg(self.hub.socket_address(Family::V4, AGENTS).to_string());
+        command.arg("--node").arg(&first.label);
+        command.arg("--socket").arg(self.path("agent.sock"));
+        self.shows(&mut command, &first.label);
+        command
+    }
+
+    /// `schism` on the controller's machine, in its network, by its unix socket.
+    #[must_use]
+    pub fn schism_inside(&self) -> Command {
+        let mut command = self.hub.namespace.exec(&self.binary("schism"));
+        command.arg("--config").arg(self.path("schism.toml"));
+        command
+    }
+
     /// `schism` on the controller's machine, by its unix socket.
     #[must_use]
     pub fn schism(&self) -> Command {

@@ -39,7 +39,7 @@ impl Status {
     }
 }
 
-/// A connection to one member, from inside a namespace; kept open between requests.
+/// A connection to one member; kept open between requests.
 #[derive(Debug)]
 pub struct Client {
     connection: Connection,
@@ -50,6 +50,12 @@ impl Client {
     #[must_use]
     pub fn new(namespace: Namespace, member: SocketAddr) -> Self {
         Self { connection: Connection::new(namespace, member) }
+    }
+
+    /// The same from where this process is.
+    #[must_use]
+    pub fn here(member: SocketAddr) -> Self {
+        Self { connection: Connection::here(member) }
     }
 
     /// What the member says about itself.

@@ -24,7 +24,7 @@ pub enum Route {
 /// One attempt to write.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// Its number; it wrote the key `schism/NUMBER`.
+    /// Its number; it wrote the key `PREFIX/NUMBER`.
     pub number: u64,
     /// Through which member.
     pub member: usize,
@@ -119,12 +119,23 @@ impl Writer {
     /// begins `every` after the one before it, or when that has ended.
     #[must_use]
     pub fn start(cluster: &Cluster, route: Route, every: Duration, limit: Duration) -> Self {
-        let clients: Vec<Client> =
-            (0..cluster.size()).map(|member| cluster.client(member)).collect();
+        let clients = (0..cluster.size()).map(|member| cluster.client(member)).collect();
+        Self::of(clients, "schism", route, every, limit)
+    }
+
+    /// The same with a client of each member and the beginning of all keys.
+    #[must_use]
+    pub fn of(
+        clients: Vec<Client>,
+        prefix: &str,
+        route: Route,
+        every: Duration,
+        limit: Duration,
+    ) -> Self {
         let shared = Arc::new(Shared::default());
         let thread = {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || write(clients, route, every, limit, &shared))
+            let (shared, prefix) = (Arc::clone(&shared), prefix.to_owned());
+            thread::spawn(move || write(clients, &prefix, route, every, limit, &shared))
         };
         Self { shared, thread: Some(thread) }
     }
@@ -178,6 +189,7 @@ impl Drop for Writer {
 
 fn write(
     mut clients: Vec<Client>,
+    prefix: &str,
     route: Route,
     every: Duration,
     limit: Duration,
@@ -190,7 +202,7 @@ fn write(
             Route::Any => any,
         };
         let began = BootTime::now();
-        let result = clients[member].put(&format!("schism/{number}"), "written", limit);
+        let result = clients[member].put(&format!("{prefix}/{number}"), "written", limit);
         let latency = began.elapsed();
         if result.is_err() {
             any = (member + 1) % clients.len();
