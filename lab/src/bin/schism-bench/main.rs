@@ -1,10 +1,11 @@
-//! Figures measured on this machine: `schism-bench cut|fleet|clock [--quick] [--json FILE]`.
+//! Figures measured on this machine: `schism-bench cut|fleet|clock|experiment [--quick] [--json FILE]`.
 //!
 //! And what goes on for as long as one likes: `schism-bench soak [--seconds N] [--threads N] [--seed N]`.
 //!
 //! Ratios are taken within one run against a baseline or a peer; nothing here is a test.
 
 mod clock;
+mod experiment;
 mod fleet;
 mod footprint;
 mod latency;
@@ -51,22 +52,29 @@ fn main() -> Result<()> {
     if bench == clock::reader::COMMAND {
         return clock::reader::serve(&arguments.collect::<Vec<_>>());
     }
+    if bench == experiment::launch::COMMAND {
+        return experiment::launch::serve(&arguments.collect::<Vec<_>>());
+    }
     if bench == soak::COMMAND {
         return soak::run(&arguments.collect::<Vec<_>>());
     }
-    if !matches!(bench.as_str(), "cut" | "fleet" | "clock") {
-        bail!("usage: schism-bench cut|fleet|clock [--quick] [--json FILE]");
+    if !matches!(bench.as_str(), "cut" | "fleet" | "clock" | "experiment") {
+        bail!(
+            "usage: schism-bench cut|fleet|clock|experiment [--quick] [--json FILE] [--chaos PROGRAM]"
+        );
     }
     let mut effort = Effort::Full;
     let mut json: Option<PathBuf> = None;
+    let mut chaos: Option<PathBuf> = None;
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--quick" => effort = Effort::Quick,
             "--json" => json = Some(arguments.next().context("--json needs a file")?.into()),
+            "--chaos" => chaos = Some(arguments.next().context("--chaos needs a program")?.into()),
             other => bail!("unknown argument {other}"),
         }
     }
-    if !nix::unistd::geteuid().is_root() {
+    if bench != "experiment" && !nix::unistd::geteuid().is_root() {
         bail!("this bench makes network namespaces and holds processes: run it as root");
     }
     let runtime =
@@ -75,6 +83,7 @@ fn main() -> Result<()> {
     match bench.as_str() {
         "fleet" => runtime.block_on(fleet::everything(effort, &mut report))?,
         "clock" => clock::everything(effort, &mut report)?,
+        "experiment" => experiment::everything(effort, chaos, &mut report)?,
         _ => cut(&runtime, effort, &mut report)?,
     }
     print!("{report}");

@@ -1,0 +1,58 @@
+//! `schism-suite`: experiments of our own on real systems, run by `schism run` as anybody would run them.
+//!
+//! `schism-suite etcd` is the suite; the other words are steps of its experiments, which ask and write.
+
+mod cluster;
+mod scene;
+mod steps;
+mod story;
+mod suite;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+schism-suite etcd [--short] [--report FILE]
+schism-suite write --seconds N --file FILE | check --file FILE | healthy | dates | grant | left ID";
+
+/// How long faults act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// Long enough to see what a system makes of it.
+    Full,
+    /// Long enough to see that it works.
+    Short,
+}
+
+fn main() -> Result<ExitCode> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["etcd", rest @ ..] => etcd(rest),
+        rest => steps::perform(rest),
+    }
+}
+
+fn etcd(mut words: &[&str]) -> Result<ExitCode> {
+    let (mut length, mut report) = (Length::Full, None);
+    loop {
+        words = match words {
+            [] => break,
+            ["--short", rest @ ..] => {
+                length = Length::Short;
+                rest
+            }
+            ["--report", file, rest @ ..] => {
+                report = Some(PathBuf::from(file));
+                rest
+            }
+            _ => bail!("{USAGE}"),
+        };
+    }
+    if !nix::unistd::geteuid().is_root() {
+        bail!("the suite makes network namespaces and cuts traffic in them: run it as root");
+    }
+    suite::run(length, report.as_deref())
+}
