@@ -4,7 +4,7 @@ use std::{os::unix::process::CommandExt as _, process::Command};
 
 use anyhow::{Context as _, Result};
 
-use crate::{command, install, workspace};
+use crate::{command, compat, install, workspace};
 
 /// The programs.
 const BUILD: [&str; 9] =
@@ -28,6 +28,16 @@ pub(crate) fn clock(arguments: &[&str]) -> Result<()> {
     command::need_root("`cargo xtask bench clock`")?;
     command::run(command::cargo(BUILD))?;
     become_bench("clock", arguments)
+}
+
+/// Builds for release and becomes `schism-bench experiment` beside the original, with the given arguments.
+///
+/// # Errors
+/// A failed installation or build; a bench that started never returns here.
+pub(crate) fn experiment(arguments: &[&str]) -> Result<()> {
+    let chaos = compat::original()?.join("bin/chaos").display().to_string();
+    command::run(command::cargo(BUILD))?;
+    become_bench("experiment", &[&["--chaos", &chaos], arguments].concat())
 }
 
 /// Builds for release and becomes `schism-bench soak` with the given arguments.

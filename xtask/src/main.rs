@@ -5,6 +5,7 @@
 
 mod bench;
 mod command;
+mod compat;
 mod demo;
 mod ebpf;
 mod install;
@@ -30,6 +31,9 @@ cargo xtask COMMAND
   bench cut [ARGS]  build for release and measure the cut (root)
   bench fleet [ARGS]  build for release and measure a controller of 1,000 agents (root)
   bench clock [ARGS]  build for release and measure skewed clocks (root)
+  bench experiment [ARGS]  build for release and measure runs of experiments
+  compat chaostoolkit [FILE|DIRECTORY…]  experiments by the original and by ours, side by side
+  lab etcd suite [--short] [--report FILE]  experiments of our own on a real etcd cluster (root)
   soak clock [--seconds N] [--holders N] [--threads N]
                              skew a busy process under dying holders (root)
   tidy              check the rules of the house over the tree
@@ -60,6 +64,9 @@ fn run(words: &[&str]) -> Result<()> {
         ["bench", "cut", rest @ ..] => bench::cut(rest),
         ["bench", "fleet", rest @ ..] => bench::fleet(rest),
         ["bench", "clock", rest @ ..] => bench::clock(rest),
+        ["bench", "experiment", rest @ ..] => bench::experiment(rest),
+        ["lab", "etcd", "suite", rest @ ..] => suite::etcd(rest),
+        ["compat", "chaostoolkit", rest @ ..] => compat::chaostoolkit(rest),
         ["soak", "clock", rest @ ..] => bench::soak(rest),
         ["tidy"] => tidy::run(),
         ["fmt"] => command::run(command::cargo(["fmt", "--all"])),

@@ -78,6 +78,21 @@ fn run_stages(stages: &mut Stages) -> Result<()> {
     stages.run("residue", Budget::Cut, leftover::check)
 }
 
+/// Builds and runs the experiments of our own on etcd.
+pub(crate) fn etcd(arguments: &[&str]) -> Result<()> {
+    command::need_root("`cargo xtask lab etcd suite`")?;
+    install::packages()?;
+    let packages = ["-p", "controller", "-p", "agent", "-p", "lab"];
+    command::run(command::cargo(["build", "--locked"].iter().chain(&packages)))?;
+    command::run(etcd_suite(arguments))
+}
+
+fn etcd_suite(arguments: &[&str]) -> Command {
+    let mut suite = Command::new(workspace::binary("debug", "schism-suite"));
+    suite.arg("etcd").args(arguments);
+    suite
+}
+
 fn workspace_tests(names: &[String]) -> Command {
     let mut test = command::cargo(["test", "--workspace", "--locked"]);
     for name in names {

@@ -11,11 +11,15 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
 }
 
+/// Where cargo puts what it builds.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| root().join("target"), |directory| root().join(directory))
+}
+
 /// A binary that `cargo build` puts out, by profile directory (`debug`, `release`) and name.
 pub(crate) fn binary(profile: &str, name: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| root().join("target"), |directory| root().join(directory));
-    target.join(profile).join(name)
+    target().join(profile).join(name)
 }
 
 /// Every file that git knows or would add, relative to the root, sorted.
