@@ -283,6 +283,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::{Automatic, Control, ControlProvider, Side};
     use crate::run::{Ending, Progress, Reason, Section};
 
     fn beginning() -> Beginning {
@@ -295,7 +296,13 @@ mod tests {
                 {"type": "action", "name": "inline", "provider": {"type": "process",
                     "path": "true", "arguments": ["hunter2-and-more"]}}]});
         let Value::Object(written) = written else { panic!("{written}") };
-        let terms = Terms::new(Verdicts::Strict);
+        let hook = Control {
+            name: "hook".to_owned(),
+            provider: ControlProvider::Python { module: "m".to_owned(), arguments: Map::new() },
+            side: Some(Side::Before),
+            automatic: Automatic::Everywhere,
+        };
+        let terms = Terms { controls: vec![hook], ..Terms::new(Verdicts::Strict) };
         let experiment = read(&written, &terms).unwrap();
         let settings =
             configuration::load(&experiment.configuration, &Map::new(), &Environment::default());

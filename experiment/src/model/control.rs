@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::Process;
 
 /// A hook.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Control {
     /// What it is called.
     pub name: String,
@@ -44,7 +44,8 @@ pub enum Side {
 }
 
 /// Whether a hook of the experiment applies where nobody names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Automatic {
     /// It does.
     Everywhere,

@@ -45,7 +45,6 @@ pub struct Terms {
     /// What is only rehearsed.
     pub dry: Option<Dry>,
     /// Hooks of the command, for every part of the run.
-    #[serde(skip)]
     pub controls: Vec<Control>,
     /// From what every random choice of the run comes.
     pub seed: u64,
