@@ -63,11 +63,20 @@ pub(crate) async fn run(
     host::leave(connection, &mut interrupts, output, result).await
 }
 
+/// Checks what was typed as far as that goes without an agent.
+///
+/// # Errors
+/// It makes no sense, whatever the names stand for.
+pub(crate) fn check(args: &CutArgs, names: &Names) -> Result<(), Failure> {
+    Request::new(args, names, 0).map(drop).map_err(|error| refused(&args.attempt(), &error))
+}
+
 /// The faults of a cut between targets of this machine, as they are found now.
 ///
 /// # Errors
 /// It makes no sense, or does not name targets.
 pub(crate) async fn faults(
+    intent: IntentId,
     args: &CutArgs,
     names: &Names,
     connection: &mut Connection,
@@ -78,7 +87,6 @@ pub(crate) async fn faults(
     let request = request.map_err(|error| refused(&attempted, &error))?;
     let order = Order { request, attempted, after: After::Hold, output };
     let directions = order.directions(connection).await?;
-    let intent = IntentId::from_random(random()?);
     let faults = order.request.faults(intent, &directions).map_err(|e| order.refused(&e))?;
     order.tell_bystanders(&directions, &faults);
     Ok((faults, order.request.terms))

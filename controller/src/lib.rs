@@ -114,7 +114,10 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
             let controller = if args.local { None } else { chosen? };
             run::run(&args, run::Where { names, controller, choice }, output).await
         }
-        Command::Validate(args) => run::validate(&args, output).await,
+        Command::Validate(args) => {
+            let names = settings(&cli.global)?.names;
+            run::validate(&args, &names, output).await
+        }
         Command::Schema => run::schema(output),
         Command::Heal(args) => match to_end(chosen, &cli.global, output) {
             Ok(Some(controller)) => fleet::heal(&args, &controller, output).await,

@@ -6,11 +6,15 @@ use std::process::ExitCode;
 use agent::kernel::clock::holder;
 use anyhow::Context;
 use controller::cli::Cli;
+use controller::run::reaper;
 
 fn main() -> anyhow::Result<ExitCode> {
     // A command that is its own agent starts itself for this.
     if holder::is_asked() {
         return holder::run().map(|()| ExitCode::SUCCESS).context("hold a process");
+    }
+    if reaper::is_asked() {
+        return reaper::run().map(|()| ExitCode::SUCCESS).context("end what a run left");
     }
     let words: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::read(&words) {

@@ -191,6 +191,7 @@ pub(crate) async fn run(asked: Asked, choice: Choice, output: Output) -> Result<
 /// # Errors
 /// It makes no sense, or does not name processes.
 pub(crate) async fn faults(
+    intent: IntentId,
     asked: Asked,
     connection: &mut Connection,
 ) -> Result<(Vec<Fault>, LeaseTerms), Failure> {
@@ -200,7 +201,6 @@ pub(crate) async fn faults(
         .map_err(|error| AskedError::Terms(error).refused(&attempted))?;
     let wish = Wish { selectors, within, terms, seed };
     let targets = wish.targets(connection).await?;
-    let intent = IntentId::from_random(random()?);
     let faults = wish.faults(intent, &targets);
     let faults = faults.map_err(|error| Failure::new(Outcome::WrongUsage, &attempted, error))?;
     Ok((faults, terms))

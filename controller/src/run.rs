@@ -1,15 +1,25 @@
 //! `schism run`: experiments, with whoever performs their steps.
 
+mod book;
+mod checks;
 pub(crate) mod executor;
 pub(crate) mod faults;
 mod line;
+mod logs;
+mod metric;
 mod outlets;
 mod presence;
 mod program;
 mod python;
+mod reading;
+pub mod reaper;
+mod report;
 mod request;
 mod source;
 pub(crate) mod starting;
+mod validation;
+mod vault;
+mod view;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +29,7 @@ use experiment::journal::Status;
 use experiment::run::{Action, Event, Exit, Interruption, Run, Verdict, Verdicts};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 pub use source::Source;
 pub(crate) use starting::validate;
@@ -31,11 +41,15 @@ use crate::interrupts::{Interrupt, Interrupts};
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::settings::{Controller, Names};
+use book::Book;
 use executor::Executor;
 use faults::Faults;
 use line::Line;
 use outlets::Outlets;
-use starting::Started;
+use reaper::Reaper;
+use report::{Entry, RunReport};
+use starting::{Left, Started};
+use view::View;
 
 /// Prints what an editor needs to know about experiments.
 ///
@@ -45,6 +59,9 @@ pub(crate) fn schema(output: Output) -> Result<Outcome, Failure> {
     output.print(&format!("{:#}", experiment::schema::schema()))?;
     Ok(Outcome::Effective)
 }
+
+/// Where the journal goes where nobody says it.
+const JOURNAL: &str = "journal.json";
 
 /// Where faults go.
 pub(crate) struct Where {
@@ -67,25 +84,37 @@ pub(crate) async fn run(args: &RunArgs, place: Where, output: Output) -> Result<
             if let Some(outcome) = owed_there(args, journal, &place, output).await? {
                 return Ok(outcome);
             }
-            vec![starting::resume(args, journal)?]
+            vec![starting::resume(args, journal, &place).await?]
         }
         // All are read before the first one touches anything.
         None => {
-            starting::read(args, output).await.map_err(|failure| of_the_original(failure, args))?
+            let read = starting::read(args, &place, output).await;
+            read.map_err(|failure| of_the_original(failure, args))?
         }
     };
     let several = runs.len() > 1;
+    let mut entries = Vec::new();
     for (number, started) in runs.into_iter().enumerate() {
         let number = several.then_some(number + 1);
-        let journal = journal_of(&args.journal, number);
+        let journal = args.journal.as_deref().or(args.resume_rollbacks.as_deref());
+        let journal = journal_of(journal.unwrap_or(Path::new(JOURNAL)), number);
         let junit = args.junit.as_deref().map(|path| journal_of(path, number));
-        let (came_to, status) = one(args, started, (journal, junit), &place, output).await?;
-        outcome = outcome.worst(came_to);
-        if status == Status::Interrupted {
+        let came_to = one(args, started, (journal, junit), &place, output).await?;
+        outcome = outcome.worst(came_to.outcome);
+        entries.push(came_to.entry);
+        if came_to.status == Status::Interrupted {
             break;
         }
     }
+    output.show(&RunReport::new(entries, outcome))?;
     Ok(outcome)
+}
+
+/// What one run came to.
+struct CameTo {
+    outcome: Outcome,
+    status: Status,
+    entry: Entry,
 }
 
 /// Finishes what a run of the controller owes, if one of them is meant.
@@ -100,8 +129,10 @@ async fn owed_there(
     };
     let line = Line { args, place, controller, output };
     let Some(run) = line.find(name).await? else { return Ok(None) };
-    let outs = (args.journal.clone(), args.junit.clone());
-    Ok(Some(line.take_over(&run, outs).await?.0))
+    let journal = args.journal.clone().unwrap_or_else(|| PathBuf::from(JOURNAL));
+    let came_to = line.take_over(&run, (journal, args.junit.clone())).await?;
+    output.show(&RunReport::new(vec![came_to.entry], came_to.outcome))?;
+    Ok(Some(came_to.outcome))
 }
 
 /// The original has one exit code for whatever it cannot run.
@@ -129,14 +160,14 @@ async fn one(
     (journal, junit): (PathBuf, Option<PathBuf>),
     place: &Where,
     output: Output,
-) -> Result<(Outcome, Status), Failure> {
-    let Started { mut run, verdicts, beginning } = started;
+) -> Result<CameTo, Failure> {
+    let Started { file, mut run, verdicts, beginning, left } = started;
     if let Some(controller) = place.controller.as_ref().filter(|_| !args.local)
         && args.resume_rollbacks.is_none()
     {
         let line = Line { args, place, controller, output };
         let outs = (journal.clone(), junit.clone());
-        match line.begin(&beginning, verdicts, outs).await {
+        match line.begin(file.clone(), &beginning, verdicts, outs).await {
             Err(failure) if failure.cause == Cause::Unsupported => {
                 output.note("the controller decides no runs, being older: this command does");
             }
@@ -145,7 +176,11 @@ async fn one(
     }
     let attempted = "cannot begin the run";
     let failed = |error| Failure::new(Outcome::WrongUsage, attempted, error);
-    let mut outlets = Outlets::open(journal, args.events.as_deref(), output).map_err(failed)?;
+    let (before, left_at) = match left {
+        Some(Left { place, journal, at }) => (Some((place, journal)), Some(at)),
+        None => (None, None),
+    };
+    let book = Book::open(journal, before).map_err(failed)?;
     let mut asks = Asks::listen().map_err(failed)?;
     let (events, mut inbox) = mpsc::unbounded_channel();
     let controller = place.controller.clone().filter(|_| !args.local);
@@ -154,10 +189,15 @@ async fn one(
         place.names.clone(),
         Choice { absence, ..place.choice.clone() },
         controller,
+        left_at,
         events.clone(),
         output,
     ));
-    let mut executor = Executor::new(events, Arc::clone(&faults));
+    let view = View::new(output, Arc::clone(&faults));
+    let outlets = Outlets::open(book, args.events.as_deref(), verdicts, view);
+    let mut outlets = outlets.map_err(failed)?;
+    let reaper = Reaper::new(beginning.identity);
+    let mut executor = Executor::new(events, Arc::clone(&faults), reaper);
     let began = Instant::now();
     let verdict = drive(&mut run, &mut executor, &mut outlets, &mut asks, &mut inbox).await;
     if let Some(path) = &junit {
@@ -177,7 +217,10 @@ async fn one(
         (Exit::Unconfirmed, _) => Outcome::Unconfirmed,
         (Exit::Interrupted, _) => Outcome::Interrupted,
     };
-    Ok((outcome, verdict.status))
+    let journal = serde_json::to_value(run.journal(began.elapsed())).unwrap_or_default();
+    let told = report::Told::from(&verdict);
+    let entry = Entry::new(file, outlets.journal(), &journal, told, outcome);
+    Ok(CameTo { outcome, status: verdict.status, entry })
 }
 
 /// Does what the run asks for until it is over.
@@ -191,28 +234,49 @@ async fn drive(
     let began = Instant::now();
     let mut wake: Option<Instant> = None;
     let mut actions = run.begin(Duration::ZERO);
+    let mut unwritten = None;
+    let mut drawn = interval(view::EVERY);
+    drawn.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         for action in actions {
             match action {
-                Action::Perform(perform) => executor.perform(*perform),
+                Action::Perform(perform) => match &unwritten {
+                    Some(why) => executor.refuse(perform.call, format!("not begun: {why}")),
+                    None => executor.perform(*perform),
+                },
                 Action::Control(hook) => executor.control(*hook),
                 Action::Abort(call) => executor.abort(call),
-                Action::Heal(call, label) => executor.heal(call, label),
-                Action::Record => outlets.record(run, began.elapsed()),
+                Action::Heal(call, fault) => executor.heal(call, fault),
+                Action::Record => unwritten = outlets.record(run, began.elapsed()).or(unwritten),
                 Action::Tell(progress) => outlets.tell(&progress, starting::now()),
                 Action::Wake(at) => wake = Some(began + at),
                 Action::End(verdict) => return *verdict,
             }
         }
-        let event = tokio::select! {
-            Some(event) = inbox.recv() => event,
-            () = at(wake) => {
-                wake = None;
-                Event::Tick
-            }
-            by = asks.next() => Event::Interrupt(by),
+        let event = loop {
+            break tokio::select! {
+                // Nobody could finish what this run owes.
+                why = owed(&mut unwritten) => Event::Interrupt(Interruption::Unwritten(why)),
+                Some(event) = inbox.recv() => event,
+                () = at(wake) => {
+                    wake = None;
+                    Event::Tick
+                }
+                by = asks.next() => Event::Interrupt(by),
+                _ = drawn.tick(), if outlets.view().is_live() => {
+                    outlets.view().draw();
+                    continue;
+                }
+            };
         };
         actions = run.on(event, began.elapsed());
+    }
+}
+
+async fn owed(unwritten: &mut Option<String>) -> String {
+    match unwritten.take() {
+        Some(why) => why,
+        None => std::future::pending().await,
     }
 }
 

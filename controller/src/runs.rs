@@ -30,6 +30,7 @@ use crate::connect::{Absence, Choice};
 use crate::control::{Control, ControlError, has_ended, told};
 use crate::output::Output;
 use crate::run::executor::Executor;
+use crate::run::reaper::Reaper;
 use crate::run::starting;
 use crate::settings::{Names, StaticName};
 use driving::{Driving, Performer, Start, Word};
@@ -237,7 +238,7 @@ impl Runs {
             return Err(refused.into());
         }
         let (plain, credentials) = (asked.is_plain()?, asked.credentials());
-        let mut run = Run::new(asked.beginning(starting::host(), starting::now())?);
+        let mut run = Run::new(asked.beginning(identity(id), starting::host(), starting::now())?);
         run.hide(&credentials);
         let record = wire::Run {
             id: id.get(),
@@ -309,14 +310,19 @@ impl Runs {
         let names = names(&record.run.names)?;
         let asked = Asked::again(record.kept.clone(), values);
         let credentials = asked.credentials();
-        let beginning = asked.beginning(starting::host(), starting::now())?;
+        let beginning = asked.beginning(identity(id), starting::host(), starting::now())?;
         let (intents, _) = self.0.control.list().await?;
         let stands = |fault: &&wire::RunFault| {
             intents.iter().any(|one| one.id == fault.intent && !crate::control::is_over(one))
         };
         let faults = record.run.faults.iter().filter(stands);
-        let faults = faults.map(|fault| fault.label.clone()).collect();
-        let owed = Owed { rollbacks: record.owed(), faults };
+        // By the ids under which they were asked for.
+        let key = |fault: &wire::RunFault| {
+            let key = IntentId::from_random(fault.intent).to_string();
+            Some((fault.label.parse().ok()?, key.parse().ok()?))
+        };
+        let faults = faults.filter_map(key).collect();
+        let owed = Owed { rollbacks: record.owed(), faults, at: String::new() };
         let mut run = Run::resume(beginning, &owed);
         run.hide(&credentials);
         let words = self.admit(id, record.run.kept.clone())?;
@@ -366,7 +372,7 @@ impl Runs {
         }
         let performer = match self.0.execution {
             Execution::Refused => Performer::Line,
-            Execution::Allowed => Performer::Here(executor(events.0.clone())),
+            Execution::Allowed => Performer::Here(executor(events.0.clone(), identity(id))),
         };
         let journal = Writing::begin(self.0.archive.runs.clone(), id, of);
         let driving = Driving::new(Start {
@@ -485,13 +491,26 @@ impl Runs {
     }
 }
 
+/// A number for what a run puts in: whoever takes it over puts in something else.
+fn identity(id: IntentId) -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = u64::try_from(now.as_nanos()).unwrap_or_default();
+    id.get() ^ now.rotate_left(16)
+}
+
 /// What performs steps in this process. Faults are no business of it.
-fn executor(events: mpsc::UnboundedSender<experiment::run::Event>) -> Executor {
+fn executor(events: mpsc::UnboundedSender<experiment::run::Event>, identity: u64) -> Executor {
     let choice = Choice { socket: None, absence: Absence::Accept, typed: Vec::new() };
     let output = Output::new(None);
-    let none =
-        crate::run::faults::Faults::new(Names::default(), choice, None, events.clone(), output);
-    Executor::new(events, Arc::new(none))
+    let none = crate::run::faults::Faults::new(
+        Names::default(),
+        choice,
+        None,
+        None,
+        events.clone(),
+        output,
+    );
+    Executor::new(events, Arc::new(none), Reaper::new(identity))
 }
 
 fn names(named: &[wire::RunName]) -> Result<Names, RunsError> {

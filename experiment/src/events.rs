@@ -78,14 +78,18 @@ fn event(progress: &Progress) -> (&'static str, Value) {
             let label = label.as_str();
             ("fault-ended", json!({"fault": label, "had_effect": had, "effect": effect.figures}))
         }
+        Progress::FaultLost(label, why) => {
+            ("fault-lost", json!({"fault": label.as_str(), "reason": why}))
+        }
         Progress::FaultUnconfirmed(label, why) => {
             ("fault-unconfirmed", json!({"fault": label.as_str(), "reason": why}))
         }
         Progress::Interrupted(by) => {
             let kind = match by {
-                Interruption::Asked(_) | Interruption::Lost | Interruption::Sigterm => {
-                    "run-interrupted"
-                }
+                Interruption::Asked(_)
+                | Interruption::Lost
+                | Interruption::Unwritten(_)
+                | Interruption::Sigterm => "run-interrupted",
                 Interruption::Sigint | Interruption::Sigusr1 | Interruption::Sigusr2 => {
                     "run-signal-exit"
                 }

@@ -2,7 +2,9 @@
 //!
 //! Secrets are hidden before anything gets in here.
 
+mod changes;
 mod owed;
+mod resumed;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +14,9 @@ use serde_json::{Map, Value};
 
 use crate::timestamp::Timestamp;
 
+pub use changes::{Changes, Now, apply};
 pub use owed::{Owed, OwedError};
+pub use resumed::resumed;
 
 /// How a run, or a step, has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +131,8 @@ pub struct Host {
     pub platform: String,
     /// The machine.
     pub node: String,
+    /// Who puts its faults in.
+    pub faults: String,
 }
 
 /// Who ended a run.

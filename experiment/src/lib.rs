@@ -7,7 +7,8 @@
 //! 2. [`configuration::load`] and [`secrets::load`] determine its values from an environment and from
 //!    [`variables`]. What [`secrets::reads`] names is asked of Vault before.
 //! 3. [`run::Run`] decides what happens when, and is told what happened.
-//! 4. [`run::Run::journal`] is written whenever [`run::Action::Record`] says so, [`events::line`] for each
+//! 4. [`run::Run::journal`], or beside a long one [`run::Run::changes`], is written whenever
+//!    [`run::Action::Record`] says so, [`events::line`] for each
 //!    [`run::Action::Tell`], [`junit::suite`] at the end. A run that was killed is finished by
 //!    [`run::Run::resume`], with what [`journal::Owed::read`] finds.
 //!
@@ -20,6 +21,8 @@
 //!   end.
 //! - For a fault, `Returned` means verified, `Failed` means that nothing of it stands. Anything else leaves
 //!   it to [`run::Action::Heal`], after whose answer it must not come in any more.
+//! - A fault is asked for by its [`run::FaultKey`], and so is its end, also by another run: the journal has it
+//!   before anybody is asked for the fault.
 //! - Limits of a provider itself (`timeout` of a process, of a request) are kept by who performs; those of
 //!   steps by the run.
 //! - Output is bounded, and made to text, before it gets here.

@@ -141,7 +141,12 @@ impl Asked {
     ///
     /// # Errors
     /// It is no experiment, or values are missing.
-    pub fn beginning(self, host: Host, started: Timestamp) -> Result<Beginning, LineError> {
+    pub fn beginning(
+        self,
+        identity: u64,
+        host: Host,
+        started: Timestamp,
+    ) -> Result<Beginning, LineError> {
         let experiment = read(&self.experiment, &self.terms)?;
         let mut settings = Vec::with_capacity(experiment.configuration.len());
         for (name, setting) in &experiment.configuration {
@@ -155,7 +160,8 @@ impl Asked {
             settings.push((name.clone(), setup));
         }
         let (secrets, terms) = (self.secrets, self.terms);
-        Ok(Beginning { experiment: experiment.into(), settings, secrets, terms, host, started })
+        let experiment = experiment.into();
+        Ok(Beginning { experiment, settings, secrets, terms, identity, host, started })
     }
 }
 
@@ -312,6 +318,7 @@ mod tests {
             settings: settings.unwrap(),
             secrets,
             terms,
+            identity: 7,
             host: Host::default(),
             started: Timestamp::from_micros(0),
         }
@@ -323,7 +330,7 @@ mod tests {
         let text = serde_json::to_vec(&asked).unwrap();
         let read: Asked = serde_json::from_slice(&text).unwrap();
         assert_eq!(read, asked);
-        let there = read.beginning(Host::default(), Timestamp::from_micros(0)).unwrap();
+        let there = read.beginning(7, Host::default(), Timestamp::from_micros(0)).unwrap();
         let here = beginning();
         assert_eq!((&there.experiment, &there.settings), (&here.experiment, &here.settings));
         assert_eq!((&there.secrets, &there.terms), (&here.secrets, &here.terms));

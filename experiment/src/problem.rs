@@ -174,6 +174,9 @@ pub enum Fault {
         /// One that is read and looks like it.
         similar: Option<String>,
     },
+    /// Something that the original reads.
+    #[error("nobody reads this here")]
+    NotRead,
     /// A key that stands twice in its mapping.
     #[error("`{0}` stands here twice: the last one counts")]
     Twice(String),
@@ -200,6 +203,9 @@ pub enum Fault {
     /// Something that is no name.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// An argument that makes no sense to whoever performs the step.
+    #[error("{0}")]
+    Argument(String),
     /// Arguments in one text, which the original gives to a shell.
     #[error(
         "arguments in one text are given to a shell, with all values that are put into it: a list is safe"

@@ -21,6 +21,7 @@ mod faults;
 mod hooks;
 mod interrupting;
 pub mod invocation;
+mod key;
 mod method;
 mod phase;
 mod progress;
@@ -35,9 +36,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use action::{Action, Hook, Level, Perform};
+pub use action::{Action, Hook, Level, NamedFault, Perform};
 pub use event::{CallId, Effect, Ending, Event, HadEffect, Healing, Interruption};
 pub use faults::{FaultState, RunFault};
+pub use key::{FaultKey, KeyError};
 pub use progress::{Progress, Section};
 pub use standing::{Exit, Original, Reason, Verdict};
 pub use terms::{FailFast, Terms, Verdicts};
@@ -48,6 +50,7 @@ use crate::model::Experiment;
 use crate::redaction::Redaction;
 use crate::substitution::Scope;
 use crate::timestamp::Timestamp;
+use faults::Faults;
 use hooks::Heard;
 use method::During;
 use phase::Phase;
@@ -68,6 +71,8 @@ pub struct Beginning {
     pub secrets: serde_json::Map<String, serde_json::Value>,
     /// By which rules.
     pub terms: Terms,
+    /// A number that no other run has: by it its faults are told from those of others.
+    pub identity: u64,
     /// Where.
     pub host: Host,
     /// What the wall clock says at [`Moment::ZERO`].
@@ -94,6 +99,8 @@ pub struct Run {
     /// Whether it only finishes what another run owed.
     resumes: bool,
     ended: Option<Moment>,
+    /// How much of the steady state was asked for as changes.
+    told: recording::Told,
     /// The last time that it heard of.
     heard: Moment,
 }
@@ -102,12 +109,12 @@ impl Run {
     /// A run that has touched nothing.
     #[must_use]
     pub fn new(beginning: Beginning) -> Self {
-        let Beginning { experiment, settings, secrets, terms, host, started } = beginning;
+        let Beginning { experiment, settings, secrets, terms, identity, host, started } = beginning;
         let scope = Scope::new(serde_json::Map::new(), secrets);
         let method = Queue::new(Section::Method, experiment.method.iter().enumerate());
         let rollbacks = Queue::new(Section::Rollbacks, experiment.rollbacks.iter().enumerate());
         Self {
-            shared: Shared::new(experiment, terms, scope, started),
+            shared: Shared::new(experiment, terms, scope, Faults::new(identity), started),
             host,
             settings: settings.into(),
             phase: Phase::New,
@@ -120,6 +127,7 @@ impl Run {
             without_rollbacks: false,
             resumes: false,
             ended: None,
+            told: recording::Told::default(),
             heard: Moment::ZERO,
         }
     }
@@ -133,11 +141,32 @@ impl Run {
         let left = steps.filter(|(index, _)| owed.rollbacks.contains(index));
         run.rollbacks = Queue::new(Section::Rollbacks, left);
         run.method = Queue::new(Section::Method, []);
-        for label in owed.faults.iter().filter_map(|label| label.parse().ok()) {
-            run.shared.faults.adopt(label);
+        for (label, key) in &owed.faults {
+            run.shared.faults.adopt(label.clone(), *key);
         }
         run.resumes = true;
         run
+    }
+
+    /// Whether it only finishes what another run owed.
+    #[must_use]
+    pub const fn is_resumed(&self) -> bool {
+        self.resumes
+    }
+
+    /// Whether it is on its way out: what it owes is done, and nothing else is begun.
+    #[must_use]
+    pub const fn is_leaving(&self) -> bool {
+        let rolls_back = matches!(
+            self.phase,
+            Phase::Healing(_)
+                | Phase::RollbackOpening(_)
+                | Phase::Rollbacks
+                | Phase::RollbackClosing(_)
+                | Phase::Closing(_)
+                | Phase::Ended
+        );
+        rolls_back || self.leaving.is_some()
     }
 
     /// What hides the secrets of this run, for whatever else is written of it.
@@ -187,6 +216,13 @@ impl Run {
                 self.finished(call, &ending, now);
             }
             Event::Healed(call, healing) => self.healed(call, &healing, now),
+            Event::FaultLost(label, why) => {
+                if self.shared.faults.lost(&label) {
+                    self.shared.tell(Progress::FaultLost(label.clone(), why));
+                    self.shared.note(Reason::Lost(label));
+                    self.shared.record();
+                }
+            }
             Event::FaultEnded(label, effect) => {
                 if let Some(waiting) = self.shared.faults.ended(&label, effect.clone()) {
                     for call in waiting {

@@ -9,6 +9,7 @@ mod control;
 mod fields;
 mod invocation;
 mod reference;
+mod settings;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use crate::document::{Node, Notation, Shape};
 use crate::model::{Experiment, Hypothesis, Runtime};
 use crate::problem::{Fault, Problem, Severity};
 use fields::{Fields, Reader, write_path};
+pub use settings::{Settings, settings};
 
 /// How exact a file must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

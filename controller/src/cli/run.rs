@@ -22,8 +22,9 @@ pub struct RunArgs {
     #[arg(long)]
     pub strict: bool,
     /// Where the journal is written, after every step; of several files each has its own
-    #[arg(long, value_name = "FILE", default_value = "journal.json")]
-    pub journal: PathBuf,
+    /// [default: journal.json, or the one whose rollbacks are played]
+    #[arg(long, value_name = "FILE")]
+    pub journal: Option<PathBuf>,
     /// Write what it came to as a suite of tests (JUnit)
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
@@ -55,6 +56,10 @@ pub struct RunArgs {
     /// From which every random choice is drawn [default: a random one]
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
+    /// Settings of Chaos Toolkit, of which controls and strategies are read
+    /// [default: with --compat ~/.chaostoolkit/settings.yaml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
     /// Finish what the run of this journal still owed: heals and rollbacks
     #[arg(long, value_name = "JOURNAL", conflicts_with = "files")]
     pub resume_rollbacks: Option<PathBuf>,

@@ -1,10 +1,18 @@
 """Calls functions for a run of Schism: a line of JSON asks, a line of JSON answers."""
+import sys
+
+# `python3 -c` looks for modules in the working directory first. The original does not: a file there that is
+# called like a module of Python's own takes its place nowhere. PYTHONPATH says where else to look.
+if sys.path and sys.path[0] == "":
+    del sys.path[0]
+
 import ctypes
 import importlib
 import inspect
 import json
 import os
-import sys
+import signal
+import subprocess
 import threading
 import traceback
 
@@ -12,11 +20,25 @@ answers = os.fdopen(os.dup(1), "w", buffering=1)
 os.dup2(2, 1)
 writing = threading.Lock()
 threads = {}
-sys.path.insert(0, os.getcwd())
+programs = {}
+here = threading.local()
 
 
 class Stopped(BaseException):
     """Nobody waits for the answer any more."""
+
+
+class Program(subprocess.Popen):
+    """A program, known by the call that started it."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        call = getattr(here, "call", None)
+        if call is not None:
+            programs.setdefault(call, []).append(self)
+
+
+subprocess.Popen = Program
 
 
 def answer(call, kind, value):
@@ -57,6 +79,7 @@ def call_control(order):
 
 def work(order):
     call = order["call"]
+    here.call = call
     try:
         value = call_control(order) if order["what"] == "control" else call_function(order)
         answer(call, "returned", value)
@@ -75,16 +98,63 @@ def work(order):
             answer(call, "failed", last)
     finally:
         threads.pop(call, None)
+        programs.pop(call, None)
+
+
+def parents():
+    """Which process has which parent."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", "rb") as stat:
+                found[int(name)] = int(stat.read().rpartition(b")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            pass
+    return found
+
+
+def end(roots):
+    """Kills processes with all that they started: first they are held, so that nobody gets away."""
+    held = set()
+    while True:
+        family = parents()
+        new = {pid for pid, parent in family.items() if parent in held | roots} | roots
+        new = {pid for pid in new - held if pid in family}
+        if not new:
+            break
+        for pid in new:
+            send(pid, signal.SIGSTOP)
+        held |= new
+    for pid in held:
+        send(pid, signal.SIGKILL)
+
+
+def send(pid, number):
+    try:
+        os.kill(pid, number)
+    except OSError:
+        pass
+
+
+def stop(call):
+    thread = threads.get(call)
+    if thread is None or thread.ident is None:
+        return
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Stopped))
+    roots = {program.pid for program in list(programs.get(call, ())) if program.returncode is None}
+    if len(threads) == 1:
+        # However they were started: nobody else is there.
+        roots |= {pid for pid, parent in parents().items() if parent == os.getpid()}
+    if roots:
+        end(roots)
 
 
 for line in sys.stdin:
     order = json.loads(line)
     if order["what"] == "stop":
-        thread = threads.get(order["call"])
-        if thread is not None and thread.ident is not None:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(thread.ident), ctypes.py_object(Stopped)
-            )
+        stop(order["call"])
         continue
     thread = threading.Thread(target=work, args=(order,), daemon=True)
     threads[order["call"]] = thread

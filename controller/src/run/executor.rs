@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use experiment::model::{ControlProvider, Reading, Side, Verb};
 use experiment::run::invocation::{Arguments, Invocation};
-use experiment::run::{CallId, Ending, Event, Hook, Level, Perform};
+use experiment::run::{CallId, Ending, Event, Hook, Level, NamedFault, Perform};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::faults::Faults;
-use super::program;
 use super::python::Python;
+use super::reaper::Reaper;
 use super::request::Order;
+use super::{logs, metric, program};
 
 /// How long is waited at the end for what is stopped (2 s).
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -24,12 +25,19 @@ pub(crate) struct Executor {
     events: mpsc::UnboundedSender<Event>,
     faults: Arc<Faults>,
     python: Arc<Python>,
+    reaper: Arc<Reaper>,
     under_way: HashMap<CallId, JoinHandle<()>>,
 }
 
 impl Executor {
-    pub(crate) fn new(events: mpsc::UnboundedSender<Event>, faults: Arc<Faults>) -> Self {
-        Self { events, faults, python: Arc::default(), under_way: HashMap::new() }
+    pub(crate) fn new(
+        events: mpsc::UnboundedSender<Event>,
+        faults: Arc<Faults>,
+        reaper: Reaper,
+    ) -> Self {
+        let reaper = Arc::new(reaper);
+        let python = Arc::new(Python::new(Arc::clone(&reaper)));
+        Self { events, faults, python, reaper, under_way: HashMap::new() }
     }
 
     fn begin(&mut self, call: CallId, work: impl Future<Output = Ending> + Send + 'static) {
@@ -48,25 +56,33 @@ impl Executor {
         let Perform { call, invocation, fault, .. } = perform;
         let invocation = invocation.reveal().clone();
         let (faults, python) = (Arc::clone(&self.faults), Arc::clone(&self.python));
+        let reaper = Arc::clone(&self.reaper);
         match (invocation, fault) {
-            (Invocation::Schism { verb: Verb::Fault(verb), arguments }, Some(label)) => {
+            (Invocation::Schism { verb: Verb::Fault(verb), arguments }, Some(fault)) => {
                 // Nobody gives it up: whoever takes it out waits for it.
-                let (events, turn) = (self.events.clone(), faults.reserve(&label));
+                let (events, turn) = (self.events.clone(), faults.reserve(&fault.label));
                 tokio::spawn(async move {
-                    let ending = faults.begin(label, verb, &arguments, turn).await;
+                    let ending = faults.begin(fault, verb, &arguments, turn).await;
                     let _ = events.send(Event::Finished(call, ending));
                 });
             }
             (invocation, _) => {
-                self.begin(call, async move { carry_out(invocation, &faults, &python).await });
+                let work = async move { carry_out(invocation, &faults, &python, &reaper).await };
+                self.begin(call, work);
             }
         }
     }
 
+    /// Performs nothing, and says why.
+    pub(super) fn refuse(&self, call: CallId, why: String) {
+        // The run may be over.
+        let _ = self.events.send(Event::Finished(call, Ending::Failed(why)));
+    }
+
     /// Performs a hook.
     pub(crate) fn control(&mut self, hook: Hook) {
-        let python = Arc::clone(&self.python);
-        self.begin(hook.call, async move { play(hook, &python).await });
+        let (python, reaper) = (Arc::clone(&self.python), Arc::clone(&self.reaper));
+        self.begin(hook.call, async move { play(hook, &python, &reaper).await });
     }
 
     /// Stops something.
@@ -86,19 +102,24 @@ impl Executor {
     }
 
     /// Takes a fault out.
-    pub(crate) fn heal(&self, call: CallId, label: experiment::model::FaultLabel) {
+    pub(crate) fn heal(&self, call: CallId, fault: NamedFault) {
         let (events, faults) = (self.events.clone(), Arc::clone(&self.faults));
         tokio::spawn(async move {
-            let healing = faults.heal(&label).await;
+            let healing = faults.heal(&fault).await;
             let _ = events.send(Event::Healed(call, healing));
         });
     }
 }
 
-async fn carry_out(invocation: Invocation, faults: &Faults, python: &Arc<Python>) -> Ending {
+async fn carry_out(
+    invocation: Invocation,
+    faults: &Faults,
+    python: &Arc<Python>,
+    reaper: &Arc<Reaper>,
+) -> Ending {
     match invocation {
         Invocation::Process { path, arguments, timeout } => {
-            program::perform(&path, &arguments, &[], timeout).await
+            program::perform(&path, &arguments, &[], timeout, reaper).await
         }
         Invocation::Http { url, method, headers, arguments, timeout, tls, retries } => {
             Order { url, method, headers, arguments, timeout, tls, retries }.perform().await
@@ -115,8 +136,11 @@ async fn carry_out(invocation: Invocation, faults: &Faults, python: &Arc<Python>
                 Err(error) => Ending::Failed(format!("`effect` takes a fault: {error}")),
             }
         }
-        Invocation::Schism { verb: Verb::Read(Reading::Metric | Reading::Logs), .. } => {
-            Ending::Failed("this version reads no metrics and no logs yet".to_owned())
+        Invocation::Schism { verb: Verb::Read(Reading::Metric), arguments } => {
+            metric::perform(&arguments).await
+        }
+        Invocation::Schism { verb: Verb::Read(Reading::Logs), arguments } => {
+            logs::perform(&arguments, reaper).await
         }
         Invocation::Schism { verb: Verb::Fault(_), .. } => {
             Ending::Failed("the fault has no name".to_owned())
@@ -128,7 +152,7 @@ async fn carry_out(invocation: Invocation, faults: &Faults, python: &Arc<Python>
     }
 }
 
-async fn play(hook: Hook, python: &Arc<Python>) -> Ending {
+async fn play(hook: Hook, python: &Arc<Python>, reaper: &Arc<Reaper>) -> Ending {
     let side = match hook.side {
         Side::Before => "before",
         Side::After => "after",
@@ -167,7 +191,7 @@ async fn play(hook: Hook, python: &Arc<Python>) -> Ending {
                 ("SCHISM_CONTROL_SIDE".to_owned(), side.to_owned()),
             ];
             let arguments = Arguments::Words(words);
-            program::perform(&process.path, &arguments, &variables, process.timeout).await
+            program::perform(&process.path, &arguments, &variables, process.timeout, reaper).await
         }
     }
 }

@@ -1,22 +1,28 @@
 //! Faults that steps put in: kept as long as the run wants them, whoever holds them for it.
 
+mod checking;
 pub(crate) mod controller;
 pub(crate) mod effect;
 mod here;
 pub(crate) mod words;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use experiment::model::{FaultLabel, FaultVerb};
-use experiment::run::{Effect, Ending, Event, Healing};
+use experiment::run::{Effect, Ending, Event, FaultKey, Healing, NamedFault};
+use fault::{IntentId, Status};
 use serde_json::{Map, Value};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard, mpsc};
 
 use crate::connect::Choice;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::output::quantity::time;
+use crate::output::route::done;
 use crate::settings::{Controller, Names};
+pub(super) use checking::{Wrong, check, is_template};
 use controller::AtController;
 use here::Here;
 
@@ -37,8 +43,31 @@ enum Standing {
     Controller(u64),
 }
 
+impl Standing {
+    /// What it was asked for by.
+    fn intent(&self) -> IntentId {
+        match self {
+            Self::Here(held) => held.intent(),
+            Self::Controller(id) => IntentId::from_random(*id),
+        }
+    }
+}
+
 /// The turn of whoever puts a fault in.
 pub(super) struct Reserved(Option<OwnedMutexGuard<Option<Standing>>>);
+
+/// Who puts faults in, as a journal has it.
+pub(super) fn whereabouts(controller: Option<&Controller>, choice: &Choice) -> String {
+    match controller {
+        Some(place) => format!("the controller at {}", crate::fleet::client::name(place)),
+        None => format!("the agent at {}", choice.place().display()),
+    }
+}
+
+/// What a fault is asked for by, in the words of whoever holds it.
+const fn id(key: FaultKey) -> IntentId {
+    IntentId::from_random(key.get())
+}
 
 /// All faults of a run.
 pub(crate) struct Faults {
@@ -49,6 +78,8 @@ pub(crate) struct Faults {
     events: mpsc::UnboundedSender<Event>,
     place: Turn<Option<Arc<Place>>>,
     slots: Mutex<HashMap<FaultLabel, Slot>>,
+    /// Who was to put in what another run left, if this one finishes it.
+    left_at: Option<String>,
 }
 
 impl Faults {
@@ -57,11 +88,12 @@ impl Faults {
         names: Names,
         choice: Choice,
         controller: Option<Controller>,
+        left_at: Option<String>,
         events: mpsc::UnboundedSender<Event>,
         output: Output,
     ) -> Self {
         let (place, slots) = (Turn::default(), Mutex::default());
-        Self { names, choice, output, controller, events, place, slots }
+        Self { names, choice, output, controller, events, place, slots, left_at }
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<FaultLabel, Slot>> {
@@ -98,20 +130,20 @@ impl Faults {
     /// Puts a fault in, and returns when it is verified. Not to be given up half-way.
     pub(super) async fn begin(
         &self,
-        label: FaultLabel,
+        fault: NamedFault,
         verb: FaultVerb,
         arguments: &Map<String, Value>,
         reserved: Reserved,
     ) -> Ending {
         let Some(mut standing) = reserved.0 else {
-            return Ending::Failed(format!("another fault is called `{label}`"));
+            return Ending::Failed(format!("another fault is called `{}`", fault.label));
         };
         let begun = async {
             let typed = words::typed(verb, arguments, &self.names, self.output)?;
             match &*self.place().await? {
-                Place::Here(here) => here.begin(label, typed, &self.names, &mut standing).await,
+                Place::Here(here) => here.begin(&fault, typed, &self.names, &mut standing).await,
                 Place::Controller(there) => {
-                    there.begin(label, typed, &self.names, &mut standing).await
+                    there.begin(&fault, typed, &self.names, &mut standing).await
                 }
             }
         };
@@ -123,12 +155,9 @@ impl Faults {
     }
 
     /// Takes a fault out, wherever it stands. One that is on its way in is waited for.
-    pub(super) async fn heal(&self, label: &FaultLabel) -> Healing {
-        let slot = self.slots().get(label).cloned();
-        let Some(slot) = slot else {
-            let why = "it was put in by another command; its lease ends it";
-            return Healing::Unconfirmed(why.to_owned());
-        };
+    pub(super) async fn heal(&self, fault: &NamedFault) -> Healing {
+        let slot = self.slots().get(&fault.label).cloned();
+        let Some(slot) = slot else { return self.heal_left(fault.key).await };
         let mut standing = slot.lock().await;
         let place = match (&*standing, self.place().await) {
             (None, _) => return Healing::Out(Effect::default()),
@@ -145,6 +174,27 @@ impl Faults {
                 *standing = None;
                 Healing::Out(effect)
             }
+            Err(failure) => Healing::Unconfirmed(failure.text()),
+        }
+    }
+
+    /// Takes out what another run has left.
+    async fn heal_left(&self, key: FaultKey) -> Healing {
+        let own = whereabouts(self.controller.as_ref(), &self.choice);
+        if let Some(other) = self.left_at.as_ref().filter(|other| **other != own) {
+            let why = format!(
+                "it was put in by {other}, and this command speaks to {own}: its lease ends it"
+            );
+            return Healing::Unconfirmed(why);
+        }
+        let healed = async {
+            match &*self.place().await? {
+                Place::Here(here) => here.heal_left(id(key)).await,
+                Place::Controller(there) => there.heal(key.get()).await,
+            }
+        };
+        match healed.await {
+            Ok(effect) => Healing::Out(effect),
             Err(failure) => Healing::Unconfirmed(failure.text()),
         }
     }
@@ -168,6 +218,41 @@ impl Faults {
             Ok(effect) => Ending::Returned(effect::value(&effect)),
             Err(failure) => Ending::Failed(failure.text()),
         }
+    }
+
+    /// The faults that act, each in a few words; none while nobody can say.
+    pub(super) async fn acting(&self) -> Vec<String> {
+        let place = self.place.try_lock().ok().and_then(|place| place.clone());
+        let Some(place) = place else { return Vec::new() };
+        let intent = |slot: &Slot| Some(slot.try_lock().ok()?.as_ref()?.intent());
+        let own: BTreeMap<FaultLabel, IntentId> = {
+            let slots = self.slots();
+            let own = slots.iter().filter_map(|(label, slot)| Some((label.clone(), intent(slot)?)));
+            own.collect()
+        };
+        if own.is_empty() {
+            return Vec::new();
+        }
+        let statuses = match &*place {
+            Place::Here(here) => here.statuses().await,
+            Place::Controller(there) => there.statuses().await,
+        };
+        let statuses = statuses.unwrap_or_default();
+        let acting = own.iter().filter_map(|(label, intent)| {
+            let parts: Vec<&Status> =
+                statuses.iter().filter(|status| status.fault.id.intent == *intent).collect();
+            let doing = parts.first().map(|first| match parts.len() {
+                1 => done(first),
+                several => format!("{} and {} more", done(first), several - 1),
+            })?;
+            let lease = parts.iter().filter_map(|part| part.lease_left()).min();
+            let left = parts.iter().filter_map(|part| part.time_left()).min();
+            let shown = |name: &str, span: Option<Duration>| {
+                span.map_or_else(String::new, |span| format!(", {name} {}", time(span)))
+            };
+            Some(format!("{label}: {doing}{}{}", shown("left", left), shown("lease", lease)))
+        });
+        acting.collect()
     }
 
     /// The targets that a selector names, one selector each.

@@ -13,11 +13,15 @@ use proto::control::run_request::Kind as Request;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::book::Book;
 use super::executor::Executor;
 use super::faults::Faults;
 use super::outlets::Outlets;
+use super::reaper::Reaper;
+use super::report::{self, Entry};
 use super::starting::{self, Started};
-use super::{Asks, Where};
+use super::view::{self, View};
+use super::{Asks, CameTo, Where};
 use crate::cli::RunArgs;
 use crate::failure::{Cause, Failure};
 use crate::fleet::{self, client::Client};
@@ -46,10 +50,11 @@ impl Line<'_> {
     /// Has a run decided there.
     pub(super) async fn begin(
         &self,
+        file: String,
         beginning: &Beginning,
         verdicts: Verdicts,
         outs: Outs,
-    ) -> Result<(Outcome, Status), Failure> {
+    ) -> Result<CameTo, Failure> {
         let attempted = "cannot have the experiment run";
         let failed =
             |error: &dyn std::fmt::Display| Failure::caused(Cause::Other, attempted, error);
@@ -59,7 +64,7 @@ impl Line<'_> {
         let id = IntentId::from_random(id).get();
         let begin = wire::BeginRun { id, asked: asked.into(), names: names(&self.place.names) };
         let client = fleet::connect(self.controller, self.output).await?;
-        self.follow(client, id, Request::Begin(begin), verdicts, outs).await
+        self.follow(client, (id, file), Request::Begin(begin), verdicts, outs).await
     }
 
     /// The run that is meant by a name, if it is one of the controller's.
@@ -80,12 +85,9 @@ impl Line<'_> {
     }
 
     /// Plays the rollbacks that a run of the controller owes.
-    pub(super) async fn take_over(
-        &self,
-        run: &wire::Run,
-        outs: Outs,
-    ) -> Result<(Outcome, Status), Failure> {
+    pub(super) async fn take_over(&self, run: &wire::Run, outs: Outs) -> Result<CameTo, Failure> {
         let attempted = format!("cannot take over {}", IntentId::from_random(run.id));
+        let shown = IntentId::from_random(run.id).to_string();
         let failed =
             |error: &dyn std::fmt::Display| Failure::caused(Cause::Other, &attempted, error);
         let mut client = fleet::connect(self.controller, self.output).await?;
@@ -95,24 +97,23 @@ impl Line<'_> {
         let verdicts = kept.terms.verdicts;
         let experiment = kept.read().map_err(|error| failed(&error))?;
         let Started { beginning, .. } =
-            starting::again(self.args, attempted.clone(), experiment).await?;
+            starting::again(self.args, shown.clone(), experiment, self.place).await?;
         let values = serde_json::to_vec(&Values::of(&beginning)).map_err(|error| failed(&error))?;
         let take = wire::TakeOverRun { id: run.id, values: values.into() };
-        self.follow(client, run.id, Request::TakeOver(take), verdicts, outs).await
+        self.follow(client, (run.id, shown), Request::TakeOver(take), verdicts, outs).await
     }
 
     /// Performs what is asked for, and tells what happens, until the end.
     async fn follow(
         &self,
         mut client: Client,
-        id: u64,
+        (id, file): (u64, String),
         first: Request,
         verdicts: Verdicts,
         (journal, junit): Outs,
-    ) -> Result<(Outcome, Status), Failure> {
+    ) -> Result<CameTo, Failure> {
         let failed = |error| Failure::new(Outcome::WrongUsage, "cannot begin the run", error);
-        let mut outlets =
-            Outlets::open(journal, self.args.events.as_deref(), self.output).map_err(failed)?;
+        let book = Book::open(journal, None).map_err(failed)?;
         let mut asks = Asks::listen().map_err(failed)?;
         let (said, requests) = mpsc::channel(64);
         let said = Said(said);
@@ -122,14 +123,19 @@ impl Line<'_> {
         self.output.note(format!("run {shown}"));
         let (events, mut inbox) = mpsc::unbounded_channel();
         let choice = self.place.choice.clone();
-        let faults = Faults::new(
+        let faults = Arc::new(Faults::new(
             self.place.names.clone(),
             choice,
             Some(self.controller.clone()),
+            None,
             events.clone(),
             self.output,
-        );
-        let mut executor = Executor::new(events, Arc::new(faults));
+        ));
+        let view = View::new(self.output, Arc::clone(&faults));
+        let outlets = Outlets::open(book, self.args.events.as_deref(), verdicts, view);
+        let mut outlets = outlets.map_err(failed)?;
+        let mut executor = Executor::new(events, faults, Reaper::new(crate::cut::random()?));
+        let mut drawn = tokio::time::interval(view::EVERY);
         let mut interruptions = 0;
         let end = loop {
             tokio::select! {
@@ -140,6 +146,7 @@ impl Line<'_> {
                     Err(status) => break Err(fleet::client::reason(&status)),
                 },
                 Some(event) = inbox.recv() => said.answer(event).await,
+                _ = drawn.tick(), if outlets.view().is_live() => outlets.view().draw(),
                 by = asks.next() => {
                     interruptions += 1;
                     if interruptions >= INSISTENT {
@@ -151,7 +158,7 @@ impl Line<'_> {
         };
         executor.end().await;
         match end {
-            Ok(end) => Ok(self.ended(end, &mut outlets, junit.as_deref(), verdicts)),
+            Ok(end) => Ok(self.ended(end, file, &mut outlets, junit.as_deref(), verdicts)),
             Err(reason) => Err(Failure::caused(
                 Cause::Unreachable,
                 format!("cannot follow the run {shown}"),
@@ -189,10 +196,11 @@ impl Line<'_> {
     fn ended(
         &self,
         end: wire::RunEnd,
+        file: String,
         outlets: &mut Outlets,
         junit: Option<&Path>,
         verdicts: Verdicts,
-    ) -> (Outcome, Status) {
+    ) -> CameTo {
         if !end.journal.is_empty() {
             outlets.keep(&end.journal);
         }
@@ -226,7 +234,15 @@ impl Line<'_> {
             (wire::RunExit::Unconfirmed, _) => Outcome::Unconfirmed,
             (wire::RunExit::Interrupted | wire::RunExit::Unspecified, _) => Outcome::Interrupted,
         };
-        (outcome, status)
+        let journal = serde_json::from_slice(&end.journal).unwrap_or_default();
+        let told = report::Told {
+            status: status.to_string(),
+            deviated: verdict.deviated,
+            reasons: verdict.reasons,
+            explanation: Some(verdict.explanation).filter(|why| !why.is_empty()),
+        };
+        let entry = Entry::new(file, outlets.journal(), &journal, told, outcome);
+        CameTo { outcome, status, entry }
     }
 }
 
@@ -259,7 +275,10 @@ impl Said {
             Interruption::Sigterm => Signal::Term,
             Interruption::Sigusr1 => Signal::Usr1,
             Interruption::Sigusr2 => Signal::Usr2,
-            Interruption::Sigint | Interruption::Asked(_) | Interruption::Lost => Signal::Int,
+            Interruption::Sigint
+            | Interruption::Asked(_)
+            | Interruption::Lost
+            | Interruption::Unwritten(_) => Signal::Int,
         };
         self.say(Request::Interrupt(wire::InterruptRun { signal: signal.into() })).await;
     }

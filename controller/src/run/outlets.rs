@@ -2,20 +2,22 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use experiment::run::{Progress, Run, Section, Verdict};
+use experiment::run::{Progress, Run, Section, Verdict, Verdicts};
 use experiment::timestamp::Timestamp;
 
-use crate::output::Output;
+use super::book::{Book, Readers, replace};
+use super::view::View;
 use crate::output::quantity::time;
 
 /// Where it goes.
 pub(super) struct Outlets {
-    journal: PathBuf,
+    book: Book,
+    verdicts: Verdicts,
     events: Option<fs::File>,
-    output: Output,
+    view: View,
     /// Why the journal, or the events, are not whole.
     troubled: Option<String>,
 }
@@ -24,43 +26,45 @@ impl Outlets {
     /// Opens what has to be open all the time.
     ///
     /// # Errors
-    /// The file of events cannot be made, or something else than a file stands where the journal goes.
+    /// The file of events cannot be made.
     pub(super) fn open(
-        journal: PathBuf,
+        book: Book,
         events: Option<&Path>,
-        output: Output,
+        verdicts: Verdicts,
+        view: View,
     ) -> io::Result<Self> {
-        replaceable(&journal)?;
         let events = events.map(fs::File::create).transpose()?;
-        Ok(Self { journal, events, output, troubled: None })
+        Ok(Self { book, verdicts, events, view, troubled: None })
     }
 
-    /// Writes the journal as it is now: whole, or not at all.
-    pub(super) fn record(&mut self, run: &Run, now: Duration) {
-        let written = serde_json::to_vec_pretty(&run.journal(now)).map_err(io::Error::from);
-        let written = written.and_then(|text| replace(&self.journal, &text));
-        if let Err(error) = written {
-            self.trouble(format!("the journal {} is not written: {error}", self.journal.display()));
-        }
+    /// Writes the journal as it is now. Why it could not be written, where a run has to end by that: the
+    /// original writes its journal at the end, and knows nothing of it before.
+    pub(super) fn record(&mut self, run: &mut Run, now: Duration) -> Option<String> {
+        let error = self.book.record(run, now).err()?;
+        let is_news = self.troubled.is_none();
+        self.trouble(format!("the journal {} is not written: {error}", self.book.path().display()));
+        let ends = is_news && !run.is_leaving() && self.verdicts == Verdicts::Strict;
+        ends.then(|| error.to_string())
     }
 
     /// Writes the journal as somebody else has it: whole, or not at all.
     pub(super) fn keep(&mut self, journal: &[u8]) {
-        if let Err(error) = replace(&self.journal, journal) {
-            self.trouble(format!("the journal {} is not written: {error}", self.journal.display()));
+        if let Err(error) = self.book.keep(journal) {
+            let path = self.book.path().display();
+            self.trouble(format!("the journal {path} is not written: {error}"));
         }
     }
 
     /// Writes what it came to for those who read suites of tests, as somebody else has it.
     pub(super) fn suite(&mut self, suite: &str, path: &Path) {
-        if let Err(error) = replace(path, suite.as_bytes()) {
+        if let Err(error) = replace(path, suite.as_bytes(), Readers::Everybody) {
             self.trouble(format!("{} is not written: {error}", path.display()));
         }
     }
 
     fn trouble(&mut self, why: String) {
         if self.troubled.is_none() {
-            self.output.note(&why);
+            self.view.tell(&why);
         }
         self.troubled = Some(why);
     }
@@ -68,7 +72,7 @@ impl Outlets {
     /// Writes what it came to for those who read suites of tests.
     pub(super) fn judge(&mut self, run: &Run, verdict: &Verdict, now: Duration, path: &Path) {
         let suite = experiment::junit::suite(&run.journal(now), verdict);
-        if let Err(error) = replace(path, suite.as_bytes()) {
+        if let Err(error) = replace(path, suite.as_bytes(), Readers::Everybody) {
             self.trouble(format!("{} is not written: {error}", path.display()));
         }
     }
@@ -78,10 +82,21 @@ impl Outlets {
         self.troubled.as_deref()
     }
 
+    /// What people see.
+    pub(super) const fn view(&mut self) -> &mut View {
+        &mut self.view
+    }
+
+    /// Where the journal stands.
+    pub(super) fn journal(&self) -> &Path {
+        self.book.path()
+    }
+
     /// Tells people and whoever reads the events.
     pub(super) fn tell(&mut self, progress: &Progress, now: Timestamp) {
+        self.view.hear(progress);
         if let Some(line) = line(progress) {
-            self.output.note(line);
+            self.view.tell(&line);
         }
         if let Some(events) = &mut self.events
             && let Err(error) = writeln!(events, "{}", experiment::events::line(progress, now))
@@ -92,38 +107,8 @@ impl Outlets {
     }
 }
 
-/// Puts a new file in the place of an old one, so that whoever reads has one of both.
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    replaceable(path)?;
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    let written = fs::File::create(&new).and_then(|mut file| {
-        file.write_all(text)?;
-        file.write_all(b"\n")
-    });
-    let moved = written.and_then(|()| fs::rename(&new, path));
-    if moved.is_err() {
-        // It helps nobody.
-        let _ = fs::remove_file(&new);
-    }
-    moved
-}
-
-/// Whether a file may be put there: in the place of a device or a link nothing ever is, whoever runs this.
-fn replaceable(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(there) if !there.is_file() => Err(io::Error::new(
-            io::ErrorKind::AlreadyExists,
-            format!("{} is no regular file, and is not replaced", path.display()),
-        )),
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-fn place(section: Section) -> String {
+/// What a part of a run is called.
+pub(super) fn place(section: Section) -> String {
     match section {
         Section::Configuration => "setting".to_owned(),
         Section::Before => "before".to_owned(),
@@ -172,6 +157,9 @@ fn line(progress: &Progress) -> Option<String> {
             let comma = if figures.is_empty() { "" } else { ", " };
             format!("  ! fault {label} is out: {had}{comma}{figures}")
         }
+        Progress::FaultLost(label, why) => {
+            format!("  ! nobody knows how long fault {label} acts: {why}")
+        }
         Progress::FaultUnconfirmed(label, why) => {
             format!("  ! fault {label} may still act until its lease ends: {why}")
         }
@@ -187,25 +175,4 @@ fn line(progress: &Progress) -> Option<String> {
         | Progress::RollbacksEnded
         | Progress::StepBegan { .. } => return None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_but_a_file_is_replaced() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name);
-        replace(&path("journal"), b"one").unwrap();
-        replace(&path("journal"), b"two").unwrap();
-        assert_eq!(fs::read_to_string(path("journal")).unwrap(), "two\n");
-        std::os::unix::fs::symlink(path("journal"), path("link")).unwrap();
-        fs::create_dir(path("directory")).unwrap();
-        for other in ["link", "directory"] {
-            let error = replace(&path(other), b"x").unwrap_err();
-            assert!(error.to_string().contains("is no regular file"), "{other}: {error}");
-        }
-        assert!(replaceable(Path::new("/dev/null")).is_err());
-    }
 }

@@ -2,39 +2,29 @@
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use experiment::run::Ending;
 use experiment::run::invocation::Arguments;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 
+use super::reaper::{MARK, Reaper};
+
 /// How much of each of its outputs is kept (4 MiB); the rest is read and let go of.
-const MOST: usize = 4 << 20;
+pub(super) const MOST: usize = 4 << 20;
 /// How long a program's outputs are read after its end, where somebody it left behind keeps them open (1 s).
 const AFTERWARDS: Duration = Duration::from_secs(1);
 
-/// All processes that a program started and that did not leave its group. Killed when this is dropped.
-struct Family(Option<Pid>);
-
-impl Drop for Family {
-    fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // Mostly nobody is left of it.
-            let _ = killpg(group, Signal::SIGKILL);
-        }
-    }
-}
-
-/// Runs a program to its end. Dropped before that, it is killed with all of its group.
+/// Runs a program to its end. Dropped before that, it is killed with all that it started.
 pub(super) async fn perform(
     path: &str,
     arguments: &Arguments,
     variables: &[(String, String)],
     timeout: Option<Duration>,
+    reaper: &Arc<Reaper>,
 ) -> Ending {
     let path = in_home(path);
     let mut command = match arguments {
@@ -51,12 +41,15 @@ pub(super) async fn perform(
     };
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.envs(variables.iter().map(|(name, value)| (name, value))).process_group(0);
-    let mut child = match command.spawn() {
+    let mut step = match reaper.step() {
+        Ok(step) => step,
+        Err(error) => return Ending::Crashed(format!("nobody would end {path}: {error}")),
+    };
+    let mut child = match command.env(MARK, step.mark()).spawn() {
         Ok(child) => child,
         Err(error) => return Ending::Crashed(format!("{path}: {error}")),
     };
-    let group = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
-    let family = Family(group);
+    step.leads(child.id());
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let outputs = async { tokio::join!(keep(stdout, &mut out), keep(stderr, &mut err)) };
@@ -80,7 +73,8 @@ pub(super) async fn perform(
             }
         },
     };
-    drop(family);
+    step.spare();
+    drop(step);
     match status {
         Ok(status) => Ending::Returned(json!({
             "status": code(status),
@@ -130,7 +124,8 @@ mod tests {
 
     async fn shell(script: &str, timeout: Option<Duration>) -> Ending {
         let words = vec!["-c".to_owned(), script.to_owned()];
-        perform("/bin/sh", &Arguments::Words(words), &[], timeout).await
+        let reaper = Arc::new(Reaper::nobody());
+        perform("/bin/sh", &Arguments::Words(words), &[], timeout, &reaper).await
     }
 
     fn returned(ending: Ending) -> Value {
@@ -144,7 +139,8 @@ mod tests {
         assert_eq!(value, json!({"status": 7, "stdout": "out", "stderr": "err"}));
         let value = returned(shell("printf '\\377x'; kill -9 $$", None).await);
         assert_eq!(value, json!({"status": -9, "stdout": "\u{fffd}x", "stderr": ""}));
-        let ending = perform("/nowhere/at-all", &Arguments::Words(Vec::new()), &[], None).await;
+        let (reaper, none) = (Arc::new(Reaper::nobody()), Arguments::Words(Vec::new()));
+        let ending = perform("/nowhere/at-all", &none, &[], None, &reaper).await;
         assert!(
             matches!(ending, Ending::Crashed(ref why) if why.contains("/nowhere")),
             "{ending:?}"
@@ -168,5 +164,31 @@ mod tests {
         let value = returned(shell("(sleep 60; echo late) & echo now", None).await);
         assert_eq!(value["stdout"], "now\n");
         assert!(began.elapsed() < Duration::from_secs(10));
+    }
+
+    /// Whether a process has ended, also where nobody has taken its end from it.
+    fn is_over(pid: &str) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        status.is_empty() || status.contains(") Z ")
+    }
+
+    #[tokio::test]
+    async fn a_daemon_ends_with_a_program_that_is_stopped_and_outlives_one_that_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        for (rest, limit, ends) in [("sleep 60", Some(1_000), true), ("true", None, false)] {
+            let path = directory.path().join("pid");
+            let script = format!(
+                "setsid sh -c 'echo $$ > {}; exec sleep 60' & sleep 0.3; {rest}",
+                path.display()
+            );
+            shell(&script, limit.map(Duration::from_millis)).await;
+            let pid = std::fs::read_to_string(&path).unwrap();
+            let over = is_over(pid.trim());
+            if !over {
+                let pid = nix::unistd::Pid::from_raw(pid.trim().parse().unwrap());
+                nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+            }
+            assert_eq!(over, ends, "{rest}");
+        }
     }
 }

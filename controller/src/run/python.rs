@@ -11,6 +11,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{Mutex as Turn, oneshot};
 
+use super::reaper::{MARK, Reaper, Step};
+
 /// What answers in the interpreter.
 const BRIDGE: &str = include_str!("bridge.py");
 /// Which interpreter, where nobody says.
@@ -18,17 +20,20 @@ const PYTHON: &str = "python3";
 /// What says it.
 const VARIABLE: &str = "SCHISM_PYTHON";
 
-type Waiting = Arc<Mutex<HashMap<u64, oneshot::Sender<Ending>>>>;
+/// Who waits for which answer; none where no answer comes any more.
+type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Ending>>>>>;
 
 /// The interpreter of a run; begun when it is first needed, ended with this.
-#[derive(Default)]
 pub(super) struct Python {
+    reaper: Arc<Reaper>,
     interpreter: Turn<Option<Interpreter>>,
 }
 
 struct Interpreter {
     /// Killed when it is dropped.
     _child: Child,
+    /// What it started ends with this.
+    _step: Step,
     stdin: ChildStdin,
     waiting: Waiting,
     next: u64,
@@ -41,7 +46,7 @@ struct Answer {
     value: Value,
 }
 
-fn lock(waiting: &Waiting) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Ending>>> {
+fn lock(waiting: &Waiting) -> MutexGuard<'_, Option<HashMap<u64, oneshot::Sender<Ending>>>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -61,7 +66,9 @@ impl Drop for Call {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 if let Some(interpreter) = python.interpreter.lock().await.as_mut() {
-                    lock(&interpreter.waiting).remove(&number);
+                    if let Some(waiting) = lock(&interpreter.waiting).as_mut() {
+                        waiting.remove(&number);
+                    }
                     // One that has ended needs no stop.
                     let _ = interpreter.tell(&json!({"what": "stop", "call": number})).await;
                 }
@@ -71,12 +78,17 @@ impl Drop for Call {
 }
 
 impl Python {
+    /// Not begun yet.
+    pub(super) fn new(reaper: Arc<Reaper>) -> Self {
+        Self { reaper, interpreter: Turn::default() }
+    }
+
     /// Has an order carried out, which is what the bridge takes.
     pub(super) async fn perform(self: &Arc<Self>, order: Value) -> Ending {
         let (number, answer) = {
             let mut interpreter = self.interpreter.lock().await;
             if interpreter.is_none() {
-                match Interpreter::start() {
+                match Interpreter::start(&self.reaper) {
                     Ok(started) => *interpreter = Some(started),
                     Err(why) => return Ending::Crashed(why),
                 }
@@ -101,17 +113,23 @@ impl Python {
 }
 
 impl Interpreter {
-    fn start() -> Result<Self, String> {
+    fn start(reaper: &Arc<Reaper>) -> Result<Self, String> {
         let program = std::env::var(VARIABLE).unwrap_or_else(|_| PYTHON.to_owned());
         let mut command = Command::new(&program);
         command.args(["-u", "-c", BRIDGE]).stdin(Stdio::piped()).stdout(Stdio::piped());
         command.kill_on_drop(true).process_group(0);
+        let step = reaper.step();
+        let mut step = step.map_err(|error| format!("nobody would end {program}: {error}"))?;
+        command.env(MARK, step.mark());
         let mut child = command.spawn().map_err(|error| {
             format!("{program}: {error}; steps in Python need Python 3 ({VARIABLE} says which)")
         })?;
+        step.leads(child.id());
+        // A function may have left something on purpose.
+        step.spare();
         let pipes = (child.stdin.take(), child.stdout.take());
         let (Some(stdin), Some(stdout)) = pipes else { return Err("no pipe".to_owned()) };
-        let waiting = Waiting::default();
+        let waiting = Waiting::new(Mutex::new(Some(HashMap::new())));
         let told = Arc::clone(&waiting);
         tokio::spawn(async move {
             let mut lines = BufReader::new(stdout).lines();
@@ -123,15 +141,16 @@ impl Interpreter {
                     "interrupted" => Ending::Interrupted(text()),
                     _ => Ending::Failed(text()),
                 };
-                if let Some(asker) = lock(&told).remove(&answer.call) {
+                let asker = lock(&told).as_mut().and_then(|told| told.remove(&answer.call));
+                if let Some(asker) = asker {
                     // It may have gone meanwhile.
                     let _ = asker.send(ending);
                 }
             }
             // Whoever waits hears that nobody answers.
-            lock(&told).clear();
+            *lock(&told) = None;
         });
-        Ok(Self { _child: child, stdin, waiting, next: 0 })
+        Ok(Self { _child: child, _step: step, stdin, waiting, next: 0 })
     }
 
     async fn ask(&mut self, mut order: Value) -> std::io::Result<(u64, oneshot::Receiver<Ending>)> {
@@ -139,7 +158,11 @@ impl Interpreter {
         let number = self.next;
         order["call"] = number.into();
         let (sender, answer) = oneshot::channel();
-        lock(&self.waiting).insert(number, sender);
+        match lock(&self.waiting).as_mut() {
+            Some(waiting) => drop(waiting.insert(number, sender)),
+            // Something that it started may still hold the pipe.
+            None => return Err(std::io::ErrorKind::BrokenPipe.into()),
+        }
         self.tell(&order).await?;
         Ok((number, answer))
     }
@@ -161,9 +184,55 @@ mod tests {
                "configuration": {}, "secrets": null})
     }
 
+    fn python() -> Arc<Python> {
+        Arc::new(Python::new(Arc::new(Reaper::nobody())))
+    }
+
+    /// Waits until nobody runs with this in his command line.
+    async fn ends(sought: &str) {
+        let runs = || {
+            let processes = std::fs::read_dir("/proc").unwrap().flatten();
+            let lines = processes.map(|entry| std::fs::read(entry.path().join("cmdline")));
+            lines.flatten().any(|line| String::from_utf8_lossy(&line).contains(sought))
+        };
+        let patience = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+        while runs() {
+            assert!(tokio::time::Instant::now() < patience, "{sought} goes on");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_function_started_ends_with_a_call_that_is_given_up() {
+        let python = python();
+        let other = {
+            let python = Arc::clone(&python);
+            let order = function("time", "sleep", json!({"secs": 1}));
+            tokio::spawn(async move { python.perform(order).await })
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let ready = directory.path().join("ready");
+        let sought = format!("61.{}", std::process::id());
+        let script = format!("(setsid sleep {sought}; true) & touch {}; wait", ready.display());
+        let order = function("subprocess", "run", json!({"args": ["sh", "-c", script]}));
+        let call = python.perform(order);
+        let given_up = async {
+            while !ready.exists() {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            ending = call => panic!("{ending:?}"),
+            () = given_up => (),
+        }
+        ends(&sought).await;
+        // `time.sleep` takes no name: what matters is that it was asked, and answered.
+        assert!(matches!(other.await.unwrap(), Ending::Failed(_)));
+    }
+
     #[tokio::test]
     async fn functions_return_fail_and_are_given_up() {
-        let python = Arc::new(Python::default());
+        let python = python();
         let ending = python.perform(function("os.path", "join", json!({"a": "x"}))).await;
         assert_eq!(ending, Ending::Returned(json!("x")));
         let ending = python.perform(function("math", "sqrt", json!({}))).await;
@@ -185,7 +254,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_interpreter_that_ends_is_told_and_begun_anew() {
-        let python = Arc::new(Python::default());
+        let python = python();
         let ending = python.perform(function("os", "_exit", json!({"status": 3}))).await;
         assert!(matches!(ending, Ending::Crashed(_)), "{ending:?}");
         let mut again = python.perform(function("os", "getcwd", json!({}))).await;

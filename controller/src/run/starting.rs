@@ -1,39 +1,57 @@
 //! From files to runs that have touched nothing.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use experiment::configuration;
-use experiment::document::Notation;
+use experiment::document::{Node, Notation};
 use experiment::environment::Environment;
 use experiment::journal::{Host, Owed};
 use experiment::model::{Experiment, Runtime};
-use experiment::problem::Severity;
+use experiment::position::Position;
+use experiment::problem::{Fault, Problem, Severity};
 use experiment::run::{Beginning, FailFast, Run, Terms, Verdicts};
-use experiment::secrets::{self, vault};
+use experiment::secrets;
 use experiment::timestamp::Timestamp;
-use experiment::toolkit::{self, Manner};
+use experiment::toolkit::{self, Manner, Settings};
 use experiment::variables::{Variables, add_environment};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{Source, presence};
+use super::book::Book;
+use super::faults::whereabouts;
+use super::validation::Validation;
+use super::{Source, Where, presence};
 use crate::cli::{RunArgs, ValidateArgs};
-use crate::cut::random_seed;
-use crate::failure::{Cause, Failure};
+use crate::cut::{random, random_seed};
+use crate::failure::Failure;
 use crate::outcome::Outcome;
 use crate::output::Output;
+use crate::settings::Names;
 
 /// Of which version of the original journals have the shape.
 const SHAPE: &str = "1.44.0";
 
 /// A run that can begin.
 pub(super) struct Started {
+    /// What it was asked for as.
+    pub(super) file: String,
     pub(super) run: Run,
     pub(super) verdicts: Verdicts,
     /// Of what it was made, for whoever else is to decide it.
     pub(super) beginning: Beginning,
+    /// What it finishes.
+    pub(super) left: Option<Left>,
+}
+
+/// What another run has left.
+pub(super) struct Left {
+    /// Where its journal stands.
+    pub(super) place: PathBuf,
+    /// Its journal.
+    pub(super) journal: Map<String, Value>,
+    /// Who was to put its faults in.
+    pub(super) at: String,
 }
 
 const fn verdicts(compat: bool) -> Verdicts {
@@ -48,24 +66,30 @@ const fn manner(compat: bool) -> Manner {
 ///
 /// # Errors
 /// One of them cannot be run.
-pub(super) async fn read(args: &RunArgs, output: Output) -> Result<Vec<Started>, Failure> {
+pub(super) async fn read(
+    args: &RunArgs,
+    place: &Where,
+    output: Output,
+) -> Result<Vec<Started>, Failure> {
     let (variables, environment) = given(args)?;
+    let settings = settings(args, output)?;
     let mut read = Vec::new();
-    let mut wrong = 0;
+    let mut wrong = Validation::new();
     for source in &args.files {
-        let (experiment, problems) = examine(source, manner(args.compat), output).await?;
-        wrong += problems;
+        let manner = manner(args.compat);
+        let (experiment, problems) = examine(source, manner, &place.names, output).await?;
+        wrong.add(source, &problems);
         if let Some(experiment) = experiment {
             read.push((source, experiment));
         }
     }
-    if wrong > 0 {
-        return Err(invalid(wrong));
+    if wrong.errors() > 0 {
+        return Err(invalid(wrong.errors()));
     }
     let mut started = Vec::new();
     for (source, experiment) in read {
-        let attempted = format!("cannot run {source}");
-        started.push(begin(args, attempted, experiment, &variables, &environment).await?);
+        let (file, values) = (source.to_string(), (&variables, &environment, &settings));
+        started.push(begin(args, file, experiment, values, place).await?);
     }
     Ok(started)
 }
@@ -79,39 +103,55 @@ fn invalid(problems: usize) -> Failure {
         .hint("`schism validate` tells them, too; with --compat what Chaos Toolkit reads over is a warning")
 }
 
-/// Reads an experiment and tells what is wrong with it; how many errors there are comes back, too.
+/// Reads an experiment and tells what is wrong with it.
 async fn examine(
     source: &Source,
     manner: Manner,
+    names: &Names,
     output: Output,
-) -> Result<(Option<Experiment>, usize), Failure> {
+) -> Result<(Option<Experiment>, Vec<Problem>), Failure> {
     let found = source.read().await?;
     let reading = toolkit::read(&found.text, found.notation, manner);
-    for problem in &reading.problems {
+    let mut problems = reading.problems;
+    if let Ok(node) = Node::read(&found.text, found.notation) {
+        problems.extend(super::checks::problems(&node, names, output));
+        problems.sort_by_key(|problem| problem.at);
+    }
+    for problem in &problems {
         output.note(format!("{source}:{problem}"));
     }
-    let mut errors = reading.problems.iter().filter(|one| one.severity == Severity::Error).count();
     for missing in reading.experiment.iter().flat_map(presence::missing) {
         output.note(format!("{source}: {missing}"));
-        errors += 1;
+        problems.push(Problem {
+            at: Position::START,
+            place: String::new(),
+            fault: Fault::Argument(missing.to_string()),
+            severity: Severity::Error,
+        });
     }
-    Ok((reading.experiment, errors))
+    let is_whole = problems.iter().all(|one| one.severity < Severity::Error);
+    Ok((reading.experiment.filter(|_| is_whole), problems))
 }
 
 /// Runs `schism validate`.
 ///
 /// # Errors
 /// Something is wrong.
-pub(crate) async fn validate(args: &ValidateArgs, output: Output) -> Result<Outcome, Failure> {
-    let mut wrong = 0;
+pub(crate) async fn validate(
+    args: &ValidateArgs,
+    names: &Names,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let mut wrong = Validation::new();
     for source in &args.files {
-        let (_, errors) = examine(source, manner(args.compat), output).await?;
-        if errors == 0 {
+        let (experiment, problems) = examine(source, manner(args.compat), names, output).await?;
+        if experiment.is_some() {
             output.note(format!("{source}: is an experiment"));
         }
-        wrong += errors;
+        wrong.add(source, &problems);
     }
-    if wrong == 0 { Ok(Outcome::Effective) } else { Err(invalid(wrong)) }
+    output.show(&wrong)?;
+    if wrong.errors() == 0 { Ok(Outcome::Effective) } else { Err(invalid(wrong.errors())) }
 }
 
 /// What the command line and its files say.
@@ -142,20 +182,23 @@ fn given(args: &RunArgs) -> Result<(Variables, Environment), Failure> {
 /// A value cannot be determined.
 pub(super) async fn again(
     args: &RunArgs,
-    attempted: String,
+    run: String,
     experiment: Experiment,
+    place: &Where,
 ) -> Result<Started, Failure> {
     let (variables, environment) = given(args)?;
-    begin(args, attempted, experiment, &variables, &environment).await
+    let values = (&variables, &environment, &Settings::default());
+    begin(args, run, experiment, values, place).await
 }
 
 async fn begin(
     args: &RunArgs,
-    attempted: String,
+    file: String,
     experiment: Experiment,
-    variables: &Variables,
-    environment: &Environment,
+    (variables, environment, own): (&Variables, &Environment, &Settings),
+    place: &Where,
 ) -> Result<Started, Failure> {
+    let attempted = format!("cannot run {file}");
     let several =
         |errors: Vec<String>| Failure::new(Outcome::WrongUsage, &attempted, errors.join("; "));
     let words = |errors: Vec<configuration::ConfigurationError>| {
@@ -164,22 +207,44 @@ async fn begin(
     let settings =
         configuration::load(&experiment.configuration, &variables.configuration, environment)
             .map_err(words)?;
-    let known = settings.iter().filter_map(|(name, setup)| match setup {
-        configuration::Setup::Known(value) => Some((name.clone(), value.clone())),
-        configuration::Setup::Probe(_) => None,
-    });
-    let vault = from_vault(&attempted, &experiment, &known.collect()).await?;
+    let vault = super::vault::read(&attempted, &experiment.secrets, &known(&settings)).await?;
     let secrets = secrets::load(&experiment.secrets, &variables.secrets, environment, &vault)
         .map_err(|errors| several(errors.iter().map(ToString::to_string).collect()))?;
     let verdicts = verdicts(args.compat);
-    let terms = terms(args, verdicts, &experiment.runtime)?;
+    let terms = terms(args, verdicts, &experiment.runtime, own)?;
     let experiment = Arc::new(experiment);
-    let beginning =
-        Beginning { experiment, settings, secrets, terms, host: host(), started: now() };
-    Ok(Started { run: Run::new(beginning.clone()), verdicts, beginning })
+    let (identity, host, started) = (random()?, host_of(args, place), now());
+    let beginning = Beginning { experiment, settings, secrets, terms, identity, host, started };
+    Ok(Started { file, run: Run::new(beginning.clone()), verdicts, beginning, left: None })
 }
 
-fn terms(args: &RunArgs, verdicts: Verdicts, experiment: &Runtime) -> Result<Terms, Failure> {
+/// Settings of the original: those that were named, and where it is what runs are measured by, its own.
+fn settings(args: &RunArgs, output: Output) -> Result<Settings, Failure> {
+    let home = std::env::var_os("HOME").filter(|_| args.compat).map(PathBuf::from);
+    let usual = home.map(|home| home.join(".chaostoolkit/settings.yaml"));
+    let Some(path) = args.settings.clone().or(usual.filter(|path| path.exists())) else {
+        return Ok(Settings::default());
+    };
+    let attempted = format!("cannot read the settings {}", path.display());
+    let failed =
+        |error: &dyn std::fmt::Display| Failure::new(Outcome::WrongUsage, &attempted, error);
+    let text = std::fs::read_to_string(&path).map_err(|error| failed(&error))?;
+    let settings = toolkit::settings(&text);
+    for problem in &settings.problems {
+        output.note(format!("{}:{problem}", path.display()));
+    }
+    if settings.problems.iter().any(|problem| problem.severity == Severity::Error) {
+        return Err(failed(&"there is a problem, told above"));
+    }
+    Ok(settings)
+}
+
+fn terms(
+    args: &RunArgs,
+    verdicts: Verdicts,
+    experiment: &Runtime,
+    settings: &Settings,
+) -> Result<Terms, Failure> {
     let flags = Runtime {
         hypothesis: args.hypothesis_strategy,
         rollbacks: args.rollback_strategy,
@@ -190,21 +255,26 @@ fn terms(args: &RunArgs, verdicts: Verdicts, experiment: &Runtime) -> Result<Ter
         fail_fast: if args.fail_fast { FailFast::Stops } else { FailFast::GoesOn },
         dry: args.dry,
         seed: args.seed.map_or_else(random_seed, Ok)?,
+        controls: settings.controls.clone(),
         ..Terms::new(verdicts)
     };
-    Ok(terms.decided(&flags, experiment, &Runtime::default()))
+    Ok(terms.decided(&flags, experiment, &settings.runtime))
 }
 
 /// What a run still owed, as its journal has it.
 ///
 /// # Errors
 /// It is no journal, or owes nothing.
-pub(super) fn resume(args: &RunArgs, journal: &Path) -> Result<Started, Failure> {
+pub(super) async fn resume(
+    args: &RunArgs,
+    journal: &Path,
+    place: &Where,
+) -> Result<Started, Failure> {
     let attempted = format!("cannot finish what {} owes", journal.display());
     let failed =
         |error: &dyn std::fmt::Display| Failure::new(Outcome::WrongUsage, &attempted, error);
-    let text = std::fs::read_to_string(journal).map_err(|error| failed(&error))?;
-    let (written, owed) = Owed::read(&text).map_err(|error| failed(&error))?;
+    let before = Book::read(journal).map_err(|error| failed(&error))?;
+    let (written, owed) = Owed::read(&before).map_err(|error| failed(&error))?;
     let text = Value::Object(written).to_string();
     // It was run: what its reader thought of it then does not matter any more.
     let reading = toolkit::read(&text, Notation::Json, Manner::Compat);
@@ -212,51 +282,37 @@ pub(super) fn resume(args: &RunArgs, journal: &Path) -> Result<Started, Failure>
         reading.experiment.ok_or_else(|| failed(&"the experiment in it cannot be read"))?;
     let environment: Environment = std::env::vars().collect();
     let (variables, _) = given(args)?;
-    let nothing = BTreeMap::new();
     let settings =
         configuration::load(&experiment.configuration, &variables.configuration, &environment)
             .map_err(|_| failed(&"a setting cannot be determined"))?;
-    let secrets = secrets::load(&experiment.secrets, &variables.secrets, &environment, &nothing)
+    let known = known(&settings);
+    let vault = super::vault::read(&attempted, &experiment.secrets, &known).await?;
+    let secrets = secrets::load(&experiment.secrets, &variables.secrets, &environment, &vault)
         .map_err(|_| failed(&"a secret cannot be determined"))?;
     let verdicts = verdicts(args.compat);
-    let terms = terms(args, verdicts, &experiment.runtime)?;
+    let terms = terms(args, verdicts, &experiment.runtime, &Settings::default())?;
     let experiment = Arc::new(experiment);
-    let (host, started) = (host(), now());
-    let beginning = Beginning { experiment, settings, secrets, terms, host, started };
-    Ok(Started { run: Run::resume(beginning.clone(), &owed), verdicts, beginning })
+    let (identity, host, started) = (random()?, host_of(args, place), now());
+    let beginning = Beginning { experiment, settings, secrets, terms, identity, host, started };
+    let run = Run::resume(beginning.clone(), &owed);
+    let left = Some(Left { place: journal.to_owned(), journal: before, at: owed.at });
+    let file = journal.display().to_string();
+    Ok(Started { file, run, verdicts, beginning, left })
 }
 
-async fn from_vault(
-    attempted: &str,
-    experiment: &Experiment,
-    configuration: &serde_json::Map<String, Value>,
-) -> Result<BTreeMap<vault::Read, Value>, Failure> {
-    let reads = secrets::reads(&experiment.secrets);
-    let mut found = BTreeMap::new();
-    if reads.is_empty() {
-        return Ok(found);
-    }
-    let failed = |reason: String| Failure::caused(Cause::Unreachable, attempted, reason);
-    let access = vault::Access::read(configuration).ok_or_else(|| {
-        failed("secrets in Vault need `vault_addr` in the configuration".to_owned())
-    })?;
-    let vault::Login::Token(token) = &access.login else {
-        let reason = "Vault is asked with `vault_token` only in this version";
-        return Err(Failure::caused(Cause::Unsupported, attempted, reason));
-    };
-    let client = reqwest::Client::new();
-    for read in reads {
-        let url = format!("{}/{}", access.address.trim_end_matches('/'), access.path(&read));
-        let asked = client.get(&url).header("X-Vault-Token", token).send().await;
-        let told = |error: reqwest::Error| failed(super::request::told(&error));
-        let answer = asked.and_then(reqwest::Response::error_for_status).map_err(told)?;
-        let text = answer.text().await.map_err(told)?;
-        let answer = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
-        let secret = access.secret(&read, &answer);
-        let missing = || failed(format!("there is no secret at {} in Vault", read.path));
-        found.insert(read.clone(), secret.ok_or_else(missing)?);
-    }
-    Ok(found)
+/// The settings that are known before the run.
+fn known(settings: &[(String, configuration::Setup)]) -> Map<String, Value> {
+    let known = settings.iter().filter_map(|(name, setup)| match setup {
+        configuration::Setup::Known(value) => Some((name.clone(), value.clone())),
+        configuration::Setup::Probe(_) => None,
+    });
+    known.collect()
+}
+
+/// Where this command is, and who puts its faults in.
+fn host_of(args: &RunArgs, place: &Where) -> Host {
+    let controller = place.controller.as_ref().filter(|_| !args.local);
+    Host { faults: whereabouts(controller, &place.choice), ..host() }
 }
 
 /// Where runs are decided.
@@ -267,6 +323,7 @@ pub(crate) fn host() -> Host {
         version: SHAPE.to_owned(),
         platform: format!("Linux-{}-{}", release.trim(), std::env::consts::ARCH),
         node: node.trim().to_owned(),
+        faults: "the controller that decides the run".to_owned(),
     }
 }
 

@@ -8,7 +8,7 @@ use experiment::line::Order;
 use experiment::model::{FaultLabel, Reading, Verb};
 use experiment::run::invocation::Invocation;
 use experiment::run::{
-    Action, CallId, Ending, Event, Hook, Interruption, Perform, Progress, Run, Verdict,
+    Action, CallId, Ending, Event, Hook, Interruption, NamedFault, Perform, Progress, Run, Verdict,
 };
 use fault::IntentId;
 use proto::control as wire;
@@ -278,7 +278,7 @@ impl Driving {
                 Action::Perform(perform) => self.perform(*perform).await,
                 Action::Control(hook) => self.control(*hook),
                 Action::Abort(call) => self.abort(call),
-                Action::Heal(call, label) => self.heal(call, label),
+                Action::Heal(call, fault) => self.heal(call, fault.label),
                 Action::Record => self.recorded().await,
                 Action::Tell(progress) => self.progress(&progress).await,
                 Action::Wake(at) => self.wake = Some(self.began + at),
@@ -294,14 +294,14 @@ impl Driving {
             let _ = events.send(Event::Finished(call, ending));
         };
         match (perform.invocation.reveal().clone(), perform.fault.clone()) {
-            (Invocation::Schism { verb: Verb::Fault(verb), arguments }, Some(label)) => {
+            (Invocation::Schism { verb: Verb::Fault(verb), arguments }, Some(fault)) => {
                 // An intent is stored and told.
                 if self.run.redaction().map(&arguments) != arguments {
                     let why = "a fault is no place for a secret: it would be stored with it";
                     return answer(Ending::Failed(why.to_owned()));
                 }
-                let turn = faults.reserve(&label);
-                let id = match self.noted(&label).await {
+                let (label, turn) = (fault.label.clone(), faults.reserve(&fault.label));
+                let id = match self.noted(&fault).await {
                     Ok(id) => id,
                     Err(why) => return answer(Ending::Failed(why)),
                 };
@@ -336,10 +336,9 @@ impl Driving {
     }
 
     /// Writes down that a fault may be there from now on.
-    async fn noted(&mut self, label: &FaultLabel) -> Result<IntentId, String> {
-        let id = crate::cut::random().map_err(|failure| failure.text())?;
-        let id = IntentId::from_random(id);
-        let fault = wire::RunFault { label: label.to_string(), intent: id.get() };
+    async fn noted(&mut self, fault: &NamedFault) -> Result<IntentId, String> {
+        let id = IntentId::from_random(fault.key.get());
+        let fault = wire::RunFault { label: fault.label.to_string(), intent: id.get() };
         self.record.run.faults.push(fault);
         self.store().await.map(|()| id)
     }

@@ -60,6 +60,7 @@ fn beginning(experiment: &Value, secrets: Map<String, Value>) -> Beginning {
         experiment: experiment.into(),
         settings,
         secrets,
+        identity: 7,
         terms: Terms::new(Verdicts::Strict),
         host: Host::default(),
         started: Timestamp::from_micros(0),

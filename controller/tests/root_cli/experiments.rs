@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use lab::clock::BootTime;
 use lab::topology::Family;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::machine::Machine;
+use crate::machine::{Machine, comes_back, falls_silent};
+use crate::running::Running;
 
 fn written(machine: &Machine, name: &str, experiment: &Value) -> PathBuf {
     let path = machine.directory().join(name);
@@ -110,4 +112,92 @@ fn what_is_no_experiment_is_told_whole_and_nothing_is_touched() {
     }
     fs::remove_file(&path).unwrap();
     machine.is_clean();
+}
+
+#[test]
+fn a_run_that_was_killed_is_healed_by_the_next_one_where_its_agent_lives_on() {
+    let machine = Machine::pair();
+    let agent = machine.daemon();
+    let stream = machine.stream("a", "b");
+    let wait = json!({"type": "action", "name": "wait", "provider": {"type": "process",
+        "path": "sleep", "arguments": ["60"]}});
+    let path = written(&machine, "wait.json", &cut(&machine, 1, wait));
+    let told = machine.directory().join("journal.json");
+    let run = machine.begin(&format!("run {}", path.display()));
+    run.says("method: ping");
+    falls_silent(&stream);
+    run.signal(Signal::SIGKILL);
+    assert_eq!(run.ended().code, None);
+    let id = journal(&told)["schism"]["faults"]["the-cut"]["id"].as_str().unwrap().to_owned();
+    assert!(machine.run("status -o name").stdout.contains(&id), "it acts until its lease ends");
+    let since = BootTime::now();
+    let rest = format!("run --resume-rollbacks {}", told.display());
+    let finished = machine.run(&rest);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert!(finished.stderr.contains("fault the-cut is out: had an effect"), "{finished:?}");
+    comes_back(&stream, since);
+    let again = machine.run(&rest);
+    assert_eq!(again.code, Some(2), "{again:?}");
+    fs::remove_file(&told).unwrap();
+    fs::remove_file(&path).unwrap();
+    agent.signal(Signal::SIGTERM);
+    assert_eq!(agent.ended().code, Some(0));
+    drop(stream);
+    machine.is_clean();
+}
+
+#[test]
+fn a_run_whose_agent_dies_is_told_and_fails() {
+    let machine = Machine::pair();
+    let agent = machine.daemon();
+    let wait = json!({"type": "action", "name": "wait", "provider": {"type": "process",
+        "path": "sleep", "arguments": ["2"]}});
+    let path = written(&machine, "wait.json", &cut(&machine, 1, wait));
+    let told = machine.directory().join("journal.json");
+    let run = machine.begin(&format!("run {}", path.display()));
+    run.says("method: ping");
+    agent.signal(Signal::SIGKILL);
+    assert_eq!(agent.ended().code, None);
+    run.says("nobody knows how long fault the-cut acts");
+    let ended = run.ended();
+    assert!(matches!(ended.code, Some(1 | 5)), "{ended:?}");
+    assert!(ended.stderr.contains("whoever held the fault `the-cut` was lost"), "{ended:?}");
+    fs::remove_file(&told).unwrap();
+    fs::remove_file(&path).unwrap();
+    machine.run("residue --remove");
+    machine.is_clean();
+}
+
+#[test]
+fn a_full_disk_under_the_journal_ends_the_run_in_its_rollbacks() {
+    let directory = lab::directory::Directory::create("full").unwrap();
+    let script = |name: &str, script: &str| {
+        json!({"type": "action", "name": name, "provider": {"type": "process", "path": "sh",
+            "arguments": ["-c", script]}})
+    };
+    let experiment = json!({
+        "title": "a full disk", "description": "it is told",
+        "method": [
+            script("flood", "head -c 200000 /dev/zero | tr '\\0' x"),
+            script("never", "touch ../never"),
+        ],
+        "rollbacks": [script("back", "touch ../back")],
+    });
+    fs::write(directory.path().join("full.json"), experiment.to_string()).unwrap();
+    fs::create_dir(directory.path().join("disk")).unwrap();
+    let mut command = std::process::Command::new("unshare");
+    let line =
+        "mount -t tmpfs -o size=64k schism-full disk && cd disk && exec \"$0\" run ../full.json";
+    command.args(["-m", "sh", "-c", line, env!("CARGO_BIN_EXE_schism")]);
+    let ended = Running::start({
+        command.current_dir(directory.path());
+        command
+    })
+    .ended();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    for expected in ["journal.json is not written: No space left on device", "rollback: back"] {
+        assert!(ended.stderr.contains(expected), "{ended:?}");
+    }
+    let exists = |name: &str| directory.path().join(name).exists();
+    assert!(exists("back") && !exists("never"), "{ended:?}");
 }

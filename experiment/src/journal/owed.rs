@@ -1,15 +1,22 @@
 //! What a run still owed when its journal was written last.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
+use crate::model::FaultLabel;
+use crate::run::FaultKey;
+
 /// What a run still owed.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Owed {
     /// Which rollbacks, counted from 0 in the order of the experiment.
     pub rollbacks: Vec<usize>,
-    /// Which faults may still stand.
-    pub faults: Vec<String>,
+    /// Which faults may still stand, and what they are asked for by.
+    pub faults: BTreeMap<FaultLabel, FaultKey>,
+    /// Who was to put them in.
+    pub at: String,
 }
 
 /// A journal that does not say what is owed.
@@ -18,9 +25,9 @@ pub enum OwedError {
     /// It is not one.
     #[error("this is no journal of a run: {0}")]
     Json(#[from] serde_json::Error),
-    /// The run came to its end.
-    #[error("the run in this journal has ended, and owes nothing")]
-    Ended,
+    /// The run came to its end, or touched nothing.
+    #[error("the run in this journal owes nothing")]
+    Nothing,
 }
 
 #[derive(Deserialize)]
@@ -32,20 +39,45 @@ struct Whole {
 #[derive(Deserialize)]
 struct Ours {
     unfinished: bool,
-    owed: Option<Owed>,
+    owed: Option<Written>,
+    #[serde(default)]
+    faults_at: String,
+}
+
+#[derive(Deserialize)]
+struct Written {
+    rollbacks: Vec<usize>,
+    #[serde(deserialize_with = "faults")]
+    faults: BTreeMap<FaultLabel, FaultKey>,
+}
+
+fn faults<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<FaultLabel, FaultKey>, D::Error> {
+    let written = BTreeMap::<String, String>::deserialize(deserializer)?;
+    let read = |(label, key): (String, String)| {
+        let label = label.parse().map_err(de::Error::custom)?;
+        Ok((label, key.parse().map_err(de::Error::custom)?))
+    };
+    written.into_iter().map(read).collect()
 }
 
 impl Owed {
-    /// Reads a journal: the experiment, with its secrets hidden, and what is owed of it. Steps are passed
-    /// over without being kept.
+    /// What a journal says: the experiment, with its secrets hidden, and what is owed of it.
     ///
     /// # Errors
     /// If it is no journal of ours, or nothing is owed.
-    pub fn read(text: &str) -> Result<(Map<String, Value>, Self), OwedError> {
-        let whole: Whole = serde_json::from_str(text)?;
+    pub fn read(journal: &Map<String, Value>) -> Result<(Map<String, Value>, Self), OwedError> {
+        let whole = Whole::deserialize(journal)?;
+        let is_unfinished = whole.schism.unfinished;
         match whole.schism.owed {
-            Some(owed) if whole.schism.unfinished => Ok((whole.experiment, owed)),
-            Some(_) | None => Err(OwedError::Ended),
+            // A run may end without having been told that its faults are out.
+            Some(Written { rollbacks, faults })
+                if !faults.is_empty() || (is_unfinished && !rollbacks.is_empty()) =>
+            {
+                Ok((whole.experiment, Self { rollbacks, faults, at: whole.schism.faults_at }))
+            }
+            Some(_) | None => Err(OwedError::Nothing),
         }
     }
 }

@@ -52,18 +52,30 @@ fn keys_stand_in_the_order_of_the_original() {
 }
 
 #[test]
-fn what_is_owed_is_read_without_keeping_the_rest() {
-    let owed = json!({"rollbacks": [0, 2], "faults": ["c"]});
-    let text = |unfinished: bool| {
-        json!({
-            "experiment": {"title": "t"}, "run": [{"output": "x".repeat(1000)}],
-            "schism": {"unfinished": unfinished, "owed": owed, "new": 1}
-        })
-        .to_string()
+fn what_is_owed_is_read() {
+    let owed = json!({"rollbacks": [0, 2], "faults": {"c": "00000000000b"}});
+    let journal = |schism: Value| {
+        let journal = json!({"experiment": {"title": "t"}, "rollbacks": [], "schism": schism});
+        journal.as_object().unwrap().clone()
     };
-    let (experiment, read) = Owed::read(&text(true)).unwrap();
+    let unfinished = |unfinished: bool, owed: &Value| {
+        journal(json!({"unfinished": unfinished, "owed": owed, "faults_at": "unix:/a", "new": 1}))
+    };
+    let (experiment, read) = Owed::read(&unfinished(true, &owed)).unwrap();
     assert_eq!(experiment["title"], "t");
-    assert_eq!(read, Owed { rollbacks: vec![0, 2], faults: vec!["c".into()] });
-    assert!(matches!(Owed::read(&text(false)), Err(OwedError::Ended)));
-    assert!(matches!(Owed::read("{\"experiment\": {}}"), Err(OwedError::Json(_))));
+    let faults = [("c".parse().unwrap(), "00000000000b".parse().unwrap())];
+    let expected = Owed { rollbacks: vec![0, 2], faults: faults.into(), at: "unix:/a".into() };
+    assert_eq!(read, expected);
+    assert_eq!(Owed::read(&unfinished(false, &owed)).unwrap().1, expected, "a fault may stand");
+    let rollbacks = json!({"rollbacks": [0], "faults": {}});
+    for (ended, ours) in [
+        (true, unfinished(false, &rollbacks)),
+        (true, journal(json!({"unfinished": false}))),
+        (true, unfinished(true, &json!({"rollbacks": [], "faults": {}}))),
+        (false, journal(json!({}))),
+        (false, unfinished(true, &json!({"rollbacks": [], "faults": {"c": "no key"}}))),
+    ] {
+        let error = Owed::read(&ours).unwrap_err();
+        assert_eq!(matches!(error, OwedError::Nothing), ended, "{error}");
+    }
 }

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::event::CallId;
 use super::invocation::Invocation;
+use super::key::FaultKey;
 use super::progress::Progress;
 use super::standing::Verdict;
 use crate::model::{ControlProvider, FaultLabel, Side};
@@ -23,7 +24,7 @@ pub enum Action {
     Abort(CallId),
     /// Take a fault out, wherever it stands, and answer with [`super::Event::Healed`]. It may not be there, or
     /// still be on its way in: once this is answered it does not come in any more.
-    Heal(CallId, FaultLabel),
+    Heal(CallId, NamedFault),
     /// Write the journal, before anything that follows.
     Record,
     /// Tell whoever watches.
@@ -44,7 +45,16 @@ pub struct Perform {
     /// What to do, with all values in place: secrets too.
     pub invocation: Confidential<Invocation>,
     /// What the fault is called that this puts in.
-    pub fault: Option<FaultLabel>,
+    pub fault: Option<NamedFault>,
+}
+
+/// A fault by all its names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFault {
+    /// For those who read.
+    pub label: FaultLabel,
+    /// For whoever holds it.
+    pub key: FaultKey,
 }
 
 /// A hook to be performed.

@@ -32,6 +32,8 @@ pub enum Event {
     Healed(CallId, Healing),
     /// A fault of this run is over without being asked to: at its deadline, or with its target.
     FaultEnded(FaultLabel, Effect),
+    /// Whoever held a fault of this run is not heard of any more, and why. It may have ended, by its lease.
+    FaultLost(FaultLabel, String),
     /// Somebody wants the run to end.
     Interrupt(Interruption),
     /// The time has come that was asked for with [`super::Action::Wake`].
@@ -100,6 +102,8 @@ pub enum Interruption {
     Asked(String),
     /// The line that started the run is gone.
     Lost,
+    /// The journal cannot be written, and why: nobody could finish what this run owes.
+    Unwritten(String),
 }
 
 impl Interruption {
@@ -113,6 +117,7 @@ impl Interruption {
             Self::Sigusr2 => ("signal", "SIGUSR2"),
             Self::Asked(_) => ("control", "InterruptExecution"),
             Self::Lost => ("connection", "lost"),
+            Self::Unwritten(_) => ("journal", "unwritten"),
         }
     }
 
@@ -120,7 +125,7 @@ impl Interruption {
     #[must_use]
     pub fn reason(&self) -> Option<String> {
         match self {
-            Self::Asked(reason) => Some(reason.clone()),
+            Self::Asked(reason) | Self::Unwritten(reason) => Some(reason.clone()),
             Self::Sigint | Self::Sigterm | Self::Sigusr1 | Self::Sigusr2 => {
                 Some(format!("received {}", self.named().1))
             }

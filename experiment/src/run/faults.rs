@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::action::NamedFault;
 use super::event::{CallId, Effect, HadEffect, Healing};
+use super::key::FaultKey;
 use crate::model::{EffectPolicy, FaultLabel};
 
 /// What became of a fault.
@@ -29,6 +31,8 @@ pub enum FaultState {
 pub struct RunFault {
     /// What became of it.
     pub state: FaultState,
+    /// What it is asked for by.
+    pub key: FaultKey,
     policy: EffectPolicy,
     /// Who waits for its end. The first one was asked for.
     heals: Vec<CallId>,
@@ -37,15 +41,18 @@ pub struct RunFault {
 }
 
 impl RunFault {
-    const fn new(state: FaultState, policy: EffectPolicy) -> Self {
-        Self { state, policy, heals: Vec::new(), own_end: false }
+    const fn new(state: FaultState, key: FaultKey, policy: EffectPolicy) -> Self {
+        Self { state, key, policy, heals: Vec::new(), own_end: false }
     }
 }
 
 /// All faults of a run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Faults {
+    identity: u64,
     all: BTreeMap<FaultLabel, RunFault>,
+    /// How many were asked for.
+    count: u64,
     unnamed: u32,
 }
 
@@ -61,12 +68,16 @@ pub(super) enum Asked {
 }
 
 impl Faults {
+    pub(super) const fn new(identity: u64) -> Self {
+        Self { identity, all: BTreeMap::new(), count: 0, unnamed: 0 }
+    }
+
     /// A fault is about to be asked for. A name that is taken gets a number.
     pub(super) fn begin(
         &mut self,
         label: Option<&FaultLabel>,
         policy: EffectPolicy,
-    ) -> Option<FaultLabel> {
+    ) -> Option<NamedFault> {
         let wanted = label.map_or_else(
             || {
                 self.unnamed += 1;
@@ -78,14 +89,16 @@ impl Faults {
             .chain((2..).map(|number: u64| format!("{wanted}-{number}")))
             .filter_map(|name| name.parse::<FaultLabel>().ok())
             .find(|label| !self.all.contains_key(label))?;
-        self.all.insert(label.clone(), RunFault::new(FaultState::Beginning, policy));
-        Some(label)
+        let key = FaultKey::nth(self.identity, self.count);
+        self.count += 1;
+        self.all.insert(label.clone(), RunFault::new(FaultState::Beginning, key, policy));
+        Some(NamedFault { label, key })
     }
 
     /// A fault of a run that was killed.
-    pub(super) fn adopt(&mut self, label: FaultLabel) {
+    pub(super) fn adopt(&mut self, label: FaultLabel, key: FaultKey) {
         let policy = EffectPolicy::Optional;
-        self.all.insert(label, RunFault::new(FaultState::Unknown, policy));
+        self.all.insert(label, RunFault::new(FaultState::Unknown, key, policy));
     }
 
     pub(super) fn set(&mut self, label: &FaultLabel, state: FaultState) {
@@ -117,12 +130,23 @@ impl Faults {
         }
     }
 
-    /// Somebody waits for its end. Whether nobody did before, so that it has to be asked for.
-    pub(super) fn heal(&mut self, label: &FaultLabel, call: CallId) -> bool {
-        let Some(fault) = self.all.get_mut(label) else { return false };
+    /// Somebody waits for its end. What has to be asked for, if nobody did before.
+    pub(super) fn heal(&mut self, label: &FaultLabel, call: CallId) -> Option<NamedFault> {
+        let fault = self.all.get_mut(label)?;
         fault.heals.push(call);
         fault.state = FaultState::Healing;
-        fault.heals.len() == 1
+        let is_first = fault.heals.len() == 1;
+        is_first.then(|| NamedFault { label: label.clone(), key: fault.key })
+    }
+
+    /// Nobody is heard of who held it. Whether that is news.
+    pub(super) fn lost(&mut self, label: &FaultLabel) -> bool {
+        let Some(fault) = self.all.get_mut(label) else { return false };
+        let stood = matches!(fault.state, FaultState::Beginning | FaultState::Standing);
+        if stood {
+            fault.state = FaultState::Unknown;
+        }
+        stood
     }
 
     /// The faults that may stand and that nobody waits for the end of.

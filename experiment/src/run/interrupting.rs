@@ -40,8 +40,9 @@ impl Run {
             Phase::Method => {
                 self.method.stop();
                 self.during.abort(shared, now);
-                // The original waits for what runs in the background, but for SIGUSR2.
-                if is_strict || again || by == Interruption::Sigusr2 {
+                // The original waits for what runs in the background, but for SIGUSR2; a Ctrl-C at a
+                // terminal reaches its programs as well.
+                if is_strict || again || ends_all(&by) {
                     self.method.abort(shared, now);
                 } else {
                     self.method.abort_front(shared, now);
@@ -63,12 +64,18 @@ impl Run {
             }
             Phase::Rollbacks => {
                 self.rollbacks.stop();
-                self.rollbacks.abort_front(shared, now);
-                if again {
+                if again || ends_all(&by) {
                     self.rollbacks.abort(shared, now);
+                } else {
+                    self.rollbacks.abort_front(shared, now);
                 }
             }
             Phase::New | Phase::Configuring(None) | Phase::Healing(_) | Phase::Ended => (),
         }
     }
+}
+
+/// Whether what runs in the background ends with the rest in the original, too.
+const fn ends_all(by: &Interruption) -> bool {
+    matches!(by, Interruption::Sigint | Interruption::Sigusr2)
 }

@@ -8,7 +8,7 @@ use super::standing::Reason;
 use super::step::{Ended, How};
 use super::terms::{FailFast, Verdicts};
 use super::{Moment, Run};
-use crate::model::{ActivityKind, Lane, OnFailure};
+use crate::model::{Lane, OnFailure};
 
 /// The steady state while the method goes on.
 #[derive(Debug, Default)]
@@ -112,12 +112,8 @@ impl Run {
     fn step_ended(&mut self, ended: Ended, now: Moment) {
         let name = self.shared.redaction.text(&ended.activity.name);
         let counts = ended.activity.on_failure == OnFailure::Counts;
-        let is_judged = ended.activity.tolerance.is_some() || ended.activity.until.is_some();
-        let is_action = ended.activity.kind == ActivityKind::Action;
         match ended.how {
-            How::Failed(_) if counts && (is_action || is_judged) => {
-                self.shared.note(Reason::Step(name));
-            }
+            How::Failed(_) if counts => self.shared.note(Reason::Step(name)),
             How::Crashed(_) if ended.activity.lane == Lane::Background => {
                 self.shared.note(Reason::BackgroundCrash(name));
             }

@@ -276,8 +276,8 @@ impl Run {
     fn heal(&mut self, next: Next, now: Moment) {
         for label in self.shared.faults.owed() {
             let call = self.shared.call();
-            if self.shared.faults.heal(&label, call) {
-                self.shared.ask(Action::Heal(call, label));
+            if let Some(fault) = self.shared.faults.heal(&label, call) {
+                self.shared.ask(Action::Heal(call, fault));
             }
         }
         self.phase = Phase::Healing(HealingPhase { deadline: now + HEALING, next });

@@ -81,6 +81,8 @@ pub enum Progress {
     FaultBegan(FaultLabel),
     /// A fault is out.
     FaultEnded(FaultLabel, Effect),
+    /// Whoever held a fault is not heard of any more.
+    FaultLost(FaultLabel, String),
     /// A fault may still be there until its lease ends it.
     FaultUnconfirmed(FaultLabel, String),
     /// Somebody wants the run to end.

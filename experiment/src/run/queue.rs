@@ -1,6 +1,6 @@
 //! The steps of one part of a run: one after the other, and some beside.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -48,6 +48,8 @@ pub(super) struct Queue {
     front: Option<(Front, Option<usize>)>,
     beside: Vec<(Step, Option<usize>)>,
     items: Vec<Item>,
+    /// Places of items that changed since this was asked last.
+    changed: BTreeSet<usize>,
     ended: Vec<Ended>,
 }
 
@@ -70,12 +72,19 @@ impl Queue {
             front: None,
             beside: Vec::new(),
             items: Vec::new(),
+            changed: BTreeSet::new(),
             ended: Vec::new(),
         }
     }
 
     pub(super) fn items(&self) -> &[Item] {
         &self.items
+    }
+
+    /// What changed since this was asked last.
+    pub(super) fn take_changed(&mut self) -> Vec<(usize, Item)> {
+        let changed = std::mem::take(&mut self.changed);
+        changed.into_iter().filter_map(|at| Some((at, self.items.get(at)?.clone()))).collect()
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -183,16 +192,18 @@ impl Queue {
     /// Puts down what a step came to so far, in the order in which steps began.
     fn write(&mut self, step: &Step, slot: Option<usize>) -> Option<usize> {
         let item = step.item.clone()?;
-        match slot.and_then(|slot| self.items.get_mut(slot).map(|there| (slot, there))) {
+        let slot = match slot.and_then(|slot| self.items.get_mut(slot).map(|there| (slot, there))) {
             Some((slot, there)) => {
                 *there = item;
-                Some(slot)
+                slot
             }
             None => {
                 self.items.push(item);
-                Some(self.items.len() - 1)
+                self.items.len() - 1
             }
-        }
+        };
+        self.changed.insert(slot);
+        Some(slot)
     }
 
     /// Takes out what is over.

@@ -3,17 +3,65 @@
 use serde_json::{Map, Value, json};
 
 use super::event::HadEffect;
-use super::faults::FaultState;
+use super::faults::{FaultState, RunFault};
 use super::terms::Verdicts;
 use super::{Moment, Run};
-use crate::journal::{Interrupted, Journal, Owed, Status};
-use crate::model::RollbackStrategy;
+use crate::journal::{Changes, Interrupted, Journal, Now, Owed, Status};
+use crate::model::{FaultLabel, RollbackStrategy};
+
+/// How much of the steady state was asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told {
+    before: bool,
+    after: bool,
+    during: usize,
+}
 
 impl Run {
     /// What is written down so far. At any time it is a journal that stands for itself: one of a run that goes
     /// on says that it is unfinished, and what is owed.
     #[must_use]
     pub fn journal(&self, now: Moment) -> Journal {
+        let Now { status, deviated, end, duration, interruption, schism } = self.now(now);
+        Journal {
+            host: self.host.clone(),
+            experiment: self.experiment(),
+            start: self.shared.started,
+            status,
+            deviated,
+            steady_states: self.states.clone(),
+            run: self.method.items().to_vec(),
+            rollbacks: self.rollbacks.items().to_vec(),
+            end,
+            duration,
+            interruption,
+            ours: schism,
+        }
+    }
+
+    /// What changed in the journal since this was asked last, or since the run was made.
+    pub fn changes(&mut self, now: Moment) -> Changes {
+        let told = self.told;
+        self.told = Told {
+            before: self.states.before.is_some(),
+            after: self.states.after.is_some(),
+            during: self.states.during.len(),
+        };
+        Changes {
+            run: self.method.take_changed(),
+            rollbacks: self.rollbacks.take_changed(),
+            before: self.states.before.clone().filter(|_| !told.before),
+            after: self.states.after.clone().filter(|_| !told.after),
+            during: {
+                let new = self.states.during.iter().enumerate().skip(told.during);
+                new.map(|(place, state)| (place, state.clone())).collect()
+            },
+            now: self.now(now),
+        }
+    }
+
+    /// What of the journal is small.
+    fn now(&self, now: Moment) -> Now {
         let end = self.ended.unwrap_or(now.max(self.heard));
         let verdict = self.verdict();
         let is_over = self.ended.is_some();
@@ -22,19 +70,13 @@ impl Run {
             name: by.named().1,
             reason: by.reason().map(|reason| self.shared.redaction.text(&reason)),
         });
-        Journal {
-            host: self.host.clone(),
-            experiment: self.experiment(),
-            start: self.shared.started,
+        Now {
             status: if is_over { verdict.status } else { Status::Interrupted },
             deviated: verdict.deviated,
-            steady_states: self.states.clone(),
-            run: self.method.items().to_vec(),
-            rollbacks: self.rollbacks.items().to_vec(),
             end: self.shared.at(end),
             duration: end.as_secs_f64(),
             interruption,
-            ours: self.ours(),
+            schism: self.ours(),
         }
     }
 
@@ -80,17 +122,19 @@ impl Run {
         put("rollbacks_strategy", terms.rollbacks.to_string().into());
         put("seed", terms.seed.into());
         put("unfinished", (!is_over).into());
-        if !is_over {
+        if !is_over || !self.owed_faults().is_empty() {
             put("owed", json!({"rollbacks": self.owed_rollbacks(), "faults": self.owed_faults()}));
+            put("faults_at", self.host.faults.clone().into());
         }
         let reasons = self.shared.standing.reasons().iter();
         let reasons: Vec<String> =
             reasons.map(|reason| self.shared.redaction.text(&reason.to_string())).collect();
         put("reasons", reasons.into());
-        let faults =
-            self.shared.faults.all().map(|(label, fault)| {
-                (label.to_string(), self.shared.shown(&described(&fault.state)))
-            });
+        let faults = self.shared.faults.all().map(|(label, fault)| {
+            let mut shown = self.shared.shown(&described(&fault.state));
+            shown["id"] = fault.key.to_string().into();
+            (label.to_string(), shown)
+        });
         put("faults", Value::Object(faults.collect()));
         ours
     }
@@ -98,7 +142,11 @@ impl Run {
     /// What somebody has to do if this run goes no further.
     #[must_use]
     pub fn owed(&self) -> Owed {
-        Owed { rollbacks: self.owed_rollbacks(), faults: self.owed_faults() }
+        Owed {
+            rollbacks: self.owed_rollbacks(),
+            faults: self.standing().map(|(label, fault)| (label.clone(), fault.key)).collect(),
+            at: self.host.faults.clone(),
+        }
     }
 
     /// The rollbacks that somebody has to play if this run goes no further.
@@ -112,16 +160,22 @@ impl Run {
         if is_asked && (self.resumes || !never) { self.rollbacks.unfinished() } else { Vec::new() }
     }
 
-    fn owed_faults(&self) -> Vec<String> {
-        let may_stand = self.shared.faults.all().filter(|(_, fault)| match fault.state {
+    /// The faults that may stand.
+    fn standing(&self) -> impl Iterator<Item = (&FaultLabel, &RunFault)> {
+        self.shared.faults.all().filter(|(_, fault)| match fault.state {
             FaultState::Beginning
             | FaultState::Standing
             | FaultState::Unknown
             | FaultState::Healing
             | FaultState::Unconfirmed(_) => true,
             FaultState::Ended(_) => false,
-        });
-        may_stand.map(|(label, _)| label.to_string()).collect()
+        })
+    }
+
+    /// The same, with what they are asked for by.
+    fn owed_faults(&self) -> Map<String, Value> {
+        let owed = self.standing();
+        owed.map(|(label, fault)| (label.to_string(), fault.key.to_string().into())).collect()
     }
 }
 

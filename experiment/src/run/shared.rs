@@ -35,11 +35,11 @@ impl Shared {
         experiment: Arc<Experiment>,
         terms: Terms,
         scope: Scope,
+        faults: Faults,
         started: Timestamp,
     ) -> Self {
         let redaction = Redaction::new(scope.secrets());
         let standing = Standing::new(terms.verdicts);
-        let faults = Faults::default();
         Self {
             experiment,
             terms,

@@ -43,6 +43,8 @@ pub enum Reason {
     RollbackCrash(String),
     /// A fault had no effect.
     NoEffect(FaultLabel),
+    /// Nobody knows how long a fault acted.
+    Lost(FaultLabel),
     /// Nobody said that a fault is out.
     Unconfirmed(FaultLabel),
     /// Somebody wanted the run to end.
@@ -81,8 +83,17 @@ impl fmt::Display for Reason {
             Self::Rollback(step) => write!(f, "the rollback `{step}` failed"),
             Self::RollbackCrash(step) => write!(f, "the rollback `{step}` could not be performed"),
             Self::NoEffect(fault) => write!(f, "the fault `{fault}` had no effect"),
+            Self::Lost(fault) => {
+                write!(
+                    f,
+                    "whoever held the fault `{fault}` was lost: nobody knows how long it acted"
+                )
+            }
             Self::Unconfirmed(fault) => {
                 write!(f, "nobody confirmed that the fault `{fault}` is out: its lease ends it")
+            }
+            Self::Interrupted(Interruption::Unwritten(why)) => {
+                write!(f, "the journal could not be written: {why}")
             }
             Self::Interrupted(by) => write!(f, "the run was interrupted ({})", by.named().1),
         }
@@ -224,7 +235,7 @@ impl Standing {
             | Reason::Setting(_)
             | Reason::Rollback(_) => strict.worsen(Failed),
             // Counted at the end: what a fault did has no say in how the run goes on.
-            Reason::NoEffect(_) | Reason::Unconfirmed(_) => (),
+            Reason::NoEffect(_) | Reason::Lost(_) | Reason::Unconfirmed(_) => (),
             Reason::Interrupted(_) => {
                 original.status = Some(Interrupted);
                 strict.status = Some(Interrupted);
@@ -238,8 +249,9 @@ impl Standing {
 
     /// A view with what faults came to.
     fn counted(&self, mut view: View) -> View {
-        let of_faults =
-            |reason: &Reason| matches!(reason, Reason::NoEffect(_) | Reason::Unconfirmed(_));
+        let of_faults = |reason: &Reason| {
+            matches!(reason, Reason::NoEffect(_) | Reason::Lost(_) | Reason::Unconfirmed(_))
+        };
         if self.reasons.iter().any(of_faults) {
             view.worsen(Status::Failed);
         }
@@ -261,6 +273,7 @@ impl Standing {
             Verdicts::Strict if has(|reason| matches!(reason, Reason::Unconfirmed(_))) => {
                 Exit::Unconfirmed
             }
+            Verdicts::Strict if has(is_unwritten) => Exit::Failed,
             Verdicts::Strict if status == Status::Interrupted => Exit::Interrupted,
             Verdicts::Strict if only_without_effect => Exit::NoEffect,
             Verdicts::Strict => Exit::Failed,
@@ -269,6 +282,11 @@ impl Standing {
             if fails(self.counted(self.original)) { Original::Fails } else { Original::Passes };
         Verdict { status, deviated, exit, reasons: self.reasons.clone(), original }
     }
+}
+
+/// Nobody asked for that end.
+const fn is_unwritten(reason: &Reason) -> bool {
+    matches!(reason, Reason::Interrupted(Interruption::Unwritten(_)))
 }
 
 impl View {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::Moment;
-use super::action::{Action, Level};
+use super::action::{Action, Level, NamedFault};
 use super::event::{CallId, Ending};
 use super::hooks::{Heard, Hooks};
 use super::invocation::seconds;
@@ -18,9 +18,7 @@ use super::progress::{Progress, Section};
 use super::shared::Shared;
 use super::terms::Verdicts;
 use crate::journal::{Item, Status, StepStatus};
-use crate::model::{
-    Activity, ActivityKind, Dry, FaultLabel, OutputName, Provider, Side, Tolerance, Wait,
-};
+use crate::model::{Activity, ActivityKind, Dry, OutputName, Provider, Side, Tolerance, Wait};
 use crate::substitution::Scope;
 
 /// How a step came to its end.
@@ -89,7 +87,7 @@ pub(super) struct Step {
     pub(super) item: Option<Item>,
     began: Moment,
     tries: u32,
-    fault: Option<FaultLabel>,
+    fault: Option<NamedFault>,
     value: Value,
     criteria: VecDeque<(Role, Tolerance)>,
     /// The provider of a tolerance that is asked.
@@ -440,7 +438,7 @@ impl Step {
                 item.ours.insert("attempts".to_owned(), self.tries.into());
             }
             if let Some(fault) = &self.fault {
-                item.ours.insert("fault".to_owned(), fault.as_str().into());
+                item.ours.insert("fault".to_owned(), fault.label.as_str().into());
             }
             if let Some(why) = &self.incomparable {
                 let why = shared.redaction.text(why);

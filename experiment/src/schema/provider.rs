@@ -1,8 +1,8 @@
 //! Providers.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{any, by_type, list, object, reference, text, typed, word};
+use super::{any, by_type, list, map_of, object, reference, text, typed, word};
 use crate::model::Verb;
 
 pub(super) fn provider() -> Value {
@@ -79,6 +79,88 @@ fn schism() -> Value {
     );
     if let Value::Object(map) = &mut schema {
         let either = json!([{"required": ["action"]}, {"required": ["probe"]}]);
+        map.insert("anyOf".to_owned(), either);
+        map.insert("allOf".to_owned(), arguments());
+    }
+    schema
+}
+
+/// What each verb takes. What else the options of a command are is known to the command alone.
+fn arguments() -> Value {
+    let with = |places: &[&str]| {
+        let known: Map<String, Value> = places
+            .iter()
+            .map(|place| ((*place).to_owned(), text("As on the command line")))
+            .collect();
+        json!({"type": "object", "properties": known, "required": places})
+    };
+    let of_fault = object("Of which fault", &[("fault", text("What it is called"))], &["fault"]);
+    let rules = [
+        ("action", "cut", with(&["from", "to"])),
+        ("action", "skew", with(&["target"])),
+        ("action", "freeze", with(&["target"])),
+        ("action", "kill", with(&["target"])),
+        ("action", "stress", with(&["target"])),
+        ("action", "heal", of_fault.clone()),
+        ("probe", "effect", of_fault),
+        ("probe", "metric", metric()),
+        ("probe", "logs", logs()),
+    ];
+    let rules = rules.map(|(role, verb, arguments)| {
+        json!({
+            "if": {"type": "object", "required": [role], "properties": {role: {"const": verb}}},
+            "then": {"properties": {"arguments": arguments}},
+            "else": true,
+        })
+    });
+    Value::Array(rules.to_vec())
+}
+
+/// A number of seconds, or what stands for one.
+fn limit() -> Value {
+    json!({"anyOf": [reference("seconds"), {"type": ["string", "null"]}]})
+}
+
+fn metric() -> Value {
+    let combine = word("What several series come to", &["sum", "max", "min", "count"]);
+    let mut schema = object(
+        "A number that somebody publishes",
+        &[
+            ("url", text("An address that answers with metrics as text")),
+            ("metric", text("The name of the metric there")),
+            ("labels", map_of("What its labels must be", json!({"type": "string"}))),
+            ("prometheus", text("A server that answers PromQL")),
+            ("query", text("The question to it")),
+            ("combine", combine),
+            ("since", any("What an earlier step found: the change is returned")),
+            ("headers", map_of("Headers of the request", any("A value"))),
+            ("timeout", limit()),
+        ],
+        &[],
+    );
+    if let Value::Object(map) = &mut schema {
+        let either =
+            json!([{"required": ["url", "metric"]}, {"required": ["prometheus", "query"]}]);
+        map.insert("anyOf".to_owned(), either);
+    }
+    schema
+}
+
+fn logs() -> Value {
+    let command = json!({"type": "array", "items": {"type": "string"}, "minItems": 1, "description": "A program that writes the lines"});
+    let mut schema = object(
+        "Lines with a pattern",
+        &[
+            ("file", text("A file of lines")),
+            ("command", command),
+            ("pattern", text("What is looked for, as Python has it")),
+            ("since", any("What an earlier `logs` found: only what came after that is looked at")),
+            ("timeout", limit()),
+        ],
+        &["pattern"],
+    );
+    if let Value::Object(map) = &mut schema {
+        let either = json!([{"required": ["file"]}, {"required": ["command"]}]);
         map.insert("anyOf".to_owned(), either);
     }
     schema

@@ -38,6 +38,15 @@ pub(super) fn used(reader: &mut Reader, node: &Node, place: &str) -> Vec<Control
 }
 
 fn control(reader: &mut Reader, node: &Node, place: &str) -> Option<Control> {
+    of(reader, None, node, place)
+}
+
+/// A control whose name stands before it.
+pub(super) fn named(reader: &mut Reader, name: &str, node: &Node, place: &str) -> Option<Control> {
+    of(reader, Some(name), node, place)
+}
+
+fn of(reader: &mut Reader, given: Option<&str>, node: &Node, place: &str) -> Option<Control> {
     let mut fields = reader.fields(node, place)?;
     let name = fields.get("name");
     let provider = fields.get("provider");
@@ -45,6 +54,7 @@ fn control(reader: &mut Reader, node: &Node, place: &str) -> Option<Control> {
     let automatic = fields.get("automatic");
     reader.close(&fields);
     let name = match name.filter(|node| !node.is_empty()) {
+        _ if given.is_some() => given.map(str::to_owned),
         Some(node) => reader.text(node, &fields.path("name")),
         None => {
             reader.error(node.at, place, Fault::Control("a `name`"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use experiment::journal::Owed;
+use experiment::journal::{Owed, resumed};
 use experiment::run::invocation::Invocation;
 use experiment::run::{
     Action, Effect, Ending, Event, Exit, HadEffect, Interruption, Perform, Reason, Run, Terms,
@@ -57,7 +57,10 @@ fn a_fault_ends_with_the_run_before_its_rollbacks() {
         assert_eq!(verdict.exit, if interrupted { Exit::Interrupted } else { Exit::Done });
         assert_eq!(rig.items("rollbacks"), ["back succeeded"]);
         let fault = &rig.journal()["schism"]["faults"]["c"];
-        assert_eq!(fault, &json!({"state": "ended", "had_effect": true, "effect": {"lost": 3}}));
+        let key = rig.run.faults().next().unwrap().1.key.to_string();
+        let expected =
+            json!({"state": "ended", "had_effect": true, "effect": {"lost": 3}, "id": key});
+        assert_eq!(fault, &expected);
     }
 }
 
@@ -140,10 +143,12 @@ fn a_run_that_was_killed_is_finished_by_another() {
     let actions = killed.run.begin(Duration::ZERO);
     killed.take_all(actions, &mut answer);
     killed.step(&mut answer);
-    let text = killed.journal().to_string();
-    let (experiment, owed) = Owed::read(&text).unwrap();
-    assert_eq!(owed, Owed { rollbacks: vec![0], faults: vec!["c".to_owned()] });
     let journal = killed.journal();
+    let before = journal.as_object().unwrap();
+    let (experiment, owed) = Owed::read(before).unwrap();
+    let key = killed.run.faults().next().unwrap().1.key;
+    let faults = [("c".parse().unwrap(), key)].into();
+    assert_eq!(owed, Owed { rollbacks: vec![0], faults, at: "here".to_owned() });
     assert_eq!(
         (&journal["status"], &journal["schism"]["unfinished"]),
         (&json!("interrupted"), &json!(true))
@@ -154,8 +159,36 @@ fn a_run_that_was_killed_is_finished_by_another() {
     let mut rig = Rig::with(run);
     assert_eq!(rig.play(answer).exit, Exit::Done);
     assert_eq!((rig.healed.join(" "), rig.performed.join(" ")), ("c".into(), "back".into()));
-    let text = rig.journal().to_string();
-    assert!(Owed::read(&text).is_err(), "a run that has ended owes nothing");
+    let whole = resumed(before, &rig.run.journal(rig.now));
+    assert!(Owed::read(&whole).is_err(), "what is owed is done once");
+    assert_eq!(whole["rollbacks"][0]["status"], "succeeded");
+    assert_eq!(whole["schism"]["faults"]["c"]["state"], "ended");
+    assert_eq!(whole["schism"]["resumed"][0]["status"], "completed");
+    assert_eq!(whole["run"], journal["run"]);
+}
+
+#[test]
+fn a_fault_whose_holder_is_lost_fails_the_run_and_is_healed_all_the_same() {
+    for lost in [true, false] {
+        let mut rig = Rig::new(&file(&[cut("c"), nap()]), strict());
+        if lost {
+            let why = "the connection is closed".to_owned();
+            rig.at(Duration::from_millis(500), Event::FaultLost("c".parse().unwrap(), why));
+        }
+        let verdict = rig.play(answer);
+        assert_eq!(verdict.exit, if lost { Exit::Failed } else { Exit::Done });
+        assert_eq!(verdict.reasons.contains(&Reason::Lost("c".parse().unwrap())), lost);
+        assert_eq!(rig.healed, ["c"]);
+    }
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_ends_the_run_in_its_rollbacks() {
+    let mut rig = Rig::new(&file(&[cut("c"), nap()]), strict());
+    rig.interrupt(500, Interruption::Unwritten("No space left on device".to_owned()));
+    assert_eq!(rig.play(answer).exit, Exit::Failed);
+    assert_eq!(rig.items("rollbacks"), ["back succeeded"]);
+    assert_eq!(rig.journal()["interruption"]["name"], "unwritten");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use experiment::configuration::{self};
 use experiment::document::Notation;
 use experiment::environment::Environment;
-use experiment::journal::Host;
+use experiment::journal::{self, Host};
 use experiment::model::Experiment;
 use experiment::run::{
     Action, Beginning, CallId, Effect, Ending, Event, HadEffect, Healing, Hook, Interruption,
@@ -31,6 +31,8 @@ pub(crate) struct Rig {
     pub(crate) healed: Vec<String>,
     pub(crate) told: Vec<Progress>,
     pub(crate) records: usize,
+    /// The journal by what was told to have changed.
+    written: Map<String, Value>,
     pub(crate) verdict: Option<Verdict>,
     pub(crate) effect: HadEffect,
     /// How the first hooks end.
@@ -55,7 +57,13 @@ pub(crate) fn beginning(experiment: Arc<Experiment>, terms: Terms, secrets: Valu
         experiment,
         secrets: secrets.as_object().unwrap().clone(),
         terms,
-        host: Host { version: "1.45.1".into(), platform: "p".into(), node: "n".into() },
+        identity: 7,
+        host: Host {
+            version: "1.45.1".into(),
+            platform: "p".into(),
+            node: "n".into(),
+            faults: "here".into(),
+        },
         started: Timestamp::from_micros(0),
     }
 }
@@ -76,6 +84,7 @@ impl Rig {
             healed: Vec::new(),
             told: Vec::new(),
             records: 0,
+            written: Map::new(),
             verdict: None,
             effect: HadEffect::Yes,
             hook_endings: VecDeque::new(),
@@ -163,7 +172,7 @@ impl Rig {
                     self.performed.push(perform.name.clone());
                     let (time, ending) = answer(&perform);
                     if let Some(fault) = &perform.fault {
-                        self.faults.insert(perform.call, fault.to_string());
+                        self.faults.insert(perform.call, fault.label.to_string());
                     }
                     self.at(self.now + time, Event::Finished(perform.call, ending));
                 }
@@ -176,7 +185,8 @@ impl Rig {
                 Action::Abort(call) => {
                     self.aborted.insert(call);
                 }
-                Action::Heal(call, label) => {
+                Action::Heal(call, fault) => {
+                    let label = fault.label;
                     self.healed.push(label.to_string());
                     let had = if self.standing.contains(label.as_str()) {
                         self.effect
@@ -188,12 +198,28 @@ impl Rig {
                     self.healing.insert(call, label.to_string());
                     self.at(self.now + Duration::from_millis(5), Event::Healed(call, healing));
                 }
-                Action::Record => self.records += 1,
+                Action::Record => self.record(),
                 Action::Tell(progress) => self.told.push(progress),
                 Action::Wake(at) => self.wake = Some(at),
                 Action::End(verdict) => self.verdict = Some(*verdict),
             }
         }
+    }
+
+    /// Writes it whole at first, and then what has changed.
+    fn record(&mut self) {
+        self.records += 1;
+        let changes = serde_json::to_value(self.run.changes(self.now)).unwrap();
+        if self.written.is_empty() {
+            self.written = self.journal().as_object().unwrap().clone();
+        } else {
+            journal::apply(&mut self.written, changes.as_object().unwrap().clone());
+        }
+    }
+
+    /// The journal, put together from what has changed.
+    pub(crate) fn changed(&self) -> Value {
+        Value::Object(self.written.clone())
     }
 
     pub(crate) fn journal(&self) -> Value {

@@ -68,7 +68,8 @@ fn steps_that_fail_fail_the_run_unless_they_say_otherwise() {
     for (step, exit, deviated) in [
         (python("action", "boom"), Exit::Failed, false),
         (with(python("action", "boom"), &json!({"may-fail": true})), Exit::Done, false),
-        (python("probe", "boom"), Exit::Done, false),
+        (python("probe", "boom"), Exit::Failed, false),
+        (with(python("probe", "boom"), &json!({"may-fail": true})), Exit::Done, false),
         (program.clone(), Exit::Failed, false),
         (with(program, &json!({"may-fail": true})), Exit::Done, false),
         (judged.clone(), Exit::Failed, true),

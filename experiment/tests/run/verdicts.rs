@@ -118,7 +118,7 @@ fn who_interrupts_decides_about_rollbacks() {
         let mut terms = Terms::new(Verdicts::Compat);
         terms.rollbacks = strategy.parse().unwrap();
         let mut rig = Rig::new(&file, terms);
-        let waits = by != Interruption::Sigusr2;
+        let waits = !matches!(by, Interruption::Sigint | Interruption::Sigusr2);
         rig.interrupt(100, by.clone());
         let verdict = rig.play(player());
         assert_eq!((verdict.status, verdict.exit.code()), (Status::Interrupted, 1));

@@ -2,17 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use experiment::model::FaultLabel;
-use experiment::run::{Effect, Event};
+use experiment::run::{Effect, Event, NamedFault};
 use fault::{IntentId, Selector, Status};
 use proto::control as wire;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+use tonic::Streaming;
 
-use super::Standing;
 use super::effect;
 use super::words::Typed;
+use super::{Standing, id};
 use crate::control::is_over;
 use crate::failure::{Cause, Failure};
 use crate::fleet;
@@ -21,10 +24,18 @@ use crate::output::Output;
 use crate::settings::{Controller, Names};
 use crate::spec::Spec;
 
+/// How long a controller may be gone before its faults are lost to the run (15 s, a lease).
+const LOST: Duration = Duration::from_secs(15);
+/// How long an attempt to reach it may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// From one attempt to the next.
+const AGAIN: Duration = Duration::from_millis(500);
+
 type Labels = Arc<Mutex<HashMap<u64, FaultLabel>>>;
 
 /// A controller, which renews what a run leaves to it until its deadline.
 pub(super) struct AtController {
+    place: Controller,
     client: Client,
     labels: Labels,
 }
@@ -41,35 +52,41 @@ impl AtController {
     ) -> Result<Self, Failure> {
         let mut client = fleet::connect(place, output).await?;
         let labels = Labels::default();
-        let (mut told, known) = (client.watch().await?, Arc::clone(&labels));
-        tokio::spawn(async move {
-            while let Ok(Some(event)) = told.message().await {
-                let Some(wire::event::Kind::Intent(intent)) = event.kind else { continue };
-                if !is_over(&intent) {
-                    continue;
-                }
-                let Some(label) = lock(&known).remove(&intent.id) else { continue };
-                // The run may be over, too.
-                let _ = events.send(Event::FaultEnded(label, effect::of(&statuses(intent))));
+        let told = client.watch().await?;
+        let watch = Watch { place: place.clone(), labels: Arc::clone(&labels), events, output };
+        tokio::spawn(watch.follow(told));
+        Ok(Self { place: place.clone(), client, labels })
+    }
+
+    /// The controller: another connection to it, where the first one is lost.
+    async fn client(&self) -> Result<Client, Failure> {
+        let mut client = self.client.clone();
+        match client.describe().await {
+            // What a connection that is closed says has no cause of its own.
+            Err(failure) if matches!(failure.cause, Cause::Unreachable | Cause::Other) => {
+                Client::open(&self.place).await
             }
-        });
-        Ok(Self { client, labels })
+            Ok(_) | Err(_) => Ok(client),
+        }
     }
 
     pub(super) async fn begin(
         &self,
-        label: FaultLabel,
+        fault: &NamedFault,
         typed: Typed,
         names: &Names,
         standing: &mut Option<Standing>,
     ) -> Result<Value, Failure> {
-        let attempted = format!("cannot put in `{label}`");
+        let attempted = format!("cannot put in `{}`", fault.label);
         let spec = spec(typed, names)?;
-        let id = IntentId::from_random(crate::cut::random()?).get();
-        lock(&self.labels).insert(id, label);
+        let id = id(fault.key).get();
+        lock(&self.labels).insert(id, fault.label.clone());
         // From here on something of it may be there.
         *standing = Some(Standing::Controller(id));
-        let applied = self.client.clone().apply(&attempted, id, (&spec).into()).await;
+        let applied = match self.client().await {
+            Ok(mut client) => client.apply(&attempted, id, (&spec).into()).await,
+            Err(failure) => Err(failure),
+        };
         let forget = || lock(&self.labels).remove(&id);
         match applied {
             Ok(intent) if intent.stage() == wire::Stage::Active || is_over(&intent) => {
@@ -98,7 +115,7 @@ impl AtController {
     }
 
     pub(super) async fn heal(&self, id: u64) -> Result<Effect, Failure> {
-        match self.client.clone().heal(vec![id], false).await {
+        match self.client().await?.heal(vec![id], false).await {
             Ok(healed) => {
                 let intent = healed.into_iter().find(|intent| intent.id == id);
                 let Some(intent) = intent else { return Ok(Effect::default()) };
@@ -114,14 +131,82 @@ impl AtController {
     }
 
     pub(super) async fn effect(&self, id: u64) -> Result<Effect, Failure> {
-        let intents = self.client.clone().list().await?;
+        let intents = self.client().await?.list().await?;
         let own = intents.into_iter().find(|intent| intent.id == id);
         Ok(own.map_or_else(Effect::default, |intent| effect::of(&statuses(intent))))
     }
 
+    pub(super) async fn statuses(&self) -> Result<Vec<Status>, Failure> {
+        let intents = self.client.clone().list().await?;
+        Ok(intents.into_iter().flat_map(statuses).collect())
+    }
+
     pub(super) async fn targets(&self, selector: &Selector) -> Result<Vec<String>, Failure> {
-        let ends = self.client.clone().resolve(selector).await?;
+        let ends = self.client().await?.resolve(selector).await?;
         Ok(fleet::names(ends))
+    }
+}
+
+/// Whoever hears of the ends of faults, also over the death of the controller: agents hold them meanwhile,
+/// and its next life tells of them.
+struct Watch {
+    place: Controller,
+    labels: Labels,
+    events: mpsc::UnboundedSender<Event>,
+    output: Output,
+}
+
+impl Watch {
+    async fn follow(self, mut told: Streaming<wire::Event>) {
+        loop {
+            while let Ok(Some(event)) = told.message().await {
+                if let Some(wire::event::Kind::Intent(intent)) = event.kind {
+                    self.hear(intent);
+                }
+            }
+            match self.again().await {
+                Some(again) => told = again,
+                None => return,
+            }
+        }
+    }
+
+    fn hear(&self, intent: wire::Intent) {
+        if !is_over(&intent) {
+            return;
+        }
+        let Some(label) = lock(&self.labels).remove(&intent.id) else { return };
+        // The run may be over, too.
+        let _ = self.events.send(Event::FaultEnded(label, effect::of(&statuses(intent))));
+    }
+
+    /// The next connection. What cannot be asked for as long as a lease may have ended is told as lost.
+    async fn again(&self) -> Option<Streaming<wire::Event>> {
+        self.output.note("the connection to the controller is lost; asking again");
+        let mut until = Some(Instant::now() + LOST);
+        while !self.events.is_closed() {
+            if let Ok(Ok(told)) = timeout(PATIENCE, self.ask()).await {
+                self.output.note("the controller answers again");
+                return Some(told);
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                until = None;
+                for label in lock(&self.labels).values().cloned() {
+                    let why = "the connection to the controller is lost".to_owned();
+                    let _ = self.events.send(Event::FaultLost(label, why));
+                }
+            }
+            sleep(AGAIN).await;
+        }
+        None
+    }
+
+    async fn ask(&self) -> Result<Streaming<wire::Event>, Failure> {
+        let mut client = Client::open(&self.place).await?;
+        // What happened from here on is told; what happened before is asked for.
+        let told = client.watch().await?;
+        client.list().await?.into_iter().for_each(|intent| self.hear(intent));
+        Ok(told)
     }
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use experiment::model::FaultLabel;
-use experiment::run::{Effect, Event};
-use fault::{Aspect, Fault, FaultId, LeaseTerms, Selector, Status};
+use experiment::run::{Effect, Event, NamedFault};
+use fault::{Aspect, Fault, FaultId, IntentId, LeaseTerms, Selector, Status};
 use proto::agent as wire;
 use proto::agent::event::Kind;
 use serde_json::{Value, json};
@@ -12,10 +12,10 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::Standing;
 use super::effect;
 use super::words::Typed;
-use crate::connect::{self, Choice, Connection};
+use super::{Standing, id};
+use crate::connect::{self, Absence, Choice, Connection};
 use crate::failure::{Cause, Failure};
 use crate::link::{Link, Rehearsal, Scope, nanos, wired};
 use crate::output::Output;
@@ -27,6 +27,8 @@ const REPORT: Duration = Duration::from_secs(1);
 /// This machine's agent, and this command, if it is the agent.
 pub(super) struct Here {
     connection: tokio::sync::Mutex<Connection>,
+    /// Who is asked where that one is lost.
+    again: Choice,
     link: Link,
     events: mpsc::UnboundedSender<Event>,
     output: Output,
@@ -34,8 +36,15 @@ pub(super) struct Here {
 
 /// A fault that is kept.
 pub(super) struct Held {
+    intent: IntentId,
     ids: Vec<FaultId>,
     keeper: Option<AbortHandle>,
+}
+
+impl Held {
+    pub(super) const fn intent(&self) -> IntentId {
+        self.intent
+    }
 }
 
 impl Drop for Held {
@@ -57,22 +66,27 @@ impl Here {
             || Failure::caused(Cause::Unreachable, "cannot put faults in", "there is no agent");
         let connection = found.ok_or_else(none)?;
         let link = connection.link.clone();
-        Ok(Self { connection: tokio::sync::Mutex::new(connection), link, events, output })
+        let again = Choice { absence: Absence::Accept, ..choice.clone() };
+        Ok(Self { connection: tokio::sync::Mutex::new(connection), again, link, events, output })
     }
 
     pub(super) async fn begin(
         &self,
-        label: FaultLabel,
+        fault: &NamedFault,
         typed: Typed,
         names: &Names,
         standing: &mut Option<Standing>,
     ) -> Result<Value, Failure> {
-        let attempted = format!("cannot put in `{label}`");
-        let (faults, terms) = self.faults(typed, names).await?;
+        let attempted = format!("cannot put in `{}`", fault.label);
+        let (faults, terms) = self.faults(id(fault.key), typed, names).await?;
         let ids: Vec<FaultId> = faults.iter().map(|fault| fault.id).collect();
         let mut link = self.link.clone();
         // From here on something of it may be there.
-        let held = standing.insert(Standing::Here(Held { ids: ids.clone(), keeper: None }));
+        let held = standing.insert(Standing::Here(Held {
+            intent: id(fault.key),
+            ids: ids.clone(),
+            keeper: None,
+        }));
         let begun = async {
             link.prepare(&attempted, &faults, Rehearsal::No).await?;
             link.commit(&attempted, &ids, None).await
@@ -87,7 +101,8 @@ impl Here {
                 return Err(failure);
             }
         };
-        let keeper = tokio::spawn(keep(link, ids, terms, label, self.events.clone()));
+        let kept = keep(link, ids, terms, fault.label.clone(), self.events.clone());
+        let keeper = tokio::spawn(kept);
         if let Standing::Here(held) = held {
             held.keeper = Some(keeper.abort_handle());
         }
@@ -97,20 +112,43 @@ impl Here {
 
     async fn faults(
         &self,
+        id: IntentId,
         typed: Typed,
         names: &Names,
     ) -> Result<(Vec<Fault>, LeaseTerms), Failure> {
         let mut connection = self.connection.lock().await;
         match typed {
             Typed::Cut(args) => {
-                crate::cut::faults(&args, names, &mut connection, self.output).await
+                crate::cut::faults(id, &args, names, &mut connection, self.output).await
             }
-            Typed::Within(asked) => crate::processes::faults(asked, &mut connection).await,
+            Typed::Within(asked) => crate::processes::faults(id, asked, &mut connection).await,
         }
     }
 
     pub(super) async fn heal(&self, held: &Held) -> Result<Effect, Failure> {
-        let healed = self.link.clone().heal(&Scope::Faults(held.ids.clone())).await;
+        self.out(held.ids.clone()).await
+    }
+
+    /// Takes out what another command has put in. Its agent may have ended with it, and another one answer.
+    pub(super) async fn heal_left(&self, id: IntentId) -> Result<Effect, Failure> {
+        let statuses = self.link.clone().list().await?.into_iter();
+        let ids: Vec<FaultId> =
+            statuses.map(|status| status.fault.id).filter(|fault| fault.intent == id).collect();
+        if ids.is_empty() { Ok(Effect::default()) } else { self.out(ids).await }
+    }
+
+    async fn out(&self, ids: Vec<FaultId>) -> Result<Effect, Failure> {
+        let scope = Scope::Faults(ids);
+        let healed = match self.link.clone().heal(&scope).await {
+            // One that was started anew may answer: what its former life held is not there any more.
+            Err(failure) if failure.cause == Cause::Unreachable => {
+                match connect::find(&self.again, self.output).await? {
+                    Some(mut other) => other.link.heal(&scope).await,
+                    None => Err(failure),
+                }
+            }
+            healed => healed,
+        };
         match healed {
             Ok(statuses) => Ok(effect::of(&statuses)),
             // It ended long ago, and the agent has forgotten it.
@@ -120,10 +158,14 @@ impl Here {
     }
 
     pub(super) async fn effect(&self, held: &Held) -> Result<Effect, Failure> {
-        let statuses = self.link.clone().list().await?;
+        let statuses = self.statuses().await?;
         let own: Vec<Status> =
             statuses.into_iter().filter(|status| held.ids.contains(&status.fault.id)).collect();
         Ok(effect::of(&own))
+    }
+
+    pub(super) async fn statuses(&self) -> Result<Vec<Status>, Failure> {
+        self.link.clone().list().await
     }
 
     pub(super) async fn targets(&self, selector: &Selector) -> Result<Vec<String>, Failure> {
@@ -159,14 +201,23 @@ async fn keep(
     let every = terms.heartbeat().max(Duration::from_millis(1));
     let mut heartbeat = interval_at(Instant::now() + every, every);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The run may be over, too.
+    let lost = |why: String| drop(events.send(Event::FaultLost(label.clone(), why)));
     // Its lease ends it where nobody renews it.
-    let Ok(mut told) = link.session(receiver).await else { return };
+    let mut told = match link.session(receiver).await {
+        Ok(told) => told,
+        Err(failure) => return lost(failure.text()),
+    };
     let mut last: Vec<Status> = Vec::new();
     loop {
         tokio::select! {
             _ = heartbeat.tick() => drop(beats.try_send(beat.clone())),
             event = told.message() => {
-                let Ok(Some(event)) = event else { return };
+                let event = match event {
+                    Ok(Some(event)) => event,
+                    Ok(None) => return lost("the agent has ended the connection".to_owned()),
+                    Err(status) => return lost(status.message().to_owned()),
+                };
                 let Some(Kind::Status(status)) = event.kind else { continue };
                 let Ok(status) = Status::try_from(status) else { continue };
                 match last.iter_mut().find(|known| known.fault.id == status.fault.id) {

@@ -13,7 +13,7 @@ use crate::processes::Asked;
 use crate::settings::Names;
 
 /// What is not an option but has its place, by verb.
-const fn places(verb: FaultVerb) -> &'static [&'static str] {
+pub(super) const fn places(verb: FaultVerb) -> &'static [&'static str] {
     match verb {
         FaultVerb::Cut => &["from", "to"],
         FaultVerb::Skew => &["target", "offset"],
@@ -25,7 +25,7 @@ fn wrong(verb: FaultVerb, reason: impl std::fmt::Display) -> Failure {
     Failure::new(Outcome::WrongUsage, format!("cannot {}", name(verb)), reason)
 }
 
-const fn name(verb: FaultVerb) -> &'static str {
+pub(super) const fn name(verb: FaultVerb) -> &'static str {
     match verb {
         FaultVerb::Cut => "cut",
         FaultVerb::Skew => "skew",
@@ -80,16 +80,48 @@ pub(crate) fn typed(
     Ok(Typed::Within(asked))
 }
 
+/// What is for a command, and not for a step.
+const COMMANDS_ONLY: &[&str] = &["detach", "dry-run", "local", "prove"];
+
 fn parsed(verb: FaultVerb, arguments: &Map<String, Value>) -> Result<Command, Failure> {
+    if let Some(name) = arguments.keys().map(|key| option(key)).find(|name| is_for_commands(name)) {
+        return Err(wrong(verb, format!("`{name}` is for a command, not for a step")));
+    }
+    parse(verb, arguments).map_err(|error| wrong(verb, told(&error)))
+}
+
+/// An option as the command line has it.
+pub(super) fn option(key: &str) -> String {
+    key.replace('_', "-")
+}
+
+/// Whether it is for a command alone.
+pub(super) fn is_for_commands(name: &str) -> bool {
+    COMMANDS_ONLY.contains(&name)
+}
+
+/// An error without what is only for those who type.
+pub(super) fn told(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let lines = text.lines().take_while(|line| !line.is_empty());
+    let lines = lines.map(str::trim).filter(|line| !line.chars().all(|letter| letter == '^'));
+    lines.collect::<Vec<_>>().join(" ")
+}
+
+/// The command that a step is.
+///
+/// # Errors
+/// As for the same words on a command line.
+pub(super) fn parse(
+    verb: FaultVerb,
+    arguments: &Map<String, Value>,
+) -> Result<Command, clap::Error> {
     let mut words = vec!["schism".to_owned(), name(verb).to_owned()];
-    let key = |name: &str| name.replace('_', "-");
     for (name, value) in arguments {
-        let name = key(name);
+        let name = option(name);
         if places(verb).contains(&name.as_str()) {
             continue;
-        }
-        if ["detach", "dry-run", "local", "prove"].contains(&name.as_str()) {
-            return Err(wrong(verb, format!("`{name}` is for a command, not for a step")));
         }
         match value {
             Value::Bool(true) => words.push(format!("--{name}")),
@@ -104,12 +136,7 @@ fn parsed(verb: FaultVerb, arguments: &Map<String, Value>) -> Result<Command, Fa
     for place in places(verb) {
         words.extend(arguments.get(*place).map(word));
     }
-    let cli = Cli::try_parse_from(words).map_err(|error| {
-        let text = error.render().to_string();
-        let line = text.lines().next().unwrap_or_default();
-        wrong(verb, line.strip_prefix("error: ").unwrap_or(line))
-    })?;
-    Ok(cli.command)
+    Ok(Cli::try_parse_from(words)?.command)
 }
 
 fn word(value: &Value) -> String {

@@ -36,6 +36,8 @@ impl Step {
             &activity.provider
         {
             self.fault = shared.faults.begin(label.as_ref(), *effect);
+            // Whoever finishes what this run owes has to know what to ask for.
+            shared.record();
         }
         self.perform(invocation, shared, now);
     }
@@ -75,8 +77,8 @@ impl Step {
                 Asked::Heal => {
                     let call = shared.call();
                     self.stage = Stage::Running { call, deadline: None };
-                    if shared.faults.heal(&label, call) {
-                        shared.ask(Action::Heal(call, label));
+                    if let Some(fault) = shared.faults.heal(&label, call) {
+                        shared.ask(Action::Heal(call, fault));
                     }
                 }
             },
@@ -95,7 +97,7 @@ impl Step {
 
     /// The answer to a try.
     pub(super) fn performed(&mut self, ending: &Ending, shared: &mut Shared, now: Moment) {
-        if let Some(fault) = self.fault.clone() {
+        if let Some(fault) = self.fault.as_ref().map(|fault| fault.label.clone()) {
             match ending {
                 Ending::Returned(_) => {
                     shared.faults.set(&fault, FaultState::Standing);
@@ -148,7 +150,7 @@ impl Step {
         }
         shared.ask(Action::Abort(call));
         if let Some(fault) = &self.fault {
-            shared.faults.set(fault, FaultState::Unknown);
+            shared.faults.set(&fault.label, FaultState::Unknown);
         }
     }
 }

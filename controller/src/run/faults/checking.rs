@@ -1,0 +1,206 @@
+//! What is wrong with the arguments of a fault, before anybody is asked for it.
+
+use std::collections::BTreeSet;
+
+use clap::CommandFactory as _;
+use clap::error::{ContextKind, ContextValue};
+use experiment::model::FaultVerb;
+use fault::LeaseTerms;
+use serde_json::{Map, Value};
+
+use super::words::{self, Typed};
+use crate::cli::Cli;
+use crate::output::Output;
+use crate::settings::Names;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::run) enum Wrong {
+    /// An argument that nobody reads.
+    Unknown(String, Vec<String>),
+    /// An argument that must be there.
+    Missing(&'static str),
+    /// What is wrong, and with which argument if it is with one.
+    Value(Option<String>, String),
+}
+
+/// All that is wrong with the arguments of a fault. What values are put into is known only when it is put in.
+pub(in crate::run) fn check(
+    verb: FaultVerb,
+    given: &Map<String, Value>,
+    names: &Names,
+    output: Output,
+) -> Vec<Wrong> {
+    let known = options(verb);
+    let mut wrong = Vec::new();
+    let mut left = Map::new();
+    let mut is_whole = true;
+    for (key, value) in given {
+        let name = words::option(key);
+        if words::is_for_commands(&name) {
+            let why = format!("`{name}` is for a command, not for a step");
+            wrong.push(Wrong::Value(Some(key.clone()), why));
+        } else if !known.contains(&name) {
+            wrong.push(Wrong::Unknown(key.clone(), known.iter().cloned().collect()));
+        } else if is_template(value) {
+            is_whole = false;
+        } else {
+            left.insert(name, value.clone());
+        }
+    }
+    for place in words::places(verb) {
+        // A clock may be moved in other ways.
+        let is_optional = *place == "offset";
+        if !given.contains_key(*place) && is_optional {
+            continue;
+        }
+        if !given.contains_key(*place) {
+            wrong.push(Wrong::Missing(place));
+        }
+        if !left.contains_key(*place) {
+            is_whole = false;
+            left.insert((*place).to_owned(), stand_in(place).into());
+        }
+    }
+    while let Err(error) = words::parse(verb, &left) {
+        let key = argument(&error);
+        let original = given.keys().find(|given| Some(words::option(given)) == key);
+        wrong.push(Wrong::Value(original.cloned(), words::told(&error)));
+        is_whole = false;
+        let Some(key) = key.filter(|key| left.contains_key(key)) else { break };
+        // What comes after it may be wrong, too.
+        match words::places(verb).iter().find(|place| **place == key) {
+            Some(place) if left[&key] != stand_in(place) => {
+                left.insert(key, stand_in(place).into());
+            }
+            Some(_) => break,
+            None => {
+                left.shift_remove(&key);
+            }
+        }
+    }
+    if is_whole && wrong.is_empty() {
+        wrong.extend(senseless(verb, &left, names, output).map(|why| Wrong::Value(None, why)));
+    }
+    wrong
+}
+
+/// What makes no sense although each argument does.
+fn senseless(
+    verb: FaultVerb,
+    given: &Map<String, Value>,
+    names: &Names,
+    output: Output,
+) -> Option<String> {
+    let failure = match words::typed(verb, given, names, output) {
+        Ok(Typed::Cut(args)) => crate::cut::check(&args, names).err()?,
+        Ok(Typed::Within(asked)) => {
+            return LeaseTerms::new(asked.lease, asked.total).err().map(|error| error.to_string());
+        }
+        Err(failure) => failure,
+    };
+    Some(failure.reason)
+}
+
+/// Whether a value is put into it.
+pub(in crate::run) fn is_template(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains("${"),
+        Value::Array(list) => list.iter().any(is_template),
+        Value::Object(map) => map.values().any(is_template),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// What makes sense in a place whose own value is not known yet.
+fn stand_in(place: &str) -> &'static str {
+    match place {
+        "from" => "netns:a",
+        "to" => "netns:b",
+        "offset" => "+1s",
+        _ => "pid:1",
+    }
+}
+
+/// The options that a command has, and its places.
+fn options(verb: FaultVerb) -> BTreeSet<String> {
+    let all = Cli::command();
+    let command = all.find_subcommand(words::name(verb));
+    let longs = command.into_iter().flat_map(|command| {
+        command.get_arguments().filter_map(|argument| argument.get_long().map(str::to_owned))
+    });
+    let places = words::places(verb).iter().map(|place| (*place).to_owned());
+    longs.filter(|long| !words::is_for_commands(long)).chain(places).collect()
+}
+
+/// Which argument an error is about.
+fn argument(error: &clap::Error) -> Option<String> {
+    let found = error.get(ContextKind::InvalidArg)?;
+    let text = if let ContextValue::Strings(list) = found {
+        list.first()?
+    } else if let ContextValue::String(text) = found {
+        text
+    } else {
+        return None;
+    };
+    let word = text.split([' ', '=']).next()?;
+    let name = word.strip_prefix("--").unwrap_or(word);
+    Some(name.trim_matches(['<', '>', '[', ']', '.']).to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn told(verb: FaultVerb, given: Value) -> Vec<String> {
+        let wrong = check(verb, given.as_object().unwrap(), &Names::default(), Output::new(None));
+        wrong.into_iter().map(|wrong| format!("{wrong:?}")).collect()
+    }
+
+    #[test]
+    fn every_argument_is_looked_at_and_what_makes_sense_passes() {
+        for (verb, given) in [
+            (
+                FaultVerb::Cut,
+                json!({"from": "netns:a", "to": "netns:b", "for": "30s", "both_ways": true}),
+            ),
+            (FaultVerb::Cut, json!({"from": "${x}", "to": "netns:b", "for": "${t}"})),
+            (FaultVerb::Skew, json!({"target": "pid:7", "offset": "-90s"})),
+            (FaultVerb::Skew, json!({"target": "pid:7", "strobe": "4ms:200ms"})),
+            (FaultVerb::Stress, json!({"target": "pid:7", "cpu": "2@50%"})),
+        ] {
+            assert_eq!(told(verb, given.clone()), Vec::<String>::new(), "{given}");
+        }
+        let given = json!({"from": "pid:x", "fro": "netns:a", "for": "soon", "loss": "300%", "prove": true});
+        let all = told(FaultVerb::Cut, given).join("\n");
+        for expected in [
+            "Unknown(\"fro\"",
+            "Missing(\"to\")",
+            "Some(\"from\")",
+            "Some(\"for\")",
+            "Some(\"loss\")",
+            "Some(\"prove\")",
+        ] {
+            assert!(all.contains(expected), "{expected}: {all}");
+        }
+        for (verb, given, expected) in [
+            (
+                FaultVerb::Cut,
+                json!({"from": "addr:1.2.3.4", "to": "addr:1.2.3.5"}),
+                "both sides are addr:",
+            ),
+            (
+                FaultVerb::Cut,
+                json!({"from": "netns:a", "to": "netns:b", "for": "1ms"}),
+                "too short",
+            ),
+            (FaultVerb::Stress, json!({"target": "pid:7"}), "Value(None"),
+            (FaultVerb::Freeze, json!({}), "Missing(\"target\")"),
+        ] {
+            let all = told(verb, given.clone()).join("\n");
+            assert!(all.contains(expected), "{given}: {all}");
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The probe `logs`: whether lines with a pattern have come, of a file or of a program's output.
+
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use experiment::run::Ending;
+use experiment::run::invocation::Arguments;
+use experiment::tolerance::pattern::{self, Pattern};
+use serde_json::{Map, Value, json};
+
+use super::program;
+use super::reading::{LogsArguments, arguments};
+use super::reaper::Reaper;
+
+/// How many of the lines that were found are returned.
+const SHOWN: usize = 10;
+/// How much of a line is looked at (1 MiB).
+const LONGEST: u64 = 1 << 20;
+/// How long a program may take where nobody says it (60 s).
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Looks at lines.
+pub(super) async fn perform(given: &Map<String, Value>, reaper: &Arc<Reaper>) -> Ending {
+    match read(given, reaper).await {
+        Ok(value) => Ending::Returned(value),
+        Err(why) => Ending::Failed(why),
+    }
+}
+
+async fn read(given: &Map<String, Value>, reaper: &Arc<Reaper>) -> Result<Value, String> {
+    let asked: LogsArguments = arguments(given)?;
+    if let Some(trouble) = asked.trouble() {
+        return Err(trouble);
+    }
+    let pattern = pattern::compile(&asked.pattern).map_err(|error| error.to_string())?;
+    let since = asked.since.clone().unwrap_or_default();
+    let end = if since.is_null() {
+        None
+    } else {
+        Some(since.get("end").ok_or("`since` is what an earlier `logs` returned")?)
+    };
+    match (asked.file, asked.command) {
+        (Some(path), _) => {
+            let end = end.cloned();
+            let work = tokio::task::spawn_blocking(move || of_file(&path, end.as_ref(), &pattern));
+            work.await.map_err(|error| error.to_string())?
+        }
+        (None, Some(words)) => {
+            let limit = match asked.timeout {
+                Some(seconds) => {
+                    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?
+                }
+                None => PATIENCE,
+            };
+            let text = said(&words, limit, reaper).await?;
+            of_text(&text, end, &pattern)
+        }
+        (None, None) => Err("`file` or `command` is missing".to_owned()),
+    }
+}
+
+/// What a program says.
+async fn said(words: &[String], limit: Duration, reaper: &Arc<Reaper>) -> Result<String, String> {
+    let [path, rest @ ..] = words else { return Err("`command` is empty".to_owned()) };
+    let given = Arguments::Words(rest.to_vec());
+    let value = match program::perform(path, &given, &[], Some(limit), reaper).await {
+        Ending::Returned(value) => value,
+        Ending::Failed(why) | Ending::Crashed(why) | Ending::Interrupted(why) => return Err(why),
+    };
+    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
+    if value["status"] != 0 {
+        return Err(format!(
+            "{path} ended with {}: {}",
+            value["status"],
+            text("stderr").trim_end()
+        ));
+    }
+    if text("stdout").len() >= program::MOST {
+        let most = program::MOST >> 20;
+        return Err(format!("{path} says more than {most} MiB: let it say only the last lines"));
+    }
+    Ok(text("stdout").to_owned())
+}
+
+/// Lines that were found.
+#[derive(Default)]
+struct Found {
+    count: u64,
+    lines: Vec<String>,
+}
+
+impl Found {
+    fn look(&mut self, line: &str, pattern: &Pattern) -> Result<(), String> {
+        if pattern.finds(line).map_err(|error| error.to_string())? {
+            self.count += 1;
+            if self.lines.len() < SHOWN {
+                self.lines.push(line.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn value(self, end: Value) -> Value {
+        json!({"found": self.count > 0, "count": self.count, "lines": self.lines, "end": end})
+    }
+}
+
+/// From where it ended, unless it is another file by now, or was emptied: then from its beginning.
+fn of_file(path: &Path, since: Option<&Value>, pattern: &Pattern) -> Result<Value, String> {
+    let failed = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
+    let mut file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(format!("{} is no regular file", path.display()));
+    }
+    let (inode, length) = (metadata.ino(), metadata.len());
+    let known = |key: &str| since.and_then(|since| since.get(key)).and_then(Value::as_u64);
+    let begin = match (known("inode"), known("offset")) {
+        (Some(before), Some(offset)) if before == inode && offset <= length => offset,
+        _ => 0,
+    };
+    file.seek(SeekFrom::Start(begin)).map_err(failed)?;
+    // What is written meanwhile is for the next look.
+    let mut reader = BufReader::new(file.take(length - begin));
+    let mut found = Found::default();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let count = (&mut reader).take(LONGEST).read_until(b'\n', &mut line).map_err(failed)?;
+        if count == 0 {
+            break;
+        }
+        found.look(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']), pattern)?;
+    }
+    Ok(found.value(json!({"inode": inode, "offset": length})))
+}
+
+/// From where it ended, if it begins as it did then: else all of it.
+fn of_text(text: &str, since: Option<&Value>, pattern: &Pattern) -> Result<Value, String> {
+    let known = |key: &str| since.and_then(|since| since.get(key)).and_then(Value::as_u64);
+    let offset = known("offset").and_then(|offset| usize::try_from(offset).ok());
+    let before = offset.and_then(|offset| text.get(..offset));
+    let new = match (before, known("hash")) {
+        (Some(before), Some(known)) if hash(before) == known => &text[before.len()..],
+        _ => text,
+    };
+    let mut found = Found::default();
+    for line in new.lines() {
+        found.look(line, pattern)?;
+    }
+    Ok(found.value(json!({"offset": text.len(), "hash": hash(text)})))
+}
+
+/// Only compared within one run.
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    // A number that every reader of JSON keeps exact.
+    hasher.finish() >> 11
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::io::Write as _;
+
+    use super::*;
+
+    async fn found(arguments: Value) -> Result<Value, String> {
+        read(arguments.as_object().unwrap(), &Arc::new(Reaper::nobody())).await
+    }
+
+    #[tokio::test]
+    async fn a_file_is_looked_at_since_the_last_look_also_where_it_was_rotated() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let append = |text: &str| {
+            let mut file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        };
+        let look =
+            |since: Value| found(json!({"file": path, "pattern": "lead(er|s)", "since": since}));
+        assert!(look(Value::Null).await.unwrap_err().contains("No such file"));
+        append("a leader\nnobody\nshe leads\nhalf");
+        let first = look(Value::Null).await.unwrap();
+        assert_eq!((&first["found"], &first["count"]), (&json!(true), &json!(2)));
+        assert_eq!(first["lines"], json!(["a leader", "she leads"]));
+        let second = look(first.clone()).await.unwrap();
+        assert_eq!((&second["found"], &second["count"]), (&json!(false), &json!(0)));
+        append(" of the leader\n");
+        assert_eq!(look(second).await.unwrap()["count"], 1);
+        fs::rename(&path, directory.path().join("log.1")).unwrap();
+        append("the leader of a new file\n");
+        let third = look(first).await.unwrap();
+        assert_eq!(third["lines"], json!(["the leader of a new file"]));
+        fs::write(&path, "leads\n").unwrap();
+        assert_eq!(look(third).await.unwrap()["count"], 1, "it was emptied");
+        let why = look(json!(5)).await.unwrap_err();
+        assert!(why.contains("what an earlier `logs` returned"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn a_program_is_looked_at_since_the_last_look() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let look = |since: Value| {
+            found(json!({"command": ["cat", path], "pattern": "error", "since": since}))
+        };
+        fs::write(&path, "error 1\n").unwrap();
+        let first = look(Value::Null).await.unwrap();
+        fs::write(&path, "error 1\nfine\nerror 2\n").unwrap();
+        assert_eq!(look(first.clone()).await.unwrap()["lines"], json!(["error 2"]));
+        fs::write(&path, "another error\n").unwrap();
+        assert_eq!(look(first).await.unwrap()["lines"], json!(["another error"]));
+        for (arguments, expected) in [
+            (
+                json!({"command": ["sh", "-c", "echo why >&2; exit 3"], "pattern": "x"}),
+                "ended with 3: why",
+            ),
+            (json!({"command": [], "pattern": "x"}), "`command` is empty"),
+            (json!({"command": ["sleep", "60"], "pattern": "x", "timeout": 0.1}), "timed out"),
+            (json!({"file": "/dev/zero", "pattern": "x"}), "no regular file"),
+            (json!({"file": path, "pattern": "("}), ""),
+            (json!({"pattern": "x"}), "`file` or `command` is missing"),
+        ] {
+            let why = found(arguments.clone()).await.unwrap_err();
+            assert!(why.contains(expected), "{arguments}: {why}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What runs came to, as one document (`-o json`).
+
+use std::path::Path;
+
+use experiment::run::Verdict;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::outcome::Outcome;
+use crate::output::{Detail, Report};
+
+/// What runs came to, in the order in which they were asked for.
+#[derive(Debug, Serialize)]
+pub(super) struct RunReport {
+    schema: &'static str,
+    exit_code: u8,
+    runs: Vec<Entry>,
+}
+
+/// What one run came to.
+#[derive(Debug, Serialize)]
+pub(super) struct Entry {
+    file: String,
+    title: Value,
+    status: String,
+    deviated: bool,
+    exit_code: u8,
+    /// Why, in the order in which it happened.
+    reasons: Vec<String>,
+    /// Whether the original would have ended otherwise.
+    explanation: Option<String>,
+    verdicts: Value,
+    seed: Value,
+    seconds: Value,
+    journal: String,
+    steady_state: Steady,
+    steps: Vec<Step>,
+    /// By name: what became of it, and what it did.
+    faults: Value,
+}
+
+#[derive(Debug, Serialize)]
+struct Steady {
+    before: Value,
+    during: During,
+    after: Value,
+}
+
+#[derive(Debug, Serialize)]
+struct During {
+    met: usize,
+    not_met: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Step {
+    section: &'static str,
+    name: Value,
+    #[serde(rename = "type")]
+    kind: Value,
+    /// None for one that was stopped.
+    status: Value,
+    seconds: Value,
+    tolerance_met: Value,
+    error: Option<String>,
+}
+
+/// A verdict, whoever decided it.
+pub(super) struct Told {
+    pub(super) status: String,
+    pub(super) deviated: bool,
+    pub(super) reasons: Vec<String>,
+    pub(super) explanation: Option<String>,
+}
+
+impl From<&Verdict> for Told {
+    fn from(verdict: &Verdict) -> Self {
+        Self {
+            status: verdict.status.to_string(),
+            deviated: verdict.deviated,
+            reasons: verdict.reasons.iter().map(ToString::to_string).collect(),
+            explanation: verdict.explanation(),
+        }
+    }
+}
+
+impl Step {
+    fn new(section: &'static str, item: &Value) -> Self {
+        let lines = item["exception"].as_array().into_iter().flatten();
+        let lines: Vec<&str> = lines.filter_map(Value::as_str).collect();
+        Self {
+            section,
+            name: item["activity"]["name"].clone(),
+            kind: item["activity"]["type"].clone(),
+            status: item["status"].clone(),
+            seconds: item["duration"].clone(),
+            tolerance_met: item["tolerance_met"].clone(),
+            error: (!lines.is_empty()).then(|| lines.concat().trim_end().to_owned()),
+        }
+    }
+}
+
+impl Entry {
+    /// What a journal says, and the verdict.
+    pub(super) fn new(
+        file: String,
+        place: &Path,
+        journal: &Value,
+        told: Told,
+        outcome: Outcome,
+    ) -> Self {
+        let ours = &journal["schism"];
+        let states = &journal["steady_states"];
+        let during = |wanted: bool| {
+            let all = states["during"].as_array().into_iter().flatten();
+            all.filter(|state| state["steady_state_met"] == wanted).count()
+        };
+        let steps = |section| journal[section].as_array().into_iter().flatten();
+        let method = steps("run").map(|item| Step::new("method", item));
+        let rollbacks = steps("rollbacks").map(|item| Step::new("rollbacks", item));
+        Self {
+            file,
+            title: journal["experiment"]["title"].clone(),
+            status: told.status,
+            deviated: told.deviated,
+            exit_code: outcome.code(),
+            reasons: told.reasons,
+            explanation: told.explanation,
+            verdicts: ours["verdicts"].clone(),
+            seed: ours["seed"].clone(),
+            seconds: journal["duration"].clone(),
+            journal: place.display().to_string(),
+            steady_state: Steady {
+                before: states["before"]["steady_state_met"].clone(),
+                during: During { met: during(true), not_met: during(false) },
+                after: states["after"]["steady_state_met"].clone(),
+            },
+            steps: method.chain(rollbacks).collect(),
+            faults: ours["faults"].clone(),
+        }
+    }
+}
+
+impl RunReport {
+    pub(super) const fn new(runs: Vec<Entry>, outcome: Outcome) -> Self {
+        Self { schema: "schism.run/v1", exit_code: outcome.code(), runs }
+    }
+}
+
+impl Report for RunReport {
+    /// People were told while it went on.
+    fn text(&self, _: Detail) -> String {
+        String::new()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.runs.iter().map(|run| run.status.clone()).collect()
+    }
+}

@@ -1,0 +1,184 @@
+//! Signals, at every phase of a run.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::workshop::{Workshop, own_sleep, runs, script, wait};
+
+/// Where a run is when something happens to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Setting,
+    Before,
+    Method,
+    During,
+    After,
+    Rollbacks,
+}
+
+const PHASES: [Phase; 6] =
+    [Phase::Setting, Phase::Before, Phase::Method, Phase::During, Phase::After, Phase::Rollbacks];
+
+/// An experiment that stays in one phase until somebody ends it.
+fn staying(phase: Phase) -> Value {
+    let stay = "touch ready; exec sleep 60";
+    let step = |is: bool, name: &str| script(name, if is { stay } else { "true" });
+    let probe = |is: bool| {
+        let mut probe = step(is, "probe");
+        probe["type"] = json!("probe");
+        probe["tolerance"] = json!(0);
+        probe
+    };
+    let strategy = match phase {
+        Phase::Before => "before-method-only",
+        Phase::During => "during-method-only",
+        Phase::After => "after-method-only",
+        Phase::Setting | Phase::Method | Phase::Rollbacks => "skip",
+    };
+    let hypothesis = matches!(phase, Phase::Before | Phase::During | Phase::After);
+    let mut setting = probe(phase == Phase::Setting);
+    setting["type"] = json!("probe");
+    setting.as_object_mut().unwrap().remove("tolerance");
+    let mut experiment = json!({
+        "steady-state-hypothesis": {"title": "h", "probes": [probe(hypothesis)]},
+        "method": [step(phase == Phase::Method, "step")],
+        "rollbacks": [step(phase == Phase::Rollbacks, "first"), script("last", "echo x >> back")],
+        "runtime": {"hypothesis": {"strategy": strategy}},
+    });
+    if phase == Phase::Setting {
+        experiment["configuration"] = json!({"value": setting});
+    }
+    if phase == Phase::During {
+        experiment["method"] = json!([script("step", "sleep 60")]);
+    }
+    experiment
+}
+
+#[test]
+fn whoever_is_asked_to_end_rolls_back_in_every_phase() {
+    for phase in PHASES {
+        for signal in [Signal::SIGINT, Signal::SIGTERM] {
+            let workshop = Workshop::new();
+            let line = workshop.experiment(staying(phase));
+            let run = workshop.begin(&format!("{line} --events events"));
+            workshop.wait_for("ready");
+            run.signal(signal);
+            if phase == Phase::Rollbacks {
+                // What is owed is waited for, until somebody asks again; the next one is still played.
+                wait("nobody heard the signal", || workshop.read("events").contains("\"by\":"));
+                run.signal(signal);
+            }
+            let ended = run.ended();
+            assert_eq!(ended.code, Some(130), "{phase:?} {signal}: {ended:?}");
+            let rolled_back = if phase == Phase::Setting { "" } else { "x\n" };
+            assert_eq!(workshop.read("back"), rolled_back, "{phase:?} {signal}: {ended:?}");
+            assert_eq!(workshop.journal()["status"], "interrupted", "{phase:?} {signal}");
+        }
+    }
+}
+
+#[test]
+fn whoever_is_killed_leaves_a_journal_by_which_what_is_owed_is_done_once() {
+    for phase in PHASES {
+        let workshop = Workshop::new();
+        let line = workshop.experiment(staying(phase));
+        let run = workshop.begin(line);
+        workshop.wait_for("ready");
+        run.signal(Signal::SIGKILL);
+        assert_eq!(run.ended().code, None);
+        let back = "run --resume-rollbacks journal.json";
+        if phase == Phase::Setting {
+            assert_eq!(workshop.run(back).code, Some(2), "nothing was touched, nothing is owed");
+            continue;
+        }
+        assert_eq!(workshop.journal()["schism"]["unfinished"], true, "{phase:?}");
+        // What stayed has its way now.
+        let mut experiment = workshop.read("journal.json");
+        experiment = experiment.replace("exec sleep 60", "exec true");
+        workshop.write("journal.json", &experiment);
+        let first = workshop.run(back);
+        assert_eq!((first.code, workshop.read("back").as_str()), (Some(0), "x\n"), "{first:?}");
+        let again = workshop.run(back);
+        assert_eq!((again.code, workshop.read("back").as_str()), (Some(2), "x\n"), "{again:?}");
+        assert!(again.stderr.contains("owes nothing"), "{again:?}");
+        let journal = workshop.journal();
+        assert_eq!(journal["status"], "interrupted", "what was is not written over: {journal:#}");
+        assert_eq!(journal["schism"]["resumed"][0]["status"], "completed", "{journal:#}");
+        let last = journal["rollbacks"].as_array().unwrap().last().unwrap();
+        assert_eq!(
+            (&last["activity"]["name"], &last["status"]),
+            (&json!("last"), &json!("succeeded"))
+        );
+    }
+}
+
+#[test]
+fn a_journal_elsewhere_also_says_what_was_done() {
+    let workshop = Workshop::new();
+    let line = workshop.experiment(staying(Phase::Method));
+    let run = workshop.begin(line);
+    workshop.wait_for("ready");
+    run.signal(Signal::SIGKILL);
+    run.ended();
+    let back = "run --resume-rollbacks journal.json --journal other.json";
+    assert_eq!(workshop.run(back).code, Some(0));
+    assert_eq!(workshop.run(back).code, Some(2), "the first one knows");
+    assert_eq!(workshop.read("other.json"), workshop.read("journal.json"));
+    assert_eq!(workshop.read("back"), "x\n");
+}
+
+#[test]
+fn programs_end_with_a_run_that_is_killed_wherever_they_went() {
+    let workshop = Workshop::new();
+    let (one, two, three) = (own_sleep(1), own_sleep(2), own_sleep(3));
+    let program = format!("setsid sleep {one} & sleep {two}");
+    let mut beside = script("beside", &program);
+    beside["background"] = json!(true);
+    let python = json!({"type": "action", "name": "python", "provider": {"type": "python",
+        "module": "subprocess", "func": "call",
+        "arguments": {"args": ["setsid", "--fork", "--wait", "sleep", three]}}});
+    let run = workshop.begin(workshop.experiment(json!({"method": [beside, python]})));
+    for sleep in [&one, &two, &three] {
+        wait(&format!("sleep {sleep} is not there"), || runs(sleep));
+    }
+    run.signal(Signal::SIGKILL);
+    run.ended();
+    for sleep in [&one, &two, &three] {
+        wait(&format!("sleep {sleep} lives on"), || !runs(sleep));
+    }
+}
+
+#[test]
+fn a_probe_that_kills_the_runner_is_survived_by_what_is_owed() {
+    let workshop = Workshop::new();
+    let line = workshop.experiment(json!({
+        "method": [script("kill", "kill -9 $PPID"), script("never", "touch never")],
+        "rollbacks": [script("back", "echo x >> back")],
+    }));
+    assert_eq!(workshop.run(line).code, None);
+    assert_eq!(workshop.journal()["schism"]["unfinished"], true);
+    assert_eq!(workshop.run("run --resume-rollbacks journal.json").code, Some(0));
+    assert_eq!(workshop.read("back"), "x\n");
+    assert!(!workshop.path("never").exists());
+}
+
+#[test]
+fn what_runs_in_the_background_is_not_waited_for_after_ctrl_c() {
+    for manner in ["--strict", "--compat"] {
+        let workshop = Workshop::new();
+        let mut beside = script("beside", "touch beside; sleep 60");
+        beside["background"] = json!(true);
+        let method = [beside, script("step", "touch ready; sleep 60")];
+        let line = workshop.experiment(json!({"method": method}));
+        let run = workshop.begin(&format!("{line} {manner}"));
+        workshop.wait_for("ready");
+        workshop.wait_for("beside");
+        let began = Instant::now();
+        run.signal(Signal::SIGINT);
+        let ended = run.ended();
+        assert!(began.elapsed() < Duration::from_secs(10), "{manner}: {ended:?}");
+        assert_eq!(workshop.journal()["status"], "interrupted", "{manner}");
+    }
+}

@@ -1,0 +1,205 @@
+//! Bad input.
+
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::workshop::{Running, Workshop, script};
+
+/// Whoever is asked answers this, and then this again and again.
+fn answering(first: &'static str, then: Option<&'static [u8]>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let mut written = stream.write_all(first.as_bytes());
+            // Until nobody reads any more.
+            while let (Ok(()), Some(then)) = (&written, then) {
+                written = stream.write_all(then);
+            }
+            if then.is_none() {
+                // Nothing more comes, and no end either.
+                let _ = stream.read(&mut [0; 1]);
+            }
+        }
+    });
+    address
+}
+
+fn get(url: &str, more: &Value) -> Value {
+    let mut provider = json!({"type": "http", "url": url});
+    provider.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({"type": "action", "name": "get", "provider": provider})
+}
+
+#[test]
+fn what_is_no_experiment_is_refused_before_anything_runs() {
+    let mut bomb =
+        "title: t\ndescription: d\nmethod: []\nx-a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let last = level - 1;
+        let nine = format!("*a{last}, ").repeat(9);
+        writeln!(bomb, "x-a{level}: &a{level} [{nine}]").unwrap();
+    }
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let circle = json!({"title": "t", "description": "d", "method": [
+        {"ref": "b", "name": "a"}, {"ref": "a", "name": "b"}]});
+    let own = json!({"title": "t", "description": "d", "method": [{"ref": "a", "name": "a"}]});
+    let workshop = Workshop::new();
+    for (name, text, expected) in [
+        ("no.json", "{\"title\": ", "no.json:1:"),
+        ("no.yaml", "title: [\n", "no.yaml:"),
+        ("bomb.yaml", bomb.as_str(), "bomb.yaml:"),
+        ("deep.json", deep.as_str(), "deep.json:1:"),
+        ("circle.json", &circle.to_string(), "lead back to the first"),
+        ("own.json", &own.to_string(), "lead back to the first"),
+        ("empty.json", "", "empty.json"),
+        ("list.json", "[1]", "a mapping was expected"),
+    ] {
+        workshop.write(name, text);
+        let began = Instant::now();
+        let ended = workshop.run(&format!("run {name}"));
+        assert_eq!(ended.code, Some(2), "{name}: {ended:?}");
+        assert!(ended.stderr.contains(expected), "{name}: {ended:?}");
+        assert!(began.elapsed() < Duration::from_secs(10), "{name}");
+        assert!(!workshop.path("journal.json").exists(), "{name}");
+    }
+    std::fs::write(workshop.path("latin.json"), b"{\"title\": \"\xe9\"}").unwrap();
+    let ended = workshop.run("run latin.json");
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("it is no UTF-8"), "{ended:?}");
+}
+
+#[test]
+fn a_body_without_end_or_without_more_is_not_waited_for() {
+    let stuck = answering("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", None);
+    let long = answering("HTTP/1.1 200 OK\r\n\r\n", Some(&[b'x'; 65_536]));
+    for (step, expected) in [
+        (get(&stuck, &json!({"timeout": 0.5})), "took too long"),
+        (get(&long, &json!({})), "the body has more than 16 MiB"),
+    ] {
+        let workshop = Workshop::new();
+        let ended = workshop.run(workshop.experiment(json!({"method": [step]})));
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains(expected), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_shell_sees_no_value_unless_the_original_shows_it_one() {
+    let experiment = |arguments: Value| {
+        json!({
+            "configuration": {"x": "a; touch pwned; $(touch pwned) `touch pwned` 'q"},
+            "method": [{"type": "action", "name": "say", "provider": {"type": "process",
+                "path": "printf", "arguments": arguments}}],
+        })
+    };
+    for (arguments, manner, reaches_shell) in [
+        (json!(["%s", "${x}"]), "--strict", false),
+        (json!(["%s", "${x}"]), "--compat", false),
+        (json!("%s ${x}"), "--strict", false),
+        (json!("%s ${x}"), "--compat", true),
+    ] {
+        let workshop = Workshop::new();
+        let line = workshop.experiment(experiment(arguments.clone()));
+        let ended = workshop.run(&format!("{line} {manner}"));
+        // Its last quote has no end for a shell, which does nothing of the line then.
+        assert!(!workshop.path("pwned").exists(), "{arguments} {manner}: {ended:?}");
+        assert_eq!(ended.stderr.contains("are given to a shell"), reaches_shell, "{ended:?}");
+        let journal = workshop.journal();
+        let said = journal["run"][0]["output"]["stdout"].as_str().unwrap().to_owned();
+        assert_eq!(said.starts_with("a; touch pwned"), !reaches_shell, "{journal:#}");
+    }
+}
+
+#[test]
+fn python_that_is_missing_or_lacks_a_package_is_told() {
+    let call = |module: &str| {
+        json!({"method": [{"type": "action", "name": "call", "provider": {"type": "python",
+            "module": module, "func": "f"}}], "rollbacks": [script("back", "touch back")]})
+    };
+    let workshop = Workshop::new();
+    let line = workshop.experiment(call("chaosnowhere.probes"));
+    let ended = workshop.run(line);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("No module named 'chaosnowhere'"), "{ended:?}");
+    let mut missing = workshop.schism(line);
+    missing.env("SCHISM_PYTHON", "/nowhere/python3");
+    let ended = Running::start(missing).ended();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("steps in Python need Python 3"), "{ended:?}");
+    assert!(workshop.path("back").exists(), "rollbacks are played all the same");
+}
+
+#[test]
+fn modules_are_looked_for_where_the_original_looks_for_them() {
+    let workshop = Workshop::new();
+    workshop.write("own_probes.py", "def f():\n    return 1\n");
+    // One that Python itself needs, and that must not be taken from here.
+    workshop.write("traceback.py", "raise SystemExit('the wrong one')\n");
+    let line = workshop.experiment(json!({"method": [{"type": "action", "name": "call",
+        "provider": {"type": "python", "module": "own_probes", "func": "f"}}]}));
+    let ended = workshop.run(line);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("No module named 'own_probes'"), "{ended:?}");
+    std::fs::remove_file(workshop.path("traceback.py")).unwrap();
+    let mut found = workshop.schism(line);
+    found.env("PYTHONPATH", workshop.path(""));
+    let ended = Running::start(found).ended();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+#[test]
+fn settings_of_the_original_are_read_where_it_would_read_them() {
+    let workshop = Workshop::new();
+    std::fs::create_dir(workshop.path(".chaostoolkit")).unwrap();
+    let settings = "controls:\n  tell:\n    provider: {type: process, path: touch, arguments: [told]}\n\
+                    notifications: []\n";
+    workshop.write(".chaostoolkit/settings.yaml", settings);
+    let line = workshop.experiment(json!({"method": [script("step", "true")]}));
+    assert_eq!(workshop.run(line).code, Some(0));
+    assert!(!workshop.path("told").exists(), "they are for --compat");
+    let ended = workshop.run(&format!("{line} --compat"));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("notifications: nobody reads this here"), "{ended:?}");
+    assert!(workshop.path("told").exists(), "{ended:?}");
+    let named = workshop.run(&format!("{line} --settings nowhere.yaml"));
+    assert_eq!(named.code, Some(2), "{named:?}");
+}
+
+#[test]
+fn steps_of_ours_are_looked_at_before_anything_runs() {
+    let workshop = Workshop::new();
+    let step = |role: &str, verb: &str, arguments: Value| {
+        let kind = if role == "action" { "action" } else { "probe" };
+        json!({"type": kind, "name": verb, "provider":
+            {"type": "schism", role: verb, "arguments": arguments}})
+    };
+    let line = workshop.experiment(json!({"method": [
+        script("never", "touch never"),
+        step("action", "cut", json!({"from": "netns:a", "too": "pid:x", "for": "soon"})),
+        step("probe", "metric", json!({"url": "http://127.0.0.1:1"})),
+    ]}));
+    let validated = workshop.run("validate experiment.json");
+    for ended in [workshop.run(line), validated] {
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        for expected in
+            ["experiment.json:1:", "did you mean `to`?", "arguments.for: ", "`metric` is missing"]
+        {
+            assert!(ended.stderr.contains(expected), "{expected}: {ended:?}");
+        }
+    }
+    assert!(!workshop.path("never").exists());
+    let document = workshop.run("validate experiment.json -o json").stdout;
+    let document: Value = serde_json::from_str(&document).unwrap();
+    assert_eq!(
+        (&document["schema"], &document["errors"]),
+        (&json!("schism.validation/v1"), &json!(4))
+    );
+    assert_eq!(document["problems"][0]["line"], 1);
+}

@@ -1,0 +1,111 @@
+//! What is written of a run: its journal, and what is told where it cannot be.
+
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+use serde_json::json;
+
+use crate::workshop::{Running, Workshop, is_journal, script};
+
+#[test]
+fn a_journal_that_has_no_room_ends_the_run_in_its_rollbacks() {
+    let workshop = Workshop::new();
+    let flood = script("flood", "head -c 100000 /dev/zero | tr '\\0' x");
+    workshop.experiment(json!({
+        "method": [flood, script("never", "touch never")],
+        "rollbacks": [script("back", "touch back")],
+    }));
+    let line = "trap '' XFSZ; ulimit -f 20; exec \"$0\" run experiment.json";
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", line, env!("CARGO_BIN_EXE_schism")]);
+    workshop.settle(&mut command);
+    let ended = Running::start(command).ended();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    for expected in ["journal.json is not written: ", "File too large", "rollback: back"] {
+        assert!(ended.stderr.contains(expected), "{ended:?}");
+    }
+    assert!(workshop.path("back").exists() && !workshop.path("never").exists(), "{ended:?}");
+    assert!(is_journal(&workshop.path("journal.json")), "what was written before stands");
+    assert!(!workshop.path("journal.json.new").exists());
+}
+
+#[test]
+fn a_journal_is_for_its_owner_and_follows_no_link() {
+    let workshop = Workshop::new();
+    let line = workshop.experiment(json!({"method": [script("step", "true")]}));
+    assert_eq!(workshop.run(line).code, Some(0));
+    let mode = std::fs::metadata(workshop.path("journal.json")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    workshop.write("victim", "whole");
+    for link in ["journal.json", "other.json.new"] {
+        let _ = std::fs::remove_file(workshop.path(link));
+        symlink(workshop.path("victim"), workshop.path(link)).unwrap();
+    }
+    let ended = workshop.run(line);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    let ended = workshop.run(&format!("{line} --journal other.json"));
+    assert_ne!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(workshop.read("victim"), "whole");
+}
+
+#[test]
+fn events_that_have_no_room_are_told() {
+    let workshop = Workshop::new();
+    let line = workshop.experiment(json!({"method": [script("step", "true")]}));
+    let ended = workshop.run(&format!("{line} --events /dev/full"));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("events are not written any more"), "{ended:?}");
+}
+
+#[test]
+fn a_run_is_a_document_where_that_is_asked_for() {
+    let workshop = Workshop::new();
+    let mut probe = script("fine", "true");
+    probe["type"] = json!("probe");
+    probe["tolerance"] = json!(0);
+    let line = workshop.experiment(json!({
+        "steady-state-hypothesis": {"title": "h", "probes": [probe]},
+        "method": [script("step", "exit 3")],
+        "rollbacks": [script("back", "true")],
+    }));
+    let ended = workshop.run(&format!("{line} --seed 7 -o json"));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let document: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!((&document["schema"], &document["exit_code"]), (&json!("schism.run/v1"), &json!(1)));
+    let run = &document["runs"][0];
+    assert_eq!(
+        (&run["file"], &run["status"], &run["seed"]),
+        (&json!("experiment.json"), &json!("failed"), &json!(7))
+    );
+    assert_eq!(
+        (&run["steady_state"]["before"], &run["steady_state"]["after"]),
+        (&json!(true), &json!(true))
+    );
+    let steps: Vec<_> = run["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| {
+            (
+                step["section"].as_str().unwrap(),
+                step["name"].as_str().unwrap(),
+                step["status"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(steps, [("method", "step", "failed"), ("rollbacks", "back", "succeeded")]);
+    assert!(run["steps"][0]["error"].as_str().unwrap().contains("ended with 3"), "{run:#}");
+    assert!(run["explanation"].as_str().unwrap().contains("--compat"), "{run:#}");
+    let people = workshop.run(line);
+    assert_eq!(people.stdout, "", "people are told while it goes on");
+    assert!(!people.stderr.contains('\u{1b}'), "plain lines where nobody sits: {people:?}");
+}
+
+#[test]
+fn a_place_where_nothing_can_be_written_is_told_before_anything_runs() {
+    let workshop = Workshop::new();
+    let line = workshop.experiment(json!({"method": [script("never", "touch never")]}));
+    let ended = workshop.run(&format!("{line} --journal nowhere/journal.json"));
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("No such file or directory"), "{ended:?}");
+    assert!(!workshop.path("never").exists());
+}
