@@ -115,22 +115,6 @@ impl Estate {
         command
     }
 
-    /// The agent of a node as beside a container: its host is the hub, the node is a namespace that it
-    /// knows by name, and of other nodes it knows no name. Unlike [`Estate::agent`] it sees the machine's
-    /// processes, so that faults in the node's processes are possible.
-    #[must_use]
-    pub fn agent_beside(&self, node: &Node) -> Command {
-        let mut command = self.hub.namespace.exec("unshare");
-        // By way of a second place, since the first is hidden before it can be bound anew.
-        let alone = r#"
-            : >"$2" && mount --bind "/run/netns/$1" "$2" && mount -t tmpfs schism /run/netns &&
-            : >"/run/netns/$1" && mount --bind "$2" "/run/netns/$1" && shift 2 && exec "$0" "$@""#;
-        command.args(["--mount", "sh", "-c", alone]).arg(self.binary("schism-agent"));
-        command.arg(node.namespace.name()).arg(self.path(&format!("{}.ns", node.label)));
-        self.dials(&mut command, node);
-        command
-    }
-
     /// An agent on the controller's machine, which sees every node's network namespace by its name. It has the
     /// certificate of the first node.
     #[must_use]

@@ -18,7 +18,7 @@ use nix::unistd::{Pid, geteuid};
 
 use crate::record::{Place, Record};
 
-/// How long agents may take to dial their controller.
+/// How long the agent may take to dial its controller.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a cluster of Zeebe may take to be complete.
@@ -93,15 +93,15 @@ fn tell(topology: &Topology, hub: &Node, cluster: &Cluster, running: &Running) {
             node.namespace.name()
         );
     }
-    eprintln!("\nsay `schism --config {} …` to command the agents", config.display());
+    eprintln!("\nsay `schism --config {} …` to command the agent", config.display());
     eprintln!("and `ip netns exec {hub} …` to reach the gateway at {gateway}");
     eprintln!("`cargo xtask lab zeebe down`, or Ctrl-C here, ends all of it");
 }
 
-/// A controller in the hub, and an agent for each node. Agents end first.
+/// A controller in the hub, and an agent for all nodes. The agent ends first.
 #[derive(Debug)]
 struct Running {
-    _agents: Vec<Process>,
+    _agent: Process,
     _controller: Process,
     files: Estate,
 }
@@ -112,29 +112,27 @@ impl Running {
         let binaries = own.parent().unwrap_or(Path::new("/"));
         let files = Estate::bare(binaries, topology, &settings(topology, options))?;
         let controller = Process::start(quiet(&mut files.controller()))?;
-        let mut agents = Vec::new();
-        for node in topology.nodes() {
-            agents.push(Process::start(quiet(&mut files.agent_beside(node)))?);
-        }
-        let running = Self { _agents: agents, _controller: controller, files };
-        running.await_agents(topology.nodes().len(), interruption)?;
+        // One for all: several on one machine would see the processes of all nodes, and so each own them.
+        let first = topology.nodes().first().context("a cluster has nodes")?;
+        let agent = Process::start(quiet(&mut files.agent_of_all(first)))?;
+        let running = Self { _agent: agent, _controller: controller, files };
+        running.await_agent(interruption)?;
         Ok(running)
     }
 
-    fn await_agents(&self, count: usize, interruption: &Interruption) -> Result<()> {
+    fn await_agent(&self, interruption: &Interruption) -> Result<()> {
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
             let mut agents = self.files.schism();
             let output = agents.args(["agents", "-o", "json"]).output()?;
             let said: Option<serde_json::Value> = serde_json::from_slice(&output.stdout).ok();
             let listed = said.as_ref().and_then(|said| said["agents"].as_array());
-            let connected = listed.into_iter().flatten().filter(|one| one["connected"] == true);
-            if connected.count() == count {
+            if listed.into_iter().flatten().any(|one| one["connected"] == true) {
                 return Ok(());
             }
             interruption.pause(LOOK)?;
         }
-        bail!("not all agents have dialled within {} s", PATIENCE.as_secs())
+        bail!("the agent has not dialled within {} s", PATIENCE.as_secs())
     }
 }
 
