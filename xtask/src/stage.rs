@@ -19,10 +19,12 @@ pub(crate) enum Budget {
     Fleet,
     /// What tests clocks, and what else is done to processes.
     Clock,
+    /// What tests a real Zeebe, with its start.
+    Zeebe,
 }
 
 impl Budget {
-    const ALL: [Self; 4] = [Self::Build, Self::Cut, Self::Fleet, Self::Clock];
+    const ALL: [Self; 5] = [Self::Build, Self::Cut, Self::Fleet, Self::Clock, Self::Zeebe];
 
     fn limit(self) -> Duration {
         match self {
@@ -30,6 +32,7 @@ impl Budget {
             Self::Cut => Duration::from_secs(6 * 60),
             Self::Fleet => Duration::from_secs(4 * 60),
             Self::Clock => Duration::from_secs(5 * 60),
+            Self::Zeebe => Duration::from_secs(6 * 60),
         }
     }
 }
@@ -41,6 +44,7 @@ impl fmt::Display for Budget {
             Self::Cut => "cut",
             Self::Fleet => "fleet",
             Self::Clock => "clock",
+            Self::Zeebe => "zeebe",
         })
     }
 }

@@ -35,6 +35,7 @@ fn run_stages(stages: &mut Stages) -> Result<()> {
         rest.into_iter().partition(|name| name == "simulation");
     let (commands, root): (Vec<_>, Vec<_>) = root.into_iter().partition(|name| name == "root_cli");
     let (roles, root): (Vec<_>, Vec<_>) = root.into_iter().partition(|name| name == "root_etcd");
+    let (zeebe, root): (Vec<_>, Vec<_>) = root.into_iter().partition(|name| name == "root_zeebe");
     let in_processes = |name: &String| matches!(name.as_str(), "root_clock" | "root_processes");
     let (processes, root): (Vec<_>, Vec<_>) = root.into_iter().partition(in_processes);
     let (mut etcd, plain): (Vec<_>, Vec<_>) =
@@ -69,6 +70,7 @@ fn run_stages(stages: &mut Stages) -> Result<()> {
     stages.run("commands", Budget::Fleet, || command::run(workspace_tests(&commands)))?;
     stages.run("etcd", Budget::Cut, || one_at_a_time(&etcd))?;
     stages.run("processes", Budget::Clock, || one_at_a_time(&processes))?;
+    stages.run("zeebe", Budget::Zeebe, || one_at_a_time(&zeebe))?;
     stages.run("docs", Budget::Build, || {
         let mut doc = command::cargo(["doc", "--workspace", "--no-deps", "--locked"]);
         doc.env("RUSTDOCFLAGS", "-D warnings");
