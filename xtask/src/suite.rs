@@ -70,6 +70,12 @@ fn run_stages(stages: &mut Stages) -> Result<()> {
     stages.run("commands", Budget::Fleet, || command::run(workspace_tests(&commands)))?;
     stages.run("etcd", Budget::Cut, || one_at_a_time(&etcd))?;
     stages.run("processes", Budget::Clock, || one_at_a_time(&processes))?;
+    stages.run("experiments", Budget::Experiments, || {
+        let mut compared = Command::new(workspace::binary("debug", "schism-compat"));
+        compared.arg("--recorded");
+        command::run(compared)?;
+        command::run(etcd_suite(&["--short"]))
+    })?;
     stages.run("zeebe", Budget::Zeebe, || one_at_a_time(&zeebe))?;
     stages.run("docs", Budget::Build, || {
         let mut doc = command::cargo(["doc", "--workspace", "--no-deps", "--locked"]);
