@@ -2,6 +2,8 @@
 //! until it is gone.
 
 mod disposition;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -180,9 +182,7 @@ fn carry_out(shared: &Shared, place: &Place, stirred: impl Fn()) {
                 let elsewhere = || Err(scope::of_node());
                 let known = shared.state().living_pids();
                 let there = scope::of(place, shared.kill.extent, elsewhere, &known);
-                let mut state = shared.state();
-                state.admit(there.unwrap_or_default());
-                state.send(shared.kill.signal);
+                shared.state().fire(there.unwrap_or_default(), &shared.kill, boot_now);
                 continue;
             }
         };
@@ -241,6 +241,20 @@ impl State {
                 Some(reason) => self.left.push(Uncovered { process, name, reason }),
                 None => self.members.extend(Member::of(process)),
             }
+        }
+    }
+
+    /// Sends all of them, and these, the signal, if it is due still: looking for them takes its time, in which
+    /// it may have been ended, or its own time have run out.
+    fn fire(
+        &mut self,
+        there: BTreeSet<ProcessIdentity>,
+        kill: &Kill,
+        now: impl FnOnce() -> BootTime,
+    ) {
+        self.admit(there);
+        if matches!(self.next(kill, now()), Next::Send) {
+            self.send(kill.signal);
         }
     }
 
