@@ -162,7 +162,7 @@ impl Killing {
 
     /// Who is meant by now, but for those that have ended.
     fn there(&self, inode: Inode<'_>) -> Result<BTreeSet<ProcessIdentity>, KernelError> {
-        let known = self.shared.state().living_pids();
+        let known = self.shared.state().identities();
         let mut there = scope::of(&self.place, self.kill.extent, inode, &known)?;
         there.retain(|process| process::is_alive(*process));
         Ok(there)
@@ -180,7 +180,7 @@ fn carry_out(shared: &Shared, place: &Place, stirred: impl Fn()) {
             Next::Send => {
                 // Those who were born since they were looked for; of a namespace, only the next look tells.
                 let elsewhere = || Err(scope::of_node());
-                let known = shared.state().living_pids();
+                let known = shared.state().identities();
                 let there = scope::of(place, shared.kill.extent, elsewhere, &known);
                 shared.state().fire(there.unwrap_or_default(), &shared.kill, boot_now);
                 continue;
@@ -326,9 +326,8 @@ impl State {
         !known && meant
     }
 
-    fn living_pids(&self) -> BTreeSet<u32> {
-        let living = self.members.iter().map(|member| member.identity);
-        living.filter(|process| process::is_alive(*process)).map(|process| process.pid).collect()
+    fn identities(&self) -> BTreeSet<ProcessIdentity> {
+        self.members.iter().map(|member| member.identity).collect()
     }
 
     fn living(&self) -> Vec<Arc<OwnedFd>> {

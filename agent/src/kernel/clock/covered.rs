@@ -199,8 +199,8 @@ impl Covered {
     }
 
     /// The processes that are covered.
-    pub(super) fn pids(&self) -> BTreeSet<u32> {
-        self.state().members.keys().map(|process| process.pid).collect()
+    pub(super) fn members(&self) -> BTreeSet<ProcessIdentity> {
+        self.state().members.keys().copied().collect()
     }
 
     /// Notes who has just executed another program. Who does so twice before it is covered again has been

@@ -90,9 +90,9 @@ impl Register {
         };
         let line = process::line(pid);
         let concerns = |covered: &Covered| {
-            let members = covered.pids();
+            let members = covered.members();
             // A child of theirs had our bytes until now; in a container nobody need be one.
-            line.iter().any(|one| members.contains(one))
+            members.iter().any(|member| line.contains(&member.pid))
                 || scope::is_within(&covered.place.selector.scheme, pid, &members)
         };
         let concerned = standing.into_iter().filter(|(_, covered)| concerns(covered));
@@ -111,7 +111,7 @@ impl Register {
         inode: impl FnOnce() -> Result<NamespaceInode, KernelError>,
     ) -> Result<(), KernelError> {
         let covered = self.get(target, slot).ok_or_else(nothing)?;
-        let there = scope::of(&covered.place, covered.skew.extent, inode, &covered.pids())?;
+        let there = scope::of(&covered.place, covered.skew.extent, inode, &covered.members())?;
         covered.cover(&there).map_err(failed)?;
         covered.measure();
         Ok(())
@@ -163,7 +163,7 @@ impl Register {
             here.map(|((_, slot), covered)| (*slot, Arc::clone(covered))).collect()
         };
         let look = |(slot, covered): (Slot, Arc<Covered>)| {
-            let there = scope::of(&covered.place, covered.skew.extent, &inode, &covered.pids())?;
+            let there = scope::of(&covered.place, covered.skew.extent, &inode, &covered.members())?;
             Ok((slot, covered.look(&there)))
         };
         here.into_iter().map(look).collect()

@@ -20,7 +20,8 @@ const SHIM: &str = "containerd-shim";
 
 /// The processes of a place, by pid. Those of a namespace are those that `inode` leads to.
 ///
-/// `known` are processes that belong to it whoever their parent is by now.
+/// `known` are processes that belong to it whoever their parent is by now. Those that have ended belong to
+/// nobody: whoever has their numbers now is another one.
 ///
 /// # Errors
 /// /proc cannot be read, or the place has no processes of its own.
@@ -28,30 +29,35 @@ pub fn of(
     place: &Place,
     extent: Extent,
     inode: impl FnOnce() -> Result<NamespaceInode, KernelError>,
-    known: &BTreeSet<u32>,
+    known: &BTreeSet<ProcessIdentity>,
 ) -> Result<BTreeSet<ProcessIdentity>, KernelError> {
     let read = KernelError::call("read /proc");
-    let mut pids: BTreeSet<u32> = match &place.selector.scheme {
-        Scheme::Pid(pid) => {
-            let named = place.identity.process.filter(|named| process::is_alive(*named));
-            named.map(|_| *pid).into_iter().collect()
+    // What has ended since is no matter.
+    let identities =
+        |pids: Vec<u32>| pids.into_iter().filter_map(|pid| process::identity(pid).ok());
+    let mut found: BTreeSet<ProcessIdentity> = match &place.selector.scheme {
+        Scheme::Pid(_) => {
+            place.identity.process.filter(|named| process::is_alive(*named)).into_iter().collect()
         }
         Scheme::Container(id) => {
-            let found = process::in_container(id).map_err(read)?;
-            found.into_iter().map(|(_, pid)| pid).collect()
+            let within = process::in_container(id).map_err(read)?;
+            identities(within.into_iter().map(|(_, pid)| pid).collect()).collect()
         }
-        Scheme::Netns(_) => process::in_namespace(inode()?).map_err(read)?.into_iter().collect(),
+        Scheme::Netns(_) => identities(process::in_namespace(inode()?).map_err(read)?).collect(),
         Scheme::Host(_) | Scheme::Addr(_) | Scheme::Etcd(_) | Scheme::Zeebe(_) => {
             return Err(of_node());
         }
     };
     if extent == Extent::Tree {
         let parents = process::parents().map_err(KernelError::call("read /proc"))?;
-        pids.extend(known);
-        pids = with_descendants(pids, &parents);
+        found.extend(known);
+        // Only now: whoever lives still had its number when the parents were read.
+        found.retain(|process| process::is_alive(*process));
+        let roots: BTreeSet<u32> = found.iter().map(|process| process.pid).collect();
+        let born = with_descendants(roots.clone(), &parents);
+        found.extend(identities(born.difference(&roots).copied().collect()));
     }
-    // What has ended since is no matter.
-    Ok(pids.into_iter().filter_map(|pid| process::identity(pid).ok()).collect())
+    Ok(found)
 }
 
 /// Whether a process that is named and all that belong to it have ended: nobody can come there any more, as
@@ -64,11 +70,14 @@ pub fn is_nobody_left(scheme: &Scheme, there: &BTreeSet<ProcessIdentity>) -> boo
 /// Whether a process is in what is named, where that is a place and no process. A namespace is known by those
 /// who are in it; without any, everybody may be.
 #[must_use]
-pub fn is_within(scheme: &Scheme, pid: u32, members: &BTreeSet<u32>) -> bool {
+pub fn is_within(scheme: &Scheme, pid: u32, members: &BTreeSet<ProcessIdentity>) -> bool {
     let namespace = |pid: u32| process::namespace_inode(&process::namespace_path(pid)).ok();
+    // Looked at first: then it was its own if it lives still.
+    let theirs =
+        |member: &ProcessIdentity| namespace(member.pid).filter(|_| process::is_alive(*member));
     match scheme {
         Scheme::Container(id) => process::is_in_container(pid, id),
-        Scheme::Netns(_) => match members.iter().find_map(|member| namespace(*member)) {
+        Scheme::Netns(_) => match members.iter().find_map(theirs) {
             Some(theirs) => namespace(pid) == Some(theirs),
             None => true,
         },
@@ -142,7 +151,35 @@ pub fn name(pid: u32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Child, Command};
+
+    use fault::{BootId, NamespaceCookie, TargetIdentity};
+
     use super::*;
+
+    #[test]
+    fn whoever_has_the_number_of_one_that_has_ended_is_not_meant() {
+        let mut children: Vec<Child> =
+            (0..2).map(|_| Command::new("/bin/sleep").arg("60").spawn().unwrap()).collect();
+        let [named, known] =
+            [0, 1].map(|one: usize| process::identity(children[one].id()).unwrap());
+        let identity = TargetIdentity {
+            boot: BootId::new(1),
+            namespace: NamespaceCookie::new(1),
+            process: Some(named),
+        };
+        let place = Place { selector: format!("pid:{}", named.pid).parse().unwrap(), identity };
+        let tree =
+            |known| of(&place, Extent::Tree, || Err(of_node()), &BTreeSet::from([known])).unwrap();
+        let ended = ProcessIdentity { started: known.started - 1, ..known };
+        let (with, without) = (tree(known), tree(ended));
+        for child in &mut children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        assert_eq!(with, BTreeSet::from([named, known]));
+        assert_eq!(without, BTreeSet::from([named]));
+    }
 
     #[test]
     fn a_tree_has_all_descendants_and_nobody_else() {

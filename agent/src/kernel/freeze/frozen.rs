@@ -191,8 +191,8 @@ impl Frozen {
     }
 
     /// The processes that are held.
-    fn pids(&self) -> BTreeSet<u32> {
-        self.shared.state().members.iter().map(|process| process.pid).collect()
+    fn members(&self) -> BTreeSet<ProcessIdentity> {
+        self.shared.state().members.clone()
     }
 
     /// What was seen so far.
@@ -266,10 +266,10 @@ impl Engaged for Frozen {
 
     fn follow(&self, inode: Inode<'_>) -> Result<(), KernelError> {
         for _ in 0..ROUNDS {
-            let known = self.pids();
+            let known = self.members();
             self.cover(&scope::of(&self.place, self.freeze.extent, inode, &known)?)?;
             self.measure();
-            if self.pids() == known {
+            if self.members() == known {
                 break;
             }
         }
@@ -277,7 +277,7 @@ impl Engaged for Frozen {
     }
 
     fn look(&self, inode: Inode<'_>) -> Result<Coverage, KernelError> {
-        let there = scope::of(&self.place, self.freeze.extent, inode, &self.pids())?;
+        let there = scope::of(&self.place, self.freeze.extent, inode, &self.members())?;
         Ok(self.compare(&there))
     }
 
