@@ -340,7 +340,11 @@ impl Worker {
             return Err(AgentError::Unverified(missing));
         }
         let step = Step::Begin { slot, start: lease.start(), end: lease.end() };
-        self.kernel.perform(&place, &step)?;
+        if let Err(error) = self.kernel.perform(&place, &step) {
+            // It may come to act still: what is said to a process that is not to be had arrives late.
+            self.end(id, State::Failed);
+            return Err(error.into());
+        }
         let found = self.kernel.lease(cookie, slot);
         if found != Some((lease.start(), lease.end())) {
             self.end(id, State::Failed);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agent::fake::{Call, Trouble};
 use agent::kernel::{Kernel, Step, Stir};
 use fault::{
     Aspect, ClockEffect, Clocks, Ending, Extent, Fault, Gone, Kind, LeaseTerms, Measured, Offset,
@@ -66,6 +67,21 @@ async fn a_skew_is_measured_by_its_commit_and_remembered_after_its_heal() {
     assert_eq!(healed.state, State::Healed);
     assert_eq!(effect(&healed), effect(&status));
     assert!(rig.kernel.skewed().is_empty());
+}
+
+#[tokio::test]
+async fn a_commit_that_could_not_be_told_is_the_end_of_its_fault() {
+    let rig = Rig::frozen().await;
+    spawn(&rig, 7, "a");
+    rig.prepare(&[skewing(&rig, 1, "pid:7")]).await.unwrap();
+    let begins = |call: &Call<'_>| matches!(call, Call::Step(_, Step::Begin { .. }));
+    rig.kernel.trouble(Trouble::errno("write", libc::EIO, begins).once());
+    let mut watch = rig.watch();
+    rig.commit(&[1]).await.unwrap_err();
+    watch.state(1, State::Failed).await;
+    assert!(rig.kernel.skewed().is_empty(), "what was told may arrive late");
+    let again = rig.commit(&[1]).await.unwrap_err();
+    assert!(matches!(detail(&again), Detail::Refused(_)), "{again}");
 }
 
 #[tokio::test]

@@ -110,7 +110,7 @@ impl Covered {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets it act. Waits for nobody.
+    /// Lets it act, unless it has ended. Waits for nobody.
     ///
     /// # Errors
     /// Not one process could be told.
@@ -120,6 +120,10 @@ impl Covered {
         end: BootTime,
     ) -> Result<(), ClockError> {
         let mut state = self.state();
+        // An end that was said later may have come first.
+        if state.standing == Standing::Over {
+            return Ok(());
+        }
         state.standing = Standing::Acts(start, end);
         state.tell(|skewed| skewed.begin(start, end))
     }

@@ -1,9 +1,13 @@
-//! What a reading is held against.
+//! What a reading is held against, and what is known of a skew without its processes.
 
-use fault::{Clocks, Extent, Offset, Rate};
+use std::path::PathBuf;
+
+use fault::{BootId, Clocks, Extent, NamespaceCookie, Offset, Rate, TargetIdentity};
 
 use super::*;
 use crate::clock::parameters::Span;
+use crate::kernel::clock::holder::Holder;
+use crate::kernel::clock::record::Records;
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -33,4 +37,27 @@ fn a_reading_is_held_against_what_was_asked_for() {
     assert!(is_as_asked(&strobe, between, 4_000_050, 90));
     assert!(is_as_asked(&strobe, between, -50, 90));
     assert!(!is_as_asked(&strobe, between, 2_000_000, 90));
+}
+
+/// A skew that covers nobody.
+fn empty() -> Covered {
+    let boot = BootId::new(1);
+    let identity = TargetIdentity { boot, namespace: NamespaceCookie::new(1), process: None };
+    let place = Place { selector: "netns:a".parse().unwrap(), identity };
+    let shape = Shape::Offset(Offset::NONE);
+    let skew =
+        Skew { shape, clocks: Clocks::REALTIME, ending: Ending::Step, extent: Extent::Named };
+    let nowhere = Records::of(PathBuf::from("/nonexistent"));
+    Covered::new(place, skew, &Workshop::new(boot, nowhere, Holder::default()))
+}
+
+#[test]
+fn a_beginning_that_its_end_overtook_does_not_begin_it() {
+    let (start, end) = (BootTime::from_nanos(1), BootTime::from_nanos(u64::MAX));
+    let skew = empty();
+    skew.begin(start, end).unwrap();
+    assert_eq!(skew.lease(), Some((start, end)));
+    skew.end().unwrap();
+    skew.begin(start, end).unwrap();
+    assert_eq!(skew.lease(), None);
 }
