@@ -86,9 +86,16 @@ mod tests {
         // From now on nobody waits at all.
         let began = Instant::now();
         assert_eq!(deputy.have(Urgency::Optional, || 7).unwrap(), None);
-        let owed = deputy.have(Urgency::Owed, move || done.send(()).unwrap()).unwrap();
-        assert!(owed.is_none() || owed == Some(()));
+        let (free, way) = mpsc::channel::<()>();
+        let owed = move || {
+            way.recv().unwrap();
+            done.send(()).unwrap();
+        };
+        assert_eq!(deputy.have(Urgency::Owed, owed).unwrap(), None);
         assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+        // It has begun, and waits for the way to be free.
+        assert_eq!(after.try_recv(), Err(mpsc::TryRecvError::Empty));
+        free.send(()).unwrap();
         go.send(()).unwrap();
         after.recv_timeout(Duration::from_secs(10)).unwrap();
         let until = Instant::now() + Duration::from_secs(10);
