@@ -10,9 +10,11 @@ use agent_ebpf::abi::names;
 use aya::maps::{MapData, RingBuf};
 use aya::programs::RawTracePoint;
 use aya::{Ebpf, EbpfLoader};
+use fault::BootTime;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::KernelError;
+use super::clock::boot_now;
 
 /// Where they happen.
 const TRACEPOINT: &str = "sched_process_exec";
@@ -36,11 +38,14 @@ impl Execs {
         self.listening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells of every process from now on, unless somebody is told already.
+    /// Tells of every process from now on, and when it was heard of, unless somebody is told already.
     ///
     /// # Errors
     /// The program cannot be loaded or attached.
-    pub(super) fn start(&self, told: impl Fn(u32) + Send + 'static) -> Result<(), KernelError> {
+    pub(super) fn start(
+        &self,
+        told: impl Fn(u32, BootTime) + Send + 'static,
+    ) -> Result<(), KernelError> {
         let mut listening = self.listening();
         if listening.is_some() {
             return Ok(());
@@ -99,7 +104,7 @@ fn load() -> Result<(Ebpf, RingBuf<MapData>), KernelError> {
     Ok((ebpf, ring))
 }
 
-fn listen(mut ring: RingBuf<MapData>, stopped: &UnixStream, told: impl Fn(u32)) {
+fn listen(mut ring: RingBuf<MapData>, stopped: &UnixStream, told: impl Fn(u32, BootTime)) {
     loop {
         let stop = {
             let mut awaited = [
@@ -113,10 +118,13 @@ fn listen(mut ring: RingBuf<MapData>, stopped: &UnixStream, told: impl Fn(u32)) 
         if stop {
             return;
         }
+        let mut executed = Vec::new();
         while let Some(item) = ring.next() {
             if let Ok(pid) = <[u8; 4]>::try_from(&*item) {
-                told(u32::from_ne_bytes(pid));
+                executed.push((u32::from_ne_bytes(pid), boot_now()));
             }
         }
+        // Only now: to tell of one takes its time, and is none of the others' executions.
+        executed.into_iter().for_each(|(pid, at)| told(pid, at));
     }
 }

@@ -99,7 +99,7 @@ impl Linux {
     /// look once a second.
     fn follow_execs(&self) {
         let (clocks, stirrer) = (Arc::clone(&self.clocks), self.watch.stirrer());
-        let told = move |pid| clocks.concerned(pid).into_iter().for_each(&stirrer);
+        let told = move |pid, at| clocks.concerned(pid, at).into_iter().for_each(&stirrer);
         if let Err(error) = self.execs.start(told) {
             tracing::warn!(%error, "processes that execute are found by looks");
         }

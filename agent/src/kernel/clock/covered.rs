@@ -1,5 +1,6 @@
 //! The processes of one skew: who is covered, who cannot be, and what was measured.
 
+mod roll;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +13,7 @@ use fault::{
     BootTime, Clock, ClockEffect, Ending, ProcessIdentity, Reading, Shape, Skew, Uncovered,
 };
 
+use self::roll::Roll;
 use super::deputy::{self, Deputy, Urgency};
 use super::skewed::{ClockError, Outcome, Restored, Skewed, Workshop};
 use super::subject::Refusal;
@@ -27,8 +29,6 @@ const AT_ONCE: usize = 4;
 const STALE: Duration = Duration::from_millis(500);
 /// By how much later than a look a stub may read its clock: the tick of coarse clocks (10 ms at worst).
 const TICK: i64 = 10_000_000;
-/// How many are remembered who executed something and are not covered; most of them have ended.
-const MOST_EXECUTED: usize = 4_096;
 /// How often a strobe is read in vain before the next round: half of its turns may be true ones.
 const TRIES: u32 = 4;
 
@@ -39,6 +39,7 @@ pub struct Covered {
     pub(super) skew: Skew,
     workshop: Workshop,
     state: Mutex<State>,
+    roll: Roll,
     /// As it was last asked for.
     latest: Mutex<ClockEffect>,
     deputy: Deputy,
@@ -51,8 +52,6 @@ struct State {
     uncovered: BTreeMap<ProcessIdentity, Uncovered>,
     readings: BTreeMap<Clock, (BootTime, Reading)>,
     longest_gap: Duration,
-    /// Since when who executed another program may have been uncovered; those who are covered by now are out.
-    executed: BTreeMap<u32, BootTime>,
     /// How many there were at the end.
     covered_at_end: Option<usize>,
     way_back: Duration,
@@ -84,6 +83,7 @@ impl Covered {
             skew,
             workshop,
             state: Mutex::default(),
+            roll: Roll::default(),
             latest: Mutex::default(),
             deputy: Deputy::default(),
         }
@@ -202,18 +202,14 @@ impl Covered {
         }
     }
 
-    /// The processes that are covered.
+    /// The processes that are covered. Waits for nobody.
     pub(super) fn members(&self) -> BTreeSet<ProcessIdentity> {
-        self.state().members.keys().copied().collect()
+        self.roll.members()
     }
 
-    /// Notes who has just executed another program. Who does so twice before it is covered again has been
-    /// uncovered since the first time.
-    pub(super) fn note_execution(&self, pid: u32) {
-        let mut state = self.state();
-        if state.executed.len() < MOST_EXECUTED {
-            state.executed.entry(pid).or_insert_with(boot_now);
-        }
+    /// Notes who has executed another program, and when. Waits for nobody.
+    pub(super) fn note_execution(&self, pid: u32, at: BootTime) {
+        self.roll.note(pid, at);
     }
 
     /// Compares what is covered with the processes that there are; changes nothing.
@@ -224,16 +220,13 @@ impl Covered {
         }
         let now = boot_now();
         let mut coverage = Coverage { processes: there.len(), ..Coverage::default() };
-        let State { members, executed, .. } = &mut *state;
-        for (process, member) in members {
+        for (process, member) in &mut state.members {
             match member.skewed.verify() {
                 _ if !process::is_alive(*process) => coverage.left += 1,
                 Ok(()) => {
                     member.seen = now;
                     // Whatever it executed before this look, it has our bytes again.
-                    if executed.get(&process.pid).is_some_and(|at| *at <= now) {
-                        executed.remove(&process.pid);
-                    }
+                    self.roll.settle(process.pid, now);
                 }
                 Err(error) if error.is_gone() => coverage.left += 1,
                 Err(_) => {
@@ -295,16 +288,17 @@ impl Covered {
             };
             let left: Vec<ProcessIdentity> = state.members.iter().filter_map(is_gone).collect();
             for process in left {
+                self.roll.strike(process);
                 gone.extend(state.members.remove(&process));
             }
             state.uncovered.retain(|process, _| process::is_alive(*process));
-            state.executed.retain(|pid, _| process::identity(*pid).is_ok());
         }
+        self.roll.forget_ended();
         for member in gone {
             if process::is_alive(member.skewed.process()) {
                 // It executed another program, some time after it was last seen.
                 let pid = member.skewed.process().pid;
-                self.state().executed.entry(pid).or_insert(member.seen);
+                self.roll.note(pid, member.seen);
             }
             // Nothing of it is there; what was recorded is forgotten.
             let _ = self.workshop.heal(member.skewed);
@@ -377,9 +371,9 @@ impl Covered {
             Standing::Prepared => Ok(()),
             Standing::Over => skewed.go_back(now).map(drop),
         };
+        let executed = self.roll.admit(process);
         if let (Standing::Acts(start, _), false) = (state.standing, is_fork) {
-            let executed = state.executed.remove(&process.pid).unwrap_or_default();
-            let since = start.max(process::began(process)).max(executed);
+            let since = start.max(process::began(process)).max(executed.unwrap_or_default());
             // One that was there when it was prepared is covered from the start on.
             if start < now {
                 state.longest_gap = state.longest_gap.max(now.since(since));
@@ -461,6 +455,7 @@ impl Covered {
         // Those that are gone need not be told.
         let _ = self.end();
         let members = std::mem::take(&mut self.state().members);
+        self.roll.clear();
         let places: Vec<Range<u64>> =
             members.values().map(|member| member.skewed.place().clone()).collect();
         let (mut left, mut returning) = (Vec::new(), Vec::new());

@@ -81,9 +81,10 @@ impl Register {
         self.skews().is_empty()
     }
 
-    /// The targets of skews that may be meant for a process that has just executed another program.
+    /// The targets of skews that may be meant for a process that executed another program at that time. Waits for no
+    /// process.
     #[must_use]
-    pub fn concerned(&self, pid: u32) -> BTreeSet<NamespaceCookie> {
+    pub fn concerned(&self, pid: u32, at: BootTime) -> BTreeSet<NamespaceCookie> {
         let standing: Vec<(NamespaceCookie, Arc<Covered>)> = {
             let skews = self.skews();
             skews.iter().map(|((target, _), covered)| (*target, Arc::clone(covered))).collect()
@@ -96,7 +97,7 @@ impl Register {
                 || scope::is_within(&covered.place.selector.scheme, pid, &members)
         };
         let concerned = standing.into_iter().filter(|(_, covered)| concerns(covered));
-        let told = concerned.inspect(|(_, covered)| covered.note_execution(pid));
+        let told = concerned.inspect(|(_, covered)| covered.note_execution(pid, at));
         told.map(|(target, _)| target).collect()
     }
 

@@ -1,6 +1,7 @@
 //! What a reading is held against, and what is known of a skew without its processes.
 
 use std::path::PathBuf;
+use std::sync::mpsc;
 
 use fault::{BootId, Clocks, Extent, NamespaceCookie, Offset, Rate, TargetIdentity};
 
@@ -60,4 +61,22 @@ fn a_beginning_that_its_end_overtook_does_not_begin_it() {
     skew.end().unwrap();
     skew.begin(start, end).unwrap();
     assert_eq!(skew.lease(), None);
+}
+
+#[test]
+fn executions_are_noted_while_somebody_waits_for_a_process() {
+    let skew = Arc::new(empty());
+    let at = BootTime::from_nanos(7);
+    let busy = skew.state();
+    let (sender, noted) = mpsc::channel();
+    let other = Arc::clone(&skew);
+    std::thread::spawn(move || {
+        other.note_execution(4711, at);
+        sender.send(other.members()).unwrap();
+    });
+    let members = noted.recv_timeout(Duration::from_secs(10));
+    drop(busy);
+    assert_eq!(members, Ok(BTreeSet::new()));
+    let process = ProcessIdentity { pid: 4711, started: 1 };
+    assert_eq!(skew.roll.admit(process), Some(at), "when it was heard of, not when it is noted");
 }
