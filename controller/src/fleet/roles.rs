@@ -9,6 +9,7 @@ use proto::control as wire;
 use tokio::time::sleep;
 
 use super::client::Client;
+use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::settings::Controller;
 use crate::spec::{Between, Spec, What};
@@ -88,6 +89,11 @@ impl Roles {
     /// Whether the cut has lost its meaning at some time.
     pub(super) const fn lost(&self) -> bool {
         self.lost
+    }
+
+    /// What a cut came to, given what its faults did and where the roles went meanwhile.
+    pub(super) fn judged(&self, measured: Outcome) -> Outcome {
+        if self.lost { measured.worst(Outcome::Deviated) } else { measured }
     }
 
     async fn look(&self, place: &Controller) -> Result<BTreeMap<Role, BTreeSet<String>>, String> {
@@ -188,6 +194,17 @@ mod tests {
         assert_eq!(news[1], "one and three are both broker-2 now: the cut separates them no more");
         let (news, lost) = held.take(players(&[("one", "broker-2"), ("three", "broker-2")]));
         assert!(news.is_empty() && lost);
+    }
+
+    #[test]
+    fn a_cut_that_lost_its_meaning_has_deviated_whatever_it_lost() {
+        let (asked, held) = (Vec::new(), Held::default());
+        let mut roles = Roles { asked, held, lost: false, output: Output::new(None) };
+        assert_eq!(roles.judged(Outcome::Effective), Outcome::Effective);
+        roles.lost = true;
+        assert_eq!(roles.judged(Outcome::Effective), Outcome::Deviated);
+        assert_eq!(roles.judged(Outcome::NothingMatched), Outcome::Deviated);
+        assert_eq!(roles.judged(Outcome::Refused), Outcome::Refused);
     }
 
     #[test]
