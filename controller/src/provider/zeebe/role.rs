@@ -32,7 +32,8 @@ pub enum RoleError {
         /// Who said what.
         said: Vec<String>,
     },
-    /// One says that it leads, and too few others answer to know that nobody else does.
+    /// One says that it leads, and those who are silent may know of another: too few answer, or no gateway
+    /// has heard the same.
     #[error(
         "whether broker-{leader} leads partition {partition} is not known, as only {answers} of \
          {replicas} of its brokers answer: {}", said.join("; ")
@@ -65,6 +66,11 @@ pub struct Roles {
 impl ZeebeView {
     /// Who leads a partition, if one broker says so, none contradicts, and a majority of those that have it
     /// answer: an old leader that is cut off goes on leading by its own word for up to 5 s.
+    ///
+    /// A majority alone does not make it certain where one is silent: the old leader and a follower may answer,
+    /// and the new leader be the silent one. Then every gateway that answers, and at least one, must have
+    /// heard the same. What they have heard may be old, so even then it is wrong for as long as gossip is
+    /// behind a change of leaders, and that is said.
     ///
     /// A gateway that has heard of another leader, which itself says that it is none, is behind: that is
     /// evidence, no contradiction.
@@ -99,11 +105,28 @@ impl ZeebeView {
             return Err(RoleError::Disagreement { partition: number, said });
         }
         let replicas = self.brokers.keys().filter(|id| self.has(**id, partition)).count();
-        if answers.len() < replicas / 2 + 1 {
+        let all_answer = answers.len() == replicas;
+        let majority = answers.len() > replicas / 2;
+        let certain = all_answer || (majority && self.all_heard(leader, partition));
+        if !certain {
             let answers = answers.len();
             return Err(RoleError::Minority { partition: number, leader, answers, replicas, said });
         }
+        let mut said = said;
+        if !all_answer {
+            said.push(format!(
+                "whoever is silent may lead since, as gateways may be behind: broker-{leader} is taken \
+                 at its word and theirs"
+            ));
+        }
         Ok(Roles { leader, followers: of(RaftRole::Follower).collect(), said })
+    }
+
+    /// Whether at least one gateway answers, and each that does takes this one for the leader.
+    fn all_heard(&self, leader: NodeId, partition: PartitionId) -> bool {
+        let told = self.gateways.iter().filter_map(|gateway| gateway.answer.as_ref().ok());
+        let mut heard = told.map(|topology| view::heard(topology, partition)).peekable();
+        heard.peek().is_some() && heard.all(|one| one == Some(leader))
     }
 
     /// Whether a gateway takes somebody for the leader who is not this one and cannot be asked.

@@ -112,6 +112,32 @@ fn without_a_leader_or_a_majority_nobody_is_named() {
 }
 
 #[test]
+fn where_one_is_silent_an_old_leader_is_not_taken_at_its_own_word() {
+    // Broker 2 may lead since.
+    let silent = || view(&["lff", "flf", "mute"], &[0, 1, 0]);
+    let told = silent().roles(number(1)).unwrap();
+    assert!(told.said.iter().any(|line| line.contains("gateways may be behind")), "{told:?}");
+    let mut nobody = silent();
+    nobody.gateways[0].answer = Err(GatewayError::Late("no answer".to_owned()));
+    let error = nobody.roles(number(1)).unwrap_err();
+    assert!(matches!(error, RoleError::Minority { answers: 2, replicas: 3, .. }), "{error}");
+    let mut none = silent();
+    none.gateways.clear();
+    assert!(matches!(none.roles(number(1)), Err(RoleError::Minority { .. })));
+    // One gateway that has heard of nobody, or of a follower, beside one that has heard the same.
+    for heard in [vec![9], vec![1]] {
+        let mut two = silent();
+        two.gateways.push(gateway(3, &heard));
+        let error = two.roles(number(1)).unwrap_err();
+        assert!(matches!(error, RoleError::Minority { .. }), "{error}");
+    }
+    // Where all answer, nobody else can lead, whatever gateways have heard.
+    let mut all = view(&HEALTHY, &[0, 1, 2]);
+    all.gateways.clear();
+    assert_eq!(all.roles(number(1)).unwrap().leader, NodeId::new(0));
+}
+
+#[test]
 fn only_those_that_have_a_partition_count_for_it() {
     // Five brokers, three replicas: partition 1 is on 0 to 2.
     let mut view = view(&["l--", "fl-", "ffl", "-ff", "--f"], &[0, 1, 2]);
