@@ -87,13 +87,17 @@ fn stands(configuration: &Configuration, change: i64) -> Look<String> {
     if configuration.pending_change.as_ref().is_some_and(|one| is(&one)) {
         return Look::Not(format!("change {change} is under way"));
     }
-    match configuration.last_change.as_ref() {
-        Some(last) if is(&last) => {
-            judged(&format!("change {change}"), last.status.as_deref().unwrap_or_default())
-        }
-        // What was done before the last one is not told any more; one that failed is never passed over.
-        Some(last) if last.id > change => Look::Holds(format!("change {} is the last", last.id)),
-        Some(_) | None => Look::Not(format!("there is no change {change} yet")),
+    if let Some(last) = configuration.last_change.as_ref().filter(is) {
+        return judged(&format!("change {change}"), last.status.as_deref().unwrap_or_default());
+    }
+    // Zeebe tells how the last one ended, and of those before it nothing: it may have failed or been cancelled.
+    let known = [&configuration.last_change, &configuration.pending_change];
+    match known.into_iter().flatten().find(|one| one.id > change) {
+        Some(later) => Look::Never(format!(
+            "change {} is there already, and how {change} ended is not told any more",
+            later.id
+        )),
+        None => Look::Not(format!("there is no change {change} yet")),
     }
 }
 
@@ -124,7 +128,10 @@ mod tests {
         assert!(matches!(stands(&of((1, "COMPLETED"), Some(2)), 2), Look::Not(_)));
         assert!(matches!(stands(&of((2, "COMPLETED"), None), 2), Look::Holds(_)));
         assert!(matches!(stands(&of((2, "FAILED"), None), 2), Look::Never(_)));
-        assert!(matches!(stands(&of((3, "FAILED"), None), 2), Look::Holds(_)));
+        // It may have failed, or been cancelled.
+        assert!(matches!(stands(&of((3, "COMPLETED"), None), 2), Look::Never(_)));
+        assert!(matches!(stands(&of((1, "COMPLETED"), Some(3)), 2), Look::Never(_)));
+        assert!(matches!(stands(&of((2, "COMPLETED"), Some(3)), 2), Look::Holds(_)));
         assert!(matches!(stands(&of((1, "COMPLETED"), None), 2), Look::Not(_)));
     }
 }

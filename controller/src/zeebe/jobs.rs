@@ -38,8 +38,8 @@ pub(crate) async fn verify(
             timeout: GIVEN,
             most: (args.count - completed).min(MOST),
         };
-        match some(gateway, &jobs, patience).await {
-            Ok(some) => completed += some,
+        match some(gateway, &jobs, patience, &mut completed).await {
+            Ok(()) => {}
             Err(error) if error.is_passing() => {
                 return Look::Not(format!("{completed} of {}: {error}", args.count));
             }
@@ -51,13 +51,16 @@ pub(crate) async fn verify(
     verdict("job-completion", reached.await, output)
 }
 
-/// Takes some jobs and completes them; how many that were.
-async fn some(gateway: &Gateway, jobs: &Jobs, patience: &Patience) -> Result<u32, GatewayError> {
-    let found = gateway.activate(jobs, Some(WAIT), patience.call()).await?;
-    let mut completed = 0;
-    for job in found {
+/// Takes some jobs and completes them; counts each at once, as those before one that fails are completed.
+async fn some(
+    gateway: &Gateway,
+    jobs: &Jobs,
+    patience: &Patience,
+    completed: &mut u32,
+) -> Result<(), GatewayError> {
+    for job in gateway.activate(jobs, Some(WAIT), patience.call()).await? {
         gateway.complete(job.key, patience.call()).await?;
-        completed += 1;
+        *completed += 1;
     }
-    Ok(completed)
+    Ok(())
 }
