@@ -151,10 +151,18 @@ mod tests {
         {
             assert_eq!(PartitionId::of_message(text, count), partition(expected), "{text}");
         }
-        // A hash that is negative: the remainder is made positive.
+        // Computed by Java. Of a negative hash the remainder is made positive, and so is that of the lowest.
         let long = "a correlation key that is long enough to overflow";
-        assert!(PartitionId::of_message(long, 7).number() <= 7);
-        assert!(PartitionId::of_message("é", 3).number() <= 3);
+        for (text, count, expected) in [
+            ("é", 3, 2),
+            ("é", 7, 5),
+            (long, 7, 6),
+            ("日本", 5, 3),
+            ("日本", 7, 7),
+            ("polygenelubricants", 7, 3),
+        ] {
+            assert_eq!(PartitionId::of_message(text, count), partition(expected), "{text}");
+        }
     }
 
     #[test]
