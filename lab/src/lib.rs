@@ -22,6 +22,7 @@ pub mod directory;
 pub mod estate;
 pub mod etcd;
 mod http;
+pub mod identity;
 pub mod interruption;
 pub mod ip;
 mod leftover;

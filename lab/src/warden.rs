@@ -54,7 +54,7 @@ pub(crate) fn watch_directory(path: &Path) {
 }
 
 /// When a process was started, in clock ticks since boot: field 22 of proc_pid_stat(5).
-fn start_time(pid: u32) -> Option<u64> {
+pub(crate) fn start_time(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the program's name in parentheses and may contain both.
     let (_, fields) = stat.rsplit_once(") ")?;

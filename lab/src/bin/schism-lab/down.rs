@@ -7,9 +7,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 
-use crate::record::Record;
+use crate::record;
 
 /// How long everything may take to be gone.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -19,16 +19,17 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Has the process that keeps the lab end it, and waits until it has.
 pub(crate) fn run() -> Result<ExitCode> {
-    let Some(record) = Record::read()? else {
+    let Some(keeper) = record::keeper()? else {
         eprintln!("no lab runs");
         return Ok(ExitCode::SUCCESS);
     };
-    kill(record.keeper, Signal::SIGTERM)
-        .with_context(|| format!("process {} can't be asked to end", record.keeper))?;
+    keeper
+        .signal(Signal::SIGTERM)
+        .with_context(|| format!("process {} can't be asked to end", keeper.pid))?;
     let began = Instant::now();
     // It is no child of ours, so its end is no event for us.
-    while kill(record.keeper, None).is_ok() {
-        ensure!(began.elapsed() < LIMIT, "process {} has not ended the lab", record.keeper);
+    while keeper.lives() {
+        ensure!(began.elapsed() < LIMIT, "process {} has not ended the lab", keeper.pid);
         thread::sleep(LOOK);
     }
     eprintln!("the lab is gone, after {:.1} s", began.elapsed().as_secs_f64());

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use lab::zeebe::{Broker, MANAGEMENT_PORT, Partition};
 
-use crate::record::Record;
+use crate::record::{self, Record};
 
 /// How long a broker may take.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -18,6 +18,10 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// Says how each broker sees its partitions; 1 where no lab runs or a broker does not answer.
 pub(crate) fn run() -> Result<ExitCode> {
     let Some(record) = Record::read()? else {
+        if let Some(keeper) = record::keeper()? {
+            eprintln!("a lab starts, kept by process {}", keeper.pid);
+            return Ok(ExitCode::FAILURE);
+        }
         eprintln!("no lab runs; `cargo xtask lab zeebe up` starts one");
         return Ok(ExitCode::FAILURE);
     };
@@ -31,7 +35,7 @@ pub(crate) fn run() -> Result<ExitCode> {
 /// The same, in the hub.
 pub(crate) fn inside() -> Result<ExitCode> {
     let record = Record::read()?.context("the lab is gone")?;
-    println!("kept by process {}; hub: netns {}", record.keeper, record.hub);
+    println!("kept by process {}; hub: netns {}", record.keeper.pid, record.hub);
     let brokers = record.members.split_last().map_or(&[][..], |(_, brokers)| brokers);
     let mut code = ExitCode::SUCCESS;
     for (name, address) in brokers {

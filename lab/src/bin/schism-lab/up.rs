@@ -12,9 +12,9 @@ use lab::{
     interruption::Interruption,
     process::Process,
     topology::{Family, Node, Topology},
-    zeebe::{Cluster, GATEWAY_PORT, Options, VERSION, ZeebeError, settings},
+    zeebe::{Cluster, GATEWAY_PORT, Java, Options, VERSION, ZeebeError, settings},
 };
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::geteuid;
 
 use crate::record::{Place, Record};
 
@@ -33,6 +33,8 @@ const INTERRUPTED: u8 = 130;
 /// Starts everything and keeps it until somebody ends it.
 pub(crate) fn run(options: Options) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "the lab makes network namespaces: run it in a root shell");
+    // Before anything is made: there is no cluster without it.
+    Java::find()?;
     let interruption = Interruption::listen()?;
     let place = Place::claim()?;
     lab::sweep()?;
@@ -59,7 +61,7 @@ pub(crate) fn run(options: Options) -> Result<ExitCode> {
     }
     let hub = topology.hub_node().context("a topology of a hub has one")?;
     place.tell(&Record {
-        keeper: Pid::this(),
+        keeper: place.keeper(),
         hub: hub.namespace.name().to_owned(),
         members: topology.nodes().iter().map(|node| (node.label.clone(), node.v4)).collect(),
     })?;
