@@ -35,6 +35,7 @@ pub(crate) fn clock(arguments: &[&str]) -> Result<()> {
 /// # Errors
 /// A failed installation or build; a bench that started never returns here.
 pub(crate) fn experiment(arguments: &[&str]) -> Result<()> {
+    install::packages()?;
     let chaos = compat::original()?.join("bin/chaos").display().to_string();
     command::run(command::cargo(BUILD))?;
     become_bench("experiment", &[&["--chaos", &chaos], arguments].concat())

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{command, workspace};
+use crate::{command, install, workspace};
 
 /// What is installed of Python: the original, what it reads journals with, and the driver of Toxiproxy.
 const PACKAGES: [&str; 5] = [
@@ -30,6 +30,7 @@ const DOCUMENT: &str = "docs/compat-chaostoolkit.md";
 /// # Errors
 /// Something cannot be installed or built; a comparison that started never returns here.
 pub(crate) fn chaostoolkit(files: &[&str]) -> Result<()> {
+    install::packages()?;
     let venv = original()?;
     let toxiproxy = build_toxiproxy(&place())?;
     let build = ["build", "--locked", "-p", "controller", "-p", "lab"];

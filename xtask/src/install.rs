@@ -5,7 +5,7 @@ use std::{
     io::{ErrorKind, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result};
@@ -44,6 +44,9 @@ const NEEDS: &[Need] = &[
     Need { program: "python3", package: "python3" },
 ];
 
+/// Debian's Python makes a virtual environment only with this, which has no program of its own.
+const VENV: &str = "python3-venv";
+
 /// Installs the Debian packages and the eBPF toolchain, each only if it is missing.
 pub(crate) fn everything() -> Result<()> {
     command::need_root("installing packages")?;
@@ -58,6 +61,9 @@ pub(crate) fn packages() -> Result<()> {
         .filter(|need| command::find(need.program).is_none())
         .map(|need| need.package)
         .collect();
+    if !has_venv() {
+        missing.push(VENV);
+    }
     missing.dedup();
     if missing.is_empty() {
         eprintln!("every package is there");
@@ -73,6 +79,18 @@ pub(crate) fn packages() -> Result<()> {
         keep_etcd_off();
     }
     Ok(())
+}
+
+/// Whether Debian's Python puts pip into virtual environments; any other brings what it needs for that.
+fn has_venv() -> bool {
+    let python = Path::new("/usr/bin/python3");
+    if !python.is_file() {
+        return command::find("python3").is_some();
+    }
+    let mut ask = Command::new(python);
+    ask.args(["-c", "import ensurepip"]);
+    ask.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    ask.status().is_ok_and(|status| status.success())
 }
 
 fn apt(arguments: &[&str]) -> Command {
