@@ -9,11 +9,14 @@ mod creation;
 mod deploying;
 mod jobs;
 mod patience;
+mod publishing;
 mod readiness;
 mod report;
 mod topology;
 
-use zeebe::{Key, Message, Pause};
+use std::cell::Cell;
+
+use zeebe::{Key, Management, ManagementError, Pause};
 
 use crate::cli::{
     BackupCommand, ClusterCommand, ExportingCommand, VerifyCommand, ZeebeArgs, ZeebeCommand,
@@ -36,7 +39,7 @@ pub(crate) async fn run(
     let patience = Patience::new(args.timeout, output);
     let contact = Contact::open(&args.place, settings)?;
     match args.command {
-        ZeebeCommand::Topology => topology::show(&contact, output).await,
+        ZeebeCommand::Topology => topology::show(&contact, &patience, output).await,
         ZeebeCommand::Verify { what } => match what {
             VerifyCommand::Readiness => readiness::verify(&contact, &patience, output).await,
             VerifyCommand::Leadership => readiness::leadership(&contact, &patience, output).await,
@@ -51,31 +54,7 @@ pub(crate) async fn run(
             }
         },
         ZeebeCommand::Deploy { what } => deploying::run(&contact, what, &patience, output).await,
-        ZeebeCommand::Publish(args) => {
-            let attempted = format!("cannot publish to partition {}", args.partition);
-            let gateway = contact.gateway();
-            let known =
-                patience.gateway(&attempted, async || gateway.topology(patience.call()).await);
-            let count = known.await?.partitions;
-            let Some(correlation_key) = args.partition.correlation_key(count, 0) else {
-                let reason = format!("there are partitions 1 to {count}");
-                return Err(Failure::not_found(attempted, reason));
-            };
-            let message = Message {
-                name: args.name,
-                correlation_key,
-                time_to_live: args.time_to_live,
-                variables: args.variables.unwrap_or_default(),
-            };
-            let key = patience
-                .gateway(&attempted, async || gateway.publish(&message, patience.call()).await)
-                .await?;
-            let partition = key.partition().map(|partition| partition.to_string());
-            let said = format!("published to partition {}", partition.unwrap_or_default());
-            output.show(&Done::new("publish", said).key(key))?;
-            let arrived = key.partition() == Some(args.partition);
-            Ok(if arrived { Outcome::Effective } else { Outcome::Deviated })
-        }
+        ZeebeCommand::Publish(args) => publishing::run(&contact, args, &patience, output).await,
         ZeebeCommand::Rebalance => {
             let at = contact.management(patience.limit())?;
             patience.management("cannot rebalance", async || at.rebalance().await).await?;
@@ -123,8 +102,9 @@ async fn backup(
     match what {
         BackupCommand::Take { id } => {
             let attempted = format!("cannot take the backup {id}");
-            patience.management(&attempted, async || at.take_backup(id).await).await?;
-            done(output, "backup", &format!("backup {id} has begun"))
+            let unheard = Cell::new(false);
+            let begun = patience.management(&attempted, async || begin(&at, id, &unheard).await);
+            done(output, "backup", &format!("backup {id} {}", begun.await?))
         }
         BackupCommand::Wait { id } => {
             let attempted = format!("cannot wait for the backup {id}");
@@ -134,6 +114,29 @@ async fn backup(
             });
             report::verdict("backup", reached.await, output)
         }
+    }
+}
+
+/// Tries to begin a backup, and says how it is then. `unheard`: an earlier try was not answered, and may have
+/// begun it; it is then refused, as it is there already.
+async fn begin(at: &Management, id: u64, unheard: &Cell<bool>) -> Result<String, ManagementError> {
+    match at.take_backup(id).await {
+        Ok(()) => Ok("has begun".to_owned()),
+        Err(error @ ManagementError::Silent { .. }) => {
+            unheard.set(true);
+            Err(error)
+        }
+        Err(refused @ ManagementError::Refused { .. }) if unheard.get() => {
+            match at.backup_state(id).await {
+                Ok(state) if state != "DOES_NOT_EXIST" => Ok(format!(
+                    "is {state}; a try whose answer was lost has begun it, if it was not there before"
+                )),
+                Ok(_) => Err(refused),
+                Err(error @ ManagementError::Silent { .. }) => Err(error),
+                Err(_) => Err(refused),
+            }
+        }
+        Err(error) => Err(error),
     }
 }
 

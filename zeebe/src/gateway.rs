@@ -5,13 +5,13 @@ mod error;
 mod topology;
 mod work;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_stream::StreamExt as _;
 use tonic::{
-    Request, Status, Streaming,
+    Request, Response, Status, Streaming,
     transport::{Channel, Endpoint, Uri},
 };
 use tower::service_fn;
@@ -31,7 +31,7 @@ use super::{
 /// How long a connection may take to stand.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How long an authorization server may take.
+/// How long an authorization server may take at most; a call whose limit is shorter does not wait so long.
 const TOKEN: Duration = Duration::from_secs(10);
 
 /// By so much a call that has its own limit outlasts it, so that the gateway's own word comes first.
@@ -75,7 +75,10 @@ impl Gateway {
         };
         let tokens = match oauth {
             None => None,
-            Some(client) => Some(Arc::new(Tokens::new(client, http::client(trust, TOKEN)?))),
+            Some(client) => {
+                let http = http::client(&client.trust, TOKEN)?;
+                Some(Arc::new(Tokens::new(client, http)))
+            }
         };
         let uri = |text: String| text.parse::<Uri>().map_err(|_| OpenError::Place(at.clone()));
         // The connector speaks TLS itself, so for tonic the connection is a plain one.
@@ -105,9 +108,10 @@ impl Gateway {
     /// # Errors
     /// It does not tell in time.
     pub async fn topology(&self, limit: Duration) -> Result<Topology, GatewayError> {
-        let mut client = self.client.clone();
-        let request = self.request(wire::TopologyRequest {}, limit).await?;
-        let said = self.within(limit, client.topology(request)).await?;
+        let asked = wire::TopologyRequest {};
+        let said = self
+            .call(asked, limit, async |mut client, request| client.topology(request).await)
+            .await?;
         topology(said).map_err(|why| self.malformed(why))
     }
 
@@ -121,11 +125,12 @@ impl Gateway {
         limit: Duration,
     ) -> Result<Vec<Deployed>, GatewayError> {
         use wire::deployment::Metadata;
-        let mut client = self.client.clone();
         let resource = |Resource { name, content }| wire::Resource { name, content };
         let resources = resources.into_iter().map(resource).collect();
-        let request = self.request(wire::DeployResourceRequest { resources }, limit).await?;
-        let said = self.within(limit, client.deploy_resource(request)).await?;
+        let asked = wire::DeployResourceRequest { resources };
+        let said = self
+            .call(asked, limit, async |mut client, request| client.deploy_resource(request).await)
+            .await?;
         let deployed = said.deployments.into_iter().filter_map(|one| match one.metadata? {
             Metadata::Process(process) => Some(Deployed {
                 id: process.bpmn_process_id,
@@ -150,9 +155,11 @@ impl Gateway {
         instance: &NewInstance,
         limit: Duration,
     ) -> Result<Instance, GatewayError> {
-        let mut client = self.client.clone();
-        let request = self.request(creation(instance), limit).await?;
-        let said = self.within(limit, client.create_process_instance(request)).await?;
+        let said = self
+            .call(creation(instance), limit, async |mut client, request| {
+                client.create_process_instance(request).await
+            })
+            .await?;
         Ok(Instance { key: Key(said.process_instance_key), version: said.version, variables: None })
     }
 
@@ -165,14 +172,15 @@ impl Gateway {
         instance: &NewInstance,
         limit: Duration,
     ) -> Result<Instance, GatewayError> {
-        let mut client = self.client.clone();
         let asked = wire::CreateProcessInstanceWithResultRequest {
             request: Some(creation(instance)),
             request_timeout: milliseconds(limit),
         };
-        let request = self.request(asked, limit + GRACE).await?;
-        let call = client.create_process_instance_with_result(request);
-        let said = self.within(limit + GRACE, call).await?;
+        let said = self
+            .call(asked, limit + GRACE, async |mut client, request| {
+                client.create_process_instance_with_result(request).await
+            })
+            .await?;
         Ok(Instance {
             key: Key(said.process_instance_key),
             version: said.version,
@@ -185,27 +193,31 @@ impl Gateway {
     /// # Errors
     /// There is none, or no answer in time.
     pub async fn cancel(&self, instance: Key, limit: Duration) -> Result<(), GatewayError> {
-        let mut client = self.client.clone();
         let asked = wire::CancelProcessInstanceRequest { process_instance_key: instance.0 };
-        let request = self.request(asked, limit).await?;
-        self.within(limit, client.cancel_process_instance(request)).await.map(drop)
+        self.call(asked, limit, async |mut client, request| {
+            client.cancel_process_instance(request).await
+        })
+        .await
+        .map(drop)
     }
 
     /// Publishes a message, and says its key, which tells its partition.
     ///
     /// # Errors
-    /// No answer in time: then it may be published.
+    /// No answer in time: then it may be published. [`GatewayError::Exists`] while a message of the same id,
+    /// name and correlation key waits already.
     pub async fn publish(&self, message: &Message, limit: Duration) -> Result<Key, GatewayError> {
-        let mut client = self.client.clone();
         let asked = wire::PublishMessageRequest {
             name: message.name.clone(),
             correlation_key: message.correlation_key.clone(),
             time_to_live: milliseconds(message.time_to_live),
-            message_id: String::new(),
+            message_id: message.id.clone(),
             variables: message.variables.clone(),
         };
-        let request = self.request(asked, limit).await?;
-        Ok(Key(self.within(limit, client.publish_message(request)).await?.key))
+        let said = self
+            .call(asked, limit, async |mut client, request| client.publish_message(request).await)
+            .await?;
+        Ok(Key(said.key))
     }
 
     /// The jobs that there are, or that come within `wait`.
@@ -218,7 +230,6 @@ impl Gateway {
         wait: Option<Duration>,
         limit: Duration,
     ) -> Result<Vec<Job>, GatewayError> {
-        let mut client = self.client.clone();
         let asked = wire::ActivateJobsRequest {
             r#type: jobs.kind.clone(),
             worker: jobs.worker.clone(),
@@ -226,16 +237,15 @@ impl Gateway {
             max_jobs_to_activate: i32::try_from(jobs.most).unwrap_or(i32::MAX),
             request_timeout: wait.map_or(-1, milliseconds),
         };
-        let request = self.request(asked, limit).await?;
-        let collect = async {
+        self.call(asked, limit, async |mut client, request| {
             let mut stream = client.activate_jobs(request).await?.into_inner();
             let mut found = Vec::new();
             while let Some(part) = stream.next().await {
                 found.extend(part?.jobs.into_iter().map(job));
             }
-            Ok::<_, Status>(tonic::Response::new(found))
-        };
-        self.within(limit, collect).await
+            Ok(Response::new(found))
+        })
+        .await
     }
 
     /// A stream of jobs, which goes on until it breaks or is dropped; `limit` is for its beginning.
@@ -243,14 +253,16 @@ impl Gateway {
     /// # Errors
     /// It does not begin in time.
     pub async fn stream(&self, jobs: &Jobs, limit: Duration) -> Result<JobStream, GatewayError> {
-        let mut client = self.client.clone();
         let asked = wire::StreamActivatedJobsRequest {
             r#type: jobs.kind.clone(),
             worker: jobs.worker.clone(),
             timeout: milliseconds(jobs.timeout),
         };
-        let request = self.authorized(asked).await?;
-        let stream = self.within(limit, client.stream_activated_jobs(request)).await?;
+        let stream = self
+            .begin(asked, limit, async |mut client, request| {
+                client.stream_activated_jobs(request).await
+            })
+            .await?;
         Ok(JobStream { at: self.at.clone(), stream })
     }
 
@@ -259,22 +271,32 @@ impl Gateway {
     /// # Errors
     /// It is not given out any more, or there is no answer in time.
     pub async fn complete(&self, job: Key, limit: Duration) -> Result<(), GatewayError> {
-        let mut client = self.client.clone();
         let asked = wire::CompleteJobRequest { job_key: job.0, variables: String::new() };
-        let request = self.request(asked, limit).await?;
-        self.within(limit, client.complete_job(request)).await.map(drop)
+        self.call(asked, limit, async |mut client, request| client.complete_job(request).await)
+            .await
+            .map(drop)
     }
 
-    async fn request<T>(&self, message: T, limit: Duration) -> Result<Request<T>, GatewayError> {
-        let mut request = self.authorized(message).await?;
-        request.set_timeout(limit);
-        Ok(request)
+    /// A call with its token: both within `limit`, and the gateway gives up no later than we do.
+    async fn call<Q, A>(
+        &self,
+        asked: Q,
+        limit: Duration,
+        send: impl AsyncFnOnce(GatewayClient<Channel>, Request<Q>) -> Result<Response<A>, Status>,
+    ) -> Result<A, GatewayError> {
+        let until = Instant::now() + limit;
+        self.begin(asked, limit, async |client, mut request: Request<Q>| {
+            request.set_timeout(until.saturating_duration_since(Instant::now()));
+            send(client, request).await
+        })
+        .await
     }
 
-    async fn authorized<T>(&self, message: T) -> Result<Request<T>, GatewayError> {
+    async fn authorized<T>(&self, message: T, until: Instant) -> Result<Request<T>, TokenError> {
         let mut request = Request::new(message);
         if let Some(tokens) = &self.tokens {
-            let token = tokens.token().await?;
+            let late = |_| TokenError::Silent("no answer in time".to_owned());
+            let token = timeout_at(until, tokens.token()).await.map_err(late)??;
             let bearer = format!("Bearer {}", token.reveal()).parse();
             let mut bearer: tonic::metadata::MetadataValue<_> =
                 bearer.map_err(|_| TokenError::Malformed)?;
@@ -284,14 +306,22 @@ impl Gateway {
         Ok(request)
     }
 
-    async fn within<T>(
+    /// A call of which the gateway is not told how long it may take.
+    async fn begin<Q, A>(
         &self,
+        asked: Q,
         limit: Duration,
-        call: impl Future<Output = Result<tonic::Response<T>, Status>>,
-    ) -> Result<T, GatewayError> {
-        match timeout(limit, call).await {
+        send: impl AsyncFnOnce(GatewayClient<Channel>, Request<Q>) -> Result<Response<A>, Status>,
+    ) -> Result<A, GatewayError> {
+        let until = Instant::now() + limit;
+        let call = async {
+            let request = self.authorized(asked, until).await?;
+            Ok(send(self.client.clone(), request).await?)
+        };
+        match timeout_at(until, call).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) => Err(error(&self.at, &status)),
+            Ok(Err(Stopped::Said(status))) => Err(error(&self.at, &status)),
+            Ok(Err(Stopped::Token(error))) => Err(error.into()),
             Err(_) => {
                 let late = format!("{} did not answer within {} ms", self.at, limit.as_millis());
                 Err(GatewayError::Late(late))
@@ -301,6 +331,26 @@ impl Gateway {
 
     fn malformed(&self, why: String) -> GatewayError {
         GatewayError::Malformed { at: self.at.clone(), why }
+    }
+}
+
+/// Why a call came to no answer.
+enum Stopped {
+    /// There is no token.
+    Token(TokenError),
+    /// The gateway's word, or that of the connection.
+    Said(Status),
+}
+
+impl From<TokenError> for Stopped {
+    fn from(error: TokenError) -> Self {
+        Self::Token(error)
+    }
+}
+
+impl From<Status> for Stopped {
+    fn from(status: Status) -> Self {
+        Self::Said(status)
     }
 }
 

@@ -6,13 +6,16 @@ use reqwest::{Client, Url};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use super::{Secret, http};
+use super::{Secret, Trust, http};
 
 /// A token is renewed so long before it expires.
 const EARLY: Duration = Duration::from_secs(30);
 
 /// How long one is good whose server does not say.
 const DEFAULT: Duration = Duration::from_secs(300);
+
+/// No token is taken to be good for longer, whatever its server says.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Who we are to an authorization server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub struct OAuthClient {
     pub secret: Secret,
     /// For whom the token is to be; empty where the server does not ask.
     pub audience: String,
+    /// Who vouches for the server: it is seldom those who vouch for the gateways.
+    pub trust: Trust,
 }
 
 /// Why there is no token. The secret is in none of it.
@@ -70,7 +75,7 @@ impl Tokens {
             return Ok(token.clone());
         }
         let asked = Instant::now();
-        let OAuthClient { server, id, secret, audience } = &self.client;
+        let OAuthClient { server, id, secret, audience, trust: _ } = &self.client;
         let mut form = vec![
             ("grant_type", "client_credentials"),
             ("client_id", id),
@@ -86,7 +91,8 @@ impl Tokens {
         }
         let body = http::whole(answer).await.map_err(|_| TokenError::Malformed)?;
         let granted: Granted = serde_json::from_slice(&body).map_err(|_| TokenError::Malformed)?;
-        let lasts = granted.expires_in.map_or(DEFAULT, Duration::from_secs).saturating_sub(EARLY);
+        let lasts = granted.expires_in.map_or(DEFAULT, Duration::from_secs);
+        let lasts = lasts.min(LONGEST).saturating_sub(EARLY);
         let token = Secret::new(granted.access_token);
         *last = Some((token.clone(), asked + lasts));
         Ok(token)

@@ -72,6 +72,7 @@ impl Zeebe {
                 id: oauth.id.clone(),
                 secret: Secret::new(secret.trim_end().to_owned()),
                 audience: oauth.audience.clone(),
+                trust: oauth.ca.clone().map_or(Trust::Machine, Trust::File),
             })
         });
         let oauth = oauth.transpose()?;

@@ -38,6 +38,8 @@ pub struct OAuthSettings {
     pub secret: PathBuf,
     /// For whom the token is to be.
     pub audience: String,
+    /// A file of PEM of who vouches for the server; `None` for those whom the machine trusts.
+    pub ca: Option<PathBuf>,
 }
 
 /// All clusters.
@@ -52,6 +54,9 @@ impl Clusters {
             }
             if let Some(oauth) = &mut cluster.oauth {
                 oauth.secret = base.join(&oauth.secret);
+                if let Some(ca) = &mut oauth.ca {
+                    *ca = base.join(&ca);
+                }
             }
         }
     }
@@ -69,6 +74,8 @@ struct Written {
     ca: Option<PathBuf>,
     #[serde(deserialize_with = "super::value::text")]
     oauth_server: Option<Url>,
+    #[serde(deserialize_with = "super::value::path")]
+    oauth_ca: Option<PathBuf>,
     client_id: Option<String>,
     #[serde(deserialize_with = "super::value::path")]
     client_secret_file: Option<PathBuf>,
@@ -115,10 +122,10 @@ impl Written {
             return Err(format!("{name}: {twice} stands here twice"));
         }
         let oauth = match (self.oauth_server, self.client_id, self.client_secret_file) {
-            (None, None, None) if self.audience.is_none() => None,
+            (None, None, None) if self.audience.is_none() && self.oauth_ca.is_none() => None,
             (Some(server), Some(id), Some(secret)) => {
                 let audience = self.audience.unwrap_or_default();
-                Some(OAuthSettings { server, id, secret, audience })
+                Some(OAuthSettings { server, id, secret, audience, ca: self.oauth_ca })
             }
             _ => {
                 return Err(format!(
@@ -164,6 +171,10 @@ impl<'de> Visitor<'de> for Table {
                 "oauth-server" => {
                     let WrittenUrl(url) = map.next_value()?;
                     written.get_or_insert_default().oauth_server = url;
+                }
+                "oauth-ca" => {
+                    let WrittenPath(path) = map.next_value()?;
+                    written.get_or_insert_default().oauth_ca = path;
                 }
                 "client-id" => written.get_or_insert_default().client_id = map.next_value()?,
                 "client-secret-file" => {
@@ -216,7 +227,7 @@ mod tests {
         assert_eq!(all[0].1.brokers[1].to_string(), "http://b1:9601");
         let settings = parse(
             "[zeebe.blue]\ngateways = [\"https://gw:443\"]\nca = \"z/ca.pem\"\n\
-             oauth-server = \"https://login/token\"\nclient-id = \"me\"\n\
+             oauth-server = \"https://login/token\"\noauth-ca = \"l/ca.pem\"\nclient-id = \"me\"\n\
              client-secret-file = \"z/secret\"\naudience = \"zeebe\"\n",
         );
         let settings = settings.unwrap();
@@ -225,6 +236,7 @@ mod tests {
         assert_eq!(name.as_str(), "blue");
         assert_eq!(blue.ca.as_deref(), Some(Path::new("/etc/schism/z/ca.pem")));
         assert_eq!(oauth.secret, Path::new("/etc/schism/z/secret"));
+        assert_eq!(oauth.ca.as_deref(), Some(Path::new("/etc/schism/l/ca.pem")));
     }
 
     #[test]
@@ -235,6 +247,7 @@ mod tests {
             ("[zeebe]\ngateways = [\"gw\", \"gw:26500\"]", "http://gw:26500 stands here twice"),
             ("[zeebe]\ngateways = [\"me:secret@gw\"]", "takes no user and password"),
             ("[zeebe]\ngateways = [\"gw\"]\nclient-id = \"me\"", "a token takes oauth-server"),
+            ("[zeebe]\ngateways = [\"gw\"]\noauth-ca = \"x\"", "a token takes oauth-server"),
             ("[zeebe.a]\nurls = []", "unknown field `urls`"),
             ("[zeebe.broker]\ngateways = [\"gw\"]", "broker: a cluster's name has"),
             ("[zeebe]\ngateways = [\"gw\"]\n[zeebe.b]\ngateways = [\"b\"]", "write [zeebe] for"),

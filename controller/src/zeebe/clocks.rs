@@ -2,10 +2,10 @@
 
 use futures_util::future::join_all;
 use serde::Serialize;
-use zeebe::{ActorClock, Management, ManagementError, NodeId};
+use zeebe::{ActorClock, Management, NodeId};
 
 use crate::cli::{ClockArgs, ClockCommand};
-use crate::failure::{Cause, Failure};
+use crate::failure::Failure;
 use crate::outcome::Outcome;
 use crate::output::table::{Align, Table};
 use crate::output::{Detail, Output, Report};
@@ -51,8 +51,7 @@ pub(crate) async fn run(
     output: Output,
 ) -> Result<Outcome, Failure> {
     let attempted = "cannot reach brokers' clocks";
-    let places = contact.brokers().await;
-    let places = places.map_err(|error| Failure::caused(Cause::Unreachable, attempted, error))?;
+    let places = patience.asked(attempted, async || contact.brokers().await).await?;
     let mut meant: Vec<(NodeId, Management)> = Vec::new();
     for (id, at) in places {
         if args.of.is_empty() || args.of.contains(&id.number()) {
@@ -65,20 +64,25 @@ pub(crate) async fn run(
     }
     let all = meant.iter().map(|(id, at)| async move {
         let attempted = format!("cannot reach the clock of broker-{id}");
-        patience.management(&attempted, async || change(at, args.what).await).await?;
+        match args.what {
+            ClockCommand::Show => {}
+            ClockCommand::Pin { at: moment } => {
+                patience.management(&attempted, async || at.pin_clock(moment).await).await?;
+            }
+            ClockCommand::Reset => {
+                patience.management(&attempted, async || at.reset_clock().await).await?;
+            }
+            ClockCommand::Add { by } => {
+                // Twice would be twice as far: it is awaited that the broker answers, and then tried once.
+                patience.management(&attempted, async || at.clock().await).await?;
+                let moved = patience.once(&attempted, at.move_clock(by)).await;
+                moved.map_err(|failure| failure.hint("see `schism zeebe clock show`"))?;
+            }
+        }
         let clock = patience.management(&attempted, async || at.clock().await).await?;
         Ok::<Clock, Failure>(Clock { id: *id, clock })
     });
     let brokers = join_all(all).await.into_iter().collect::<Result<_, _>>()?;
     output.show(&Clocks { schema: "schism.zeebe-clocks/v1", brokers })?;
     Ok(Outcome::Effective)
-}
-
-async fn change(at: &Management, what: ClockCommand) -> Result<(), ManagementError> {
-    match what {
-        ClockCommand::Show => Ok(()),
-        ClockCommand::Pin { at: moment } => at.pin_clock(moment).await,
-        ClockCommand::Add { by } => at.move_clock(by).await,
-        ClockCommand::Reset => at.reset_clock().await,
-    }
 }

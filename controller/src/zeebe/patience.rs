@@ -8,6 +8,7 @@ use zeebe::{GatewayError, ManagementError};
 
 use crate::failure::{Cause, Failure};
 use crate::output::Output;
+use crate::provider::zeebe::AskError;
 
 /// Between two looks: no member tells of changes.
 const PACE: Duration = Duration::from_millis(200);
@@ -123,13 +124,7 @@ impl Patience {
             Ok(found) => Look::Holds(found),
             Err(error @ ManagementError::Silent { .. }) => Look::Not(error.to_string()),
             Err(error) => {
-                cause = match error {
-                    ManagementError::Absent { .. } => Cause::Unsupported,
-                    ManagementError::Refused { .. } => Cause::Refused,
-                    ManagementError::Malformed { .. } | ManagementError::Silent { .. } => {
-                        Cause::Other
-                    }
-                };
+                cause = cause_of_managed(&error);
                 Look::Never(error.to_string())
             }
         });
@@ -137,6 +132,45 @@ impl Patience {
         match reached {
             Reached::Held(found) => Ok(found),
             Reached::Missed(why) => Err(Failure::caused(cause, attempted, why)),
+        }
+    }
+
+    /// What members say, asked again while nobody says who they are.
+    pub(crate) async fn asked<T>(
+        &self,
+        attempted: &str,
+        mut ask: impl AsyncFnMut() -> Result<T, AskError>,
+    ) -> Result<T, Failure> {
+        let reached = self.until(attempted, async || match ask().await {
+            Ok(found) => Look::Holds(found),
+            Err(error @ AskError::Silent(_)) => Look::Not(error.to_string()),
+            Err(error) => Look::Never(error.to_string()),
+        });
+        match reached.await {
+            Reached::Held(found) => Ok(found),
+            Reached::Missed(why) => Err(Failure::caused(Cause::Unreachable, attempted, why)),
+        }
+    }
+
+    /// A call that is not to happen twice: once, as nobody knows what became of one without an answer.
+    pub(crate) async fn once<T>(
+        &self,
+        attempted: &str,
+        call: impl Future<Output = Result<T, ManagementError>>,
+    ) -> Result<T, Failure> {
+        match timeout_at(self.deadline, call).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => {
+                let unknown = matches!(error, ManagementError::Silent { .. });
+                let doubt = if unknown { "; it may be done nevertheless" } else { "" };
+                let reason = format!("{error}{doubt}");
+                Err(Failure::caused(cause_of_managed(&error), attempted, reason))
+            }
+            Err(_) => {
+                let limit = self.limit.as_secs_f64();
+                let reason = format!("no answer within {limit} s; it may be done nevertheless");
+                Err(Failure::caused(Cause::Unreachable, attempted, reason))
+            }
         }
     }
 
@@ -149,6 +183,15 @@ impl Patience {
     }
 }
 
+const fn cause_of_managed(error: &ManagementError) -> Cause {
+    match error {
+        ManagementError::Silent { .. } => Cause::Unreachable,
+        ManagementError::Absent { .. } => Cause::Unsupported,
+        ManagementError::Refused { .. } => Cause::Refused,
+        ManagementError::Malformed { .. } => Cause::Other,
+    }
+}
+
 const fn cause_of(error: &GatewayError) -> Cause {
     match error {
         GatewayError::Unreachable { .. }
@@ -156,7 +199,9 @@ const fn cause_of(error: &GatewayError) -> Cause {
         | GatewayError::Unavailable(_)
         | GatewayError::Token(_) => Cause::Unreachable,
         GatewayError::NotFound(_) => Cause::NotFound,
-        GatewayError::Backpressure(_) | GatewayError::Refused(_) => Cause::Refused,
+        GatewayError::Backpressure(_) | GatewayError::Exists(_) | GatewayError::Refused(_) => {
+            Cause::Refused
+        }
         GatewayError::Malformed { .. } => Cause::Other,
     }
 }

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use zeebe::{NodeId, OwnPartition, PartitionId, RaftRole, Topology};
 
-use crate::failure::{Cause, Failure};
+use crate::failure::Failure;
 use crate::outcome::Outcome;
 use crate::output::table::{Align, Cell, Table, Tone};
 use crate::output::{Detail, Output, Report};
 use crate::provider::zeebe::ZeebeView;
 
 use super::contact::Contact;
+use super::patience::Patience;
 
 /// What every member says.
 #[derive(Debug, Serialize)]
@@ -47,10 +48,12 @@ struct Gateway {
 }
 
 /// Shows it. Members that are silent and disagreement are part of it, and no failure.
-pub(crate) async fn show(contact: &Contact, output: Output) -> Result<Outcome, Failure> {
-    let view = contact.view().await;
-    let view =
-        view.map_err(|error| Failure::caused(Cause::Unreachable, "cannot ask Zeebe", error))?;
+pub(crate) async fn show(
+    contact: &Contact,
+    patience: &Patience,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let view = patience.asked("cannot ask Zeebe", async || contact.view().await).await?;
     output.show(&shown(view))?;
     Ok(Outcome::Effective)
 }

@@ -27,6 +27,9 @@ pub enum GatewayError {
     /// What was named is not there, on the partition that was asked.
     #[error("not found: {0}")]
     NotFound(String),
+    /// What was to be made is there already.
+    #[error("it exists already: {0}")]
+    Exists(String),
     /// Refused for good: to ask again has the same answer.
     #[error("refused: {0}")]
     Refused(String),
@@ -52,8 +55,12 @@ impl GatewayError {
             | Self::Late(_)
             | Self::Unavailable(_)
             | Self::Backpressure(_)
-            | Self::NotFound(_) => true,
-            Self::Token(_) | Self::Refused(_) | Self::Malformed { .. } => false,
+            | Self::NotFound(_)
+            | Self::Token(TokenError::Silent(_)) => true,
+            Self::Token(TokenError::Refused(_) | TokenError::Malformed)
+            | Self::Exists(_)
+            | Self::Refused(_)
+            | Self::Malformed { .. } => false,
         }
     }
 
@@ -66,6 +73,7 @@ impl GatewayError {
             Self::Unavailable(_) => "unavailable",
             Self::Backpressure(_) => "backpressure",
             Self::NotFound(_) => "not-found",
+            Self::Exists(_) => "exists",
             Self::Refused(_) => "refused",
             Self::Token(_) => "no-token",
             Self::Malformed { .. } => "malformed",
@@ -92,12 +100,12 @@ pub(super) fn error(at: &GatewayUrl, status: &Status) -> GatewayError {
         Code::ResourceExhausted if said.contains("maximum size") => GatewayError::Refused(said),
         Code::ResourceExhausted => GatewayError::Backpressure(said),
         Code::NotFound => GatewayError::NotFound(said),
+        Code::AlreadyExists => GatewayError::Exists(said),
         Code::Internal | Code::Unknown | Code::DataLoss | Code::Aborted => {
             GatewayError::Unreachable { at: at.clone(), why: said }
         }
         Code::Ok
         | Code::InvalidArgument
-        | Code::AlreadyExists
         | Code::PermissionDenied
         | Code::FailedPrecondition
         | Code::OutOfRange

@@ -70,6 +70,8 @@ pub struct Message {
     pub time_to_live: Duration,
     /// A JSON object, or nothing.
     pub variables: String,
+    /// While a message of the same id, name and correlation key waits, another is refused; empty for none.
+    pub id: String,
 }
 
 /// A job that was given out.

@@ -42,6 +42,7 @@ async fn keys_tell_where_something_is() {
             correlation_key: partition.correlation_key(3, 0).unwrap(),
             time_to_live: Duration::from_secs(1),
             variables: String::new(),
+            id: String::new(),
         };
         assert_eq!(gateway.publish(&message, SOON).await.unwrap().partition(), Some(partition));
     }

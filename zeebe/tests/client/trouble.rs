@@ -30,7 +30,7 @@ async fn what_a_gateway_says_is_told_apart() {
         (Code::Unavailable, "no leader for partition 3", "unavailable", true),
         (Code::NotFound, "no process found", "not-found", true),
         (Code::InvalidArgument, "not a JSON object", "refused", false),
-        (Code::AlreadyExists, "again", "refused", false),
+        (Code::AlreadyExists, "again", "exists", false),
         (Code::Unauthenticated, "who are you", "refused", false),
         (Code::Internal, "broken", "unreachable", true),
     ];
@@ -136,7 +136,8 @@ async fn server(
 
 fn who(server: zeebe::Url) -> OAuthClient {
     let secret = Secret::new("hush".to_owned());
-    OAuthClient { server, id: "me".to_owned(), secret, audience: "zeebe".to_owned() }
+    let (id, audience) = ("me".to_owned(), "zeebe".to_owned());
+    OAuthClient { server, id, secret, audience, trust: Trust::Machine }
 }
 
 #[tokio::test]
@@ -175,4 +176,49 @@ async fn without_a_token_nothing_is_asked() {
     assert_eq!(error, GatewayError::Token(TokenError::Refused(401)));
     assert!(!error.to_string().contains("hush"));
     assert!(mock.shown.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_authorization_server_without_a_word_takes_no_longer_than_the_call_may() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/token", listener.local_addr().unwrap()).parse().unwrap();
+    let mock = Mock::default();
+    let plain = serve(mock.clone()).await;
+    let gateway = Gateway::new(plain.place().clone(), &Trust::Machine, Some(who(url))).unwrap();
+    let (began, limit) = (Instant::now(), Duration::from_millis(300));
+    // At once: whoever comes second waits for the first's token, and no longer than it may itself.
+    let (one, other) = tokio::join!(gateway.topology(limit), gateway.topology(limit));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    for error in [one.unwrap_err(), other.unwrap_err()] {
+        assert!(matches!(error, GatewayError::Token(TokenError::Silent(_))), "{error}");
+        assert!(error.is_passing(), "{error}");
+    }
+    assert!(mock.shown.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_token_that_is_good_for_ever_is_a_token() {
+    let body = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 56\r\n\r\n\
+                {\"access_token\":\"tok\",\"expires_in\":18446744073709551615}";
+    let (url, _asked) = server(body).await;
+    let plain = serve(Mock::default()).await;
+    let gateway = Gateway::new(plain.place().clone(), &Trust::Machine, Some(who(url))).unwrap();
+    gateway.topology(SOON).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_authority_of_gateways_does_not_judge_the_server_of_tokens() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = directory.path().join("ca.pem");
+    let issued = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    fs::write(&authority, issued.cert.pem()).unwrap();
+    let (url, _asked) = server("").await;
+    let plain = serve(Mock::default()).await;
+    let place = plain.place().clone();
+    // A file that is not there would be read for the server of tokens, and not for a plain gateway.
+    let nowhere = Trust::File(directory.path().join("none.pem"));
+    assert!(Gateway::new(place.clone(), &nowhere, Some(who(url.clone()))).is_ok());
+    let mut client = who(url);
+    client.trust = nowhere;
+    assert!(Gateway::new(place, &Trust::File(authority), Some(client)).is_err());
 }
