@@ -108,6 +108,18 @@ struct Living {
     kept: Bytes,
 }
 
+/// A place among those that go on, which is given back with this.
+struct Place {
+    runs: Runs,
+    id: IntentId,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.runs.leave(self.id);
+    }
+}
+
 struct Inner {
     control: Control,
     archive: Archive,
@@ -252,16 +264,10 @@ impl Runs {
             plain,
             ..wire::Run::default()
         };
-        let words = self.admit(id, text)?;
-        let written = async {
-            self.audit(Deed::Run, asker, (id, title), Ok(())).await?;
-            Ok::<_, RunsError>(self.0.control.begin_run(record.clone()).await?)
-        };
-        if let Err(error) = written.await {
-            self.leave(id);
-            return Err(error);
-        }
-        self.drive(run, Record { run: record, kept }, names, (words, Some(line)), Of::Run);
+        let (place, words) = self.admit(id, text)?;
+        self.audit(Deed::Run, asker, (id, title), Ok(())).await?;
+        self.0.control.begin_run(record.clone()).await?;
+        self.drive(run, Record { run: record, kept }, names, (place, words, Some(line)), Of::Run);
         Ok(())
     }
 
@@ -290,15 +296,19 @@ impl Runs {
         asker: &str,
         line: Option<Line>,
     ) -> Result<(), RunsError> {
-        let run = self.known(id).await?.ok_or(ControlError::Unknown(id))?;
         let mut left = self.0.left.subscribe();
-        while self.living().contains_key(&id) {
-            if !record::is_over(&run) {
-                return Err(RunsError::GoesOn(id));
+        let (place, words) = loop {
+            let run = self.known(id).await?.ok_or(ControlError::Unknown(id))?;
+            match self.admit(id, run.kept.clone()) {
+                // It was told, and its task is about to end.
+                Err(RunsError::GoesOn(_)) if record::is_over(&run) => {
+                    left.changed().await.map_err(|_| ControlError::Ending)?;
+                }
+                admitted => break admitted?,
             }
-            // It was told, and its task is about to end.
-            left.changed().await.map_err(|_| ControlError::Ending)?;
-        }
+        };
+        // Somebody else may have played meanwhile what it owed; from here on nobody does.
+        let run = self.known(id).await?.ok_or(ControlError::Unknown(id))?;
         if has_ended(&run) {
             return Err(RunsError::OwesNothing(id));
         }
@@ -325,20 +335,16 @@ impl Runs {
         let owed = Owed { rollbacks: record.owed(), faults, at: String::new() };
         let mut run = Run::resume(beginning, &owed);
         run.hide(&credentials);
-        let words = self.admit(id, record.run.kept.clone())?;
         let title = record.run.title.clone();
-        if let Err(error) = self.audit(Deed::TakeOver, asker, (id, title), Ok(())).await {
-            self.leave(id);
-            return Err(error.into());
-        }
+        self.audit(Deed::TakeOver, asker, (id, title), Ok(())).await?;
         let mut record = record;
         record.run.ended = 0;
-        self.drive(run, record, names, (words, line), Of::Rollbacks);
+        self.drive(run, record, names, (place, words, line), Of::Rollbacks);
         Ok(())
     }
 
     /// Keeps a place among those that go on.
-    fn admit(&self, id: IntentId, kept: Bytes) -> Result<mpsc::Receiver<Word>, RunsError> {
+    fn admit(&self, id: IntentId, kept: Bytes) -> Result<(Place, mpsc::Receiver<Word>), RunsError> {
         let (words, inbox) = mpsc::channel(16);
         let mut living = self.living();
         if living.contains_key(&id) {
@@ -348,7 +354,7 @@ impl Runs {
             return Err(RunsError::Busy);
         }
         living.insert(id, Living { words, kept });
-        Ok(inbox)
+        Ok((Place { runs: self.clone(), id }, inbox))
     }
 
     fn drive(
@@ -356,7 +362,7 @@ impl Runs {
         run: Run,
         record: Record,
         names: Names,
-        (words, line): (mpsc::Receiver<Word>, Option<Line>),
+        (place, words, line): (Place, mpsc::Receiver<Word>, Option<Line>),
         of: Of,
     ) {
         let id = record.id();
@@ -387,10 +393,9 @@ impl Runs {
             events,
             of,
         });
-        let runs = self.clone();
         tokio::spawn(async move {
             driving.drive().await;
-            runs.leave(id);
+            drop(place);
         });
     }
 

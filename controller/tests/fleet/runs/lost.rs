@@ -57,6 +57,24 @@ async fn who_takes_over_and_is_lost_leaves_it_owed_again() {
     assert_eq!(end.run.unwrap().phase(), wire::RunPhase::Ended);
 }
 
+#[tokio::test]
+async fn what_is_owed_is_played_once_by_whoever_comes_first() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let runs = runs(&fleet, Execution::Refused).await;
+    let mut command = Command::cut(&runs, 1).await;
+    command.until(wire::RunPhase::Method).await;
+    drop(command);
+    comes_to(&fleet, 1, wire::RunPhase::Owed).await;
+    let values = Values::default();
+    let mut first = Command::take_over(&runs, 1, &values).await.unwrap();
+    // On one thread: it asks before anything of the first is stored, and waits for that.
+    let second = Command::take_over(&runs, 1, &values);
+    let (second, end) = tokio::join!(second, first.finish());
+    assert_eq!(end.run.unwrap().phase(), wire::RunPhase::Ended);
+    let second = second.err().unwrap();
+    assert!(matches!(second, RunsError::OwesNothing(_) | RunsError::GoesOn(_)), "{second}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_brake_ends_runs_in_rollback_and_lets_none_begin() {
     let fleet = Fleet::of(&["a", "b"]).await;
