@@ -87,6 +87,8 @@ pub(super) struct Driving {
     watchers: Vec<Line>,
     asked: BTreeMap<CallId, Purpose>,
     answered: usize,
+    /// Why what the run owes is not stored, as long as it is not.
+    unwritten: Option<String>,
     began: Instant,
     wake: Option<Instant>,
     journal_at: Option<Instant>,
@@ -128,6 +130,7 @@ impl Driving {
             watchers: Vec::new(),
             asked: BTreeMap::new(),
             answered: 0,
+            unwritten: None,
             began: Instant::now(),
             wake: None,
             journal_at: None,
@@ -275,7 +278,13 @@ impl Driving {
     async fn follow(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Perform(perform) => self.perform(*perform).await,
+                // What it owes is performed all the same.
+                Action::Perform(perform) => match &self.unwritten {
+                    Some(why) if !self.run.is_leaving() => {
+                        self.answer(perform.call, Ending::Failed(format!("not begun: {why}")));
+                    }
+                    Some(_) | None => self.perform(*perform).await,
+                },
                 Action::Control(hook) => self.control(*hook),
                 Action::Abort(call) => self.abort(call),
                 Action::Heal(call, fault) => self.heal(call, fault.label),
@@ -393,8 +402,18 @@ impl Driving {
     /// What the run owes is stored before what follows.
     async fn recorded(&mut self) {
         self.journal_at.get_or_insert(Instant::now() + JOURNAL_EVERY);
-        if self.owes() == Change::Some
-            && let Err(why) = self.store().await
+        let stored = self.record.run.owed.clone();
+        if self.owes() == Change::None {
+            return;
+        }
+        let Err(why) = self.store().await else {
+            self.unwritten = None;
+            return;
+        };
+        // The next that is recorded tries again.
+        self.record.run.owed = stored;
+        // Nobody could finish what this run owes. Once is enough.
+        if self.unwritten.replace(why.clone()).is_none()
             && let Some(event) = self.interrupted(why)
         {
             let _ = self.events.send(event);

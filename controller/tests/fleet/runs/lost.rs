@@ -1,6 +1,7 @@
 //! Lines that are lost, brakes that are put on, people who end what others began.
 
 use super::*;
+use crate::disk::Disk;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_that_is_lost_ends_the_run_in_rollback_wherever_it_is() {
@@ -128,4 +129,27 @@ async fn a_signal_where_it_was_started_ends_a_run() {
     let written: Value = serde_json::from_slice(&end.journal).unwrap();
     assert_eq!(written["status"], "interrupted");
     assert_eq!(written["rollbacks"][0]["status"], "succeeded", "{written:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_begun_while_what_a_run_owes_cannot_be_stored() {
+    let disk = Disk::new();
+    let fleet = Fleet::over(disk.clone(), &["a", "b"]).await;
+    let runs = runs(&fleet, Execution::Refused).await;
+    let mut experiment = cut();
+    // It asks before it owes anything.
+    experiment["configuration"] = json!({"x": {"type": "probe", "name": "ask",
+        "provider": {"type": "process", "path": "ask"}}});
+    let mut command =
+        Command::begin(&runs, begin(1, &beginning(&experiment, Map::new()))).await.unwrap();
+    let (name, ask) = command.order().await;
+    assert_eq!(name, "ask");
+    disk.fill();
+    command.answer(&ask).await;
+    let (name, back) = command.order().await;
+    assert_eq!(name, "back", "what is owed is played, and nothing else was begun");
+    command.answer(&back).await;
+    let ended = command.finish().await.run.unwrap();
+    assert!(ended.reason.contains("cannot be stored"), "{}", ended.reason);
+    assert_eq!(ended.verdict.unwrap().status(), wire::RunStatus::Interrupted);
 }
