@@ -6,11 +6,16 @@ use super::progress::Progress;
 use super::standing::Reason;
 use super::terms::Verdicts;
 use super::{Moment, Run};
+use crate::redaction::Redaction;
+
+/// The longest reason that is told, in characters: it may be all that a step has returned.
+const LONGEST_REASON: usize = 2000;
 
 impl Run {
     /// Whatever goes on is stopped, and the way out begins. On the way out nothing that is owed is left out;
     /// a second word stops the one step that is waited for.
     pub(super) fn interrupt(&mut self, by: Interruption, now: Moment) {
+        let by = by.shown(&self.shared.redaction);
         self.shared.tell(Progress::Interrupted(by.clone()));
         let again = self.leaving.is_some();
         let is_rolling_back = matches!(
@@ -71,6 +76,18 @@ impl Run {
                 }
             }
             Phase::New | Phase::Configuring(None) | Phase::Healing(_) | Phase::Ended => (),
+        }
+    }
+}
+
+impl Interruption {
+    /// As anybody may see it. A secret is hidden before the rest is cut off, so that no part of it stays.
+    fn shown(self, redaction: &Redaction) -> Self {
+        let short = |why: &str| redaction.text(why).chars().take(LONGEST_REASON).collect();
+        match self {
+            Self::Asked(why) => Self::Asked(short(&why)),
+            Self::Unwritten(why) => Self::Unwritten(short(&why)),
+            Self::Sigint | Self::Sigterm | Self::Sigusr1 | Self::Sigusr2 | Self::Lost => self,
         }
     }
 }

@@ -333,6 +333,30 @@ fn no_secret_leaves_a_run() {
 }
 
 #[test]
+fn why_a_run_is_to_end_tells_no_secret_and_not_everything() {
+    let mut file = file(None, &[python("action", "stop")]);
+    file["secrets"] = json!({"s": {"token": "hunter2"}});
+    let beginning = beginning(read(&file), strict(), json!({"s": {"token": "hunter2"}}));
+    let mut rig = Rig::with(Run::new(beginning));
+    rig.play(|perform| match perform.name.as_str() {
+        "stop" => {
+            let why = format!("no login with hunter2: {}", "x".repeat(100_000));
+            (Duration::ZERO, Ending::Interrupted(why))
+        }
+        _ => returned(Value::Null),
+    });
+    let why = rig.told.iter().find_map(|told| match told {
+        Progress::Interrupted(Interruption::Asked(why)) => Some(why),
+        _ => None,
+    });
+    let why = why.unwrap();
+    assert!(why.starts_with("no login with ********: xxx"), "{why}");
+    assert!(why.len() <= 2000, "{}", why.len());
+    let noted = format!("{:?}", rig.run.verdict().reasons);
+    assert!(!noted.contains("hunter2"), "{noted}");
+}
+
+#[test]
 fn rollbacks_follow_their_strategy() {
     for (strategy, step, played) in [
         (RollbackStrategy::Default, "boom", true),
