@@ -47,7 +47,7 @@ impl Client {
                     .and_then(|material| material.connector())
                     .map_err(|error| usage(error.to_string()))?;
                 let stream = connector.dial(address, name).await;
-                Direct::over(stream.map_err(|error| unreachable(error.to_string()))?).await
+                Direct::across(stream.map_err(|error| unreachable(error.to_string()))?).await
             }
         };
         let channel = channel.map_err(|error| unreachable(error.to_string()))?;
