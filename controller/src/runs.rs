@@ -37,7 +37,7 @@ use driving::{Driving, Performer, Start, Word};
 use faults::Faults;
 pub use line::{Line, Peer};
 use record::Record;
-use writing::Writing;
+use writing::{LONGEST_TOLD, Writing};
 
 /// Runs that may go on at once.
 pub const AT_ONCE: usize = 8;
@@ -420,13 +420,15 @@ impl Runs {
         Ok(())
     }
 
-    /// A run with what is kept of it, and its journal as it was written last.
+    /// A run with what is kept of it, and its journal as it was written last, unless that is too long to be
+    /// told (60 MiB).
     ///
     /// # Errors
     /// There is none, or its journal cannot be read.
     pub async fn describe(&self, id: IntentId) -> Result<(wire::Run, Option<Vec<u8>>), RunsError> {
         let run = self.known(id).await?.ok_or(ControlError::Unknown(id))?;
-        Ok((run, self.0.archive.runs.read(id, Of::Run).await?))
+        let journal = self.0.archive.runs.read(id, Of::Run).await?;
+        Ok((run, journal.filter(|journal| journal.len() <= LONGEST_TOLD)))
     }
 
     /// Ends runs in rollback; those that are over stay as they are. As they are right after they were told.

@@ -201,7 +201,12 @@ impl Line<'_> {
         junit: Option<&Path>,
         verdicts: Verdicts,
     ) -> CameTo {
-        if !end.journal.is_empty() {
+        if end.journal.is_empty() {
+            self.output.note(
+                "the journal is not told, it is too long or not there: what is written here may lack \
+                 its end, and the controller's archive has all that is kept",
+            );
+        } else {
             outlets.keep(&end.journal);
         }
         if let Some(path) = junit {

@@ -21,14 +21,12 @@ use tokio::time::Instant;
 use super::faults::Faults;
 use super::line::Line;
 use super::record::{self, Change, Record};
-use super::writing::Writing;
+use super::writing::{LONGEST_TOLD, Writing};
 use crate::archive::Of;
 use crate::control::Control;
 use crate::run::executor::Executor;
 
-/// How often the journal of a run is written while it goes on, at most.
-const JOURNAL_EVERY: Duration = Duration::from_millis(250);
-/// What steps performed elsewhere may return in one run, all together (32 MiB): it is kept in memory.
+/// What steps may return in one run, all together (32 MiB): it is kept in memory.
 const MOST_ANSWERED: usize = 32 << 20;
 
 /// The longest news that are told (64 KiB).
@@ -52,7 +50,7 @@ pub(super) enum Performer {
     Line,
 }
 
-/// What a step at the other end is for.
+/// What a step is for that somebody performs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
     /// It is owed: it may be played by somebody else.
@@ -166,7 +164,7 @@ impl Driving {
     /// The next thing that happens to the run; `None` if something happened to its surroundings only.
     async fn next(&mut self) -> Option<Event> {
         tokio::select! {
-            event = self.inbox.recv() => event,
+            event = self.inbox.recv() => event.map(|event| self.counted(event)),
             () = at(self.wake) => {
                 self.wake = None;
                 Some(Event::Tick)
@@ -221,14 +219,10 @@ impl Driving {
             Request::Answer(answer) => {
                 let call = CallId::from_number(answer.call);
                 self.asked.remove(&call)?;
-                self.answered += answer.ending.len();
-                let ending = if self.answered > MOST_ANSWERED {
-                    let most = MOST_ANSWERED >> 20;
-                    Ending::Failed(format!("the steps of this run returned more than {most} MiB"))
-                } else {
+                let ending = self.kept(answer.ending.len()).unwrap_or_else(|| {
                     let read = serde_json::from_slice(&answer.ending);
                     read.unwrap_or_else(|error| Ending::Crashed(format!("no answer: {error}")))
-                };
+                });
                 Some(Event::Finished(call, ending))
             }
             Request::Interrupt(interrupt) => {
@@ -247,6 +241,25 @@ impl Driving {
             // Once is enough.
             Request::Begin(_) | Request::TakeOver(_) => None,
         }
+    }
+
+    /// Counts what a step has returned that this process performs. Of a fault nothing is left out: it acts.
+    fn counted(&mut self, event: Event) -> Event {
+        match event {
+            Event::Finished(call, ending) if self.asked.remove(&call).is_some() => {
+                let length = serde_json::to_vec(&ending).map_or(0, |text| text.len());
+                Event::Finished(call, self.kept(length).unwrap_or(ending))
+            }
+            event => event,
+        }
+    }
+
+    /// What becomes of an answer for which there is no room.
+    fn kept(&mut self, length: usize) -> Option<Ending> {
+        self.answered = self.answered.saturating_add(length);
+        let most = MOST_ANSWERED >> 20;
+        (self.answered > MOST_ANSWERED)
+            .then(|| Ending::Failed(format!("the steps of this run returned more than {most} MiB")))
     }
 
     /// The line is gone. What it was asked for is answered by nobody any more.
@@ -334,7 +347,10 @@ impl Driving {
                 | Invocation::Schism { .. },
                 _,
             ) => match &mut self.performer {
-                Performer::Here(executor) => executor.perform(perform),
+                Performer::Here(executor) => {
+                    self.asked.insert(perform.call, Purpose::Other);
+                    executor.perform(perform);
+                }
                 Performer::Line => {
                     let rolls_back = self.record.rolls_back();
                     let purpose = if rolls_back { Purpose::Rollback } else { Purpose::Other };
@@ -354,7 +370,10 @@ impl Driving {
 
     fn control(&mut self, hook: Hook) {
         match &mut self.performer {
-            Performer::Here(executor) => executor.control(hook),
+            Performer::Here(executor) => {
+                self.asked.insert(hook.call, Purpose::Other);
+                executor.control(hook);
+            }
             Performer::Line => self.order(&Order::Hook(Box::new(hook)), Purpose::Other),
         }
     }
@@ -380,7 +399,10 @@ impl Driving {
 
     fn abort(&mut self, call: CallId) {
         match &mut self.performer {
-            Performer::Here(executor) => executor.abort(call),
+            Performer::Here(executor) => {
+                self.asked.remove(&call);
+                executor.abort(call);
+            }
             Performer::Line if self.asked.remove(&call).is_some() => {
                 if let Some(line) = &self.line {
                     // Where it is lost, the line says so itself.
@@ -401,7 +423,7 @@ impl Driving {
 
     /// What the run owes is stored before what follows.
     async fn recorded(&mut self) {
-        self.journal_at.get_or_insert(Instant::now() + JOURNAL_EVERY);
+        self.journal_at.get_or_insert(Instant::now() + self.journal.pause());
         let stored = self.record.run.owed.clone();
         if self.owes() == Change::None {
             return;
@@ -459,14 +481,20 @@ impl Driving {
     /// The journal as it is now.
     fn written(&self) -> Arc<Vec<u8>> {
         let journal = self.run.journal(self.began.elapsed());
-        Arc::new(serde_json::to_vec_pretty(&journal).unwrap_or_default())
+        let mut text = serde_json::to_vec_pretty(&journal).unwrap_or_default();
+        if text.len() > LONGEST_TOLD {
+            text = serde_json::to_vec(&journal).unwrap_or_default();
+        }
+        Arc::new(text)
     }
 
     fn write_journal(&mut self) {
         self.journal_at = None;
         let text = self.written();
-        for line in self.watchers.iter().chain(&self.line) {
-            line.keep(&text);
+        if text.len() <= LONGEST_TOLD {
+            for line in self.watchers.iter().chain(&self.line) {
+                line.keep(&text);
+            }
         }
         self.journal.write(text);
     }
@@ -505,8 +533,9 @@ impl Driving {
         }
         let run = wire::Run { verdict: Some(verdict), ..super::told(&self.record.run) };
         let told = self.watchers.drain(..).chain(self.line.take());
+        let told_of = if text.len() + junit.len() <= LONGEST_TOLD { &**text } else { &[] };
         for line in told {
-            line.end(run.clone(), text.to_vec(), junit.clone());
+            line.end(run.clone(), told_of.to_vec(), junit.clone());
         }
     }
 }

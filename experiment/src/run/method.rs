@@ -8,7 +8,13 @@ use super::standing::Reason;
 use super::step::{Ended, How};
 use super::terms::{FailFast, Verdicts};
 use super::{Moment, Run};
+use crate::journal::SteadyState;
 use crate::model::{Lane, OnFailure};
+
+/// How many looks at the steady state during the method are written down.
+const MOST_KEPT: usize = 10_000;
+/// How long they may be, all together (16 MiB as JSON).
+const MOST_WRITTEN: usize = 16 << 20;
 
 /// The steady state while the method goes on.
 #[derive(Debug, Default)]
@@ -17,6 +23,9 @@ pub(super) struct During {
     next: Option<Moment>,
     count: u32,
     goes_on: bool,
+    /// How much of it is written down, in bytes.
+    written: usize,
+    left_out: u32,
 }
 
 impl During {
@@ -58,6 +67,21 @@ impl During {
 
     pub(super) fn wake(&self) -> Option<Moment> {
         self.evaluation.as_ref().and_then(Evaluation::wake).into_iter().chain(self.next).min()
+    }
+
+    /// How many of them are not written down.
+    pub(super) const fn left_out(&self) -> u32 {
+        self.left_out
+    }
+
+    /// Whether there is room for another one in what is written down. A gap is never in the middle.
+    fn keeps(&mut self, state: &SteadyState, kept: usize) -> bool {
+        if self.left_out == 0 {
+            self.written += serde_json::to_vec(state).map_or(0, |text| text.len());
+        }
+        let keeps = self.left_out == 0 && kept < MOST_KEPT && self.written <= MOST_WRITTEN;
+        self.left_out += u32::from(!keeps);
+        keeps
     }
 
     fn is_over(&self) -> bool {
@@ -134,7 +158,10 @@ impl Run {
         let is_lost =
             matches!(finding, Finding::Broken(_)) && self.shared.terms.verdicts == Verdicts::Compat;
         if finding != Finding::Stopped && !is_lost {
-            self.states.during.push(evaluation.state());
+            let state = evaluation.state();
+            if self.during.keeps(&state, self.states.during.len()) {
+                self.states.during.push(state);
+            }
             self.during.count += 1;
         }
         self.shared.record();
@@ -163,5 +190,24 @@ impl Run {
         if self.shared.terms.verdicts == Verdicts::Strict {
             self.method.abort(&mut self.shared, now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_of_the_steady_state_is_bounded_in_number_and_length() {
+        let state = SteadyState { steady_state_met: Some(true), probes: Vec::new() };
+        let mut during = During::default();
+        let mut kept = 0;
+        for _ in 0..MOST_KEPT + 5 {
+            kept += usize::from(during.keeps(&state, kept));
+        }
+        assert_eq!((kept, during.left_out()), (MOST_KEPT, 5));
+        let mut during = During { written: MOST_WRITTEN, ..During::default() };
+        assert!(!during.keeps(&state, 0));
+        assert_eq!(during.left_out(), 1);
     }
 }

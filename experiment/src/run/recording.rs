@@ -130,6 +130,9 @@ impl Run {
         let reasons: Vec<String> =
             reasons.map(|reason| self.shared.redaction.text(&reason.to_string())).collect();
         put("reasons", reasons.into());
+        if self.during.left_out() > 0 {
+            put("during_left_out", self.during.left_out().into());
+        }
         let faults = self.shared.faults.all().map(|(label, fault)| {
             let mut shown = self.shared.shown(&described(&fault.state));
             shown["id"] = fault.key.to_string().into();
