@@ -40,6 +40,7 @@ pub mod model;
 pub mod position;
 pub mod problem;
 pub mod redaction;
+pub mod restoration;
 pub mod run;
 pub mod schema;
 pub mod secrets;

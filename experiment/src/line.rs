@@ -13,6 +13,7 @@ use crate::environment::Environment;
 use crate::journal::Host;
 use crate::model::{Experiment, Setting};
 use crate::redaction::{Confidential, HIDDEN, Redaction};
+use crate::restoration;
 use crate::run::invocation::Invocation;
 use crate::run::{Beginning, CallId, Hook, Perform, Terms, Verdicts};
 use crate::timestamp::Timestamp;
@@ -194,25 +195,13 @@ impl Kept {
     /// What rollbacks are called, by their place.
     #[must_use]
     pub fn rollbacks(&self, places: &[usize]) -> Vec<String> {
-        let named = |place: &usize| {
-            let name = self.rollback(*place).and_then(|step| step.get("name"));
-            name.and_then(Value::as_str).map_or_else(|| format!("#{place}"), str::to_owned)
-        };
-        places.iter().map(named).collect()
+        restoration::names(&self.experiment, places)
     }
 
     /// Of some rollbacks those that cannot be played from what is kept: a secret stood in their own words.
     #[must_use]
     pub fn unplayable(&self, places: &[usize]) -> Vec<String> {
-        let hidden = |place: &usize| {
-            self.rollback(*place).is_some_and(|step| step.to_string().contains(HIDDEN))
-        };
-        let lost: Vec<usize> = places.iter().copied().filter(hidden).collect();
-        self.rollbacks(&lost)
-    }
-
-    fn rollback(&self, place: usize) -> Option<&Value> {
-        self.experiment.get("rollbacks")?.get(place)
+        self.rollbacks(&restoration::unplayable(&self.experiment, places))
     }
 }
 

@@ -11,6 +11,7 @@ use experiment::journal::{Host, Owed};
 use experiment::model::{Experiment, Runtime};
 use experiment::position::Position;
 use experiment::problem::{Fault, Problem, Severity};
+use experiment::restoration;
 use experiment::run::{Beginning, FailFast, Run, Terms, Verdicts};
 use experiment::secrets;
 use experiment::timestamp::Timestamp;
@@ -183,12 +184,20 @@ fn given(args: &RunArgs) -> Result<(Variables, Environment), Failure> {
 pub(super) async fn again(
     args: &RunArgs,
     run: String,
-    experiment: Experiment,
+    mut experiment: Experiment,
     place: &Where,
 ) -> Result<Started, Failure> {
     let (variables, environment) = given(args)?;
+    restoration::restore(&mut experiment, &variables, &environment)
+        .map_err(|lost| several(&format!("cannot run {run}"), &lost))?;
     let values = (&variables, &environment, &Settings::default());
     begin(args, run, experiment, values, place).await
+}
+
+/// All values that are missing, at once.
+fn several(attempted: &str, errors: &[impl ToString]) -> Failure {
+    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    Failure::new(Outcome::WrongUsage, attempted, errors.join("; "))
 }
 
 async fn begin(
@@ -199,17 +208,12 @@ async fn begin(
     place: &Where,
 ) -> Result<Started, Failure> {
     let attempted = format!("cannot run {file}");
-    let several =
-        |errors: Vec<String>| Failure::new(Outcome::WrongUsage, &attempted, errors.join("; "));
-    let words = |errors: Vec<configuration::ConfigurationError>| {
-        several(errors.iter().map(ToString::to_string).collect())
-    };
     let settings =
         configuration::load(&experiment.configuration, &variables.configuration, environment)
-            .map_err(words)?;
+            .map_err(|errors| several(&attempted, &errors))?;
     let vault = super::vault::read(&attempted, &experiment.secrets, &known(&settings)).await?;
     let secrets = secrets::load(&experiment.secrets, &variables.secrets, environment, &vault)
-        .map_err(|errors| several(errors.iter().map(ToString::to_string).collect()))?;
+        .map_err(|errors| several(&attempted, &errors))?;
     let verdicts = verdicts(args.compat);
     let terms = terms(args, verdicts, &experiment.runtime, own)?;
     let experiment = Arc::new(experiment);
@@ -275,20 +279,28 @@ pub(super) async fn resume(
         |error: &dyn std::fmt::Display| Failure::new(Outcome::WrongUsage, &attempted, error);
     let before = Book::read(journal).map_err(|error| failed(&error))?;
     let (written, owed) = Owed::read(&before).map_err(|error| failed(&error))?;
+    let lost = restoration::unplayable(&written, &owed.rollbacks);
+    if !lost.is_empty() {
+        let names = restoration::names(&written, &lost).join(", ");
+        return Err(failed(&format!(
+            "{names}: a secret stood in the words of the file, and is not kept; play it by hand"
+        )));
+    }
     let text = Value::Object(written).to_string();
     // It was run: what its reader thought of it then does not matter any more.
     let reading = toolkit::read(&text, Notation::Json, Manner::Compat);
-    let experiment =
+    let mut experiment =
         reading.experiment.ok_or_else(|| failed(&"the experiment in it cannot be read"))?;
-    let environment: Environment = std::env::vars().collect();
-    let (variables, _) = given(args)?;
+    let (variables, environment) = given(args)?;
+    restoration::restore(&mut experiment, &variables, &environment)
+        .map_err(|lost| several(&attempted, &lost))?;
     let settings =
         configuration::load(&experiment.configuration, &variables.configuration, &environment)
-            .map_err(|_| failed(&"a setting cannot be determined"))?;
+            .map_err(|errors| several(&attempted, &errors))?;
     let known = known(&settings);
     let vault = super::vault::read(&attempted, &experiment.secrets, &known).await?;
     let secrets = secrets::load(&experiment.secrets, &variables.secrets, &environment, &vault)
-        .map_err(|_| failed(&"a secret cannot be determined"))?;
+        .map_err(|errors| several(&attempted, &errors))?;
     let verdicts = verdicts(args.compat);
     let terms = terms(args, verdicts, &experiment.runtime, &Settings::default())?;
     let experiment = Arc::new(experiment);

@@ -130,6 +130,48 @@ fn a_journal_elsewhere_also_says_what_was_done() {
 }
 
 #[test]
+fn a_secret_of_the_file_itself_is_asked_for_before_rollbacks_are_played() {
+    let workshop = Workshop::new();
+    let mut experiment = staying(Phase::Method);
+    experiment["secrets"] = json!({"group": {"token": "inline-hunter2"}});
+    let back = json!(["-c", "echo \"$0\" >> back", "${token}"]);
+    experiment["rollbacks"][1]["provider"]["arguments"] = back;
+    experiment["rollbacks"][1]["provider"]["secrets"] = json!(["group"]);
+    let run = workshop.begin(workshop.experiment(experiment));
+    workshop.wait_for("ready");
+    run.signal(Signal::SIGKILL);
+    run.ended();
+    assert!(!workshop.read("journal.json").contains("hunter2"));
+    let back = "run --resume-rollbacks journal.json";
+    let refused = workshop.run(back);
+    assert_eq!((refused.code, workshop.read("back").as_str()), (Some(2), ""), "{refused:?}");
+    assert!(refused.stderr.contains("group.token"), "{refused:?}");
+    workshop.write("values.json", r#"{"secrets": {"group": {"token": "inline-hunter2"}}}"#);
+    let played = workshop.run(&format!("{back} --var-file values.json"));
+    assert_eq!(played.code, Some(0), "{played:?}");
+    assert_eq!(workshop.read("back"), "inline-hunter2\n");
+    assert_eq!(workshop.journal()["schism"]["unfinished"], false);
+}
+
+#[test]
+fn a_rollback_whose_words_had_a_secret_is_left_to_people() {
+    let workshop = Workshop::new();
+    let mut experiment = staying(Phase::Method);
+    experiment["secrets"] = json!({"group": {"token": "inline-hunter2"}});
+    let back = json!(["-c", "echo inline-hunter2 >> back"]);
+    experiment["rollbacks"][1]["provider"]["arguments"] = back;
+    let run = workshop.begin(workshop.experiment(experiment));
+    workshop.wait_for("ready");
+    run.signal(Signal::SIGKILL);
+    run.ended();
+    workshop.write("values.json", r#"{"secrets": {"group": {"token": "inline-hunter2"}}}"#);
+    let refused = workshop.run("run --resume-rollbacks journal.json --var-file values.json");
+    assert_eq!((refused.code, workshop.read("back").as_str()), (Some(2), ""), "{refused:?}");
+    assert!(refused.stderr.contains("play it by hand"), "{refused:?}");
+    assert_eq!(workshop.journal()["schism"]["unfinished"], true);
+}
+
+#[test]
 fn programs_end_with_a_run_that_is_killed_wherever_they_went() {
     let workshop = Workshop::new();
     let (one, two, three) = (own_sleep(1), own_sleep(2), own_sleep(3));

@@ -1,0 +1,190 @@
+//! Values that stood in an experiment itself: whatever is kept of it does not have those that were secret,
+//! and whoever finishes its run is asked for them.
+
+use serde_json::{Map, Value};
+
+use crate::environment::Environment;
+use crate::model::{Experiment, SecretSource, Setting};
+use crate::redaction::HIDDEN;
+use crate::variables::Variables;
+
+/// A value that was hidden when its experiment was kept, and that nobody gives.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Lost {
+    /// Of the configuration.
+    #[error(
+        "the setting `{0}` was written with a secret in it, which is not kept: give it with --var, or under \
+         `configuration` of a --var-file"
+    )]
+    Setting(String),
+    /// A secret.
+    #[error(
+        "the secret `{secret}` was written into the experiment itself, and is not kept: give `{whole}` under \
+         `secrets` of a --var-file"
+    )]
+    Secret {
+        /// Which, with the groups that it is in.
+        secret: String,
+        /// What of the secrets a variable stands for.
+        whole: String,
+    },
+}
+
+/// Has variables stand for what is hidden in an experiment that was kept.
+///
+/// # Errors
+/// All values that are hidden, and that no variable gives.
+pub fn restore(
+    experiment: &mut Experiment,
+    variables: &Variables,
+    environment: &Environment,
+) -> Result<(), Vec<Lost>> {
+    let mut lost = Vec::new();
+    for (name, setting) in &experiment.configuration {
+        // Variables count more than what stands in the experiment anyway.
+        if !variables.configuration.contains_key(name) && is_lost(setting, environment) {
+            lost.push(Lost::Setting(name.clone()));
+        }
+    }
+    for (name, source) in &mut experiment.secrets {
+        let mut hidden = Vec::new();
+        collect(name, source, &mut hidden);
+        if hidden.is_empty() {
+            continue;
+        }
+        match variables.secrets.get(name).filter(|value| !value.is_null()) {
+            Some(given) => *source = SecretSource::Inline(given.clone()),
+            None => lost.extend(
+                hidden.into_iter().map(|secret| Lost::Secret { secret, whole: name.clone() }),
+            ),
+        }
+    }
+    if lost.is_empty() { Ok(()) } else { Err(lost) }
+}
+
+/// Of some rollbacks of an experiment that was kept, by their places, those in whose own words a secret
+/// stood: they cannot be played from it.
+#[must_use]
+pub fn unplayable(kept: &Map<String, Value>, places: &[usize]) -> Vec<usize> {
+    let steps = kept.get("rollbacks");
+    let is_hidden = |place: &usize| {
+        steps.and_then(|steps| steps.get(*place)).is_some_and(|step| is_in(&step.to_string()))
+    };
+    places.iter().copied().filter(is_hidden).collect()
+}
+
+/// What rollbacks of an experiment are called, by their places.
+#[must_use]
+pub fn names(kept: &Map<String, Value>, places: &[usize]) -> Vec<String> {
+    let steps = kept.get("rollbacks");
+    let named = |place: &usize| {
+        let name = steps.and_then(|steps| steps.get(*place)).and_then(|step| step.get("name"));
+        name.and_then(Value::as_str).map_or_else(|| format!("#{place}"), str::to_owned)
+    };
+    places.iter().map(named).collect()
+}
+
+fn is_in(text: &str) -> bool {
+    text.contains(HIDDEN)
+}
+
+fn is_lost(setting: &Setting, environment: &Environment) -> bool {
+    match setting {
+        Setting::Value(value) => is_in(&value.to_string()),
+        Setting::Env { key, default, .. } => {
+            environment.get(key).is_none()
+                && default.as_ref().is_some_and(|default| is_in(&default.to_string()))
+        }
+        Setting::Probe(probe) => {
+            let written = probe.written.clone().unwrap_or_else(|| probe.rendered());
+            is_in(&Value::Object(written).to_string())
+        }
+    }
+}
+
+fn collect(name: &str, source: &SecretSource, hidden: &mut Vec<String>) {
+    match source {
+        SecretSource::Inline(value) if is_in(&value.to_string()) => hidden.push(name.to_owned()),
+        SecretSource::Group(group) => {
+            for (inner, source) in group {
+                collect(&format!("{name}.{inner}"), source, hidden);
+            }
+        }
+        SecretSource::Inline(_) | SecretSource::Env { .. } | SecretSource::Vault { .. } => (),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::document::Notation;
+    use crate::toolkit::{self, Manner};
+
+    fn kept() -> Experiment {
+        let kept = json!({
+            "title": "t", "description": "d", "method": [],
+            "configuration": {
+                "plain": 1, "url": format!("https://u:{HIDDEN}@h"), "given": HIDDEN,
+                "defaulted": {"type": "env", "key": "D", "default": HIDDEN},
+            },
+            "secrets": {
+                "token": HIDDEN,
+                "group": {"a": HIDDEN, "e": {"type": "env", "key": "E"}},
+                "other": {"e": {"type": "env", "key": "E"}},
+            },
+        });
+        let reading = toolkit::read(&kept.to_string(), Notation::Json, Manner::Compat);
+        reading.experiment.unwrap_or_else(|| panic!("{:?}", reading.problems))
+    }
+
+    #[test]
+    fn what_is_hidden_is_missing_by_its_name_until_it_is_given() {
+        let mut experiment = kept();
+        let mut variables = Variables::default();
+        variables.configuration.insert("given".to_owned(), json!("g"));
+        let environment: Environment = [("D".to_owned(), "d".to_owned())].into_iter().collect();
+        let lost = restore(&mut experiment, &variables, &Environment::default()).unwrap_err();
+        let secret = |secret: &str, whole: &str| Lost::Secret {
+            secret: secret.to_owned(),
+            whole: whole.to_owned(),
+        };
+        let setting = |name: &str| Lost::Setting(name.to_owned());
+        assert_eq!(
+            lost,
+            [
+                setting("url"),
+                setting("defaulted"),
+                secret("token", "token"),
+                secret("group.a", "group")
+            ]
+        );
+        variables.configuration.insert("url".to_owned(), json!("u"));
+        variables.secrets.insert("token".to_owned(), json!("t"));
+        variables.secrets.insert("group".to_owned(), json!({"a": "b"}));
+        restore(&mut experiment, &variables, &environment).unwrap();
+        let environment: Environment = [("E".to_owned(), "e".to_owned())].into_iter().collect();
+        let secrets = crate::secrets::load(
+            &experiment.secrets,
+            &variables.secrets,
+            &environment,
+            &BTreeMap::new(),
+        );
+        assert_eq!(
+            Value::Object(secrets.unwrap()),
+            json!({"token": "t", "group": {"a": "b"}, "other": {"e": "e"}})
+        );
+    }
+
+    #[test]
+    fn a_rollback_with_a_secret_in_its_words_is_told() {
+        let kept = json!({"rollbacks": [{"name": "a"}, {"name": "b", "x": [HIDDEN]}, {}]});
+        let kept = kept.as_object().unwrap();
+        assert_eq!(unplayable(kept, &[0, 1, 2]), [1]);
+        assert_eq!(unplayable(kept, &[0, 2]), [0; 0]);
+        assert_eq!(names(kept, &[1, 2]), ["b", "#2"]);
+    }
+}
