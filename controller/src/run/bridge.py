@@ -10,15 +10,18 @@ import ctypes
 import importlib
 import inspect
 import json
+import math
 import os
+import re
 import signal
 import subprocess
 import threading
 import traceback
 
-answers = os.fdopen(os.dup(1), "w", buffering=1)
+answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
 os.dup2(2, 1)
 writing = threading.Lock()
+MOST = 16 << 20
 threads = {}
 programs = {}
 here = threading.local()
@@ -41,14 +44,45 @@ class Program(subprocess.Popen):
 subprocess.Popen = Program
 
 
+def plain(value):
+    """A value with texts for numbers that JSON does not have. The original writes the bare words, which are none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {plain(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in value]
+    return value
+
+
+def line_of(call, kind, value):
+    whole = {"call": call, "kind": kind, "value": value}
+    try:
+        line = json.dumps(whole, default=str, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        line = json.dumps(plain(whole), default=str, ensure_ascii=False, allow_nan=False)
+    # Halves of letters are no UTF-8.
+    return re.sub("[\ud800-\udfff]", "\ufffd", line)
+
+
 def answer(call, kind, value):
     try:
-        line = json.dumps({"call": call, "kind": kind, "value": value}, default=str)
-    except (TypeError, ValueError) as error:
-        line = json.dumps({"call": call, "kind": "failed", "value": f"the output is no JSON: {error}"})
+        line = line_of(call, kind, value)
+    except (TypeError, ValueError, RecursionError) as error:
+        line = line_of(call, "failed", f"the output is no JSON: {error}")
+    if len(line.encode()) > MOST:
+        line = line_of(call, "failed", f"the output is longer than {MOST >> 20} MiB")
     with writing:
         answers.write(line + "\n")
         answers.flush()
+
+
+def told(error):
+    """An error in words, whatever it makes of itself."""
+    try:
+        return str(error)
+    except Exception:
+        return type(error).__name__
 
 
 def fitting(func, given, extra):
@@ -88,11 +122,11 @@ def work(order):
     except BaseException as error:
         names = {one.__name__ for one in type(error).__mro__}
         if "InterruptExecution" in names:
-            answer(call, "interrupted", str(error))
+            answer(call, "interrupted", told(error))
         elif isinstance(error, (SystemExit, KeyboardInterrupt)):
             answer(call, "interrupted", repr(error))
         elif "ActivityFailed" in names:
-            answer(call, "failed", str(error))
+            answer(call, "failed", told(error))
         else:
             last = traceback.format_exception_only(type(error), error)[-1].strip()
             answer(call, "failed", last)

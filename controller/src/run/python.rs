@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use experiment::run::Ending;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
+};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{Mutex as Turn, oneshot};
 
@@ -19,6 +21,9 @@ const BRIDGE: &str = include_str!("bridge.py");
 const PYTHON: &str = "python3";
 /// What says it.
 const VARIABLE: &str = "SCHISM_PYTHON";
+
+/// How long a line of the interpreter may be (17 MiB): the bridge gives up what is longer than 16 MiB.
+const LONGEST: u64 = 17 << 20;
 
 /// Who waits for which answer; none where no answer comes any more.
 type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Ending>>>>>;
@@ -44,6 +49,42 @@ struct Answer {
     call: u64,
     kind: String,
     value: Value,
+}
+
+/// What an answer that cannot be read is for.
+#[derive(Deserialize)]
+struct Addressed {
+    call: u64,
+}
+
+impl Answer {
+    /// Which call it is for, and how that ended.
+    ///
+    /// # Errors
+    /// Nobody can say whom it is for.
+    fn read(line: &[u8]) -> Result<(u64, Ending), serde_json::Error> {
+        let answer: Self = match serde_json::from_slice(line) {
+            Ok(answer) => answer,
+            Err(error) => {
+                let Addressed { call } = serde_json::from_slice(line)?;
+                return Ok((call, Ending::Failed(format!("the output cannot be read: {error}"))));
+            }
+        };
+        let text = || answer.value.as_str().unwrap_or_default().to_owned();
+        let ending = match answer.kind.as_str() {
+            "returned" => Ending::Returned(answer.value),
+            "interrupted" => Ending::Interrupted(text()),
+            _ => Ending::Failed(text()),
+        };
+        Ok((answer.call, ending))
+    }
+}
+
+/// The next line without its end; none where no more can be told from what follows.
+async fn next_line(from: &mut (impl AsyncBufRead + Unpin)) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    from.take(LONGEST).read_until(b'\n', &mut line).await.ok()?;
+    (line.pop() == Some(b'\n')).then_some(line)
 }
 
 fn lock(waiting: &Waiting) -> MutexGuard<'_, Option<HashMap<u64, oneshot::Sender<Ending>>>> {
@@ -132,16 +173,11 @@ impl Interpreter {
         let waiting = Waiting::new(Mutex::new(Some(HashMap::new())));
         let told = Arc::clone(&waiting);
         tokio::spawn(async move {
-            let mut lines = BufReader::new(stdout).lines();
-            while let Ok(Some(line)) = lines.next_line().await {
-                let Ok(answer) = serde_json::from_str::<Answer>(&line) else { continue };
-                let text = || answer.value.as_str().unwrap_or_default().to_owned();
-                let ending = match answer.kind.as_str() {
-                    "returned" => Ending::Returned(answer.value.clone()),
-                    "interrupted" => Ending::Interrupted(text()),
-                    _ => Ending::Failed(text()),
-                };
-                let asker = lock(&told).as_mut().and_then(|told| told.remove(&answer.call));
+            let mut lines = BufReader::new(stdout);
+            while let Some(line) = next_line(&mut lines).await {
+                // Whoever it was for would wait for ever.
+                let Ok((call, ending)) = Answer::read(&line) else { break };
+                let asker = lock(&told).as_mut().and_then(|told| told.remove(&call));
                 if let Some(asker) = asker {
                     // It may have gone meanwhile.
                     let _ = asker.send(ending);
@@ -250,6 +286,55 @@ mod tests {
         assert!(given_up.is_err());
         let ending = python.perform(function("os", "getcwd", json!({}))).await;
         assert!(matches!(ending, Ending::Returned(_)), "the others go on: {ending:?}");
+    }
+
+    #[tokio::test]
+    async fn what_json_does_not_have_is_answered_all_the_same() {
+        let python = python();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(
+            directory.path().join("given_back.py"),
+            "class Rude(Exception):\n    def __str__(self):\n        raise ValueError\n\n\n\
+             def give(text):\n    return eval(text)\n\n\n\
+             def rude():\n    raise Rude\n",
+        )
+        .unwrap();
+        let path = directory.path().display().to_string();
+        let add = function("site", "addsitedir", json!({"sitedir": path}));
+        python.perform(add).await;
+        let of = |text: &str| function("given_back", "give", json!({"text": text}));
+        for (text, value) in [
+            ("float('nan')", json!("NaN")),
+            (
+                "{'a': [1, float('-inf'), (float('inf'),)]}",
+                json!({"a": [1, "-Infinity", ["Infinity"]]}),
+            ),
+            ("'a' + chr(0xd800) + 'b'", json!("a\u{fffd}b")),
+            ("chr(0x1f600)", json!("\u{1f600}")),
+        ] {
+            assert_eq!(python.perform(of(text)).await, Ending::Returned(value), "{text}");
+        }
+        // Deeper than whoever reads it here goes, a number that is none here, a ring, and too much.
+        let deep = "__import__('json').loads('[' * 200 + ']' * 200)";
+        for text in
+            [deep, "10 ** 400", "(lambda ring: ring.append(ring) or ring)([])", "'x' * (17 << 20)"]
+        {
+            let ending = python.perform(of(text)).await;
+            assert!(matches!(ending, Ending::Failed(_)), "{text}");
+        }
+        let ending = python.perform(function("given_back", "rude", json!({}))).await;
+        assert!(matches!(ending, Ending::Failed(_)), "{ending:?}");
+    }
+
+    #[tokio::test]
+    async fn lines_have_an_end_or_are_the_last() {
+        let mut text: &[u8] = b"a\n\nb";
+        assert_eq!(next_line(&mut text).await, Some(b"a".to_vec()));
+        assert_eq!(next_line(&mut text).await, Some(Vec::new()));
+        assert_eq!(next_line(&mut text).await, None);
+        let endless = vec![b'x'; usize::try_from(LONGEST).unwrap() + 1];
+        assert_eq!(next_line(&mut endless.as_slice()).await, None);
+        assert!(Answer::read(b"no JSON").is_err());
     }
 
     #[tokio::test]
