@@ -22,6 +22,7 @@ mod hooks;
 mod interrupting;
 pub mod invocation;
 mod key;
+mod lot;
 mod method;
 mod phase;
 mod progress;

@@ -222,3 +222,31 @@ fn a_heal_that_nobody_answers_is_told() {
     assert_eq!(verdict.unwrap().exit, Exit::Unconfirmed);
     assert_eq!(now, Duration::from_secs(120), "it was asked for before the rollbacks, and after");
 }
+
+/// The seeds that faults are asked for with.
+fn seeds(run: u64) -> Vec<u64> {
+    let mut own = cut("own");
+    own["provider"]["arguments"]["seed"] = json!(5);
+    let mut beside = cut("beside");
+    beside["background"] = json!(true);
+    let file = file(&[beside, cut("a"), cut("b"), own]);
+    let mut rig = Rig::new(&file, Terms { seed: run, ..strict() });
+    let mut seeds = Vec::new();
+    rig.play(|perform| {
+        if let Invocation::Schism { arguments, .. } = perform.invocation.reveal() {
+            seeds.push(arguments["seed"].as_u64().unwrap());
+        }
+        answer(perform)
+    });
+    seeds
+}
+
+#[test]
+fn runs_with_one_seed_ask_for_the_same_faults() {
+    let first = seeds(7);
+    assert_eq!(first, seeds(7));
+    assert_eq!((first.len(), first[3]), (4, 5), "a step's own seed counts");
+    assert!(first[0] != first[1] && first[1] != first[2], "{first:?}");
+    let other = seeds(8);
+    assert!(first.iter().zip(&other).take(3).all(|(one, other)| one != other), "{other:?}");
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{How, Stage, Step};
 use crate::model::{Call, FaultLabel, OnFailure, Provider, Reading, Verb};
@@ -12,6 +12,7 @@ use crate::run::action::{Action, Perform};
 use crate::run::event::{CallId, Ending};
 use crate::run::faults::{Asked, FaultState};
 use crate::run::invocation::{Invocation, invocation};
+use crate::run::lot::Lot;
 use crate::run::progress::Progress;
 use crate::run::shared::Shared;
 use crate::run::terms::Verdicts;
@@ -22,7 +23,7 @@ impl Step {
         self.tries += 1;
         let activity = self.activity.clone();
         let prepared = invocation(&activity.provider, &self.scope(shared), shared.terms.verdicts);
-        let invocation = match prepared {
+        let mut invocation = match prepared {
             Ok(invocation) => invocation,
             Err(error) => return self.end(How::Crashed(error.to_string()), shared, now),
         };
@@ -32,6 +33,9 @@ impl Step {
         {
             return;
         }
+        if let Invocation::Schism { verb: Verb::Fault(_), arguments } = &mut invocation {
+            self.draw(arguments, shared);
+        }
         if let Provider::Schism(Call { verb: Verb::Fault(_), label, effect, .. }) =
             &activity.provider
         {
@@ -40,6 +44,15 @@ impl Step {
             shared.record();
         }
         self.perform(invocation, shared, now);
+    }
+
+    /// What is random in a fault comes from the run's seed, where its step has none.
+    fn draw(&self, arguments: &mut Map<String, Value>, shared: &Shared) {
+        if arguments.get("seed").is_none_or(Value::is_null) {
+            let instance = self.instance.as_ref().map(|(_, value)| value);
+            let lot = Lot { section: self.section, index: self.index, instance };
+            arguments.insert("seed".to_owned(), lot.seed(shared.terms.seed).into());
+        }
     }
 
     fn perform(&mut self, invocation: Invocation, shared: &mut Shared, now: Moment) {
