@@ -59,7 +59,10 @@ enum Stage {
         deadline: Option<Moment>,
     },
     /// A probe says whether the output is within a tolerance.
-    Asking(CallId),
+    Asking {
+        call: CallId,
+        deadline: Option<Moment>,
+    },
     Waiting(Moment),
     PauseAfter(Moment),
     After(Hooks),
@@ -87,6 +90,8 @@ pub(super) struct Step {
     pub(super) item: Option<Item>,
     began: Moment,
     tries: u32,
+    /// Until when this try may take, with whatever its output is compared by.
+    deadline: Option<Moment>,
     fault: Option<NamedFault>,
     value: Value,
     criteria: VecDeque<(Role, Tolerance)>,
@@ -114,6 +119,7 @@ impl Step {
             item: None,
             began: Moment::ZERO,
             tries: 0,
+            deadline: None,
             fault: None,
             value: Value::Null,
             criteria: VecDeque::new(),
@@ -146,10 +152,8 @@ impl Step {
             Stage::PauseBefore(until) | Stage::PauseAfter(until) | Stage::Waiting(until) => {
                 Some(until)
             }
-            Stage::Running { deadline, .. } => deadline,
-            Stage::New | Stage::Before(_) | Stage::Asking(_) | Stage::After(_) | Stage::Over => {
-                None
-            }
+            Stage::Running { deadline, .. } | Stage::Asking { deadline, .. } => deadline,
+            Stage::New | Stage::Before(_) | Stage::After(_) | Stage::Over => None,
         }
     }
 
@@ -322,11 +326,11 @@ impl Step {
             Stage::Running { call: own, .. } if *own == call => {
                 self.performed(ending, shared, now);
             }
-            Stage::Asking(own) if *own == call => self.answered(ending, shared, now),
+            Stage::Asking { call: own, .. } if *own == call => self.answered(ending, shared, now),
             Stage::New
             | Stage::PauseBefore(_)
             | Stage::Running { .. }
-            | Stage::Asking(_)
+            | Stage::Asking { .. }
             | Stage::Waiting(_)
             | Stage::PauseAfter(_)
             | Stage::Over => return false,
@@ -342,11 +346,14 @@ impl Step {
             Stage::Running { call, deadline: Some(deadline) } if deadline <= now => {
                 self.overdue(call, shared, now);
             }
+            Stage::Asking { call, deadline: Some(deadline) } if deadline <= now => {
+                self.unanswered(call, shared, now);
+            }
             Stage::New
             | Stage::Before(_)
             | Stage::PauseBefore(_)
             | Stage::Running { .. }
-            | Stage::Asking(_)
+            | Stage::Asking { .. }
             | Stage::Waiting(_)
             | Stage::PauseAfter(_)
             | Stage::After(_)
@@ -373,7 +380,7 @@ impl Step {
                 self.end(How::Stopped, shared, now);
                 self.skip_pause(shared);
             }
-            Stage::Asking(call) => {
+            Stage::Asking { call, .. } => {
                 shared.ask(Action::Abort(*call));
                 self.end(How::Stopped, shared, now);
                 self.skip_pause(shared);
@@ -396,7 +403,7 @@ impl Step {
             Stage::PauseBefore(_) => self.start(shared, now),
             Stage::New => (),
             Stage::Running { .. }
-            | Stage::Asking(_)
+            | Stage::Asking { .. }
             | Stage::Waiting(_)
             | Stage::PauseAfter(_)
             | Stage::After(_)

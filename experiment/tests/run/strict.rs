@@ -99,6 +99,36 @@ fn a_step_ends_with_its_timeout() {
 }
 
 #[test]
+fn the_timeout_of_a_step_is_that_of_its_tolerance_too() {
+    let asked = python("probe", "nap");
+    for more in [
+        json!({"timeout": 0.1, "tolerance": asked}),
+        json!({"timeout": 0.1, "until": asked, "retry": {"attempts": 2, "every": 0.1}}),
+    ] {
+        let probe = with(python("probe", "ok"), &more);
+        let mut rig = Rig::new(&file(None, &[probe]), strict());
+        let mut play = player();
+        let verdict = rig.play(|perform| {
+            let (time, ending) = play(perform);
+            let naps = matches!(
+                perform.invocation.reveal(), Invocation::Python { func, .. } if func == "nap"
+            );
+            // Far longer than anybody waits.
+            (if naps { Duration::from_secs(3600) } else { time }, ending)
+        });
+        assert_eq!(verdict.exit, Exit::Failed, "{more}");
+        let item = &rig.journal()["run"][0];
+        assert!(!rig.aborted.is_empty(), "{item:#}");
+        let took = item["duration"].as_f64().unwrap();
+        assert!(took < 1.0, "{item:#}");
+        if !more["tolerance"].is_null() {
+            let why = item["schism"]["incomparable"].as_str().unwrap();
+            assert!(why.contains("timeout of 0.1 s"), "{item:#}");
+        }
+    }
+}
+
+#[test]
 fn fail_fast_stops_what_goes_on() {
     let probe = with(python("probe", "first"), &json!({"tolerance": true}));
     let mut probe = probe;

@@ -7,7 +7,7 @@ use crate::model::{Activity, ActivityKind, Provider, Retry};
 use crate::redaction::Confidential;
 use crate::run::Moment;
 use crate::run::action::{Action, Perform};
-use crate::run::event::Ending;
+use crate::run::event::{CallId, Ending};
 use crate::run::invocation::invocation;
 use crate::run::shared::Shared;
 use crate::run::terms::Verdicts;
@@ -81,7 +81,7 @@ impl Step {
             Ok(invocation) => {
                 let call = shared.call();
                 self.asked = Some((role, provider));
-                self.stage = Stage::Asking(call);
+                self.stage = Stage::Asking { call, deadline: self.deadline };
                 let perform = Perform {
                     call,
                     name: shared.redaction.text(&probe.name),
@@ -123,6 +123,14 @@ impl Step {
             }
         };
         self.decided(role, within, shared, now);
+    }
+
+    /// Whoever was asked did not say it within the time of the step.
+    pub(super) fn unanswered(&mut self, call: CallId, shared: &mut Shared, now: Moment) {
+        shared.ask(Action::Abort(call));
+        let Some((role, _)) = self.asked.take() else { return };
+        self.incomparable = Some(self.too_long("the step, with the probe of its tolerance,"));
+        self.decided(role, false, shared, now);
     }
 
     fn decided(&mut self, role: Role, within: bool, shared: &mut Shared, now: Moment) {

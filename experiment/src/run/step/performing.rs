@@ -21,6 +21,7 @@ impl Step {
     /// The next try.
     pub(super) fn attempt(&mut self, shared: &mut Shared, now: Moment) {
         self.tries += 1;
+        self.deadline = None;
         let activity = self.activity.clone();
         let prepared = invocation(&activity.provider, &self.scope(shared), shared.terms.verdicts);
         let mut invocation = match prepared {
@@ -59,7 +60,8 @@ impl Step {
         let call = shared.call();
         // The original reads this time, and does not enforce it.
         let limit = self.limit().filter(|_| shared.terms.verdicts == Verdicts::Strict);
-        self.stage = Stage::Running { call, deadline: limit.map(|limit| now + limit) };
+        self.deadline = limit.map(|limit| now + limit);
+        self.stage = Stage::Running { call, deadline: self.deadline };
         let perform = Perform {
             call,
             name: self.shown_name(shared),
@@ -152,8 +154,14 @@ impl Step {
     /// It took longer than its `timeout`.
     pub(super) fn overdue(&mut self, call: CallId, shared: &mut Shared, now: Moment) {
         self.give_up(call, shared);
+        let why = self.too_long("it");
+        self.failed(why, shared, now);
+    }
+
+    /// What took longer than a try may.
+    pub(super) fn too_long(&self, what: &str) -> String {
         let limit = self.limit().unwrap_or_default().as_secs_f64();
-        self.failed(format!("it took longer than its timeout of {limit} s"), shared, now);
+        format!("{what} took longer than its timeout of {limit} s")
     }
 
     /// Nobody waits for the answer any longer. A heal that is under way is waited for at the end of the run.
