@@ -250,7 +250,8 @@ impl Runs {
             return Err(refused.into());
         }
         let (plain, credentials) = (asked.is_plain()?, asked.credentials());
-        let mut run = Run::new(asked.beginning(identity(id), starting::host(), starting::now())?);
+        let mut run =
+            Run::new(asked.beginning(identity(id), starting::host_of_run(id), starting::now())?);
         run.hide(&credentials);
         let record = wire::Run {
             id: id.get(),
@@ -320,7 +321,8 @@ impl Runs {
         let names = names(&record.run.names)?;
         let asked = Asked::again(record.kept.clone(), values);
         let credentials = asked.credentials();
-        let beginning = asked.beginning(identity(id), starting::host(), starting::now())?;
+        let beginning =
+            asked.beginning(identity(id), starting::host_of_run(id), starting::now())?;
         let (intents, _) = self.0.control.list().await?;
         let stands = |fault: &&wire::RunFault| {
             intents.iter().any(|one| one.id == fault.intent && !crate::control::is_over(one))
@@ -332,7 +334,7 @@ impl Runs {
             Some((fault.label.parse().ok()?, key.parse().ok()?))
         };
         let faults = faults.filter_map(key).collect();
-        let owed = Owed { rollbacks: record.owed(), faults, at: String::new() };
+        let owed = Owed { rollbacks: record.owed(), faults, at: String::new(), run: None };
         let mut run = Run::resume(beginning, &owed);
         run.hide(&credentials);
         let title = record.run.title.clone();

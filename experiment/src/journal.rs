@@ -133,6 +133,8 @@ pub struct Host {
     pub node: String,
     /// Who puts its faults in.
     pub faults: String,
+    /// What whoever decides the run calls it, where that is a controller.
+    pub run: Option<String>,
 }
 
 /// Who ended a run.

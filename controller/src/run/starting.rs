@@ -17,6 +17,7 @@ use experiment::secrets;
 use experiment::timestamp::Timestamp;
 use experiment::toolkit::{self, Manner, Settings};
 use experiment::variables::{Variables, add_environment};
+use fault::IntentId;
 use serde_json::{Map, Value};
 
 use super::book::Book;
@@ -279,6 +280,9 @@ pub(super) async fn resume(
         |error: &dyn std::fmt::Display| Failure::new(Outcome::WrongUsage, &attempted, error);
     let before = Book::read(journal).map_err(|error| failed(&error))?;
     let (written, owed) = Owed::read(&before).map_err(|error| failed(&error))?;
+    if owed.run.is_some() || owed.at == CONTROLLER {
+        return Err(of_a_controller(&attempted, owed.run.as_deref()));
+    }
     let lost = restoration::unplayable(&written, &owed.rollbacks);
     if !lost.is_empty() {
         let names = restoration::names(&written, &lost).join(", ");
@@ -312,6 +316,15 @@ pub(super) async fn resume(
     Ok(Started { file, run, verdicts, beginning, left })
 }
 
+/// What a controller decided it keeps, too: played from here as well, it would be played twice.
+fn of_a_controller(attempted: &str, run: Option<&str>) -> Failure {
+    let reason = "the controller that decided the run keeps what it owes";
+    let run = run.unwrap_or("RUN");
+    Failure::new(Outcome::WrongUsage, attempted, reason).hint(format!(
+        "`schism run --resume-rollbacks {run}` plays it, with the controller set; `schism status` shows it"
+    ))
+}
+
 /// The settings that are known before the run.
 fn known(settings: &[(String, configuration::Setup)]) -> Map<String, Value> {
     let known = settings.iter().filter_map(|(name, setup)| match setup {
@@ -327,8 +340,16 @@ fn host_of(args: &RunArgs, place: &Where) -> Host {
     Host { faults: whereabouts(controller, &place.choice), ..host() }
 }
 
+/// Who puts in the faults of a run that a controller decides.
+const CONTROLLER: &str = "the controller that decides the run";
+
+/// Where a controller decides a run, and what it calls it.
+pub(crate) fn host_of_run(id: IntentId) -> Host {
+    Host { faults: CONTROLLER.to_owned(), run: Some(id.to_string()), ..host() }
+}
+
 /// Where runs are decided.
-pub(crate) fn host() -> Host {
+fn host() -> Host {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let node = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     Host {

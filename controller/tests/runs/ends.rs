@@ -172,6 +172,21 @@ fn a_rollback_whose_words_had_a_secret_is_left_to_people() {
 }
 
 #[test]
+fn what_a_controller_keeps_is_not_played_from_a_journal() {
+    let workshop = Workshop::new();
+    let run = workshop.begin(workshop.experiment(staying(Phase::Method)));
+    workshop.wait_for("ready");
+    run.signal(Signal::SIGKILL);
+    run.ended();
+    let mut journal = workshop.journal();
+    journal["schism"]["run"] = json!("abcdef012345");
+    workshop.write("journal.json", &journal.to_string());
+    let refused = workshop.run("run --resume-rollbacks journal.json");
+    assert_eq!((refused.code, workshop.read("back").as_str()), (Some(2), ""), "{refused:?}");
+    assert!(refused.stderr.contains("--resume-rollbacks abcdef012345"), "{refused:?}");
+}
+
+#[test]
 fn programs_end_with_a_run_that_is_killed_wherever_they_went() {
     let workshop = Workshop::new();
     let (one, two, three) = (own_sleep(1), own_sleep(2), own_sleep(3));

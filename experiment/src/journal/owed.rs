@@ -17,6 +17,8 @@ pub struct Owed {
     pub faults: BTreeMap<FaultLabel, FaultKey>,
     /// Who was to put them in.
     pub at: String,
+    /// What the controller that decides the run calls it, and keeps what it owes by.
+    pub run: Option<String>,
 }
 
 /// A journal that does not say what is owed.
@@ -42,6 +44,7 @@ struct Ours {
     owed: Option<Written>,
     #[serde(default)]
     faults_at: String,
+    run: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -75,7 +78,10 @@ impl Owed {
             Some(Written { rollbacks, faults })
                 if !faults.is_empty() || (is_unfinished && !rollbacks.is_empty()) =>
             {
-                Ok((whole.experiment, Self { rollbacks, faults, at: whole.schism.faults_at }))
+                Ok((
+                    whole.experiment,
+                    Self { rollbacks, faults, at: whole.schism.faults_at, run: whole.schism.run },
+                ))
             }
             Some(_) | None => Err(OwedError::Nothing),
         }

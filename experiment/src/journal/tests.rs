@@ -64,7 +64,8 @@ fn what_is_owed_is_read() {
     let (experiment, read) = Owed::read(&unfinished(true, &owed)).unwrap();
     assert_eq!(experiment["title"], "t");
     let faults = [("c".parse().unwrap(), "00000000000b".parse().unwrap())];
-    let expected = Owed { rollbacks: vec![0, 2], faults: faults.into(), at: "unix:/a".into() };
+    let expected =
+        Owed { rollbacks: vec![0, 2], faults: faults.into(), at: "unix:/a".into(), run: None };
     assert_eq!(read, expected);
     assert_eq!(Owed::read(&unfinished(false, &owed)).unwrap().1, expected, "a fault may stand");
     let rollbacks = json!({"rollbacks": [0], "faults": {}});

@@ -121,6 +121,9 @@ impl Run {
         put("hypothesis_strategy", terms.hypothesis.to_string().into());
         put("rollbacks_strategy", terms.rollbacks.to_string().into());
         put("seed", terms.seed.into());
+        if let Some(run) = &self.host.run {
+            put("run", run.as_str().into());
+        }
         put("unfinished", (!is_over).into());
         if !is_over || !self.owed_faults().is_empty() {
             put("owed", json!({"rollbacks": self.owed_rollbacks(), "faults": self.owed_faults()}));
@@ -149,6 +152,7 @@ impl Run {
             rollbacks: self.owed_rollbacks(),
             faults: self.standing().map(|(label, fault)| (label.clone(), fault.key)).collect(),
             at: self.host.faults.clone(),
+            run: self.host.run.clone(),
         }
     }
 

@@ -148,7 +148,7 @@ fn a_run_that_was_killed_is_finished_by_another() {
     let (experiment, owed) = Owed::read(before).unwrap();
     let key = killed.run.faults().next().unwrap().1.key;
     let faults = [("c".parse().unwrap(), key)].into();
-    assert_eq!(owed, Owed { rollbacks: vec![0], faults, at: "here".to_owned() });
+    assert_eq!(owed, Owed { rollbacks: vec![0], faults, at: "here".to_owned(), run: None });
     assert_eq!(
         (&journal["status"], &journal["schism"]["unfinished"]),
         (&json!("interrupted"), &json!(true))

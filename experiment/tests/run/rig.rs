@@ -63,6 +63,7 @@ pub(crate) fn beginning(experiment: Arc<Experiment>, terms: Terms, secrets: Valu
             platform: "p".into(),
             node: "n".into(),
             faults: "here".into(),
+            run: None,
         },
         started: Timestamp::from_micros(0),
     }

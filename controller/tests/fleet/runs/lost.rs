@@ -22,6 +22,8 @@ async fn a_line_that_is_lost_ends_the_run_in_rollback_wherever_it_is() {
         let written = journal(&fleet, id).await;
         assert_eq!(written["schism"]["unfinished"], true, "{phase:?}: {written:#}");
         assert_eq!(written["schism"]["owed"]["rollbacks"], json!([0]), "{phase:?}");
+        let shown = IntentId::from_random(id).to_string();
+        assert_eq!(written["schism"]["run"], shown, "it is not played from its journal");
 
         // Somebody else plays what is owed, once.
         let mut other = Command::take_over(&runs, id, &Values::default()).await.unwrap();
