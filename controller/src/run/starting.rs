@@ -77,9 +77,13 @@ pub(super) async fn read(
     let settings = settings(args, output)?;
     let mut read = Vec::new();
     let mut wrong = Validation::new();
+    // Where a controller decides, it may be what performs them.
+    let is_decided_there = place.controller.is_some() && !args.local;
+    let absent = if is_decided_there { Severity::Warning } else { Severity::Error };
     for source in &args.files {
         let manner = manner(args.compat);
-        let (experiment, problems) = examine(source, manner, &place.names, output).await?;
+        let (experiment, problems) =
+            examine(source, manner, &place.names, (absent, output)).await?;
         wrong.add(source, &problems);
         if let Some(experiment) = experiment {
             read.push((source, experiment));
@@ -105,12 +109,13 @@ fn invalid(problems: usize) -> Failure {
         .hint("`schism validate` tells them, too; with --compat what Chaos Toolkit reads over is a warning")
 }
 
-/// Reads an experiment and tells what is wrong with it.
+/// Reads an experiment and tells what is wrong with it; how severe it is that a program is absent here,
+/// whoever begins the run knows.
 async fn examine(
     source: &Source,
     manner: Manner,
     names: &Names,
-    output: Output,
+    (absent, output): (Severity, Output),
 ) -> Result<(Option<Experiment>, Vec<Problem>), Failure> {
     let found = source.read().await?;
     let reading = toolkit::read(&found.text, found.notation, manner);
@@ -123,13 +128,10 @@ async fn examine(
         output.note(format!("{source}:{problem}"));
     }
     for missing in reading.experiment.iter().flat_map(presence::missing) {
-        output.note(format!("{source}: {missing}"));
-        problems.push(Problem {
-            at: Position::START,
-            place: String::new(),
-            fault: Fault::Argument(missing.to_string()),
-            severity: Severity::Error,
-        });
+        let (at, place, fault) = (Position::START, String::new(), Fault::Argument(missing));
+        let problem = Problem { at, place, fault, severity: absent };
+        output.note(format!("{source}:{problem}"));
+        problems.push(problem);
     }
     let is_whole = problems.iter().all(|one| one.severity < Severity::Error);
     Ok((reading.experiment.filter(|_| is_whole), problems))
@@ -145,8 +147,11 @@ pub(crate) async fn validate(
     output: Output,
 ) -> Result<Outcome, Failure> {
     let mut wrong = Validation::new();
+    // Nobody knows where it is to be run; the original refuses it anyway.
+    let absent = if args.compat { Severity::Error } else { Severity::Warning };
     for source in &args.files {
-        let (experiment, problems) = examine(source, manner(args.compat), names, output).await?;
+        let (experiment, problems) =
+            examine(source, manner(args.compat), names, (absent, output)).await?;
         if experiment.is_some() {
             output.note(format!("{source}: is an experiment"));
         }
@@ -356,7 +361,7 @@ fn host() -> Host {
         version: SHAPE.to_owned(),
         platform: format!("Linux-{}-{}", release.trim(), std::env::consts::ARCH),
         node: node.trim().to_owned(),
-        faults: "the controller that decides the run".to_owned(),
+        ..Host::default()
     }
 }
 

@@ -203,3 +203,26 @@ fn steps_of_ours_are_looked_at_before_anything_runs() {
     );
     assert_eq!(document["problems"][0]["line"], 1);
 }
+
+#[test]
+fn a_program_that_is_absent_need_only_be_where_it_is_performed() {
+    let workshop = Workshop::new();
+    let mut absent = script("absent", "true");
+    absent["provider"]["path"] = json!("/nowhere/program");
+    let line = workshop.experiment(json!({"method": [script("never", "touch never"), absent]}));
+    let told = "path '/nowhere/program' cannot be found, in activity 'absent'";
+    for (line, code, severity) in [
+        ("validate experiment.json", 0, "warning: "),
+        ("validate experiment.json --compat", 2, ""),
+        (line, 2, ""),
+    ] {
+        let ended = workshop.run(line);
+        assert_eq!(ended.code, Some(code), "{line}: {ended:?}");
+        assert!(ended.stderr.contains(&format!(": {severity}{told}")), "{line}: {ended:?}");
+    }
+    // Here nobody is asked: who is not there is no reason to refuse the file.
+    let ended = workshop.run(&format!("{line} --controller unix:/nowhere/controller"));
+    assert!(ended.stderr.contains(&format!(": warning: {told}")), "{ended:?}");
+    assert!(!ended.stderr.contains("told above"), "{ended:?}");
+    assert!(!workshop.path("never").exists());
+}
