@@ -245,13 +245,12 @@ impl Driving {
 
     /// Counts what a step has returned that this process performs. Of a fault nothing is left out: it acts.
     fn counted(&mut self, event: Event) -> Event {
-        match event {
-            Event::Finished(call, ending) if self.asked.remove(&call).is_some() => {
-                let length = serde_json::to_vec(&ending).map_or(0, |text| text.len());
-                Event::Finished(call, self.kept(length).unwrap_or(ending))
-            }
-            event => event,
+        let Event::Finished(call, ending) = event else { return event };
+        if self.asked.remove(&call).is_none() {
+            return Event::Finished(call, ending);
         }
+        let length = serde_json::to_vec(&ending).map_or(0, |text| text.len());
+        Event::Finished(call, self.kept(length).unwrap_or(ending))
     }
 
     /// What becomes of an answer for which there is no room.
