@@ -32,6 +32,7 @@ pub(crate) struct Gateways {
 
 pub(crate) fn message(to: PartitionId) -> Message {
     Message {
+        id: String::new(),
         name: "trickle".to_owned(),
         correlation_key: to.correlation_key(3, 0).unwrap(),
         time_to_live: Duration::ZERO,
