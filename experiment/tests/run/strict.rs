@@ -375,9 +375,9 @@ fn why_a_run_is_to_end_tells_no_secret_and_not_everything() {
         }
         _ => returned(Value::Null),
     });
-    let why = rig.told.iter().find_map(|told| match told {
-        Progress::Interrupted(Interruption::Asked(why)) => Some(why),
-        _ => None,
+    let why = rig.told.iter().find_map(|told| {
+        let Progress::Interrupted(Interruption::Asked(why)) = told else { return None };
+        Some(why)
     });
     let why = why.unwrap();
     assert!(why.starts_with("no login with ********: xxx"), "{why}");
