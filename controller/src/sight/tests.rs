@@ -160,7 +160,7 @@ fn spec(verdict: Verdict) -> Spec {
         verdict,
         side: Side::Ingress,
     };
-    let loss = Loss { cut, enforcement: None };
+    let loss = Loss { cut, enforcement: Some(fault::Enforcement::Receiver) };
     Spec {
         what: What::Cut(between, loss),
         seed: 1,
