@@ -240,9 +240,12 @@ async fn drive(
     loop {
         for action in actions {
             match action {
+                // What it owes is performed all the same.
                 Action::Perform(perform) => match &unwritten {
-                    Some(why) => executor.refuse(perform.call, format!("not begun: {why}")),
-                    None => executor.perform(*perform),
+                    Some(why) if !run.is_leaving() => {
+                        executor.refuse(perform.call, format!("not begun: {why}"));
+                    }
+                    Some(_) | None => executor.perform(*perform),
                 },
                 Action::Control(hook) => executor.control(*hook),
                 Action::Abort(call) => executor.abort(call),
@@ -255,14 +258,16 @@ async fn drive(
         }
         let event = loop {
             break tokio::select! {
+                // What was refused for that is no failure of its own.
+                biased;
                 // Nobody could finish what this run owes.
                 why = owed(&mut unwritten) => Event::Interrupt(Interruption::Unwritten(why)),
+                by = asks.next() => Event::Interrupt(by),
                 Some(event) = inbox.recv() => event,
                 () = at(wake) => {
                     wake = None;
                     Event::Tick
                 }
-                by = asks.next() => Event::Interrupt(by),
                 _ = drawn.tick(), if outlets.view().is_live() => {
                     outlets.view().draw();
                     continue;
