@@ -1,7 +1,7 @@
 //! Processes whose clocks cannot be moved: each is refused, and left as it was.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -116,8 +116,11 @@ fn a_program_without_a_vdso_is_refused() {
 #[test]
 fn a_vdso_that_somebody_has_changed_is_refused_and_stays_as_it_is() {
     let rig = Rig::new();
-    let mut sleeper = Command::new("/bin/sleep");
-    let other = Stranger(sleeper.arg("60").spawn().unwrap());
+    let mut echo = Command::new("cat");
+    let mut other = Stranger(echo.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
+    // Whoever has executed has no vDSO for a moment; one that answers has.
+    writeln!(other.0.stdin.as_mut().unwrap(), "ready").unwrap();
+    assert_eq!(other.line(), "ready");
     let pid = other.0.id();
     // As of another kernel's build: a byte in the middle of the code.
     let (place, memory) = (vdso::locate(pid).unwrap().unwrap(), Memory::open(pid).unwrap());

@@ -2,7 +2,7 @@
 //!
 //! A child of ours, the *reaper*, listens at a pipe whose other end only the run has. It is told which steps
 //! are under way; when the pipe ends and some still are, it kills what they started. Every program is told in
-//! its environment which step it belongs to ([`MARK`]), and so are those that it starts, wherever they have
+//! its environment which step it belongs to (`MARK`), and so are those that it starts, wherever they have
 //! moved since: by that, and by the process group of the program, they are found. What takes away the mark
 //! and leaves the group is not found.
 
