@@ -174,7 +174,7 @@ fn brake(report: &BrakeReport, output: Output) -> Result<Outcome, Failure> {
 }
 
 /// The last that was heard of each part.
-fn statuses(intent: &wire::Intent) -> Vec<Status> {
+pub(crate) fn statuses(intent: &wire::Intent) -> Vec<Status> {
     let told = intent.parts.iter().filter_map(|part| part.status.clone());
     told.filter_map(|status| status.try_into().ok()).collect()
 }

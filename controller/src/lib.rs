@@ -125,7 +125,9 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
             // What acts on this machine can be ended whatever a file says.
             Err(failure) => {
                 output.note(failure.text());
-                heal::run(&args, &choice, output).await
+                // Whether a controller still has faults is not known then.
+                let healed = heal::run(&args, &choice, output).await;
+                healed.map(|outcome| outcome.worst(Outcome::Unconfirmed))
             }
         },
         Command::Status(args) => match to_end(chosen, &cli.global, output)? {
@@ -168,10 +170,15 @@ fn to_end(
     chosen.or_else(|failure| {
         let places = settings::Places::of_the_environment();
         let alone = settings::controller_alone(global.config.config.as_deref(), &places);
-        let Ok(alone) = alone else { return Err(failure) };
-        let Ok(controller) = global.controller.clone().over(alone).complete() else {
+        // A controller that was named needs no file at all.
+        let known = alone.as_ref().is_ok();
+        let Ok(controller) = global.controller.clone().over(alone.unwrap_or_default()).complete()
+        else {
             return Err(failure);
         };
+        if controller.is_none() && !known {
+            return Err(failure);
+        }
         output.note(format!("note: {}", failure.text()));
         Ok(controller)
     })

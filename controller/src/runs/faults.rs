@@ -104,7 +104,7 @@ impl Faults {
                 }
                 let Some(label) = locked(&labels).remove(&intent.id) else { continue };
                 // The run may be over, too.
-                let _ = events.send(Event::FaultEnded(label, effect::of(&statuses(intent))));
+                let _ = events.send(Event::FaultEnded(label, effect::of_intent(&intent)));
             }
         });
         if let Some(other) = locked(&self.watching).replace(task.abort_handle()) {
@@ -201,7 +201,7 @@ impl Faults {
             Ok(intent) if intent.stage() == wire::Stage::Unconfirmed => {
                 Healing::Unconfirmed(intent.reason)
             }
-            Ok(intent) => Healing::Out(effect::of(&statuses(intent))),
+            Ok(intent) => Healing::Out(effect::of_intent(&intent)),
             // It was never put in, or ended so long ago that it is forgotten.
             Err(ControlError::Unknown(_)) => Healing::Out(Effect::default()),
             Err(error) => Healing::Unconfirmed(error.to_string()),
@@ -231,7 +231,7 @@ impl Faults {
         match self.control.list().await {
             Ok((intents, _)) => {
                 let own = intents.into_iter().find(|intent| intent.id == id.get());
-                let effect = own.map_or_else(Effect::default, |one| effect::of(&statuses(one)));
+                let effect = own.map_or_else(Effect::default, |one| effect::of_intent(&one));
                 Ending::Returned(effect::value(&effect))
             }
             Err(error) => Ending::Failed(error.to_string()),

@@ -123,7 +123,7 @@ impl AtController {
                     let attempted = "cannot confirm the heal";
                     return Err(Failure::caused(Cause::Unreachable, attempted, intent.reason));
                 }
-                Ok(effect::of(&statuses(intent)))
+                Ok(effect::of_intent(&intent))
             }
             Err(failure) if failure.cause == Cause::NotFound => Ok(Effect::default()),
             Err(failure) => Err(failure),
@@ -133,7 +133,7 @@ impl AtController {
     pub(super) async fn effect(&self, id: u64) -> Result<Effect, Failure> {
         let intents = self.client().await?.list().await?;
         let own = intents.into_iter().find(|intent| intent.id == id);
-        Ok(own.map_or_else(Effect::default, |intent| effect::of(&statuses(intent))))
+        Ok(own.map_or_else(Effect::default, |intent| effect::of_intent(&intent)))
     }
 
     pub(super) async fn statuses(&self) -> Result<Vec<Status>, Failure> {
@@ -177,7 +177,7 @@ impl Watch {
         }
         let Some(label) = lock(&self.labels).remove(&intent.id) else { return };
         // The run may be over, too.
-        let _ = self.events.send(Event::FaultEnded(label, effect::of(&statuses(intent))));
+        let _ = self.events.send(Event::FaultEnded(label, effect::of_intent(&intent)));
     }
 
     /// The next connection. What cannot be asked for as long as a lease may have ended is told as lost.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use experiment::run::{Effect, HadEffect};
 use fault::Status;
+use proto::control::Intent;
 use serde_json::{Map, Value, json};
 
 use crate::output::route::Route;
@@ -14,11 +15,35 @@ pub(crate) fn of(statuses: &[Status]) -> Effect {
     for status in statuses {
         *routes.entry(Route::from(&status.fault).to_string()).or_default() |= status.happened();
     }
-    let had = match (routes.is_empty(), routes.values().all(|happened| *happened)) {
+    Effect { had: had(routes.into_values()), figures: figures(statuses) }
+}
+
+/// All parts of an intent together: a direction may be enforced at two places, of which the first leaves
+/// nothing for the second.
+pub(crate) fn of_intent(intent: &Intent) -> Effect {
+    let statuses = crate::fleet::statuses(intent);
+    if intent.cuts.is_empty() || statuses.is_empty() {
+        return of(&statuses);
+    }
+    let happened = |part: &u32| {
+        let mut of = statuses.iter().filter(|status| u32::from(status.fault.id.part) == *part);
+        of.any(Status::happened)
+    };
+    let directions = intent.cuts.iter().map(|cut| cut.parts.iter().any(happened));
+    Effect { had: had(directions), figures: figures(&statuses) }
+}
+
+/// Whether there was an effect wherever there should be one.
+fn had(happened: impl Iterator<Item = bool>) -> HadEffect {
+    let each: Vec<bool> = happened.collect();
+    match (each.is_empty(), each.iter().all(|happened| *happened)) {
         (true, _) => HadEffect::Unknown,
         (false, true) => HadEffect::Yes,
         (false, false) => HadEffect::No,
-    };
+    }
+}
+
+fn figures(statuses: &[Status]) -> Map<String, Value> {
     let matched: u64 = statuses.iter().map(|status| status.effect.matched).sum();
     let lost: u64 = statuses.iter().map(|status| status.effect.lost).sum();
     let mut figures = Map::new();
@@ -36,7 +61,7 @@ pub(crate) fn of(statuses: &[Status]) -> Effect {
     if !measured.is_empty() {
         figures.insert("measured".to_owned(), measured.into());
     }
-    Effect { had, figures }
+    figures
 }
 
 /// The same as the output of a probe.
@@ -48,4 +73,35 @@ pub(crate) fn value(effect: &Effect) -> Value {
         HadEffect::Unknown => Value::Null,
     };
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use fault::State;
+    use proto::control as wire;
+
+    use super::*;
+    use crate::cut::specimen;
+
+    /// One direction that is enforced at both ends, which matched so many packets.
+    fn at_both_ends(matched: [u64; 2]) -> Intent {
+        let part = |(number, matched): (u16, u64)| wire::Part {
+            part: number.into(),
+            status: Some(specimen::status(number, State::Healed, matched, matched).into()),
+            ..Default::default()
+        };
+        Intent {
+            cuts: vec![wire::Cut { parts: vec![0, 1], ..Default::default() }],
+            parts: (0..).zip(matched).map(part).collect(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn what_one_end_loses_never_comes_to_the_other() {
+        let whole = of_intent(&at_both_ends([0, 9]));
+        assert_eq!((whole.had, &whole.figures["lost"]), (HadEffect::Yes, &json!(9)));
+        assert_eq!(of_intent(&at_both_ends([0, 0])).had, HadEffect::No);
+        assert_eq!(of_intent(&Intent::default()).had, HadEffect::Unknown);
+    }
 }
