@@ -57,10 +57,37 @@ impl fmt::Display for Budget {
 #[derive(Debug, Default)]
 pub(crate) struct Stages {
     done: Vec<(&'static str, Budget, Duration)>,
+    failed: Vec<(&'static str, anyhow::Error)>,
 }
 
 impl Stages {
-    /// Runs one stage; its error names it.
+    /// Runs one stage whose failure does not keep the others from telling what they have to tell.
+    pub(crate) fn check(
+        &mut self,
+        name: &'static str,
+        budget: Budget,
+        work: impl FnOnce() -> Result<()>,
+    ) {
+        if let Err(error) = self.run(name, budget, work) {
+            eprintln!("{error:#}");
+            self.failed.push((name, error));
+        }
+    }
+
+    /// Whether all checks passed.
+    ///
+    /// # Errors
+    /// The first that failed, with the names of all.
+    pub(crate) fn verdict(&mut self) -> Result<()> {
+        let names: Vec<&str> = self.failed.iter().map(|(name, _)| *name).collect();
+        let names = names.join(", ");
+        match self.failed.drain(..).next() {
+            Some((_, error)) => Err(error.context(format!("failed: {names}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs one stage without which the rest means nothing; its error names it.
     pub(crate) fn run(
         &mut self,
         name: &'static str,
@@ -128,5 +155,16 @@ mod tests {
         let error = stages.run("fmt", Budget::Cut, || bail!("no")).unwrap_err();
         assert_eq!(format!("{error:#}"), "stage `fmt` failed: no");
         assert!(stages.table().contains("fmt"));
+    }
+
+    #[test]
+    fn all_checks_are_made_and_all_that_failed_are_named() {
+        let mut stages = Stages::default();
+        stages.check("tidy", Budget::Cut, || bail!("untidy"));
+        stages.check("unit", Budget::Cut, || Ok(()));
+        stages.check("root", Budget::Cut, || bail!("wrong"));
+        let error = stages.verdict().unwrap_err();
+        assert_eq!(format!("{error:#}"), "failed: tidy, root: stage `tidy` failed: untidy");
+        assert!(stages.table().contains("unit"));
     }
 }

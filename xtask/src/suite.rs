@@ -51,39 +51,40 @@ fn run_stages(stages: &mut Stages) -> Result<()> {
     stages.run("build", Budget::Build, || {
         command::run(command::cargo(["build", "--workspace", "--all-targets", "--locked"]))
     })?;
-    stages.run("tidy", Budget::Cut, tidy::run)?;
-    stages.run("unit", Budget::Cut, || {
+    stages.check("tidy", Budget::Cut, tidy::run);
+    stages.check("unit", Budget::Cut, || {
         let mut unit = workspace_tests(&plain);
         unit.args(["--lib", "--bins"]);
         command::run(unit)
-    })?;
-    stages.run("doctest", Budget::Cut, || {
+    });
+    stages.check("doctest", Budget::Cut, || {
         command::run(command::cargo(["test", "--workspace", "--locked", "--doc"]))
-    })?;
-    stages.run("simulation", Budget::Fleet, || {
+    });
+    stages.check("simulation", Budget::Fleet, || {
         let mut simulation = workspace_tests(&simulations);
         simulation.env("SCHISM_SEEDS", SEEDS);
         command::run(simulation)
-    })?;
-    stages.run("root", Budget::Cut, || one_at_a_time(&root))?;
+    });
+    stages.check("root", Budget::Cut, || one_at_a_time(&root));
     // These wait most of the time, for commands to end, and measure nothing.
-    stages.run("commands", Budget::Fleet, || command::run(workspace_tests(&commands)))?;
-    stages.run("etcd", Budget::Cut, || one_at_a_time(&etcd))?;
-    stages.run("processes", Budget::Clock, || one_at_a_time(&processes))?;
-    stages.run("experiments", Budget::Experiments, || {
+    stages.check("commands", Budget::Fleet, || command::run(workspace_tests(&commands)));
+    stages.check("etcd", Budget::Cut, || one_at_a_time(&etcd));
+    stages.check("processes", Budget::Clock, || one_at_a_time(&processes));
+    stages.check("experiments", Budget::Experiments, || {
         let mut compared = Command::new(workspace::binary("debug", "schism-compat"));
         compared.arg("--recorded");
         command::run(compared)?;
         command::run(etcd_suite(&["--short"]))
-    })?;
-    stages.run("zeebe", Budget::Zeebe, || one_at_a_time(&zeebe))?;
-    stages.run("docs", Budget::Build, || {
+    });
+    stages.check("zeebe", Budget::Zeebe, || one_at_a_time(&zeebe));
+    stages.check("docs", Budget::Build, || {
         let mut doc = command::cargo(["doc", "--workspace", "--no-deps", "--locked"]);
         doc.env("RUSTDOCFLAGS", "-D warnings");
         command::run(doc)
-    })?;
-    stages.run("ebpf object", Budget::Build, || ebpf::build(true))?;
-    stages.run("residue", Budget::Cut, leftover::check)
+    });
+    stages.check("ebpf object", Budget::Build, || ebpf::build(true));
+    stages.check("residue", Budget::Cut, leftover::check);
+    stages.verdict()
 }
 
 /// Builds and runs the experiments of our own on etcd.
@@ -102,7 +103,7 @@ fn etcd_suite(arguments: &[&str]) -> Command {
 }
 
 fn workspace_tests(names: &[String]) -> Command {
-    let mut test = command::cargo(["test", "--workspace", "--locked"]);
+    let mut test = command::cargo(["test", "--workspace", "--locked", "--no-fail-fast"]);
     for name in names {
         test.args(["--test", name]);
     }

@@ -81,10 +81,14 @@ impl Member {
     }
 
     fn send(&mut self, signal: Signal) {
+        let first = self.signalled.is_none();
+        // Asked on both sides of the sending: afterwards alone, a handler that runs already would look like
+        // a signal that is kept waiting.
+        let deaf = || disposition::leaves_alone(self.identity.pid, signal);
+        let deaf_before = first && deaf();
         let number = rustix_signal(signal);
         if self.ended.is_none() && pidfd_send_signal(&self.descriptor, number).is_ok() {
-            let first = self.signalled.is_none();
-            self.unheeded = first && disposition::leaves_alone(self.identity.pid, signal);
+            self.unheeded = deaf_before && deaf();
             self.signalled.get_or_insert_with(boot_now);
         }
     }

@@ -4,7 +4,7 @@ use std::fs;
 
 use fault::Signal;
 
-/// Whether a signal that was just sent changes nothing: it is ignored or kept waiting, or is for the first
+/// Whether a signal changes nothing when it is sent now: it is ignored or kept waiting, or is for the first
 /// process of a namespace, which gets only what it asked for (pid_namespaces(7)).
 pub(super) fn leaves_alone(pid: u32, signal: Signal) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
