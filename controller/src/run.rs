@@ -219,6 +219,9 @@ async fn one(
     };
     let journal = serde_json::to_value(run.journal(began.elapsed())).unwrap_or_default();
     let told = report::Told::from(&verdict);
+    if let Some(owed) = report::Left::of(&journal).told(outlets.journal()) {
+        output.note(owed);
+    }
     let entry = Entry::new(file, outlets.journal(), &journal, told, outcome);
     Ok(CameTo { outcome, status: verdict.status, entry })
 }

@@ -109,12 +109,13 @@ fn evaluated(section: Section) -> Value {
     }
 }
 
-/// The original has words for two ways only.
+/// The original has words for the first two ways only.
 fn shown(status: Status) -> Option<&'static str> {
     match status {
         Status::Completed => Some("succeeded"),
         Status::Failed => Some("failed"),
-        Status::Aborted | Status::Interrupted => None,
+        Status::Interrupted => Some("interrupted"),
+        Status::Aborted => None,
     }
 }
 

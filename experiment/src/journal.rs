@@ -51,6 +51,9 @@ pub enum StepStatus {
     Succeeded,
     /// It failed.
     Failed,
+    /// It was stopped before its end, or ended the run itself. The original has no word for it, and neither
+    /// has a journal in its words.
+    Interrupted,
 }
 
 /// A step, in the order of keys that the original has.
@@ -62,7 +65,8 @@ pub struct Item {
     pub output: Value,
     /// When it began.
     pub start: Timestamp,
-    /// How it ended; none for one that goes on, was stopped, or ended in a way without a name.
+    /// How it ended; none for one that goes on and, in the original's words, for one that was stopped or ended
+    /// in a way without a name.
     pub status: Option<StepStatus>,
     /// What went wrong, line by line.
     pub exception: Option<Vec<String>>,

@@ -65,7 +65,9 @@ impl Item {
             (Some(StepStatus::Failed), _) => {
                 Some(self.exception.as_ref().map(|lines| lines.concat()).unwrap_or_default())
             }
-            (None, _) => Some("it did not come to its end".to_owned()),
+            (Some(StepStatus::Interrupted) | None, _) => {
+                Some("it did not come to its end".to_owned())
+            }
         };
         let seconds = self.duration.unwrap_or_default();
         Case { class, name: self.name().to_owned(), seconds, failure }

@@ -142,6 +142,7 @@ impl Run {
         let left = steps.filter(|(index, _)| owed.rollbacks.contains(index));
         run.rollbacks = Queue::new(Section::Rollbacks, left);
         run.method = Queue::new(Section::Method, []);
+        run.shared.faults.are_left();
         for (label, key) in &owed.faults {
             run.shared.faults.adopt(label.clone(), *key);
         }

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
+use experiment::journal::Status;
 use experiment::run::{Progress, Run, Section, Verdict, Verdicts};
 use experiment::timestamp::Timestamp;
 
@@ -130,13 +131,18 @@ fn line(progress: &Progress) -> Option<String> {
             (_, false, Some(probe)) => format!("  ✗ steady state ({}): {probe}", place(*section)),
             (_, false, None) => format!("  ✗ steady state ({})", place(*section)),
         },
-        Progress::StepEnded { section, name, took, error, met, .. } => {
+        Progress::StepEnded { section, name, status, took, error, met, .. } => {
             let hypothesis = section.is_hypothesis();
             if hypothesis && error.is_none() && *met != Some(false) {
                 return None;
             }
-            let mark = if error.is_some() || *met == Some(false) { "✗" } else { "✓" };
-            let why = error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
+            let (mark, why) = match (status, error) {
+                (_, Some(error)) => ("✗", format!(": {error}")),
+                // Whatever it did, it did not come to its end.
+                (Some(Status::Interrupted), None) => ("■", ": interrupted".to_owned()),
+                (_, None) if *met == Some(false) => ("✗", String::new()),
+                (_, None) => ("✓", String::new()),
+            };
             format!("  {mark} {}: {name} ({}){why}", place(*section), time(*took))
         }
         Progress::Pause { name, time: pause } => format!("  … {name}: pause of {}", time(*pause)),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use experiment::restoration;
 use experiment::run::Verdict;
 use serde::Serialize;
 use serde_json::Value;
@@ -37,6 +38,49 @@ pub(super) struct Entry {
     steps: Vec<Step>,
     /// By name: what became of it, and what it did.
     faults: Value,
+    /// What it did not come to, by names.
+    owed: Left,
+}
+
+/// What a run owes, by names.
+#[derive(Debug, Serialize)]
+pub(super) struct Left {
+    rollbacks: Vec<String>,
+    faults: Vec<String>,
+}
+
+impl Left {
+    /// What a journal says.
+    pub(super) fn of(journal: &Value) -> Self {
+        let owed = &journal["schism"]["owed"];
+        let places = owed["rollbacks"].as_array().into_iter().flatten();
+        let places = places.filter_map(|place| usize::try_from(place.as_u64()?).ok());
+        let experiment = journal["experiment"].as_object();
+        Self {
+            rollbacks: experiment.map_or_else(Vec::new, |experiment| {
+                restoration::names(experiment, &places.collect::<Vec<_>>())
+            }),
+            faults: owed["faults"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(name, _)| name.clone())
+                .collect(),
+        }
+    }
+
+    /// What whoever started it should know.
+    pub(super) fn told(&self, journal: &Path) -> Option<String> {
+        let faults = self.faults.iter().map(|name| format!("the end of the fault {name}"));
+        let all: Vec<String> = faults.chain(self.rollbacks.iter().cloned()).collect();
+        let journal = journal.display();
+        (!all.is_empty()).then(|| {
+            format!(
+                "owed: {}; `schism run --resume-rollbacks {journal}` sees to it",
+                all.join(", ")
+            )
+        })
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -58,7 +102,7 @@ struct Step {
     name: Value,
     #[serde(rename = "type")]
     kind: Value,
-    /// None for one that was stopped.
+    /// With `--compat` none for one that was stopped.
     status: Value,
     seconds: Value,
     tolerance_met: Value,
@@ -137,6 +181,7 @@ impl Entry {
             },
             steps: method.chain(rollbacks).collect(),
             faults: ours["faults"].clone(),
+            owed: Left::of(journal),
         }
     }
 }

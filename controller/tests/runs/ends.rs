@@ -74,9 +74,50 @@ fn whoever_is_asked_to_end_rolls_back_in_every_phase() {
             assert_eq!(ended.code, Some(130), "{phase:?} {signal}: {ended:?}");
             let rolled_back = if phase == Phase::Setting { "" } else { "x\n" };
             assert_eq!(workshop.read("back"), rolled_back, "{phase:?} {signal}: {ended:?}");
-            assert_eq!(workshop.journal()["status"], "interrupted", "{phase:?} {signal}");
+            let journal = workshop.journal();
+            assert_eq!(journal["status"], "interrupted", "{phase:?} {signal}");
+            let owed = &journal["schism"]["owed"];
+            let left = match phase {
+                Phase::Rollbacks => json!({"rollbacks": [0], "faults": {}}),
+                Phase::Setting | Phase::Before | Phase::Method | Phase::During | Phase::After => {
+                    Value::Null
+                }
+            };
+            assert_eq!(*owed, left, "{phase:?} {signal}");
         }
     }
+}
+
+#[test]
+fn a_rollback_that_a_second_ctrl_c_stops_is_offered_and_played_once_more() {
+    let workshop = Workshop::new();
+    let line = workshop.experiment(staying(Phase::Rollbacks));
+    let run = workshop.begin(&format!("{line} --events events -o json"));
+    workshop.wait_for("ready");
+    run.signal(Signal::SIGINT);
+    wait("nobody heard the signal", || workshop.read("events").contains("\"by\":"));
+    run.signal(Signal::SIGINT);
+    let ended = run.ended();
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    for said in [
+        "  ■ rollback: first (",
+        "): interrupted\n",
+        "  ✗ the rollback `first` was stopped before its end, and is owed",
+        "owed: first; `schism run --resume-rollbacks journal.json` sees to it",
+    ] {
+        assert!(ended.stderr.contains(said), "{said}: {ended:?}");
+    }
+    let told: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(told["runs"][0]["owed"], json!({"rollbacks": ["first"], "faults": []}), "{told:#}");
+    assert_eq!(workshop.journal()["rollbacks"][0]["status"], "interrupted");
+
+    let back = "run --resume-rollbacks journal.json";
+    let journal = workshop.read("journal.json").replace("exec sleep 60", "echo y >> back");
+    workshop.write("journal.json", &journal);
+    let resumed = workshop.run(back);
+    assert_eq!((resumed.code, workshop.read("back").as_str()), (Some(0), "x\ny\n"), "{resumed:?}");
+    let again = workshop.run(back);
+    assert_eq!((again.code, workshop.read("back").as_str()), (Some(2), "x\ny\n"), "{again:?}");
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub enum OwedError {
     /// It is not one.
     #[error("this is no journal of a run: {0}")]
     Json(#[from] serde_json::Error),
-    /// The run came to its end, or touched nothing.
+    /// The run did all that it owed, or touched nothing.
     #[error("the run in this journal owes nothing")]
     Nothing,
 }
@@ -40,7 +40,9 @@ struct Whole {
 
 #[derive(Deserialize)]
 struct Ours {
-    unfinished: bool,
+    /// It tells a journal of ours from others.
+    #[serde(rename = "unfinished")]
+    _unfinished: bool,
     owed: Option<Written>,
     #[serde(default)]
     faults_at: String,
@@ -72,12 +74,10 @@ impl Owed {
     /// If it is no journal of ours, or nothing is owed.
     pub fn read(journal: &Map<String, Value>) -> Result<(Map<String, Value>, Self), OwedError> {
         let whole = Whole::deserialize(journal)?;
-        let is_unfinished = whole.schism.unfinished;
         match whole.schism.owed {
-            // A run may end without having been told that its faults are out.
-            Some(Written { rollbacks, faults })
-                if !faults.is_empty() || (is_unfinished && !rollbacks.is_empty()) =>
-            {
+            // A run may end without having been told that its faults are out, and with a rollback that somebody
+            // stopped.
+            Some(Written { rollbacks, faults }) if !faults.is_empty() || !rollbacks.is_empty() => {
                 Ok((
                     whole.experiment,
                     Self { rollbacks, faults, at: whole.schism.faults_at, run: whole.schism.run },

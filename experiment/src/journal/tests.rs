@@ -69,8 +69,9 @@ fn what_is_owed_is_read() {
     assert_eq!(read, expected);
     assert_eq!(Owed::read(&unfinished(false, &owed)).unwrap().1, expected, "a fault may stand");
     let rollbacks = json!({"rollbacks": [0], "faults": {}});
+    let stopped = Owed::read(&unfinished(false, &rollbacks)).unwrap().1;
+    assert_eq!(stopped.rollbacks, [0], "a rollback was stopped before its end");
     for (ended, ours) in [
-        (true, unfinished(false, &rollbacks)),
         (true, journal(json!({"unfinished": false}))),
         (true, unfinished(true, &json!({"rollbacks": [], "faults": {}}))),
         (false, journal(json!({}))),

@@ -54,6 +54,8 @@ pub(super) struct Faults {
     /// How many were asked for.
     count: u64,
     unnamed: u32,
+    /// Whether they are what another run has left.
+    left: bool,
 }
 
 /// What asking for a fault's end comes to.
@@ -69,7 +71,7 @@ pub(super) enum Asked {
 
 impl Faults {
     pub(super) const fn new(identity: u64) -> Self {
-        Self { identity, all: BTreeMap::new(), count: 0, unnamed: 0 }
+        Self { identity, all: BTreeMap::new(), count: 0, unnamed: 0, left: false }
     }
 
     /// A fault is about to be asked for. A name that is taken gets a number.
@@ -93,6 +95,16 @@ impl Faults {
         self.count += 1;
         self.all.insert(label.clone(), RunFault::new(FaultState::Beginning, key, policy));
         Some(NamedFault { label, key })
+    }
+
+    /// They are what another run has left, as far as it may stand.
+    pub(super) const fn are_left(&mut self) {
+        self.left = true;
+    }
+
+    /// Whether they are what another run has left.
+    pub(super) const fn finish_another(&self) -> bool {
+        self.left
     }
 
     /// A fault of a run that was killed.

@@ -13,7 +13,7 @@ const LONGEST_REASON: usize = 2000;
 
 impl Run {
     /// Whatever goes on is stopped, and the way out begins. On the way out nothing that is owed is left out;
-    /// a second word stops the one step that is waited for.
+    /// a second word stops the one step that is waited for, which stays owed.
     pub(super) fn interrupt(&mut self, by: Interruption, now: Moment) {
         let by = by.shown(&self.shared.redaction);
         self.shared.tell(Progress::Interrupted(by.clone()));
@@ -58,7 +58,7 @@ impl Run {
                     hooks.abort(shared);
                 }
                 if !is_strict {
-                    self.rollbacks.stop();
+                    self.rollbacks.leave();
                 }
             }
             Phase::Rollbacks if is_strict => {
@@ -68,7 +68,7 @@ impl Run {
                 }
             }
             Phase::Rollbacks => {
-                self.rollbacks.stop();
+                self.rollbacks.leave();
                 if again || ends_all(&by) {
                     self.rollbacks.abort(shared, now);
                 } else {

@@ -329,7 +329,10 @@ impl Run {
                 How::Succeeded if counts && ended.met == Some(false) => {
                     self.shared.note(Reason::Rollback(name));
                 }
-                How::Failed(_) | How::Succeeded | How::Stopped => (),
+                How::Stopped if ended.is_owed => {
+                    self.shared.note(Reason::RollbackStopped(name));
+                }
+                How::Failed(_) | How::Succeeded | How::Stopped | How::Asked => (),
             }
             if let Some(why) = ended.interrupts {
                 self.interrupt(Interruption::Asked(why), now);

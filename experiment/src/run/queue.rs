@@ -51,6 +51,8 @@ pub(super) struct Queue {
     /// Places of items that changed since this was asked last.
     changed: BTreeSet<usize>,
     ended: Vec<Ended>,
+    /// Places in the experiment of steps that are still to be attempted by somebody else.
+    left: BTreeSet<usize>,
 }
 
 impl Queue {
@@ -74,6 +76,7 @@ impl Queue {
             items: Vec::new(),
             changed: BTreeSet::new(),
             ended: Vec::new(),
+            left: BTreeSet::new(),
         }
     }
 
@@ -96,23 +99,31 @@ impl Queue {
         !self.pending.is_empty() || self.front.is_some()
     }
 
-    /// Which steps have not come to their end, by their place in the experiment.
+    /// Which steps have not come to their end, and those that never do, as somebody stopped them before it: by
+    /// their place in the experiment.
     pub(super) fn unfinished(&self) -> Vec<usize> {
         let mut places: Vec<usize> = self.pending.iter().map(|pending| pending.index).collect();
+        places.extend(&self.left);
         match &self.front {
-            Some((Front::Step(step), _)) => places.push(step.index),
+            Some((Front::Step(step), _)) if step.is_owed() => places.push(step.index),
             Some((Front::Targets(_, pending), _)) => places.push(pending.index),
-            None => (),
+            Some((Front::Step(_), _)) | None => (),
         }
-        places.extend(self.beside.iter().map(|(step, _)| step.index));
+        let beside = self.beside.iter().filter(|(step, _)| step.is_owed());
+        places.extend(beside.map(|(step, _)| step.index));
         places.sort_unstable();
         places.dedup();
         places
     }
 
-    /// Nothing more is begun.
+    /// Nothing more is begun, as nothing more is to be.
     pub(super) fn stop(&mut self) {
         self.pending.clear();
+    }
+
+    /// Nothing more is begun here: what is pending is left to somebody else.
+    pub(super) fn leave(&mut self) {
+        self.left.extend(self.pending.drain(..).map(|pending| pending.index));
     }
 
     /// Begins the next step if nothing stands before it. Whether it did.
@@ -212,12 +223,19 @@ impl Queue {
             && step.is_over()
             && let Some((Front::Step(step), _)) = self.front.take()
         {
-            self.ended.push(step.ended());
+            self.take(*step);
         }
         let (over, on): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.beside).into_iter().partition(|(step, _)| step.is_over());
         self.beside = on;
-        self.ended.extend(over.into_iter().map(|(step, _)| step.ended()));
+        over.into_iter().for_each(|(step, _)| self.take(step));
+    }
+
+    fn take(&mut self, step: Step) {
+        if step.is_owed() {
+            self.left.insert(step.index);
+        }
+        self.ended.push(step.ended());
     }
 
     /// What has ended since this was asked last.
@@ -275,10 +293,7 @@ impl Queue {
                 let slot = self.write(&step, slot);
                 self.front = Some((Front::Step(step), slot));
             }
-            Some((Front::Targets(call, _), _)) => {
-                shared.ask(Action::Abort(*call));
-                self.front = None;
-            }
+            Some((Front::Targets(..), _)) => self.give_up_targets(shared, now),
             None => (),
         }
         self.settle();
@@ -286,13 +301,11 @@ impl Queue {
 
     /// Stops all steps.
     pub(super) fn abort(&mut self, shared: &mut Shared, now: Moment) {
-        if let Some((Front::Targets(..), _)) = &self.front {
-            self.abort_front(shared, now);
-        }
         self.hear(|step| {
             step.abort(shared, now);
             Heed::Changed
         });
+        self.give_up_targets(shared, now);
     }
 
     /// Waits for no step any longer, but leaves none out.
@@ -301,6 +314,17 @@ impl Queue {
             step.hurry(shared, now);
             Heed::Changed
         });
+        self.give_up_targets(shared, now);
+    }
+
+    /// What a step is repeated for is not waited for any longer.
+    fn give_up_targets(&mut self, shared: &mut Shared, now: Moment) {
+        if let Some((Front::Targets(call, pending), _)) = &self.front {
+            let pending = pending.clone();
+            shared.ask(Action::Abort(*call));
+            self.front = None;
+            self.refuse(&pending, How::Stopped, shared, now);
+        }
     }
 
     /// Lets steps hear something until one takes it, and puts down what changed. Whether one took it.

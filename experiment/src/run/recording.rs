@@ -125,8 +125,9 @@ impl Run {
             put("run", run.as_str().into());
         }
         put("unfinished", (!is_over).into());
-        if !is_over || !self.owed_faults().is_empty() {
-            put("owed", json!({"rollbacks": self.owed_rollbacks(), "faults": self.owed_faults()}));
+        let (rollbacks, faults) = (self.owed_rollbacks(), self.owed_faults());
+        if !is_over || !rollbacks.is_empty() || !faults.is_empty() {
+            put("owed", json!({"rollbacks": rollbacks, "faults": faults}));
             put("faults_at", self.host.faults.clone().into());
         }
         let reasons = self.shared.standing.reasons().iter();

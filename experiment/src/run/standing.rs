@@ -41,6 +41,8 @@ pub enum Reason {
     Rollback(String),
     /// A rollback ended in a way that its provider has no name for.
     RollbackCrash(String),
+    /// A rollback was stopped before its end, and is owed.
+    RollbackStopped(String),
     /// A fault had no effect.
     NoEffect(FaultLabel),
     /// Nobody knows how long a fault acted.
@@ -82,6 +84,9 @@ impl fmt::Display for Reason {
             Self::Setting(setting) => write!(f, "the setting `{setting}` could not be determined"),
             Self::Rollback(step) => write!(f, "the rollback `{step}` failed"),
             Self::RollbackCrash(step) => write!(f, "the rollback `{step}` could not be performed"),
+            Self::RollbackStopped(step) => {
+                write!(f, "the rollback `{step}` was stopped before its end, and is owed")
+            }
             Self::NoEffect(fault) => write!(f, "the fault `{fault}` had no effect"),
             Self::Lost(fault) => {
                 write!(
@@ -233,7 +238,8 @@ impl Standing {
             Reason::Step(_)
             | Reason::BackgroundCrash(_)
             | Reason::Setting(_)
-            | Reason::Rollback(_) => strict.worsen(Failed),
+            | Reason::Rollback(_)
+            | Reason::RollbackStopped(_) => strict.worsen(Failed),
             // Counted at the end: what a fault did has no say in how the run goes on.
             Reason::NoEffect(_) | Reason::Lost(_) | Reason::Unconfirmed(_) => (),
             Reason::Interrupted(_) => {

@@ -18,7 +18,9 @@ use super::progress::{Progress, Section};
 use super::shared::Shared;
 use super::terms::Verdicts;
 use crate::journal::{Item, Status, StepStatus};
-use crate::model::{Activity, ActivityKind, Dry, OutputName, Provider, Side, Tolerance, Wait};
+use crate::model::{
+    Activity, ActivityKind, Call, Dry, OutputName, Provider, Side, Tolerance, Verb, Wait,
+};
 use crate::substitution::Scope;
 
 /// How a step came to its end.
@@ -30,8 +32,10 @@ pub(super) enum How {
     Failed(String),
     /// In a way without a name.
     Crashed(String),
-    /// Somebody stopped it.
+    /// Somebody stopped it before its end.
     Stopped,
+    /// It wants the whole run to end.
+    Asked,
 }
 
 /// What a step came to.
@@ -39,6 +43,8 @@ pub(super) enum How {
 pub(super) struct Ended {
     pub(super) activity: Arc<Activity>,
     pub(super) how: How,
+    /// Whether it is still to be attempted.
+    pub(super) is_owed: bool,
     /// Whether its output was within its tolerance; `None` where nobody looked.
     pub(super) met: Option<bool>,
     /// Why its output could not be compared.
@@ -135,8 +141,27 @@ impl Step {
         matches!(self.stage, Stage::Over)
     }
 
+    /// Whether it is still to be attempted: it has not come to its end, or somebody stopped it before that. What
+    /// a heal does is done by the end of the run, or its fault is owed.
+    pub(super) fn is_owed(&self) -> bool {
+        let heals =
+            matches!(&self.activity.provider, Provider::Schism(Call { verb: Verb::Heal, .. }));
+        match self.stage {
+            Stage::New
+            | Stage::Before(_)
+            | Stage::PauseBefore(_)
+            | Stage::Running { .. }
+            | Stage::Asking { .. }
+            | Stage::Waiting(_) => true,
+            Stage::PauseAfter(_) | Stage::After(_) | Stage::Over => {
+                self.how == How::Stopped && !heals
+            }
+        }
+    }
+
     pub(super) fn ended(self) -> Ended {
         Ended {
+            is_owed: self.is_owed(),
             activity: self.activity,
             how: self.how,
             met: self.met,
@@ -282,7 +307,7 @@ impl Step {
     /// It cannot even begin.
     pub(super) fn refuse(&mut self, how: How, shared: &mut Shared, now: Moment) {
         self.enter(shared, now);
-        if self.section.is_hypothesis() {
+        if self.section.is_hypothesis() && how != How::Stopped {
             self.met = Some(false);
         }
         self.end(how, shared, now);
@@ -425,7 +450,7 @@ impl Step {
         let output = shared.shown(&self.value);
         let error = match &self.how {
             How::Failed(why) | How::Crashed(why) => Some(shared.redaction.text(why)),
-            How::Succeeded | How::Stopped => None,
+            How::Succeeded | How::Stopped | How::Asked => None,
         };
         if let Some(item) = &mut self.item {
             item.status = match (&self.how, shared.terms.verdicts) {
@@ -433,7 +458,8 @@ impl Step {
                 (How::Failed(_), _) | (How::Crashed(_), Verdicts::Strict) => {
                     Some(StepStatus::Failed)
                 }
-                (How::Crashed(_), Verdicts::Compat) | (How::Stopped, _) => None,
+                (How::Stopped | How::Asked, Verdicts::Strict) => Some(StepStatus::Interrupted),
+                (How::Crashed(_) | How::Stopped | How::Asked, Verdicts::Compat) => None,
             };
             item.output = output.clone();
             let told = error.clone().filter(|_| item.status.is_some());
@@ -463,7 +489,7 @@ impl Step {
                 How::Succeeded => Some(Status::Completed),
                 How::Failed(_) => Some(Status::Failed),
                 How::Crashed(_) => Some(Status::Aborted),
-                How::Stopped => Some(Status::Interrupted),
+                How::Stopped | How::Asked => Some(Status::Interrupted),
             },
             took,
             output,

@@ -46,6 +46,17 @@ fn strict() -> Terms {
 }
 
 #[test]
+fn to_heal_what_another_run_has_healed_is_no_failure() {
+    let mut file = file(&[cut("c")]);
+    file["rollbacks"] = json!([ours("action", "heal", &json!({"arguments": {"fault": "c"}}))]);
+    let owed = Owed { rollbacks: vec![0], ..Owed::default() };
+    let mut rig = Rig::resuming(&file, strict(), &owed);
+    assert_eq!(rig.play(answer).exit, Exit::Done);
+    assert_eq!(rig.items("rollbacks"), ["heal succeeded"]);
+    assert_eq!(rig.healed, Vec::<String>::new());
+}
+
+#[test]
 fn a_fault_ends_with_the_run_before_its_rollbacks() {
     for interrupted in [false, true] {
         let mut rig = Rig::new(&file(&[cut("c"), nap()]), strict());

@@ -1,8 +1,11 @@
-//! Whatever fails or is interrupted wherever: what is owed is done, once.
+//! Whatever fails or is interrupted wherever: what is owed is done, once. Every rollback is begun once; one that
+//! somebody stops before its end has not been attempted: it stays owed, and whoever finishes the run plays it,
+//! and no other.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use experiment::journal::{Owed, resumed};
 use experiment::model::{FaultLabel, HypothesisStrategy};
 use experiment::run::{
     Action, Effect, Ending, Event, FailFast, HadEffect, Interruption, Perform, Terms, Verdicts,
@@ -133,6 +136,24 @@ fn answer(fates: &[Fate]) -> impl FnMut(&Perform) -> Answer + '_ {
     }
 }
 
+/// What a journal says is owed.
+fn owed(journal: &Value) -> Option<Owed> {
+    Owed::read(journal.as_object().unwrap()).ok().map(|(_, owed)| owed)
+}
+
+/// The rollbacks that somebody stopped before their end, by their places.
+fn cut_short(rig: &Rig, rollbacks: usize) -> Vec<usize> {
+    let journal = rig.journal();
+    let items = journal["rollbacks"].as_array().unwrap();
+    let is_stopped = |name: &str| {
+        let is_it = |item: &Value| item["activity"]["name"] == name;
+        items.iter().any(|item| is_it(item) && item["status"] == "interrupted")
+    };
+    let named = (0..rollbacks).map(|n| (n, format!("r{n}")));
+    let left = named.filter(|(_, name)| is_stopped(name) && !rig.asking.contains(name));
+    left.map(|(n, _)| n).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
@@ -184,6 +205,23 @@ proptest! {
         let journal = rig.journal();
         prop_assert_eq!(&journal["schism"]["unfinished"], &json!(false));
         prop_assert_eq!(journal["status"].as_str().unwrap(), verdict.status.to_string());
+
+        let left = cut_short(&rig, rollbacks.len());
+        let Some(owed) = owed(&journal) else {
+            prop_assert_eq!(left, Vec::<usize>::new(), "{:#}", journal);
+            return Ok(());
+        };
+        prop_assert_eq!(&owed.rollbacks, &left);
+        let file = file(&method, &rollbacks, controls);
+        let terms = terms(Verdicts::Strict, hypothesis, fast);
+        let mut other = Rig::resuming(&file, terms, &owed);
+        other.play(|_| (Duration::from_millis(10), Ending::Returned(json!({"status": 0}))));
+        let mut played = other.performed.clone();
+        played.sort();
+        let names: Vec<String> = left.iter().map(|n| format!("r{n}")).collect();
+        prop_assert_eq!(played, names);
+        let whole = resumed(journal.as_object().unwrap(), &other.run.journal(other.now));
+        prop_assert_eq!(self::owed(&Value::Object(whole)), None);
     }
 
     /// At any time, what another run would finish is what is left of this one.
@@ -192,12 +230,16 @@ proptest! {
         method in prop::collection::vec((kind(), any::<u8>()), 0..5),
         rollbacks in prop::collection::vec(any::<u8>(), 0..4),
         fates in prop::collection::vec(fate(), 1..20),
+        interruptions in prop::collection::vec((0_u64..900, interruption()), 0..4),
         steps in 0_usize..40,
     ) {
         let mut rig = Rig::new(
             &file(&method, &rollbacks, false),
             terms(Verdicts::Strict, HypothesisStrategy::Default, false),
         );
+        for (at, by) in &interruptions {
+            rig.interrupt(*at, by.clone());
+        }
         let mut answer = answer(&fates);
         let actions = rig.run.begin(Duration::ZERO);
         rig.take_all(actions, &mut answer);
@@ -212,13 +254,18 @@ proptest! {
             let owed = &journal["schism"]["owed"];
             let finished = |n: usize| {
                 let name = format!("r{n}");
+                let by_itself = |item: &Value| {
+                    item["status"] != "interrupted" || rig.asking.contains(name.as_str())
+                };
                 journal["rollbacks"].as_array().unwrap().iter().any(|item| {
-                    item["activity"]["name"] == name.as_str() && item.get("end").is_some()
+                    item["activity"]["name"] == name.as_str()
+                        && item.get("end").is_some()
+                        && by_itself(item)
                 })
             };
             for n in 0..rollbacks.len() {
                 let is_owed = owed["rollbacks"].as_array().unwrap().contains(&json!(n));
-                prop_assert!(is_owed || finished(n), "{n} of {}", journal);
+                prop_assert!(is_owed != finished(n), "{n} of {}", journal);
             }
             for label in &rig.standing {
                 let named = owed["faults"].as_object().unwrap().contains_key(label);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use experiment::configuration::{self};
 use experiment::document::Notation;
 use experiment::environment::Environment;
-use experiment::journal::{self, Host};
+use experiment::journal::{self, Host, Owed};
 use experiment::model::Experiment;
 use experiment::run::{
     Action, Beginning, CallId, Effect, Ending, Event, HadEffect, Healing, Hook, Interruption,
@@ -26,6 +26,9 @@ pub(crate) struct Rig {
     pub(crate) performed: Vec<String>,
     pub(crate) hooks: Vec<Hook>,
     pub(crate) aborted: BTreeSet<CallId>,
+    /// Steps that wanted the run to end, by their names.
+    pub(crate) asking: BTreeSet<String>,
+    names: BTreeMap<CallId, String>,
     /// Faults that stand.
     pub(crate) standing: BTreeSet<String>,
     pub(crate) healed: Vec<String>,
@@ -74,6 +77,11 @@ impl Rig {
         Self::with(Run::new(beginning(read(value), terms, json!({}))))
     }
 
+    /// Who finishes what a run owes.
+    pub(crate) fn resuming(value: &Value, terms: Terms, owed: &Owed) -> Self {
+        Self::with(Run::resume(beginning(read(value), terms, json!({})), owed))
+    }
+
     pub(crate) fn with(run: Run) -> Self {
         Self {
             run,
@@ -81,6 +89,8 @@ impl Rig {
             performed: Vec::new(),
             hooks: Vec::new(),
             aborted: BTreeSet::new(),
+            asking: BTreeSet::new(),
+            names: BTreeMap::new(),
             standing: BTreeSet::new(),
             healed: Vec::new(),
             told: Vec::new(),
@@ -145,6 +155,9 @@ impl Rig {
             if self.aborted.contains(call) {
                 return;
             }
+            if let (Ending::Interrupted(_), Some(name)) = (ending, self.names.get(call)) {
+                self.asking.insert(name.clone());
+            }
         }
         if let Event::Healed(call, _) = &event {
             // What was on its way in is out too.
@@ -171,6 +184,7 @@ impl Rig {
             match action {
                 Action::Perform(perform) => {
                     self.performed.push(perform.name.clone());
+                    self.names.insert(perform.call, perform.name.clone());
                     let (time, ending) = answer(&perform);
                     if let Some(fault) = &perform.fault {
                         self.faults.insert(perform.call, fault.label.to_string());

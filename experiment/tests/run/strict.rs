@@ -139,7 +139,7 @@ fn fail_fast_stops_what_goes_on() {
     terms.fail_fast = FailFast::Stops;
     let mut rig = Rig::new(&file(Some(probe), &[beside, python("action", "nap")]), terms);
     let verdict = rig.play(player());
-    assert_eq!(rig.items("run"), ["nap -", "nap -"]);
+    assert_eq!(rig.items("run"), ["nap interrupted", "nap interrupted"]);
     assert!(verdict.deviated);
     let during = &rig.journal()["steady_states"]["during"];
     assert_eq!(during.as_array().unwrap().len(), 4);
@@ -247,7 +247,7 @@ fn rollbacks_are_played_on_every_way_out() {
         rig.interrupt(150, Interruption::Sigint);
         let verdict = rig.play(player());
         assert_eq!((verdict.status, verdict.exit), (Status::Interrupted, Exit::Interrupted));
-        assert_eq!(rig.items("run"), ["nap -", "nap -"]);
+        assert_eq!(rig.items("run"), ["nap interrupted", "nap interrupted"]);
         assert_eq!(rig.items("rollbacks")[..2], PLAYED[..2]);
         assert_eq!(rig.journal()["interruption"]["name"], by.named().1);
     }
@@ -255,6 +255,77 @@ fn rollbacks_are_played_on_every_way_out() {
     rig.interrupt(100, Interruption::Sigusr2);
     rig.play(player());
     assert_eq!(rig.items("rollbacks"), Vec::<String>::new(), "SIGUSR2 asks for none");
+}
+
+#[test]
+fn a_rollback_that_somebody_stops_has_not_been_attempted_and_stays_owed() {
+    let file = file(None, &[python("action", "ok")]);
+    let mut rig = Rig::new(&file, strict());
+    rig.interrupt(50, Interruption::Sigint);
+    rig.interrupt(100, Interruption::Sigint);
+    let verdict = rig.play(player());
+    assert_eq!((verdict.status, verdict.exit), (Status::Interrupted, Exit::Interrupted));
+    assert_eq!(rig.items("rollbacks"), ["ok succeeded", "boom failed", "nap interrupted"]);
+    assert!(verdict.reasons.contains(&Reason::RollbackStopped("nap".into())), "{verdict:?}");
+    let ours = &rig.journal()["schism"];
+    assert_eq!((&ours["unfinished"], &ours["owed"]["rollbacks"]), (&json!(false), &json!([2])));
+    let told = rig.told.iter().find_map(|told| {
+        let Progress::StepEnded { name, status, .. } = told else { return None };
+        status.filter(|_| name == "nap")
+    });
+    assert_eq!(told, Some(Status::Interrupted));
+    let suite = experiment::junit::suite(&rig.run.journal(rig.now), &verdict);
+    assert!(suite.contains("did not come to its end"), "{suite}");
+}
+
+#[test]
+fn a_rollback_that_has_had_its_end_is_not_owed_while_it_pauses() {
+    let mut file = file(None, &[python("action", "ok")]);
+    file["rollbacks"] = json!([with(python("action", "ok"), &json!({"pauses": {"after": 1}}))]);
+    let mut rig = Rig::new(&file, strict());
+    rig.interrupt(50, Interruption::Sigint);
+    rig.interrupt(100, Interruption::Sigint);
+    let mut play = player();
+    let actions = rig.run.begin(rig.now);
+    rig.take_all(actions, &mut play);
+    while rig.items("rollbacks") != ["ok succeeded"] {
+        rig.step(&mut play);
+    }
+    assert_eq!(rig.journal()["schism"]["owed"]["rollbacks"], json!([]));
+    while rig.verdict.is_none() {
+        rig.step(&mut play);
+    }
+    assert_eq!(rig.now, Duration::from_millis(100), "the pause is over with the second word");
+    assert_eq!(rig.journal()["schism"]["owed"], Value::Null);
+}
+
+#[test]
+fn targets_of_a_rollback_are_not_waited_for_any_longer_than_the_rollback() {
+    let each = json!({"for-each": {"name": "target", "targets": "all:etcd:member"}});
+    let mut file = file(None, &[]);
+    file["rollbacks"] = json!([with(python("action", "ok"), &each), python("action", "ok")]);
+    let mut rig = Rig::new(&file, strict());
+    rig.interrupt(50, Interruption::Sigint);
+    rig.interrupt(100, Interruption::Sigint);
+    rig.play(|perform| {
+        let looks_up = matches!(perform.invocation.reveal(), Invocation::Targets(_));
+        let time = Duration::from_secs(if looks_up { 3600 } else { 0 });
+        (time, Ending::Returned(json!([])))
+    });
+    assert_eq!(rig.items("rollbacks"), ["ok interrupted", "ok succeeded"]);
+    assert_eq!(rig.journal()["schism"]["owed"]["rollbacks"], json!([0]));
+}
+
+#[test]
+fn what_compat_does_not_play_any_more_once_it_is_interrupted_stays_owed() {
+    let mut file = file(None, &[python("action", "ok")]);
+    file["rollbacks"] =
+        json!([python("action", "ok"), python("action", "nap"), python("action", "boom")]);
+    let mut rig = Rig::new(&file, Terms::new(Verdicts::Compat));
+    rig.interrupt(100, Interruption::Sigint);
+    rig.play(player());
+    assert_eq!(rig.items("rollbacks"), ["ok succeeded", "nap -"], "as the original has it");
+    assert_eq!(rig.journal()["schism"]["owed"]["rollbacks"], json!([1, 2]));
 }
 
 #[test]

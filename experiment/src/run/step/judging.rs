@@ -118,7 +118,7 @@ impl Step {
             }
             Ending::Interrupted(why) => {
                 self.interrupts = Some(why.clone());
-                self.end(How::Stopped, shared, now);
+                self.end(How::Asked, shared, now);
                 return self.skip_pause(shared);
             }
         };

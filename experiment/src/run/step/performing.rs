@@ -9,7 +9,7 @@ use crate::model::{Call, FaultLabel, OnFailure, Provider, Reading, Verb};
 use crate::redaction::Confidential;
 use crate::run::Moment;
 use crate::run::action::{Action, Perform};
-use crate::run::event::{CallId, Ending};
+use crate::run::event::{CallId, Effect, Ending};
 use crate::run::faults::{Asked, FaultState};
 use crate::run::invocation::{Invocation, invocation};
 use crate::run::lot::Lot;
@@ -85,6 +85,10 @@ impl Step {
         match (call.verb, label) {
             (Verb::Heal, Some(label)) => match shared.faults.asked(&label) {
                 Asked::Out(effect) => self.returned(effect.value(), shared, now),
+                // What is not owed of another run's faults is out.
+                Asked::Unknown if shared.faults.finish_another() => {
+                    self.returned(Effect::default().value(), shared, now);
+                }
                 Asked::Unknown => {
                     let why = format!("no fault of this run is called `{label}`");
                     self.end(How::Failed(why), shared, now);
@@ -136,7 +140,7 @@ impl Step {
             Ending::Crashed(why) => self.end(How::Crashed(why.clone()), shared, now),
             Ending::Interrupted(why) => {
                 self.interrupts = Some(why.clone());
-                self.end(How::Stopped, shared, now);
+                self.end(How::Asked, shared, now);
                 self.skip_pause(shared);
             }
         }
