@@ -8,6 +8,7 @@ mod line;
 mod logs;
 mod metric;
 mod outlets;
+mod places;
 mod presence;
 mod program;
 mod python;
@@ -46,6 +47,7 @@ use executor::Executor;
 use faults::Faults;
 use line::Line;
 use outlets::Outlets;
+use places::Outs;
 use reaper::Reaper;
 use report::{Entry, RunReport};
 use starting::{Left, Started};
@@ -78,6 +80,7 @@ pub(crate) struct Where {
 /// # Errors
 /// A file is none, or the run cannot begin.
 pub(crate) async fn run(args: &RunArgs, place: Where, output: Output) -> Result<Outcome, Failure> {
+    places::apart(args)?;
     let mut outcome = Outcome::Effective;
     let runs = match &args.resume_rollbacks {
         Some(journal) => {
@@ -92,14 +95,11 @@ pub(crate) async fn run(args: &RunArgs, place: Where, output: Output) -> Result<
             read.map_err(|failure| of_the_original(failure, args))?
         }
     };
-    let several = runs.len() > 1;
+    let (several, events) = (runs.len() > 1, places::events(args)?);
     let mut entries = Vec::new();
     for (number, started) in runs.into_iter().enumerate() {
-        let number = several.then_some(number + 1);
-        let journal = args.journal.as_deref().or(args.resume_rollbacks.as_deref());
-        let journal = journal_of(journal.unwrap_or(Path::new(JOURNAL)), number);
-        let junit = args.junit.as_deref().map(|path| journal_of(path, number));
-        let came_to = one(args, started, (journal, junit), &place, output).await?;
+        let outs = Outs::of(args, several.then_some(number + 1), events.as_ref())?;
+        let came_to = one(args, started, outs, &place, output).await?;
         outcome = outcome.worst(came_to.outcome);
         entries.push(came_to.entry);
         if came_to.status == Status::Interrupted {
@@ -129,8 +129,11 @@ async fn owed_there(
     };
     let line = Line { args, place, controller, output };
     let Some(run) = line.find(name).await? else { return Ok(None) };
+    let events = places::events(args)?;
+    // Its name is that of no file.
     let journal = args.journal.clone().unwrap_or_else(|| PathBuf::from(JOURNAL));
-    let came_to = line.take_over(&run, (journal, args.junit.clone())).await?;
+    let outs = Outs { journal, junit: args.junit.clone(), events };
+    let came_to = line.take_over(&run, outs).await?;
     output.show(&RunReport::new(vec![came_to.entry], came_to.outcome))?;
     Ok(Some(came_to.outcome))
 }
@@ -157,7 +160,7 @@ fn journal_of(path: &Path, number: Option<usize>) -> PathBuf {
 async fn one(
     args: &RunArgs,
     started: Started,
-    (journal, junit): (PathBuf, Option<PathBuf>),
+    outs: Outs,
     place: &Where,
     output: Output,
 ) -> Result<CameTo, Failure> {
@@ -166,8 +169,7 @@ async fn one(
         && args.resume_rollbacks.is_none()
     {
         let line = Line { args, place, controller, output };
-        let outs = (journal.clone(), junit.clone());
-        match line.begin(file.clone(), &beginning, verdicts, outs).await {
+        match line.begin(file.clone(), &beginning, verdicts, &outs).await {
             Err(failure) if failure.cause == Cause::Unsupported => {
                 output.note("the controller decides no runs, being older: this command does");
             }
@@ -180,6 +182,7 @@ async fn one(
         Some(Left { place, journal, at }) => (Some((place, journal)), Some(at)),
         None => (None, None),
     };
+    let Outs { journal, junit, events: kept } = outs;
     let book = Book::open(journal, before).map_err(failed)?;
     let mut asks = Asks::listen().map_err(failed)?;
     let (events, mut inbox) = mpsc::unbounded_channel();
@@ -194,8 +197,7 @@ async fn one(
         output,
     ));
     let view = View::new(output, Arc::clone(&faults));
-    let outlets = Outlets::open(book, args.events.as_deref(), verdicts, view);
-    let mut outlets = outlets.map_err(failed)?;
+    let mut outlets = Outlets::new(book, kept, verdicts, view);
     let reaper = Reaper::new(beginning.identity);
     let mut executor = Executor::new(events, Arc::clone(&faults), reaper);
     let began = Instant::now();

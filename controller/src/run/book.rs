@@ -178,6 +178,11 @@ const TAIL: &str = ".tail";
 /// What is put in the place of another file.
 const NEW: &str = ".new";
 
+/// What stands beside a journal while it is written.
+pub(super) fn companions(path: &Path) -> [PathBuf; 2] {
+    [TAIL, NEW].map(|ending| beside(path, ending))
+}
+
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(ending);

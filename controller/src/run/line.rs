@@ -1,6 +1,7 @@
 //! A run that a controller decides: this command performs what the controller must not, and tells.
 
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
 use experiment::journal::Status;
@@ -17,6 +18,7 @@ use super::book::Book;
 use super::executor::Executor;
 use super::faults::Faults;
 use super::outlets::Outlets;
+use super::places::Outs;
 use super::reaper::Reaper;
 use super::report::{self, Entry};
 use super::starting::{self, Started};
@@ -43,9 +45,6 @@ pub(super) struct Line<'a> {
     pub(super) output: Output,
 }
 
-/// Where what a run comes to is written.
-pub(super) type Outs = (PathBuf, Option<PathBuf>);
-
 impl Line<'_> {
     /// Has a run decided there.
     pub(super) async fn begin(
@@ -53,7 +52,7 @@ impl Line<'_> {
         file: String,
         beginning: &Beginning,
         verdicts: Verdicts,
-        outs: Outs,
+        outs: &Outs,
     ) -> Result<CameTo, Failure> {
         let attempted = "cannot have the experiment run";
         let failed =
@@ -100,7 +99,7 @@ impl Line<'_> {
             starting::again(self.args, shown.clone(), experiment, self.place).await?;
         let values = serde_json::to_vec(&Values::of(&beginning)).map_err(|error| failed(&error))?;
         let take = wire::TakeOverRun { id: run.id, values: values.into() };
-        self.follow(client, (run.id, shown), Request::TakeOver(take), verdicts, outs).await
+        self.follow(client, (run.id, shown), Request::TakeOver(take), verdicts, &outs).await
     }
 
     /// Performs what is asked for, and tells what happens, until the end.
@@ -110,10 +109,11 @@ impl Line<'_> {
         (id, file): (u64, String),
         first: Request,
         verdicts: Verdicts,
-        (journal, junit): Outs,
+        outs: &Outs,
     ) -> Result<CameTo, Failure> {
         let failed = |error| Failure::new(Outcome::WrongUsage, "cannot begin the run", error);
-        let book = Book::open(journal, None).map_err(failed)?;
+        let book = Book::open(outs.journal.clone(), None).map_err(failed)?;
+        let kept = outs.events.as_ref().map(File::try_clone).transpose().map_err(failed)?;
         let mut asks = Asks::listen().map_err(failed)?;
         let (said, requests) = mpsc::channel(64);
         let said = Said(said);
@@ -132,8 +132,7 @@ impl Line<'_> {
             self.output,
         ));
         let view = View::new(self.output, Arc::clone(&faults));
-        let outlets = Outlets::open(book, self.args.events.as_deref(), verdicts, view);
-        let mut outlets = outlets.map_err(failed)?;
+        let mut outlets = Outlets::new(book, kept, verdicts, view);
         let mut executor = Executor::new(events, faults, Reaper::new(crate::cut::random()?));
         let mut drawn = tokio::time::interval(view::EVERY);
         let mut interruptions = 0;
@@ -158,7 +157,7 @@ impl Line<'_> {
         };
         executor.end().await;
         match end {
-            Ok(end) => Ok(self.ended(end, file, &mut outlets, junit.as_deref(), verdicts)),
+            Ok(end) => Ok(self.ended(end, file, &mut outlets, outs.junit.as_deref(), verdicts)),
             Err(reason) => Err(Failure::caused(
                 Cause::Unreachable,
                 format!("cannot follow the run {shown}"),

@@ -1,7 +1,7 @@
 //! What is written of a run while it goes on: its journal, its events, and lines for people.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,18 +24,13 @@ pub(super) struct Outlets {
 }
 
 impl Outlets {
-    /// Opens what has to be open all the time.
-    ///
-    /// # Errors
-    /// The file of events cannot be made.
-    pub(super) fn open(
+    pub(super) const fn new(
         book: Book,
-        events: Option<&Path>,
+        events: Option<fs::File>,
         verdicts: Verdicts,
         view: View,
-    ) -> io::Result<Self> {
-        let events = events.map(fs::File::create).transpose()?;
-        Ok(Self { book, verdicts, events, view, troubled: None })
+    ) -> Self {
+        Self { book, verdicts, events, view, troubled: None }
     }
 
     /// Writes the journal as it is now. Why it could not be written, where a run has to end by that: the

@@ -1,8 +1,10 @@
 //! Bad input.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -225,4 +227,51 @@ fn a_program_that_is_absent_need_only_be_where_it_is_performed() {
     assert!(ended.stderr.contains(&format!(": warning: {told}")), "{ended:?}");
     assert!(!ended.stderr.contains("told above"), "{ended:?}");
     assert!(!workshop.path("never").exists());
+}
+
+#[test]
+fn what_is_read_is_not_written_over_and_nothing_is_written_twice() {
+    let workshop = Workshop::new();
+    let line = workshop.experiment(json!({"method": [script("never", "touch never")]}));
+    let experiment = workshop.read("experiment.json");
+    workshop.write("values.json", "{}");
+    workshop.write("journal-2.json", &experiment);
+    symlink("experiment.json", workshop.path("soft")).unwrap();
+    symlink("missing", workshop.path("dangling")).unwrap();
+    fs::hard_link(workshop.path("experiment.json"), workshop.path("hard")).unwrap();
+    for (more, expected) in [
+        (
+            "--journal experiment.json",
+            "cannot write the journal to experiment.json: the experiment is read from it",
+        ),
+        ("--journal ./experiment.json", "it is the same file as experiment.json"),
+        ("--junit experiment.json", "cannot write the suite of tests to experiment.json"),
+        ("--events soft", "cannot write the events to soft: it is the same file as experiment.json"),
+        ("--events hard", "cannot write the events to hard: it is the same file as experiment.json"),
+        ("--journal hard", "cannot write the journal to hard: it is the same file"),
+        ("--var-file values.json --events values.json", "values are read from it"),
+        ("--journal new --events new", "cannot write the events to new: the journal is written there"),
+        ("--junit new --events ./new", "the suite of tests is written there"),
+        ("--events missing --junit dangling", "it is the same file as dangling"),
+        ("--events journal.json", "the journal is written there"),
+        ("--events journal.json.tail", "the journal is written there"),
+        ("journal-2.json", "cannot write the journal to journal-2.json: the experiment is read"),
+    ] {
+        for manner in ["", "--compat"] {
+            let ended = workshop.run(&format!("{line} {manner} {more}"));
+            assert_eq!(ended.code, Some(2), "{more}: {ended:?}");
+            assert!(ended.stderr.contains(expected), "{more}: {ended:?}");
+        }
+    }
+    assert_eq!(workshop.read("experiment.json"), experiment);
+    assert_eq!(workshop.read("journal-2.json"), experiment);
+    for made in ["never", "new", "missing", "journal.json", "journal-1.json"] {
+        assert!(!workshop.path(made).exists(), "{made}");
+    }
+    // An experiment with the name that journals have by themselves.
+    workshop.write("journal.json", &experiment);
+    let ended = workshop.run("run journal.json");
+    assert_eq!((ended.code, workshop.read("journal.json")), (Some(2), experiment), "{ended:?}");
+    let ended = workshop.run("run journal.json --journal other.json --events /dev/null --junit /dev/stdout");
+    assert_ne!(ended.code, Some(2), "{ended:?}");
 }

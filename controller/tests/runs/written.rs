@@ -48,6 +48,19 @@ fn a_journal_is_for_its_owner_and_follows_no_link() {
 }
 
 #[test]
+fn events_of_several_runs_stand_in_one_file() {
+    let workshop = Workshop::new();
+    workshop.experiment(json!({"method": [script("step", "true")]}));
+    workshop.write("events", "of an earlier command\n");
+    let ended = workshop.run("run experiment.json experiment.json --events events");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let events = workshop.read("events");
+    assert_eq!(events.matches("\"type\":\"run-started\"").count(), 2, "{events}");
+    assert_eq!(events.matches("\"type\":\"run-finished\"").count(), 2, "{events}");
+    assert!(!events.contains("earlier"), "{events}");
+}
+
+#[test]
 fn events_that_have_no_room_are_told() {
     let workshop = Workshop::new();
     let line = workshop.experiment(json!({"method": [script("step", "true")]}));

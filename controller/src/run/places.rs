@@ -1,0 +1,262 @@
+//! What a run reads and what it writes: no file for two things.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::{JOURNAL, Source, book, journal_of};
+use crate::cli::RunArgs;
+use crate::failure::Failure;
+use crate::outcome::Outcome;
+
+/// How many links are followed to a file that is not there.
+const MOST_LINKS: usize = 40;
+
+/// Where what a run comes to is written.
+#[derive(Debug)]
+pub(super) struct Outs {
+    pub(super) journal: PathBuf,
+    pub(super) junit: Option<PathBuf>,
+    /// One for all runs of a command.
+    pub(super) events: Option<File>,
+}
+
+impl Outs {
+    /// Of the only run of a command, or of one of several by its number.
+    ///
+    /// # Errors
+    /// There are too many open files.
+    pub(super) fn of(
+        args: &RunArgs,
+        number: Option<usize>,
+        events: Option<&File>,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            journal: journal_of(journal(args), number),
+            junit: args.junit.as_deref().map(|path| journal_of(path, number)),
+            events: events
+                .map(File::try_clone)
+                .transpose()
+                .map_err(|error| unopened(args, error))?,
+        })
+    }
+}
+
+/// Begins the file of events, with nothing in it.
+///
+/// # Errors
+/// It cannot be written.
+pub(super) fn events(args: &RunArgs) -> Result<Option<File>, Failure> {
+    args.events.as_deref().map(File::create).transpose().map_err(|error| unopened(args, error))
+}
+
+fn unopened(args: &RunArgs, error: io::Error) -> Failure {
+    let path = args.events.as_deref().unwrap_or(Path::new("")).display();
+    Failure::new(Outcome::WrongUsage, format!("cannot write the events to {path}"), error)
+}
+
+fn journal(args: &RunArgs) -> &Path {
+    args.journal.as_deref().or(args.resume_rollbacks.as_deref()).unwrap_or(Path::new(JOURNAL))
+}
+
+/// What a file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Experiment,
+    Values,
+    Settings,
+    /// A journal, and what belongs to it while it is written.
+    Journal,
+    /// The journal of the run whose rollbacks are played: it is read and written.
+    Resumed,
+    Suite,
+    Events,
+}
+
+impl Purpose {
+    const fn is_written(self) -> bool {
+        match self {
+            Self::Experiment | Self::Values | Self::Settings => false,
+            Self::Journal | Self::Resumed | Self::Suite | Self::Events => true,
+        }
+    }
+
+    /// Whether a file is for both: a journal with what another one owed goes on in its own place.
+    const fn goes_with(self, other: Self) -> bool {
+        matches!((self, other), (Self::Journal, Self::Resumed) | (Self::Resumed, Self::Journal))
+    }
+
+    const fn written(self) -> &'static str {
+        match self {
+            Self::Experiment => "the experiment",
+            Self::Values => "values",
+            Self::Settings => "the settings",
+            Self::Journal | Self::Resumed => "the journal",
+            Self::Suite => "the suite of tests",
+            Self::Events => "the events",
+        }
+    }
+
+    const fn said(self) -> &'static str {
+        match self {
+            Self::Experiment => "the experiment is read from it",
+            Self::Values => "values are read from it",
+            Self::Settings => "the settings are read from it",
+            Self::Journal => "the journal is written there",
+            Self::Resumed => "it is the journal of the run whose rollbacks are played",
+            Self::Suite => "the suite of tests is written there",
+            Self::Events => "the events are written there",
+        }
+    }
+
+    const fn flag(self) -> &'static str {
+        match self {
+            Self::Experiment | Self::Values | Self::Settings | Self::Journal | Self::Resumed => {
+                "--journal"
+            }
+            Self::Suite => "--junit",
+            Self::Events => "--events",
+        }
+    }
+}
+
+/// What makes two paths one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Identity {
+    /// Device and inode.
+    There(u64, u64),
+    /// Where it would be made.
+    Missing(PathBuf),
+}
+
+struct Place {
+    purpose: Purpose,
+    path: PathBuf,
+    /// `None` for what is no file: a device or a pipe is for whoever is behind it.
+    identity: Option<Identity>,
+}
+
+impl Place {
+    fn new(purpose: Purpose, path: PathBuf) -> Self {
+        let identity = match fs::metadata(&path) {
+            Ok(there) if there.is_file() => Some(Identity::There(there.dev(), there.ino())),
+            Ok(_) => None,
+            Err(_) => Some(Identity::Missing(resolved(&path))),
+        };
+        Self { purpose, path, identity }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.identity.is_some() && self.identity == other.identity
+    }
+}
+
+/// Where a file would be made that is not there.
+fn resolved(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(target) = fs::read_link(&path) else { break };
+        path = path.parent().unwrap_or(Path::new("")).join(target);
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = fs::canonicalize(parent.unwrap_or(Path::new(".")));
+    match (parent, path.file_name()) {
+        (Ok(parent), Some(name)) => parent.join(name),
+        (Ok(_) | Err(_), _) => path,
+    }
+}
+
+/// Whether nothing that is read is written over, and nothing is written over by something else.
+///
+/// # Errors
+/// One file is for two things.
+pub(super) fn apart(args: &RunArgs) -> Result<(), Failure> {
+    let mut places = Vec::new();
+    let mut add = |purpose, path: &Path| places.push(Place::new(purpose, path.to_owned()));
+    for source in &args.files {
+        match source {
+            Source::File(path) => add(Purpose::Experiment, path),
+            Source::Url(_) => (),
+        }
+    }
+    args.variable_files.iter().for_each(|path| add(Purpose::Values, path));
+    args.settings.iter().for_each(|path| add(Purpose::Settings, path));
+    args.resume_rollbacks.iter().for_each(|path| add(Purpose::Resumed, path));
+    let numbers: Vec<Option<usize>> = match args.files.len() {
+        0 | 1 => vec![None],
+        several => (1..=several).map(Some).collect(),
+    };
+    for number in numbers {
+        let journal = journal_of(journal(args), number);
+        add(Purpose::Journal, &journal);
+        book::companions(&journal).iter().for_each(|path| add(Purpose::Journal, path));
+        if let Some(suite) = &args.junit {
+            add(Purpose::Suite, &journal_of(suite, number));
+        }
+    }
+    args.events.iter().for_each(|path| add(Purpose::Events, path));
+    for (place, one) in places.iter().enumerate() {
+        if let Some(other) = places.iter().take(place).find(|other| one.clashes(other)) {
+            return Err(one.refusal(other));
+        }
+    }
+    Ok(())
+}
+
+impl Place {
+    fn clashes(&self, other: &Self) -> bool {
+        let (one, two) = (self.purpose, other.purpose);
+        (one.is_written() || two.is_written()) && !one.goes_with(two) && self.is(other)
+    }
+
+    fn refusal(&self, other: &Self) -> Failure {
+        // What is read is told as what stands in the way.
+        let (written, other) =
+            if self.purpose.is_written() { (self, other) } else { (other, self) };
+        let (path, said) = (written.path.display(), other.purpose.said());
+        let attempted = format!("cannot write {} to {path}", written.purpose.written());
+        let reason = if written.path == other.path {
+            said.to_owned()
+        } else {
+            format!("it is the same file as {}: {said}", other.path.display())
+        };
+        let flag = written.purpose.flag();
+        Failure::new(Outcome::WrongUsage, attempted, reason)
+            .hint(format!("`{flag} FILE` names another file"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_the_same_by_whatever_way_it_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("there"), "x").unwrap();
+        fs::create_dir(path("in")).unwrap();
+        fs::hard_link(path("there"), path("hard")).unwrap();
+        symlink("there", path("soft")).unwrap();
+        symlink("../missing", path("in/dangling")).unwrap();
+        symlink(path("in"), path("elsewhere")).unwrap();
+        let place = |name: &str| Place::new(Purpose::Journal, path(name));
+        for (one, two) in [
+            ("there", "hard"),
+            ("there", "soft"),
+            ("there", "in/../there"),
+            ("missing", "in/dangling"),
+            ("in/missing", "elsewhere/missing"),
+        ] {
+            assert!(place(one).is(&place(two)), "{one} {two}");
+        }
+        for (one, two) in [("there", "missing"), ("missing", "in/missing"), ("in", "in")] {
+            assert!(!place(one).is(&place(two)), "{one} {two}");
+        }
+        let null = || Place::new(Purpose::Events, "/dev/null".into());
+        assert!(!null().is(&null()), "a device takes whatever comes");
+    }
+}
