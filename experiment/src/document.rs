@@ -159,17 +159,10 @@ impl Node {
         }
     }
 
-    /// What kind of value it is, for sentences.
+    /// What was found here, for sentences.
     #[must_use]
-    pub const fn kind(&self) -> &'static str {
-        match self.shape {
-            Shape::Null => "null",
-            Shape::Bool(_) => "a truth value",
-            Shape::Number(_) => "a number",
-            Shape::Text(_) => "text",
-            Shape::List(_) => "a list",
-            Shape::Map(_) => "a mapping",
-        }
+    pub fn shown(&self) -> String {
+        shown(&self.value())
     }
 
     /// Whether a reader that takes anything empty for missing takes this for missing.
@@ -183,6 +176,28 @@ impl Node {
             Shape::List(list) => list.is_empty(),
             Shape::Map(entries) => entries.is_empty(),
         }
+    }
+}
+
+/// The longest text that is repeated to people, in characters.
+const LONGEST_SHOWN: usize = 60;
+
+/// A value, for sentences: what is short as it is, and of the rest what it is.
+#[must_use]
+pub fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::Bool(truth) => format!("`{truth}`"),
+        Value::Number(number) => format!("`{number}`"),
+        Value::String(text) if text.is_empty() => "empty text".to_owned(),
+        Value::String(text) if text.chars().count() > LONGEST_SHOWN => {
+            format!("`{}…`", text.chars().take(LONGEST_SHOWN).collect::<String>())
+        }
+        Value::String(text) => format!("`{text}`"),
+        Value::Array(list) if list.is_empty() => "an empty list".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(map) if map.is_empty() => "an empty mapping".to_owned(),
+        Value::Object(_) => "a mapping".to_owned(),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Files of the Chaos Toolkit, with what we add to their language.
 //!
-//! All problems of a file are told at once, each with its place. What the original refuses is refused in
-//! its words. What it reads over (unknown keys, keys that stand twice) is an error in
+//! All problems of a file are told at once, each with its place, with what was expected and what was found. What it reads over (unknown keys, keys that stand twice) is an error in
 //! [`Manner::Strict`] and a warning in [`Manner::Compat`].
 
 mod activity;
@@ -75,8 +74,9 @@ fn experiment(reader: &mut Reader, node: &Node) -> Option<Experiment> {
         return None;
     }
     let mut fields = reader.fields(node, "")?;
-    let title = required(reader, &mut fields, "title", Fault::NoTitle);
-    let description = required(reader, &mut fields, "description", Fault::NoDescription);
+    let title = required(reader, &mut fields, "title", TITLE);
+    let description =
+        required(reader, &mut fields, "description", "text that says what it is about");
     let tags = fields.get("tags");
     let contributions = fields.get("contributions");
     let configuration = fields.get("configuration");
@@ -121,7 +121,10 @@ fn experiment(reader: &mut Reader, node: &Node) -> Option<Experiment> {
         hypothesis.and_then(|node| self::hypothesis(reader, node, "steady-state-hypothesis"));
     match method.filter(|node| !matches!(node.shape, Shape::Null)) {
         Some(node) => experiment.method = activity::steps(reader, node, "method"),
-        None => reader.error(node.at, "", Fault::NoMethod),
+        None => {
+            let wanted = "a list of steps, which is empty where only the steady state is looked at";
+            reader.error(node.at, "", Fault::Lacks { key: "method", wanted });
+        }
     }
     if let Some(node) = rollbacks {
         experiment.rollbacks = activity::steps(reader, node, "rollbacks");
@@ -140,23 +143,21 @@ fn required(
     reader: &mut Reader,
     fields: &mut Fields<'_>,
     key: &'static str,
-    missing: Fault,
+    wanted: &'static str,
 ) -> Option<String> {
-    match fields.get(key).filter(|node| !node.is_empty()) {
-        Some(node) => reader.text(node, &fields.path(key)),
-        None => {
-            reader.error(fields.at(), fields.place(), missing);
-            None
-        }
-    }
+    let node = fields.get(key);
+    reader.required(node, fields, key, wanted)
 }
+
+/// What a part is called.
+const TITLE: &str = "text that says what it is called";
 
 fn tags(reader: &mut Reader, node: &Node) -> Vec<String> {
     let mut tags = Vec::new();
     for (index, tag) in reader.list(node, "tags").iter().enumerate() {
         match tag.value().as_str().filter(|text| !text.is_empty()) {
             Some(text) => tags.push(text.to_owned()),
-            None => reader.error(tag.at, &write_path("tags", index), Fault::Tag),
+            None => reader.kind(tag, &write_path("tags", index), "text that is not empty"),
         }
     }
     tags
@@ -168,7 +169,8 @@ fn extensions(reader: &mut Reader, node: &Node) -> Vec<Value> {
         let value = extension.value();
         let named = value.get("name").and_then(Value::as_str).is_some_and(|name| !name.is_empty());
         if !named {
-            reader.error(extension.at, &write_path("extensions", index), Fault::Extension);
+            let fault = Fault::Lacks { key: "name", wanted: TITLE };
+            reader.error(extension.at, &write_path("extensions", index), fault);
         }
         extensions.push(value);
     }
@@ -180,7 +182,7 @@ fn hypothesis(reader: &mut Reader, node: &Node, place: &str) -> Option<Hypothesi
         return None;
     }
     let mut fields = reader.fields(node, place)?;
-    let title = required(reader, &mut fields, "title", Fault::NoHypothesisTitle);
+    let title = required(reader, &mut fields, "title", TITLE);
     let probes = fields.get("probes");
     let controls = fields.get("controls");
     reader.close(&fields);

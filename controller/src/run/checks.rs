@@ -1,6 +1,6 @@
 //! What is wrong with steps of ours, beyond what every experiment is checked for.
 
-use experiment::document::{Entry, Node, Shape};
+use experiment::document::{Entry, Node, Shape, shown};
 use experiment::model::{Reading, Verb};
 use experiment::position::Position;
 use experiment::problem::{Fault, Problem, Severity};
@@ -8,19 +8,16 @@ use experiment::tolerance::pattern;
 use serde_json::{Map, Value};
 
 use super::faults::{Wrong, check, is_template};
-use super::reading::{LogsArguments, MetricArguments, arguments};
+use super::reading::{Arguments, LogsArguments, MetricArguments, Wanted, arguments};
 use crate::output::Output;
 use crate::settings::Names;
 
 /// How alike two words must be for one to be meant by the other.
 const ALIKE: f64 = 0.8;
-/// What `metric` takes.
-const METRIC: &[&str] =
-    &["url", "metric", "labels", "prometheus", "query", "combine", "since", "headers", "timeout"];
-/// What `logs` takes.
-const LOGS: &[&str] = &["file", "command", "pattern", "since", "timeout"];
 /// What `heal` and `effect` take.
 const OF_FAULT: &[&str] = &["fault"];
+/// What that is.
+const OF_STEP: &str = "what a fault's step calls it with `as`";
 
 /// All that is wrong with the arguments of our steps.
 pub(super) fn problems(experiment: &Node, names: &Names, output: Output) -> Vec<Problem> {
@@ -34,12 +31,36 @@ pub(super) fn problems(experiment: &Node, names: &Names, output: Output) -> Vec<
     checker.found
 }
 
-/// Our providers, with their places. What is anybody's is nobody's step.
+/// Where the first step of a name stands that runs a program, and where the program is named in it.
+pub(super) fn program(experiment: &Node, step: &str, program: &str) -> Option<(Position, String)> {
+    let mut found = None;
+    visit(experiment, String::new(), &mut |node, place| {
+        let Some(provider) = entry(node, "provider").map(|entry| &entry.value) else { return };
+        let path = entry(provider, "path").filter(|_| text(provider, "path") == Some(program));
+        if let (true, Some(path)) = (text(node, "name") == Some(step), path) {
+            found.get_or_insert_with(|| (path.value.at, format!("{place}.provider.path")));
+        }
+    });
+    found
+}
+
+/// Our providers, with their places.
 fn walk<'n>(node: &'n Node, place: String, found: &mut Vec<(&'n Node, String)>) {
+    visit(node, place, &mut |node, place| {
+        let is_own = place.ends_with(".provider") && text(node, "type") == Some("schism");
+        if is_own {
+            found.push((node, place.to_owned()));
+        }
+    });
+}
+
+/// All values, with their places. What is anybody's is nobody's step.
+fn visit<'n>(node: &'n Node, place: String, look: &mut impl FnMut(&'n Node, &str)) {
+    look(node, &place);
     match &node.shape {
         Shape::List(list) => {
             for (index, node) in list.iter().enumerate() {
-                walk(node, format!("{place}[{index}]"), found);
+                visit(node, format!("{place}[{index}]"), look);
             }
         }
         Shape::Map(entries) => {
@@ -49,12 +70,7 @@ fn walk<'n>(node: &'n Node, place: String, found: &mut Vec<(&'n Node, String)>) 
                     continue;
                 }
                 let dot = if place.is_empty() { "" } else { "." };
-                let place = format!("{place}{dot}{key}");
-                if key == "provider" && text(&entry.value, "type") == Some("schism") {
-                    found.push((&entry.value, place));
-                } else {
-                    walk(&entry.value, place, found);
-                }
+                visit(&entry.value, format!("{place}{dot}{key}"), look);
             }
         }
         Shape::Null | Shape::Bool(_) | Shape::Number(_) | Shape::Text(_) => (),
@@ -115,7 +131,10 @@ impl Checker<'_> {
                             let known: Vec<&str> = known.iter().map(String::as_str).collect();
                             self.unknown(given, &place, &key, &known);
                         }
-                        Wrong::Missing(key) => self.tell(at, &place, Fault::Missing(key)),
+                        Wrong::Missing(key) => {
+                            let wanted = "a target, such as `netns:db0` or `etcd:leader`";
+                            self.tell(at, &place, Fault::Lacks { key, wanted });
+                        }
                         Wrong::Value(key, why) => {
                             self.value(given, (at, &place), key.as_deref(), why)
                         }
@@ -125,41 +144,60 @@ impl Checker<'_> {
             Some(Verb::Heal | Verb::Read(Reading::Effect)) => {
                 self.keys(given, &place, &values, OF_FAULT);
                 match values.get("fault") {
-                    None => self.tell(at, &place, Fault::Missing("fault")),
+                    None => self.tell(at, &place, Fault::Lacks { key: "fault", wanted: OF_STEP }),
                     Some(Value::String(label)) => self.of_fault(given, (at, &place), label),
-                    Some(_) => {
-                        let why = "the name of a fault is text".to_owned();
+                    Some(other) => {
+                        let why = format!("{OF_STEP} was expected here, found {}", shown(other));
                         self.value(given, (at, &place), Some("fault"), why);
                     }
                 }
             }
             Some(Verb::Read(Reading::Metric)) => {
-                self.keys(given, &place, &values, METRIC);
-                let read = arguments::<MetricArguments>(&known(&values, METRIC));
-                let trouble = read.map_or_else(Some, |read| read.trouble());
-                if let Some(why) = trouble {
+                let asked = self.probe::<MetricArguments>(given, (at, &place), &values);
+                if let Some(why) = asked.and_then(|asked| asked.trouble()) {
                     self.value(given, (at, &place), None, why);
                 }
             }
             Some(Verb::Read(Reading::Logs)) => {
-                self.keys(given, &place, &values, LOGS);
-                let read = arguments::<LogsArguments>(&known(&values, LOGS));
-                match read {
-                    Err(why) => self.value(given, (at, &place), None, why),
-                    Ok(read) => {
-                        if let Some(why) = read.trouble() {
-                            self.value(given, (at, &place), None, why);
-                        }
-                        if !read.pattern.contains("${")
-                            && let Err(error) = pattern::compile(&read.pattern)
-                        {
-                            let why = format!("this is no pattern: {error}");
-                            self.value(given, (at, &place), Some("pattern"), why);
-                        }
-                    }
+                if values.get("pattern").is_none_or(Value::is_null) {
+                    let wanted = "what is looked for, in the language of Python's patterns";
+                    self.tell(at, &place, Fault::Lacks { key: "pattern", wanted });
+                    return self.keys(given, &place, &values, &names_of::<LogsArguments>());
+                }
+                let asked = self.probe::<LogsArguments>(given, (at, &place), &values);
+                let Some(asked) = asked else { return };
+                if let Some(why) = asked.trouble() {
+                    self.value(given, (at, &place), None, why);
+                }
+                if !asked.pattern.contains("${")
+                    && let Err(error) = pattern::compile(&asked.pattern)
+                {
+                    let found = &asked.pattern;
+                    let why = format!("a pattern was expected here, found `{found}`: {error}");
+                    self.value(given, (at, &place), Some("pattern"), why);
                 }
             }
         }
+    }
+
+    /// The arguments of a probe, if each is what it should be.
+    fn probe<T: Arguments>(
+        &mut self,
+        given: Option<&Node>,
+        (at, place): (Position, &str),
+        values: &Map<String, Value>,
+    ) -> Option<T> {
+        self.keys(given, place, values, &names_of::<T>());
+        let known = known::<T>(values);
+        let misfits = T::misfits(&known);
+        if misfits.is_empty() {
+            let read = arguments(&known);
+            return read.map_err(|why| self.value(given, (at, place), None, why)).ok();
+        }
+        for (name, why) in misfits {
+            self.value(given, (at, place), Some(name), why);
+        }
+        None
     }
 
     /// A fault that no step puts in. Steps that are repeated number theirs.
@@ -176,9 +214,12 @@ impl Checker<'_> {
             return;
         }
         let known: Vec<&str> = self.labels.iter().map(String::as_str).collect();
-        let meant = similar(label, &known)
-            .map_or_else(String::new, |meant| format!(": did you mean `{meant}`?"));
-        let why = format!("no step puts in a fault called `{label}`{meant}");
+        let meant = match (similar(label, &known), known.is_empty()) {
+            (Some(meant), _) => format!("did you mean `{meant}`?"),
+            (None, true) => "no step names a fault".to_owned(),
+            (None, false) => format!("faults here are {}", known.join(", ")),
+        };
+        let why = format!("{OF_STEP} was expected here, found `{label}`: {meant}");
         self.value(given, at, Some("fault"), why);
     }
 
@@ -197,7 +238,8 @@ impl Checker<'_> {
     fn unknown(&mut self, given: Option<&Node>, place: &str, key: &str, known: &[&str]) {
         let at = given.and_then(|given| entry(given, key)).map(|entry| entry.at);
         let similar = similar(key, known);
-        let fault = Fault::Unknown { key: key.to_owned(), similar };
+        let known = known.iter().map(ToString::to_string).collect();
+        let fault = Fault::Unknown { key: key.to_owned(), similar, known };
         self.tell(at.unwrap_or(Position::START), place, fault);
     }
 
@@ -218,14 +260,25 @@ impl Checker<'_> {
     }
 }
 
-/// What is known, without numbers and words that values are put into.
-fn known(values: &Map<String, Value>, known: &[&str]) -> Map<String, Value> {
-    let is_open = |key: &str, value: &Value| {
-        ["timeout", "combine", "labels", "headers"].contains(&key) && is_template(value)
-    };
-    let kept =
-        values.iter().filter(|(key, value)| known.contains(&key.as_str()) && !is_open(key, value));
-    kept.map(|(key, value)| (key.clone(), value.clone())).collect()
+fn names_of<T: Arguments>() -> Vec<&'static str> {
+    T::KNOWN.iter().map(|(name, _)| *name).collect()
+}
+
+/// What is known. What values are put into is text; in the place of a list stands one of its words, and
+/// everything else that is not known yet is left out.
+fn known<T: Arguments>(values: &Map<String, Value>) -> Map<String, Value> {
+    let kept = values.iter().filter_map(|(key, value)| {
+        let (_, wanted) = T::KNOWN.iter().find(|(name, _)| name == key)?;
+        let value = match (wanted, value) {
+            (_, value) if !is_template(value) => value.clone(),
+            (Wanted::Text | Wanted::Anything, value) => value.clone(),
+            (Wanted::Words, Value::String(_)) => Value::Array(vec![value.clone()]),
+            (Wanted::Words, value) => value.clone(),
+            (Wanted::Seconds | Wanted::Texts | Wanted::Mapping | Wanted::Combine, _) => return None,
+        };
+        Some((key.clone(), value))
+    });
+    kept.collect()
 }
 
 fn similar(word: &str, known: &[&str]) -> Option<String> {
@@ -268,17 +321,75 @@ extensions: [{name: e, provider: {type: schism, action: cut}}]
         let all = told(text);
         for expected in [
             "2:81: method[0].provider.arguments: unknown key `too`: did you mean `to`?",
-            "method[0].provider.arguments: `to` is missing",
-            "3:61: method[1].provider.arguments.fault: no step puts in a fault called `the-cat`: did you mean `the-cut`?",
+            "method[0].provider.arguments: `to` is missing: a target, such as",
+            "3:61: method[1].provider.arguments.fault: what a fault's step calls it with `as` was expected here, found `the-cat`: did you mean `the-cut`?",
             "9:15: method[2].provider.arguments.offset: ",
             "10:12: method[2].provider.arguments.for: ",
             "unknown key `metrc`: did you mean `metric`?",
             "`metric` is missing",
-            "method[4].provider.arguments.pattern: this is no pattern",
+            "method[4].provider.arguments.pattern: a pattern was expected here, found `(`: ",
         ] {
             assert!(all.iter().any(|line| line.contains(expected)), "{expected}: {all:#?}");
         }
         assert_eq!(all.len(), 8, "{all:#?}");
+    }
+
+    #[test]
+    fn what_is_found_is_told_beside_what_was_expected() {
+        for (provider, expected) in [
+            (
+                "action: cut, arguments: {from: a, to: 'netns:b', port: [1]}",
+                "arguments.port: a single value was expected here, found a list",
+            ),
+            (
+                "action: cut, arguments: {from: 'netns:a', to: ['netns:b']}",
+                "arguments.to: a single value was expected here, found a list",
+            ),
+            (
+                "action: cut, arguments: {from: 'netns:a', to: 'netns:b', both-ways: 'yes'}",
+                "arguments.both-ways: true or false was expected here, found `yes`",
+            ),
+            (
+                "action: cut, arguments: {from: 'netns:a', to: 'netns:b', for: {s: 1}}",
+                "arguments.for: a single value was expected here, found a mapping",
+            ),
+            (
+                "action: cut, arguments: {from: 'netns:a', to: 'netns:b', for: true}",
+                "arguments.for: a single value was expected here, found `true`",
+            ),
+            (
+                "action: skew, arguments: {target: 'pid:7', offset: 1h, clock: [realtime, {}]}",
+                "arguments.clock: a single value, or a list of them, was expected here, found a list",
+            ),
+            (
+                "action: cut, arguments: {from: 'netns:a', to: 'netns:b', for: soon}",
+                "arguments.for: `soon`: ",
+            ),
+            (
+                "action: cut, arguments: {from: 'netns:a', to: 'netns:b', mode: one}",
+                "arguments.mode: one of packet, initiator was expected here, found `one`",
+            ),
+            (
+                "probe: metric, arguments: {url: u, metric: m, timeout: soon}",
+                "arguments.timeout: a number of seconds was expected here, found `soon`",
+            ),
+            (
+                "probe: metric, arguments: {url: u, metric: m, combine: all}",
+                "arguments.combine: one of sum, max, min, count was expected here, found `all`",
+            ),
+            (
+                "probe: metric, arguments: {url: u, prometheus: p}",
+                "either `url` or `prometheus` was expected here, found both",
+            ),
+            (
+                "probe: logs, arguments: {command: ls, pattern: x}",
+                "arguments.command: a list of words was expected here, found `ls`",
+            ),
+            ("probe: logs, arguments: {command: [ls]}", "`pattern` is missing: what is looked for"),
+        ] {
+            let all = told(&format!("method:\n- provider: {{type: schism, {provider}}}\n"));
+            assert!(all.iter().any(|told| told.contains(expected)), "{provider}: {all:#?}");
+        }
     }
 
     #[test]
@@ -293,6 +404,8 @@ method:
 - provider: {type: schism, probe: metric, arguments: {url: u, metric: m, labels: {a: b}, timeout: '${t}'}}
 - provider: {type: schism, probe: metric, arguments: {prometheus: u, query: q, since: '${outputs.b}'}}
 - provider: {type: schism, probe: logs, arguments: {command: [a, b], pattern: x}}
+- provider: {type: schism, probe: logs, arguments: {command: '${c}', pattern: '${p}'}}
+- provider: {type: schism, action: skew, arguments: {target: pid:7, offset: 1h, clock: [realtime]}}
 ";
         assert_eq!(told(text), Vec::<String>::new());
     }

@@ -8,19 +8,34 @@ use experiment::model::{Activity, Experiment, Provider};
 
 use super::program::in_home;
 
-/// What is missing, a sentence each, in the order of steps.
-pub(super) fn missing(experiment: &Experiment) -> Vec<String> {
+/// A program that is not here.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Missing {
+    /// What its step is called.
+    pub(super) step: String,
+    /// What the step calls the program.
+    pub(super) program: String,
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { step, program } = self;
+        write!(f, "a program of this machine was expected here, found `{program}` (step `{step}`)")
+    }
+}
+
+/// What is missing, in the order of steps.
+pub(super) fn missing(experiment: &Experiment) -> Vec<Missing> {
     let directories = std::env::var_os("PATH").unwrap_or_default();
     let probes = experiment.hypothesis.iter().flat_map(|hypothesis| &hypothesis.probes);
     let steps = probes.chain(&experiment.method).chain(&experiment.rollbacks);
     steps.filter_map(|step| missing_of(step, &directories)).collect()
 }
 
-fn missing_of(step: &Activity, directories: &OsStr) -> Option<String> {
+fn missing_of(step: &Activity, directories: &OsStr) -> Option<Missing> {
     let Provider::Process(process) = &step.provider else { return None };
-    let path = &process.path;
-    (!is_there(&in_home(path), directories))
-        .then(|| format!("path '{path}' cannot be found, in activity '{}'", step.name))
+    let is_there = is_there(&in_home(&process.path), directories);
+    (!is_there).then(|| Missing { step: step.name.clone(), program: process.path.clone() })
 }
 
 /// Whether it can be executed from here; a name without a slash is looked for in all directories.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use experiment::document::shown;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -63,19 +65,111 @@ pub(super) struct LogsArguments {
     pub(super) timeout: Option<f64>,
 }
 
+/// What an argument is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Text,
+    Seconds,
+    /// A list of words.
+    Words,
+    /// A mapping to texts.
+    Texts,
+    Mapping,
+    Combine,
+    Anything,
+}
+
+impl Wanted {
+    const fn told(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Seconds => "a number of seconds",
+            Self::Words => "a list of words",
+            Self::Texts => "a mapping to texts",
+            Self::Mapping => "a mapping",
+            Self::Combine => "one of sum, max, min, count",
+            Self::Anything => "anything",
+        }
+    }
+
+    fn is(self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Anything, _) => true,
+            (Self::Text | Self::Seconds | Self::Words | Self::Combine, Value::Null)
+            | (Self::Text, Value::String(_))
+            | (Self::Mapping, Value::Object(_)) => true,
+            (Self::Seconds, Value::Number(number)) => {
+                number.as_f64().is_some_and(|number| Duration::try_from_secs_f64(number).is_ok())
+            }
+            (Self::Words, Value::Array(list)) => list.iter().all(Value::is_string),
+            (Self::Texts, Value::Object(map)) => map.values().all(Value::is_string),
+            (Self::Combine, _) => Combine::deserialize(value).is_ok(),
+            (Self::Text | Self::Seconds | Self::Words | Self::Texts | Self::Mapping, _) => false,
+        }
+    }
+}
+
+/// What a probe takes.
+pub(super) trait Arguments: DeserializeOwned {
+    /// By name.
+    const KNOWN: &'static [(&'static str, Wanted)];
+
+    /// Arguments that are something else than they should be, and what is wrong with them.
+    fn misfits(given: &Map<String, Value>) -> Vec<(&'static str, String)> {
+        let misfit = |(name, wanted): &(&'static str, Wanted)| {
+            let value = given.get(*name).filter(|value| !wanted.is(value))?;
+            Some((*name, format!("{} was expected here, found {}", wanted.told(), shown(value))))
+        };
+        Self::KNOWN.iter().filter_map(misfit).collect()
+    }
+}
+
+impl Arguments for MetricArguments {
+    const KNOWN: &'static [(&'static str, Wanted)] = &[
+        ("url", Wanted::Text),
+        ("metric", Wanted::Text),
+        ("labels", Wanted::Texts),
+        ("prometheus", Wanted::Text),
+        ("query", Wanted::Text),
+        ("combine", Wanted::Combine),
+        ("since", Wanted::Anything),
+        ("headers", Wanted::Mapping),
+        ("timeout", Wanted::Seconds),
+    ];
+}
+
+impl Arguments for LogsArguments {
+    const KNOWN: &'static [(&'static str, Wanted)] = &[
+        ("file", Wanted::Text),
+        ("command", Wanted::Words),
+        ("pattern", Wanted::Text),
+        ("since", Wanted::Anything),
+        ("timeout", Wanted::Seconds),
+    ];
+}
+
 /// Reads arguments.
 ///
 /// # Errors
 /// They make no sense, and why.
-pub(super) fn arguments<T: DeserializeOwned>(given: &Map<String, Value>) -> Result<T, String> {
-    T::deserialize(Value::Object(given.clone())).map_err(|error| error.to_string())
+pub(super) fn arguments<T: Arguments>(given: &Map<String, Value>) -> Result<T, String> {
+    if let Some((name, why)) = T::misfits(given).first() {
+        return Err(format!("{name}: {why}"));
+    }
+    T::deserialize(Value::Object(given.clone())).map_err(|error| {
+        let told = error.to_string();
+        match told.strip_prefix("missing field ") {
+            Some(name) => format!("{name} is missing"),
+            None => told,
+        }
+    })
 }
 
 impl MetricArguments {
     /// What is missing or too much.
     pub(super) fn trouble(&self) -> Option<String> {
         let pair = match (&self.url, &self.prometheus) {
-            (Some(_), Some(_)) => return Some("either `url` or `prometheus` is asked".to_owned()),
+            (Some(_), Some(_)) => return Some(both("url", "prometheus")),
             (None, None) => {
                 return Some(
                     "`url` with `metric`, or `prometheus` with `query`, is missing".to_owned(),
@@ -93,10 +187,17 @@ impl LogsArguments {
     /// What is missing or too much.
     pub(super) fn trouble(&self) -> Option<String> {
         match (&self.file, self.command.as_deref()) {
-            (Some(_), Some(_)) => Some("either `file` or `command` is read".to_owned()),
+            (Some(_), Some(_)) => Some(both("file", "command")),
             (None, None) => Some("`file` or `command` is missing".to_owned()),
-            (None, Some([])) => Some("`command` is empty".to_owned()),
+            (None, Some([])) => {
+                let wanted = "a program and what it is given";
+                Some(format!("command: {wanted} was expected here, found an empty list"))
+            }
             (Some(_), None) | (None, Some(_)) => None,
         }
     }
+}
+
+fn both(one: &str, other: &str) -> String {
+    format!("either `{one}` or `{other}` was expected here, found both")
 }

@@ -122,16 +122,16 @@ async fn examine(
     let mut problems = reading.problems;
     if let Ok(node) = Node::read(&found.text, found.notation) {
         problems.extend(super::checks::problems(&node, names, output));
+        for missing in reading.experiment.iter().flat_map(presence::missing) {
+            let place = super::checks::program(&node, &missing.step, &missing.program);
+            let (at, place) = place.unwrap_or((Position::START, String::new()));
+            let fault = Fault::Argument(missing.to_string());
+            problems.push(Problem { at, place, fault, severity: absent });
+        }
         problems.sort_by_key(|problem| problem.at);
     }
     for problem in &problems {
         output.note(format!("{source}:{problem}"));
-    }
-    for missing in reading.experiment.iter().flat_map(presence::missing) {
-        let (at, place, fault) = (Position::START, String::new(), Fault::Argument(missing));
-        let problem = Problem { at, place, fault, severity: absent };
-        output.note(format!("{source}:{problem}"));
-        problems.push(problem);
     }
     let is_whole = problems.iter().all(|one| one.severity < Severity::Error);
     Ok((reading.experiment.filter(|_| is_whole), problems))

@@ -212,7 +212,8 @@ fn a_program_that_is_absent_need_only_be_where_it_is_performed() {
     let mut absent = script("absent", "true");
     absent["provider"]["path"] = json!("/nowhere/program");
     let line = workshop.experiment(json!({"method": [script("never", "touch never"), absent]}));
-    let told = "path '/nowhere/program' cannot be found, in activity 'absent'";
+    let told = "method[1].provider.path: a program of this machine was expected here, found \
+                `/nowhere/program` (step `absent`)";
     for (line, code, severity) in [
         ("validate experiment.json", 0, "warning: "),
         ("validate experiment.json --compat", 2, ""),

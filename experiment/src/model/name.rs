@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 /// A name that cannot be given.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no name: letters, digits, `-` and `_` make one, and a letter or `_` begins it")]
+#[error(
+    "a name of letters, digits, `-` and `_` that begins with a letter or `_` was expected here, found `{0}`"
+)]
 pub struct NameError(pub String);
 
 fn checked(text: &str) -> Result<String, NameError> {

@@ -88,7 +88,7 @@ impl RollbackStrategy {
 
 /// A word that stands for nothing here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is none of {}", .known.join(", "))]
+#[error("one of {} was expected here, found `{text}`", .known.join(", "))]
 pub struct StrategyError {
     /// The word.
     pub text: String,

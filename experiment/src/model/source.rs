@@ -78,7 +78,7 @@ pub enum VariableType {
 
 /// A type that variables do not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is none of str, int, float, bytes, bool, json")]
+#[error("one of str, int, float, bytes, bool, json was expected here, found `{0}`")]
 pub struct VariableTypeError(pub String);
 
 impl FromStr for VariableType {

@@ -87,20 +87,20 @@ fn schism() -> Value {
 
 /// What each verb takes. What else the options of a command are is known to the command alone.
 fn arguments() -> Value {
-    let with = |places: &[&str]| {
+    let with = |places: &[&str], required: &[&str]| {
         let known: Map<String, Value> = places
             .iter()
             .map(|place| ((*place).to_owned(), text("As on the command line")))
             .collect();
-        json!({"type": "object", "properties": known, "required": places})
+        json!({"type": "object", "properties": known, "required": required})
     };
     let of_fault = object("Of which fault", &[("fault", text("What it is called"))], &["fault"]);
     let rules = [
-        ("action", "cut", with(&["from", "to"])),
-        ("action", "skew", with(&["target"])),
-        ("action", "freeze", with(&["target"])),
-        ("action", "kill", with(&["target"])),
-        ("action", "stress", with(&["target"])),
+        ("action", "cut", with(&["from", "to"], &["from"])),
+        ("action", "skew", with(&["target"], &["target"])),
+        ("action", "freeze", with(&["target"], &["target"])),
+        ("action", "kill", with(&["target"], &["target"])),
+        ("action", "stress", with(&["target"], &["target"])),
         ("action", "heal", of_fault.clone()),
         ("probe", "effect", of_fault),
         ("probe", "metric", metric()),

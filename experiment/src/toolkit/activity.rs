@@ -17,7 +17,8 @@ pub(super) fn steps(reader: &mut Reader, node: &Node, place: &str) -> Vec<Activi
     for (index, node) in reader.list(node, place).iter().enumerate() {
         let place = write_path(place, index);
         if judged && !node.is_empty() && !has_tolerance(node) {
-            reader.error(node.at, &place, Fault::NoTolerance);
+            let wanted = "what a probe of the steady state has to find";
+            reader.error(node.at, &place, Fault::Lacks { key: "tolerance", wanted });
         }
         let Some(step) = step(reader, node, &place) else { continue };
         steps.push(step);
@@ -32,7 +33,7 @@ fn has_tolerance(node: &Node) -> bool {
 
 fn step(reader: &mut Reader, node: &Node, place: &str) -> Option<Activity> {
     if node.is_empty() {
-        reader.error(node.at, place, Fault::EmptyActivity);
+        reader.kind(node, place, "a step");
         return None;
     }
     if reference::reference(node).is_none() {
@@ -75,17 +76,11 @@ pub(super) fn activity(reader: &mut Reader, node: &Node, place: &str) -> Option<
     reader.close(&fields);
 
     let kind = self::kind(reader, kind, &fields);
-    let name = match name.filter(|node| !node.is_empty()) {
-        Some(node) => reader.text(node, &fields.path("name")),
-        None => {
-            reader.error(node.at, place, Fault::NoName);
-            None
-        }
-    };
+    let name = reader.required(name, &fields, "name", "text that says what the step is called");
     let provider = match provider.filter(|node| !node.is_empty()) {
         Some(node) => invocation::provider(reader, node, &fields.path("provider"), kind),
         None => {
-            reader.error(node.at, place, Fault::NoProvider);
+            reader.lacks(&fields, "provider", "a mapping that says who performs the step, and how");
             None
         }
     };
@@ -93,7 +88,7 @@ pub(super) fn activity(reader: &mut Reader, node: &Node, place: &str) -> Option<
     let until = judged(reader, until, &fields, "until");
     let timeout = timeout.filter(|node| node.shape != Shape::Null).and_then(|node| {
         if !matches!(node.shape, Shape::Number(_)) {
-            reader.error(node.at, &fields.path("timeout"), Fault::Timeout);
+            reader.kind(node, &fields.path("timeout"), "a number of seconds");
             return None;
         }
         reader.duration(node, &fields.path("timeout"))
@@ -127,19 +122,19 @@ pub(super) fn activity(reader: &mut Reader, node: &Node, place: &str) -> Option<
 
 fn kind(reader: &mut Reader, node: Option<&Node>, fields: &Fields<'_>) -> Option<ActivityKind> {
     let Some(node) = node.filter(|node| !node.is_empty()) else {
-        reader.error(fields.at(), fields.place(), Fault::NoType);
+        reader.lacks(fields, "type", "`action` or `probe`");
         return None;
     };
     match &node.shape {
         Shape::Text(text) if text == "probe" => Some(ActivityKind::Probe),
         Shape::Text(text) if text == "action" => Some(ActivityKind::Action),
-        Shape::Text(text) => {
-            reader.error(node.at, &fields.path("type"), Fault::ActivityType(text.clone()));
-            None
-        }
-        Shape::Null | Shape::Bool(_) | Shape::Number(_) | Shape::List(_) | Shape::Map(_) => {
-            let fault = Fault::ActivityType(node.value().to_string());
-            reader.error(node.at, &fields.path("type"), fault);
+        Shape::Text(_)
+        | Shape::Null
+        | Shape::Bool(_)
+        | Shape::Number(_)
+        | Shape::List(_)
+        | Shape::Map(_) => {
+            reader.kind(node, &fields.path("type"), "`action` or `probe`");
             None
         }
     }
@@ -155,13 +150,9 @@ fn judged(
 }
 
 fn lane(reader: &mut Reader, node: Option<&Node>, fields: &Fields<'_>) -> Lane {
-    match node.map(|node| (node.at, &node.shape)) {
-        Some((_, Shape::Bool(true))) => Lane::Background,
-        Some((_, Shape::Bool(false))) | None => Lane::Foreground,
-        Some((at, _)) => {
-            reader.error(at, &fields.path("background"), Fault::Background);
-            Lane::Foreground
-        }
+    match node.and_then(|node| reader.flag(node, &fields.path("background"))) {
+        Some(true) => Lane::Background,
+        Some(false) | None => Lane::Foreground,
     }
 }
 
@@ -185,7 +176,7 @@ fn wait(reader: &mut Reader, node: &Node, place: &str) -> Option<Wait> {
         if text.starts_with("${") && text.ends_with('}') {
             return Some(Wait::Value(text.as_str().into()));
         }
-        reader.error(node.at, place, Fault::Pause);
+        reader.kind(node, place, "a number of seconds, or `${name}` of one");
         return None;
     }
     reader.duration(node, place).map(Wait::For)
@@ -210,16 +201,14 @@ fn for_each(reader: &mut Reader, node: &Node, place: &str) -> Option<ForEach> {
     let targets = fields.get("targets");
     reader.close(&fields);
     if name.is_none() && fields.entries().iter().all(|entry| entry.key != "name") {
-        reader.error(node.at, place, Fault::Missing("name"));
+        reader.lacks(&fields, "name", "the name of `${name}`");
     }
     let instances = match (list, targets) {
         (Some(node), None) => match &node.shape {
             Shape::Text(text) => Some(Instances::Value(text.as_str().into())),
             Shape::List(list) => Some(Instances::Values(list.iter().map(Node::value).collect())),
             Shape::Null | Shape::Bool(_) | Shape::Number(_) | Shape::Map(_) => {
-                let wanted = "a list, or `${name}` of one";
-                let fault = Fault::Kind { wanted, found: node.kind() };
-                reader.error(node.at, &fields.path("in"), fault);
+                reader.kind(node, &fields.path("in"), "a list, or `${name}` of one");
                 None
             }
         },
@@ -227,11 +216,12 @@ fn for_each(reader: &mut Reader, node: &Node, place: &str) -> Option<ForEach> {
             reader.text(node, &fields.path("targets")).map(|text| Instances::Targets(text.into()))
         }
         (None, None) => {
-            reader.error(node.at, place, Fault::Missing("in"));
+            reader.lacks(&fields, "in", "a list of values; or `targets`, a selector");
             None
         }
         (Some(_), Some(node)) => {
-            reader.error(node.at, place, Fault::Amount("either `in` or `targets`"));
+            let (wanted, found) = ("either `in` or `targets`", "both".to_owned());
+            reader.error(node.at, place, Fault::Kind { wanted, found });
             None
         }
     };

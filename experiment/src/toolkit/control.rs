@@ -57,7 +57,7 @@ fn of(reader: &mut Reader, given: Option<&str>, node: &Node, place: &str) -> Opt
         _ if given.is_some() => given.map(str::to_owned),
         Some(node) => reader.text(node, &fields.path("name")),
         None => {
-            reader.error(node.at, place, Fault::Control("a `name`"));
+            reader.lacks(&fields, "name", "text that says what the control is called");
             None
         }
     };
@@ -68,8 +68,7 @@ fn of(reader: &mut Reader, given: Option<&str>, node: &Node, place: &str) -> Opt
             Some(_) | None => None,
         };
         if side.is_none() {
-            let fault = Fault::Control("`before` or `after` as its `scope`");
-            reader.error(node.at, &fields.path("scope"), fault);
+            reader.kind(node, &fields.path("scope"), "`before` or `after`");
         }
         side
     });
@@ -78,7 +77,7 @@ fn of(reader: &mut Reader, given: Option<&str>, node: &Node, place: &str) -> Opt
     let provider = match provider {
         Some(node) => self::provider(reader, node, &fields.path("provider")),
         None => {
-            reader.error(node.at, place, Fault::Control("a `provider`"));
+            reader.lacks(&fields, "provider", "a mapping that says who performs the control");
             None
         }
     };
@@ -99,7 +98,7 @@ fn provider(reader: &mut Reader, node: &Node, place: &str) -> Option<ControlProv
             fields.get("func");
             reader.close(&fields);
             let Some(module) = module.filter(|node| !node.is_empty()) else {
-                reader.error(node.at, place, Fault::Control("a `module` in its provider"));
+                reader.lacks(&fields, "module", "the Python module, by its path");
                 return None;
             };
             let module = reader.text(module, &fields.path("module"))?;
@@ -110,11 +109,11 @@ fn provider(reader: &mut Reader, node: &Node, place: &str) -> Option<ControlProv
             Some(ControlProvider::Python { module, arguments })
         }
         Some(_) | None => {
-            reader.error(
-                node.at,
-                place,
-                Fault::Control("`python` or `process` as its provider's type"),
-            );
+            let wanted = "`python` or `process`";
+            match fields.get("type") {
+                Some(node) => reader.kind(node, &fields.path("type"), wanted),
+                None => reader.lacks(&fields, "type", wanted),
+            }
             None
         }
     }

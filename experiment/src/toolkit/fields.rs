@@ -115,8 +115,31 @@ impl Reader {
         self.controls.iter().any(|known| known == name)
     }
 
-    fn kind(&mut self, node: &Node, place: &str, wanted: &'static str) {
-        self.error(node.at, place, Fault::Kind { wanted, found: node.kind() });
+    /// Something else was expected.
+    pub(super) fn kind(&mut self, node: &Node, place: &str, wanted: &'static str) {
+        self.error(node.at, place, Fault::Kind { wanted, found: node.shown() });
+    }
+
+    /// Text that must be there, and not be empty.
+    pub(super) fn required(
+        &mut self,
+        node: Option<&Node>,
+        fields: &Fields<'_>,
+        key: &'static str,
+        wanted: &'static str,
+    ) -> Option<String> {
+        match node.filter(|node| !node.is_empty()) {
+            Some(node) => self.text(node, &fields.path(key)),
+            None => {
+                self.lacks(fields, key, wanted);
+                None
+            }
+        }
+    }
+
+    /// A key is missing.
+    pub(super) fn lacks(&mut self, fields: &Fields<'_>, key: &'static str, wanted: &'static str) {
+        self.error(fields.at(), fields.place(), Fault::Lacks { key, wanted });
     }
 
     pub(super) fn fields<'n>(&mut self, node: &'n Node, place: &str) -> Option<Fields<'n>> {
@@ -146,7 +169,9 @@ impl Reader {
                 continue;
             }
             let similar = similar(&entry.key, &fields.known);
-            self.lax(entry.at, fields.place(), Fault::Unknown { key: entry.key.clone(), similar });
+            let known = fields.known.iter().map(ToString::to_string).collect();
+            let fault = Fault::Unknown { key: entry.key.clone(), similar, known };
+            self.lax(entry.at, fields.place(), fault);
         }
     }
 
@@ -185,7 +210,7 @@ impl Reader {
         };
         let duration = number.as_f64().and_then(|secs| Duration::try_from_secs_f64(secs).ok());
         if duration.is_none() {
-            self.error(node.at, place, Fault::Amount("a number of seconds that is not negative"));
+            self.kind(node, place, "a number of seconds that is not negative");
         }
         duration
     }
@@ -208,7 +233,7 @@ impl Reader {
         };
         let number = number.filter(|number| *number > 0);
         if number.is_none() {
-            self.error(node.at, &fields.path(key), Fault::Amount("a whole number from 1"));
+            self.kind(node, &fields.path(key), "a whole number from 1");
         }
         number
     }

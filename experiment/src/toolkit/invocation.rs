@@ -13,6 +13,9 @@ use crate::model::{
 };
 use crate::problem::Fault;
 
+/// Who performs steps.
+const TYPES: &str = "`process`, `http`, `python` or `schism`";
+
 /// A provider; `kind` is known unless the activity is wrong anyway.
 pub(super) fn provider(
     reader: &mut Reader,
@@ -22,7 +25,7 @@ pub(super) fn provider(
 ) -> Option<Provider> {
     let mut fields = reader.fields(node, place)?;
     let Some(named) = fields.get("type").filter(|node| !node.is_empty()) else {
-        reader.error(node.at, place, Fault::NoProviderType);
+        reader.lacks(&fields, "type", TYPES);
         return None;
     };
     match reader.text(named, &fields.path("type"))?.as_str() {
@@ -30,8 +33,8 @@ pub(super) fn provider(
         "http" => http(reader, &mut fields).map(Provider::Http),
         "python" => python(reader, &mut fields).map(Provider::Python),
         "schism" => call(reader, &mut fields, kind).map(Provider::Schism),
-        other => {
-            reader.error(named.at, &fields.path("type"), Fault::ProviderType(other.to_owned()));
+        _ => {
+            reader.kind(named, &fields.path("type"), TYPES);
             None
         }
     }
@@ -58,12 +61,11 @@ pub(super) fn process(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<Pr
         }
         Some((node, Shape::Map(_))) => ProcessArguments::Pairs(object(node)),
         Some((node, Shape::Bool(_) | Shape::Number(_))) => {
-            let fault = Fault::Kind { wanted: "a list of arguments", found: node.kind() };
-            reader.error(node.at, &fields.path("arguments"), fault);
+            reader.kind(node, &fields.path("arguments"), "a list of arguments");
             ProcessArguments::Words(Vec::new())
         }
     };
-    let path = present(reader, path, fields, "path", Fault::NoPath);
+    let path = reader.required(path, fields, "path", "the program, a file or a name in PATH");
     Some(Process { path: path?, arguments, timeout })
 }
 
@@ -77,7 +79,7 @@ fn http(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<Http> {
     let retries = fields.get("max_retries");
     fields.get("secrets");
     reader.close(fields);
-    let url = present(reader, url, fields, "url", Fault::NoUrl);
+    let url = reader.required(url, fields, "url", "the address that is asked");
     let method = method.and_then(|node| reader.text(node, &fields.path("method")));
     let headers = headers.filter(|node| !node.is_empty()).map(|node| {
         reader.fields(node, &fields.path("headers"));
@@ -88,8 +90,8 @@ fn http(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<Http> {
     let retries = retries.and_then(|node| {
         let number = node.value().as_u64().and_then(|number| u32::try_from(number).ok());
         if number.is_none() {
-            let fault = Fault::Amount("a whole number that is not negative");
-            reader.error(node.at, &fields.path("max_retries"), fault);
+            let wanted = "a whole number that is not negative";
+            reader.kind(node, &fields.path("max_retries"), wanted);
         }
         number
     });
@@ -117,7 +119,8 @@ fn http_timeout(reader: &mut Reader, node: &Node, place: &str) -> Option<HttpTim
             if let (2, [connect, read]) = (list.len(), times.as_slice()) {
                 return Some(HttpTimeout::Both(*connect, *read));
             }
-            reader.error(node.at, place, Fault::Amount("two times, to connect and to read,"));
+            let wanted = "a number of seconds, or a list of two: to connect and to read";
+            reader.kind(node, place, wanted);
             None
         }
         Shape::Bool(_) | Shape::Number(_) | Shape::Map(_) => {
@@ -133,8 +136,8 @@ fn python(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<Python> {
     let secrets = fields.get("secrets");
     let timeout = reader.seconds(fields, "timeout");
     reader.close(fields);
-    let module = present(reader, module, fields, "module", Fault::NoModule);
-    let func = present(reader, func, fields, "func", Fault::NoFunction);
+    let module = reader.required(module, fields, "module", "the Python module, by its path");
+    let func = reader.required(func, fields, "func", "the name of the function");
     let arguments = arguments_map(reader, arguments, fields);
     let mut names = Vec::new();
     if let Some(node) = secrets {
@@ -156,13 +159,12 @@ fn call(reader: &mut Reader, fields: &mut Fields<'_>, kind: Option<ActivityKind>
     let named =
         fields.entries().iter().any(|entry| matches!(entry.key.as_str(), "action" | "probe"));
     if !named {
-        reader.error(fields.at(), fields.place(), Fault::NoVerb);
+        reader.lacks(fields, "action", "what is done; or `probe`, what is looked at");
     }
     let is_probe = |verb: &Verb| matches!(verb, Verb::Read(_));
     for (verb, probes, what) in [(&action, false, "action"), (&probe, true, "probe")] {
         if let Some(verb) = verb.as_ref().filter(|verb| is_probe(verb) != probes) {
-            let fault = Fault::Verb { verb: verb.to_string(), kind: what };
-            reader.error(fields.at(), fields.place(), fault);
+            verb_elsewhere(reader, fields, verb, what);
         }
     }
     let verb = action.or(probe)?;
@@ -172,9 +174,7 @@ fn call(reader: &mut Reader, fields: &mut Fields<'_>, kind: Option<ActivityKind>
         None => true,
     };
     if !fits {
-        let what = if is_probe(&verb) { "action" } else { "probe" };
-        let fault = Fault::Verb { verb: verb.to_string(), kind: what };
-        reader.error(fields.at(), fields.place(), fault);
+        verb_elsewhere(reader, fields, &verb, if is_probe(&verb) { "action" } else { "probe" });
     }
     let effect = effect.and_then(|node| {
         let path = fields.path("effect");
@@ -182,7 +182,7 @@ fn call(reader: &mut Reader, fields: &mut Fields<'_>, kind: Option<ActivityKind>
             "optional" => Some(EffectPolicy::Optional),
             "required" => Some(EffectPolicy::Required),
             _ => {
-                reader.error(node.at, &path, Fault::Amount("`required` or `optional`"));
+                reader.kind(node, &path, "`required` or `optional`");
                 None
             }
         }
@@ -210,19 +210,10 @@ fn object(node: &Node) -> Map<String, Value> {
     }
 }
 
-/// Text that must be there, and not be empty.
-fn present(
-    reader: &mut Reader,
-    node: Option<&Node>,
-    fields: &Fields<'_>,
-    key: &str,
-    missing: Fault,
-) -> Option<String> {
-    match node.filter(|node| !node.is_empty()) {
-        Some(node) => reader.text(node, &fields.path(key)),
-        None => {
-            reader.error(fields.at(), fields.place(), missing);
-            None
-        }
-    }
+/// An action where a probe is expected, or the other way round.
+fn verb_elsewhere(reader: &mut Reader, fields: &Fields<'_>, verb: &Verb, wanted: &'static str) {
+    let (wanted, found) =
+        if wanted == "probe" { ("a probe", "the action") } else { ("an action", "the probe") };
+    let fault = Fault::Verb { verb: verb.to_string(), wanted, found };
+    reader.error(fields.at(), fields.place(), fault);
 }

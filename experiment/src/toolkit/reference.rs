@@ -9,14 +9,16 @@ pub(super) fn follow(reader: &mut Reader, node: &Node, place: &str) -> Option<No
     let mut visited: Vec<String> = Vec::new();
     let mut standing = node.clone();
     while let Some(reference) = reference(&standing) {
-        let Shape::Text(name) = &reference.shape else {
-            reader.error(reference.at, place, Fault::ReferenceText);
+        let name = match &reference.shape {
+            Shape::Text(name) => Some(name).filter(|name| !name.is_empty()),
+            Shape::Null | Shape::Bool(_) | Shape::Number(_) | Shape::List(_) | Shape::Map(_) => {
+                None
+            }
+        };
+        let Some(name) = name else {
+            reader.kind(&reference, place, "the name of a step");
             return None;
         };
-        if name.is_empty() {
-            reader.error(reference.at, place, Fault::ReferenceText);
-            return None;
-        }
         if visited.contains(name) {
             reader.error(node.at, place, Fault::Circle(visited));
             return None;

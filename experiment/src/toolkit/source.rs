@@ -59,7 +59,7 @@ fn key(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<String> {
     match fields.get("key") {
         Some(node) => reader.text(node, &fields.path("key")),
         None => {
-            reader.error(fields.at(), fields.place(), Fault::Missing("key"));
+            reader.lacks(fields, "key", "the name of a variable of the environment");
             None
         }
     }
@@ -100,7 +100,8 @@ fn secret(reader: &mut Reader, node: &Node, place: &str) -> Option<SecretSource>
             reader.close(&fields);
             let Some(path) = path else {
                 // The original finds nothing there, and goes on.
-                reader.lax(node.at, place, Fault::Missing("path"));
+                let wanted = "where the secret stands in Vault";
+                reader.lax(node.at, place, Fault::Lacks { key: "path", wanted });
                 return Some(SecretSource::Group(Vec::new()));
             };
             let path = reader.text(path, &fields.path("path"));

@@ -84,24 +84,24 @@ method:
 ";
     let told = problems(text, Manner::Strict);
     let expected = [
-        "1:1: experiment requires a title",
-        "3:11: tags[1]: experiment tags must be a non-empty string",
+        "1:1: `title` is missing: text that says what it is called",
+        "3:11: tags[1]: text that is not empty was expected here, found empty text",
         "4:1: unknown key `stedy-state-hypothesis`: did you mean `steady-state-hypothesis`?",
-        "6:3: steady-state-hypothesis: hypothesis requires a title",
-        "7:5: steady-state-hypothesis.probes[0]: hypothesis probe must have a tolerance entry",
-        "7:38: steady-state-hypothesis.probes[0].provider: a HTTP activity must have a URL",
-        "8:76: steady-state-hypothesis.probes[1].tolerance: hypothesis probe tolerance type 'bogus' is unsupported",
-        "9:76: steady-state-hypothesis.probes[2].tolerance: a tolerance is",
-        "10:99: steady-state-hypothesis.probes[3].tolerance.pattern: hypothesis probe tolerance pattern ( seems invalid",
-        "12:3: method[0]: empty activity is no activity",
-        "13:10: method[1].type: 'steady' is not a supported activity type",
-        "13:44: method[1].provider.type: unknown provider type 'grpc'",
-        "14:39: method[2].background: activity background must be a boolean",
-        "14:51: method[2].timeout: activity timeout must be a number",
-        "14:64: method[2].provider: a Python activity must have a function name",
-        "15:9: method[3]: referenced activity 'nope' could not be found in the experiment",
-        "16:44: method[4].pauses.before: a pause is a number of seconds",
-        "16:61: method[4].provider: a process activity must have a path",
+        "6:3: steady-state-hypothesis: `title` is missing: text",
+        "7:5: steady-state-hypothesis.probes[0]: `tolerance` is missing: what a probe",
+        "7:38: steady-state-hypothesis.probes[0].provider: `url` is missing: the address",
+        "8:83: steady-state-hypothesis.probes[1].tolerance.type: `range`, `regex`, `jsonpath` or `probe` was expected here, found `bogus`",
+        "9:76: steady-state-hypothesis.probes[2].tolerance: true or false, a whole number, text, a list, or a mapping with a `type` was expected here, found `0.5`",
+        "10:99: steady-state-hypothesis.probes[3].tolerance.pattern: a pattern was expected here, found `(`: ",
+        "12:3: method[0]: a step was expected here, found an empty mapping",
+        "13:10: method[1].type: `action` or `probe` was expected here, found `steady`",
+        "13:44: method[1].provider.type: `process`, `http`, `python` or `schism` was expected here, found `grpc`",
+        "14:39: method[2].background: true or false was expected here, found `1`",
+        "14:51: method[2].timeout: a number of seconds was expected here, found `x`",
+        "14:64: method[2].provider: `func` is missing: the name of the function",
+        "15:9: method[3]: the name of a step was expected here, found `nope`: no step",
+        "16:44: method[4].pauses.before: a number of seconds, or `${name}` of one was expected here, found `soon`",
+        "16:61: method[4].provider: `path` is missing: the program",
     ];
     for (told, expected) in told.iter().zip(expected) {
         assert!(told.starts_with(expected), "{told}\n{expected}");
@@ -110,17 +110,17 @@ method:
 }
 
 #[test]
-fn what_is_missing_is_said_in_the_words_of_the_original() {
+fn what_is_missing_is_said_with_what_stands_there_then() {
     for (text, expected) in [
-        ("", "an empty experiment is not an experiment"),
-        ("{}", "an empty experiment is not an experiment"),
-        ("title: t\nmethod: []", "experiment requires a description"),
-        ("title: t\ndescription: d", "an experiment requires a method, which can be empty"),
+        ("", "an experiment was expected here, found nothing"),
+        ("{}", "an experiment was expected here, found nothing"),
+        ("title: t\nmethod: []", "`description` is missing: text"),
+        ("title: t\ndescription: d", "`method` is missing: a list of steps, which is empty"),
         (
             "title: t\ndescription: d\nmethod: []\nextensions: [{}]",
-            "extensions[0]: All extensions require a non-empty name",
+            "extensions[0]: `name` is missing: text",
         ),
-        ("[1]", "a mapping was expected here, not a list"),
+        ("[1]", "a mapping was expected here, found a list"),
     ] {
         let told = problems(text, Manner::Compat);
         assert!(told[0].contains(expected), "{told:?}");
@@ -165,12 +165,33 @@ fn a_shell_is_warned_of_where_there_is_one() {
 #[test]
 fn steps_of_ours_say_what_they_do() {
     for (provider, kind, expected) in [
-        ("{type: schism}", "action", "a step of schism says what"),
-        ("{type: schism, action: effect}", "probe", "`effect` is no action"),
-        ("{type: schism, probe: effect}", "action", "`effect` is no action"),
-        ("{type: schism, action: cutt}", "action", "`cutt` is none of cut, skew"),
-        ("{type: schism, action: cut, as: a b}", "action", "`a b` is no name"),
-        ("{type: schism, action: cut, effect: maybe}", "action", "`required` or `optional`"),
+        ("{type: schism}", "action", "`action` is missing: what is done; or `probe`"),
+        (
+            "{type: schism, action: effect}",
+            "probe",
+            "an action was expected here, found the probe `effect`",
+        ),
+        (
+            "{type: schism, probe: effect}",
+            "action",
+            "an action was expected here, found the probe `effect`",
+        ),
+        (
+            "{type: schism, action: cutt}",
+            "action",
+            "one of cut, skew, freeze, kill, stress, heal, effect, metric, logs was expected here, found `cutt`",
+        ),
+        ("{type: schism, action: cut, as: a b}", "action", "found `a b`"),
+        (
+            "{type: schism, action: cut, effect: maybe}",
+            "action",
+            "`required` or `optional` was expected here, found `maybe`",
+        ),
+        (
+            "{type: schism, action: cut, what: 1}",
+            "action",
+            "unknown key `what`: known here are type, action, probe, arguments, as, effect",
+        ),
     ] {
         let text = method(&format!("- {{type: {kind}, name: a, provider: {provider}}}\n"));
         let told = problems(&text, Manner::Strict);

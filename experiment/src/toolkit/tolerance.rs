@@ -7,8 +7,12 @@ use super::fields::{Fields, Reader};
 use crate::document::{Node, Shape};
 use crate::model::Tolerance;
 use crate::problem::Fault;
-use crate::substitution::wording;
 use crate::tolerance::{path, pattern};
+
+/// What a tolerance is written as.
+const FORMS: &str = "true or false, a whole number, text, a list, or a mapping with a `type`";
+/// What mappings among them say that they are.
+const TYPES: &str = "`range`, `regex`, `jsonpath` or `probe`";
 
 pub(super) fn tolerance(reader: &mut Reader, node: &Node, place: &str) -> Option<Tolerance> {
     match &node.shape {
@@ -18,7 +22,7 @@ pub(super) fn tolerance(reader: &mut Reader, node: &Node, place: &str) -> Option
         Shape::Number(number) if !number.is_f64() => Some(Tolerance::Integer(number.clone())),
         Shape::Map(_) => typed(reader, node, place),
         Shape::Null | Shape::Number(_) => {
-            reader.error(node.at, place, Fault::Tolerance);
+            reader.kind(node, place, FORMS);
             None
         }
     }
@@ -35,7 +39,10 @@ fn typed(reader: &mut Reader, node: &Node, place: &str) -> Option<Tolerance> {
         Some("regex") => regex(reader, &mut fields),
         Some("jsonpath") => json_path(reader, &mut fields),
         Some(_) | None => {
-            reader.error(node.at, place, Fault::ToleranceType(wording(&named)));
+            match fields.get("type") {
+                Some(node) => reader.kind(node, &fields.path("type"), TYPES),
+                None => reader.lacks(&fields, "type", TYPES),
+            }
             None
         }
     }
@@ -61,8 +68,10 @@ fn range(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<Tolerance> {
             Some(Tolerance::Range { low: low.clone(), high: high.clone(), target })
         }
         Some(_) | None => {
-            let at = range.map_or(fields.at(), |node| node.at);
-            reader.error(at, &fields.path("range"), Fault::Range);
+            match range {
+                Some(node) => reader.kind(node, &fields.path("range"), "a list of two numbers"),
+                None => reader.lacks(fields, "range", "a list of two numbers"),
+            }
             None
         }
     }
@@ -82,13 +91,14 @@ fn regex(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<Tolerance> {
     let node = fields.get("pattern");
     reader.close(fields);
     let Some(node) = node else {
-        reader.error(fields.at(), fields.place(), Fault::Missing("pattern"));
+        reader.lacks(fields, "pattern", "what is looked for, in the language of Python's patterns");
         return None;
     };
     let place = fields.path("pattern");
     let text = reader.text(node, &place)?;
     if let Err(error) = pattern::compile(&text) {
-        let fault = Fault::Pattern { pattern: text.clone(), reason: error.to_string() };
+        let (found, reason) = (text.clone(), error.to_string());
+        let fault = Fault::Unreadable { wanted: "a pattern", found, reason };
         reader.error(node.at, &place, fault);
     }
     Some(Tolerance::Regex { pattern: text.into(), target })
@@ -101,13 +111,14 @@ fn json_path(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<Tolerance> 
     let count = fields.get("count").filter(|node| node.shape != Shape::Null).map(Node::value);
     reader.close(fields);
     let Some(node) = node else {
-        reader.error(fields.at(), fields.place(), Fault::Missing("path"));
+        reader.lacks(fields, "path", "a JSON path");
         return None;
     };
     let place = fields.path("path");
     let text = reader.text(node, &place)?;
     if let Err(error) = path::Path::read(text.trim()) {
-        let fault = Fault::Path { path: text.clone(), reason: error.to_string() };
+        let (found, reason) = (text.clone(), error.to_string());
+        let fault = Fault::Unreadable { wanted: "a JSON path", found, reason };
         reader.error(node.at, &place, fault);
     }
     Some(Tolerance::JsonPath { path: text.into(), target, expect, count })

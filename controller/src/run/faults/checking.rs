@@ -44,17 +44,22 @@ pub(in crate::run) fn check(
             wrong.push(Wrong::Unknown(key.clone(), known.iter().cloned().collect()));
         } else if is_template(value) {
             is_whole = false;
+        } else if let Some(why) = words::misfit(verb, &name, value) {
+            wrong.push(Wrong::Value(Some(key.clone()), why));
+            is_whole = false;
         } else {
             left.insert(name, value.clone());
         }
     }
     for place in words::places(verb) {
-        // A clock may be moved in other ways.
-        let is_optional = *place == "offset";
-        if !given.contains_key(*place) && is_optional {
+        // A clock may be moved in other ways, and a group be cut in a shape.
+        let is_shaped = given.keys().any(|key| words::option(key) == "preset");
+        let is_optional = *place == "offset" || (*place == "to" && is_shaped);
+        let is_known = *place == "offset" || left.contains_key("preset");
+        if !given.contains_key(*place) && is_optional && is_known {
             continue;
         }
-        if !given.contains_key(*place) {
+        if !given.contains_key(*place) && !is_optional {
             wrong.push(Wrong::Missing(place));
         }
         if !left.contains_key(*place) {
@@ -167,6 +172,8 @@ mod tests {
                 json!({"from": "netns:a", "to": "netns:b", "for": "30s", "both_ways": true}),
             ),
             (FaultVerb::Cut, json!({"from": "${x}", "to": "netns:b", "for": "${t}"})),
+            (FaultVerb::Cut, json!({"from": "etcd:member", "preset": "majorities-ring"})),
+            (FaultVerb::Cut, json!({"from": "etcd:member", "preset": "${shape}"})),
             (FaultVerb::Skew, json!({"target": "pid:7", "offset": "-90s"})),
             (FaultVerb::Skew, json!({"target": "pid:7", "strobe": "4ms:200ms"})),
             (FaultVerb::Stress, json!({"target": "pid:7", "cpu": "2@50%"})),

@@ -1,6 +1,8 @@
 //! What a step says of a fault, as the command line would be typed.
 
-use clap::Parser as _;
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory as _, Parser as _};
+use experiment::document::shown;
 use experiment::model::FaultVerb;
 use fault::Selector;
 use serde_json::{Map, Value};
@@ -83,7 +85,55 @@ pub(crate) fn typed(
 /// What is for a command, and not for a step.
 const COMMANDS_ONLY: &[&str] = &["detach", "dry-run", "local", "prove"];
 
+/// What is wrong with a value that no word of a command line stands for; an option is named as there.
+pub(super) fn misfit(verb: FaultVerb, option: &str, value: &Value) -> Option<String> {
+    let wanted = wanted(verb, option);
+    let is_word = |value: &Value| value.is_string() || value.is_number();
+    let fits = match (wanted, value) {
+        (_, Value::Null) | (Wanted::Flag, Value::Bool(_)) => true,
+        (Wanted::Several, Value::Array(list)) => list.iter().all(is_word),
+        (Wanted::Several | Wanted::One, value) => is_word(value),
+        (Wanted::Flag, _) => false,
+    };
+    let wanted = match wanted {
+        Wanted::Flag => "true or false",
+        Wanted::One => "a single value",
+        Wanted::Several => "a single value, or a list of them,",
+    };
+    (!fits).then(|| format!("{wanted} was expected here, found {}", shown(value)))
+}
+
+/// What an option takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Flag,
+    One,
+    Several,
+}
+
+/// Options that take several values, with commas between them.
+const SEVERAL: &[&str] = &["clock"];
+
+/// Whatever is not known takes one value: it is told as not known.
+fn wanted(verb: FaultVerb, option: &str) -> Wanted {
+    let all = Cli::command();
+    let command = all.find_subcommand(name(verb));
+    let argument = command.and_then(|command| {
+        command.get_arguments().find(|argument| argument.get_long() == Some(option))
+    });
+    match argument {
+        Some(argument) if !argument.get_action().takes_values() => Wanted::Flag,
+        Some(_) if SEVERAL.contains(&option) => Wanted::Several,
+        Some(_) | None => Wanted::One,
+    }
+}
+
 fn parsed(verb: FaultVerb, arguments: &Map<String, Value>) -> Result<Command, Failure> {
+    for (key, value) in arguments {
+        if let Some(why) = misfit(verb, &option(key), value) {
+            return Err(wrong(verb, format!("{key}: {why}")));
+        }
+    }
     if let Some(name) = arguments.keys().map(|key| option(key)).find(|name| is_for_commands(name)) {
         return Err(wrong(verb, format!("`{name}` is for a command, not for a step")));
     }
@@ -102,6 +152,20 @@ pub(super) fn is_for_commands(name: &str) -> bool {
 
 /// An error without what is only for those who type.
 pub(super) fn told(error: &clap::Error) -> String {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        Some(_) | None => None,
+    };
+    if let Some(found) = text(ContextKind::InvalidValue) {
+        if let Some(ContextValue::Strings(known)) = error.get(ContextKind::ValidValue)
+            && !known.is_empty()
+        {
+            return format!("one of {} was expected here, found `{found}`", known.join(", "));
+        }
+        if let Some(reason) = std::error::Error::source(error) {
+            return format!("`{found}`: {reason}");
+        }
+    }
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let lines = text.lines().take_while(|line| !line.is_empty());
@@ -178,6 +242,10 @@ mod tests {
         assert!(matches!(of(FaultVerb::Stress, arguments), Ok(Command::Stress(_))));
         for (arguments, expected) in [
             (json!({"target": "pid:7", "detach": true}), "is for a command"),
+            (
+                json!({"target": "pid:7", "for": [5]}),
+                "for: a single value was expected here, found a list",
+            ),
             (json!({"target": "pid:7", "fro": "1s"}), "unexpected argument"),
             (json!({}), "required"),
         ] {
