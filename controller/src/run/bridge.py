@@ -103,6 +103,36 @@ def call_function(order):
     return func(**fitting(func, order["arguments"], extra))
 
 
+def lacking(step, exact):
+    """Which part of a step is not there or does not fit, and why; None where all is well. The original knows
+    functions only, `exact` is to be as it."""
+    try:
+        module = importlib.import_module(step["module"])
+    except Stopped:
+        raise
+    except BaseException as error:
+        return "module", traceback.format_exception_only(type(error), error)[-1].strip()
+    func = getattr(module, step["func"], None)
+    known = inspect.isfunction(func) or inspect.isbuiltin(func) if exact else callable(func)
+    if not known:
+        return "func", f"{step['module']} has no such function"
+    try:
+        signature = inspect.signature(func)
+    except (TypeError, ValueError):
+        return None
+    given = dict.fromkeys(step["arguments"])
+    given.update({name: None for name in ("configuration", "secrets") if name in signature.parameters})
+    try:
+        signature.bind(**given)
+    except TypeError as error:
+        return "arguments", str(error)
+    return None
+
+
+def look(order):
+    return [lacking(step, order["exact"]) for step in order["steps"]]
+
+
 def call_control(order):
     module = importlib.import_module(order["module"])
     func = getattr(module, order["func"], None)
@@ -111,11 +141,14 @@ def call_control(order):
     return func(order["context"], **fitting(func, order["arguments"], order["extra"]))
 
 
+WORK = {"control": call_control, "function": call_function, "look": look}
+
+
 def work(order):
     call = order["call"]
     here.call = call
     try:
-        value = call_control(order) if order["what"] == "control" else call_function(order)
+        value = WORK[order["what"]](order)
         answer(call, "returned", value)
     except Stopped:
         pass

@@ -8,6 +8,7 @@ use experiment::tolerance::pattern;
 use serde_json::{Map, Value};
 
 use super::faults::{Wrong, check, is_template};
+use super::presence::Missing;
 use super::reading::{Arguments, LogsArguments, MetricArguments, Wanted, arguments};
 use crate::output::Output;
 use crate::settings::Names;
@@ -31,14 +32,20 @@ pub(super) fn problems(experiment: &Node, names: &Names, output: Output) -> Vec<
     checker.found
 }
 
-/// Where the first step of a name stands that runs a program, and where the program is named in it.
-pub(super) fn program(experiment: &Node, step: &str, program: &str) -> Option<(Position, String)> {
+/// Where something stands that is missing: in the first step that is called and known so.
+pub(super) fn place(experiment: &Node, missing: &Missing) -> Option<(Position, String)> {
+    let (known, value) = &missing.known;
     let mut found = None;
     visit(experiment, String::new(), &mut |node, place| {
         let Some(provider) = entry(node, "provider").map(|entry| &entry.value) else { return };
-        let path = entry(provider, "path").filter(|_| text(provider, "path") == Some(program));
-        if let (true, Some(path)) = (text(node, "name") == Some(step), path) {
-            found.get_or_insert_with(|| (path.value.at, format!("{place}.provider.path")));
+        let is_it = text(node, "name") == Some(missing.step.as_str())
+            && text(provider, known) == Some(value.as_str());
+        if is_it {
+            let (at, key) = match entry(provider, missing.key) {
+                Some(entry) => (entry.value.at, format!(".{}", missing.key)),
+                None => (provider.at, String::new()),
+            };
+            found.get_or_insert_with(|| (at, format!("{place}.provider{key}")));
         }
     });
     found
@@ -274,7 +281,9 @@ fn known<T: Arguments>(values: &Map<String, Value>) -> Map<String, Value> {
             (Wanted::Text | Wanted::Anything, value) => value.clone(),
             (Wanted::Words, Value::String(_)) => Value::Array(vec![value.clone()]),
             (Wanted::Words, value) => value.clone(),
-            (Wanted::Seconds | Wanted::Texts | Wanted::Mapping | Wanted::Combine, _) => return None,
+            (Wanted::Seconds | Wanted::Texts | Wanted::Mapping | Wanted::Combine, _) => {
+                return None;
+            }
         };
         Some((key.clone(), value))
     });

@@ -64,6 +64,20 @@ const fn manner(compat: bool) -> Manner {
     if compat { Manner::Compat } else { Manner::Strict }
 }
 
+const fn verdicts_of(manner: Manner) -> Verdicts {
+    match manner {
+        Manner::Compat => Verdicts::Compat,
+        Manner::Strict => Verdicts::Strict,
+    }
+}
+
+/// Whether modules are imported to see what is in them: that is to execute them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Imports {
+    Done,
+    LeftOut,
+}
+
 /// Reads all experiments, and tells all that is wrong with them.
 ///
 /// # Errors
@@ -83,7 +97,7 @@ pub(super) async fn read(
     for source in &args.files {
         let manner = manner(args.compat);
         let (experiment, problems) =
-            examine(source, manner, &place.names, (absent, output)).await?;
+            examine(source, manner, &place.names, (absent, Imports::Done, output)).await?;
         wrong.add(source, &problems);
         if let Some(experiment) = experiment {
             read.push((source, experiment));
@@ -115,17 +129,24 @@ async fn examine(
     source: &Source,
     manner: Manner,
     names: &Names,
-    (absent, output): (Severity, Output),
+    (absent, imports, output): (Severity, Imports, Output),
 ) -> Result<(Option<Experiment>, Vec<Problem>), Failure> {
     let found = source.read().await?;
     let reading = toolkit::read(&found.text, found.notation, manner);
     let mut problems = reading.problems;
     if let Ok(node) = Node::read(&found.text, found.notation) {
         problems.extend(super::checks::problems(&node, names, output));
-        for missing in reading.experiment.iter().flat_map(presence::missing) {
-            let place = super::checks::program(&node, &missing.step, &missing.program);
+        let mut missing = Vec::new();
+        if let Some(experiment) = &reading.experiment {
+            missing = presence::programs(experiment);
+            if imports == Imports::Done {
+                missing.extend(presence::functions(experiment, verdicts_of(manner)).await);
+            }
+        }
+        for missing in missing {
+            let place = super::checks::place(&node, &missing);
             let (at, place) = place.unwrap_or((Position::START, String::new()));
-            let fault = Fault::Argument(missing.to_string());
+            let fault = Fault::Argument(missing.told);
             problems.push(Problem { at, place, fault, severity: absent });
         }
         problems.sort_by_key(|problem| problem.at);
@@ -148,10 +169,14 @@ pub(crate) async fn validate(
 ) -> Result<Outcome, Failure> {
     let mut wrong = Validation::new();
     // Nobody knows where it is to be run; the original refuses it anyway.
-    let absent = if args.compat { Severity::Error } else { Severity::Warning };
+    let (absent, imports) = if args.compat {
+        (Severity::Error, Imports::Done)
+    } else {
+        (Severity::Warning, Imports::LeftOut)
+    };
     for source in &args.files {
         let (experiment, problems) =
-            examine(source, manner(args.compat), names, (absent, output)).await?;
+            examine(source, manner(args.compat), names, (absent, imports, output)).await?;
         if experiment.is_some() {
             output.note(format!("{source}: is an experiment"));
         }

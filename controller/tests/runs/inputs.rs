@@ -120,22 +120,55 @@ fn a_shell_sees_no_value_unless_the_original_shows_it_one() {
 }
 
 #[test]
-fn python_that_is_missing_or_lacks_a_package_is_told() {
-    let call = |module: &str| {
-        json!({"method": [{"type": "action", "name": "call", "provider": {"type": "python",
-            "module": module, "func": "f"}}], "rollbacks": [script("back", "touch back")]})
+fn python_that_is_missing_or_lacks_what_a_step_calls_is_told_before_anything_runs() {
+    let call = |module: &str, func: &str| {
+        json!({"method": [script("never", "touch never"), {"type": "action", "name": "call",
+            "provider": {"type": "python", "module": module, "func": func}}],
+            "rollbacks": [script("back", "touch never")]})
     };
     let workshop = Workshop::new();
-    let line = workshop.experiment(call("chaosnowhere.probes"));
-    let ended = workshop.run(line);
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.stderr.contains("No module named 'chaosnowhere'"), "{ended:?}");
-    let mut missing = workshop.schism(line);
+    for (module, func, place, expected) in [
+        ("chaosnowhere.probes", "f", "module: ", "No module named 'chaosnowhere'"),
+        ("os.path", "nowhere", "func: ", "found `nowhere`: os.path has no such function"),
+        ("os.path", "exists", ": ", "arguments of os.path.exists were expected here: missing"),
+    ] {
+        let line = workshop.experiment(call(module, func));
+        for manner in ["", "--compat"] {
+            let ended = workshop.run(&format!("{line} {manner}"));
+            let code = if manner.is_empty() { 2 } else { 1 };
+            assert_eq!(ended.code, Some(code), "{ended:?}");
+            let place = format!("method[1].provider.{place}");
+            let place = if place.ends_with(".: ") { "method[1].provider: " } else { &place };
+            assert!(ended.stderr.contains(place), "{place}: {ended:?}");
+            assert!(ended.stderr.contains(expected), "{expected}: {ended:?}");
+        }
+        let validated = workshop.run("validate experiment.json");
+        assert_eq!(validated.code, Some(0), "nothing is imported: {validated:?}");
+        assert_eq!(workshop.run("validate experiment.json --compat").code, Some(2));
+        assert!(!workshop.path("never").exists() && !workshop.path("journal.json").exists());
+    }
+    let mut missing = workshop.schism("run experiment.json");
     missing.env("SCHISM_PYTHON", "/nowhere/python3");
     let ended = Running::start(missing).ended();
-    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.stderr.contains("steps in Python need Python 3"), "{ended:?}");
-    assert!(workshop.path("back").exists(), "rollbacks are played all the same");
+    // Where a controller decides the run, its machine may be another one.
+    let ended = workshop.run("run experiment.json --controller unix:/nowhere/controller");
+    assert!(ended.stderr.contains(": warning: method[1].provider: "), "{ended:?}");
+    assert!(!ended.stderr.contains("told above"), "{ended:?}");
+    assert!(!workshop.path("never").exists());
+}
+
+#[test]
+fn a_class_is_a_function_but_for_the_original() {
+    let workshop = Workshop::new();
+    let line = workshop.experiment(json!({"method": [{"type": "action", "name": "call",
+        "provider": {"type": "python", "module": "decimal", "func": "Decimal",
+            "arguments": {"value": "1"}}}]}));
+    assert_eq!(workshop.run(line).code, Some(0));
+    let ended = workshop.run(&format!("{line} --compat"));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("decimal has no such function"), "{ended:?}");
 }
 
 #[test]
@@ -147,7 +180,7 @@ fn modules_are_looked_for_where_the_original_looks_for_them() {
     let line = workshop.experiment(json!({"method": [{"type": "action", "name": "call",
         "provider": {"type": "python", "module": "own_probes", "func": "f"}}]}));
     let ended = workshop.run(line);
-    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.stderr.contains("No module named 'own_probes'"), "{ended:?}");
     std::fs::remove_file(workshop.path("traceback.py")).unwrap();
     let mut found = workshop.schism(line);
@@ -247,11 +280,20 @@ fn what_is_read_is_not_written_over_and_nothing_is_written_twice() {
         ),
         ("--journal ./experiment.json", "it is the same file as experiment.json"),
         ("--junit experiment.json", "cannot write the suite of tests to experiment.json"),
-        ("--events soft", "cannot write the events to soft: it is the same file as experiment.json"),
-        ("--events hard", "cannot write the events to hard: it is the same file as experiment.json"),
+        (
+            "--events soft",
+            "cannot write the events to soft: it is the same file as experiment.json",
+        ),
+        (
+            "--events hard",
+            "cannot write the events to hard: it is the same file as experiment.json",
+        ),
         ("--journal hard", "cannot write the journal to hard: it is the same file"),
         ("--var-file values.json --events values.json", "values are read from it"),
-        ("--journal new --events new", "cannot write the events to new: the journal is written there"),
+        (
+            "--journal new --events new",
+            "cannot write the events to new: the journal is written there",
+        ),
         ("--junit new --events ./new", "the suite of tests is written there"),
         ("--events missing --junit dangling", "it is the same file as dangling"),
         ("--events journal.json", "the journal is written there"),
@@ -273,6 +315,7 @@ fn what_is_read_is_not_written_over_and_nothing_is_written_twice() {
     workshop.write("journal.json", &experiment);
     let ended = workshop.run("run journal.json");
     assert_eq!((ended.code, workshop.read("journal.json")), (Some(2), experiment), "{ended:?}");
-    let ended = workshop.run("run journal.json --journal other.json --events /dev/null --junit /dev/stdout");
+    let ended = workshop
+        .run("run journal.json --journal other.json --events /dev/null --junit /dev/stdout");
     assert_ne!(ended.code, Some(2), "{ended:?}");
 }
