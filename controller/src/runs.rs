@@ -178,7 +178,7 @@ impl Runs {
         // Those that were never put in are unknown; those that cannot be confirmed are owed as intents.
         futures_util::future::join_all(heals).await;
         let now = self.0.control.wall().now();
-        let plain = run.plain && self.0.execution == Execution::Allowed;
+        let plain = run.plain;
         let mut run = run;
         if run.reason.is_empty() {
             run.reason = reason.to_owned();
@@ -199,7 +199,7 @@ impl Runs {
             tracing::error!(run = %id, %error, "what became of it is not stored");
         }
         self.leave(id);
-        if plain && stopped.phase() == wire::RunPhase::Owed {
+        if plain && stopped.phase() == wire::RunPhase::Owed && self.plays_some_of(&stopped) {
             let values = serde_json::from_slice::<Kept>(&stopped.kept).ok();
             let values = values.and_then(|kept| kept.values().ok());
             let taken = match values {
@@ -209,6 +209,15 @@ impl Runs {
             if let Err(error) = taken {
                 tracing::warn!(run = %id, %error, "its rollbacks stay owed");
             }
+        }
+    }
+
+    /// Whether any of the rollbacks that a run owes needs nobody else.
+    fn plays_some_of(&self, run: &wire::Run) -> bool {
+        let Ok(record) = Record::restored(run.clone()) else { return false };
+        match self.0.execution {
+            Execution::Allowed => true,
+            Execution::Refused => record.kept.is_for_controllers(&record.owed()),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::configuration::{self, Setup};
 use crate::document::Notation;
 use crate::environment::Environment;
 use crate::journal::Host;
-use crate::model::{Experiment, Setting};
+use crate::model::{Call, Experiment, Provider, Reading, Setting, Verb};
 use crate::redaction::{Confidential, HIDDEN, Redaction};
 use crate::restoration;
 use crate::run::invocation::Invocation;
@@ -198,6 +198,23 @@ impl Kept {
         restoration::names(&self.experiment, places)
     }
 
+    /// Whether a controller performs any of some rollbacks itself, whatever it may execute.
+    #[must_use]
+    pub fn is_for_controllers(&self, places: &[usize]) -> bool {
+        let Ok(experiment) = self.read() else { return false };
+        let steps = experiment.rollbacks.iter().enumerate();
+        let mut owed = steps.filter(|(place, _)| places.contains(place)).map(|(_, step)| step);
+        owed.any(|step| {
+            matches!(
+                &step.provider,
+                Provider::Schism(Call {
+                    verb: Verb::Fault(_) | Verb::Heal | Verb::Read(Reading::Effect),
+                    ..
+                })
+            )
+        })
+    }
+
     /// Of some rollbacks those that cannot be played from what is kept: a secret stood in their own words.
     #[must_use]
     pub fn unplayable(&self, places: &[usize]) -> Vec<String> {
@@ -355,6 +372,7 @@ mod tests {
             Ending::Failed("f".into()),
             Ending::Crashed("c".into()),
             Ending::Interrupted("i".into()),
+            Ending::Untried,
         ] {
             let text = serde_json::to_vec(&ending).unwrap();
             assert_eq!(serde_json::from_slice::<Ending>(&text).unwrap(), ending);

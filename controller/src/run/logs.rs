@@ -71,6 +71,7 @@ async fn said(words: &[String], limit: Duration, reaper: &Arc<Reaper>) -> Result
     let value = match program::perform(path, &given, &[], Some(limit), reaper).await {
         Ending::Returned(value) => value,
         Ending::Failed(why) | Ending::Crashed(why) | Ending::Interrupted(why) => return Err(why),
+        Ending::Untried => return Err(format!("{path} was not run")),
     };
     let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
     if value["status"] != 0 {
@@ -222,7 +223,7 @@ mod tests {
                 json!({"command": ["sh", "-c", "echo why >&2; exit 3"], "pattern": "x"}),
                 "ended with 3: why",
             ),
-            (json!({"command": [], "pattern": "x"}), "`command` is empty"),
+            (json!({"command": [], "pattern": "x"}), "found an empty list"),
             (json!({"command": ["sleep", "60"], "pattern": "x", "timeout": 0.1}), "timed out"),
             (json!({"file": "/dev/zero", "pattern": "x"}), "no regular file"),
             (json!({"file": path, "pattern": "("}), ""),

@@ -86,6 +86,7 @@ async fn answer(order: Order) -> Result<Value, String> {
         Ok(Ending::Failed(why) | Ending::Crashed(why) | Ending::Interrupted(why)) => {
             return Err(format!("{url}: {why}"));
         }
+        Ok(Ending::Untried) => return Err(format!("{url}: nobody asked")),
         Err(_) => return Err(format!("{url} did not answer within {} s", limit.as_secs_f64())),
     };
     let body = value.get("body").cloned().unwrap_or_default();

@@ -83,14 +83,18 @@ pub(super) async fn functions(experiment: &Experiment, verdicts: Verdicts) -> Ve
             Err(error) => error.to_string(),
         },
         Ok(Ending::Failed(why) | Ending::Crashed(why) | Ending::Interrupted(why)) => why,
-        Err(_) => format!("modules are not imported within {} s", PATIENCE.as_secs()),
+        Ok(Ending::Untried) | Err(_) => {
+            format!("modules are not imported within {} s", PATIENCE.as_secs())
+        }
     };
     // What is wrong with one is wrong with all.
     vec![Missing {
         step: (*first).to_owned(),
         known: ("module", function.module.clone()),
         key: "type",
-        told: format!("an interpreter was expected here that imports the modules of all steps: {why}"),
+        told: format!(
+            "an interpreter was expected here that imports the modules of all steps: {why}"
+        ),
     }]
 }
 

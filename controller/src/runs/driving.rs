@@ -61,8 +61,6 @@ enum Purpose {
 /// How a run has ended, as far as this task goes.
 enum Fate {
     Ended(Box<Verdict>),
-    /// Nobody is there to play what is owed.
-    Stuck,
     /// The controller ends.
     Stopped,
 }
@@ -136,7 +134,7 @@ impl Driving {
         }
     }
 
-    /// Drives it until it ends, or nobody is there to go on with it.
+    /// Drives it until it ends. Where nobody is there to play what is owed, that stays owed.
     pub(super) async fn drive(mut self) {
         self.tell(Reply::Run(super::told(&self.record.run)));
         // What owes may be finished while the brake is on; what begins may not.
@@ -149,7 +147,6 @@ impl Driving {
             self.follow(actions).await;
             match self.fate.take() {
                 Some(Fate::Ended(verdict)) => return self.end(&verdict).await,
-                Some(Fate::Stuck) => return self.suspend().await,
                 Some(Fate::Stopped) => return self.faults.heal_all().await,
                 None => (),
             }
@@ -273,7 +270,8 @@ impl Driving {
         }
         for (call, purpose) in std::mem::take(&mut self.asked) {
             match purpose {
-                Purpose::Rollback => self.fate = Some(Fate::Stuck),
+                // What is behind it may be for this process.
+                Purpose::Rollback => self.answer(call, Ending::Untried),
                 // After the interruption, so that nothing is taken for a failure of its own.
                 Purpose::Other => self.answer(call, Ending::Failed(why.clone())),
             }
@@ -389,7 +387,7 @@ impl Driving {
         };
         match (told, purpose) {
             (Ok(()), _) => drop(self.asked.insert(order.call(), purpose)),
-            (Err(_), Purpose::Rollback) => self.fate = Some(Fate::Stuck),
+            (Err(_), Purpose::Rollback) => self.answer(order.call(), Ending::Untried),
             (Err(lost), Purpose::Other) => {
                 self.answer(order.call(), Ending::Failed(lost.to_string()));
             }
@@ -503,14 +501,6 @@ impl Driving {
         let junit = experiment::junit::suite(&self.run.journal(self.began.elapsed()), verdict);
         self.owes();
         self.finish(came_to, junit).await;
-    }
-
-    /// It goes no further. Nothing that stands is left to its lease.
-    async fn suspend(mut self) {
-        self.faults.heal_all().await;
-        self.owes();
-        let verdict = self.run.verdict();
-        self.finish(record::verdict(&verdict, None), String::new()).await;
     }
 
     async fn finish(&mut self, verdict: wire::RunVerdict, junit: String) {

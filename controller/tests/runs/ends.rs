@@ -102,7 +102,7 @@ fn a_rollback_that_a_second_ctrl_c_stops_is_offered_and_played_once_more() {
     for said in [
         "  ■ rollback: first (",
         "): interrupted\n",
-        "  ✗ the rollback `first` was stopped before its end, and is owed",
+        "  ✗ the rollback `first` did not come to its end, and is owed",
         "owed: first; `schism run --resume-rollbacks journal.json` sees to it",
     ] {
         assert!(ended.stderr.contains(said), "{said}: {ended:?}");

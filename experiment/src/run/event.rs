@@ -53,6 +53,9 @@ pub enum Ending {
     Crashed(String),
     /// It wants the whole run to end.
     Interrupted(String),
+    /// Nobody is there any more who could perform it: a rollback is left to somebody else, and the next one is
+    /// played.
+    Untried,
 }
 
 /// How a heal has ended.

@@ -264,6 +264,7 @@ impl Queue {
                 Ending::Crashed(why) => {
                     self.refuse(&pending, How::Crashed(why.clone()), shared, now);
                 }
+                Ending::Untried => self.refuse(&pending, How::Stopped, shared, now),
             }
             return true;
         }

@@ -41,7 +41,7 @@ pub enum Reason {
     Rollback(String),
     /// A rollback ended in a way that its provider has no name for.
     RollbackCrash(String),
-    /// A rollback was stopped before its end, and is owed.
+    /// A rollback did not come to its end, and is owed.
     RollbackStopped(String),
     /// A fault had no effect.
     NoEffect(FaultLabel),
@@ -85,7 +85,7 @@ impl fmt::Display for Reason {
             Self::Rollback(step) => write!(f, "the rollback `{step}` failed"),
             Self::RollbackCrash(step) => write!(f, "the rollback `{step}` could not be performed"),
             Self::RollbackStopped(step) => {
-                write!(f, "the rollback `{step}` was stopped before its end, and is owed")
+                write!(f, "the rollback `{step}` did not come to its end, and is owed")
             }
             Self::NoEffect(fault) => write!(f, "the fault `{fault}` had no effect"),
             Self::Lost(fault) => {

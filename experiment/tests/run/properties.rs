@@ -1,6 +1,6 @@
 //! Whatever fails or is interrupted wherever: what is owed is done, once. Every rollback is begun once; one that
-//! somebody stops before its end has not been attempted: it stays owed, and whoever finishes the run plays it,
-//! and no other.
+//! somebody stops before its end, or that nobody is there to perform, has not been attempted: it stays owed, and
+//! whoever finishes the run plays it, and no other.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,6 +32,7 @@ fn ending(fate: &Fate) -> Ending {
         1 => Ending::Crashed("crashed".into()),
         2 => Ending::Interrupted("interrupts".into()),
         3 => Ending::Returned(json!({"status": 1})),
+        4 => Ending::Untried,
         _ => Ending::Returned(json!({"status": 0})),
     }
 }

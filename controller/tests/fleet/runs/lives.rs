@@ -83,6 +83,25 @@ async fn the_next_life_plays_rollbacks_itself_where_it_may() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_next_life_plays_what_needs_nobody_else() {
+    let mut fleet = Fleet::of(&["a", "b"]).await;
+    let mut experiment = cut();
+    let heal = json!({"type": "schism", "action": "heal", "arguments": {"fault": "the-cut"}});
+    let heal = json!({"type": "action", "name": "heal-it", "provider": heal});
+    experiment["rollbacks"].as_array_mut().unwrap().push(heal);
+    let (killed, runs) = life(&mut fleet, Execution::Refused).await;
+    let mut begun = command(&killed, &runs, 1, &experiment).await;
+    begun.until(wire::RunPhase::Method).await;
+    killed.shutdown_background();
+
+    let (next, _runs) = life(&mut fleet, Execution::Refused).await;
+    until(async || owed(&run(&fleet, 1).await) == ["back"]).await;
+    let left = comes_to(&fleet, 1, wire::RunPhase::Owed).await;
+    assert_eq!(left.verdict.unwrap().status(), wire::RunStatus::Interrupted);
+    next.shutdown_background();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_had_touched_nothing_owes_nothing() {
     let mut fleet = Fleet::of(&["a", "b"]).await;
     let mut experiment = cut();

@@ -20,7 +20,8 @@ async fn a_line_that_is_lost_ends_the_run_in_rollback_wherever_it_is() {
             assert_eq!(verdict.status(), wire::RunStatus::Interrupted, "{phase:?}");
         }
         let written = journal(&fleet, id).await;
-        assert_eq!(written["schism"]["unfinished"], true, "{phase:?}: {written:#}");
+        assert_eq!(written["schism"]["unfinished"], false, "{phase:?}: {written:#}");
+        assert_eq!(written["rollbacks"][0]["status"], "interrupted", "{phase:?}: {written:#}");
         assert_eq!(written["schism"]["owed"]["rollbacks"], json!([0]), "{phase:?}");
         let shown = IntentId::from_random(id).to_string();
         assert_eq!(written["schism"]["run"], shown, "it is not played from its journal");
@@ -37,6 +38,66 @@ async fn a_line_that_is_lost_ends_the_run_in_rollback_wherever_it_is() {
         assert_eq!(ended.verdict, lost.verdict, "what the run came to stays");
         let again = Command::take_over(&runs, id, &Values::default()).await.err().unwrap();
         assert!(matches!(again, RunsError::OwesNothing(_)), "{again}");
+    }
+}
+
+/// Rollbacks of which some need whoever started the run: programs before, between and behind a fault and its
+/// end.
+fn mixed() -> Value {
+    let mut experiment = cut();
+    let step = |name: &str| json!({"type": "action", "name": name, "provider": {"type": "process", "path": name}});
+    let ours =
+        |name: &str, provider: Value| json!({"type": "action", "name": name, "provider": provider});
+    let cut = json!({"type": "schism", "action": "cut", "as": "the-other", "effect": "optional",
+        "arguments": {"from": "netns:b@b", "to": "netns:a@a", "for": "60s", "lease": "3s"}});
+    let heal = json!({"type": "schism", "action": "heal", "arguments": {"fault": "the-other"}});
+    experiment["rollbacks"] = json!([
+        step("first"),
+        ours("cut-back", cut),
+        step("middle"),
+        ours("heal-back", heal),
+        step("last"),
+    ]);
+    experiment
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_controller_plays_itself_is_played_behind_what_stays_owed() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let runs = runs(&fleet, Execution::Refused).await;
+    for (id, reached) in [(1, "work"), (2, "first"), (3, "middle")] {
+        let begin = begin(id, &beginning(&mixed(), Map::new()));
+        let mut command = Command::begin(&runs, begin).await.unwrap();
+        loop {
+            let (name, order) = command.order().await;
+            if name == reached {
+                break;
+            }
+            command.answer(&order).await;
+        }
+        drop(command);
+        let lost = comes_to(&fleet, id, wire::RunPhase::Owed).await;
+        let left: &[&str] =
+            if reached == "middle" { &["middle", "last"] } else { &["first", "middle", "last"] };
+        assert_eq!(owed(&lost), left, "{reached}");
+        let written = journal(&fleet, id).await;
+        let status = |place: usize| written["rollbacks"][place]["status"].clone();
+        let played: Vec<Value> = (0..5).map(status).collect();
+        let first = if reached == "middle" { "succeeded" } else { "interrupted" };
+        let expected = [first, "succeeded", "interrupted", "succeeded", "interrupted"];
+        assert_eq!(played, expected, "{reached}: {written:#}");
+        for node in fleet.nodes.values() {
+            assert_eq!(node.living().await, 0, "{reached}");
+        }
+        // What was played is not played again.
+        let mut other = Command::take_over(&runs, id, &Values::default()).await.unwrap();
+        for name in left {
+            let (asked, order) = other.order().await;
+            assert_eq!(asked, *name, "{reached}");
+            other.answer(&order).await;
+        }
+        let end = other.finish().await.run.unwrap();
+        assert_eq!((end.phase(), end.faults.len()), (wire::RunPhase::Ended, 2), "{reached}");
     }
 }
 

@@ -121,6 +121,7 @@ impl Step {
                 self.end(How::Asked, shared, now);
                 return self.skip_pause(shared);
             }
+            Ending::Untried => return self.leave(shared, now),
         };
         self.decided(role, within, shared, now);
     }

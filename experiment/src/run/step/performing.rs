@@ -13,7 +13,7 @@ use crate::run::event::{CallId, Effect, Ending};
 use crate::run::faults::{Asked, FaultState};
 use crate::run::invocation::{Invocation, invocation};
 use crate::run::lot::Lot;
-use crate::run::progress::Progress;
+use crate::run::progress::{Progress, Section};
 use crate::run::shared::Shared;
 use crate::run::terms::Verdicts;
 
@@ -122,7 +122,7 @@ impl Step {
                     shared.faults.set(&fault, FaultState::Standing);
                     shared.tell(Progress::FaultBegan(fault));
                 }
-                Ending::Failed(_) => {
+                Ending::Failed(_) | Ending::Untried => {
                     shared.faults.forget(&fault);
                     self.fault = None;
                 }
@@ -143,7 +143,17 @@ impl Step {
                 self.end(How::Asked, shared, now);
                 self.skip_pause(shared);
             }
+            Ending::Untried => self.leave(shared, now),
         }
+    }
+
+    /// Nobody is there who could go on with it.
+    pub(super) fn leave(&mut self, shared: &mut Shared, now: Moment) {
+        if self.section != Section::Rollbacks {
+            return self.failed("nobody is there to perform it".to_owned(), shared, now);
+        }
+        self.end(How::Stopped, shared, now);
+        self.skip_pause(shared);
     }
 
     /// How long one try may take.
