@@ -18,6 +18,16 @@ impl fmt::Display for Legible<'_> {
     }
 }
 
+/// Somebody's text, whole and on one line: control characters are escaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnOneLine<'a>(pub &'a str);
+
+impl fmt::Display for OnOneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&printed(self.0))
+    }
+}
+
 /// The text with what does not print escaped.
 pub(crate) fn printed(text: &str) -> String {
     let mut printed = String::with_capacity(text.len());
@@ -55,6 +65,7 @@ mod tests {
     #[test]
     fn what_does_not_print_is_escaped() {
         assert_eq!(Legible("a\n\u{1b}[2J\u{202e}b").to_string(), "a\\n\\u{1b}[2J\\u{202e}b");
+        assert_eq!(OnOneLine("✓ a\n\u{1b}[2J").to_string(), "✓ a\\n\\u{1b}[2J");
         assert_eq!(Legible("it's \"so\" → é\\").to_string(), "it's \"so\" → é\\");
     }
 

@@ -45,7 +45,7 @@ pub use holder::{ControllerId, Holder};
 pub use id::{FaultId, IdError, IdPrefix, IntentId};
 pub use kill::{Kill, Signal, SignalError};
 pub use lease::{BootTime, Lease, LeaseTerms, Phase, RenewError, TermsError};
-pub use legible::Legible;
+pub use legible::{Legible, OnOneLine};
 pub use lot::seeds;
 pub use measured::{
     ClockEffect, FreezeEffect, KillEffect, Measured, Reading, StressEffect, Uncovered,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use experiment::journal::Status;
 use experiment::line::{Asked, Kept, Order, Values, perform};
 use experiment::run::{Beginning, Ending, Event, Interruption, Progress, Verdicts};
-use fault::IntentId;
+use fault::{IntentId, OnOneLine};
 use proto::control as wire;
 use proto::control::run_reply::Kind as Reply;
 use proto::control::run_request::Kind as Request;
@@ -214,14 +214,15 @@ impl Line<'_> {
         let run = end.run.unwrap_or_default();
         let verdict = run.verdict.clone().unwrap_or_default();
         if !run.owed.is_empty() {
-            self.output.note(format!(
-                "owed: {}; `schism run --resume-rollbacks {}` plays it",
+            let owed = format!(
+                "owed: {}; `schism run --resume-rollbacks {}` sees to it",
                 fleet::runs::owed(&run).join(", "),
                 IntentId::from_random(run.id)
-            ));
+            );
+            self.output.note(OnOneLine(&owed));
         }
         if !verdict.explanation.is_empty() {
-            self.output.note(&verdict.explanation);
+            self.output.note(OnOneLine(&verdict.explanation));
         }
         let status = match verdict.status() {
             wire::RunStatus::Completed => Status::Completed,

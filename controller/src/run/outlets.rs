@@ -6,8 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use experiment::journal::Status;
-use experiment::run::{Progress, Run, Section, Verdict, Verdicts};
+use experiment::run::{Progress, Reason, Run, Section, Verdict, Verdicts};
 use experiment::timestamp::Timestamp;
+use fault::OnOneLine;
+use serde_json::Value;
 
 use super::book::{Book, Readers, replace};
 use super::view::View;
@@ -19,6 +21,8 @@ pub(super) struct Outlets {
     verdicts: Verdicts,
     events: Option<fs::File>,
     view: View,
+    /// What is said before the first rollback.
+    heading: Option<&'static str>,
     /// Why the journal, or the events, are not whole.
     troubled: Option<String>,
 }
@@ -30,7 +34,7 @@ impl Outlets {
         verdicts: Verdicts,
         view: View,
     ) -> Self {
-        Self { book, verdicts, events, view, troubled: None }
+        Self { book, verdicts, events, view, heading: None, troubled: None }
     }
 
     /// Writes the journal as it is now. Why it could not be written, where a run has to end by that: the
@@ -91,8 +95,15 @@ impl Outlets {
     /// Tells people and whoever reads the events.
     pub(super) fn tell(&mut self, progress: &Progress, now: Timestamp) {
         self.view.hear(progress);
+        if *progress == Progress::RollbacksBegan {
+            self.heading = Some("rollbacks");
+        }
         if let Some(line) = line(progress) {
-            self.view.tell(&line);
+            if let Some(heading) = self.heading.take_if(|_| is_of_rollbacks(progress)) {
+                self.view.tell(heading);
+            }
+            // Names and outputs are somebody else's.
+            self.view.tell(&OnOneLine(&line).to_string());
         }
         if let Some(events) = &mut self.events
             && let Err(error) = writeln!(events, "{}", experiment::events::line(progress, now))
@@ -115,6 +126,45 @@ pub(super) fn place(section: Section) -> String {
     }
 }
 
+const fn is_of_rollbacks(progress: &Progress) -> bool {
+    matches!(progress, Progress::StepEnded { section: Section::Rollbacks, .. })
+}
+
+/// The longest output that people are told, in characters; the journal has all of it.
+const LONGEST: usize = 200;
+
+fn found(output: &Value) -> String {
+    let whole = output.to_string();
+    let short: String = whole.chars().take(LONGEST).collect();
+    let more = if short.len() < whole.len() { "…" } else { "" };
+    format!(": found {short}{more}")
+}
+
+/// Whether the line of a step or of a steady state has said it already.
+const fn repeats(reason: &Reason) -> bool {
+    match reason {
+        Reason::Baseline(_)
+        | Reason::BaselineUnknown(_)
+        | Reason::After(_)
+        | Reason::AfterUnknown(_)
+        | Reason::Probe(_)
+        | Reason::Step(_)
+        | Reason::Crash(_)
+        | Reason::BackgroundCrash(_)
+        | Reason::Rollback(_)
+        | Reason::RollbackCrash(_) => true,
+        Reason::During(_)
+        | Reason::DuringUnknown(_)
+        | Reason::FailedFast
+        | Reason::Setting(_)
+        | Reason::RollbackStopped(_)
+        | Reason::NoEffect(_)
+        | Reason::Lost(_)
+        | Reason::Unconfirmed(_)
+        | Reason::Interrupted(_) => false,
+    }
+}
+
 /// What people are told; nothing of what only repeats.
 fn line(progress: &Progress) -> Option<String> {
     Some(match progress {
@@ -126,7 +176,7 @@ fn line(progress: &Progress) -> Option<String> {
             (_, false, Some(probe)) => format!("  ✗ steady state ({}): {probe}", place(*section)),
             (_, false, None) => format!("  ✗ steady state ({})", place(*section)),
         },
-        Progress::StepEnded { section, name, status, took, error, met, .. } => {
+        Progress::StepEnded { section, name, status, took, error, met, output, .. } => {
             let hypothesis = section.is_hypothesis();
             if hypothesis && error.is_none() && *met != Some(false) {
                 return None;
@@ -135,13 +185,14 @@ fn line(progress: &Progress) -> Option<String> {
                 (_, Some(error)) => ("✗", format!(": {error}")),
                 // Whatever it did, it did not come to its end.
                 (Some(Status::Interrupted), None) => ("■", ": interrupted".to_owned()),
-                (_, None) if *met == Some(false) => ("✗", String::new()),
+                (_, None) if *met == Some(false) => {
+                    ("✗", format!("{}, not within its tolerance", found(output)))
+                }
                 (_, None) => ("✓", String::new()),
             };
             format!("  {mark} {}: {name} ({}){why}", place(*section), time(*took))
         }
         Progress::Pause { name, time: pause } => format!("  … {name}: pause of {}", time(*pause)),
-        Progress::RollbacksBegan => "rollbacks".to_owned(),
         Progress::RollbacksLeftOut => "no rollbacks are played".to_owned(),
         Progress::FaultBegan(label) => format!("  ! fault {label} acts"),
         Progress::FaultEnded(label, effect) => {
@@ -165,6 +216,7 @@ fn line(progress: &Progress) -> Option<String> {
             format!("  ! fault {label} may still act until its lease ends: {why}")
         }
         Progress::Interrupted(by) => format!("interrupted ({})", by.named().1),
+        Progress::Noted(reason) if repeats(reason) => return None,
         Progress::Noted(reason) => format!("  ✗ {reason}"),
         Progress::RunEnded { status, deviated } => {
             let deviated = if *deviated { ", deviated" } else { "" };
@@ -173,6 +225,7 @@ fn line(progress: &Progress) -> Option<String> {
         Progress::EvaluationBegan(_)
         | Progress::MethodBegan
         | Progress::MethodEnded
+        | Progress::RollbacksBegan
         | Progress::RollbacksEnded
         | Progress::StepBegan { .. } => return None,
     })

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use experiment::run::{Progress, Section};
+use fault::OnOneLine;
 use tokio::time::Instant;
 
 use super::faults::Faults;
@@ -114,6 +115,7 @@ impl View {
     fn line(&self, now: Instant) -> String {
         let mut line = format!("  {}", time(now - self.began));
         for (section, name, since) in &self.steps {
+            let name = OnOneLine(name);
             line.push_str(&format!("  {}: {name} {}", place(*section), time(now - *since)));
         }
         if let Some((section, met)) = self.steady {

@@ -106,7 +106,8 @@ fn a_run_is_a_document_where_that_is_asked_for() {
         })
         .collect();
     assert_eq!(steps, [("method", "step", "failed"), ("rollbacks", "back", "succeeded")]);
-    assert!(run["steps"][0]["error"].as_str().unwrap().contains("ended with 3"), "{run:#}");
+    let error = run["steps"][0]["error"].as_str().unwrap();
+    assert!(error.contains("ended with 3"), "{run:#}");
     assert!(run["explanation"].as_str().unwrap().contains("--compat"), "{run:#}");
     let people = workshop.run(line);
     assert_eq!(people.stdout, "", "people are told while it goes on");
@@ -121,4 +122,39 @@ fn a_place_where_nothing_can_be_written_is_told_before_anything_runs() {
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.stderr.contains("No such file or directory"), "{ended:?}");
     assert!(!workshop.path("never").exists());
+}
+
+#[test]
+fn people_are_told_once_what_was_found_and_what_a_program_said() {
+    let workshop = Workshop::new();
+    let mut looks = script("looks", "echo five");
+    looks["type"] = json!("probe");
+    looks["tolerance"] = json!({"type": "regex", "target": "stdout", "pattern": "six"});
+    let fails = script("fails", "echo first >&2; echo why >&2; echo >&2; exit 3");
+    let line = workshop.experiment(json!({"method": [looks, fails]}));
+    let ended = workshop.run(line);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let found =
+        "found {\"status\":0,\"stdout\":\"five\\n\",\"stderr\":\"\"}, not within its tolerance";
+    assert!(ended.stderr.contains(found), "{ended:?}");
+    assert!(ended.stderr.contains("): the program ended with 3: why\n"), "{ended:?}");
+    let mentions = ended.stderr.lines().filter(|line| line.starts_with("  ✗")).count();
+    assert_eq!(mentions, 2, "{ended:?}");
+    assert!(!ended.stderr.contains("rollbacks\n"), "there are none: {ended:?}");
+}
+
+#[test]
+fn nothing_that_a_file_or_a_program_says_moves_a_cursor() {
+    let workshop = Workshop::new();
+    let fails = script("a\u{1b}[2J\n  ✓ method: forged", "printf '\\033[31mbad\\n' >&2; exit 3");
+    let line = workshop.experiment(json!({"title": "t\u{1b}]0;x\u{7}", "method": [fails]}));
+    // It asks nobody whether colours are wanted.
+    let mut command = workshop.schism(line);
+    command.env("CLICOLOR_FORCE", "1");
+    let ended = Running::start(command).ended();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(!ended.stderr.contains('\u{1b}') && !ended.stderr.contains('\u{7}'), "{ended:?}");
+    assert!(ended.stderr.contains("a\\u{1b}[2J\\n  ✓ method: forged ("), "{ended:?}");
+    assert!(ended.stderr.contains("ended with 3: \\u{1b}[31mbad"), "{ended:?}");
+    assert!(!ended.stderr.lines().any(|line| line == "  ✓ method: forged"), "{ended:?}");
 }

@@ -44,7 +44,10 @@ impl Step {
         let status = self.value.get("status")?;
         match self.activity.provider {
             Provider::Process(_) if !equal(status, &Value::from(0)) => {
-                Some(format!("the program ended with {}", wording(status)))
+                let said = self.value.get("stderr").and_then(Value::as_str).unwrap_or_default();
+                let colon = if last_line(said).is_empty() { "" } else { ": " };
+                let status = wording(status);
+                Some(format!("the program ended with {status}{colon}{}", last_line(said)))
             }
             Provider::Http(_) if status.as_u64().is_some_and(|status| status >= 400) => {
                 Some(format!("the answer was {}", wording(status)))
@@ -176,6 +179,15 @@ impl Step {
         self.stage = Stage::Waiting(now + retry.every);
         true
     }
+}
+
+/// The longest line of a program that is told, in characters.
+const LONGEST: usize = 200;
+
+/// The last thing that a program said.
+fn last_line(said: &str) -> String {
+    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+    last.trim().chars().take(LONGEST).collect()
 }
 
 /// A provider with a value as its argument `value`. For programs that are given a list or a line it stays
