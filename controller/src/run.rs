@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use experiment::journal::Status;
 use experiment::run::{Action, Event, Exit, Interruption, Run, Verdict, Verdicts};
+use fault::OnOneLine;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -97,8 +98,11 @@ pub(crate) async fn run(args: &RunArgs, place: Where, output: Output) -> Result<
     };
     let (several, events) = (runs.len() > 1, places::events(args)?);
     let mut entries = Vec::new();
-    for (number, started) in runs.into_iter().enumerate() {
-        let outs = Outs::of(args, several.then_some(number + 1), events.as_ref())?;
+    // Where nothing can be written is known before anything runs.
+    let outs = (1..=runs.len())
+        .map(|number| Outs::of(args, several.then_some(number), events.as_ref()))
+        .collect::<Result<Vec<_>, _>>()?;
+    for (started, outs) in runs.into_iter().zip(outs) {
         let came_to = one(args, started, outs, &place, output).await?;
         outcome = outcome.worst(came_to.outcome);
         entries.push(came_to.entry);
@@ -183,6 +187,20 @@ async fn one(
         None => (None, None),
     };
     let Outs { journal, junit, events: kept } = outs;
+    if left_at.is_none() {
+        let aside = book::keep_what_is_owed(&journal).map_err(|error| {
+            let attempted =
+                format!("cannot put {} aside, which says what is owed", journal.display());
+            Failure::new(Outcome::WrongUsage, attempted, error)
+        })?;
+        if let Some(aside) = aside {
+            let (path, aside) = (journal.display(), aside.display());
+            output.note(format!(
+                "{path} says what another run owes, and stands in {aside} now: \
+                 `schism run --resume-rollbacks {aside}` sees to it"
+            ));
+        }
+    }
     let book = Book::open(journal, before).map_err(failed)?;
     let mut asks = Asks::listen().map_err(failed)?;
     let (events, mut inbox) = mpsc::unbounded_channel();
@@ -208,7 +226,7 @@ async fn one(
     executor.end().await;
     faults.leave().await;
     if let Some(why) = verdict.explanation() {
-        output.note(why);
+        output.note(OnOneLine(&why));
     }
     let outcome = match (verdict.exit, outlets.troubled()) {
         // Whoever reads the journal would believe something else.
@@ -222,7 +240,7 @@ async fn one(
     let journal = serde_json::to_value(run.journal(began.elapsed())).unwrap_or_default();
     let told = report::Told::from(&verdict);
     if let Some(owed) = report::Left::of(&journal).told(outlets.journal()) {
-        output.note(owed);
+        output.note(OnOneLine(&owed));
     }
     let entry = Entry::new(file, outlets.journal(), &journal, told, outcome);
     Ok(CameTo { outcome, status: verdict.status, entry })

@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use experiment::journal;
+use experiment::journal::{self, Owed};
 use experiment::run::Run;
 use serde_json::{Map, Value};
 
@@ -47,13 +47,8 @@ impl Book {
         path: PathBuf,
         before: Option<(PathBuf, Map<String, Value>)>,
     ) -> io::Result<Self> {
-        for place in [path.as_path(), &beside(&path, TAIL)] {
-            replaceable(place)?;
-        }
-        // Where nothing can be written is known before anything is touched.
-        let new = beside(&path, NEW);
-        create(&new, Readers::Owner)?;
-        remove(&new)?;
+        replaceable(&beside(&path, TAIL))?;
+        writable(&path)?;
         let (written, took) = (Instant::now(), Duration::ZERO);
         let (number, tail_length) = (0, 0);
         Ok(Self { path, before, number, whole: None, written, took, tail: None, tail_length })
@@ -173,6 +168,36 @@ impl Book {
     }
 }
 
+/// Puts a journal aside that says what its run still owes, since nobody else knows it. Where it is then; `None`
+/// where nothing had to be kept.
+///
+/// # Errors
+/// It cannot be put aside.
+pub(super) fn keep_what_is_owed(path: &Path) -> io::Result<Option<PathBuf>> {
+    let owed = Book::read(path).ok().and_then(|journal| Owed::read(&journal).ok());
+    // What a controller decided it keeps itself.
+    if owed.is_none_or(|(_, owed)| owed.run.is_some()) {
+        return Ok(None);
+    }
+    let free = |place: &PathBuf| fs::symlink_metadata(place).is_err();
+    let Some(aside) = (1..=MOST_ASIDE).map(|number| beside(path, &aside(number))).find(free) else {
+        return Err(io::Error::other(format!("{MOST_ASIDE} others were put aside before it")));
+    };
+    let (tail, its_tail) = (beside(path, TAIL), beside(&aside, TAIL));
+    fs::rename(path, &aside)?;
+    match fs::rename(tail, its_tail) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(Some(aside)),
+    }
+}
+
+/// How many journals are put aside at the most.
+const MOST_ASIDE: u32 = 100;
+
+fn aside(number: u32) -> String {
+    format!(".owed-{number}")
+}
+
 /// What stands beside a journal that is long.
 const TAIL: &str = ".tail";
 /// What is put in the place of another file.
@@ -181,6 +206,17 @@ const NEW: &str = ".new";
 /// What stands beside a journal while it is written.
 pub(super) fn companions(path: &Path) -> [PathBuf; 2] {
     [TAIL, NEW].map(|ending| beside(path, ending))
+}
+
+/// Whether a file can be put somewhere: where nothing can be written is known before anything is touched.
+///
+/// # Errors
+/// It cannot, or something else than a file stands there.
+pub(super) fn writable(path: &Path) -> io::Result<()> {
+    replaceable(path)?;
+    let new = beside(path, NEW);
+    create(&new, Readers::Owner)?;
+    remove(&new)
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {

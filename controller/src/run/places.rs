@@ -26,20 +26,26 @@ impl Outs {
     /// Of the only run of a command, or of one of several by its number.
     ///
     /// # Errors
-    /// There are too many open files.
+    /// Something cannot be written there.
     pub(super) fn of(
         args: &RunArgs,
         number: Option<usize>,
         events: Option<&File>,
     ) -> Result<Self, Failure> {
-        Ok(Self {
-            journal: journal_of(journal(args), number),
-            junit: args.junit.as_deref().map(|path| journal_of(path, number)),
-            events: events
-                .map(File::try_clone)
-                .transpose()
-                .map_err(|error| unopened(args, error))?,
-        })
+        let journal = journal_of(journal(args), number);
+        let junit = args.junit.as_deref().map(|path| journal_of(path, number));
+        for (purpose, path) in
+            [(Purpose::Journal, Some(&journal)), (Purpose::Suite, junit.as_ref())]
+        {
+            let Some(path) = path else { continue };
+            book::writable(path).map_err(|error| {
+                let attempted = format!("cannot write {} to {}", purpose.written(), path.display());
+                Failure::new(Outcome::WrongUsage, attempted, error)
+            })?;
+        }
+        let events = events.map(File::try_clone).transpose();
+        let events = events.map_err(|error| unopened(args, error))?;
+        Ok(Self { journal, junit, events })
     }
 }
 

@@ -156,6 +156,26 @@ fn whoever_is_killed_leaves_a_journal_by_which_what_is_owed_is_done_once() {
 }
 
 #[test]
+fn a_journal_that_says_what_is_owed_is_put_aside_by_the_next_run() {
+    let workshop = Workshop::new();
+    let run = workshop.begin(workshop.experiment(staying(Phase::Method)));
+    workshop.wait_for("ready");
+    run.signal(Signal::SIGKILL);
+    run.ended();
+    let line = workshop.experiment(json!({"method": [script("other", "true")]}));
+    let other = workshop.run(line);
+    assert_eq!(other.code, Some(0), "{other:?}");
+    let back = "run --resume-rollbacks journal.json.owed-1";
+    assert!(other.stderr.contains(&format!("`schism {back}` sees to it")), "{other:?}");
+    assert_eq!(workshop.journal()["status"], "completed");
+    // That one owes nothing, and is replaced.
+    assert_eq!(workshop.run(line).code, Some(0));
+    assert!(!workshop.path("journal.json.owed-2").exists());
+    assert_eq!(workshop.run(back).code, Some(0));
+    assert_eq!(workshop.read("back"), "x\n");
+}
+
+#[test]
 fn a_journal_elsewhere_also_says_what_was_done() {
     let workshop = Workshop::new();
     let line = workshop.experiment(staying(Phase::Method));

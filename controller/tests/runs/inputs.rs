@@ -315,7 +315,26 @@ fn what_is_read_is_not_written_over_and_nothing_is_written_twice() {
     workshop.write("journal.json", &experiment);
     let ended = workshop.run("run journal.json");
     assert_eq!((ended.code, workshop.read("journal.json")), (Some(2), experiment), "{ended:?}");
-    let ended = workshop
-        .run("run journal.json --journal other.json --events /dev/null --junit /dev/stdout");
-    assert_ne!(ended.code, Some(2), "{ended:?}");
+    let ended = workshop.run("run journal.json --journal other.json --events /dev/null");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+#[test]
+fn where_nothing_can_be_written_is_told_by_name_before_anything_runs() {
+    let workshop = Workshop::new();
+    let line = workshop.experiment(json!({"method": [script("never", "touch never")]}));
+    for (more, expected) in [
+        ("--journal no/where.json", "cannot write the journal to no/where.json: No such file"),
+        ("--junit no/where.xml", "cannot write the suite of tests to no/where.xml: No such file"),
+        ("--events no/where", "cannot write the events to no/where: No such file"),
+        (
+            "--junit /dev/null",
+            "cannot write the suite of tests to /dev/null: /dev/null is no regular",
+        ),
+    ] {
+        let ended = workshop.run(&format!("{line} {more}"));
+        assert_eq!(ended.code, Some(2), "{more}: {ended:?}");
+        assert!(ended.stderr.contains(expected), "{more}: {ended:?}");
+    }
+    assert!(!workshop.path("never").exists());
 }
