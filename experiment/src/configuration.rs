@@ -15,7 +15,7 @@ pub use coercion::{CoercionError, coerce};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigurationError {
     /// A variable is not set, and there is no default.
-    #[error("Configuration makes reference to an environment key that does not exist: {0}")]
+    #[error("a setting takes the variable `{0}` of the environment, which is not set")]
     Missing(String),
     /// A value is not of its type.
     #[error("the value of `{key}` is not what its type says: {error}")]

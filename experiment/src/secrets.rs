@@ -16,7 +16,7 @@ use vault::Read;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// A variable is not set.
-    #[error("Secrets make reference to an environment key that does not exist: {0}")]
+    #[error("a secret takes the variable `{0}` of the environment, which is not set")]
     Missing(String),
     /// Nobody asked Vault for it.
     #[error("nothing was read from Vault at {0}")]

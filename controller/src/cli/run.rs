@@ -39,7 +39,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "WHEN")]
     pub hypothesis_strategy: Option<HypothesisStrategy>,
     /// Time between two looks during the method (s)
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_hyphen_values = true)]
     pub hypothesis_frequency: Option<Duration>,
     /// End the method at the first deviation
     #[arg(long)]

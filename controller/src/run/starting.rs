@@ -17,7 +17,7 @@ use experiment::secrets;
 use experiment::timestamp::Timestamp;
 use experiment::toolkit::{self, Manner, Settings};
 use experiment::variables::{Variables, add_environment};
-use fault::IntentId;
+use fault::{IntentId, OnOneLine};
 use serde_json::{Map, Value};
 
 use super::book::Book;
@@ -152,7 +152,7 @@ async fn examine(
         problems.sort_by_key(|problem| problem.at);
     }
     for problem in &problems {
-        output.note(format!("{source}:{problem}"));
+        output.note(OnOneLine(&format!("{source}:{problem}")));
     }
     let is_whole = problems.iter().all(|one| one.severity < Severity::Error);
     Ok((reading.experiment.filter(|_| is_whole), problems))
@@ -183,7 +183,14 @@ pub(crate) async fn validate(
         wrong.add(source, &problems);
     }
     output.show(&wrong)?;
-    if wrong.errors() == 0 { Ok(Outcome::Effective) } else { Err(invalid(wrong.errors())) }
+    if wrong.errors() == 0 {
+        return Ok(Outcome::Effective);
+    }
+    let mut failure = invalid(wrong.errors());
+    "this is no experiment".clone_into(&mut failure.attempted);
+    let hint = "with --compat what Chaos Toolkit reads over is a warning";
+    failure.hint = (!args.compat).then(|| hint.to_owned());
+    Err(failure)
 }
 
 /// What the command line and its files say.

@@ -77,10 +77,10 @@ pub enum Arguments {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvocationError {
     /// A time that is none.
-    #[error("`{0}` is no time in seconds: {1}")]
+    #[error("a number of seconds was expected for `{0}`, found `{1}`")]
     Time(String, String),
     /// Arguments that are none.
-    #[error("arguments of a program are a list, not {0}")]
+    #[error("a list of arguments was expected, found `{0}`")]
     Arguments(String),
     /// A quote without its end.
     #[error("a quote in the arguments has no end: {0}")]

@@ -79,7 +79,16 @@ fn http(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<Http> {
     let retries = fields.get("max_retries");
     fields.get("secrets");
     reader.close(fields);
+    let stands = url;
     let url = reader.required(url, fields, "url", "the address that is asked");
+    if let (Some(node), Some(text)) = (stands, &url) {
+        let is_one = ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
+        if !is_one && !text.contains("${") {
+            let wanted = "an address that begins with http:// or https://";
+            let fault = Fault::Kind { wanted, found: node.shown() };
+            reader.lax(node.at, &fields.path("url"), fault);
+        }
+    }
     let method = method.and_then(|node| reader.text(node, &fields.path("method")));
     let headers = headers.filter(|node| !node.is_empty()).map(|node| {
         reader.fields(node, &fields.path("headers"));
@@ -109,7 +118,13 @@ fn http(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<Http> {
 fn http_timeout(reader: &mut Reader, node: &Node, place: &str) -> Option<HttpTimeout> {
     match &node.shape {
         Shape::Null => None,
-        Shape::Text(text) => Some(HttpTimeout::Value(text.as_str().into())),
+        Shape::Text(text) => {
+            if !text.contains("${") {
+                let wanted = "a number of seconds, a list of two, or `${name}` of one";
+                reader.lax(node.at, place, Fault::Kind { wanted, found: node.shown() });
+            }
+            Some(HttpTimeout::Value(text.as_str().into()))
+        }
         Shape::List(list) => {
             let times: Vec<Duration> = list
                 .iter()

@@ -130,7 +130,7 @@ fn what_is_missing_is_said_with_what_stands_there_then() {
 #[test]
 fn what_the_original_reads_over_is_only_told_in_compat() {
     let text = method(
-        "- {type: action, name: a, timout: 1, x-own: 1, provider: {type: http, url: u, expected_status: 200}}\ntitle: again\n",
+        "- {type: action, name: a, timout: 1, x-own: 1, provider: {type: http, url: https://u, expected_status: 200}}\ntitle: again\n",
     );
     let strict = read(&text, Notation::Yaml, Manner::Strict);
     assert!(strict.experiment.is_none());
