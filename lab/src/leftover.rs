@@ -8,20 +8,40 @@ use nix::{
     unistd::Pid,
 };
 
+use thiserror::Error;
+
 use crate::{
+    control_group::{ControlGroupError, remove_named},
     ip::{IpError, ip},
     netns::PREFIX,
 };
 
-/// Removes the network namespaces of labs whose process is dead, with the processes inside them,
-/// and returns their names.
+/// Something that a dead lab left can't be removed.
+#[derive(Debug, Error)]
+pub enum LeftoverError {
+    /// A network namespace.
+    #[error(transparent)]
+    Namespace(#[from] IpError),
+    /// A control group.
+    #[error(transparent)]
+    ControlGroup(#[from] ControlGroupError),
+}
+
+/// Removes the network namespaces of labs whose process is dead, with the processes inside them, and their
+/// control groups, and returns the names of all.
 ///
 /// A namespace `schism-PID-…` belongs to the lab of that process; nothing but what that lab
 /// started runs in it. Labs of living processes are left alone.
 ///
 /// # Errors
-/// When a namespace of a dead lab can't be removed.
-pub fn sweep() -> Result<Vec<String>, IpError> {
+/// When a namespace or a control group of a dead lab can't be removed.
+pub fn sweep() -> Result<Vec<String>, LeftoverError> {
+    let mut swept = sweep_namespaces()?;
+    swept.extend(remove_named(|name| owner(name).is_some_and(|pid| !is_alive(pid)))?);
+    Ok(swept)
+}
+
+fn sweep_namespaces() -> Result<Vec<String>, IpError> {
     let mut swept = Vec::new();
     let Ok(entries) = fs::read_dir("/run/netns") else {
         return Ok(swept);

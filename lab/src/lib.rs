@@ -1,5 +1,5 @@
-//! Real systems to break: network namespaces, traffic between them, and clusters of etcd and Zeebe
-//! in them.
+//! Real systems to break: network namespaces, traffic between them, and clusters of etcd, Zeebe and
+//! Kubernetes in them.
 //!
 //! For the demo, the tests and the benchmarks; no product code depends on it. Everything is put
 //! into network namespaces named `schism-PID-N-LABEL`, which go away with their owner: by `Drop`,
@@ -17,7 +17,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod cache;
 pub mod clock;
+mod control_group;
 pub mod directory;
 pub mod estate;
 pub mod etcd;
@@ -25,6 +27,7 @@ mod http;
 pub mod identity;
 pub mod interruption;
 pub mod ip;
+pub mod kubernetes;
 mod leftover;
 pub mod netns;
 pub mod process;
@@ -34,4 +37,5 @@ pub mod traffic;
 mod warden;
 pub mod zeebe;
 
-pub use leftover::sweep;
+pub use control_group::ControlGroupError;
+pub use leftover::{LeftoverError, sweep};

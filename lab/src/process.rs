@@ -24,6 +24,11 @@ use crate::warden;
 /// How long a process may take to end after SIGTERM before it is killed.
 pub const GRACE: Duration = Duration::from_secs(5);
 
+/// Has a process of this one's killed that is no [`Process`], should this one be gone before it.
+pub fn entrust(pid: u32) {
+    warden::watch_process(pid);
+}
+
 /// Why a process could not be started or reached.
 #[derive(Debug, Error)]
 pub enum ProcessError {

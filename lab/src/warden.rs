@@ -18,11 +18,12 @@ static WARDEN: Mutex<Option<Child>> = Mutex::new(None);
 
 const SCRIPT: &str = r#"
 start_of() { read -r stat <"/proc/$1/stat" || return; set -- ${stat##*) }; shift 19; echo "$1"; }
-processes= namespaces=
+processes= namespaces= groups=
 while read -r what item; do
   case $what in
     process) processes="$processes $item" ;;
     namespace) namespaces="$namespaces $item" ;;
+    group) groups="$groups $item" ;;
     directory) set -- "$@" "$item" ;;
   esac
 done
@@ -32,6 +33,13 @@ for process in $processes; do
 done
 for namespace in $namespaces; do
   [ -e "/run/netns/$namespace" ] && ip netns del "$namespace"
+done
+for group in $groups; do
+  tries=100
+  while [ -e "$group" ] && [ $tries -gt 0 ]; do
+    find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || sleep 0.05
+    tries=$((tries - 1))
+  done
 done
 for directory in "$@"; do rm -rf "$directory"; done
 "#;
@@ -46,6 +54,11 @@ pub(crate) fn watch_process(pid: u32) {
 /// Has a network namespace deleted when this process is gone.
 pub(crate) fn watch_namespace(name: &str) {
     tell(&format!("namespace {name}\n"));
+}
+
+/// Has a control group removed when this process is gone, with all groups within.
+pub(crate) fn watch_control_group(path: &Path) {
+    tell(&format!("group {}\n", path.display()));
 }
 
 /// Has a directory removed when this process is gone.

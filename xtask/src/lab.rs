@@ -15,11 +15,25 @@ pub(crate) fn zeebe(arguments: &[&str]) -> Result<()> {
     if arguments.first() == Some(&"up") {
         install::packages()?;
     }
+    become_lab("zeebe", arguments)
+}
+
+/// Installs what is missing, builds, and becomes `schism-lab kubernetes` with the given arguments.
+///
+/// # Errors
+/// As there.
+pub(crate) fn kubernetes(arguments: &[&str]) -> Result<()> {
+    command::need_root("`cargo xtask lab`")?;
+    install::packages()?;
+    become_lab("kubernetes", arguments)
+}
+
+fn become_lab(system: &str, arguments: &[&str]) -> Result<()> {
     let packages = ["-p", "controller", "-p", "agent", "-p", "lab"];
     command::run(command::cargo(["build", "--locked"].iter().chain(&packages)))?;
     let lab = workspace::binary("debug", "schism-lab");
     // This process becomes the lab, so that Ctrl-C and SIGTERM reach the one who cleans up.
     let mut becomes = Command::new(&lab);
-    becomes.arg("zeebe").args(arguments).current_dir(workspace::root());
+    becomes.arg(system).args(arguments).current_dir(workspace::root());
     Err(becomes.exec()).with_context(|| format!("{} could not be started", lab.display()))
 }

@@ -28,6 +28,7 @@ cargo xtask COMMAND
   demo              install, build, and show cuts on a real etcd cluster (root)
   lab zeebe up [--brokers 5]  a real Zeebe cluster with agents, until Ctrl-C or `down` (root)
   lab zeebe down|status  end the one that runs; how it is (root)
+  lab kubernetes [--nodes 2] -- COMMAND  a real Kubernetes cluster as long as a command runs (root)
   bench cut [ARGS]  build for release and measure the cut (root)
   bench fleet [ARGS]  build for release and measure a controller of 1,000 agents (root)
   bench clock [ARGS]  build for release and measure skewed clocks (root)
@@ -61,6 +62,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["test"] => suite::run(),
         ["demo"] => demo::run(),
         ["lab", "zeebe", rest @ ..] => lab::zeebe(rest),
+        ["lab", "kubernetes", rest @ ..] => lab::kubernetes(rest),
         ["bench", "cut", rest @ ..] => bench::cut(rest),
         ["bench", "fleet", rest @ ..] => bench::fleet(rest),
         ["bench", "clock", rest @ ..] => bench::clock(rest),

@@ -23,11 +23,20 @@ pub(crate) enum Budget {
     Experiments,
     /// What tests a real Zeebe, with its start.
     Zeebe,
+    /// What tests in a real Kubernetes, with the build of its components.
+    Kubernetes,
 }
 
 impl Budget {
-    const ALL: [Self; 6] =
-        [Self::Build, Self::Cut, Self::Fleet, Self::Clock, Self::Experiments, Self::Zeebe];
+    const ALL: [Self; 7] = [
+        Self::Build,
+        Self::Cut,
+        Self::Fleet,
+        Self::Clock,
+        Self::Experiments,
+        Self::Zeebe,
+        Self::Kubernetes,
+    ];
 
     fn limit(self) -> Duration {
         match self {
@@ -36,6 +45,7 @@ impl Budget {
             Self::Fleet | Self::Experiments => Duration::from_secs(4 * 60),
             Self::Clock => Duration::from_secs(5 * 60),
             Self::Zeebe => Duration::from_secs(6 * 60),
+            Self::Kubernetes => Duration::from_secs(12 * 60),
         }
     }
 }
@@ -49,6 +59,7 @@ impl fmt::Display for Budget {
             Self::Clock => "clock",
             Self::Experiments => "experiments",
             Self::Zeebe => "zeebe",
+            Self::Kubernetes => "kubernetes",
         })
     }
 }

@@ -36,6 +36,8 @@ fn run_stages(stages: &mut Stages) -> Result<()> {
     let (commands, root): (Vec<_>, Vec<_>) = root.into_iter().partition(|name| name == "root_cli");
     let (roles, root): (Vec<_>, Vec<_>) = root.into_iter().partition(|name| name == "root_etcd");
     let (zeebe, root): (Vec<_>, Vec<_>) = root.into_iter().partition(|name| name == "root_zeebe");
+    let (kubernetes, root): (Vec<_>, Vec<_>) =
+        root.into_iter().partition(|name| name == "root_kubernetes");
     let in_processes = |name: &String| matches!(name.as_str(), "root_clock" | "root_processes");
     let (processes, root): (Vec<_>, Vec<_>) = root.into_iter().partition(in_processes);
     let (mut etcd, plain): (Vec<_>, Vec<_>) =
@@ -77,6 +79,7 @@ fn run_stages(stages: &mut Stages) -> Result<()> {
         command::run(etcd_suite(&["--short"]))
     });
     stages.check("zeebe", Budget::Zeebe, || one_at_a_time(&zeebe));
+    stages.check("kubernetes", Budget::Kubernetes, || one_at_a_time(&kubernetes));
     stages.check("docs", Budget::Build, || {
         let mut doc = command::cargo(["doc", "--workspace", "--no-deps", "--locked"]);
         doc.env("RUSTDOCFLAGS", "-D warnings");

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod down;
+mod kubernetes;
 mod record;
 mod status;
 mod up;
@@ -28,6 +29,11 @@ fn main() -> ExitCode {
 }
 
 fn run(words: &[String]) -> Result<ExitCode> {
+    if let Some(("kubernetes", rest)) =
+        words.split_first().map(|(first, rest)| (first.as_str(), rest))
+    {
+        return kubernetes::run(rest);
+    }
     match arguments::parse(words)? {
         Asked::Up(options) => up::run(options),
         Asked::Down => down::run(),

@@ -1,0 +1,118 @@
+//! A real Kubernetes of two nodes. Needs root, Go 1.24 or later and packages of Debian, and fails without; the
+//! first time its components are built, which takes minutes.
+#![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
+
+mod agents;
+mod surroundings;
+mod web;
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use lab::{kubernetes::Cluster, topology::Family};
+use surroundings::Surroundings;
+
+/// How long everything of a lab may take to be gone that was killed.
+const GONE: Duration = Duration::from_secs(20);
+
+/// Between two looks whether it is.
+const LOOK: Duration = Duration::from_millis(50);
+
+#[test]
+fn pods_of_two_nodes_reach_each_other_and_nothing_stays_of_them() {
+    let before = Surroundings::without_lab();
+    let began = Instant::now();
+    let cluster = Cluster::start(2).unwrap();
+    eprintln!("two nodes were ready after {:.1} s", began.elapsed().as_secs_f64());
+    let kubectl = cluster.kubectl();
+    let names = ["left", "right"];
+    for (name, node) in names.iter().zip(cluster.nodes()) {
+        kubectl.apply(&web::pod(name, node.name())).unwrap();
+    }
+    kubectl.run("wait --for=condition=Ready pod/left pod/right --timeout=60s").unwrap();
+    eprintln!("their pods were ready after {:.1} s", began.elapsed().as_secs_f64());
+
+    for (from, to) in [("left", "right"), ("right", "left")] {
+        for family in Family::ALL {
+            let address = web::address(kubectl, to, family);
+            let said = web::ask(kubectl, from, &web::url(address));
+            assert_eq!(said, format!("{to}\n"), "{from} asked {to} at {address}");
+        }
+        // By way of kube-proxy on the node of who asks.
+        let service = web::service(kubectl, to);
+        assert_eq!(web::ask(kubectl, from, &web::url(service)), format!("{to}\n"));
+    }
+    // A pod that sees its node's processes sees no others'.
+    for (name, node) in names.iter().zip(cluster.nodes()) {
+        let seen = node.run("ps", &["-e", "-o", "comm="]).unwrap();
+        let count = |program: &str| seen.lines().filter(|line| line.trim() == program).count();
+        assert_eq!(
+            (count("kubelet"), count("containerd"), count("etcd")),
+            (1, 1, 0),
+            "{name}: {seen}"
+        );
+    }
+
+    drop(cluster);
+    assert_eq!(Surroundings::with_lab_of(std::process::id()), before);
+}
+
+#[test]
+fn an_agent_in_its_pod_finds_a_container_by_its_control_group_and_cuts_what_it_calls() {
+    let cluster = Cluster::start(2).unwrap();
+    let kubectl = cluster.kubectl();
+    let [here, there] = [0, 1].map(|number| cluster.nodes()[number].name());
+    for (name, node) in [("caller", here), ("bystander", here), ("callee", there)] {
+        kubectl.apply(&web::pod(name, node)).unwrap();
+    }
+    agents::start(&cluster);
+    kubectl
+        .run("wait --for=condition=Ready pod/caller pod/bystander pod/callee --timeout=60s")
+        .unwrap();
+    let agent = agents::of(kubectl, here);
+    let [caller, callee] = ["caller", "callee"].map(|name| web::address(kubectl, name, Family::V4));
+    let cut = format!(
+        "cut container:{} addr:{callee} --mode initiator --for 20s",
+        web::container(kubectl, "caller")
+    );
+    let cut = agents::schism(kubectl, &agent, &cut);
+    let began = Instant::now();
+    while web::reaches(kubectl, "caller", &web::url(callee)) {
+        assert!(began.elapsed() < GONE, "the caller reaches it still");
+    }
+    // Whom it does not call can still call it, and who shares the node is not concerned.
+    assert!(web::reaches(kubectl, "callee", &web::url(caller)));
+    assert!(web::reaches(kubectl, "bystander", &web::url(callee)));
+    let output = cut.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(web::reaches(kubectl, "caller", &web::url(callee)));
+}
+
+#[test]
+fn a_lab_that_is_killed_leaves_nothing() {
+    let before = Surroundings::without_lab();
+    let program = Path::new(env!("CARGO_BIN_EXE_schism")).with_file_name("schism-lab");
+    assert!(program.exists(), "schism-lab is not built: `cargo build -p lab` does it");
+    let mut command = Command::new(program);
+    command.args(["kubernetes", "--nodes", "1", "--", "sh", "-c"]);
+    command.arg("kubectl get nodes -o name; echo $$; exec sleep 1000");
+    let mut lab = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(lab.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.next().as_deref(), Some("node/n1"));
+    let asleep = Path::new("/proc").join(lines.next().unwrap());
+    let owner = lab.id();
+    let left = || Surroundings::with_lab_of(owner);
+    let during = left();
+    lab.kill().unwrap();
+    lab.wait().unwrap();
+    assert_ne!(during, before, "a lab that runs can be seen");
+    let began = Instant::now();
+    while left() != before || asleep.exists() {
+        assert!(began.elapsed() < GONE, "{:#?} was {before:#?}", left());
+        std::thread::sleep(LOOK);
+    }
+}

@@ -1,0 +1,73 @@
+//! Pods that say who they are over HTTP.
+
+use std::net::IpAddr;
+
+use lab::{
+    kubernetes::{BUSYBOX, Kubectl},
+    topology::Family,
+};
+use serde_json::{Value, json};
+
+const PORT: u16 = 8080;
+
+/// A pod on a node that answers with its name, and a service for it.
+pub(crate) fn pod(name: &str, node: &str) -> String {
+    let serve = format!("echo {name} >/srv/index.html; exec httpd -f -p {PORT} -h /srv");
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "name": name, "labels": { "web": name } },
+        "spec": {
+            "nodeSelector": { "kubernetes.io/hostname": node },
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{
+                "name": "web", "image": BUSYBOX, "imagePullPolicy": "Never",
+                "command": ["sh", "-c", serve],
+                "readinessProbe": { "tcpSocket": { "port": PORT }, "periodSeconds": 1 },
+            }],
+        },
+    });
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": { "name": name },
+        "spec": { "selector": { "web": name }, "ports": [{ "port": PORT }] },
+    });
+    json!({ "apiVersion": "v1", "kind": "List", "items": [pod, service] }).to_string()
+}
+
+/// The address of a pod in a family.
+pub(crate) fn address(kubectl: &Kubectl, name: &str, family: Family) -> IpAddr {
+    let pod = get(kubectl, "pod", name);
+    let addresses = pod["status"]["podIPs"].as_array().unwrap().iter();
+    let mut addresses = addresses.map(|one| one["ip"].as_str().unwrap().parse::<IpAddr>().unwrap());
+    addresses.find(|address| address.is_ipv4() == (family == Family::V4)).unwrap()
+}
+
+/// The virtual address of a service.
+pub(crate) fn service(kubectl: &Kubectl, name: &str) -> IpAddr {
+    get(kubectl, "service", name)["spec"]["clusterIP"].as_str().unwrap().parse().unwrap()
+}
+
+pub(crate) fn url(address: IpAddr) -> String {
+    format!("http://{}/", std::net::SocketAddr::new(address, PORT))
+}
+
+/// What a pod gets from a URL.
+pub(crate) fn ask(kubectl: &Kubectl, from: &str, url: &str) -> String {
+    kubectl.run_with(&["exec", from, "--", "wget", "-q", "-O", "-", url]).unwrap()
+}
+
+fn get(kubectl: &Kubectl, kind: &str, name: &str) -> Value {
+    serde_json::from_str(&kubectl.run(&format!("get {kind} {name} -o json")).unwrap()).unwrap()
+}
+
+/// The id of the container of a pod.
+pub(crate) fn container(kubectl: &Kubectl, name: &str) -> String {
+    let pod = get(kubectl, "pod", name);
+    let id = pod["status"]["containerStatuses"][0]["containerID"].as_str().unwrap().to_owned();
+    id.rsplit('/').next().unwrap().to_owned()
+}
+
+/// Whether a pod gets an answer within two seconds.
+pub(crate) fn reaches(kubectl: &Kubectl, from: &str, url: &str) -> bool {
+    let line = ["exec", from, "--", "timeout", "2", "wget", "-q", "-O", "-", url];
+    kubectl.run_with(&line).is_ok()
+}

@@ -1,0 +1,183 @@
+//! The components of Kubernetes, built from their sources.
+
+use std::{
+    fs, io,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use thiserror::Error;
+
+use crate::cache::{self, CacheError};
+
+/// What the one binary does by the name by which it is called.
+const NAMES: [&str; 7] = [
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "kubelet",
+    "kubectl",
+];
+
+/// The module whose version is that of the cluster.
+const MODULE: &str = "k8s.io/kubernetes";
+
+/// What is compiled: no debug information, which nobody reads and which costs time.
+const FLAGS: [&str; 2] = ["-trimpath", "-gcflags=all=-dwarf=false"];
+
+/// Where the linker puts a version.
+const VERSIONED: [&str; 2] = ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"];
+
+/// Why there are no components.
+#[derive(Debug, Error)]
+pub enum ComponentsError {
+    /// The cache.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// A source can't be read.
+    #[error("{path}: {source}")]
+    Source {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// go.mod does not say which version.
+    #[error("lab/kubernetes/go.mod does not require {MODULE}")]
+    Unversioned,
+    /// There is no Go.
+    #[error(
+        "`go` could not be started: {0}; Kubernetes is built with Go 1.24 or later (go.dev/dl, or Debian 13: \
+         golang-go)"
+    )]
+    NoGo(#[source] io::Error),
+    /// Go failed.
+    #[error(
+        "`go {subcommand}` in lab/kubernetes ended with {status}; it takes Go 1.24 or later: {said}"
+    )]
+    Go {
+        /// Of Go.
+        subcommand: &'static str,
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// What it said.
+        said: String,
+    },
+}
+
+/// Every component of one version.
+#[derive(Clone, Debug)]
+pub struct Components {
+    directory: PathBuf,
+}
+
+impl Components {
+    /// Those of `lab/kubernetes`, which are built if the cache has not got them; that takes seven to ten minutes
+    /// of two processors.
+    ///
+    /// # Errors
+    /// No Go that is new enough, no way to the sources, or no room.
+    pub fn obtain() -> Result<Self, ComponentsError> {
+        let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("kubernetes");
+        let read = |name: &str| {
+            let path = home.join(name);
+            fs::read_to_string(&path).map_err(|source| ComponentsError::Source { path, source })
+        };
+        let (main, module, sums) = (read("main.go")?, read("go.mod")?, read("go.sum")?);
+        let version = version(&module).ok_or(ComponentsError::Unversioned)?;
+        let mut build = vec!["build".to_owned()];
+        build.extend(FLAGS.map(ToOwned::to_owned));
+        build.push(format!("-ldflags={}", linked(version)));
+        let go = go(&home, "env", &["env".to_owned(), "GOVERSION".to_owned()])?;
+        let arguments = build.join(" ");
+        let made_of = [&main, &module, &sums, &go, &arguments].map(|part| part.as_bytes());
+        let name = cache::name(&format!("kubernetes-{version}"), &made_of);
+        let directory = cache::entry(&name, |work| {
+            eprintln!("building Kubernetes {version}, some eight minutes of two processors …");
+            let binary = work.join("kubernetes");
+            build.extend(["-o".to_owned(), binary.display().to_string(), ".".to_owned()]);
+            go_build(&home, &build)?;
+            for name in NAMES {
+                symlink("kubernetes", work.join(name)).map_err(CacheError::at(work))?;
+            }
+            Ok::<(), ComponentsError>(())
+        })?;
+        Ok(Self { directory })
+    }
+
+    /// Where programs lie that have the names of components.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+/// The version without its letter, as `1.34.4`.
+fn version(module: &str) -> Option<&str> {
+    let required = module.lines().map(|line| line.trim().trim_start_matches("require "));
+    required
+        .filter_map(|line| line.strip_prefix(MODULE))
+        .find_map(|rest| rest.trim().strip_prefix('v'))
+}
+
+/// Components of another version than they say would refuse each other.
+fn linked(version: &str) -> String {
+    let (major, rest) = version.split_once('.').unwrap_or((version, "0"));
+    let minor = rest.split('.').next().unwrap_or("0");
+    let mut flags = "-s -w".to_owned();
+    for package in VERSIONED {
+        let set = [
+            ("gitVersion", format!("v{version}")),
+            ("gitMajor", major.to_owned()),
+            ("gitMinor", minor.to_owned()),
+            ("gitTreeState", "clean".to_owned()),
+            ("gitCommit", "0".repeat(40)),
+            ("buildDate", "1970-01-01T00:00:00Z".to_owned()),
+        ];
+        for (name, value) in set {
+            flags += &format!(" -X {package}.{name}={value}");
+        }
+    }
+    flags
+}
+
+fn go_build(home: &Path, arguments: &[String]) -> Result<(), ComponentsError> {
+    go(home, "build", arguments).map(drop)
+}
+
+fn go(
+    home: &Path,
+    subcommand: &'static str,
+    arguments: &[String],
+) -> Result<String, ComponentsError> {
+    let mut go = Command::new("go");
+    go.args(arguments).current_dir(home).stdin(Stdio::null());
+    // Without cgo they run on any node, whatever its C library; a workspace above is none of theirs.
+    go.env("CGO_ENABLED", "0").env("GOWORK", "off");
+    let output = go.output().map_err(ComponentsError::NoGo)?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(ComponentsError::Go { subcommand, status: output.status, said });
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_that_of_the_module() {
+        let module =
+            "module x\n\nrequire (\n\tk8s.io/kubectl v0.0.0\n\tk8s.io/kubernetes v1.34.4\n)\n";
+        assert_eq!(version(module), Some("1.34.4"));
+        assert_eq!(version("require k8s.io/kubernetes v1.2.3\n"), Some("1.2.3"));
+        assert_eq!(version("module k8s.io/kubernetes\n"), None);
+        let flags = linked("1.34.4");
+        assert!(flags.contains("component-base/version.gitVersion=v1.34.4 "), "{flags}");
+        assert!(flags.contains("client-go/pkg/version.gitMinor=34 "), "{flags}");
+    }
+}
