@@ -21,6 +21,7 @@ pub mod netns;
 mod opener;
 mod owners;
 mod peers;
+pub mod priority;
 mod prober;
 pub mod process;
 mod programs;

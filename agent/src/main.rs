@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use agent::daemon::{self, Options};
 use agent::kernel::clock::holder;
 use agent::kernel::node_name;
+use agent::kernel::priority;
 use agent::supervisor::Supervisor;
 use agent::telemetry::{self, LogFormat};
 use agent::uplink::Controller;
@@ -97,6 +98,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let supervisor = Supervisor::from_environment();
+    priority::come_first();
     let daemon = daemon::start(options).await?;
     supervisor.ready();
     tokio::select! {

@@ -15,8 +15,9 @@ use nix::sys::socket::sockopt::PeerCredentials;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::kernel::bpf::{self, ObjectKind};
+use crate::kernel::clock::covered::is_whole;
 use crate::kernel::clock::holder::{self, Holder};
-use crate::kernel::clock::record::Records;
+use crate::kernel::clock::record::{Record, Records};
 use crate::kernel::clock::skewed::{ClockError, Workshop};
 use crate::kernel::clock::{boot_id, boot_now, scope};
 use crate::kernel::process;
@@ -241,15 +242,20 @@ fn clocks(remove: Removal, socket: &Path) -> Result<Vec<Remnant>, ResidueError> 
         // Whoever holds the lock is the agent; which one that is, only its socket tells.
         None => Some(served_by(socket).unwrap_or_else(std::process::id)),
     };
+    let boot = boot_id().map_err(|source| ResidueError::Objects { kind: "boot", source })?;
+    let workshop = workshop(boot, socket);
     if agent.is_none() && remove == Removal::Remove {
-        let boot = boot_id().map_err(|source| ResidueError::Objects { kind: "boot", source })?;
-        let recovered = workshop(boot, socket).recover()?;
-        let whole = crate::kernel::clock::covered::is_whole;
-        let remnant = |(process, restored)| of_clock(process, Vec::new(), whole(&restored));
+        let recovered = workshop.recover()?;
+        let remnant = |(process, restored)| of_clock(process, Vec::new(), is_whole(&restored));
         return Ok(recovered.into_iter().map(remnant).collect());
     }
     let now = boot_now().nanos();
-    let remnant = |record: &crate::kernel::clock::record::Record| {
+    let remnant = |record: &Record| {
+        if record.left {
+            // Of a skew that is over: its agent has it no more, however often it tries to take it back.
+            let gone = remove == Removal::Remove && is_whole(&workshop.restore(record));
+            return of_clock(record.process(), Vec::new(), gone);
+        }
         // Its own code brings the clock back to the truth, and nobody else is needed for that.
         let returning = (record.returning_until > now).then_some(record.process().pid);
         let holders = agent.or(returning).into_iter().collect();

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use agent::kernel::priority;
 use nix::unistd::Uid;
 use proto::agent::Description;
 
@@ -168,6 +169,7 @@ fn look(socket: &Path, error: &io::Error) -> Result<Answer, Failure> {
 /// Becomes the agent, or finds the one that was quicker.
 async fn begin(socket: &Path, choice: &Choice, output: Output) -> Result<Connection, Failure> {
     let attempted = format!("cannot become this machine's agent at {}", socket.display());
+    priority::come_first();
     match OwnAgent::start(socket).await {
         Ok(own) => match Link::open(socket).await {
             Ok(link) => greet(link, Some(own), socket, output).await,

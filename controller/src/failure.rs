@@ -177,6 +177,8 @@ impl Failure {
 fn fact(kind: &Kind, sentence: &str) -> Option<String> {
     match kind {
         Kind::InvalidField(invalid) => Some(invalid.field.clone()),
+        // It was no call that failed: the sentence is all that there is.
+        Kind::KernelRefused(refusal) if refusal.errno == 0 => None,
         Kind::KernelRefused(refusal) => {
             let errno = Errno::from_raw(refusal.errno);
             let told = sentence.contains(&refusal.call) && sentence.contains(errno.desc());

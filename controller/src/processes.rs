@@ -92,7 +92,7 @@ impl AskedError {
             Self::NoProcesses(..) => "name a pid:, a container: or a netns:".to_owned(),
             Self::Groups(_) => "name a pid: or a container:".to_owned(),
             Self::Terms(TermsError::Lease) => "ask for a longer --lease".to_owned(),
-            Self::Terms(TermsError::Total) => "ask for another --for".to_owned(),
+            Self::Terms(TermsError::Total) => "it lasts 7 days at most".to_owned(),
         };
         Failure::new(Outcome::WrongUsage, attempted, self).hint(hint)
     }

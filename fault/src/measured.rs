@@ -39,6 +39,9 @@ pub struct ClockEffect {
     /// How long the clocks take to come back to the truth after its end; nothing where they come in a step.
     #[serde(serialize_with = "seconds")]
     pub way_back: Duration,
+    /// How many processes executed another program and ended before they were covered again: all their time
+    /// they had the truth.
+    pub escaped: usize,
 }
 
 impl ClockEffect {

@@ -175,7 +175,18 @@ impl fmt::Display for Drift {
             Self::DeviceJoined(index) => write!(f, "interface {index} joined the target"),
             Self::Detached(index) => write!(f, "somebody detached us from interface {index}"),
             Self::LeaseDiffers { recorded, found } => {
-                write!(f, "lease ends at {} ns, not {}", found.nanos(), recorded.nanos())
+                let apart = |late: &BootTime, early: &BootTime| {
+                    humantime::format_duration(Duration::from_millis(
+                        u64::try_from(late.since(*early).as_millis()).unwrap_or(u64::MAX),
+                    ))
+                };
+                if found.nanos() == 0 {
+                    f.write_str("no lease stands where one was recorded")
+                } else if found > recorded {
+                    write!(f, "its lease ends {} later than recorded", apart(found, recorded))
+                } else {
+                    write!(f, "its lease ends {} earlier than recorded", apart(recorded, found))
+                }
             }
             Self::HolderEnded => {
                 f.write_str("the process of ours that held or loaded it ended before its time")

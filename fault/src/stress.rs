@@ -151,11 +151,19 @@ impl fmt::Display for MemoryLoad {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bytes(bytes) => {
-                const UNITS: [(&str, u32); 3] = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
-                let whole = |(_, shift): &&(&str, u32)| bytes.trailing_zeros() >= *shift;
-                match UNITS.iter().find(whole) {
-                    Some((unit, shift)) if *bytes > 0 => write!(f, "{}{unit}", bytes >> shift),
-                    Some(_) | None => write!(f, "{bytes}B"),
+                const UNITS: [(&str, u64); 6] = [
+                    ("GiB", 1 << 30),
+                    ("GB", 1_000_000_000),
+                    ("MiB", 1 << 20),
+                    ("MB", 1_000_000),
+                    ("KiB", 1 << 10),
+                    ("kB", 1_000),
+                ];
+                // The fewest digits are what was typed, most likely.
+                let whole = UNITS.iter().filter(|(_, size)| *bytes > 0 && bytes % size == 0);
+                match whole.min_by_key(|(_, size)| bytes / size) {
+                    Some((unit, size)) => write!(f, "{}{unit}", bytes / size),
+                    None => write!(f, "{bytes}B"),
                 }
             }
             Self::Share(share) => share.fmt(f),
@@ -174,6 +182,10 @@ impl FromStr for MemoryLoad {
             return Err(if number == 0 { LoadError::Memory } else { LoadError::Unit(number) });
         }
         let size: bytesize::ByteSize = text.parse().map_err(|_| LoadError::Memory)?;
+        // What has no place in 64 bits comes as the most that has.
+        if size.as_u64() == u64::MAX {
+            return Err(LoadError::Memory);
+        }
         if size.as_u64() == 0 { Err(LoadError::Memory) } else { Ok(Self::Bytes(size.as_u64())) }
     }
 }
@@ -213,9 +225,14 @@ mod tests {
         for (text, bytes) in sizes {
             assert_eq!(text.parse(), Ok(MemoryLoad::Bytes(bytes)), "{text}");
         }
+        for (text, said) in
+            [("1000G", "1000GB"), ("300MB", "300MB"), ("4096B", "4KiB"), ("7B", "7B")]
+        {
+            assert_eq!(text.parse::<MemoryLoad>().unwrap().to_string(), said);
+        }
         assert_eq!("80%".parse(), Ok(MemoryLoad::Share(Percent(80))));
         assert_eq!("50".parse::<MemoryLoad>(), Err(LoadError::Unit(50)));
-        for text in ["", "0", "0%", "101%", "many", "-1MiB", "%"] {
+        for text in ["", "0", "0%", "101%", "many", "-1MiB", "%", "99999999999999999999G"] {
             assert_eq!(text.parse::<MemoryLoad>(), Err(LoadError::Memory), "{text}");
         }
     }

@@ -142,6 +142,7 @@ impl From<ClockEffect> for wire::ClockEffect {
             longest_hold_ns: nanos(effect.longest_hold),
             longest_gap_ns: nanos(effect.longest_gap),
             way_back_ns: nanos(effect.way_back),
+            escaped: effect.escaped.try_into().unwrap_or(u32::MAX),
         }
     }
 }
@@ -165,6 +166,7 @@ impl TryFrom<wire::ClockEffect> for ClockEffect {
             longest_hold: Duration::from_nanos(effect.longest_hold_ns),
             longest_gap: Duration::from_nanos(effect.longest_gap_ns),
             way_back: Duration::from_nanos(effect.way_back_ns),
+            escaped: effect.escaped.try_into().unwrap_or(usize::MAX),
         })
     }
 }

@@ -326,6 +326,7 @@ fn what_was_measured_arrives_as_it_was() {
         longest_hold: Duration::from_micros(700),
         longest_gap: Duration::from_secs(1),
         way_back: Duration::from_secs(3_600),
+        escaped: 35,
     };
     let status = Status {
         fault: skewing(0),

@@ -7,6 +7,7 @@ mod planned;
 #[cfg(test)]
 mod stub;
 
+mod caretaker;
 pub mod covered;
 pub(in crate::kernel) mod deputy;
 pub mod hold;

@@ -150,7 +150,7 @@ impl Killing {
         if state.members.is_empty() {
             return Err(match state.left.first() {
                 Some(spared) => scope::refused(spared.reason.clone()),
-                None => KernelError::Gone(place.selector.scheme.clone()),
+                None => scope::nobody(&place.selector.scheme),
             });
         }
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)

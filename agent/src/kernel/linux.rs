@@ -123,7 +123,11 @@ impl Linux {
             let answer = |text: String| KernelError::Answer(text);
             return Some(match covered.by_deputy(urgency, skew) {
                 Some(told) => told.map_err(|error| answer(error.to_string())),
-                None => Err(answer("a process of the target has its memory locked".to_owned())),
+                None => Err(answer(
+                    "nothing could be written into the target's processes within 100 ms: the machine \
+                     is too busy, or one of them has its memory locked (mmap_lock)"
+                        .to_owned(),
+                )),
             });
         }
         let standing = self.engagements.get(target, slot)?;

@@ -34,6 +34,15 @@ pub fn namespace_inode(path: &Path) -> io::Result<NamespaceInode> {
     fs::metadata(path).map(|metadata| NamespaceInode(metadata.ino()))
 }
 
+/// Whether this is what looking at, or writing into, a process comes to that has ended: there is no such
+/// file, no such process (ESRCH), or an address space that nobody has any more, of which nothing is read.
+#[must_use]
+pub fn says_gone(error: &io::Error) -> bool {
+    let kinds = [io::ErrorKind::UnexpectedEof, io::ErrorKind::WriteZero, io::ErrorKind::NotFound];
+    kinds.contains(&error.kind())
+        || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
+}
+
 /// The inode of an open namespace.
 ///
 /// # Errors

@@ -49,7 +49,8 @@ pub(super) fn refuse(error: &AgentError) -> Status {
         }
         AgentError::Ended(_) => {
             let refused = wire::Refused { reason: error.to_string() };
-            let hint = "ask again under a new id";
+            let hint = "its time was over, or somebody healed it, before it was in place: ask for a longer \
+                        --for where the node is busy";
             status(Code::Aborted, error, Kind::Refused(refused), hint)
         }
         AgentError::Limit { what, most } => limit(what, *most, error),

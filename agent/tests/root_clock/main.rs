@@ -8,6 +8,7 @@ mod driven;
 mod ends;
 mod etcd;
 mod faults;
+mod leftovers;
 mod misfortune;
 mod mortal;
 mod node;

@@ -84,7 +84,7 @@ impl RequestError {
             Self::Unenforceable { .. } => "leave --enforce out: the other side is then used",
             Self::TooShort(_) => "ask for a longer --for",
             Self::Terms(TermsError::Lease) => "ask for a longer --lease",
-            Self::Terms(TermsError::Total) => "ask for another --for",
+            Self::Terms(TermsError::Total) => "it lasts 7 days at most",
             Self::SameTarget { .. } => {
                 "what stays inside of one namespace does not pass a network; name another one"
             }

@@ -121,9 +121,16 @@ pub(crate) fn meaning(status: &Status) -> Vec<String> {
             time(effect.longest_gap)
         ));
     }
+    if effect.escaped > 0 {
+        sentences.push(format!(
+            "{} executed another program and ended with true time, before they could be covered",
+            processes(effect.escaped)
+        ));
+    }
     if !effect.way_back.is_zero() {
         sentences.push(format!(
-            "the clocks come back to the truth by themselves within {}; until then our code stays in {}",
+            "the clocks come back to the truth by themselves within {}; our code stays in {} until then, and \
+             until an agent or `schism residue --remove` clears it away",
             time(effect.way_back),
             processes(effect.covered)
         ));

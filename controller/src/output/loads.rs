@@ -1,6 +1,6 @@
 //! Loads, and what they took, in words.
 
-use fault::{Kind, Measured, Status, Stress, StressEffect};
+use fault::{Drift, Kind, Measured, Status, Stress, StressEffect};
 
 use super::quantity::{bytes, time};
 use super::route::{Route, tone};
@@ -89,11 +89,12 @@ pub(crate) fn meaning(status: &Status) -> Vec<String> {
     // A page here and there belongs to what holds them.
     const NEARLY: u64 = 1 << 20;
     if effect.memory > 0 && effect.memory + NEARLY < effect.memory_asked {
-        sentences.push(format!(
-            "of {} only {} were held at most: there was no more, or it was still growing",
-            bytes(effect.memory_asked),
-            bytes(effect.memory)
-        ));
+        let (asked, held) = (bytes(effect.memory_asked), bytes(effect.memory));
+        sentences.push(if status.drifts.contains(&Drift::OutOfMemory) {
+            format!("of {asked} it was last seen to hold {held}, shortly before the kernel ended it")
+        } else {
+            format!("of {asked} only {held} were held at most: there was no more, or it was still growing")
+        });
     }
     sentences
 }

@@ -47,7 +47,7 @@ impl RequestError {
             Self::Skew(_) => "`schism skew --help` says what can be asked for",
             Self::TooShort(_) => "ask for a longer --for",
             Self::Terms(TermsError::Lease) => "ask for a longer --lease",
-            Self::Terms(TermsError::Total) => "ask for another --for",
+            Self::Terms(TermsError::Total) => "it lasts 7 days at most",
             Self::Far(..) => "ask for less",
         };
         hint.to_owned()

@@ -20,6 +20,10 @@ pub enum SkewError {
     /// It would never come, or is longer than a fault may last.
     #[error("the step is to come within 7 days of the start")]
     Step,
+    /// The fault is over before it.
+    #[error("the step would come {} after the start, when the fault of {} is over; ask for a longer --for",
+        humantime::format_duration(*.0), humantime::format_duration(*.1))]
+    Late(Duration, Duration),
     /// Software relies on these clocks never going back.
     #[error("{0} would run backwards; {hint}", hint = backwards_hint(*.1))]
     Backwards(Clock, Backwards),
@@ -71,6 +75,9 @@ impl Skew {
             }
             Shape::Step { after, .. } if after >= LeaseTerms::LONGEST => {
                 return Err(SkewError::Step);
+            }
+            Shape::Step { after, .. } if after >= terms.total => {
+                return Err(SkewError::Late(after, terms.total));
             }
             Shape::Offset(_) | Shape::Step { .. } | Shape::Strobe { .. } | Shape::Drift { .. } => {}
         }

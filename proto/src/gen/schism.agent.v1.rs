@@ -505,6 +505,9 @@ pub struct ClockEffect {
     /// How long the clocks take to come back to the truth after the end, ns; 0 for at once.
     #[prost(uint64, tag = "6")]
     pub way_back_ns: u64,
+    /// Processes that executed another program and ended before they were covered.
+    #[prost(uint32, tag = "7")]
+    pub escaped: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FreezeEffect {

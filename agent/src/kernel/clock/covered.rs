@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use fault::{
-    BootTime, Clock, ClockEffect, Ending, ProcessIdentity, Reading, Shape, Skew, Uncovered,
+    BootTime, Clock, ClockEffect, Ending, Extent, ProcessIdentity, Reading, Scheme, Shape, Skew,
+    Uncovered,
 };
 
 use self::roll::Roll;
@@ -199,7 +200,14 @@ impl Covered {
             longest_hold: self.workshop.longest_hold(),
             longest_gap: state.longest_gap,
             way_back: state.way_back,
+            escaped: if self.means_children() { self.roll.escaped() } else { 0 },
         }
+    }
+
+    /// Whether whoever its processes start is meant, too.
+    const fn means_children(&self) -> bool {
+        matches!(self.skew.extent, Extent::Tree)
+            || !matches!(self.place.selector.scheme, Scheme::Pid(_))
     }
 
     /// The processes that are covered. Waits for nobody.
@@ -341,6 +349,10 @@ impl Covered {
 
     /// A fork has our bytes already, and is taken over; any other process is given them.
     fn put_in(&self, process: ProcessIdentity) -> Result<Skewed, ClockError> {
+        if let Some(left) = self.workshop.was_left(process) {
+            // Of a skew that is over; what does not succeed is what is told below.
+            let _ = self.workshop.restore(&left);
+        }
         match self.workshop.put_in(process, &self.skew) {
             Err(ClockError::Refused(refusal @ (Refusal::Different(_) | Refusal::Skewed(_)))) => {
                 let state = self.state();
@@ -448,33 +460,51 @@ impl Covered {
     }
 
     /// Gives all processes their bytes back, forks that nobody saw included.
-    ///
-    /// # Errors
-    /// What could not be done, for people. Whoever is left has the truth, and a record.
-    pub(super) fn take_out(&self) -> Result<Vec<BootTime>, String> {
+    pub(super) fn take_out(&self) -> TakenOut {
         // Those that are gone need not be told.
         let _ = self.end();
         let members = std::mem::take(&mut self.state().members);
         self.roll.clear();
         let places: Vec<Range<u64>> =
             members.values().map(|member| member.skewed.place().clone()).collect();
-        let (mut left, mut returning) = (Vec::new(), Vec::new());
+        let mut out = TakenOut::default();
         for (process, restored) in self.heal(members) {
             match restored {
-                Ok(Restored::Returning) => returning.push(boot_now() + self.state().way_back),
-                restored => left.extend(trouble(process, restored)),
+                Ok(Restored::Returning) => {
+                    out.returning.push((process, boot_now() + self.state().way_back));
+                }
+                restored => out.admit(process, restored),
             }
         }
         // Those that come back by themselves have forks that do so, too.
         if matches!(self.skew.ending, Ending::Step) {
             match self.workshop.sweep(&places) {
-                Ok(found) => {
-                    left.extend(found.into_iter().filter_map(|(who, what)| trouble(who, what)));
-                }
-                Err(error) => left.push(error.to_string()),
+                Ok(found) => found.into_iter().for_each(|(who, what)| out.admit(who, what)),
+                Err(error) => out.trouble.push(error.to_string()),
             }
         }
-        if left.is_empty() { Ok(returning) } else { Err(left.join("; ")) }
+        out
+    }
+}
+
+/// What came of giving all processes of a skew their bytes back. Whoever has not got them has the truth, and
+/// a record.
+#[derive(Debug, Default)]
+pub(super) struct TakenOut {
+    /// Who has not got them.
+    pub(super) left: Vec<ProcessIdentity>,
+    /// Who gets them later: when its clocks have come back.
+    pub(super) returning: Vec<(ProcessIdentity, BootTime)>,
+    /// What could not be done, for people.
+    pub(super) trouble: Vec<String>,
+}
+
+impl TakenOut {
+    fn admit(&mut self, process: ProcessIdentity, restored: Outcome) {
+        if let Some(trouble) = trouble(process, restored) {
+            self.left.push(process);
+            self.trouble.push(trouble);
+        }
     }
 }
 
@@ -518,10 +548,12 @@ pub(super) fn trouble(
     match restored {
         Ok(Restored::Whole | Restored::Gone | Restored::Returning) => None,
         Ok(Restored::Inert) => Some(format!(
-            "process {pid} has true time, but a thread has not come back from our code: it gets its \
-             bytes back at the agent's next start, or by `schism residue --remove`"
+            "process {pid} has true time, but a thread has not come back from our code; the agent goes on \
+             trying to give it its own bytes back"
         )),
-        Err(error) => Some(format!("process {pid}: {error}")),
+        Err(error) => Some(format!(
+            "process {pid}: {error}; the agent goes on trying to give it its own bytes back"
+        )),
     }
 }
 

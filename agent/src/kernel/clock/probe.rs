@@ -68,9 +68,12 @@ impl Probe {
             let before = super::truth::read(self.clock).map_err(|error| error.to_string())?;
             let shown = clock_gettime(ClockId::from_raw(self.clock)).map_err(|e| e.to_string())?;
             let after = super::truth::read(self.clock).map_err(|error| error.to_string())?;
-            let shown = shown.tv_sec() * 1_000_000_000 + shown.tv_nsec();
+            // Past the year 2262 it has more nanoseconds than 64 bits count; its distance never has.
+            let shown = i128::from(shown.tv_sec()) * 1_000_000_000 + i128::from(shown.tv_nsec());
             let error = (after - before) / 2 + 1;
-            let probed = Probed { offset: shown - (before + (after - before) / 2), error };
+            let offset = shown - i128::from(before + (after - before) / 2);
+            let offset = i64::try_from(offset).map_err(|_| "it is more than 292 years off")?;
+            let probed = Probed { offset, error };
             if best.is_none_or(|best: Probed| probed.error < best.error) {
                 best = Some(probed);
             }

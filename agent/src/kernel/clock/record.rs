@@ -33,6 +33,9 @@ pub struct Record {
     /// Until when its clocks come back to the truth by these bytes (boot time, ns); 0 if they do not.
     #[serde(default)]
     pub returning_until: u64,
+    /// Whether its skew is over and its bytes could not be taken back then.
+    #[serde(default)]
+    pub left: bool,
 }
 
 /// An entry that leads elsewhere.
@@ -77,6 +80,7 @@ impl Record {
             sites: Vec::new(),
             slack: 0..0,
             returning_until: 0,
+            left: false,
         }
     }
 

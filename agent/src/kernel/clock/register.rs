@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use fault::{BootTime, ClockEffect, Measured, NamespaceCookie, ProcessIdentity, Skew};
 
 use super::boot_now;
+use super::caretaker::Caretaker;
 use super::covered::{Covered, trouble};
+use super::record::Record;
 use super::skewed::{ClockError, Workshop};
 use crate::kernel::process::{self, NamespaceInode};
 use crate::kernel::{Coverage, KernelError, Place, Slot, clock::scope};
@@ -19,6 +20,7 @@ type Key = (NamespaceCookie, Slot);
 #[derive(Debug)]
 pub struct Register {
     workshop: Workshop,
+    caretaker: Caretaker,
     skews: Mutex<HashMap<Key, Arc<Covered>>>,
     /// What skews did that are out since then, until they have been asked.
     ended: Mutex<HashMap<Key, (BootTime, ClockEffect)>>,
@@ -31,7 +33,8 @@ impl Register {
     /// An empty one.
     #[must_use]
     pub fn new(workshop: Workshop) -> Self {
-        Self { workshop, skews: Mutex::default(), ended: Mutex::default() }
+        let caretaker = Caretaker::new(workshop.clone());
+        Self { workshop, caretaker, skews: Mutex::default(), ended: Mutex::default() }
     }
 
     fn skews(&self) -> MutexGuard<'_, HashMap<Key, Arc<Covered>>> {
@@ -60,11 +63,7 @@ impl Register {
     ) -> Result<(), KernelError> {
         let there = scope::of(place, skew.extent, inode, &BTreeSet::new())?;
         if there.is_empty() {
-            return Err(KernelError::Refused {
-                reason: format!("there is no process in {}", place.selector.scheme),
-                hint: "a clock is moved inside the processes that read it: start one first"
-                    .to_owned(),
-            });
+            return Err(scope::nobody(&place.selector.scheme));
         }
         let covered = Arc::new(Covered::new(place.clone(), *skew, &self.workshop));
         covered.cover(&there).map_err(failed)?;
@@ -122,18 +121,21 @@ impl Register {
     /// truth, that is done then.
     ///
     /// # Errors
-    /// A process that did not get them; all have the truth.
+    /// A process that did not get them: it gets them later. All have the truth.
     pub fn take_out(&self, target: NamespaceCookie, slot: Slot) -> Result<(), KernelError> {
         let Some(covered) = self.get(target, slot) else { return Ok(()) };
         let taken_out = covered.take_out();
         // Whatever it came to: another fault may get this place.
         self.ended().insert((target, slot), (boot_now(), covered.effect()));
         self.skews().remove(&(target, slot));
-        let returning = taken_out.map_err(KernelError::Answer)?;
-        if let Some(over) = returning.into_iter().max() {
-            self.recover_at(over);
+        let now = boot_now();
+        let left = taken_out.left.into_iter().map(|process| (process, now));
+        self.caretaker.attend(left.chain(taken_out.returning));
+        if taken_out.trouble.is_empty() {
+            Ok(())
+        } else {
+            Err(KernelError::Answer(taken_out.trouble.join("; ")))
         }
-        Ok(())
     }
 
     /// Forgets what a skew did that had this place: another fault has it now.
@@ -175,35 +177,12 @@ impl Register {
     /// # Errors
     /// The records could not be read.
     pub fn recover(&self) -> Result<Vec<(ProcessIdentity, Option<String>)>, ClockError> {
-        let records = self.workshop.records.all()?;
         let outcomes = self.workshop.recover()?;
-        let over = records.iter().map(|record| BootTime::from_nanos(record.returning_until));
-        if let Some(over) = over.max().filter(|over| *over > boot_now()) {
-            self.recover_at(over);
-        }
+        let records = self.workshop.records.all()?;
+        let owed = records.iter().filter(|record| record.left || record.returning_until > 0);
+        let due = |record: &Record| BootTime::from_nanos(record.returning_until).max(boot_now());
+        self.caretaker.attend(owed.map(|record| (record.process(), due(record))));
         Ok(outcomes.into_iter().map(|(who, what)| (who, trouble(who, what))).collect())
-    }
-
-    /// Has everything of which the way back is over given back at that time, if this process lives so long;
-    /// otherwise the next one does it.
-    fn recover_at(&self, over: BootTime) {
-        let workshop = self.workshop.clone();
-        let wait = move || {
-            // It counts on while the machine is suspended, which a sleep does not.
-            while boot_now() < over {
-                thread::sleep(over.since(boot_now()).min(Duration::from_secs(1)));
-            }
-            let records = workshop.records.all().unwrap_or_default();
-            let returned = records.iter().filter(|record| record.returning_until != 0);
-            for record in returned {
-                if let Some(trouble) = trouble(record.process(), workshop.restore(record)) {
-                    tracing::warn!(%trouble, "a process has not its own bytes");
-                }
-            }
-        };
-        if let Err(error) = thread::Builder::new().name("schism-return".to_owned()).spawn(wait) {
-            tracing::warn!(%error, "clocks that come back are cleared up at the next start");
-        }
     }
 }
 

@@ -142,6 +142,23 @@ pub fn refused(reason: String) -> KernelError {
     KernelError::Refused { reason, hint: hint.to_owned() }
 }
 
+/// Nobody was found at a place. A process that is named is gone; elsewhere there may be somebody later.
+#[must_use]
+pub fn nobody(scheme: &Scheme) -> KernelError {
+    match scheme {
+        Scheme::Pid(_) => KernelError::Gone(scheme.clone()),
+        Scheme::Container(_)
+        | Scheme::Netns(_)
+        | Scheme::Host(_)
+        | Scheme::Addr(_)
+        | Scheme::Etcd(_)
+        | Scheme::Zeebe(_) => KernelError::Refused {
+            reason: format!("there is no process in {scheme}"),
+            hint: "faults of processes need one: start it first".to_owned(),
+        },
+    }
+}
+
 /// The name of a process; empty if it has ended.
 #[must_use]
 pub fn name(pid: u32) -> String {

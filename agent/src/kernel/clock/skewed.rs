@@ -87,11 +87,7 @@ impl ClockError {
             Self::Refused(Refusal::Gone(_)) | Self::Holder(HolderError::Swap(SwapError::Gone)) => {
                 true
             }
-            // An address space that nobody has any more reads and writes nothing.
-            Self::Memory { source, .. } => matches!(
-                source.kind(),
-                io::ErrorKind::UnexpectedEof | io::ErrorKind::WriteZero | io::ErrorKind::NotFound
-            ),
+            Self::Memory { source, .. } => process::says_gone(source),
             Self::Refused(_)
             | Self::Spared(_)
             | Self::Patch(_)
@@ -362,6 +358,26 @@ impl Workshop {
     /// # Errors
     /// What could not be done; the record stays.
     pub fn restore(&self, record: &Record) -> Result<Restored, ClockError> {
+        let restored = self.restored(record);
+        let stays = !matches!(restored, Ok(Restored::Whole | Restored::Gone | Restored::Returning));
+        // Not where somebody else has done it meanwhile.
+        let is_recorded = || self.records.get(record.process()).is_ok_and(|kept| kept.is_some());
+        if stays && !record.left && is_recorded() {
+            // Whoever looks for what was left finds it there; that it could not be restored is what to tell.
+            let mut record = record.clone();
+            record.left = true;
+            let _ = self.records.keep(&record);
+        }
+        restored
+    }
+
+    /// Whether a process has a record of what could not be taken back when its skew ended.
+    #[must_use]
+    pub fn was_left(&self, process: ProcessIdentity) -> Option<Record> {
+        self.records.get(process).ok().flatten().filter(|record| record.left)
+    }
+
+    fn restored(&self, record: &Record) -> Outcome {
         let process = record.process();
         let returns = record.is_of(self.boot) && record.returning_until > boot_now().nanos();
         let restored = if returns && process::is_alive(process) {
@@ -494,13 +510,14 @@ impl Skewed {
     /// # Errors
     /// The process's memory could not be read.
     pub fn lease(&self) -> Result<Option<(BootTime, BootTime)>, ClockError> {
+        let pid = self.process.pid;
+        let block = self.vdso.start + u64::from(self.patch.block);
+        // Before anything else: to one that has ended nothing could be written, and that is no loss.
+        let selector = self.memory.read(block + u64::from(Selector::AT), 1);
+        let selector = Selector(selector.map_err(memory("read", pid))?[0]);
         let (Some(start), Some(end), Some(written)) = (self.start, self.end, &self.written) else {
             return Ok(None);
         };
-        let pid = self.process.pid;
-        let block = self.vdso.start + u64::from(self.patch.block);
-        let selector = self.memory.read(block + u64::from(Selector::AT), 1);
-        let selector = Selector(selector.map_err(memory("read", pid))?[0]);
         let copy = self.memory.read(block + u64::from(selector.copy()), Parameters::BYTES);
         let stands = copy.map_err(memory("read", pid))? == written.to_bytes();
         Ok(stands.then_some((start, end)))

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::num::NonZero;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use nix::sys::ptrace;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::hold::{Held, HoldError, LONGEST};
+use super::hold::{Held, HoldError, LONGEST, hold};
 use super::memory::Memory;
 use crate::clock::stack::{self, Context};
 use crate::kernel::process;
@@ -128,7 +129,7 @@ impl From<HoldError> for SwapError {
         match error {
             HoldError::Gone => Self::Gone,
             HoldError::Traced(tracer) => Self::Traced(tracer),
-            error @ HoldError::Call { .. } => Self::Held(error.to_string()),
+            error @ (HoldError::Call { .. } | HoldError::Alone) => Self::Held(error.to_string()),
             error @ HoldError::Unstoppable { .. } => Self::Unstoppable(error.to_string()),
         }
     }
@@ -136,9 +137,7 @@ impl From<HoldError> for SwapError {
 
 fn memory(what: &'static str) -> impl FnOnce(io::Error) -> SwapError {
     move |error| {
-        let gone =
-            [io::ErrorKind::UnexpectedEof, io::ErrorKind::WriteZero, io::ErrorKind::NotFound];
-        if gone.contains(&error.kind()) {
+        if process::says_gone(&error) {
             SwapError::Gone
         } else {
             SwapError::Memory { what: what.to_owned(), why: error.to_string() }
@@ -146,13 +145,14 @@ fn memory(what: &'static str) -> impl FnOnce(io::Error) -> SwapError {
     }
 }
 
-/// What threads that stand still say of an attempt.
-#[derive(Default)]
-struct Seen {
-    /// Those whose next instruction moves, with what they are to go on with.
-    moves: Vec<(Pid, libc::user_regs_struct)>,
-    /// One that is in the way.
-    busy: Option<Pid>,
+/// How a thread stands.
+enum Stance {
+    /// Elsewhere.
+    Clear,
+    /// At an instruction that moves: what it is to go on with.
+    Moves(Box<libc::user_regs_struct>),
+    /// In the way.
+    Busy,
 }
 
 /// Why an attempt did not succeed.
@@ -180,11 +180,12 @@ impl Swap {
         let mut held_in_all = Duration::ZERO;
         let mut pause = PAUSE;
         for attempts in 1.. {
-            let mut seen = Seen::default();
-            let held = Held::hold(self.pid, |thread| self.look(thread, &memory_of, &mut seen))?;
-            let tried = self.attempt(&held, &memory_of, seen);
-            let threads = held.threads().count();
-            let time = held.release();
+            // One is enough, and stacks take long.
+            let busy = AtomicBool::new(false);
+            let look = |thread| self.look(thread, &memory_of, &busy);
+            let ((tried, threads), time) = hold(self.pid, &look, |held| {
+                (self.attempt(held, &memory_of), held.looked().len())
+            })?;
             held_in_all += time;
             match tried {
                 Ok(()) => {
@@ -204,30 +205,32 @@ impl Swap {
     }
 
     /// Looks at a thread that has just stopped.
-    fn look(&self, thread: Pid, memory_of: &Memory, seen: &mut Seen) {
+    fn look(&self, thread: Pid, memory_of: &Memory, busy: &AtomicBool) -> Stance {
         // Killed meanwhile.
-        let Ok(mut registers) = ptrace::getregs(thread) else { return };
-        if let Some((_, to)) = self.moved.iter().find(|(from, _)| *from == registers.rip) {
-            registers.rip = *to;
-            seen.moves.push((thread, registers));
+        let Ok(mut registers) = ptrace::getregs(thread) else { return Stance::Clear };
+        let to = self.moved.iter().find(|(from, _)| *from == registers.rip).map(|(_, to)| *to);
+        registers.rip = to.unwrap_or(registers.rip);
+        let stacks = Stacks { memory_of, thread };
+        if !busy.load(Ordering::Relaxed) && self.is_led_to(&stacks, context(&registers)) {
+            busy.store(true, Ordering::Relaxed);
+            return Stance::Busy;
         }
-        if seen.busy.is_none() && self.is_led_to(&Stacks { memory_of, thread }, context(&registers))
-        {
-            seen.busy = Some(thread);
-        }
+        to.map_or(Stance::Clear, |_| Stance::Moves(Box::new(registers)))
     }
 
-    fn attempt(&self, held: &Held, memory_of: &Memory, seen: Seen) -> Result<(), Vain> {
-        let slow = held.threads().next().filter(|_| held.since() > LONGEST);
-        if let Some(thread) = seen.busy.or(slow) {
-            return Err(Vain::Busy(thread));
+    fn attempt(&self, held: &mut Held<'_, Stance>, memory_of: &Memory) -> Result<(), Vain> {
+        let slow = held.since() > LONGEST;
+        let in_the_way = |stance: &Stance| slow || matches!(stance, Stance::Busy);
+        if let Some((thread, _)) = held.looked().iter().find(|(_, stance)| in_the_way(stance)) {
+            return Err(Vain::Busy(*thread));
         }
+        let moves = held.looked().iter().filter_map(|(thread, stance)| match stance {
+            Stance::Moves(registers) => Some((*thread, **registers)),
+            Stance::Clear | Stance::Busy => None,
+        });
+        let moves: Vec<_> = moves.collect();
         self.write(memory_of).map_err(Vain::Failed)?;
-        for (thread, registers) in seen.moves {
-            // One that was killed goes nowhere.
-            let _ = ptrace::setregs(thread, registers);
-        }
-        Ok(())
+        held.move_on(&moves).map_err(|error| Vain::Failed(error.into()))
     }
 
     /// Holds the process until each thread was elsewhere once. Those that are not go on a few at a time
@@ -243,32 +246,15 @@ impl Swap {
         let mut pause = PAUSE;
         let at_once = thread::available_parallelism().map_or(1, NonZero::get);
         for attempts in 1.. {
-            let mut inside = Vec::new();
-            let mut look = |thread, inside: &mut Vec<Pid>| {
-                if !left.contains(&thread) && self.is_thread_at_work(memory_of, thread, code) {
-                    inside.push(thread);
-                } else {
-                    left.insert(thread);
-                }
-            };
-            let mut held = Held::hold(self.pid, |thread| look(thread, &mut inside))?;
-            let mut stay = Vec::new();
-            for some in inside.chunks(at_once) {
-                // One that was not nudged stays as well.
-                let mut nudged = some.to_vec();
-                if held.since() < LONGEST / 2 {
-                    let mut still = Vec::new();
-                    held.nudge(self.pid, some, |thread| {
-                        nudged.retain(|other| *other != thread);
-                        look(thread, &mut still);
-                    })?;
-                    nudged.append(&mut still);
-                }
-                stay.append(&mut nudged);
-            }
-            let threads = held.threads().count();
-            let written = stay.is_empty().then(|| self.write(memory_of));
-            let time = held.release();
+            let look =
+                |thread| !left.contains(&thread) && self.is_thread_at_work(memory_of, thread, code);
+            let (tried, time) = hold(self.pid, &look, |held| {
+                let (stay, went) = part(held, at_once)?;
+                let written = stay.is_empty().then(|| self.write(memory_of));
+                Ok::<_, HoldError>((stay, went, written, held.looked().len()))
+            })?;
+            let (stay, went, written, threads) = tried?;
+            left.extend(went);
             held_in_all += time;
             if let Some(written) = written {
                 written?;
@@ -340,6 +326,29 @@ impl Swap {
         }
         Ok(())
     }
+}
+
+/// Lets those that stand inside go on, a few at a time; says who is still there, and who was elsewhere.
+fn part(held: &mut Held<'_, bool>, at_once: usize) -> Result<(Vec<Pid>, Vec<Pid>), HoldError> {
+    let seen = |inside: bool| {
+        let those = held.looked().iter().filter(move |(_, is)| *is == inside);
+        those.map(|(thread, _)| *thread).collect::<Vec<Pid>>()
+    };
+    let (inside, mut went) = (seen(true), seen(false));
+    let mut stay = Vec::new();
+    for some in inside.chunks(at_once) {
+        // One that was not nudged stays as well.
+        let mut there = some.to_vec();
+        if held.since() < LONGEST / 2 {
+            let seen = held.nudge(some)?;
+            let gone = seen.into_iter().filter_map(|(thread, is)| (!is).then_some(thread));
+            let gone: Vec<Pid> = gone.collect();
+            there.retain(|thread| !gone.contains(thread));
+            went.extend(gone);
+        }
+        stay.append(&mut there);
+    }
+    Ok((stay, went))
 }
 
 fn context(registers: &libc::user_regs_struct) -> Context {

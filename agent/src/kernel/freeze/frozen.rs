@@ -94,7 +94,7 @@ impl Frozen {
     ) -> Result<Self, KernelError> {
         let there = scope::of(place, freeze.extent, inode, &BTreeSet::new())?;
         if there.is_empty() {
-            return Err(KernelError::Gone(place.selector.scheme.clone()));
+            return Err(scope::nobody(&place.selector.scheme));
         }
         let shared = Arc::new(Shared::default());
         let told = Arc::clone(&shared);

@@ -207,7 +207,7 @@ fn whom(place: &Place, inode: Inode<'_>) -> Result<ProcessIdentity, KernelError>
     }
     Err(match reason {
         Some(reason) => scope::refused(reason),
-        None => KernelError::Gone(place.selector.scheme.clone()),
+        None => scope::nobody(&place.selector.scheme),
     })
 }
 

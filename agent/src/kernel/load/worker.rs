@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::clock::boot_now;
 use crate::kernel::clock::holder::{die_after, die_with_parent};
+use crate::kernel::priority;
 
 /// By what a child learns that it is one of a load.
 pub(in crate::kernel) const COMMAND: &str = "load";
@@ -87,6 +88,8 @@ pub(super) enum Report {
 /// # Errors
 /// It cannot listen, or start a thread.
 pub(in crate::kernel) fn run() -> io::Result<()> {
+    // Not before those whom it loads.
+    priority::come_with_others();
     let mut timer = die_after(UNTOLD)?;
     let mut work = None;
     for line in io::stdin().lock().lines() {

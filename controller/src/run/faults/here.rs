@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agent::kernel::priority;
 use experiment::model::FaultLabel;
 use experiment::run::{Effect, Event, NamedFault};
 use fault::{Aspect, Fault, FaultId, IntentId, LeaseTerms, Selector, Status};
@@ -55,13 +56,20 @@ impl Drop for Held {
     }
 }
 
+/// As for every command. The programs of a run are this process's children, and come before nobody.
+async fn find(choice: &Choice, output: Output) -> Result<Option<Connection>, Failure> {
+    let found = connect::find(choice, output).await;
+    priority::come_with_others();
+    found
+}
+
 impl Here {
     pub(super) async fn open(
         choice: &Choice,
         events: mpsc::UnboundedSender<Event>,
         output: Output,
     ) -> Result<Self, Failure> {
-        let found = connect::find(choice, output).await?;
+        let found = find(choice, output).await?;
         let none =
             || Failure::caused(Cause::Unreachable, "cannot put faults in", "there is no agent");
         let connection = found.ok_or_else(none)?;
@@ -142,7 +150,7 @@ impl Here {
         let healed = match self.link.clone().heal(&scope).await {
             // One that was started anew may answer: what its former life held is not there any more.
             Err(failure) if failure.cause == Cause::Unreachable => {
-                match connect::find(&self.again, self.output).await? {
+                match find(&self.again, self.output).await? {
                     Some(mut other) => other.link.heal(&scope).await,
                     None => Err(failure),
                 }

@@ -20,6 +20,8 @@ struct Names {
     members: BTreeSet<ProcessIdentity>,
     /// Since when who executed another program may have been uncovered; those who are covered by now are out.
     executed: BTreeMap<u32, BootTime>,
+    /// How many of those ended before they were covered.
+    escaped: usize,
 }
 
 impl Roll {
@@ -70,8 +72,14 @@ impl Roll {
     pub(super) fn forget_ended(&self) {
         let noted: Vec<u32> = self.names().executed.keys().copied().collect();
         for pid in noted.into_iter().filter(|pid| process::identity(*pid).is_err()) {
-            self.names().executed.remove(&pid);
+            let mut names = self.names();
+            names.escaped += usize::from(names.executed.remove(&pid).is_some());
         }
+    }
+
+    /// How many executed another program, and had ended before they were covered.
+    pub(super) fn escaped(&self) -> usize {
+        self.names().escaped
     }
 }
 
