@@ -40,7 +40,7 @@ pub(crate) async fn leave(
         if !told {
             told = true;
             output.note(
-                "this command is the agent of other commands' faults and stays until they end:",
+                "this command is the agent of this machine and stays until these faults have ended:",
             );
             for status in &active {
                 output.note(format!("  {} {}", status.fault.id, Route::from(&status.fault)));

@@ -61,6 +61,7 @@ impl Report for ResidueReport {
         let holders: Vec<String> = holders.iter().map(u32::to_string).collect();
         let in_use = match used.len() {
             0 => String::new(),
+            1 => format!("1 object is in use by pid {}", holders.join(", ")),
             count => format!("{count} objects are in use by pid {}", holders.join(", ")),
         };
         if shown.is_empty() {

@@ -55,7 +55,7 @@ pub use overlap::{Composed, OverlapError};
 pub use pick::Pick;
 pub use quorum::{Contact, Impairment, Quorum, QuorumLoss, Stop};
 pub use role::{ClusterName, EtcdMembers, EtcdRole, EtcdRoleError};
-pub use selector::{NodeName, Scheme, Selector, SelectorError, SelectorErrorKind};
+pub use selector::{NodeName, Scheme, Selector, SelectorError, SelectorErrorKind, likeliest};
 pub use skew::{
     Backwards, Clock, ClockTextError, Clocks, Ending, Extent, Offset, Rate, Shape, Skew, SkewError,
     Strobe,

@@ -78,13 +78,20 @@ const AROUND: usize = 24;
 /// How many it shows of the place itself.
 const MARKED: usize = 40;
 
+/// What a name without a scheme is, most likely: a number is a process.
+#[must_use]
+pub fn likeliest(name: &str) -> &'static str {
+    let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { "pid" } else { "netns" }
+}
+
 /// What is wrong with a selector.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SelectorErrorKind {
     /// No `SCHEME:` at all.
     #[error(
-        "a scheme is missing; did you mean netns:{}? (netns:, pid:, container:, host:, addr:, etcd:, zeebe:)",
-        Legible(.0)
+        "a scheme is missing; did you mean {}:{}? (netns:, pid:, container:, host:, addr:, etcd:, zeebe:)",
+        likeliest(.0), Legible(.0)
     )]
     NoScheme(String),
     /// A scheme that there is not.

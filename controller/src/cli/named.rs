@@ -25,7 +25,11 @@ impl NamedError {
     /// What to write instead.
     #[must_use]
     pub fn hint(&self) -> String {
-        format!("did you mean netns:{}? [names] in schism.toml gives names", self.0)
+        format!(
+            "did you mean {}:{}? [names] in schism.toml gives names",
+            fault::likeliest(self.0.as_str()),
+            self.0
+        )
     }
 }
 

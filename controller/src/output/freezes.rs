@@ -27,7 +27,8 @@ const fn effect(measured: Option<&Measured>) -> Option<&FreezeEffect> {
 /// How many threads were seen standing still, in a line.
 pub(crate) fn stood(measured: Option<&Measured>) -> String {
     let Some(effect) = effect(measured) else { return "not looked at yet".to_owned() };
-    let verb = if effect.threads == 1 { "stands" } else { "stand" };
+    let one = effect.threads == 1 && effect.stopped == 1;
+    let verb = if one { "stands" } else { "stand" };
     format!("{} {verb} still, in {}", of_threads(effect), processes(effect.processes))
 }
 
@@ -36,6 +37,7 @@ fn of_threads(effect: &FreezeEffect) -> String {
     match (*threads, *stopped) {
         (1, 1) => "1 thread".to_owned(),
         (threads, stopped) if threads == stopped => format!("{threads} threads"),
+        (1, stopped) => format!("{stopped} of 1 thread"),
         (threads, stopped) => format!("{stopped} of {threads} threads"),
     }
 }

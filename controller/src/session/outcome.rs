@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fault::{FaultId, State, Status};
+use fault::{FaultId, Kind, State, Status};
 use serde::Serialize;
 
 use super::End;
@@ -31,10 +31,15 @@ impl Confirmation {
                 let latest = latest.map_or_else(String::new, |left| {
                     format!(" ({} after the last report)", time(left))
                 });
-                Some(format!(
-                    "not confirmed by the agent: the fault ends with its agent, at the latest at its \
-                     lease's end{latest}"
-                ))
+                // A moved clock is the one fault that no process of ours has to live for.
+                let clocks = |status: &Status| matches!(status.fault.kind, Kind::Skew(_));
+                let ends = if faults.iter().any(clocks) {
+                    "a skew ends at its lease's end, and our code stays in its processes until an agent \
+                     starts or `schism residue --remove` takes it out"
+                } else {
+                    "the fault ends with its agent, at the latest at its lease's end"
+                };
+                Some(format!("not confirmed by the agent: {ends}{latest}"))
             }
         }
     }

@@ -15,7 +15,7 @@ fn the_second_command_uses_the_first_ones_agent_and_may_outlast_it() {
     assert!(machine.datagrams("c", "b").is_lost());
 
     first.signal(Signal::SIGINT);
-    first.says("stays until they end:");
+    first.says("stays until these faults have ended:");
     assert!(machine.datagrams("a", "b").is_whole());
     assert!(machine.datagrams("c", "b").is_lost());
     assert!(first.runs() && second.runs());
