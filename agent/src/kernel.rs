@@ -6,6 +6,7 @@
 pub mod bpf;
 mod cgroup;
 pub mod clock;
+mod elsewhere;
 mod encode;
 pub mod engaged;
 mod execs;
@@ -42,6 +43,7 @@ use fault::{
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 
+pub use elsewhere::Elsewhere;
 pub use engaged::Act;
 pub use inotify::FileWatch;
 pub use linux::{Linux, node_name};
@@ -506,6 +508,9 @@ pub enum KernelError {
     /// The target is not there any more.
     #[error("{0} is not there any more")]
     Gone(Scheme),
+    /// What is meant is not on this node.
+    #[error(transparent)]
+    Elsewhere(#[from] Elsewhere),
     /// More than there is room for.
     #[error("no more than {most} {what}")]
     Limit {
@@ -525,15 +530,6 @@ pub enum KernelError {
 }
 
 impl KernelError {
-    /// Members play roles in a cluster, of which a node knows nothing.
-    #[must_use]
-    pub fn role(members: &Scheme) -> Self {
-        Self::Refused {
-            reason: format!("an agent cannot tell who is {members}"),
-            hint: "roles are resolved by a controller; name a target such as netns:NAME".to_owned(),
-        }
-    }
-
     /// Names the system call that failed.
     pub fn call(call: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Call { call, source }
@@ -548,6 +544,7 @@ impl KernelError {
             Self::Object(_)
             | Self::Answer(_)
             | Self::Gone(_)
+            | Self::Elsewhere(_)
             | Self::Limit { .. }
             | Self::Refused { .. } => None,
         }

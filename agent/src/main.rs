@@ -1,6 +1,7 @@
 //! `schism-agent`: the privileged node daemon.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use agent::daemon::{self, Options};
 use agent::kernel::clock::holder;
@@ -76,10 +77,31 @@ fn server_name(text: &str) -> Result<ServerName<'static>, &'static str> {
     ServerName::try_from(text.to_owned()).map_err(|_| "write a host's name or an address")
 }
 
-fn main() -> anyhow::Result<()> {
-    if holder::is_asked() {
-        return holder::run().context("hold a process");
+fn main() -> ExitCode {
+    let ended = if holder::is_asked() { holder::run().context("hold a process") } else { run() };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One sentence, whatever the environment says of backtraces.
+            eprintln!("schism-agent: {}", sentence(&error));
+            ExitCode::FAILURE
+        }
     }
+}
+
+/// What was attempted and why it failed; a cause that stands in it already is not repeated.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut sentence = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !sentence.contains(&cause) {
+            sentence.push_str(": ");
+            sentence.push_str(&cause);
+        }
+    }
+    sentence
+}
+
+fn run() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     telemetry::start(arguments.log_format);
     let options = arguments.options()?;

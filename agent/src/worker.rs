@@ -113,6 +113,7 @@ impl From<KernelError> for AgentError {
             KernelError::Gone(scheme) => Self::Gone(scheme),
             KernelError::Limit { what, most } => Self::Limit { what, most },
             error @ (KernelError::Call { .. }
+            | KernelError::Elsewhere(_)
             | KernelError::Object(_)
             | KernelError::Map { .. }
             | KernelError::Answer(_)

@@ -9,7 +9,7 @@ use fault::{
 };
 
 use super::FakeKernel;
-use crate::kernel::{Device, KernelError, Place};
+use crate::kernel::{Device, Elsewhere, KernelError, Place};
 
 /// The node's own namespace.
 pub const HOST: NamespaceCookie = NamespaceCookie::new(1);
@@ -342,13 +342,18 @@ impl World {
                     .map(|(pid, p)| self.target(selector, p.namespace, Some(self.identity(*pid))));
                 Ok(found.collect())
             }
+            Scheme::Host(node) if *node != self.node => {
+                let (named, own) = (node.clone(), self.node.clone());
+                Err(Elsewhere::Node { named, own }.into())
+            }
             Scheme::Host(_) if aspect == Aspect::Processes => {
                 Err(refused("the node's own clock is never moved".to_owned()))
             }
-            Scheme::Host(node) if *node == self.node => Ok(vec![self.target(selector, HOST, None)]),
-            Scheme::Host(node) => Err(refused(format!("this node is not {node}"))),
+            Scheme::Host(_) => Ok(vec![self.target(selector, HOST, None)]),
             Scheme::Addr(_) => Ok(Vec::new()),
-            Scheme::Etcd(_) | Scheme::Zeebe(_) => Err(KernelError::role(&selector.scheme)),
+            Scheme::Etcd(_) | Scheme::Zeebe(_) => {
+                Err(Elsewhere::Role(selector.scheme.clone()).into())
+            }
         }
     }
 

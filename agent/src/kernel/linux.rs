@@ -28,8 +28,8 @@ use super::sockets::Sockets;
 use super::spare::Spare;
 use super::watch::Watch;
 use super::{
-    Kernel, KernelError, Observed, Place, ProbeOrder, ProbeResult, Sight, Slot, Step, Stir,
-    bound_process, clock, netns, prober, process, route,
+    Elsewhere, Kernel, KernelError, Observed, Place, ProbeOrder, ProbeResult, Sight, Slot,
+    Step, Stir, bound_process, clock, netns, prober, process, route,
 };
 
 /// Where `ip netns` keeps the names of namespaces.
@@ -216,7 +216,9 @@ impl Linux {
     ) -> Result<Target, KernelError> {
         let call = KernelError::call;
         let identity = match named {
-            Some(pid) => Some(process::identity(pid).map_err(call("read /proc/PID/stat"))?),
+            Some(pid) => {
+                Some(process::identity(pid).map_err(call("its process cannot be looked at"))?)
+            }
             None => None,
         };
         let namespace = netns::open(path).map_err(call("open the namespace"))?;
@@ -261,7 +263,9 @@ impl Linux {
         match process::namespace_inode(&path) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(KernelError::call("stat /proc/PID/ns/net")(error)),
+            Err(error) => {
+                return Err(KernelError::call("its network namespace cannot be looked at")(error));
+            }
         }
         let target = self.describe(selector, &path, Some(pid))?;
         if target.is_host && aspect == Aspect::Network {
@@ -469,16 +473,18 @@ impl Kernel for Linux {
             }
             Scheme::Pid(pid) => self.resolve_process(selector, *pid, aspect),
             Scheme::Container(id) => self.resolve_container(selector, id, aspect),
+            Scheme::Host(node) if *node != self.node => {
+                let (named, own) = (node.clone(), self.node.clone());
+                Err(Elsewhere::Node { named, own }.into())
+            }
             Scheme::Host(_) if aspect == Aspect::Processes => Err(scope::of_node()),
-            Scheme::Host(node) if *node == self.node => {
+            Scheme::Host(_) => {
                 Ok(vec![self.describe(selector, process::host_namespace(), None)?])
             }
-            Scheme::Host(node) => Err(KernelError::Refused {
-                reason: format!("this node is not {node}"),
-                hint: format!("it is {0}: write host:{0}", self.node),
-            }),
             Scheme::Addr(_) => Ok(Vec::new()),
-            Scheme::Etcd(_) | Scheme::Zeebe(_) => Err(KernelError::role(&selector.scheme)),
+            Scheme::Etcd(_) | Scheme::Zeebe(_) => {
+                Err(Elsewhere::Role(selector.scheme.clone()).into())
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use proto::agent::error_detail::Kind;
 use tonic::{Code, Status};
 
 use crate::holders::HolderError;
-use crate::kernel::KernelError;
+use crate::kernel::{Elsewhere, KernelError};
 use crate::plan::PlanError;
 use crate::worker::AgentError;
 
@@ -92,6 +92,7 @@ pub(super) fn refuse_kernel(error: KernelError, selector: &Selector) -> Status {
     match error {
         KernelError::Gone(scheme) => gone(&scheme, message),
         KernelError::Limit { what, most } => limit(what, most, message),
+        KernelError::Elsewhere(elsewhere) => absent(&elsewhere, selector, message),
         error @ (KernelError::Call { .. }
         | KernelError::Object(_)
         | KernelError::Map { .. }
@@ -116,6 +117,7 @@ fn of_kernel(error: &KernelError, message: impl ToString) -> Status {
         KernelError::Object(_)
         | KernelError::Answer(_)
         | KernelError::Gone(_)
+        | KernelError::Elsewhere(_)
         | KernelError::Limit { .. } => refused_call("bpf", error, message),
     }
 }
@@ -140,6 +142,20 @@ fn gone(scheme: &Scheme, message: impl ToString) -> Status {
     let gone = wire::TargetGone { selector: Some((&selector).into()) };
     let hint = "name it again: what was resolved has ended, or another one has its name";
     status(Code::NotFound, message, Kind::TargetGone(gone), hint)
+}
+
+fn absent(elsewhere: &Elsewhere, selector: &Selector, message: String) -> Status {
+    let (code, kind) = match elsewhere {
+        Elsewhere::Node { .. } => {
+            let gone = wire::TargetGone { selector: Some(selector.into()) };
+            (Code::NotFound, Kind::TargetGone(gone))
+        }
+        Elsewhere::Role(members) => {
+            let unsupported = wire::Unsupported { what: members.to_string() };
+            (Code::Unimplemented, Kind::Unsupported(unsupported))
+        }
+    };
+    status(code, message, kind, &elsewhere.hint())
 }
 
 fn limit(what: &str, most: u64, message: impl ToString) -> Status {

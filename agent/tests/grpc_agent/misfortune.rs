@@ -246,8 +246,8 @@ async fn a_role_is_refused_since_a_controller_resolves_it() {
         ..wire::ResolveRequest::default()
     };
     let status = rig.client.clone().resolve(request).await.unwrap_err();
-    assert_eq!(status.code(), Code::FailedPrecondition);
-    assert!(matches!(detail(&status), Detail::Refused(_)));
+    assert_eq!(status.code(), Code::Unimplemented);
+    assert!(matches!(detail(&status), Detail::Unsupported(_)));
 }
 
 /// A comparison may find out before the commit does.
