@@ -8,6 +8,7 @@ mod tasks;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fault::{BootTime, Fault, FaultId, Holder, OverlapError, Scheme, Status};
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -22,6 +23,8 @@ use crate::plan::PlanError;
 const QUEUE: usize = 1_024;
 /// How many transitions a slow listener may be behind before it loses some.
 const BACKLOG: usize = 1_024;
+/// How far ahead a start may be for which the answer to a commit waits (1 s).
+const NEAR: Duration = Duration::from_secs(1);
 
 /// A handle to the worker.
 #[derive(Clone)]
@@ -307,11 +310,29 @@ impl Agent {
         Err(error)
     }
 
-    /// Lets prepared faults act, all with one start: at once, or at a boot time.
+    /// Lets prepared faults act, all with one start: at once, or at a boot time. For one that is less than a
+    /// second ahead it waits, so that what comes back was read while they acted.
     ///
     /// # Errors
     /// The first one that could not be committed; the others act.
     pub async fn commit(
+        &self,
+        ids: Vec<FaultId>,
+        start: Option<BootTime>,
+        asker: Option<Holder>,
+    ) -> Result<Vec<Status>, AgentError> {
+        let committed = self.committed(ids.clone(), start, asker).await?;
+        match committed.iter().filter_map(Status::until_start).max() {
+            Some(ahead) if ahead < NEAR => {
+                tokio::time::sleep(ahead).await;
+                // The same commit again changes nothing, and is answered with how they are by now.
+                self.committed(ids, start, asker).await
+            }
+            Some(_) | None => Ok(committed),
+        }
+    }
+
+    async fn committed(
         &self,
         ids: Vec<FaultId>,
         start: Option<BootTime>,

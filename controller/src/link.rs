@@ -18,6 +18,7 @@ use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Streaming};
 
@@ -191,7 +192,7 @@ impl Link {
         prepared.map_err(|invalid| misread(attempted, &invalid))
     }
 
-    /// Lets prepared faults act.
+    /// Lets prepared faults act, and returns what was read once they do.
     pub(crate) async fn commit(
         &mut self,
         attempted: &str,
@@ -200,9 +201,21 @@ impl Link {
     ) -> Result<Vec<Status>, Failure> {
         let start = start.map_or(0, BootTime::nanos);
         let request = wire::CommitRequest { ids: wired(ids), start, holder: self.holder.clone() };
-        let call = self.client.commit(request);
-        let reply = within(attempted, WORK, call).await?;
-        each(attempted, reply.faults)
+        let until = Instant::now() + WORK;
+        loop {
+            let call = self.client.commit(request.clone());
+            let reply = within(attempted, WORK, call).await?;
+            let committed: Vec<Status> = each(attempted, reply.faults)?;
+            match committed.iter().filter_map(Status::until_start).max() {
+                None => return Ok(committed),
+                // An older agent does not wait for the start. The same commit again changes nothing.
+                Some(ahead) if Instant::now() + ahead < until => tokio::time::sleep(ahead).await,
+                Some(_) => {
+                    let reason = format!("it does not act within {} s", WORK.as_secs());
+                    return Err(Failure::new(Outcome::Unconfirmed, attempted, reason));
+                }
+            }
+        }
     }
 
     /// Ends faults and learns what they did.

@@ -351,13 +351,20 @@ impl Sequence {
                 for status in statuses {
                     self.note(status, PartState::Active, now);
                 }
-                let acts = self.parts.iter().all(|part| part.state.acts());
-                if self.stage != Stage::Preparing || !acts {
+                let begins = |part: &Part| part.state.comes_in() && !part.state.acts();
+                if self.stage != Stage::Preparing || self.parts.iter().any(begins) {
                     return Vec::new();
                 }
                 self.stage = Stage::Active;
                 self.deadline = Some(now + self.terms.total);
-                vec![Action::Record]
+                let mut actions = vec![Action::Record];
+                // Others may be over before the last one has begun: a kill is when everybody has ended.
+                let early = |part: &&Part| part.state == PartState::Ended && !part.ran_its_time();
+                actions.extend(match self.parts.iter().find(early).map(Part::ended_early) {
+                    Some(why) => self.heal(Stage::Failed, why, now),
+                    None => self.finish_if_out(now),
+                });
+                actions
             }
         }
     }
@@ -375,18 +382,21 @@ impl Sequence {
         } else if part.state.comes_in() {
             part.state = otherwise;
         }
-        // An answer that was given before its end says less than the one of its end.
-        if status.state.is_final() || !part.is_over() {
+        // An answer that was given before its end says less than the one of its end, and one that was read
+        // earlier less than a later one, whichever comes first.
+        let older = part.status.as_ref().is_some_and(|known| status.now < known.now);
+        if status.state.is_final() || !(part.is_over() || older) {
             part.status = Some(status);
+            part.read = Some(now);
         }
     }
 
     fn heard(&mut self, status: Status, now: Moment) -> Vec<Action> {
-        let Some(part) = self.part(status.fault.id) else { return Vec::new() };
-        let (node, state) = (part.node.clone(), part.state);
+        let id = status.fault.id;
+        let Some(part) = self.part(id) else { return Vec::new() };
+        let state = part.state;
         let ended = status.state.is_final();
         let in_time = status.ran_its_time();
-        let became = status.state;
         self.note(status, state, now);
         if !ended {
             return Vec::new();
@@ -394,7 +404,7 @@ impl Sequence {
         match self.stage {
             Stage::Active if in_time => self.finish_if_out(now),
             Stage::Active => {
-                let why = format!("{node}: it ended before its time: {became}");
+                let why = self.part(id).map(Part::ended_early).unwrap_or_default();
                 self.heal(Stage::Failed, why, now)
             }
             Stage::Healing | Stage::Unconfirmed => self.finish_if_out(now),

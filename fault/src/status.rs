@@ -76,21 +76,32 @@ impl Status {
     /// more than [`State::Prepared`].
     #[must_use]
     pub fn standing(&self) -> State {
+        if self.until_start().is_some() { State::Prepared } else { self.state }
+    }
+
+    /// How long it is, from when this was read, until the start for which it is committed; `None` for one
+    /// that acts, or is not committed, or is on its way out.
+    #[must_use]
+    pub fn until_start(&self) -> Option<Duration> {
         match self.state {
-            State::Active | State::Shadowed
-                if self.lease.is_some_and(|window| self.now < window.start) =>
-            {
-                State::Prepared
+            State::Active | State::Shadowed => {
+                let ahead = self.lease.filter(|window| self.now < window.start);
+                ahead.map(|window| window.start.since(self.now))
             }
             State::Prepared
-            | State::Active
-            | State::Shadowed
             | State::Healing
             | State::Healed
             | State::Expired
             | State::Gone(_)
-            | State::Failed => self.state,
+            | State::Failed => None,
         }
+    }
+
+    /// As it is so much later, as far as that can be told without asking again: leases run on.
+    #[must_use]
+    pub fn later(mut self, by: Duration) -> Self {
+        self.now = self.now + by;
+        self
     }
 
     /// Whether it has done all that it was to do before its time was over: everybody is killed.

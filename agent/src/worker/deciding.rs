@@ -284,6 +284,11 @@ impl Worker {
                     self.enqueue(target, Task::Commit { id: *id, start, reply });
                     continue;
                 }
+                Some(record) if self.has_begun(record) => {
+                    let target = record.target();
+                    self.measure(target, *id, reply);
+                    continue;
+                }
                 Some(record) => self.was_committed(record),
             };
             drop(reply.send(answer));

@@ -9,7 +9,7 @@ use fault::{
 
 use super::deciding::{Worker, prepared};
 use super::target::{Preparing, Task, followed, place, tracks};
-use super::{AgentError, Earnest, Prepared};
+use super::{AgentError, Earnest, Prepared, Reply};
 use crate::executor::{Job, Outcome};
 use crate::kernel::{Act, Chain, KernelError, Observed, Place, Sight, Step, unbound};
 use crate::ledger::Record;
@@ -404,6 +404,19 @@ impl Worker {
         let soon = self.kernel.now() + SOON;
         status.lease.is_some_and(|window| window.start <= soon)
             && status.fault.kind.aspect() == Aspect::Processes
+    }
+
+    /// Whether a fault acts, and what it does is read and not counted.
+    pub(super) fn has_begun(&self, record: &Record) -> bool {
+        record.state == State::Active
+            && record.fault.kind.aspect() == Aspect::Processes
+            && record.lease.as_ref().is_some_and(|lease| lease.start() <= self.kernel.now())
+    }
+
+    /// Reads what a fault does, and answers with it.
+    pub(super) fn measure(&mut self, cookie: NamespaceCookie, id: FaultId, reply: Reply<Status>) {
+        self.put_first(cookie, Task::Measure { id, reply });
+        self.advance(cookie);
     }
 
     /// Before everything else that waits, but for what takes out.

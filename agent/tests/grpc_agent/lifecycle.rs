@@ -9,7 +9,7 @@ use proto::agent::error_detail::Kind as Detail;
 use proto::agent::event::Kind as Event;
 use tonic::Code;
 
-use crate::rig::{Rig, detail, id, ids, slot, soon};
+use crate::rig::{Rig, detail, id, ids, slot, soon, statuses};
 use crate::session::Session;
 
 #[tokio::test]
@@ -136,6 +136,19 @@ async fn a_start_far_ahead_is_refused() {
     rig.client.clone().commit(request).await.unwrap();
     assert!(!rig.loaded("b").unwrap().acts(slot(0), rig.kernel.now()));
     assert!(rig.loaded("b").unwrap().acts(slot(0), start));
+}
+
+#[tokio::test]
+async fn a_commit_for_a_start_that_is_near_is_answered_once_it_acts() {
+    let rig = Rig::running().await;
+    rig.prepare(&[rig.cut(1, "netns:a", "netns:b")]).await.unwrap();
+    let start = rig.kernel.now() + Duration::from_millis(50);
+    let request = wire::CommitRequest { ids: ids(&[1]), start: start.nanos(), holder: None };
+    let committed = soon(rig.client.clone().commit(request)).await.unwrap().into_inner();
+    let status = statuses(committed.faults).pop().unwrap();
+    assert_eq!(status.lease.unwrap().start, start);
+    assert!(status.now >= start, "{status:?}");
+    assert_eq!(status.standing(), State::Active);
 }
 
 #[tokio::test]

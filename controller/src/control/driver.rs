@@ -16,7 +16,7 @@ use super::asking::Draft;
 use super::calls;
 use super::ending::Endings;
 use super::handle::{Answer, Command, ControlError, Means, Until, Watching};
-use super::intent::{Intent, RecordError};
+use super::intent::{At, Intent, RecordError};
 use super::kept::{Ended, surplus};
 use super::past::Past;
 use super::tally::Tally;
@@ -130,7 +130,7 @@ impl Driver {
                     }
                     self.everybody(|_| Some(Event::Tick)).await;
                 }
-                () = at(self.tell_at) => self.tell_untold(),
+                () = passed(self.tell_at) => self.tell_untold(),
                 command = inbox.recv() => match command {
                     Some(command) => self.handle(command).await,
                     None => return,
@@ -149,7 +149,8 @@ impl Driver {
                 self.wait(id, Until::Over, reply);
             }
             Command::List { reply } => {
-                let intents = self.intents.values().map(|intent| intent.wire()).collect();
+                let at = self.at();
+                let intents = self.intents.values().map(|intent| intent.told(at)).collect();
                 let runs = self.runs.values().map(runs::told).collect();
                 // The asker may have gone.
                 let _ = reply.send(wire::ListReply { intents, revision: self.revision, runs });
@@ -249,6 +250,7 @@ impl Driver {
         let Some(intent) = self.intents.get(&id) else { return };
         let stage = intent.sequence.stage();
         let acts = stage == Stage::Active || stage.is_final();
+        let at = self.at();
         let Some(waiting) = self.waiting.remove(&id) else { return };
         let (ready, still): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|(until, _)| match until {
@@ -256,7 +258,7 @@ impl Driver {
                 Until::Over => stage.is_final(),
             });
         for (_, reply) in ready {
-            let _ = reply.send(Ok(intent.wire()));
+            let _ = reply.send(Ok(intent.told(at)));
         }
         if !still.is_empty() {
             self.waiting.insert(id, still);
@@ -487,7 +489,8 @@ impl Driver {
         if self.events.receiver_count() == 0 {
             return;
         }
-        self.say(wire::event::Kind::Intent(intent.wire()));
+        let told = intent.told(self.at());
+        self.say(wire::event::Kind::Intent(told));
     }
 
     /// Tells watchers. Each write to the store is told right after it: who has read up to a revision has
@@ -500,7 +503,12 @@ impl Driver {
 
     fn past(&self) -> Past<'_> {
         let (intents, runs) = (&self.intents, &self.runs);
-        Past { store: self.store.as_ref(), intents, runs, revision: self.revision }
+        let (revision, at) = (self.revision, self.at());
+        Past { store: self.store.as_ref(), intents, runs, revision, at }
+    }
+
+    fn at(&self) -> At {
+        At { here: self.agents.now(), wall: self.wall.now() }
     }
 
     /// Lets go of the oldest that have ended.
@@ -532,7 +540,7 @@ impl Driver {
     }
 }
 
-async fn at(time: Option<Instant>) {
+async fn passed(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,

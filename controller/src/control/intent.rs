@@ -9,6 +9,7 @@ use proto::agent::Fault as WireFault;
 use proto::control as wire;
 use proto::{Invalid, required};
 
+use crate::link::nanos;
 use crate::planning::{End, Place, Planned};
 use crate::sequence::{Moment, Part, PartState, Sequence, Stage};
 
@@ -45,6 +46,22 @@ pub struct Intent {
     pub told: String,
     /// Of the store, when it was last written; 0 before.
     pub revision: u64,
+}
+
+/// One moment, by the controller's clock and by the time of day.
+#[derive(Clone, Copy, Debug)]
+pub struct At {
+    /// By the controller's clock.
+    pub here: Moment,
+    /// Unix time, ns.
+    pub wall: u64,
+}
+
+impl At {
+    /// The time of day at an earlier moment, Unix time, ns.
+    fn unix(self, earlier: Moment) -> u64 {
+        self.wall.saturating_sub(nanos(self.here.saturating_sub(earlier)))
+    }
 }
 
 /// A stored intent that cannot be read.
@@ -98,9 +115,22 @@ impl Intent {
         }
     }
 
-    /// As it is told.
+    /// As it is told at this moment: what was last heard of each part is carried on to it.
+    #[must_use]
+    pub fn told(&self, at: At) -> wire::Intent {
+        let heard = |part: &Part| part.read.map_or(0, |read| at.unix(read));
+        let told = |part: &Part| part_to_wire(part, part.by(at.here), heard(part));
+        self.with(self.sequence.parts().iter().map(told).collect())
+    }
+
+    /// As it is written down.
     #[must_use]
     pub fn wire(&self) -> wire::Intent {
+        let written = |part: &Part| part_to_wire(part, part.status.clone(), 0);
+        self.with(self.sequence.parts().iter().map(written).collect())
+    }
+
+    fn with(&self, parts: Vec<wire::Part>) -> wire::Intent {
         let reason = match self.sequence.reason() {
             "" => &self.told,
             reason => reason,
@@ -111,7 +141,7 @@ impl Intent {
             stage: wire::Stage::from(self.sequence.stage()).into(),
             ends: self.ends.clone(),
             cuts: self.cuts.clone(),
-            parts: self.sequence.parts().iter().map(part_to_wire).collect(),
+            parts,
             asked: self.asked,
             deadline: self.deadline,
             asker: self.asker.clone(),
@@ -187,12 +217,12 @@ impl Intent {
     }
 }
 
-fn part_to_wire(part: &Part) -> wire::Part {
+fn part_to_wire(part: &Part, status: Option<Status>, heard: u64) -> wire::Part {
     wire::Part {
         part: part.fault.id.part.into(),
         node: part.node.to_string(),
-        status: part.status.clone().map(Into::into),
-        heard: 0,
+        status: status.map(Into::into),
+        heard,
         trouble: part.trouble.clone(),
         fault: Some(WireFault::from(&part.fault)),
         owed: part.state.may_be_in(),

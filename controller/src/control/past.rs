@@ -9,7 +9,7 @@ use proto::control::event::Kind as Told;
 
 use super::driver::runs::{self, Runs};
 use super::handle::ControlError;
-use super::intent::{Intent, RecordError};
+use super::intent::{At, Intent, RecordError};
 use crate::store::{Change, ChangesError, Key, Kind, Revision, Store};
 
 /// Everything that is known of what was.
@@ -19,6 +19,8 @@ pub(super) struct Past<'a> {
     pub(super) runs: &'a Runs,
     /// The latest that the driver has written.
     pub(super) revision: u64,
+    /// Now.
+    pub(super) at: At,
 }
 
 impl Past<'_> {
@@ -53,7 +55,7 @@ impl Past<'_> {
 
     async fn standing(&self) -> Result<Vec<wire::Event>, ControlError> {
         let event = |revision, kind| wire::Event { revision, at: 0, kind: Some(kind) };
-        let told = |intent: &Intent| event(intent.revision, Told::Intent(intent.wire()));
+        let told = |intent: &Intent| event(intent.revision, Told::Intent(intent.told(self.at)));
         let mut events: Vec<wire::Event> = self.intents.values().map(told).collect();
         let runs = self.runs.values().map(|run| event(run.revision, Told::Run(runs::told(run))));
         events.extend(runs);
@@ -70,7 +72,7 @@ impl Past<'_> {
                 let intent = wire::Intent::decode(value.as_slice()).map_err(RecordError::from)?;
                 // What is known here is as new, and has what was heard since.
                 let known = self.intents.get(&IntentId::from_random(intent.id));
-                Some(Told::Intent(known.map_or(intent, Intent::wire)))
+                Some(Told::Intent(known.map_or(intent, |known| known.told(self.at))))
             }
             (Kind::Intent, None) => {
                 let id = u64::from_str_radix(change.key.id.as_str(), 16).ok();

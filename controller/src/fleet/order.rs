@@ -9,6 +9,7 @@ use super::ends::members;
 use super::follow::Follower;
 use super::report::{self, IntentsReport};
 use super::roles::Roles;
+use crate::control::is_over;
 use crate::failure::{Cause, Failure};
 use crate::interrupts::Interrupts;
 use crate::outcome::Outcome;
@@ -46,7 +47,8 @@ impl Order {
             return self.withdrawn(&mut client, id).await;
         };
         output.note(format!("{id} {}, seed {}", report::standing(&applied), spec.seed));
-        if applied.stage() != wire::Stage::Active {
+        // What has done all that it was to do by now is over already.
+        if !matches!(applied.stage(), wire::Stage::Active | wire::Stage::Expired) {
             let cause = Failure::caused(Cause::Unreachable, attempted, applied.reason.clone());
             self.show(vec![applied], cause.outcome)?;
             return Err(cause);
@@ -54,7 +56,7 @@ impl Order {
         for line in report::in_processes(&applied) {
             output.note(line);
         }
-        if *after == After::Detach {
+        if *after == After::Detach && !is_over(&applied) {
             let end = format!("end it with: schism heal {id}");
             output.note(format!("detached: its effect is not yet known; {end}"));
             self.show(vec![applied], Outcome::Effective)?;

@@ -17,6 +17,8 @@ pub struct Part {
     pub status: Option<Status>,
     /// When anything was heard that says it lives.
     pub heard: Moment,
+    /// When that status was heard; `None` if an earlier life of the controller has heard it.
+    pub read: Option<Moment>,
     /// What went wrong, for people; empty for nothing.
     pub trouble: String,
     /// Its node was asked to put it in place, and has not answered: a heal may overtake that.
@@ -85,6 +87,33 @@ impl Part {
         self.is_over() && drifts.into_iter().any(|drift| matches!(drift, Drift::NotTakenOut(_)))
     }
 
+    /// Whether its node has said that it ended when it was to end, or has done all that it was to do.
+    pub(super) fn ran_its_time(&self) -> bool {
+        self.status.as_ref().is_some_and(Status::ran_its_time)
+    }
+
+    /// Why an intent fails of which this part has ended by itself.
+    pub(super) fn ended_early(&self) -> String {
+        let became = self.status.as_ref().map(|status| format!(": {}", status.state));
+        format!("{}: it ended before its time{}", self.node, became.unwrap_or_default())
+    }
+
+    /// The last that was heard of it, carried on to this moment: its node's clock has gone on, and a lease
+    /// that was renewed since lasts longer.
+    #[must_use]
+    pub fn by(&self, now: Moment) -> Option<Status> {
+        let status = self.status.clone()?;
+        let Some(read) = self.read.filter(|_| !status.state.is_final()) else {
+            return Some(status);
+        };
+        let renewed = status.now + self.heard.saturating_sub(read) + self.fault.terms.lease;
+        let mut by = status.later(now.saturating_sub(read));
+        if let Some(window) = by.lease.as_mut().filter(|_| self.heard > read) {
+            window.end = window.end.max(renewed).min(window.deadline);
+        }
+        Some(by)
+    }
+
     /// A part that nobody has heard of yet.
     #[must_use]
     pub const fn new(node: NodeName, fault: Fault) -> Self {
@@ -94,6 +123,7 @@ impl Part {
             state: PartState::Untouched,
             status: None,
             heard: Moment::ZERO,
+            read: None,
             trouble: String::new(),
             unanswered: false,
         }

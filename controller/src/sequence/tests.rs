@@ -144,6 +144,70 @@ fn an_end_before_its_time_heals_the_others() {
 }
 
 #[test]
+fn what_is_done_before_the_last_one_begins_is_no_failure() {
+    let two_committed = |first: Status| {
+        let mut sequence = two();
+        let _ = sequence.begin();
+        for name in ["a", "b"] {
+            let _ = sequence.on(Event::Prepared(node(name), Ok(())), SECOND);
+        }
+        let _ = sequence.on(Event::Heard(Box::new(first.clone())), SECOND);
+        let _ = sequence.on(Event::Committed(node("a"), Ok(vec![first])), SECOND);
+        let last = Event::Committed(node("b"), Ok(vec![status(1, State::Active)]));
+        let actions = sequence.on(last, SECOND);
+        (sequence, actions)
+    };
+    let (mut sequence, actions) = two_committed(status(0, State::Expired));
+    assert_eq!((sequence.stage(), actions), (Stage::Active, vec![Action::Record]));
+    let _ = sequence.on(Event::Heard(Box::new(status(1, State::Expired))), SECOND);
+    assert_eq!(sequence.stage(), Stage::Expired);
+    let gone = status(0, State::Gone(fault::Gone::Namespace));
+    let (sequence, actions) = two_committed(gone);
+    assert_eq!(actions, [Action::Record, Action::Heal(node("b")), Action::Record]);
+    assert!(sequence.reason().starts_with("a: it ended before its time: "), "{sequence:?}");
+}
+
+#[test]
+fn an_answer_that_was_read_earlier_takes_nothing_back() {
+    let mut sequence = two();
+    let _ = sequence.begin();
+    for name in ["a", "b"] {
+        let _ = sequence.on(Event::Prepared(node(name), Ok(())), SECOND);
+    }
+    let mut later = status(0, State::Active);
+    later.effect.lost = 7;
+    later.now = later.now + SECOND;
+    let _ = sequence.on(Event::Heard(Box::new(later)), SECOND);
+    for (name, part) in [("a", 0), ("b", 1)] {
+        let event = Event::Committed(node(name), Ok(vec![status(part, State::Active)]));
+        let _ = sequence.on(event, SECOND);
+    }
+    assert_eq!(sequence.stage(), Stage::Active, "that it acts is known by it");
+    assert_eq!(sequence.parts()[0].status.as_ref().unwrap().effect.lost, 7);
+}
+
+#[test]
+fn what_was_heard_is_carried_on_to_who_asks() {
+    let mut sequence = active();
+    let mut told = status(0, State::Active);
+    let at = |seconds: u64| BootTime::from_nanos(seconds * 1_000_000_000);
+    told.lease = Some(Window { start: at(21), end: at(36), deadline: at(81) });
+    let _ = sequence.on(Event::Heard(Box::new(told)), 2 * SECOND);
+    let by = |sequence: &Sequence, now| {
+        let status = sequence.parts()[0].by(now).unwrap();
+        (status.standing(), status.lease_left().unwrap(), status.time_left().unwrap())
+    };
+    assert_eq!(by(&sequence, 2 * SECOND), (State::Prepared, 16 * SECOND, 61 * SECOND));
+    assert_eq!(by(&sequence, 6 * SECOND), (State::Active, 12 * SECOND, 57 * SECOND));
+    // A heartbeat that was sent then was answered.
+    let _ = sequence.on(renewed(0, 8 * SECOND), 9 * SECOND);
+    assert_eq!(by(&sequence, 10 * SECOND), (State::Active, 13 * SECOND, 53 * SECOND));
+    let ended = status(0, State::Healed);
+    let _ = sequence.on(Event::Heard(Box::new(ended.clone())), 11 * SECOND);
+    assert_eq!(sequence.parts()[0].by(20 * SECOND), Some(ended), "at its end");
+}
+
+#[test]
 fn at_the_deadline_it_expires() {
     let mut sequence = active();
     for part in [0, 1] {

@@ -48,6 +48,14 @@ async fn both_ways_begin_at_one_time_and_the_spread_is_told() {
     let spread = intent.spread.unwrap();
     assert!(spread.achieved_ns <= spread.error_ns.max(1), "{spread:?}");
     assert!(spread.error_ns < 1_000_000_000, "{spread:?}");
+    // Who is told that it acts can rely on it, and so can who asks right then.
+    for told in [&intent, &fleet.intent(2).await] {
+        for part in &told.parts {
+            let status = fault::Status::try_from(part.status.clone().unwrap()).unwrap();
+            assert_eq!(status.standing(), fault::State::Active, "{status:?}");
+            assert!(part.heard > told.asked, "{part:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
