@@ -126,7 +126,7 @@ pub enum Command {
     Serve(ServeArgs),
     /// Show the agents that have dialled the controller
     Agents,
-    /// Put the brake on: heal everything, and refuse new faults until `resume`
+    /// Put the brake of a controller on: heal everything, and refuse new faults until `resume`
     Halt(HaltArgs),
     /// Take the brake off
     Resume,
@@ -179,10 +179,11 @@ pub struct HaltArgs {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct HealArgs {
-    /// The fault's id or the beginning of it; with .PART only that part
+    /// The id of a fault, or of a run that a controller decides, or the beginning of it; with .PART only
+    /// that part of a fault on this machine
     #[arg(value_name = "ID")]
     pub ids: Vec<FaultName>,
-    /// Every fault on this machine
+    /// Every fault on this machine, or every fault and run of a controller
     #[arg(long)]
     pub all: bool,
 }

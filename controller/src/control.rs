@@ -20,7 +20,7 @@ pub use asking::{AskError, Draft};
 pub use clusters::Clusters;
 pub use driver::runs::has_ended;
 pub(crate) use driver::runs::told;
-pub use handle::{Answer, Control, ControlError, Means, Watching};
+pub use handle::{Answer, Braked, Control, ControlError, Means, Watching};
 pub use intent::{Intent, RecordError, is_over};
 pub use resolving::ResolveError;
 pub use wall::Wall;

@@ -1,11 +1,14 @@
 //! Commands that go through a controller.
 
+mod brake;
 pub(crate) mod client;
 pub(crate) mod cut;
+mod ending;
 mod ends;
 mod follow;
 mod live;
 mod order;
+mod outcome;
 pub(crate) mod processes;
 mod report;
 mod roles;
@@ -20,9 +23,10 @@ use crate::failure::{Cause, Failure};
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::settings::Controller;
+use brake::BrakeReport;
 use client::Client;
 use ends::{EndRecord, EndsReport};
-use report::{AgentsReport, BrakeReport, IntentsReport};
+use report::{AgentsReport, IntentsReport};
 
 /// What ends are, by name: a selector each.
 pub(crate) fn names(ends: Vec<wire::End>) -> Vec<String> {
@@ -84,7 +88,11 @@ pub(crate) async fn heal(
             ([one], []) => ids.push(*one),
             ([], [run]) => ending.push(*run),
             ([], []) => {
-                return Err(Failure::not_found(attempted, "the controller has no such intent"));
+                return Err(Failure::not_found(
+                    attempted,
+                    "the controller has no such fault or run",
+                )
+                .hint("`schism status --all` lists those that it has"));
             }
             _ => {
                 let reason = "several intents begin like that";
@@ -102,7 +110,11 @@ pub(crate) async fn heal(
     };
     let healed =
         if ids.is_empty() && !args.all { Vec::new() } else { client.heal(ids, args.all).await? };
-    let outcome = report::confirmed(&healed);
+    let ended = ending::over(&mut client, ended, output).await;
+    let outcome = outcome::confirmed(&healed).worst(ending::outcome(&ended));
+    for sentence in healed.iter().filter_map(outcome::unconfirmed) {
+        output.note(sentence);
+    }
     output.show(&IntentsReport::heal(healed, ended).coming_to(outcome))?;
     Ok(outcome)
 }
@@ -171,6 +183,22 @@ pub(crate) async fn resume(place: &Controller, output: Output) -> Result<Outcome
 fn brake(report: &BrakeReport, output: Output) -> Result<Outcome, Failure> {
     output.show(report)?;
     Ok(report.outcome())
+}
+
+/// Whether something happened in each direction of an intent, at one of its ends at least: what one end
+/// loses never comes to the other. Of what has no direction at each of its targets; nothing where nothing
+/// was heard.
+pub(crate) fn happened(intent: &wire::Intent) -> Vec<bool> {
+    let statuses = statuses(intent);
+    let at = |part: &u32| {
+        let mut of = statuses.iter().filter(|status| u32::from(status.fault.id.part) == *part);
+        of.any(Status::happened)
+    };
+    match intent.cuts.as_slice() {
+        [] => statuses.iter().map(Status::happened).collect(),
+        _ if statuses.is_empty() => Vec::new(),
+        cuts => cuts.iter().map(|cut| cut.parts.iter().any(at)).collect(),
+    }
 }
 
 /// The last that was heard of each part.

@@ -169,16 +169,17 @@ fn to_end(
 ) -> Result<Option<settings::Controller>, Failure> {
     chosen.or_else(|failure| {
         let places = settings::Places::of_the_environment();
-        let alone = settings::controller_alone(global.config.config.as_deref(), &places);
-        // A controller that was named needs no file at all.
-        let known = alone.as_ref().is_ok();
-        let Ok(controller) = global.controller.clone().over(alone.unwrap_or_default()).complete()
-        else {
-            return Err(failure);
+        let typed = global.controller.clone();
+        let controller = match settings::controller_alone(global.config.config.as_deref(), &places)
+        {
+            Ok(alone) => typed.over(alone).complete().ok(),
+            // Whether it names one is not known; one that was named otherwise needs no file.
+            Err(_) => {
+                let named = typed.over(settings::ControllerSettings::default()).complete();
+                named.ok().flatten().map(Some)
+            }
         };
-        if controller.is_none() && !known {
-            return Err(failure);
-        }
+        let controller = controller.ok_or_else(|| failure.clone())?;
         output.note(format!("note: {}", failure.text()));
         Ok(controller)
     })

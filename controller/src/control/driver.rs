@@ -175,8 +175,11 @@ impl Driver {
         }
     }
 
-    async fn set_brake(&mut self, brake: wire::Brake) -> Result<(), ControlError> {
+    async fn set_brake(&mut self, brake: wire::Brake) -> Result<Vec<IntentId>, ControlError> {
+        let mut ending = Vec::new();
         if brake.on {
+            let living = self.intents.iter().filter(|(_, one)| !one.sequence.stage().is_final());
+            ending.extend(living.map(|(id, _)| *id));
             // First of all, and whatever the store says of it.
             self.brake.send_replace(Some(brake.reason.clone()));
             let reason = format!("halted: {}", brake.reason);
@@ -194,7 +197,7 @@ impl Driver {
         }
         self.brake.send_replace(brake.on.then(|| brake.reason.clone()));
         self.say(wire::event::Kind::Brake(brake));
-        Ok(())
+        Ok(ending)
     }
 
     async fn apply(&mut self, draft: Draft, reply: oneshot::Sender<Answer>) {

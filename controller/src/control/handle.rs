@@ -76,7 +76,7 @@ pub(super) enum Command {
     Find { id: IntentId, until: Until, reply: oneshot::Sender<Answer> },
     Heal { id: IntentId, reason: String, reply: oneshot::Sender<Answer> },
     List { reply: oneshot::Sender<wire::ListReply> },
-    Brake { brake: wire::Brake, reply: oneshot::Sender<Result<(), ControlError>> },
+    Brake { brake: wire::Brake, reply: oneshot::Sender<Result<Vec<IntentId>, ControlError>> },
     Watch { since: u64, reply: oneshot::Sender<Result<Watching, ControlError>> },
     Standing { reply: oneshot::Sender<Vec<Standing>> },
     Faults { reply: oneshot::Sender<Vec<(NodeName, fault::Fault)>> },
@@ -91,6 +91,15 @@ pub struct Watching {
     pub standing: Vec<wire::Event>,
     /// What happens next.
     pub coming: broadcast::Receiver<wire::Event>,
+}
+
+/// What came of the brake.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Braked {
+    /// Agents that could not be told.
+    pub untold: Vec<NodeName>,
+    /// Intents that had not ended, and are on their way out by it.
+    pub ending: Vec<IntentId>,
 }
 
 /// What a controller works with.
@@ -193,6 +202,14 @@ impl Control {
         self.ask(|reply| Command::Find { id, until: Until::Acting, reply }).await?
     }
 
+    /// Waits until nothing more comes of an intent.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn ended(&self, id: IntentId) -> Answer {
+        self.ask(|reply| Command::Find { id, until: Until::Over, reply }).await?
+    }
+
     /// Ends an intent, and waits until every node has confirmed or could not be asked.
     ///
     /// # Errors
@@ -268,21 +285,21 @@ impl Control {
         self.brake.borrow().clone()
     }
 
-    /// Puts the brake on or takes it off, durably, and passes it on to every agent that is connected;
-    /// which of them could not be told comes back. The brake also heals everything.
+    /// Puts the brake on or takes it off, durably, and passes it on to every agent that is connected. It
+    /// also has everything healed, which is not waited for.
     ///
     /// # Errors
     /// The store failed. The brake is on all the same ([`ControlError::Unkept`]); it is not taken off.
-    pub async fn brake(&self, brake: wire::Brake) -> Result<Vec<NodeName>, ControlError> {
+    pub async fn brake(&self, brake: wire::Brake) -> Result<Braked, ControlError> {
         let (on, reason) = (brake.on, brake.reason.clone());
         let kept = self.ask(|reply| Command::Brake { brake, reply });
         if !on {
-            kept.await??;
-            return Ok(self.tell_brake(None).await);
+            let ending = kept.await??;
+            return Ok(Braked { untold: self.tell_brake(None).await, ending });
         }
         // At once: the agents' own brakes wait for no disk of ours.
         let (kept, untold) = tokio::join!(kept, self.tell_brake(Some(&reason)));
-        kept?.map(|()| untold)
+        kept?.map(|ending| Braked { untold, ending })
     }
 
     /// Passes the brake on to every agent that is connected, on with a reason; says who was not told.

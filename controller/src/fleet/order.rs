@@ -7,6 +7,7 @@ use super::client::Client;
 use super::connect;
 use super::ends::members;
 use super::follow::Follower;
+use super::outcome;
 use super::report::{self, IntentsReport};
 use super::roles::Roles;
 use crate::control::is_over;
@@ -78,7 +79,7 @@ impl Order {
         };
         live.clear();
         let ended = ended?;
-        let measured = report::outcome(std::slice::from_ref(&ended));
+        let measured = outcome::outcome(std::slice::from_ref(&ended));
         // Before it is shown: what is printed and the exit code are the same outcome.
         let outcome = roles.judged(measured);
         if !output.is_for_names() {
@@ -140,7 +141,7 @@ impl Order {
             self.output.note("interrupted before anything was put in");
             return Ok(Outcome::Interrupted);
         };
-        let outcome = report::outcome(&healed).worst(Outcome::Interrupted);
+        let outcome = outcome::outcome(&healed).worst(Outcome::Interrupted);
         self.show(healed, outcome)?;
         Ok(outcome)
     }

@@ -35,7 +35,7 @@ pub(super) struct IntentsReport {
 }
 
 #[derive(Debug, Serialize)]
-struct IntentRecord {
+pub(super) struct IntentRecord {
     id: String,
     stage: String,
     asker: String,
@@ -250,63 +250,6 @@ pub(super) fn in_processes(intent: &wire::Intent) -> Vec<String> {
     parts.filter_map(|part| seen(&part.node, part.faults.first()?)).collect()
 }
 
-/// What came of the brake.
-#[derive(Debug, Serialize)]
-pub(super) struct BrakeReport {
-    schema: &'static str,
-    exit_code: u8,
-    /// Whether it is on now.
-    halted: bool,
-    /// Nodes that could not be told.
-    untold: Vec<String>,
-    /// What was healed by it, or is still on its way.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    intents: Vec<IntentRecord>,
-    #[serde(skip)]
-    outcome: Outcome,
-}
-
-impl BrakeReport {
-    /// After `halt`.
-    pub(super) fn on(reply: wire::HaltReply) -> Self {
-        let living = reply.intents.into_iter().filter(|intent| !crate::control::is_over(intent));
-        let intents = living.map(IntentRecord::from).collect();
-        Self { halted: true, intents, ..Self::off(reply.untold) }
-    }
-
-    /// After `resume`.
-    pub(super) fn off(untold: Vec<String>) -> Self {
-        let outcome = if untold.is_empty() { Outcome::Effective } else { Outcome::Unconfirmed };
-        let exit_code = outcome.code();
-        let (schema, intents) = ("schism.brake/v1", Vec::new());
-        Self { schema, exit_code, halted: false, untold, intents, outcome }
-    }
-
-    pub(super) const fn outcome(&self) -> Outcome {
-        self.outcome
-    }
-}
-
-impl Report for BrakeReport {
-    fn text(&self, _: Detail) -> String {
-        let mut text = match self.halted {
-            true => "the brake is on: new faults are refused until `schism resume`".to_owned(),
-            false => "the brake is off".to_owned(),
-        };
-        for intent in &self.intents {
-            text.push_str(&format!("\n{} is {} still", intent.id, intent.stage));
-        }
-        if !self.untold.is_empty() {
-            text.push_str(&format!("\ncould not be told: {}", self.untold.join(", ")));
-        }
-        text
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.untold.clone()
-    }
-}
-
 /// Agents as the controller knows them.
 #[derive(Debug, Serialize)]
 pub(super) struct AgentsReport {
@@ -439,57 +382,4 @@ pub(super) fn standing(intent: &wire::Intent) -> String {
         )
     });
     format!("{} on {}{}", stage(intent), nodes.join(", "), spread.unwrap_or_default())
-}
-
-/// What a command comes to by what became of intents.
-pub(super) fn outcome(intents: &[wire::Intent]) -> Outcome {
-    let each = |intent: &wire::Intent| match intent.stage() {
-        wire::Stage::Unconfirmed => Outcome::Unconfirmed,
-        // It never acted, or it did and something of it is still there.
-        wire::Stage::Failed if intent.began == 0 || stays(intent) => Outcome::Unconfirmed,
-        wire::Stage::Failed => Outcome::Deviated,
-        wire::Stage::Unspecified
-        | wire::Stage::Pending
-        | wire::Stage::Preparing
-        | wire::Stage::Active
-        | wire::Stage::Healing
-        | wire::Stage::Healed
-        | wire::Stage::Expired => {
-            if every_direction_matched(intent) {
-                Outcome::Effective
-            } else {
-                Outcome::NothingMatched
-            }
-        }
-    };
-    intents.iter().map(each).fold(Outcome::Effective, Outcome::worst)
-}
-
-/// What a heal comes to: it is done when it is confirmed, whatever the fault has matched.
-pub(super) fn confirmed(intents: &[wire::Intent]) -> Outcome {
-    let each = |intent: &wire::Intent| {
-        let sure = intent.stage() != wire::Stage::Unconfirmed && !stays(intent);
-        if sure { Outcome::Effective } else { Outcome::Unconfirmed }
-    };
-    intents.iter().map(each).fold(Outcome::Effective, Outcome::worst)
-}
-
-/// Whether a node could not take something of it out.
-fn stays(intent: &wire::Intent) -> bool {
-    let drifts = statuses(intent).into_iter().flat_map(|status| status.drifts);
-    drifts.into_iter().any(|drift| matches!(drift, fault::Drift::NotTakenOut(_)))
-}
-
-/// Whether something was matched in each direction, at one side of it at least.
-fn every_direction_matched(intent: &wire::Intent) -> bool {
-    let statuses = statuses(intent);
-    let matched = |part: &u32| {
-        let mut of = statuses.iter().filter(|status| u32::from(status.fault.id.part) == *part);
-        of.any(Status::happened)
-    };
-    match intent.cuts.as_slice() {
-        // What has no direction has to do with each of its targets.
-        [] => !statuses.is_empty() && statuses.iter().all(Status::happened),
-        cuts => cuts.iter().all(|cut| cut.parts.iter().any(matched)),
-    }
 }

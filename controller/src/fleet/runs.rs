@@ -24,6 +24,8 @@ pub(super) struct RunRecord {
     reason: String,
     performed_by: &'static str,
     asked_seconds: f64,
+    #[serde(skip)]
+    stands_as_owed: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -67,6 +69,7 @@ impl From<wire::Run> for RunRecord {
         Self {
             id: IntentId::from_random(run.id).to_string(),
             phase: phase(&run),
+            stands_as_owed: run.phase() == wire::RunPhase::Owed,
             faults: faults.collect(),
             owed: owed(&run),
             status,
@@ -106,7 +109,8 @@ pub(super) fn text(runs: &[RunRecord], detail: Detail) -> String {
         if !run.reason.is_empty() {
             notes.push(format!("{}: {}", run.id, fault::Legible(&run.reason)));
         }
-        if !run.owed.is_empty() {
+        // What a run that goes on owes it plays itself.
+        if run.stands_as_owed && !run.owed.is_empty() {
             notes.push(format!(
                 "{} owes {}: `schism run --resume-rollbacks {}` plays it",
                 run.id,
@@ -128,8 +132,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_run_that_goes_on_is_not_to_be_finished_by_somebody_else() {
+        let run = wire::Run { phase: wire::RunPhase::Rollbacks.into(), ..owing() };
+        let text = text(&[run.into()], Detail::Normal);
+        assert!(text.contains("rollbacks") && !text.contains("--resume-rollbacks"), "{text}");
+    }
+
+    #[test]
     fn a_run_that_owes_says_how_it_is_finished() {
-        let run = wire::Run {
+        let text = text(&[owing().into()], Detail::Normal);
+        for expected in [
+            "00000000000a",
+            "owed",
+            "interrupted, deviated",
+            "leader lost",
+            "00000000000a: the line that started the run is lost",
+            "owes back: `schism run --resume-rollbacks 00000000000a` plays it",
+        ] {
+            assert!(text.contains(expected), "{expected}: {text}");
+        }
+    }
+
+    fn owing() -> wire::Run {
+        wire::Run {
             id: 10,
             title: "leader lost".to_owned(),
             phase: wire::RunPhase::Owed.into(),
@@ -141,17 +166,6 @@ mod tests {
             }),
             reason: "the line that started the run is lost".to_owned(),
             ..wire::Run::default()
-        };
-        let text = text(&[run.into()], Detail::Normal);
-        for expected in [
-            "00000000000a",
-            "owed",
-            "interrupted, deviated",
-            "leader lost",
-            "00000000000a: the line that started the run is lost",
-            "owes back: `schism run --resume-rollbacks 00000000000a` plays it",
-        ] {
-            assert!(text.contains(expected), "{expected}: {text}");
         }
     }
 }

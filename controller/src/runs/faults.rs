@@ -17,7 +17,7 @@ use crate::archive::{ArchiveError, Audit, Deed, Journal, Node, Verdict};
 use crate::control::{AskError, Control, ControlError, is_over};
 use crate::fleet;
 use crate::output::Output;
-use crate::run::faults::controller::{spec, statuses};
+use crate::run::faults::controller::spec;
 use crate::run::faults::{effect, words};
 use crate::serve::watching;
 use crate::settings::Names;
@@ -153,7 +153,7 @@ impl Faults {
                 Ending::Failed(intent.reason)
             }
             wire::Stage::Active | wire::Stage::Healed | wire::Stage::Expired => {
-                let faults = serde_json::to_value(statuses(intent)).unwrap_or_default();
+                let faults = serde_json::to_value(fleet::statuses(&intent)).unwrap_or_default();
                 Ending::Returned(json!({"id": id.to_string(), "faults": faults}))
             }
             wire::Stage::Unspecified

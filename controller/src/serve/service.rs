@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use fault::{IntentId, Limits, NodeName};
 use link::Role;
@@ -18,7 +18,7 @@ use super::refusal::{self, refuse, refuse_control, refuse_resolve};
 use super::running;
 use super::watching;
 use crate::archive::{Archive, Audit, Deed, Node, Verdict};
-use crate::control::{Control, is_over};
+use crate::control::{Braked, Control, ControlError, is_over};
 use crate::link::nanos;
 use crate::runs::Runs;
 use crate::spec;
@@ -89,6 +89,18 @@ impl Service {
         }
     }
 
+    /// Waits for the ends of intents, but not for ever: those that have not ended are as they are by then.
+    async fn ended(&self, ids: &[IntentId]) -> Result<Vec<wire::Intent>, ControlError> {
+        let all = ids.iter().map(|id| self.control.ended(*id));
+        let all = futures_util::future::join_all(all);
+        if let Ok(ended) = tokio::time::timeout(HALTING, all).await {
+            return ended.into_iter().collect();
+        }
+        let (intents, _) = self.control.list().await?;
+        let asked = |intent: &wire::Intent| ids.contains(&IntentId::from_random(intent.id));
+        Ok(intents.into_iter().filter(asked).collect())
+    }
+
     /// Before the call is acknowledged, so that nothing is done that nobody can look up.
     async fn audit(&self, entry: Audit) -> Result<(), Status> {
         self.archive.audit.append(&entry).await.map_err(|error| {
@@ -99,6 +111,9 @@ impl Service {
     }
 }
 
+/// How long the brake waits for the ends of what it heals (40 s): longer than a node may take to put
+/// something in that it is to take out again.
+const HALTING: Duration = Duration::from_secs(40);
 /// The longest reason of a brake, in characters; agents keep up to 4 KiB.
 const LONGEST_REASON: usize = 500;
 
@@ -193,7 +208,7 @@ impl wire::control_server::Control for Shared {
         let request = request.into_inner();
         let id = id(request.id)?;
         let spec = required(request.spec, "spec").map_err(|e| refusal::invalid(&e))?;
-        let until = SystemTime::now() + std::time::Duration::from_nanos(spec.total_ns);
+        let until = SystemTime::now() + Duration::from_nanos(spec.total_ns);
         let mut asked = Audit {
             intent: Some(id.to_string()),
             until: Some(until),
@@ -300,9 +315,9 @@ impl wire::control_server::Control for Shared {
             tracing::error!(%error, "halting all the same");
         }
         let brake = wire::Brake { on: true, reason, who: caller.name };
-        let untold = self.0.control.brake(brake).await.map_err(|e| refuse_control(&e))?;
-        let (intents, _) = self.0.control.list().await.map_err(|e| refuse_control(&e))?;
-        let untold = untold.iter().map(ToString::to_string).collect();
+        let braked = self.0.control.brake(brake).await.map_err(|e| refuse_control(&e))?;
+        let intents = self.0.ended(&braked.ending).await.map_err(|e| refuse_control(&e))?;
+        let untold = braked.untold.iter().map(ToString::to_string).collect();
         Ok(Response::new(wire::HaltReply { intents, untold }))
     }
 
@@ -314,7 +329,8 @@ impl wire::control_server::Control for Shared {
         let caller = permitted.await?;
         self.0.audit(entry(&caller, Deed::Resume, String::new(), Verdict::Admitted)).await?;
         let brake = wire::Brake { on: false, reason: String::new(), who: caller.name };
-        let untold = self.0.control.brake(brake).await.map_err(|e| refuse_control(&e))?;
+        let Braked { untold, .. } =
+            self.0.control.brake(brake).await.map_err(|e| refuse_control(&e))?;
         Ok(Response::new(wire::ResumeReply {
             untold: untold.iter().map(ToString::to_string).collect(),
         }))

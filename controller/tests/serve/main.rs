@@ -6,4 +6,5 @@ mod revocation;
 mod rig;
 mod runs;
 mod supervision;
+mod typed;
 mod watching;

@@ -141,6 +141,16 @@ async fn a_run_is_ended_from_elsewhere_by_those_who_may() {
 
     let healed = typed(&served, &format!("heal {id:012x}")).await;
     assert_eq!(healed.status.code(), Some(0), "{}", told(&healed));
+    // The run plays its rollbacks itself, and how it ended is known when they are played.
+    let shown = String::from_utf8_lossy(&healed.stdout);
+    assert!(
+        told(&healed).contains(&format!("{id:012x} is being rolled back")),
+        "{}",
+        told(&healed)
+    );
+    assert!(shown.contains("ended") && shown.contains("interrupted"), "{shown}");
+    assert!(!shown.contains("--resume-rollbacks"), "{shown}");
+    assert!(served.path("mark").exists(), "{shown}");
     let ended = soon(child.wait_with_output()).await.unwrap();
     assert_eq!(ended.status.code(), Some(130), "{}", told(&ended));
     assert!(served.path("mark").exists(), "{}", told(&ended));

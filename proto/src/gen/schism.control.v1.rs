@@ -724,6 +724,7 @@ pub struct HaltRequest {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct HaltReply {
+    /// Those that had not ended, as they have ended by it; those that have not within 40 s as they are then.
     #[prost(message, repeated, tag = "1")]
     pub intents: ::prost::alloc::vec::Vec<Intent>,
     /// Nodes that could not be told.

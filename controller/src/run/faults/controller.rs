@@ -93,7 +93,7 @@ impl AtController {
                 let reason = intent.reason.clone();
                 let failed = intent.stage() == wire::Stage::Failed;
                 let shown = IntentId::from_random(id).to_string();
-                let faults = serde_json::to_value(statuses(intent)).unwrap_or_default();
+                let faults = serde_json::to_value(fleet::statuses(&intent)).unwrap_or_default();
                 if failed {
                     forget();
                     *standing = None;
@@ -138,7 +138,7 @@ impl AtController {
 
     pub(super) async fn statuses(&self) -> Result<Vec<Status>, Failure> {
         let intents = self.client.clone().list().await?;
-        Ok(intents.into_iter().flat_map(statuses).collect())
+        Ok(intents.iter().flat_map(fleet::statuses).collect())
     }
 
     pub(super) async fn targets(&self, selector: &Selector) -> Result<Vec<String>, Failure> {
@@ -219,9 +219,4 @@ pub(crate) fn spec(typed: Typed, names: &Names) -> Result<Spec, Failure> {
         Typed::Cut(args) => fleet::cut::spec(&args, names)?.1,
         Typed::Within(asked) => fleet::processes::spec(asked)?.1,
     })
-}
-
-/// The last that was heard of each part.
-pub(crate) fn statuses(intent: wire::Intent) -> Vec<Status> {
-    intent.parts.into_iter().filter_map(|part| Status::try_from(part.status?).ok()).collect()
 }

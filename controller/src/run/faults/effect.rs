@@ -7,6 +7,7 @@ use fault::Status;
 use proto::control::Intent;
 use serde_json::{Map, Value, json};
 
+use crate::fleet;
 use crate::output::route::Route;
 
 /// All parts of a fault together.
@@ -18,19 +19,10 @@ pub(crate) fn of(statuses: &[Status]) -> Effect {
     Effect { had: had(routes.into_values()), figures: figures(statuses) }
 }
 
-/// All parts of an intent together: a direction may be enforced at two places, of which the first leaves
-/// nothing for the second.
+/// All parts of an intent together.
 pub(crate) fn of_intent(intent: &Intent) -> Effect {
-    let statuses = crate::fleet::statuses(intent);
-    if intent.cuts.is_empty() || statuses.is_empty() {
-        return of(&statuses);
-    }
-    let happened = |part: &u32| {
-        let mut of = statuses.iter().filter(|status| u32::from(status.fault.id.part) == *part);
-        of.any(Status::happened)
-    };
-    let directions = intent.cuts.iter().map(|cut| cut.parts.iter().any(happened));
-    Effect { had: had(directions), figures: figures(&statuses) }
+    let had = had(fleet::happened(intent).into_iter());
+    Effect { had, figures: figures(&fleet::statuses(intent)) }
 }
 
 /// Whether there was an effect wherever there should be one.

@@ -1,0 +1,137 @@
+//! What a command comes to by what became of intents. Pure.
+
+use std::time::Duration;
+
+use fault::{Drift, IntentId, Status};
+use proto::control as wire;
+
+use super::happened;
+use crate::control::is_over;
+use crate::outcome::Outcome;
+use crate::output::quantity::time;
+
+/// What a command comes to by what became of intents.
+pub(super) fn outcome(intents: &[wire::Intent]) -> Outcome {
+    let each = |intent: &wire::Intent| match intent.stage() {
+        wire::Stage::Unconfirmed => Outcome::Unconfirmed,
+        // It never acted, or it did and something of it is still there.
+        wire::Stage::Failed if intent.began == 0 || stays(intent) => Outcome::Unconfirmed,
+        wire::Stage::Failed => Outcome::Deviated,
+        wire::Stage::Unspecified
+        | wire::Stage::Pending
+        | wire::Stage::Preparing
+        | wire::Stage::Active
+        | wire::Stage::Healing
+        | wire::Stage::Healed
+        | wire::Stage::Expired => {
+            let happened = happened(intent);
+            match !happened.is_empty() && happened.into_iter().all(|it| it) {
+                true => Outcome::Effective,
+                false => Outcome::NothingMatched,
+            }
+        }
+    };
+    intents.iter().map(each).fold(Outcome::Effective, Outcome::worst)
+}
+
+/// What a heal comes to: it is done when it is confirmed, whatever the fault has matched.
+pub(super) fn confirmed(intents: &[wire::Intent]) -> Outcome {
+    match intents.iter().all(is_confirmed) {
+        true => Outcome::Effective,
+        false => Outcome::Unconfirmed,
+    }
+}
+
+/// What is not confirmed to be out of an intent that was to end, and what ends it then; `None` if all of
+/// it is out.
+pub(super) fn unconfirmed(intent: &wire::Intent) -> Option<String> {
+    if is_confirmed(intent) {
+        return None;
+    }
+    let open = |part: &&wire::Part| part.owed || is_left(part) || !is_over(intent) && lives(part);
+    let parts: Vec<&wire::Part> = intent.parts.iter().filter(open).collect();
+    let mut nodes: Vec<&str> = parts.iter().map(|part| part.node.as_str()).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    let end = match parts.iter().copied().map(lease).max() {
+        Some(left) if left.is_zero() => "its lease is over by now".to_owned(),
+        Some(left) => format!("its lease ends it there within {}", time(left)),
+        None => "its lease ends it".to_owned(),
+    };
+    let id = IntentId::from_random(intent.id);
+    let place = if nodes.is_empty() { String::new() } else { format!(" on {}", nodes.join(", ")) };
+    Some(format!("{id} is not confirmed to be healed{place}: {end}"))
+}
+
+fn is_confirmed(intent: &wire::Intent) -> bool {
+    is_over(intent) && intent.stage() != wire::Stage::Unconfirmed && !stays(intent)
+}
+
+/// Whether a node could not take something of it out.
+fn stays(intent: &wire::Intent) -> bool {
+    intent.parts.iter().any(is_left)
+}
+
+fn is_left(part: &wire::Part) -> bool {
+    let drifts = heard(part).into_iter().flat_map(|status| status.drifts);
+    drifts.into_iter().any(|drift| matches!(drift, Drift::NotTakenOut(_)))
+}
+
+fn lives(part: &wire::Part) -> bool {
+    heard(part).is_none_or(|status| !status.state.is_final())
+}
+
+/// How long it may act still, by what was last heard.
+fn lease(part: &wire::Part) -> Duration {
+    let asked = part.fault.as_ref().map_or(0, |fault| fault.lease_ns);
+    let left = heard(part).and_then(|status| status.lease_left());
+    left.unwrap_or(Duration::from_nanos(asked))
+}
+
+fn heard(part: &wire::Part) -> Option<Status> {
+    part.status.clone().and_then(|status| status.try_into().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use fault::State;
+
+    use super::*;
+    use crate::cut::specimen;
+
+    fn part(number: u16, node: &str, state: State) -> wire::Part {
+        let status = specimen::status(number, state, 1, 1);
+        wire::Part {
+            part: number.into(),
+            node: node.to_owned(),
+            fault: Some((&status.fault).into()),
+            status: Some(status.into()),
+            ..wire::Part::default()
+        }
+    }
+
+    fn intent(stage: wire::Stage, parts: Vec<wire::Part>) -> wire::Intent {
+        wire::Intent { id: 10, stage: stage.into(), parts, ..wire::Intent::default() }
+    }
+
+    #[test]
+    fn what_is_not_confirmed_is_named_with_its_lease() {
+        let lost = wire::Part { owed: true, ..part(1, "b", State::Active) };
+        let unheard = wire::Part { owed: true, status: None, ..part(2, "c", State::Active) };
+        let ended = part(0, "a", State::Healed);
+        let both = intent(wire::Stage::Unconfirmed, vec![ended.clone(), lost.clone()]);
+        assert_eq!(
+            unconfirmed(&both).unwrap(),
+            "00000000000a is not confirmed to be healed on b: its lease ends it there within 13s"
+        );
+        let never = intent(wire::Stage::Unconfirmed, vec![lost, unheard]);
+        assert_eq!(
+            unconfirmed(&never).unwrap(),
+            "00000000000a is not confirmed to be healed on b, c: its lease ends it there within 15s"
+        );
+        let healing = vec![ended.clone(), part(1, "b", State::Healing)];
+        assert!(unconfirmed(&intent(wire::Stage::Healing, healing)).unwrap().contains(" on b: "));
+        assert_eq!(unconfirmed(&intent(wire::Stage::Healed, vec![ended])), None);
+        assert_eq!(confirmed(&[both]), Outcome::Unconfirmed);
+    }
+}
