@@ -33,8 +33,8 @@ pub use trouble::{Call, Trouble};
 pub use world::{DeviceId, HOST, World};
 
 use crate::kernel::{
-    Kernel, KernelError, Observed, Place, ProbeOrder, ProbeResult, Sight, Slot, Step, Stir,
-    bound_process, clock,
+    Kernel, KernelError, Listing, Observed, Place, ProbeOrder, ProbeResult, Sight, Slot, Step,
+    Stir, bound_process, clock,
 };
 use trouble::Troubles;
 
@@ -413,6 +413,12 @@ impl Kernel for FakeKernel {
 
     fn owners(&self, addresses: &[IpAddr]) -> Result<Vec<Target>, KernelError> {
         Ok(lock(&self.shared.state).world.owners(addresses))
+    }
+
+    fn listing(&self) -> Listing {
+        let state = lock(&self.shared.state);
+        let look = |selector: &Selector| state.world.resolve(selector, Aspect::Network);
+        Listing::of(state.world.schemes(), look)
     }
 
     fn effect(&self, target: NamespaceCookie, slot: Slot) -> Result<Effect, KernelError> {

@@ -16,6 +16,7 @@ mod instance;
 mod keeper;
 mod kill;
 mod linux;
+mod listing;
 mod load;
 mod mapped;
 pub mod netns;
@@ -47,6 +48,7 @@ pub use elsewhere::Elsewhere;
 pub use engaged::Act;
 pub use inotify::FileWatch;
 pub use linux::{Linux, node_name};
+pub use listing::Listing;
 
 /// One of the places for faults on a target, from 0 to 63.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -445,6 +447,9 @@ pub trait Kernel: Send + Sync + 'static {
     /// # Errors
     /// The node's namespaces could not be looked through.
     fn owners(&self, addresses: &[IpAddr]) -> Result<Vec<Target>, KernelError>;
+
+    /// What can be named on this node.
+    fn listing(&self) -> Listing;
 
     /// What a fault has done so far.
     ///

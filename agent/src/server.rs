@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::brake::{LONGEST_REASON, Standing};
 use crate::doctor;
-use crate::kernel::{Place, ProbeOrder};
+use crate::kernel::{Listing, Place, ProbeOrder};
 use crate::residue::{self, Removal};
 use crate::worker::{Agent, Earnest};
 pub use about::{About, Instance};
@@ -214,6 +214,19 @@ impl wire::agent_server::Agent for Service {
         let owners = move || kernel.owners(&addresses).map_err(|e| refuse_look(&e));
         let targets = self.work(owners).await?.into_iter().map(Into::into).collect();
         Ok(Response::new(wire::OwnersReply { targets }))
+    }
+
+    async fn targets(
+        &self,
+        _: Request<wire::TargetsRequest>,
+    ) -> Result<Response<wire::TargetsReply>, Status> {
+        let kernel = self.agent.kernel().clone();
+        let Listing { targets, left_off, unseen } = self.work(move || Ok(kernel.listing())).await?;
+        Ok(Response::new(wire::TargetsReply {
+            targets: targets.into_iter().map(Into::into).collect(),
+            left_off: u32::try_from(left_off).unwrap_or(u32::MAX),
+            unseen,
+        }))
     }
 
     async fn prepare(

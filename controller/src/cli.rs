@@ -202,7 +202,8 @@ pub struct StatusArgs {
 /// `targets`.
 #[derive(Debug, Args)]
 pub struct TargetsArgs {
-    /// What to look up; without it, everything that is known by name
+    /// What to look up; without it, everything that can be named on this machine, or on the nodes of a
+    /// controller
     pub selector: Option<Selector>,
     /// Become this machine's agent if there is none
     #[arg(long)]

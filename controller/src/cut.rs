@@ -1,6 +1,6 @@
 //! `schism cut`.
 
-mod plan;
+pub(crate) mod plan;
 mod prove;
 pub(crate) mod report;
 pub(crate) mod request;

@@ -6,6 +6,7 @@ pub(crate) mod cut;
 mod ending;
 mod ends;
 mod follow;
+mod listing;
 mod live;
 mod order;
 mod outcome;
@@ -26,6 +27,7 @@ use crate::settings::Controller;
 use brake::BrakeReport;
 use client::Client;
 use ends::{EndRecord, EndsReport};
+use listing::ListingReport;
 use report::{AgentsReport, IntentsReport};
 
 /// What ends are, by name: a selector each.
@@ -147,12 +149,15 @@ pub(crate) async fn targets(
     place: &Controller,
     output: Output,
 ) -> Result<Outcome, Failure> {
-    let Some(selector) = &args.selector else {
-        let reason = "a controller looks up what is named; it does not list every node";
-        return Err(Failure::caused(Cause::WrongUsage, "cannot look for targets", reason)
-            .hint("name a selector, such as all:etcd:member or host:NODE"));
-    };
     let mut client = connect(place, output).await?;
+    let Some(selector) = &args.selector else {
+        let listing = ListingReport::new(client.targets().await?);
+        for gap in listing.gaps() {
+            output.note(format!("note: {gap}"));
+        }
+        output.show(&listing)?;
+        return Ok(Outcome::Effective);
+    };
     output.show(&EndsReport::new(client.resolve(selector).await?))?;
     Ok(Outcome::Effective)
 }

@@ -79,6 +79,17 @@ pub(crate) struct Prepared {
     pub(crate) notes: Vec<String>,
 }
 
+/// What can be named on a node.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Listing {
+    /// What can.
+    pub(crate) targets: Vec<Target>,
+    /// How many more there are.
+    pub(crate) left_off: u32,
+    /// What could not be looked at and why, for people.
+    pub(crate) unseen: Vec<String>,
+}
+
 /// One end of a probe.
 #[derive(Clone, Debug)]
 pub(crate) struct ProbeEnd {
@@ -174,6 +185,15 @@ impl Link {
         each(attempted, reply.targets)
     }
 
+    /// What can be named on its node.
+    pub(crate) async fn targets(&mut self) -> Result<Listing, Failure> {
+        let attempted = "cannot list the targets";
+        let call = self.client.targets(wire::TargetsRequest {});
+        let reply = within(attempted, WORK, call).await?;
+        let targets = each(attempted, reply.targets)?;
+        Ok(Listing { targets, left_off: reply.left_off, unseen: reply.unseen })
+    }
+
     /// Puts faults in place.
     pub(crate) async fn prepare(
         &mut self,
@@ -188,8 +208,7 @@ impl Link {
         };
         let call = self.client.prepare(request);
         let reply = within(attempted, WORK, call).await?;
-        let prepared: Result<_, _> = reply.faults.into_iter().map(prepared).collect();
-        prepared.map_err(|invalid| misread(attempted, &invalid))
+        each(attempted, reply.faults)
     }
 
     /// Lets prepared faults act, and returns what was read once they do.
@@ -343,12 +362,28 @@ fn misread(attempted: &str, invalid: &Invalid) -> Failure {
         .hint("the agent may be of another version than this command")
 }
 
-fn prepared(message: wire::PreparedFault) -> Result<Prepared, Invalid> {
-    Ok(Prepared {
-        id: required(message.id, "id")?.try_into()?,
-        steps: message.steps,
-        target: message.target.map(TryInto::try_into).transpose()?,
-        peers: message.peers.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
-        notes: message.notes,
-    })
+impl TryFrom<wire::PreparedFault> for Prepared {
+    type Error = Invalid;
+
+    fn try_from(message: wire::PreparedFault) -> Result<Self, Invalid> {
+        Ok(Self {
+            id: required(message.id, "id")?.try_into()?,
+            steps: message.steps,
+            target: message.target.map(TryInto::try_into).transpose()?,
+            peers: message.peers.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            notes: message.notes,
+        })
+    }
+}
+
+impl From<Prepared> for wire::PreparedFault {
+    fn from(prepared: Prepared) -> Self {
+        Self {
+            id: Some(prepared.id.into()),
+            steps: prepared.steps,
+            target: prepared.target.map(Into::into),
+            peers: prepared.peers.iter().map(Into::into).collect(),
+            notes: prepared.notes,
+        }
+    }
 }

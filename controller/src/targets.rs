@@ -1,8 +1,6 @@
 //! `schism targets`.
 
-use std::collections::BTreeSet;
-
-use fault::{Aspect, NodeName, Scheme, Selector, Target};
+use fault::{Aspect, Scheme, Selector, Target};
 use serde::Serialize;
 
 use crate::cli::TargetsArgs;
@@ -11,14 +9,12 @@ use crate::cut::touched;
 use crate::failure::{Cause, Failure};
 use crate::host;
 use crate::interrupts::Interrupts;
+use crate::link::Listing;
 use crate::outcome::Outcome;
-use crate::output::table::Align::{Left, Right};
-use crate::output::table::Table;
+use crate::output::table::Align::{self, Left, Right};
+use crate::output::table::{Cell, Table};
 use crate::output::{Detail, Output, Report};
 use crate::resolve::{namespace_names, nothing, on_this_node};
-
-/// How much of a container's id names it, as container tools print it.
-const SHORT_ID: usize = 12;
 
 /// What can be named.
 #[derive(Debug, Serialize)]
@@ -29,34 +25,9 @@ struct TargetsReport {
 
 impl Report for TargetsReport {
     fn text(&self, detail: Detail) -> String {
-        let mut columns =
-            vec![("NAME", Left), ("ADDRESSES", Left), ("INTERFACES", Left), ("PROCESSES", Right)];
-        if detail == Detail::Wide {
-            columns.extend([("COOKIE", Right), ("CGROUP", Left), ("WHOLE", Left)]);
-        }
-        let mut table = Table::new(&columns);
+        let mut table = Table::new(&columns(detail));
         for target in &self.targets {
-            let addresses: Vec<String> = target
-                .addresses
-                .iter()
-                .filter(|own| own.is_reachable())
-                .filter(|own| detail == Detail::Wide || !own.is_link_local())
-                .map(|own| own.address.to_string())
-                .collect();
-            let interfaces: Vec<&str> =
-                target.interfaces.iter().map(|interface| interface.name.as_str()).collect();
-            let mut cells = vec![
-                (&target.selector).into(),
-                or_dash(&addresses.join(",")).into(),
-                or_dash(&interfaces.join(",")).into(),
-                target.process_count.into(),
-            ];
-            if detail == Detail::Wide {
-                cells.push(target.identity.namespace.into());
-                cells.push(or_dash(target.cgroup.as_deref().unwrap_or_default()).into());
-                cells.push(touched(target, detail).into());
-            }
-            table.row(cells);
+            table.row(cells(target, detail));
         }
         table.text()
     }
@@ -64,6 +35,41 @@ impl Report for TargetsReport {
     fn names(&self) -> Vec<String> {
         self.targets.iter().map(|target| target.selector.to_string()).collect()
     }
+}
+
+/// What a table says of targets.
+pub(crate) fn columns(detail: Detail) -> Vec<(&'static str, Align)> {
+    let mut columns =
+        vec![("NAME", Left), ("ADDRESSES", Left), ("INTERFACES", Left), ("PROCESSES", Right)];
+    if detail == Detail::Wide {
+        columns.extend([("COOKIE", Right), ("CGROUP", Left), ("WHOLE", Left)]);
+    }
+    columns
+}
+
+/// The same of one of them.
+pub(crate) fn cells(target: &Target, detail: Detail) -> Vec<Cell> {
+    let addresses: Vec<String> = target
+        .addresses
+        .iter()
+        .filter(|own| own.is_reachable())
+        .filter(|own| detail == Detail::Wide || !own.is_link_local())
+        .map(|own| own.address.to_string())
+        .collect();
+    let interfaces: Vec<&str> =
+        target.interfaces.iter().map(|interface| interface.name.as_str()).collect();
+    let mut cells = vec![
+        (&target.selector).into(),
+        or_dash(&addresses.join(",")).into(),
+        or_dash(&interfaces.join(",")).into(),
+        target.process_count.into(),
+    ];
+    if detail == Detail::Wide {
+        cells.push(target.identity.namespace.into());
+        cells.push(or_dash(target.cgroup.as_deref().unwrap_or_default()).into());
+        cells.push(touched(target, detail).into());
+    }
+    cells
 }
 
 /// Runs `schism targets`.
@@ -102,44 +108,17 @@ async fn show(
             }
             found
         }
-        None => everything(connection, output).await?,
+        None => {
+            let Listing { targets, left_off, unseen } = connection.link.targets().await?;
+            unseen.into_iter().for_each(|line| output.note(format!("note: {line}")));
+            if left_off > 0 {
+                output.note(format!("note: {left_off} more are not shown"));
+            }
+            targets
+        }
     };
     output.show(&TargetsReport { schema: "schism.targets/v1", targets })?;
     Ok(Outcome::Effective)
-}
-
-/// The machine itself, its namespaces, and the containers whose processes are in these.
-async fn everything(connection: &mut Connection, output: Output) -> Result<Vec<Target>, Failure> {
-    let plain = |scheme| Selector { pick: None, scheme, node: None };
-    let node = NodeName::new(&connection.description.node);
-    let names = namespace_names().into_iter().map(Scheme::Netns);
-    let mut targets = Vec::new();
-    for scheme in node.into_iter().map(Scheme::Host).chain(names) {
-        look(connection, &plain(scheme), &mut targets, output).await;
-    }
-    let containers: BTreeSet<String> = targets
-        .iter()
-        .flat_map(|target| &target.processes)
-        .filter_map(|process| process.container.as_deref())
-        .map(|id| id.chars().take(SHORT_ID).collect())
-        .collect();
-    for id in containers {
-        look(connection, &plain(Scheme::Container(id)), &mut targets, output).await;
-    }
-    Ok(targets)
-}
-
-/// One that cannot be looked at does not hide the others.
-async fn look(
-    connection: &mut Connection,
-    selector: &Selector,
-    targets: &mut Vec<Target>,
-    output: Output,
-) {
-    match connection.link.resolve(selector, Aspect::Network).await {
-        Ok(found) => targets.extend(found),
-        Err(failure) => output.note(format!("note: {failure}")),
-    }
 }
 
 fn or_dash(text: &str) -> &str {

@@ -357,6 +357,12 @@ impl World {
         }
     }
 
+    /// By what its namespaces are named.
+    pub(super) fn schemes(&self) -> impl Iterator<Item = Scheme> {
+        let host = Scheme::Host(self.node.clone());
+        std::iter::once(host).chain(self.names.keys().cloned().map(Scheme::Netns))
+    }
+
     pub(super) fn owners(&self, addresses: &[IpAddr]) -> Vec<Target> {
         let owns = |cookie: &NamespaceCookie| {
             let own = self.namespaces.get(cookie).map(Namespace::addresses).unwrap_or_default();

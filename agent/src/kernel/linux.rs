@@ -28,7 +28,7 @@ use super::sockets::Sockets;
 use super::spare::Spare;
 use super::watch::Watch;
 use super::{
-    Elsewhere, Kernel, KernelError, Observed, Place, ProbeOrder, ProbeResult, Sight, Slot,
+    Elsewhere, Kernel, KernelError, Listing, Observed, Place, ProbeOrder, ProbeResult, Sight, Slot,
     Step, Stir, bound_process, clock, netns, prober, process, route,
 };
 
@@ -490,6 +490,10 @@ impl Kernel for Linux {
 
     fn owners(&self, addresses: &[IpAddr]) -> Result<Vec<Target>, KernelError> {
         self.owners_of(addresses)
+    }
+
+    fn listing(&self) -> Listing {
+        self.all_targets()
     }
 
     fn effect(&self, target: NamespaceCookie, slot: Slot) -> Result<Effect, KernelError> {

@@ -70,18 +70,23 @@ impl Candidate {
     }
 }
 
-fn named() -> Vec<Candidate> {
+/// The network namespaces that `ip netns` knows, sorted.
+pub(super) fn namespace_names() -> Vec<Scheme> {
     let entries = fs::read_dir(NAMED).into_iter().flatten().flatten();
     let mut names: Vec<String> =
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort_unstable();
-    let candidate = |name: String| {
-        // A name that no selector can hold cannot be given back.
-        let selector: Selector = format!("netns:{name}").parse().ok()?;
-        let path = Path::new(NAMED).join(&name);
-        Some(Candidate { path, scheme: selector.scheme, pid: None })
-    };
-    names.into_iter().filter_map(candidate).collect()
+    // A name that no selector can hold cannot be given back.
+    let scheme =
+        |name: String| format!("netns:{name}").parse().ok().map(|one: Selector| one.scheme);
+    names.into_iter().filter_map(scheme).collect()
+}
+
+fn named() -> impl Iterator<Item = Candidate> {
+    namespace_names().into_iter().filter_map(|scheme| {
+        let Scheme::Netns(name) = &scheme else { return None };
+        Some(Candidate { path: Path::new(NAMED).join(name), scheme, pid: None })
+    })
 }
 
 fn of_process(pid: u32) -> Candidate {

@@ -141,3 +141,37 @@ async fn a_target_without_devices_or_peers_is_refused_with_a_reason() {
     assert_eq!((prepared.faults[0].peers.len(), prepared.faults[0].notes.len()), (1, 1));
     assert_eq!(prepared.faults[0].id, Some(id(1).into()));
 }
+
+#[tokio::test]
+async fn what_is_not_on_this_node_is_absent_and_not_refused() {
+    let rig = Rig::frozen().await;
+    let resolve = async |selector: &str, aspect: wire::Aspect| {
+        let selector: fault::Selector = selector.parse().unwrap();
+        let aspect = aspect.into();
+        let request = wire::ResolveRequest { selector: Some((&selector).into()), aspect };
+        rig.client.clone().resolve(request).await.unwrap_err()
+    };
+    for aspect in [wire::Aspect::Unspecified, wire::Aspect::Processes] {
+        let nobody = resolve("host:nobody", aspect).await;
+        assert_eq!(nobody.code(), Code::NotFound, "{nobody}");
+        assert!(nobody.message().contains("not nobody"), "{nobody}");
+        assert!(matches!(detail(&nobody), Detail::TargetGone(_)), "{nobody}");
+        let role = resolve("etcd:leader", aspect).await;
+        assert_eq!(role.code(), Code::Unimplemented, "{role}");
+        assert!(matches!(detail(&role), Detail::Unsupported(_)), "{role}");
+    }
+}
+
+#[tokio::test]
+async fn everything_that_can_be_named_is_listed() {
+    let rig = Rig::frozen().await;
+    let listed = rig.client.clone().targets(wire::TargetsRequest {}).await.unwrap().into_inner();
+    let names = listed.targets.into_iter().map(|target| {
+        let target = fault::Target::try_from(target).unwrap();
+        target.selector.to_string()
+    });
+    let names: Vec<String> = names.collect();
+    assert!(names[0].starts_with("host:"), "{names:?}");
+    assert_eq!(names[1..], ["netns:a", "netns:b", "netns:c"], "{names:?}");
+    assert_eq!((listed.left_off, listed.unseen.len()), (0, 0));
+}

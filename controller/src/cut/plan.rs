@@ -21,8 +21,9 @@ pub(crate) struct Plan {
     parts: Vec<Part>,
 }
 
+/// What would be put in place for one fault.
 #[derive(Debug, Serialize)]
-struct Part {
+pub(crate) struct Part {
     #[serde(flatten)]
     route: Route,
     fault: Fault,
@@ -35,7 +36,7 @@ impl Plan {
             .into_iter()
             .filter_map(|fault| {
                 let prepared = prepared.iter().find(|prepared| prepared.id == fault.id)?.clone();
-                Some(Part { route: Route::from(&fault), fault, prepared })
+                Some(Part::new(fault, prepared))
             })
             .collect();
         Self { schema: "schism.plan/v1", seed, parts }
@@ -58,7 +59,12 @@ impl Report for Plan {
 }
 
 impl Part {
-    fn text(&self, detail: Detail) -> String {
+    pub(crate) fn new(fault: Fault, prepared: Prepared) -> Self {
+        Self { route: Route::from(&fault), fault, prepared }
+    }
+
+    /// For people, in several lines.
+    pub(crate) fn text(&self, detail: Detail) -> String {
         let (fault, prepared) = (&self.fault, &self.prepared);
         let mut text = format!(
             "{}, for {} with a lease of {}{}\n",

@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
 use crate::failure::{Cause, Failure};
-use crate::link::Direct;
+use crate::link::{Direct, Rehearsal};
 use crate::settings::Controller;
 
 /// How long a question may take.
@@ -71,14 +71,22 @@ impl Client {
         Ok(within(&attempted, ANSWER, call).await?.ends)
     }
 
+    pub(crate) async fn targets(&mut self) -> Result<Vec<wire::NodeTargets>, Failure> {
+        let call = self.0.targets(wire::TargetsRequest {});
+        Ok(within("cannot list the targets", ANSWER, call).await?.nodes)
+    }
+
+    /// What would become of a request; with a rehearsal by the word of every agent that has a part in it.
     pub(crate) async fn plan(
         &mut self,
         attempted: &str,
         id: u64,
         spec: wire::Spec,
+        rehearsal: Rehearsal,
     ) -> Result<wire::PlanReply, Failure> {
-        let call = self.0.plan(wire::ApplyRequest { id, spec: Some(spec) });
-        within(attempted, ANSWER, call).await
+        let rehearse = rehearsal == Rehearsal::Yes;
+        let call = self.0.plan(wire::ApplyRequest { id, spec: Some(spec), rehearse });
+        within(attempted, WORK, call).await
     }
 
     pub(crate) async fn apply(
@@ -87,7 +95,7 @@ impl Client {
         id: u64,
         spec: wire::Spec,
     ) -> Result<wire::Intent, Failure> {
-        let call = self.0.apply(wire::ApplyRequest { id, spec: Some(spec) });
+        let call = self.0.apply(wire::ApplyRequest { id, spec: Some(spec), rehearse: false });
         let reply = within(attempted, WORK, call).await?;
         reply.intent.ok_or_else(|| Failure::caused(Cause::Other, attempted, "an empty answer"))
     }

@@ -13,6 +13,7 @@ use super::roles::Roles;
 use crate::control::is_over;
 use crate::failure::{Cause, Failure};
 use crate::interrupts::Interrupts;
+use crate::link::Rehearsal;
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::session::After;
@@ -38,7 +39,7 @@ impl Order {
         let mut client = interrupts.unless(attempted, connect(place, *output)).await?;
         let id = IntentId::from_random(crate::cut::random()?);
         if *after == After::Plan {
-            let plan = client.plan(attempted, id.get(), spec.into());
+            let plan = client.plan(attempted, id.get(), spec.into(), Rehearsal::Yes);
             let plan = interrupts.unless(attempted, plan).await?;
             output.show(&IntentsReport::plan(plan))?;
             output.note("dry run: nothing was touched");
@@ -106,7 +107,7 @@ impl Order {
         let Self { attempted, spec, output, .. } = self;
         let mut planned = None;
         if let What::Cut(Between::Partition { .. }, _) = spec.what {
-            let plan = client.plan(attempted, id.get(), spec.into());
+            let plan = client.plan(attempted, id.get(), spec.into(), Rehearsal::No);
             let plan = interrupts.unless(attempted, plan).await?;
             output.note(plan.matrix.trim_end());
             planned = plan.intent.map(|intent| members(&intent));

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::ends::EndRecord;
 use super::runs::{self, RunRecord};
-use super::statuses;
+use crate::cut::plan;
 use crate::outcome::Outcome;
 use crate::output::quantity::{bytes, time};
 use crate::output::route::{Route, done, place, what};
@@ -30,6 +30,9 @@ pub(super) struct IntentsReport {
     runs: Vec<RunRecord>,
     #[serde(skip_serializing_if = "String::is_empty")]
     matrix: String,
+    /// Of a dry run, what would be put in place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    plans: Vec<PlannedPart>,
     #[serde(skip)]
     empty: &'static str,
 }
@@ -50,6 +53,13 @@ pub(super) struct IntentRecord {
 }
 
 #[derive(Debug, Serialize)]
+struct PlannedPart {
+    node: String,
+    #[serde(flatten)]
+    part: plan::Part,
+}
+
+#[derive(Debug, Serialize)]
 struct PartRecord {
     node: String,
     trouble: String,
@@ -62,7 +72,8 @@ struct PartRecord {
 impl IntentsReport {
     fn new(schema: &'static str, intents: Vec<wire::Intent>, empty: &'static str) -> Self {
         let intents = intents.into_iter().map(IntentRecord::from).collect();
-        Self { schema, exit_code: None, intents, runs: Vec::new(), matrix: String::new(), empty }
+        let (runs, plans, matrix) = (Vec::new(), Vec::new(), String::new());
+        Self { schema, exit_code: None, intents, runs, matrix, plans, empty }
     }
 
     /// With what the command exits with.
@@ -98,8 +109,16 @@ impl IntentsReport {
     }
 
     pub(super) fn plan(plan: wire::PlanReply) -> Self {
-        let intents = plan.intent.into_iter().collect();
-        Self { matrix: plan.matrix, ..Self::new("schism.fleet-plan/v1", intents, "") }
+        let intent = plan.intent.unwrap_or_default();
+        let planned = |told: wire::PartPlan| {
+            let part = intent.parts.iter().find(|part| part.part == told.part)?;
+            let fault = part.fault.clone()?.try_into().ok()?;
+            let prepared = told.prepared?.try_into().ok()?;
+            Some(PlannedPart { node: part.node.clone(), part: plan::Part::new(fault, prepared) })
+        };
+        let plans = plan.parts.into_iter().filter_map(planned).collect();
+        let report = Self::new("schism.fleet-plan/v1", vec![intent], "");
+        Self { matrix: plan.matrix, plans, ..report }
     }
 }
 
@@ -215,6 +234,9 @@ impl Report for IntentsReport {
         for note in notes {
             text.push('\n');
             text.push_str(&note);
+        }
+        for PlannedPart { node, part } in &self.plans {
+            text.push_str(&format!("\non {node}: {}", part.text(detail).trim_end()));
         }
         if !self.runs.is_empty() {
             text.push_str("\n\n");

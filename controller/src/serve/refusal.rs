@@ -58,7 +58,7 @@ pub(super) fn refuse_resolve(error: &ResolveError) -> Status {
     let (code, kind, hint) = match error {
         ResolveError::Nothing { selector, .. } => {
             let kind = Kind::Nothing(wire::Nothing { selector: selector.to_string() });
-            (Code::NotFound, kind, "`schism agents` lists the nodes that are there".to_owned())
+            (Code::NotFound, kind, "`schism targets` lists what can be named".to_owned())
         }
         ResolveError::Ambiguous { selector, matches } => {
             let kind = Kind::Ambiguous(wire::Ambiguous { matches: matches.clone() });

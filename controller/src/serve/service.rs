@@ -182,6 +182,14 @@ impl wire::control_server::Control for Shared {
         Ok(Response::new(wire::ResolveReply { ends: ends.iter().map(Into::into).collect() }))
     }
 
+    async fn targets(
+        &self,
+        request: Request<wire::TargetsRequest>,
+    ) -> Result<Response<wire::TargetsReply>, Status> {
+        caller(&request, Role::Viewer)?;
+        Ok(Response::new(wire::TargetsReply { nodes: self.0.control.targets().await }))
+    }
+
     async fn plan(
         &self,
         request: Request<wire::ApplyRequest>,
@@ -191,9 +199,13 @@ impl wire::control_server::Control for Shared {
         let spec = required(request.spec, "spec").map_err(|e| refusal::invalid(&e))?;
         let draft = self.0.control.draft(id(request.id)?, spec, &caller.name, &self.0.limits);
         let draft = draft.await.map_err(|error| refuse(&error))?;
+        let parts = match request.rehearse {
+            true => self.0.control.rehearse(&draft).await.map_err(|e| refuse_resolve(&e))?,
+            false => Vec::new(),
+        };
         Ok(Response::new(wire::PlanReply {
             intent: Some(draft.intent.wire()),
-            parts: Vec::new(),
+            parts,
             matrix: draft.matrix,
         }))
     }

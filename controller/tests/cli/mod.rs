@@ -347,6 +347,15 @@ impl Agent for Service {
         Err(Status::unimplemented("no command asks an agent for that"))
     }
 
+    async fn targets(
+        &self,
+        _: Request<wire::TargetsRequest>,
+    ) -> Result<Response<wire::TargetsReply>, Status> {
+        let targets = vec![target(netns("a"), 1), target(netns("b"), 2)];
+        let unseen = vec!["netns:c: it cannot be read".to_owned()];
+        Ok(Response::new(wire::TargetsReply { targets, left_off: 3, unseen }))
+    }
+
     async fn prepare(
         &self,
         request: Request<wire::PrepareRequest>,

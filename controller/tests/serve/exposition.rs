@@ -73,8 +73,11 @@ async fn everything_that_can_be_seen_is_told_by_node() {
     let address = served.controller.metrics.unwrap();
     let metrics = async || parse(&get(address, "/metrics").await.1);
     let mut client = served.local().await;
-    let apply =
-        wire::ApplyRequest { id: 7, spec: Some(crate::rig::spec("netns:a@a", "netns:b@b")) };
+    let apply = wire::ApplyRequest {
+        id: 7,
+        spec: Some(crate::rig::spec("netns:a@a", "netns:b@b")),
+        rehearse: false,
+    };
     let intent = soon(client.apply(apply)).await.unwrap().into_inner().intent.unwrap();
     assert_eq!(intent.stage(), wire::Stage::Active, "{intent:?}");
 
@@ -171,8 +174,11 @@ async fn effects_are_told_while_a_fault_acts() {
         served.dial(node).await;
     }
     let mut client = served.local().await;
-    let apply =
-        wire::ApplyRequest { id: 8, spec: Some(crate::rig::spec("netns:a@a", "netns:b@b")) };
+    let apply = wire::ApplyRequest {
+        id: 8,
+        spec: Some(crate::rig::spec("netns:a@a", "netns:b@b")),
+        rehearse: false,
+    };
     soon(client.apply(apply)).await.unwrap();
     let kernel = served.kernel("b");
     let cookie = kernel.node(|world| world.named("b")).unwrap();

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use agent::fake::Call;
+use agent::fake::{Call, Trouble};
 use agent::kernel::Step;
 use serde_json::Value;
 use tokio::process::Command;
@@ -75,4 +75,43 @@ async fn what_the_brake_cannot_confirm_is_named_with_its_lease() {
     let expected =
         format!("{id} is not confirmed to be healed on b: its lease ends it there within ");
     assert!(sentence.starts_with(&expected), "{sentence}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_that_can_be_named_is_listed_by_node() {
+    let served = two().await;
+    let (code, table, told) = typed(&served, "targets").await;
+    assert_eq!(code, Some(0), "{told}");
+    let lines: Vec<Vec<&str>> =
+        table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0][..3], ["NODE", "NAME", "ADDRESSES"], "{table}");
+    assert!(lines.iter().any(|line| line[..2] == ["a", "netns:a"]), "{table}");
+    served.certs("revoke b").await;
+    let mut client = served.local().await;
+    until(async || !served.connected(&mut client, "b").await).await;
+    let (code, names, told) = typed(&served, "targets -o name").await;
+    assert_eq!((code, names.as_str()), (Some(0), "host:a@a\nnetns:a@a\n"), "{told}");
+    assert!(told.contains("note: b: its agent is away"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_says_what_each_agent_would_do_and_puts_nothing_in() {
+    let served = two().await;
+    let (code, plan, told) = typed(&served, "cut netns:a@a netns:b@b --dry-run").await;
+    assert_eq!(code, Some(0), "{told}");
+    for node in ["a", "b"] {
+        assert!(plan.contains(&format!("\non {node}: ")), "{plan}");
+        assert_eq!(served.kernel(node).performed(), [], "{node}");
+    }
+    assert!(plan.contains("step 1") && plan.contains("attach"), "{plan}");
+    let (_, plan, _) = typed(&served, "cut netns:a@a netns:b@b --dry-run -o json").await;
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    assert_eq!(plan["plans"][0]["node"], "b", "{plan:#}");
+    assert!(plan["plans"][0]["prepared"]["steps"].as_array().unwrap().len() > 1, "{plan:#}");
+    // What an agent could not do is told.
+    let look = |call: &Call<'_>| matches!(call, Call::Look(_));
+    served.kernel("b").trouble(Trouble::errno("a look", 12, look));
+    let (code, _, told) = typed(&served, "cut netns:a@a netns:b@b --dry-run").await;
+    assert_eq!(code, Some(5), "{told}");
+    assert!(told.contains("b: a look: "), "{told}");
 }

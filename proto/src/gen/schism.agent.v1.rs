@@ -802,6 +802,20 @@ pub struct OwnersReply {
     #[prost(message, repeated, tag = "1")]
     pub targets: ::prost::alloc::vec::Vec<Target>,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TargetsRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TargetsReply {
+    /// The first 512.
+    #[prost(message, repeated, tag = "1")]
+    pub targets: ::prost::alloc::vec::Vec<Target>,
+    /// How many more there are.
+    #[prost(uint32, tag = "2")]
+    pub left_off: u32,
+    /// What could not be looked at and why, for people.
+    #[prost(string, repeated, tag = "3")]
+    pub unseen: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PrepareRequest {
     #[prost(message, repeated, tag = "1")]
@@ -1668,6 +1682,28 @@ pub mod agent_client {
                 .insert(GrpcMethod::new("schism.agent.v1.Agent", "Owners"));
             self.inner.unary(req, path, codec).await
         }
+        /// What can be named on this node: the machine itself, its named network namespaces, its containers.
+        pub async fn targets(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TargetsRequest>,
+        ) -> std::result::Result<tonic::Response<super::TargetsReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/schism.agent.v1.Agent/Targets",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("schism.agent.v1.Agent", "Targets"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Puts everything in place for a fault but its lease, or, with dry_run, says what that would be.
         /// The same request again has the same result; another one with the same id is refused.
         pub async fn prepare(
@@ -1900,6 +1936,11 @@ pub mod agent_server {
             &self,
             request: tonic::Request<super::OwnersRequest>,
         ) -> std::result::Result<tonic::Response<super::OwnersReply>, tonic::Status>;
+        /// What can be named on this node: the machine itself, its named network namespaces, its containers.
+        async fn targets(
+            &self,
+            request: tonic::Request<super::TargetsRequest>,
+        ) -> std::result::Result<tonic::Response<super::TargetsReply>, tonic::Status>;
         /// Puts everything in place for a fault but its lease, or, with dry_run, says what that would be.
         /// The same request again has the same result; another one with the same id is refused.
         async fn prepare(
@@ -2143,6 +2184,49 @@ pub mod agent_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = OwnersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/schism.agent.v1.Agent/Targets" => {
+                    #[allow(non_camel_case_types)]
+                    struct TargetsSvc<T: Agent>(pub Arc<T>);
+                    impl<T: Agent> tonic::server::UnaryService<super::TargetsRequest>
+                    for TargetsSvc<T> {
+                        type Response = super::TargetsReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TargetsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agent>::targets(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TargetsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -347,12 +347,36 @@ pub struct ResolveReply {
     #[prost(message, repeated, tag = "1")]
     pub ends: ::prost::alloc::vec::Vec<End>,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TargetsRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TargetsReply {
+    /// By name, also of agents that are away.
+    #[prost(message, repeated, tag = "1")]
+    pub nodes: ::prost::alloc::vec::Vec<NodeTargets>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NodeTargets {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub targets: ::prost::alloc::vec::Vec<crate::agent::Target>,
+    /// How many more there are: of a node 512 are told, of all nodes together 16,384.
+    #[prost(uint32, tag = "3")]
+    pub left_off: u32,
+    /// What could not be looked at and why, for people.
+    #[prost(string, repeated, tag = "4")]
+    pub unseen: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ApplyRequest {
     #[prost(uint64, tag = "1")]
     pub id: u64,
     #[prost(message, optional, tag = "2")]
     pub spec: ::core::option::Option<Spec>,
+    /// Of a plan, whether every agent is asked what it would do for its parts.
+    #[prost(bool, tag = "3")]
+    pub rehearse: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PlanReply {
@@ -1330,6 +1354,28 @@ pub mod control_client {
                 .insert(GrpcMethod::new("schism.control.v1.Control", "Resolve"));
             self.inner.unary(req, path, codec).await
         }
+        /// What can be named on the nodes whose agents are there.
+        pub async fn targets(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TargetsRequest>,
+        ) -> std::result::Result<tonic::Response<super::TargetsReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/schism.control.v1.Control/Targets",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("schism.control.v1.Control", "Targets"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Resolves, asks the guards and plans; touches nothing.
         pub async fn plan(
             &mut self,
@@ -1589,6 +1635,11 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::ResolveRequest>,
         ) -> std::result::Result<tonic::Response<super::ResolveReply>, tonic::Status>;
+        /// What can be named on the nodes whose agents are there.
+        async fn targets(
+            &self,
+            request: tonic::Request<super::TargetsRequest>,
+        ) -> std::result::Result<tonic::Response<super::TargetsReply>, tonic::Status>;
         /// Resolves, asks the guards and plans; touches nothing.
         async fn plan(
             &self,
@@ -1845,6 +1896,49 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ResolveSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/schism.control.v1.Control/Targets" => {
+                    #[allow(non_camel_case_types)]
+                    struct TargetsSvc<T: Control>(pub Arc<T>);
+                    impl<T: Control> tonic::server::UnaryService<super::TargetsRequest>
+                    for TargetsSvc<T> {
+                        type Response = super::TargetsReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TargetsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::targets(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TargetsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -126,7 +126,7 @@ impl House {
         };
         let id = self.next;
         self.next += 1;
-        let request = wire::ApplyRequest { id, spec: Some(spec) };
+        let request = wire::ApplyRequest { id, spec: Some(spec), rehearse: false };
         let reply = self.client.apply(request).await?.into_inner();
         reply.intent.context("an empty answer")
     }

@@ -1,0 +1,92 @@
+//! What can be named on a node.
+
+use std::collections::BTreeSet;
+
+use fault::{Aspect, Scheme, Selector, Target};
+
+use super::linux::Linux;
+use super::{Kernel, KernelError, owners, process};
+
+/// The most that are told.
+const MOST: usize = 512;
+/// How much of a container's id names it, as container tools print it.
+const SHORT_ID: usize = 12;
+
+/// What can be named on a node, as far as it could be looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The machine itself, its named network namespaces, its containers.
+    pub targets: Vec<Target>,
+    /// How many more there are.
+    pub left_off: usize,
+    /// What could not be looked at and why, for people.
+    pub unseen: Vec<String>,
+}
+
+impl Listing {
+    /// Of these names, what each of them means; one that cannot be looked at does not hide the others.
+    pub fn of(
+        names: impl IntoIterator<Item = Scheme>,
+        look: impl Fn(&Selector) -> Result<Vec<Target>, KernelError>,
+    ) -> Self {
+        let mut listing = Self::default();
+        for scheme in names {
+            if listing.targets.len() >= MOST {
+                listing.left_off += 1;
+                continue;
+            }
+            let selector = Selector { pick: None, scheme, node: None };
+            match look(&selector) {
+                Ok(found) => listing.targets.extend(found),
+                // It has ended meanwhile.
+                Err(KernelError::Gone(_)) => {}
+                Err(error) => listing.unseen.push(format!("{selector}: {error}")),
+            }
+        }
+        listing
+    }
+}
+
+impl Linux {
+    pub(super) fn all_targets(&self) -> Listing {
+        let host = Scheme::Host(self.node().clone());
+        let names = std::iter::once(host).chain(owners::namespace_names()).chain(containers());
+        Listing::of(names, |selector| self.resolve(selector, Aspect::Network))
+    }
+}
+
+/// The containers of all processes, by the beginnings of their ids.
+fn containers() -> impl Iterator<Item = Scheme> {
+    let pids = process::all().unwrap_or_default().into_iter();
+    let ids = pids.filter_map(|pid| process::describe(pid).ok()?.container);
+    let short: BTreeSet<String> = ids.map(|id| id.chars().take(SHORT_ID).collect()).collect();
+    short.into_iter().map(Scheme::Container)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::fake::FakeKernel;
+
+    #[test]
+    fn what_cannot_be_looked_at_hides_nothing_and_many_are_counted() {
+        let node = fault::NodeName::new("n1").unwrap();
+        let kernel = FakeKernel::running(node);
+        kernel.node(|node| node.add_namespace("a", &["10.0.0.1".parse().unwrap()]));
+        let name = |name: &str| Scheme::Netns(name.to_owned());
+        let look = |selector: &Selector| match selector.to_string().as_str() {
+            "netns:broken" => Err(KernelError::call("stat")(io::Error::from_raw_os_error(13))),
+            "netns:gone" => Err(KernelError::Gone(selector.scheme.clone())),
+            _ => kernel.resolve(selector, Aspect::Network),
+        };
+        let few = Listing::of(["broken", "gone", "nobody", "a"].map(name), look);
+        let told: Vec<String> = few.targets.iter().map(|one| one.selector.to_string()).collect();
+        assert_eq!((told.as_slice(), few.left_off), (&["netns:a".to_owned()][..], 0));
+        assert!(few.unseen[0].starts_with("netns:broken: stat: "), "{:?}", few.unseen);
+        assert_eq!(few.unseen.len(), 1);
+        let many = Listing::of(std::iter::repeat_n(name("a"), MOST + 3), look);
+        assert_eq!((many.targets.len(), many.left_off), (MOST, 3));
+    }
+}
