@@ -2,6 +2,7 @@
 
 mod admission;
 mod clock;
+mod notices;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,14 +12,16 @@ use std::time::Duration;
 
 use fault::{FaultId, NodeName, Status};
 use proto::agent as wire;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use admission::{AdmissionError, Way};
 pub use clock::{Clock, Offset};
+pub use notices::Notices;
 
 use crate::link::Link;
 use crate::sequence::Moment;
+use notices::Teller;
 
 /// What an agent says or becomes, for whoever drives intents.
 #[derive(Debug)]
@@ -51,7 +54,7 @@ pub struct Agents(Arc<Shared>);
 struct Shared {
     holder: wire::Holder,
     began: Instant,
-    notices: mpsc::UnboundedSender<Notice>,
+    notices: Teller,
     known: Mutex<HashMap<NodeName, Known>>,
 }
 
@@ -99,8 +102,8 @@ pub struct Seen {
 impl Agents {
     /// Nobody yet. What agents say is sent to the receiver.
     #[must_use]
-    pub fn new(holder: wire::Holder) -> (Self, mpsc::UnboundedReceiver<Notice>) {
-        let (notices, heard) = mpsc::unbounded_channel();
+    pub fn new(holder: wire::Holder) -> (Self, Notices) {
+        let (notices, heard) = notices::notices();
         let known = Mutex::default();
         (Self(Arc::new(Shared { holder, began: Instant::now(), notices, known })), heard)
     }
@@ -184,7 +187,6 @@ impl Agents {
     }
 
     fn notify(&self, notice: Notice) {
-        // Nobody listens while the controller ends.
-        let _ = self.0.notices.send(notice);
+        self.0.notices.tell(notice);
     }
 }

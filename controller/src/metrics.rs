@@ -33,6 +33,7 @@ pub struct Metrics {
     packets: Family<Packets, Counter>,
     ended: Family<Outcome, Counter>,
     errors: Family<Keeper, Counter>,
+    merged: Counter,
 }
 
 /// What became of packets.
@@ -129,6 +130,7 @@ impl Default for Metrics {
             packets: Family::default(),
             ended: Family::default(),
             errors: Family::default(),
+            merged: Counter::default(),
         };
         // There from the beginning, so that the first error is a rise.
         for of in [Written::Store, Written::Archive] {
@@ -165,6 +167,11 @@ impl Metrics {
         self.errors.get_or_create(&Keeper { of: written.word() }).inc();
     }
 
+    /// So many reports of agents were merged into later ones.
+    pub fn merged(&self, reports: u64) {
+        self.merged.inc_by(reports);
+    }
+
     /// Everything.
     #[must_use]
     pub fn text(&self, snapshot: &Snapshot) -> String {
@@ -183,6 +190,9 @@ impl Metrics {
         registry.register("intents_ended", "Intents that have ended", self.ended.clone());
         let help = "Writes that failed, to the store or to the archive";
         registry.register("store_errors", help, self.errors.clone());
+        let help =
+            "Reports of agents that later ones took the places of, as the controller was behind";
+        registry.register("reports_merged", help, self.merged.clone());
         let halted: Gauge = Gauge::default();
         halted.set(i64::from(snapshot.halted.is_some()));
         registry.register("halted", "Whether the brake is on", halted);

@@ -137,21 +137,42 @@ impl fmt::Display for Revision {
 pub enum Expected {
     /// No such record.
     Absent,
+    /// Nor one that was deleted, as far as deletions are remembered: who used a name keeps it for as long.
+    Never,
     /// The record as it was written at this revision.
     At(Revision),
     /// Whatever there is.
     Any,
 }
 
+/// What stands there in the place of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing, and nothing is remembered.
+    Nothing,
+    /// A record was there, and was deleted.
+    Tombstone,
+    /// A record that was written at this revision.
+    Record(Revision),
+}
+
 impl Expected {
-    /// Whether a record that was written at `found`, or none, is what is expected.
-    #[must_use]
-    pub fn fits(self, found: Option<Revision>) -> bool {
-        match self {
-            Self::Absent => found.is_none(),
-            Self::At(revision) => found == Some(revision),
+    /// Makes sure that what stands there is what is expected.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn of(self, found: Found) -> Result<(), PutError> {
+        let revision = match found {
+            Found::Nothing | Found::Tombstone => None,
+            Found::Record(revision) => Some(revision),
+        };
+        let fits = match self {
+            Self::Never if found == Found::Tombstone => return Err(PutError::Gone),
+            Self::Never | Self::Absent => revision.is_none(),
+            Self::At(expected) => revision == Some(expected),
             Self::Any => true,
-        }
+        };
+        if fits { Ok(()) } else { Err(PutError::Conflict { found: revision }) }
     }
 }
 
@@ -293,6 +314,9 @@ pub enum PutError {
         /// The revision of what stands there; `None` for nothing.
         found: Option<Revision>,
     },
+    /// A record was there, and was deleted; nothing was written.
+    #[error("a record of this name was there, and was deleted")]
+    Gone,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -379,18 +403,28 @@ mod tests {
 
     #[test]
     fn what_is_expected() {
-        let (two, three) = (Some(Revision(2)), Some(Revision(3)));
+        let (two, three) = (Found::Record(Revision(2)), Found::Record(Revision(3)));
+        let (none, gone) = (Found::Nothing, Found::Tombstone);
+        let conflict = |found: Option<u64>| super::conflict(found.map(Revision));
+        let deleted = || PutError::Gone.to_string();
         let table = [
-            (Expected::Absent, None, true),
-            (Expected::Absent, two, false),
-            (Expected::At(Revision(2)), two, true),
-            (Expected::At(Revision(2)), three, false),
-            (Expected::At(Revision(2)), None, false),
-            (Expected::Any, None, true),
-            (Expected::Any, three, true),
+            (Expected::Absent, none, None),
+            (Expected::Absent, gone, None),
+            (Expected::Absent, two, Some(conflict(Some(2)))),
+            (Expected::Never, none, None),
+            (Expected::Never, gone, Some(deleted())),
+            (Expected::Never, two, Some(conflict(Some(2)))),
+            (Expected::At(Revision(2)), two, None),
+            (Expected::At(Revision(2)), three, Some(conflict(Some(3)))),
+            (Expected::At(Revision(2)), none, Some(conflict(None))),
+            (Expected::At(Revision(2)), gone, Some(conflict(None))),
+            (Expected::Any, none, None),
+            (Expected::Any, gone, None),
+            (Expected::Any, three, None),
         ];
-        for (expected, found, fits) in table {
-            assert_eq!(expected.fits(found), fits, "{expected:?} of {found:?}");
+        for (expected, found, refused) in table {
+            let told = expected.of(found).err().map(|error| error.to_string());
+            assert_eq!(told, refused, "{expected:?} of {found:?}");
         }
     }
 }

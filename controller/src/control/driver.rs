@@ -21,7 +21,7 @@ use super::kept::{Ended, surplus};
 use super::past::Past;
 use super::tally::Tally;
 use super::wall::Wall;
-use crate::agents::{Agents, Notice, Renewals};
+use crate::agents::{Agents, Notice, Notices, Renewals};
 use crate::link::nanos;
 use crate::metrics::{Metrics, Standing, Written};
 use crate::sequence::{Action, Event, Stage};
@@ -110,11 +110,7 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) async fn run(
-        mut self,
-        mut inbox: mpsc::Receiver<Command>,
-        mut notices: mpsc::UnboundedReceiver<Notice>,
-    ) {
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Command>, mut notices: Notices) {
         self.conclude().await;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -124,10 +120,11 @@ impl Driver {
                 biased;
                 _ = tick.tick(), if busy => {
                     // Behind a slow disk they may have waited: who was heard is not silent.
-                    for _ in 0..notices.len() {
-                        let Ok(notice) = notices.try_recv() else { break };
+                    for _ in 0..notices.waiting() {
+                        let Some(notice) = notices.take() else { break };
                         self.noticed(notice).await;
                     }
+                    self.fell_behind(notices.merged());
                     self.everybody(|_| Some(Event::Tick)).await;
                 }
                 () = passed(self.tell_at) => self.tell_untold(),
@@ -135,8 +132,15 @@ impl Driver {
                     Some(command) => self.handle(command).await,
                     None => return,
                 },
-                Some(notice) = notices.recv() => self.noticed(notice).await,
+                notice = notices.next() => self.noticed(notice).await,
             }
+        }
+    }
+
+    fn fell_behind(&self, merged: u64) {
+        if merged > 0 {
+            self.tally.merged(merged);
+            tracing::warn!(merged, "what agents told was merged: the controller is behind");
         }
     }
 
@@ -193,7 +197,7 @@ impl Driver {
                 return Err(if brake.on { ControlError::Unkept(error) } else { error.into() });
             }
             // Whatever stood there was expected.
-            Err(PutError::Conflict { .. }) => return Err(ControlError::Ending),
+            Err(PutError::Conflict { .. } | PutError::Gone) => return Err(ControlError::Ending),
         }
         self.brake.send_replace(brake.on.then(|| brake.reason.clone()));
         self.say(wire::event::Kind::Brake(brake));
@@ -219,7 +223,7 @@ impl Driver {
             return drop(reply.send(Err(refusal.into())));
         }
         // Before anything is touched: what is lost now is not owed to anybody.
-        match self.store.put(Key::intent(id), Expected::Absent, intent.record()).await {
+        match self.store.put(Key::intent(id), Expected::Never, intent.record()).await {
             Ok(revision) => {
                 self.revision = revision.0;
                 intent.revision = revision.0;
@@ -227,6 +231,7 @@ impl Driver {
             Err(PutError::Conflict { .. }) => {
                 return drop(reply.send(Err(ControlError::Conflict(id))));
             }
+            Err(PutError::Gone) => return drop(reply.send(Err(ControlError::Forgotten(id)))),
             Err(PutError::Store(error)) => {
                 self.tally.failed(Written::Store);
                 return drop(reply.send(Err(error.into())));

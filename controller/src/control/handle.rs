@@ -12,7 +12,7 @@ use super::driver::{self, runs::RunWord};
 use super::intent::RecordError;
 use super::wall::Wall;
 use crate::admit::AdmitError;
-use crate::agents::{Agents, Notice};
+use crate::agents::{Agents, Notices};
 use crate::archive::{Ended, Journal};
 use crate::link::Link;
 use crate::metrics::{Metrics, Snapshot, Standing};
@@ -35,6 +35,9 @@ pub enum ControlError {
     /// Another request with this id.
     #[error("{0} is the id of another intent")]
     Conflict(IntentId),
+    /// The request was made before, and ended; what became of it is not kept any more.
+    #[error("{0} was asked for before, has ended, and is forgotten")]
+    Forgotten(IntentId),
     /// Never heard of.
     #[error("there is no intent {0}")]
     Unknown(IntentId),
@@ -134,7 +137,7 @@ impl Control {
     pub async fn start(
         means: Means,
         agents: Agents,
-        notices: mpsc::UnboundedReceiver<Notice>,
+        notices: Notices,
     ) -> Result<Self, ControlError> {
         let (commands, inbox) = mpsc::channel(256);
         let begun = driver::begin(&means, agents.clone(), commands.downgrade()).await?;

@@ -87,6 +87,11 @@ impl Tally {
         }
     }
 
+    /// Reports of agents were merged into later ones.
+    pub(super) fn merged(&self, reports: u64) {
+        self.metrics.merged(reports);
+    }
+
     /// Something could not be written.
     pub(super) fn failed(&self, written: Written) {
         self.metrics.failed(written);

@@ -99,10 +99,11 @@ pub(super) fn refuse_control(error: &ControlError) -> Status {
         ControlError::Store(_) | ControlError::Record(_) | ControlError::Unkept(_) => {
             (Code::Unavailable, Kind::StoreFailed(wire::StoreFailed {}))
         }
-        ControlError::Conflict(id) | ControlError::Unknown(id) => {
-            let known = matches!(error, ControlError::Conflict(_));
-            let code = if known { Code::AlreadyExists } else { Code::NotFound };
-            (code, Kind::Unknown(wire::Unknown { id: id.get() }))
+        ControlError::Conflict(id) | ControlError::Forgotten(id) => {
+            (Code::AlreadyExists, Kind::Unknown(wire::Unknown { id: id.get() }))
+        }
+        ControlError::Unknown(id) => {
+            (Code::NotFound, Kind::Unknown(wire::Unknown { id: id.get() }))
         }
         ControlError::Halted(why) => {
             (Code::FailedPrecondition, Kind::Halted(wire::Halted { reason: why.clone() }))
@@ -115,6 +116,7 @@ pub(super) fn refuse_control(error: &ControlError) -> Status {
     };
     let hint = match error {
         ControlError::Halted(_) => "`schism resume` takes the brake off".to_owned(),
+        ControlError::Forgotten(_) => "ask again under a new id".to_owned(),
         ControlError::Gap { .. } => "list, and watch from the revision of the list".to_owned(),
         ControlError::Store(_)
         | ControlError::Unkept(_)

@@ -55,7 +55,7 @@ pub async fn incarnate(store: &dyn Store) -> Result<Incarnation, IdentityError> 
     let value = Holder::from(next).encode_to_vec();
     match store.put(Key::identity(), expected, value).await {
         Ok(_) => Ok(next),
-        Err(PutError::Conflict { .. }) => Err(IdentityError::Raced),
+        Err(PutError::Conflict { .. } | PutError::Gone) => Err(IdentityError::Raced),
         Err(PutError::Store(error)) => Err(error.into()),
     }
 }

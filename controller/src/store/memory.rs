@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    Change, ChangesError, Expected, Key, Kind, Pending, PutError, Record, Revision, Store,
+    Change, ChangesError, Expected, Found, Key, Kind, Pending, PutError, Record, Revision, Store,
     StoreError, TOMBSTONES, check_size,
 };
 
@@ -63,12 +63,11 @@ impl Memory {
             check_size(&key, value)?;
         }
         let mut state = self.state();
-        let found = state.records.get(&key);
-        let found =
-            found.filter(|(_, value)| value.is_some()).map(|(revision, _)| Revision(*revision));
-        if !expected.fits(found) {
-            return Err(PutError::Conflict { found });
-        }
+        expected.of(match state.records.get(&key) {
+            None => Found::Nothing,
+            Some((_, None)) => Found::Tombstone,
+            Some((revision, Some(_))) => Found::Record(Revision(*revision)),
+        })?;
         state.revision += 1;
         let revision = state.revision;
         state.records.insert(key, (revision, value));

@@ -25,16 +25,16 @@ enum Seen {
     Record(Option<Record>),
     Records((Revision, Vec<Record>)),
     Written(Result<Revision, Option<Revision>>),
+    Gone,
     Changes(Result<Vec<Change>, Revision>),
 }
 
 async fn see(store: &dyn Store, step: Step) -> Option<Seen> {
-    let written = |result| {
-        Seen::Written(match result {
-            Ok(revision) => Ok(revision),
-            Err(PutError::Conflict { found }) => Err(found),
-            Err(PutError::Store(error)) => panic!("{error}"),
-        })
+    let written = |result| match result {
+        Ok(revision) => Seen::Written(Ok(revision)),
+        Err(PutError::Conflict { found }) => Seen::Written(Err(found)),
+        Err(PutError::Gone) => Seen::Gone,
+        Err(PutError::Store(error)) => panic!("{error}"),
     };
     Some(match step {
         Step::Get(key) => Seen::Record(store.get(key).await.unwrap()),
@@ -57,8 +57,12 @@ fn key() -> impl Strategy<Value = Key> {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let revision = || (0u64..24).prop_map(Revision);
-    let expected =
-        prop_oneof![Just(Expected::Absent), Just(Expected::Any), revision().prop_map(Expected::At)];
+    let expected = prop_oneof![
+        Just(Expected::Absent),
+        Just(Expected::Never),
+        Just(Expected::Any),
+        revision().prop_map(Expected::At)
+    ];
     let step = prop_oneof![
         2 => key().prop_map(Step::Get),
         1 => prop::sample::select(Kind::ALL.to_vec()).prop_map(Step::List),

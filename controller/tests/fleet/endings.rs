@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use controller::archive::{Ended, Enforced, Fate};
+use controller::store::Key;
+use fault::IntentId;
 use proto::control::Stage;
 
 use crate::rig::{Fleet, spec};
@@ -107,4 +109,24 @@ async fn what_could_not_be_put_in_has_a_line_too() {
     let [line] = lines(&fleet).await.try_into().unwrap();
     assert_eq!((line.outcome, line.began), (Fate::Failed, None));
     assert!(line.reason.contains("b: "), "{line:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_intent_is_forgotten_is_not_done_again() {
+    let mut fleet = Fleet::of(&["a", "b"]).await;
+    fleet.cut(1, "netns:a@a", "netns:b@b").await.unwrap();
+    fleet.heal(1).await;
+    let put_in = fleet.nodes["b"].kernel.performed().len();
+    // As if many had ended since.
+    let key = Key::intent(IntentId::from_random(1));
+    let record = fleet.store.get(key.clone()).await.unwrap().unwrap();
+    fleet.store.delete(key, record.revision).await.unwrap();
+    fleet.restart().await;
+    for name in ["a", "b"] {
+        fleet.connect(name).await;
+    }
+    let again = fleet.cut(1, "netns:a@a", "netns:b@b").await.unwrap_err();
+    assert!(again.to_string().contains("has ended, and is forgotten"), "{again}");
+    assert_eq!(fleet.nodes["b"].kernel.performed().len(), put_in);
+    assert_eq!(fleet.cut(2, "netns:a@a", "netns:b@b").await.unwrap().stage(), Stage::Active);
 }

@@ -76,7 +76,7 @@ impl Driver {
                 let written = match halted {
                     _ if known => Err(ControlError::Conflict(id)),
                     Some(reason) => Err(ControlError::Halted(reason)),
-                    None => self.write_run(*run, Expected::Absent).await,
+                    None => self.write_run(*run, Expected::Never).await,
                 };
                 // Who asked may be gone: it is there for the next life then.
                 let _ = reply.send(written);
@@ -107,9 +107,10 @@ impl Driver {
                 Ok(())
             }
             Err(PutError::Conflict { .. }) => return Err(ControlError::Conflict(id)),
+            Err(PutError::Gone) => return Err(ControlError::Forgotten(id)),
             Err(PutError::Store(error)) => {
                 self.tally.failed(Written::Store);
-                if expected == Expected::Absent {
+                if expected == Expected::Never {
                     return Err(error.into());
                 }
                 tracing::error!(run = %id, %error, "not stored");

@@ -6,7 +6,7 @@ use rusqlite::{
 
 use super::trouble::told;
 use crate::store::{
-    Attempted, Change, ChangesError, Expected, Id, Key, Kind, PutError, Record, Revision,
+    Attempted, Change, ChangesError, Expected, Found, Id, Key, Kind, PutError, Record, Revision,
     StoreError,
 };
 
@@ -62,14 +62,14 @@ impl Records {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(told)?;
         let found = transaction.query_row(
-            "SELECT revision FROM record WHERE kind = ? AND id = ? AND value IS NOT NULL",
+            "SELECT revision, value IS NULL FROM record WHERE kind = ? AND id = ?",
             params![number(key.kind), key.id.as_str()],
-            |row| row.get(0).map(Revision),
+            |row| {
+                let record = Found::Record(Revision(row.get(0)?));
+                Ok(if row.get(1)? { Found::Tombstone } else { record })
+            },
         );
-        let found = found.optional().map_err(told)?;
-        if !expected.fits(found) {
-            return Err(PutError::Conflict { found });
-        }
+        expected.of(found.optional().map_err(told)?.unwrap_or(Found::Nothing))?;
         let revision = replace(&transaction, key, value).map_err(told)?;
         if value.is_none() {
             forget(&transaction, keep).map_err(told)?;
