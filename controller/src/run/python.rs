@@ -213,6 +213,10 @@ impl Interpreter {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::io::{BufRead as _, BufReader, Read as _};
+    use std::path::PathBuf;
+
     use super::*;
 
     fn function(module: &str, func: &str, arguments: Value) -> Value {
@@ -224,17 +228,44 @@ mod tests {
         Arc::new(Python::new(Arc::new(Reaper::nobody())))
     }
 
-    /// Waits until nobody runs with this in his command line.
-    async fn ends(sought: &str) {
-        let runs = || {
-            let processes = std::fs::read_dir("/proc").unwrap().flatten();
-            let lines = processes.map(|entry| std::fs::read(entry.path().join("cmdline")));
-            lines.flatten().any(|line| String::from_utf8_lossy(&line).contains(sought))
-        };
-        let patience = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
-        while runs() {
-            assert!(tokio::time::Instant::now() < patience, "{sought} goes on");
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    /// Where a script writes, and what is read there until everybody that it has started is gone.
+    struct Script {
+        directory: tempfile::TempDir,
+        reader: Option<BufReader<File>>,
+    }
+
+    impl Script {
+        const LIMIT: std::time::Duration = std::time::Duration::from_secs(20);
+
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let made =
+                std::process::Command::new("mkfifo").arg(directory.path().join("out")).status();
+            assert!(made.unwrap().success());
+            Self { directory, reader: None }
+        }
+
+        fn path(&self) -> PathBuf {
+            self.directory.path().join("out")
+        }
+
+        /// Waits for its first line.
+        async fn begins(&mut self) {
+            let path = self.path();
+            let read = tokio::task::spawn_blocking(move || {
+                // Opening waits for who writes.
+                let mut reader = BufReader::new(File::open(path).unwrap());
+                reader.read_line(&mut String::new()).unwrap();
+                reader
+            });
+            self.reader = Some(tokio::time::timeout(Self::LIMIT, read).await.unwrap().unwrap());
+        }
+
+        /// Waits until nobody has its output open any more.
+        async fn ends(self) {
+            let mut reader = self.reader.unwrap();
+            let read = tokio::task::spawn_blocking(move || reader.read_to_end(&mut Vec::new()));
+            tokio::time::timeout(Self::LIMIT, read).await.unwrap().unwrap().unwrap();
         }
     }
 
@@ -246,22 +277,15 @@ mod tests {
             let order = function("time", "sleep", json!({"secs": 1}));
             tokio::spawn(async move { python.perform(order).await })
         };
-        let directory = tempfile::tempdir().unwrap();
-        let ready = directory.path().join("ready");
-        let sought = format!("61.{}", std::process::id());
-        let script = format!("(setsid sleep {sought}; true) & touch {}; wait", ready.display());
-        let order = function("subprocess", "run", json!({"args": ["sh", "-c", script]}));
-        let call = python.perform(order);
-        let given_up = async {
-            while !ready.exists() {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
-        };
+        let mut script = Script::new();
+        let out = script.path();
+        let line = format!("exec > {}; (setsid sleep 61; true) & echo ready; wait", out.display());
+        let order = function("subprocess", "run", json!({"args": ["sh", "-c", line]}));
         tokio::select! {
-            ending = call => panic!("{ending:?}"),
-            () = given_up => (),
+            ending = python.perform(order) => panic!("{ending:?}"),
+            () = script.begins() => (),
         }
-        ends(&sought).await;
+        script.ends().await;
         // `time.sleep` takes no name: what matters is that it was asked, and answered.
         assert!(matches!(other.await.unwrap(), Ending::Failed(_)));
     }
