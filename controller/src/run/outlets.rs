@@ -215,7 +215,7 @@ fn line(progress: &Progress) -> Option<String> {
         Progress::FaultUnconfirmed(label, why) => {
             format!("  ! fault {label} may still act until its lease ends: {why}")
         }
-        Progress::Interrupted(by) => format!("interrupted ({})", by.named().1),
+        Progress::Interrupted(by) => format!("interrupted ({by})"),
         Progress::Noted(reason) if repeats(reason) => return None,
         Progress::Noted(reason) => format!("  ✗ {reason}"),
         Progress::RunEnded { status, deviated } => {

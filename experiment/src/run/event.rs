@@ -1,5 +1,7 @@
 //! What a run is told.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -109,6 +111,18 @@ pub enum Interruption {
     Unwritten(String),
 }
 
+impl fmt::Display for Interruption {
+    /// By whom, for people. Why, where somebody has asked for it, may have a secret in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Sigint | Self::Sigterm | Self::Sigusr1 | Self::Sigusr2 => self.named().1,
+            Self::Asked(_) => "it was asked to end",
+            Self::Lost => "the line that started it is lost",
+            Self::Unwritten(_) => "its journal cannot be written",
+        })
+    }
+}
+
 impl Interruption {
     /// Its kind and name in a journal.
     #[must_use]
@@ -134,5 +148,18 @@ impl Interruption {
             }
             Self::Lost => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_interrupts_is_told_in_words_and_not_by_a_journals_name() {
+        let asked = Interruption::Asked("the key is hunter2".to_owned());
+        assert_eq!(asked.to_string(), "it was asked to end");
+        assert_eq!(asked.named().1, "InterruptExecution", "as the original's journals have it");
+        assert_eq!(Interruption::Sigterm.to_string(), "SIGTERM");
     }
 }

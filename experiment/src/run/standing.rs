@@ -100,7 +100,7 @@ impl fmt::Display for Reason {
             Self::Interrupted(Interruption::Unwritten(why)) => {
                 write!(f, "the journal could not be written: {why}")
             }
-            Self::Interrupted(by) => write!(f, "the run was interrupted ({})", by.named().1),
+            Self::Interrupted(by) => write!(f, "the run was interrupted ({by})"),
         }
     }
 }
