@@ -195,9 +195,7 @@ impl Runs {
                 run
             }
         };
-        if let Err(error) = self.0.control.record_run(stopped.clone()).await {
-            tracing::error!(run = %id, %error, "what became of it is not stored");
-        }
+        settle(&self.0.control, &stopped).await;
         self.leave(id);
         if plain && stopped.phase() == wire::RunPhase::Owed && self.plays_some_of(&stopped) {
             let values = serde_json::from_slice::<Kept>(&stopped.kept).ok();
@@ -259,8 +257,11 @@ impl Runs {
             return Err(refused.into());
         }
         let (plain, credentials) = (asked.is_plain()?, asked.credentials());
-        let mut run =
-            Run::new(asked.beginning(identity(id), starting::host_of_run(id), starting::now())?);
+        let mut run = Run::new(asked.beginning(
+            self.identity(id),
+            starting::host_of_run(id),
+            starting::now(),
+        )?);
         run.hide(&credentials);
         let record = wire::Run {
             id: id.get(),
@@ -331,7 +332,7 @@ impl Runs {
         let asked = Asked::again(record.kept.clone(), values);
         let credentials = asked.credentials();
         let beginning =
-            asked.beginning(identity(id), starting::host_of_run(id), starting::now())?;
+            asked.beginning(self.identity(id), starting::host_of_run(id), starting::now())?;
         let (intents, _) = self.0.control.list().await?;
         let stands = |fault: &&wire::RunFault| {
             intents.iter().any(|one| one.id == fault.intent && !crate::control::is_over(one))
@@ -352,6 +353,11 @@ impl Runs {
         record.run.ended = 0;
         self.drive(run, record, names, (place, words, line), Of::Rollbacks);
         Ok(())
+    }
+
+    /// A number for what a run puts in: whoever takes it over puts in something else.
+    fn identity(&self, id: IntentId) -> u64 {
+        id.get() ^ self.0.control.wall().now().rotate_left(16)
     }
 
     /// Keeps a place among those that go on.
@@ -389,7 +395,7 @@ impl Runs {
         }
         let performer = match self.0.execution {
             Execution::Refused => Performer::Line,
-            Execution::Allowed => Performer::Here(executor(events.0.clone(), identity(id))),
+            Execution::Allowed => Performer::Here(executor(events.0.clone(), self.identity(id))),
         };
         let journal = Writing::begin(self.0.archive.runs.clone(), id, of);
         let driving = Driving::new(Start {
@@ -509,11 +515,19 @@ impl Runs {
     }
 }
 
-/// A number for what a run puts in: whoever takes it over puts in something else.
-fn identity(id: IntentId) -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let now = u64::try_from(now.as_nanos()).unwrap_or_default();
-    id.get() ^ now.rotate_left(16)
+/// How long is waited until what became of a run is stored again (1 s): a disk that has room makes no event.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Stores what became of a run, as long as it takes: nobody else does, and until then it seems to go on.
+async fn settle(control: &Control, run: &wire::Run) {
+    while let Err(error) = control.record_run(run.clone()).await {
+        if matches!(error, ControlError::Ending) {
+            // The next life finds it in the middle.
+            return;
+        }
+        tracing::error!(run = %IntentId::from_random(run.id), %error, "what became of it is not stored yet");
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 /// What performs steps in this process. Faults are no business of it.

@@ -11,6 +11,7 @@ use std::{
 };
 
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::spawn_blocking;
 
 use super::{ArchiveError, Ended, ended::Subject};
@@ -228,6 +229,10 @@ fn read<T: DeserializeOwned>(path: &Path, lines: &mut Lines<T>) -> Result<(), Ar
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ArchiveError> + Send + 'static,
 ) -> Result<T, ArchiveError> {
+    // With one thread nobody would go on meanwhile but who must not: a simulation's order is its own.
+    if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return work();
+    }
     match spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {

@@ -161,6 +161,8 @@ impl Driving {
     /// The next thing that happens to the run; `None` if something happened to its surroundings only.
     async fn next(&mut self) -> Option<Event> {
         tokio::select! {
+            // In a stated order: the same happenings make the same history.
+            biased;
             event = self.inbox.recv() => event.map(|event| self.counted(event)),
             () = at(self.wake) => {
                 self.wake = None;
@@ -512,7 +514,7 @@ impl Driving {
         self.journal.flush().await;
         self.record.stops(verdict.clone(), self.control.wall().now());
         // What is stored may lag behind; what is told does not.
-        let _ = self.store().await;
+        let stored = self.store().await;
         // Who comes from now on reads what is stored.
         self.words.close();
         while let Ok(word) = self.words.try_recv() {
@@ -525,6 +527,9 @@ impl Driving {
         let told_of = if text.len() + junit.len() <= LONGEST_TOLD { &**text } else { &[] };
         for line in told {
             line.end(run.clone(), told_of.to_vec(), junit.clone());
+        }
+        if stored.is_err() {
+            super::settle(&self.control, &self.record.run).await;
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Histories of a controller and its agents under partitions, crashes, restarts, delays and full disks.
 //!
 //! Everything real but the network, the disk, the kernels and the clocks: `Control`, its driver and its
-//! agents, gRPC, the uplink, the agent's service and worker. One seed decides a history; time stands
+//! agents, runs of experiments, gRPC, the uplink, the agent's service and worker. Whoever starts runs is not. One seed decides a history; time stands
 //! still until nobody is busy. `SCHISM_SEED=7` replays one seed and prints what happened, `SCHISM_SEEDS`
 //! says how many are tried from `SCHISM_FIRST_SEED` on.
 #![expect(clippy::unwrap_used, reason = "a test fails where it fails")]
 
 mod dice;
 mod disk;
+mod errands;
 mod network;
 mod node;
 mod office;

@@ -5,8 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use controller::agents::{Agents, Way};
+use controller::archive::{self, Archive};
 use controller::control::{Clusters, Control, Means, Wall};
+use controller::runs::{Execution, Runs};
 use controller::store::{Store, incarnate};
+use fault::Limits;
+use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -26,11 +30,13 @@ pub(crate) struct Office {
     pub(crate) life: Option<Life>,
     dice: Dice,
     began: Instant,
+    papers: TempDir,
 }
 
 /// One process of the controller.
 pub(crate) struct Life {
     pub(crate) control: Control,
+    pub(crate) runs: Runs,
     dead: Arc<AtomicBool>,
     death: watch::Sender<bool>,
 }
@@ -38,7 +44,8 @@ pub(crate) struct Life {
 impl Office {
     pub(crate) fn new(dice: &Dice) -> Self {
         let (platter, port) = (Platter::new(), Port::default());
-        Self { platter, port, life: None, dice: dice.fork(), began: Instant::now() }
+        let papers = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        Self { platter, port, life: None, dice: dice.fork(), began: Instant::now(), papers }
     }
 
     /// Starts, trying again as long as the disk does not let it.
@@ -73,7 +80,11 @@ impl Office {
                 });
             }
         });
-        self.life = Some(Life { control, dead, death });
+        // Journals are for people, and no history is told by them.
+        let archive = Archive::open(self.papers.path(), archive::Limits::default()).await.unwrap();
+        let (limits, execution) = (Limits::default(), Execution::Refused);
+        let runs = Runs::start(control.clone(), archive, limits, execution).await.ok()?;
+        self.life = Some(Life { control, runs, dead, death });
         Some(())
     }
 

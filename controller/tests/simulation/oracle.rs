@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use agent::kernel::{Kernel as _, Slot, Step};
-use controller::store::{Key, Store as _};
-use fault::{BootTime, IntentId, NamespaceCookie, NodeName, Prefix};
+use controller::store::{Key, Kind, Store as _};
+use fault::{BootTime, IntentId, NamespaceCookie, NodeName, Prefix, Selector};
 use prost::Message as _;
 use proto::control as wire;
 use tokio::time::Instant;
 
 use crate::disk::Platter;
+use crate::errands::Courses;
 use crate::node::Node;
 
 /// What a measurement of times at this distance may be off.
@@ -44,6 +45,9 @@ struct Seen {
 /// Looks at kernels and at the disk, and listens to what is told.
 pub(crate) struct Oracle {
     pub(crate) asked: BTreeMap<IntentId, Asked>,
+    /// Faults of runs, which are given their ids by whoever decides the run.
+    pub(crate) of_runs: BTreeMap<u8, Asked>,
+    pub(crate) courses: Courses,
     seen: BTreeMap<(u8, NodeName), Seen>,
     platter: Platter,
     began: Instant,
@@ -71,6 +75,15 @@ fn rank(stage: wire::Stage) -> u8 {
     }
 }
 
+/// The number of whose packets an intent loses.
+fn sent_by(intent: &wire::Intent) -> Option<u8> {
+    let Some(wire::spec::What::Pair(pair)) = intent.spec.as_ref()?.what.as_ref() else {
+        return None;
+    };
+    let from: Selector = pair.from.first()?.clone().try_into().ok()?;
+    from.to_string().strip_prefix("addr:10.100.")?.split('.').next()?.parse().ok()
+}
+
 /// Out everywhere, as far as anybody can know.
 pub(crate) fn is_out(stage: wire::Stage) -> bool {
     rank(stage) == 5
@@ -95,6 +108,8 @@ impl Oracle {
     pub(crate) fn new(platter: Platter) -> Self {
         Self {
             asked: BTreeMap::new(),
+            of_runs: BTreeMap::new(),
+            courses: Courses::default(),
             seen: BTreeMap::new(),
             platter,
             began: Instant::now(),
@@ -129,7 +144,8 @@ impl Oracle {
             let stored = stored.map(|stored| stored.stage());
             format!("{id} was told to be {stage:?} and is stored as {stored:?}")
         });
-        let Some(asked) = self.asked.get_mut(&id) else { return };
+        let of_run = sent_by(intent).and_then(|number| self.of_runs.get_mut(&number));
+        let Some(asked) = self.asked.get_mut(&id).or(of_run) else { return };
         asked.acknowledged = true;
         asked.spread = asked.spread.or(intent.spread);
         if is_out(stage) {
@@ -137,8 +153,36 @@ impl Oracle {
         }
     }
 
+    /// The id by which a fault of a run is stored.
+    async fn id_of(&self, number: u8) -> Option<IntentId> {
+        let (_, intents) = self.platter.memory.list(Kind::Intent).await.unwrap();
+        let intents = intents.iter().map(|one| wire::Intent::decode(one.value.as_slice()).unwrap());
+        let mut of_it = intents.filter(|intent| sent_by(intent) == Some(number));
+        of_it.next().map(|intent| IntentId::from_random(intent.id))
+    }
+
+    /// Runs, as they are stored.
+    pub(crate) async fn runs(&self) -> Vec<wire::Run> {
+        let (_, runs) = self.platter.memory.list(Kind::Run).await.unwrap();
+        runs.iter().map(|one| wire::Run::decode(one.value.as_slice()).unwrap()).collect()
+    }
+
+    async fn look_at_runs(&mut self) {
+        for run in self.runs().await {
+            let wrong = self.courses.stored(&run);
+            self.demand(wrong.is_none(), || wrong.unwrap_or_default());
+        }
+    }
+
+    /// A step of a run was performed.
+    pub(crate) fn performed(&mut self, id: IntentId, drive: u64, step: &str) {
+        let wrong = self.courses.performed(id, drive, step);
+        self.demand(wrong.is_none(), || wrong.unwrap_or_default());
+    }
+
     /// Looks at every node.
     pub(crate) async fn look(&mut self, nodes: &[Node]) {
+        self.look_at_runs().await;
         for node in nodes {
             self.look_at(node).await;
         }
@@ -153,7 +197,13 @@ impl Oracle {
                 let Some(peer) = peers.first() else { continue };
                 let number = number(&peer.prefix);
                 let found = self.asked.iter().find(|(_, asked)| asked.number == number);
-                let Some((id, asked)) = found.map(|(id, asked)| (*id, asked.clone())) else {
+                let mut found = found.map(|(id, asked)| (*id, asked.clone()));
+                if let Some(asked) = self.of_runs.get(&number) {
+                    // One that is not stored is told below.
+                    let id = self.id_of(number).await;
+                    found = Some((id.unwrap_or(IntentId::from_random(0)), asked.clone()));
+                }
+                let Some((id, asked)) = found else {
                     self.demand(false, || format!("{}: nobody asked for {number}", node.name));
                     continue;
                 };
@@ -236,7 +286,8 @@ impl Oracle {
                 }
             }
             for (number, times) in times {
-                let known = self.asked.values().any(|asked| asked.number == number);
+                let known = self.of_runs.contains_key(&number)
+                    || self.asked.values().any(|asked| asked.number == number);
                 self.demand(known, || format!("{}: nobody asked for {number}", node.name));
                 self.demand(times == 1, || {
                     format!("{}: {number} was injected {times} times", node.name)

@@ -1,5 +1,7 @@
 //! A fleet, what is done to it, and what it does.
 
+mod running;
+
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
 
 use crate::dice::Dice;
+use crate::errands::{self, Errand, First, Tidings};
 use crate::network::Way;
 use crate::node::Node;
 use crate::office::Office;
@@ -62,6 +65,9 @@ pub(crate) struct World {
     answers: mpsc::UnboundedReceiver<Told>,
     answer: mpsc::UnboundedSender<Told>,
     open: usize,
+    tidings: mpsc::UnboundedReceiver<Tidings>,
+    tell: mpsc::UnboundedSender<Tidings>,
+    errands: usize,
     repairs: Vec<(Instant, Repair)>,
     dice: Dice,
     began: Instant,
@@ -82,6 +88,7 @@ impl World {
         office.start().await;
         let oracle = Oracle::new(office.platter.clone());
         let (answer, answers) = mpsc::unbounded_channel();
+        let (tell, tidings) = mpsc::unbounded_channel();
         let events = match &office.life {
             Some(life) => coming(&life.control).await,
             None => None,
@@ -94,6 +101,9 @@ impl World {
             answers,
             answer,
             open: 0,
+            tidings,
+            tell,
+            errands: 0,
             repairs: Vec::new(),
             dice: dice.fork(),
             began: Instant::now(),
@@ -119,6 +129,7 @@ impl World {
         self.mend().await;
         self.until("every agent is found", Self::all_found).await;
         self.heal_all();
+        self.finish_runs().await;
         self.until("every question has its answer", |world| world.open == 0).await;
         self.until("everything is out", Self::all_out).await;
         self.settle().await;
@@ -189,6 +200,7 @@ impl World {
     }
 
     async fn listen(&mut self) {
+        self.hear();
         while let Some(Ok(event)) = self.events.as_mut().map(broadcast::Receiver::try_recv) {
             if let Some(wire::event::Kind::Intent(intent)) = event.kind {
                 let id = IntentId::from_random(intent.id);
@@ -214,7 +226,10 @@ impl World {
     }
 
     async fn act(&mut self) {
-        match self.dice.below(10) {
+        match self.dice.below(16) {
+            10..13 => self.begin_run(),
+            13..15 => self.take_over_some().await,
+            15 => self.end_some(),
             0..6 => self.ask_anew(),
             6..8 => {
                 let known: Vec<IntentId> = self.oracle.asked.keys().copied().collect();
@@ -234,14 +249,20 @@ impl World {
         }
     }
 
-    fn ask_anew(&mut self) {
-        let number = u8::try_from(self.oracle.asked.len() + 1).unwrap();
+    /// A number that nobody has, and whom its fault concerns.
+    fn aim(&self) -> (u8, String) {
+        let known = self.oracle.asked.len() + self.oracle.of_runs.len();
         let node = self.dice.one_of(&self.nodes).name.clone();
         let to = match self.dice.below(3) {
             0 => format!("netns:shared@{node}"),
             1 => "50%:netns:shared".to_owned(),
             _ => "all:netns:shared".to_owned(),
         };
+        (u8::try_from(known + 1).unwrap(), to)
+    }
+
+    fn ask_anew(&mut self) {
+        let (number, to) = self.aim();
         let lease = self.dice.millis(1_000, 4_000);
         let total = lease + self.dice.millis(0, 20_000);
         let spec = spec(&sender(number), &to, lease, total, self.dice.number());
