@@ -5,7 +5,7 @@ mod error;
 mod topology;
 mod work;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -33,6 +33,13 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// How long an authorization server may take at most; a call whose limit is shorter does not wait so long.
 const TOKEN: Duration = Duration::from_secs(10);
+
+/// While something is under way, so often it is asked whether the gateway is there still: a stream of jobs may
+/// say nothing for hours. Gateways refuse to be asked more often than every 30 s.
+const PING: Duration = Duration::from_secs(45);
+
+/// How long it may take to answer that.
+const PONG: Duration = Duration::from_secs(20);
 
 /// By so much a call that has its own limit outlasts it, so that the gateway's own word comes first.
 const GRACE: Duration = Duration::from_millis(500);
@@ -86,6 +93,8 @@ impl Gateway {
         let endpoint = Endpoint::from(plain)
             .origin(uri(at.to_string())?)
             .connect_timeout(CONNECT)
+            .http2_keep_alive_interval(PING)
+            .keep_alive_timeout(PONG)
             .tcp_nodelay(true);
         let dialled = at.clone();
         let channel = endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
@@ -248,22 +257,25 @@ impl Gateway {
         .await
     }
 
-    /// A stream of jobs, which goes on until it breaks or is dropped; `limit` is for its beginning.
-    ///
-    /// # Errors
-    /// It does not begin in time.
-    pub async fn stream(&self, jobs: &Jobs, limit: Duration) -> Result<JobStream, GatewayError> {
+    /// A stream of jobs, which goes on until it breaks or is dropped. It is opened by the first wait for a
+    /// job: a gateway of Zeebe's says nothing at all before there is one, so that nobody knows from it whether
+    /// the stream stands; `/actuator/jobstreams` tells ([`crate::Management::job_streams`]).
+    #[must_use]
+    pub fn stream(&self, jobs: &Jobs) -> JobStream {
         let asked = wire::StreamActivatedJobsRequest {
             r#type: jobs.kind.clone(),
             worker: jobs.worker.clone(),
             timeout: milliseconds(jobs.timeout),
         };
-        let stream = self
-            .begin(asked, limit, async |mut client, request| {
-                client.stream_activated_jobs(request).await
-            })
-            .await?;
-        Ok(JobStream { at: self.at.clone(), stream })
+        let gateway = self.clone();
+        let opening = async move {
+            let until = Instant::now() + TOKEN;
+            let request = gateway.authorized(asked, until).await?;
+            let opened = gateway.client.clone().stream_activated_jobs(request).await;
+            let opened = opened.map_err(|status| error(&gateway.at, &status))?;
+            Ok::<_, GatewayError>(opened.into_inner())
+        };
+        JobStream { at: self.at.clone(), state: Pushing::Opening(Box::pin(opening)) }
     }
 
     /// Completes a job.
@@ -285,11 +297,20 @@ impl Gateway {
         send: impl AsyncFnOnce(GatewayClient<Channel>, Request<Q>) -> Result<Response<A>, Status>,
     ) -> Result<A, GatewayError> {
         let until = Instant::now() + limit;
-        self.begin(asked, limit, async |client, mut request: Request<Q>| {
+        let call = async {
+            let mut request = self.authorized(asked, until).await?;
             request.set_timeout(until.saturating_duration_since(Instant::now()));
-            send(client, request).await
-        })
-        .await
+            Ok(send(self.client.clone(), request).await?)
+        };
+        match timeout_at(until, call).await {
+            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Err(Stopped::Said(status))) => Err(error(&self.at, &status)),
+            Ok(Err(Stopped::Token(error))) => Err(error.into()),
+            Err(_) => {
+                let late = format!("{} did not answer within {} ms", self.at, limit.as_millis());
+                Err(GatewayError::Late(late))
+            }
+        }
     }
 
     async fn authorized<T>(&self, message: T, until: Instant) -> Result<Request<T>, TokenError> {
@@ -304,29 +325,6 @@ impl Gateway {
             request.metadata_mut().insert("authorization", bearer);
         }
         Ok(request)
-    }
-
-    /// A call of which the gateway is not told how long it may take.
-    async fn begin<Q, A>(
-        &self,
-        asked: Q,
-        limit: Duration,
-        send: impl AsyncFnOnce(GatewayClient<Channel>, Request<Q>) -> Result<Response<A>, Status>,
-    ) -> Result<A, GatewayError> {
-        let until = Instant::now() + limit;
-        let call = async {
-            let request = self.authorized(asked, until).await?;
-            Ok(send(self.client.clone(), request).await?)
-        };
-        match timeout_at(until, call).await {
-            Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(Stopped::Said(status))) => Err(error(&self.at, &status)),
-            Ok(Err(Stopped::Token(error))) => Err(error.into()),
-            Err(_) => {
-                let late = format!("{} did not answer within {} ms", self.at, limit.as_millis());
-                Err(GatewayError::Late(late))
-            }
-        }
     }
 
     fn malformed(&self, why: String) -> GatewayError {
@@ -355,23 +353,48 @@ impl From<Status> for Stopped {
 }
 
 /// Jobs as they are pushed.
-#[derive(Debug)]
 pub struct JobStream {
     at: GatewayUrl,
-    stream: Streaming<wire::ActivatedJob>,
+    state: Pushing,
 }
 
+/// How far a stream is.
+enum Pushing {
+    Opening(Opening),
+    Open(Box<Streaming<wire::ActivatedJob>>),
+}
+
+/// The call that opens a stream.
+type Opening =
+    Pin<Box<dyn Future<Output = Result<Streaming<wire::ActivatedJob>, GatewayError>> + Send>>;
+
 impl JobStream {
-    /// The next job; `None` at the end of the stream.
+    /// The next job; `None` at the end of the stream. What is dropped while it waits is not lost. Without a word
+    /// for more than a minute, a gateway that answers no ping of HTTP/2 either has broken it.
     ///
     /// # Errors
-    /// The stream broke.
+    /// The stream broke, or could not be opened; there is nothing more to come of it then.
     pub async fn next(&mut self) -> Result<Option<Job>, GatewayError> {
-        match self.stream.next().await {
+        let stream = match &mut self.state {
+            Pushing::Open(stream) => stream,
+            Pushing::Opening(opening) => {
+                let opened = opening.await?;
+                self.state = Pushing::Open(Box::new(opened));
+                let Pushing::Open(stream) = &mut self.state else { return Ok(None) };
+                stream
+            }
+        };
+        match stream.next().await {
             None => Ok(None),
             Some(Ok(found)) => Ok(Some(job(found))),
             Some(Err(status)) => Err(error(&self.at, &status)),
         }
+    }
+}
+
+impl fmt::Debug for JobStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobStream").field("at", &self.at).finish_non_exhaustive()
     }
 }
 

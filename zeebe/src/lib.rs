@@ -20,8 +20,8 @@ pub use gateway::{
     NewInstance, OpenError, Resource, Role, Topology, Version,
 };
 pub use management::{
-    ActorClock, Change, Configuration, ConfiguredBroker, ConfiguredPartition, Management,
-    ManagementError, OwnPartition, Pause, RaftRole,
+    ActorClock, Change, ChangeStep, Configuration, ConfiguredBroker, ConfiguredPartition,
+    Management, ManagementError, OpenStream, OwnPartition, Pause, PlannedChange, RaftRole, Scaling,
 };
 pub use oauth::{OAuthClient, TokenError};
 pub use partition::{Key, NodeId, PartitionId, PartitionIdError};

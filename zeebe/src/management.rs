@@ -186,6 +186,54 @@ pub enum Pause {
     Soft,
 }
 
+/// How another set of brokers is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scaling {
+    /// It is said what would be done, and nothing is.
+    Planned,
+    /// Partitions are moved to the new set, and away from those that are not in it.
+    Moved,
+    /// Those that are not in it are left out at once, with what only they had: they are lost.
+    Forced,
+}
+
+/// What is done to come to another set of brokers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all(deserialize = "camelCase", serialize = "kebab-case"))]
+pub struct PlannedChange {
+    /// Its number.
+    #[serde(rename(serialize = "change"))]
+    pub change_id: i64,
+    /// Its steps, in their order.
+    #[serde(default, rename(serialize = "planned"))]
+    pub planned_changes: Vec<ChangeStep>,
+}
+
+/// A step of a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all(deserialize = "camelCase", serialize = "kebab-case"))]
+pub struct ChangeStep {
+    /// What is done, such as PARTITION_JOIN or BROKER_REMOVE.
+    pub operation: String,
+    /// By which broker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broker_id: Option<u32>,
+    /// With which partition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition_id: Option<u32>,
+}
+
+/// A stream of jobs, as the gateway has it that a worker opened it at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all(deserialize = "camelCase", serialize = "kebab-case"))]
+pub struct OpenStream {
+    /// Of which type the jobs are.
+    pub job_type: String,
+    /// The brokers that push to it.
+    #[serde(default)]
+    pub connected_to: Vec<Value>,
+}
+
 /// A broker or gateway that can be managed.
 #[derive(Clone, Debug)]
 pub struct Management {
@@ -234,6 +282,39 @@ impl Management {
     /// It does not tell, as before 8.4.
     pub async fn configuration(&self) -> Result<Configuration, ManagementError> {
         self.get("/actuator/cluster").await
+    }
+
+    /// Has the cluster consist of these brokers, with so many of them for each partition; without a number
+    /// as many as before.
+    ///
+    /// # Errors
+    /// It refuses, as while another change is under way, and before 8.4.
+    pub async fn scale(
+        &self,
+        brokers: &[NodeId],
+        replicas: Option<u32>,
+        scaling: Scaling,
+    ) -> Result<PlannedChange, ManagementError> {
+        let mut path = "/actuator/cluster/brokers?".to_owned();
+        path += match scaling {
+            Scaling::Planned => "dryRun=true",
+            Scaling::Moved => "dryRun=false",
+            Scaling::Forced => "dryRun=false&force=true",
+        };
+        if let Some(replicas) = replicas {
+            path += &format!("&replicationFactor={replicas}");
+        }
+        let brokers: Vec<u32> = brokers.iter().map(|broker| broker.number()).collect();
+        let body = self.post(&path, Some(json!(brokers))).await?;
+        serde_json::from_slice(&body).map_err(|error| self.malformed(&path, &error.to_string()))
+    }
+
+    /// The streams of jobs that workers have opened at this gateway.
+    ///
+    /// # Errors
+    /// It does not tell, as before 8.3.
+    pub async fn job_streams(&self) -> Result<Vec<OpenStream>, ManagementError> {
+        self.get("/actuator/jobstreams/client").await
     }
 
     /// The node's own clock.

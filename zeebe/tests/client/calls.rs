@@ -1,7 +1,8 @@
 //! What calls send and answer.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use tokio::{sync::Notify, time::timeout};
 use zeebe::{
     Health, Jobs, Key, Message, NewInstance, NodeId, PartitionId, Resource, Role, Version,
 };
@@ -55,11 +56,27 @@ async fn jobs_come_in_parts_or_one_by_one() {
     let jobs = Jobs { kind: "t".to_owned(), worker: "w".to_owned(), timeout: SOON, most: 5 };
     assert_eq!(gateway.activate(&jobs, None, SOON).await.unwrap().len(), 5);
     gateway.complete(Key(1), SOON).await.unwrap();
-    let mut stream = gateway.stream(&jobs, SOON).await.unwrap();
+    let mut stream = gateway.stream(&jobs);
     assert_eq!(stream.next().await.unwrap().unwrap().key, Key(1));
     assert_eq!(stream.next().await.unwrap().unwrap().key, Key(2));
     // A stream that breaks is not one that ends.
     assert!(stream.next().await.is_err());
+}
+
+#[tokio::test]
+async fn a_stream_stands_although_its_gateway_says_nothing_before_the_first_job() {
+    let mock = Mock::default();
+    let first = Arc::new(Notify::new());
+    *mock.first.lock().unwrap() = Some(Arc::clone(&first));
+    let gateway = serve(mock).await;
+    let jobs = Jobs { kind: "t".to_owned(), worker: "w".to_owned(), timeout: SOON, most: 5 };
+    let mut stream = gateway.stream(&jobs);
+    let nothing = timeout(Duration::from_millis(200), stream.next()).await;
+    assert!(nothing.is_err(), "{nothing:?}");
+    // What was given up while it waited goes on where it was.
+    first.notify_one();
+    let found = timeout(SOON, stream.next()).await.unwrap();
+    assert_eq!(found.unwrap().unwrap().key, Key(1));
 }
 
 #[tokio::test]

@@ -5,7 +5,10 @@ use tokio::{
     net::TcpListener,
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
 };
-use zeebe::{Key, Management, ManagementError, ManagementUrl, PartitionId, Pause, RaftRole, Trust};
+use zeebe::{
+    Key, Management, ManagementError, ManagementUrl, NodeId, PartitionId, Pause, RaftRole, Scaling,
+    Trust,
+};
 
 use crate::mock::SOON;
 
@@ -69,6 +72,24 @@ async fn what_is_asked_of_them() {
         "POST /actuator/backups HTTP/1.1 {\"backupId\":3}",
     ];
     for line in expected {
+        assert_eq!(asked.recv().await.unwrap(), line);
+    }
+}
+
+#[tokio::test]
+async fn another_set_of_brokers_is_planned_or_done() {
+    let said = r#"{"changeId":4,"currentTopology":[],"plannedChanges":[
+        {"operation":"PARTITION_LEAVE","brokerId":2,"partitionId":1},{"operation":"BROKER_REMOVE","brokerId":2}]}"#;
+    let (gateway, mut asked) = broker("202 Accepted", said).await;
+    let two = [NodeId::new(0), NodeId::new(1)];
+    let plan = gateway.scale(&two, Some(2), Scaling::Planned).await.unwrap();
+    gateway.scale(&two, None, Scaling::Moved).await.unwrap();
+    gateway.scale(&two, None, Scaling::Forced).await.unwrap();
+    assert_eq!((plan.change_id, plan.planned_changes.len()), (4, 2));
+    assert_eq!(plan.planned_changes[0].partition_id, Some(1));
+    assert_eq!(plan.planned_changes[1].partition_id, None);
+    for query in ["dryRun=true&replicationFactor=2", "dryRun=false", "dryRun=false&force=true"] {
+        let line = format!("POST /actuator/cluster/brokers?{query} HTTP/1.1 [0,1]");
         assert_eq!(asked.recv().await.unwrap(), line);
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Notify};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 use zeebe::{
@@ -27,6 +27,8 @@ pub(crate) struct Mock {
     /// The credentials of every call.
     pub(crate) shown: Arc<Mutex<Vec<Option<String>>>>,
     created: Arc<Mutex<i64>>,
+    /// Before it no job is pushed, and nothing said of the stream.
+    pub(crate) first: Arc<Mutex<Option<Arc<Notify>>>>,
 }
 
 impl Mock {
@@ -174,6 +176,10 @@ impl gateway_server::Gateway for Mock {
         request: Request<wire::StreamActivatedJobsRequest>,
     ) -> Result<Response<Self::StreamActivatedJobsStream>, Status> {
         self.admit(&request)?;
+        let first = self.first.lock().unwrap().clone();
+        if let Some(first) = first {
+            first.notified().await;
+        }
         let mut pushed: Vec<_> = jobs(2).into_iter().map(Ok).collect();
         pushed.push(Err(Status::unavailable("the gateway ends")));
         Ok(Response::new(tokio_stream::iter(pushed)))
