@@ -13,6 +13,9 @@ use crate::output::route::what;
 /// The most selectors on one side.
 const MOST_SELECTORS: usize = 256;
 
+/// The most groups that are kept apart.
+pub(crate) const MOST_GROUPS: usize = 64;
+
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
@@ -107,6 +110,8 @@ pub enum Between {
         /// The member around which: the one that these name together; none for one by lot.
         around: Vec<Selector>,
     },
+    /// What members of one group send to those of another is lost, two groups at least.
+    Groups(Vec<Vec<Selector>>),
 }
 
 /// Into how many directions it cuts.
@@ -157,6 +162,10 @@ impl fmt::Display for Spec {
                 write!(f, "cut --preset {preset} {}", list(group))?;
                 if around.is_empty() { Ok(()) } else { write!(f, " --around {}", list(around)) }
             }
+            What::Cut(Between::Groups(groups), _) => {
+                let groups: Vec<String> = groups.iter().map(|group| list(group)).collect();
+                write!(f, "cut apart {}", groups.join(" "))
+            }
         }
     }
 }
@@ -171,6 +180,9 @@ impl TryFrom<wire::Spec> for Spec {
             }
             wire::spec::What::Partition(asked) => {
                 What::Cut(partition(asked)?, loss(spec.cut, spec.enforcement)?)
+            }
+            wire::spec::What::Groups(asked) => {
+                What::Cut(groups(asked)?, loss(spec.cut, spec.enforcement)?)
             }
             wire::spec::What::Skew(asked) => {
                 let skew = required(asked.skew, "skew.skew")?;
@@ -237,6 +249,14 @@ fn partition(asked: wire::Partition) -> Result<Between, Invalid> {
     })
 }
 
+fn groups(asked: wire::Groups) -> Result<Between, Invalid> {
+    if asked.groups.len() < 2 || asked.groups.len() > MOST_GROUPS {
+        return Err(Invalid::new("groups", format!("are not from 2 to {MOST_GROUPS}")));
+    }
+    let groups = asked.groups.into_iter().map(|group| selectors(group.members, "groups"));
+    Ok(Between::Groups(groups.collect::<Result<_, _>>()?))
+}
+
 fn loss(cut: Option<proto::agent::Cut>, enforcement: i32) -> Result<Loss, Invalid> {
     Ok(Loss {
         cut: Cut::try_from(required(cut, "cut")?).map_err(|e| e.within("cut"))?,
@@ -282,6 +302,14 @@ impl From<&Spec> for wire::Spec {
                         stress: Some(stress.into()),
                     }),
                 }
+            }
+            What::Cut(Between::Groups(groups), _) => {
+                let group = |members: &Vec<Selector>| wire::Group {
+                    members: members.iter().map(Into::into).collect(),
+                };
+                wire::spec::What::Groups(wire::Groups {
+                    groups: groups.iter().map(group).collect(),
+                })
             }
             What::Cut(Between::Partition { preset, group, around }, _) => {
                 wire::spec::What::Partition(wire::Partition {

@@ -12,7 +12,7 @@ use super::resolving::{self, ResolveError};
 use crate::admit::{AdmitError, Guards};
 use crate::planning::{Direction, End, Place, Plan, PlanError, in_processes, plan};
 use crate::sight::Sight;
-use crate::spec::{Between, Spec, Ways, What};
+use crate::spec::{Between, MOST_GROUPS, Spec, Ways, What};
 
 /// Why nothing was put in.
 #[derive(Debug, thiserror::Error)]
@@ -145,6 +145,14 @@ impl Control {
                 let (ends, directions) = pairs(senders, receivers, *ways);
                 Ok(Layout { ends, directions, matrix: String::new() })
             }
+            What::Cut(Between::Groups(groups), _) => {
+                let mut found = Vec::new();
+                for (group, seed) in groups.iter().zip(seeds::<MOST_GROUPS>(spec.seed)) {
+                    found.push(self.all(group, Aspect::Network, seed, sight).await?);
+                }
+                let (ends, directions) = apart(found);
+                Ok(Layout { ends, directions, matrix: String::new() })
+            }
             What::Cut(Between::Partition { preset, group, around }, _) => {
                 let ends = self.all(group, Aspect::Network, first, sight).await?;
                 let around = match around.as_slice() {
@@ -236,6 +244,18 @@ fn pairs(senders: Vec<End>, receivers: Vec<End>, ways: Ways) -> (Vec<End>, BTree
         }
     }
     (ends, directions)
+}
+
+/// What members of one group send to those of another is lost.
+fn apart(groups: Vec<Vec<End>>) -> (Vec<End>, BTreeSet<Direction>) {
+    let owners: Vec<usize> =
+        groups.iter().enumerate().flat_map(|(at, group)| group.iter().map(move |_| at)).collect();
+    let mut directions = BTreeSet::new();
+    for from in 0..owners.len() {
+        let others = (0..owners.len()).filter(|to| owners[*to] != owners[from]);
+        directions.extend(others.map(|to| Direction { from, to }));
+    }
+    (groups.into_iter().flatten().collect(), directions)
 }
 
 fn partition(

@@ -143,7 +143,7 @@ impl Request {
     pub(crate) const fn ways(&self) -> Ways {
         match self.between {
             Between::Pair { ways, .. } => ways,
-            Between::Partition { .. } => Ways::One,
+            Between::Partition { .. } | Between::Groups(_) => Ways::One,
         }
     }
 

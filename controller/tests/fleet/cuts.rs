@@ -59,6 +59,36 @@ async fn both_ways_begin_at_one_time_and_the_spread_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn groups_are_kept_apart_in_every_direction_and_nobody_from_his_own() {
+    let fleet = Fleet::of(&["a", "b", "c", "d"]).await;
+    let group = |names: &[&str]| proto::control::Group {
+        members: names
+            .iter()
+            .map(|name| {
+                (&format!("netns:{name}@{name}").parse::<fault::Selector>().unwrap()).into()
+            })
+            .collect(),
+    };
+    let groups = vec![group(&["a", "b"]), group(&["c"]), group(&["d"])];
+    let mut asked = spec("netns:a@a", "netns:b@b");
+    asked.what =
+        Some(proto::control::spec::What::Groups(proto::control::Groups { groups: groups.clone() }));
+    let intent = fleet.ask(2, asked.clone()).await.unwrap();
+    assert_eq!(intent.stage(), Stage::Active, "{intent:?}");
+    // Each of a and b with c and d, and c with d, both ways.
+    assert_eq!(intent.cuts.len(), 10, "{:?}", intent.cuts);
+    assert!(intent.cuts.iter().all(|cut| (cut.from.min(cut.to), cut.from.max(cut.to)) != (0, 1)));
+    for (name, count) in [("a", 2), ("b", 2), ("c", 3), ("d", 3)] {
+        assert_eq!(fleet.nodes[name].acting().await, count, "{name}");
+    }
+    asked.what = Some(proto::control::spec::What::Groups(proto::control::Groups {
+        groups: groups[..1].to_vec(),
+    }));
+    let refused = fleet.ask(3, asked).await.unwrap_err();
+    assert!(refused.to_string().contains("are not from 2"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_same_request_again_has_the_same_answer_and_another_one_is_refused() {
     let fleet = Fleet::of(&["a", "b"]).await;
     let first = fleet.cut(3, "netns:a@a", "netns:b@b").await.unwrap();

@@ -51,6 +51,18 @@ pub struct Partition {
     #[prost(message, repeated, tag = "3")]
     pub around: ::prost::alloc::vec::Vec<Selector>,
 }
+/// What selectors name together, at least one.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Group {
+    #[prost(message, repeated, tag = "1")]
+    pub members: ::prost::alloc::vec::Vec<Selector>,
+}
+/// Two groups or more: what the members of one send to those of another is lost.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Groups {
+    #[prost(message, repeated, tag = "1")]
+    pub groups: ::prost::alloc::vec::Vec<Group>,
+}
 /// The clocks of what the selectors name together, at least one, are moved.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Skew {
@@ -101,7 +113,7 @@ pub struct Spec {
     /// Of the guards, only this one can be told to let it pass.
     #[prost(bool, tag = "8")]
     pub allow_quorum_loss: bool,
-    #[prost(oneof = "spec::What", tags = "1, 2, 9, 10, 11, 12")]
+    #[prost(oneof = "spec::What", tags = "1, 2, 9, 10, 11, 12, 13")]
     pub what: ::core::option::Option<spec::What>,
 }
 /// Nested message and enum types in `Spec`.
@@ -124,6 +136,8 @@ pub mod spec {
         /// Likewise.
         #[prost(message, tag = "12")]
         Stress(super::Stress),
+        #[prost(message, tag = "13")]
+        Groups(super::Groups),
     }
 }
 /// One end of a cut, as it was found.
