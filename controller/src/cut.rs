@@ -43,8 +43,13 @@ pub(crate) async fn run(
     let attempted = args.attempt();
     let request = Request::new(args, names, random_seed()?);
     let request = request.map_err(|error| refused(&attempted, &error))?;
-    if matches!(request.between, Between::Partition { .. }) {
+    if matches!(request.between, Between::Partition { .. } | Between::Groups(_)) {
         return Err(apart(&attempted));
+    }
+    if args.follow {
+        let reason = "who plays a role is known to a controller";
+        return Err(Failure::caused(Cause::Unsupported, attempted, reason)
+            .hint("name one with --controller, or leave --follow out"));
     }
     choice.absence = match (args.detach, args.local) {
         (true, true) => Absence::DetachLocal,

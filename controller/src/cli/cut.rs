@@ -68,6 +68,9 @@ pub struct CutArgs {
     /// controller renews it
     #[arg(long)]
     pub detach: bool,
+    /// Go with the roles: where they move while it acts, cut whom they have come to instead
+    #[arg(long, conflicts_with_all = ["detach", "prove", "preset", "local"])]
+    pub follow: bool,
     /// Become this machine's agent if there is none
     #[arg(long)]
     pub local: bool,

@@ -1,6 +1,6 @@
 //! `schism cut` through a controller.
 
-use super::order::Order;
+use super::order::{Moves, Order};
 use crate::cli::CutArgs;
 use crate::cut::request::Request;
 use crate::failure::{Cause, Failure};
@@ -19,7 +19,8 @@ pub(crate) async fn run(
 ) -> Result<Outcome, Failure> {
     let (attempted, spec) = spec(args, names)?;
     let after = After::of(args.dry_run, args.detach);
-    Order { attempted, spec, after, output }.carry_out(place).await
+    let roles = if args.follow { Moves::Followed } else { Moves::Told };
+    Order { attempted, spec, after, roles, output }.carry_out(place).await
 }
 
 /// What is asked of it, and what is attempted, for people.

@@ -1,7 +1,10 @@
 //! What is asked of a controller on its way: put in, followed to its end, taken out where interrupted.
 
-use fault::IntentId;
+use std::time::Duration;
+
+use fault::{IntentId, LeaseTerms};
 use proto::control as wire;
+use tokio::time::Instant;
 
 use super::client::Client;
 use super::connect;
@@ -21,19 +24,47 @@ use crate::session::live::Live;
 use crate::settings::Controller;
 use crate::spec::{Between, Spec, What};
 
+/// The shortest time for which it is worth going with roles that have moved.
+const WORTH: Duration = Duration::from_secs(1);
+
+/// What is done about roles that move while a cut acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moves {
+    /// They are told.
+    Told,
+    /// Whom they have come to is cut instead.
+    Followed,
+}
+
 /// What is asked for, and what to do once it acts.
-pub(super) struct Order {
+pub(crate) struct Order {
     /// What is attempted, for people.
-    pub(super) attempted: String,
-    pub(super) spec: Spec,
-    pub(super) after: After,
-    pub(super) output: Output,
+    pub(crate) attempted: String,
+    pub(crate) spec: Spec,
+    pub(crate) after: After,
+    pub(crate) roles: Moves,
+    pub(crate) output: Output,
 }
 
 impl Order {
     /// Has a controller do it.
-    pub(super) async fn carry_out(&self, place: &Controller) -> Result<Outcome, Failure> {
-        let Self { attempted, spec, after, output } = self;
+    ///
+    /// # Errors
+    /// It was not done, and why.
+    pub(crate) async fn carry_out(&self, place: &Controller) -> Result<Outcome, Failure> {
+        self.carry_out_and(place, async |_| Outcome::Effective).await
+    }
+
+    /// The same, and `then` whatever belongs to it once it has ended well.
+    ///
+    /// # Errors
+    /// It was not done, and why.
+    pub(crate) async fn carry_out_and(
+        &self,
+        place: &Controller,
+        then: impl AsyncFnOnce(&wire::Intent) -> Outcome,
+    ) -> Result<Outcome, Failure> {
+        let Self { attempted, spec, after, output, .. } = self;
         let mut interrupts = Interrupts::listen()
             .map_err(|error| Failure::new(Outcome::Unconfirmed, attempted, error))?;
         let mut client = interrupts.unless(attempted, connect(place, *output)).await?;
@@ -70,21 +101,38 @@ impl Order {
         let mut live = Live::new(*output);
         let mut follower = Follower { client, place, id };
         let mut roles = Roles::of(spec, &applied, *output);
-        let ended = tokio::select! {
-            ended = follower.over(spec.terms, &mut live) => ended,
-            never = roles.watch(place) => match never {},
-            _ = interrupts.next() => {
-                live.tell("interrupted; healing");
-                return self.withdrawn(&mut follower.client, id).await;
+        let deadline = Instant::now() + spec.terms.total;
+        let mut past = Vec::new();
+        let ended = loop {
+            tokio::select! {
+                ended = follower.over(spec.terms, &mut live) => break ended,
+                () = roles.moved(place) => match self.roles {
+                    Moves::Told => {}
+                    Moves::Followed => {
+                        let left = deadline.saturating_duration_since(Instant::now());
+                        if let Some(next) = self.follow(&mut follower.client, left).await {
+                            let former = IntentId::from_random(next.id);
+                            let former = std::mem::replace(&mut follower.id, former);
+                            past.extend(withdraw(&mut follower.client, former).await?.unwrap_or_default());
+                            roles.follow(&next);
+                        }
+                    }
+                },
+                _ = interrupts.next() => {
+                    live.tell("interrupted; healing");
+                    return self.withdrawn(&mut follower.client, follower.id).await;
+                }
             }
         };
         live.clear();
         let ended = ended?;
-        let measured = outcome::outcome(std::slice::from_ref(&ended));
+        past.push(ended.clone());
+        let measured = outcome::outcome(&past);
         // Before it is shown: what is printed and the exit code are the same outcome.
-        let outcome = roles.judged(measured);
+        let judged = roles.judged(measured);
+        let outcome = if judged == Outcome::Effective { then(&ended).await } else { judged };
         if !output.is_for_names() {
-            self.show(vec![ended], outcome)?;
+            self.show(past, outcome)?;
         }
         if measured == Outcome::NothingMatched {
             output.note("nothing was matched in one direction at least, so it had no effect there");
@@ -95,6 +143,37 @@ impl Order {
             );
         }
         Ok(outcome)
+    }
+
+    /// Has the same put in for whom the roles have come to, for the time that is left. Where that is not done
+    /// what acts goes on as it is.
+    async fn follow(&self, client: &mut Client, left: Duration) -> Option<wire::Intent> {
+        let Self { attempted, spec, output, .. } = self;
+        let terms = LeaseTerms::new(spec.terms.lease.min(left), left).ok()?;
+        if left < WORTH {
+            return None;
+        }
+        let spec = Spec { terms, ..spec.clone() };
+        let id = crate::cut::random().ok()?;
+        match client.apply(attempted, id, (&spec).into()).await {
+            Ok(applied) if applied.stage() == wire::Stage::Active => {
+                output.note(format!("{} goes with the roles:", IntentId::from_random(id)));
+                for line in members(&applied) {
+                    output.note(line);
+                }
+                Some(applied)
+            }
+            Ok(applied) => {
+                output.note(format!("the roles could not be followed: {}", applied.reason));
+                None
+            }
+            Err(failure) => {
+                output.note(format!("the roles could not be followed: {}", failure.reason));
+                // Nobody knows whether it was put in.
+                let _ = withdraw(client, IntentId::from_random(id)).await;
+                None
+            }
+        }
     }
 
     /// Has it put in, and says on whom; `None` if that was interrupted.

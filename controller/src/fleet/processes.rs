@@ -1,6 +1,6 @@
 //! What is done to processes through a controller.
 
-use super::order::Order;
+use super::order::{Moves, Order};
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 use crate::output::Output;
@@ -19,7 +19,7 @@ pub(crate) async fn run(
 ) -> Result<Outcome, Failure> {
     let after = asked.manner.after();
     let (attempted, spec) = spec(asked)?;
-    Order { attempted, spec, after, output }.carry_out(place).await
+    Order { attempted, spec, after, roles: Moves::Told, output }.carry_out(place).await
 }
 
 /// What is asked of it, and what is attempted, for people.

@@ -1,7 +1,6 @@
 //! Who plays the roles of a cut while it acts: they may move, and then it may separate nothing any more.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
 use std::time::Duration;
 
 use fault::{Pick, Scheme, Selector};
@@ -49,18 +48,13 @@ impl Roles {
             from.iter().chain(to).filter(|one| can_move(one)).cloned().collect();
         asked.dedup();
         roles.asked = asked;
-        for end in &applied.ends {
-            let selector = end.selector.clone().and_then(|typed| Selector::try_from(typed).ok());
-            if let Some(selector) = selector.filter(can_move) {
-                let players = roles.held.players.entry(selector.to_string()).or_default();
-                players.insert(end.member.clone());
-            }
-        }
+        roles.held.players = players(applied);
         roles
     }
 
-    /// Looks until it is dropped, and says at once what has moved.
-    pub(super) async fn watch(&mut self, place: &Controller) -> Infallible {
+    /// Looks until a role has moved, and says at once which; for ever where none can. Whom it is cut from has
+    /// still to be another: where all are one member there is nobody to follow.
+    pub(super) async fn moved(&mut self, place: &Controller) {
         let mut silent = false;
         loop {
             sleep(PACE).await;
@@ -72,8 +66,12 @@ impl Roles {
                     silent = false;
                     let (news, lost) = self.held.take(found);
                     self.lost |= lost;
+                    let moved = !news.is_empty();
                     for line in news {
                         self.output.note(line);
+                    }
+                    if moved && !lost {
+                        return;
                     }
                 }
                 // In a cluster that is cut it may not be certain for a while who leads.
@@ -84,6 +82,11 @@ impl Roles {
                 Err(_) => {}
             }
         }
+    }
+
+    /// Another cut has taken the place of the first.
+    pub(super) fn follow(&mut self, applied: &wire::Intent) {
+        self.held.players = players(applied);
     }
 
     /// Whether the cut has lost its meaning at some time.
@@ -106,6 +109,18 @@ impl Roles {
         }
         Ok(found)
     }
+}
+
+/// Who plays each role that can move, as it was resolved.
+fn players(applied: &wire::Intent) -> BTreeMap<Role, BTreeSet<String>> {
+    let mut players: BTreeMap<Role, BTreeSet<String>> = BTreeMap::new();
+    for end in &applied.ends {
+        let selector = end.selector.clone().and_then(|typed| Selector::try_from(typed).ok());
+        if let Some(selector) = selector.filter(can_move) {
+            players.entry(selector.to_string()).or_default().insert(end.member.clone());
+        }
+    }
+    players
 }
 
 /// Whether somebody else may come to play it.
@@ -169,7 +184,7 @@ fn list(members: &BTreeSet<String>) -> String {
 mod tests {
     use super::*;
 
-    fn players(all: &[(&str, &str)]) -> BTreeMap<Role, BTreeSet<String>> {
+    fn playing(all: &[(&str, &str)]) -> BTreeMap<Role, BTreeSet<String>> {
         let one =
             |(role, member): &(&str, &str)| ((*role).to_owned(), [(*member).to_owned()].into());
         all.iter().map(one).collect()
@@ -180,19 +195,19 @@ mod tests {
         let mut held = Held {
             from: ["one".to_owned()].into(),
             to: ["three".to_owned()].into(),
-            players: players(&[("one", "broker-0"), ("three", "broker-2")]),
+            players: playing(&[("one", "broker-0"), ("three", "broker-2")]),
         };
-        let calm = held.take(players(&[("one", "broker-0"), ("three", "broker-2")]));
+        let calm = held.take(playing(&[("one", "broker-0"), ("three", "broker-2")]));
         assert_eq!(calm, (Vec::new(), false));
-        let (news, lost) = held.take(players(&[("one", "broker-1"), ("three", "broker-2")]));
+        let (news, lost) = held.take(playing(&[("one", "broker-1"), ("three", "broker-2")]));
         assert_eq!(
             (news, lost),
             (vec!["one has moved from broker-0 to broker-1".to_owned()], false)
         );
-        let (news, lost) = held.take(players(&[("one", "broker-2"), ("three", "broker-2")]));
+        let (news, lost) = held.take(playing(&[("one", "broker-2"), ("three", "broker-2")]));
         assert!(lost);
         assert_eq!(news[1], "one and three are both broker-2 now: the cut separates them no more");
-        let (news, lost) = held.take(players(&[("one", "broker-2"), ("three", "broker-2")]));
+        let (news, lost) = held.take(playing(&[("one", "broker-2"), ("three", "broker-2")]));
         assert!(news.is_empty() && lost);
     }
 

@@ -83,7 +83,7 @@ pub(crate) fn typed(
 }
 
 /// What is for a command, and not for a step.
-const COMMANDS_ONLY: &[&str] = &["detach", "dry-run", "local", "prove"];
+const COMMANDS_ONLY: &[&str] = &["detach", "dry-run", "follow", "local", "prove"];
 
 /// What is wrong with a value that no word of a command line stands for; an option is named as there.
 pub(super) fn misfit(verb: FaultVerb, option: &str, value: &Value) -> Option<String> {
