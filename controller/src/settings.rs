@@ -3,6 +3,7 @@
 //! Flags win over the environment, which wins over the file: the sections hold what the file says, and
 //! what a command needs is asked of them by `complete` after flags were laid over them.
 
+mod clusters;
 mod controller;
 mod etcd;
 mod names;

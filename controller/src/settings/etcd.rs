@@ -1,14 +1,14 @@
 //! `[etcd]` and `[etcd.NAME]`: where clusters of etcd are asked.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use fault::{ClusterName, Legible};
+use fault::ClusterName;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess};
 
+use super::clusters::{self, Taken};
 use super::value::Several;
 use crate::provider::etcd::{Credentials, Endpoint, OwnCertificate};
 
@@ -52,16 +52,6 @@ struct Written {
     key: Option<PathBuf>,
 }
 
-/// A cluster's table.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct WrittenTable(#[serde(deserialize_with = "super::value::table")] Written);
-
-/// A path in a table that is read key by key.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct WrittenPath(#[serde(deserialize_with = "super::value::path")] Option<PathBuf>);
-
 fn several() -> Several<Endpoint> {
     Several { begin: String::new(), expected: "a client URL in quotes", kind: PhantomData }
 }
@@ -70,8 +60,21 @@ fn urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Endpoint>, D::
     deserializer.deserialize_any(several())
 }
 
-impl Written {
-    /// What is written, where it makes sense together; `name` stands before what does not.
+impl clusters::Written for Written {
+    type Settings = EtcdSettings;
+    const SYSTEM: &'static str = "etcd";
+
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<Taken, A::Error> {
+        match key {
+            "endpoints" => self.endpoints = map.next_value_seed(several())?,
+            "ca" => self.ca = clusters::path(map)?,
+            "certificate" => self.certificate = clusters::path(map)?,
+            "key" => self.key = clusters::path(map)?,
+            _ => return Ok(Taken::Name),
+        }
+        Ok(Taken::Key)
+    }
+
     fn check(self, name: &str) -> Result<EtcdSettings, String> {
         if self.endpoints.is_empty() {
             return Err(format!("{name}: endpoints are missing"));
@@ -101,62 +104,6 @@ impl Written {
 
 impl<'de> Deserialize<'de> for Clusters {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Table;
-
-        impl<'de> Visitor<'de> for Table {
-            type Value = Clusters;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a table of a cluster, or of clusters by name")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Clusters, A::Error> {
-                let mut clusters = BTreeMap::new();
-                let mut unnamed: Option<Written> = None;
-                while let Some(key) = map.next_key::<String>()? {
-                    let of_unnamed = &mut unnamed;
-                    match key.as_str() {
-                        "endpoints" => {
-                            let urls = map.next_value_seed(several())?;
-                            of_unnamed.get_or_insert_default().endpoints = urls;
-                        }
-                        "ca" => {
-                            let WrittenPath(path) = map.next_value()?;
-                            of_unnamed.get_or_insert_default().ca = path;
-                        }
-                        "certificate" => {
-                            let WrittenPath(path) = map.next_value()?;
-                            of_unnamed.get_or_insert_default().certificate = path;
-                        }
-                        "key" => {
-                            let WrittenPath(path) = map.next_value()?;
-                            of_unnamed.get_or_insert_default().key = path;
-                        }
-                        name => {
-                            let WrittenTable(written) = map.next_value()?;
-                            let called = ClusterName::new(name).ok_or_else(|| {
-                                A::Error::custom(format!(
-                                    "{}: a cluster's name has letters, digits, '.', '_' and '-', \
-                                     and is no word of a role",
-                                    Legible(name)
-                                ))
-                            })?;
-                            let cluster = written.check(name).map_err(A::Error::custom)?;
-                            clusters.insert(called, cluster);
-                        }
-                    }
-                }
-                let Some(written) = unnamed else { return Ok(Clusters(clusters)) };
-                if !clusters.is_empty() {
-                    let reason = "write [etcd] for one cluster, or [etcd.NAME] for each";
-                    return Err(A::Error::custom(reason));
-                }
-                let name = ClusterName::new("etcd").ok_or_else(|| A::Error::custom("etcd"))?;
-                let cluster = written.check(name.as_str()).map_err(A::Error::custom)?;
-                Ok(Clusters(BTreeMap::from([(name, cluster)])))
-            }
-        }
-
-        deserializer.deserialize_map(Table)
+        clusters::read::<D, Written>(deserializer).map(Self)
     }
 }

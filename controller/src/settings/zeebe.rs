@@ -6,11 +6,12 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use fault::{ClusterName, Legible};
+use fault::ClusterName;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess};
 use zeebe::{GatewayUrl, ManagementUrl, Url};
 
+use super::clusters::{self, Taken};
 use super::value::Several;
 
 /// Where a cluster is asked.
@@ -82,21 +83,6 @@ struct Written {
     audience: Option<String>,
 }
 
-/// A cluster's table.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct WrittenTable(#[serde(deserialize_with = "super::value::table")] Written);
-
-/// A path in a table that is read key by key.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct WrittenPath(#[serde(deserialize_with = "super::value::path")] Option<PathBuf>);
-
-/// A URL in a table that is read key by key.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct WrittenUrl(#[serde(deserialize_with = "super::value::text")] Option<Url>);
-
 fn several<T>() -> Several<T> {
     Several { begin: String::new(), expected: "a place in quotes", kind: PhantomData }
 }
@@ -109,8 +95,25 @@ where
     deserializer.deserialize_any(several())
 }
 
-impl Written {
-    /// What is written, where it makes sense together; `name` stands before what does not.
+impl clusters::Written for Written {
+    type Settings = ZeebeSettings;
+    const SYSTEM: &'static str = "zeebe";
+
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<Taken, A::Error> {
+        match key {
+            "gateways" => self.gateways = map.next_value_seed(several())?,
+            "brokers" => self.brokers = map.next_value_seed(several())?,
+            "ca" => self.ca = clusters::path(map)?,
+            "oauth-server" => self.oauth_server = clusters::text(map)?,
+            "oauth-ca" => self.oauth_ca = clusters::path(map)?,
+            "client-id" => self.client_id = map.next_value()?,
+            "client-secret-file" => self.client_secret_file = clusters::path(map)?,
+            "audience" => self.audience = map.next_value()?,
+            _ => return Ok(Taken::Name),
+        }
+        Ok(Taken::Key)
+    }
+
     fn check(self, name: &str) -> Result<ZeebeSettings, String> {
         if self.gateways.is_empty() {
             return Err(format!("{name}: gateways are missing"));
@@ -139,71 +142,7 @@ impl Written {
 
 impl<'de> Deserialize<'de> for Clusters {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Table)
-    }
-}
-
-struct Table;
-
-impl<'de> Visitor<'de> for Table {
-    type Value = Clusters;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a table of a cluster, or of clusters by name")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Clusters, A::Error> {
-        let mut clusters = BTreeMap::new();
-        let mut unnamed: Option<Written> = None;
-        while let Some(key) = map.next_key::<String>()? {
-            let written = &mut unnamed;
-            match key.as_str() {
-                "gateways" => {
-                    written.get_or_insert_default().gateways = map.next_value_seed(several())?;
-                }
-                "brokers" => {
-                    written.get_or_insert_default().brokers = map.next_value_seed(several())?;
-                }
-                "ca" => {
-                    let WrittenPath(path) = map.next_value()?;
-                    written.get_or_insert_default().ca = path;
-                }
-                "oauth-server" => {
-                    let WrittenUrl(url) = map.next_value()?;
-                    written.get_or_insert_default().oauth_server = url;
-                }
-                "oauth-ca" => {
-                    let WrittenPath(path) = map.next_value()?;
-                    written.get_or_insert_default().oauth_ca = path;
-                }
-                "client-id" => written.get_or_insert_default().client_id = map.next_value()?,
-                "client-secret-file" => {
-                    let WrittenPath(path) = map.next_value()?;
-                    written.get_or_insert_default().client_secret_file = path;
-                }
-                "audience" => written.get_or_insert_default().audience = map.next_value()?,
-                name => {
-                    let WrittenTable(written) = map.next_value()?;
-                    let called = ClusterName::new(name).ok_or_else(|| {
-                        A::Error::custom(format!(
-                            "{}: a cluster's name has letters, digits, '.', '_' and '-', and is no \
-                             word of a role",
-                            Legible(name)
-                        ))
-                    })?;
-                    let cluster = written.check(name).map_err(A::Error::custom)?;
-                    clusters.insert(called, cluster);
-                }
-            }
-        }
-        let Some(written) = unnamed else { return Ok(Clusters(clusters)) };
-        if !clusters.is_empty() {
-            let reason = "write [zeebe] for one cluster, or [zeebe.NAME] for each";
-            return Err(A::Error::custom(reason));
-        }
-        let name = ClusterName::new("zeebe").ok_or_else(|| A::Error::custom("zeebe"))?;
-        let cluster = written.check(name.as_str()).map_err(A::Error::custom)?;
-        Ok(Clusters(BTreeMap::from([(name, cluster)])))
+        clusters::read::<D, Written>(deserializer).map(Self)
     }
 }
 
