@@ -20,9 +20,11 @@ use clap_complete::Shell;
 use fault::Selector;
 
 pub use self::zeebe::{
-    BackupCommand, ClockArgs, ClockCommand, ClusterCommand, CompletionArgs, CreationArgs,
-    DeployCommand, DistributionArgs, ExportingCommand, PublishArgs, VerifyCommand, ZeebeArgs,
-    ZeebeCommand, ZeebePlaceArgs,
+    AskCommand, BackupCommand, ClockArgs, ClockCommand, ClusterCommand, CompletionArgs, CountArgs,
+    CreationArgs, DeployCommand, DisconnectArgs, DistributionArgs, EndArgs, ExportingCommand,
+    FreezeMemberArgs, InFlight, LoadArgs, MemberCommand, PublishArgs, Rate, ReconnectArgs, Side,
+    StressMemberArgs, VerifyCommand, Who, WhoArgs, WorkerArgs, ZeebeArgs, ZeebeCommand,
+    ZeebePlaceArgs,
 };
 pub use certs::{
     CertsArgs, CertsCommand, Days, Host, InitArgs, IssueArgs, RevokeArgs, RoleArg, SubjectArgs,

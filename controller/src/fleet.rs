@@ -8,7 +8,7 @@ mod ends;
 mod follow;
 mod listing;
 mod live;
-mod order;
+pub(crate) mod order;
 mod outcome;
 pub(crate) mod processes;
 mod report;
@@ -24,6 +24,7 @@ use crate::failure::{Cause, Failure};
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::settings::Controller;
+use crate::spec::Spec;
 use brake::BrakeReport;
 use client::Client;
 use ends::{EndRecord, EndsReport};
@@ -118,6 +119,30 @@ pub(crate) async fn heal(
         output.note(sentence);
     }
     output.show(&IntentsReport::heal(healed, ended).coming_to(outcome))?;
+    Ok(outcome)
+}
+
+/// Ends every intent that `is_meant`, through a controller.
+///
+/// # Errors
+/// The controller cannot be asked.
+pub(crate) async fn heal_all(
+    is_meant: impl Fn(&Spec) -> bool,
+    place: &Controller,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let mut client = connect(place, output).await?;
+    let meant = client.list().await?.into_iter().filter(|intent| {
+        let spec = intent.spec.clone().and_then(|spec| Spec::try_from(spec).ok());
+        !is_over(intent) && spec.is_some_and(|spec| is_meant(&spec))
+    });
+    let ids: Vec<u64> = meant.map(|intent| intent.id).collect();
+    let healed = if ids.is_empty() { Vec::new() } else { client.heal(ids, false).await? };
+    let outcome = outcome::confirmed(&healed);
+    for sentence in healed.iter().filter_map(outcome::unconfirmed) {
+        output.note(sentence);
+    }
+    output.show(&IntentsReport::heal(healed, Vec::new()).coming_to(outcome))?;
     Ok(outcome)
 }
 

@@ -135,7 +135,9 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
             None => status::run(&args, &choice, output).await,
         },
         Command::Serve(args) => serve::command::run(args, &cli.global, output).await,
-        Command::Zeebe(args) => zeebe::run(*args, &settings(&cli.global)?, output).await,
+        Command::Zeebe(args) => {
+            zeebe::run(*args, &settings(&cli.global)?, chosen.map(or_local), output).await
+        }
         Command::Agents => fleet::agents(&or_local(chosen?), output).await,
         Command::Halt(args) => {
             let chosen = to_end(chosen, &cli.global, output)?;

@@ -8,66 +8,117 @@ mod contact;
 mod creation;
 mod deploying;
 mod jobs;
+mod load;
+mod members;
 mod patience;
 mod publishing;
 mod readiness;
 mod report;
 mod topology;
+mod worker;
 
 use std::cell::Cell;
 
-use zeebe::{Key, Management, ManagementError, Pause};
+use zeebe::{Key, Management, ManagementError, Pause, Scaling};
 
 use crate::cli::{
-    BackupCommand, ClusterCommand, ExportingCommand, VerifyCommand, ZeebeArgs, ZeebeCommand,
+    AskCommand, BackupCommand, ClusterCommand, ExportingCommand, MemberCommand, VerifyCommand,
+    ZeebeArgs, ZeebeCommand,
 };
-use crate::failure::Failure;
+use crate::failure::{Cause, Failure};
 use crate::outcome::Outcome;
 use crate::output::Output;
-use crate::settings::Settings;
+use crate::settings::{Controller, Settings};
 
 use contact::Contact;
+use members::Through;
 use patience::Patience;
 use report::Done;
 
-/// Does what was asked.
+/// Does what was asked. `controller` is for what needs one.
 pub(crate) async fn run(
     args: ZeebeArgs,
     settings: &Settings,
+    controller: Result<Controller, Failure>,
     output: Output,
 ) -> Result<Outcome, Failure> {
     let patience = Patience::new(args.timeout, output);
-    let contact = Contact::open(&args.place, settings)?;
     match args.command {
-        ZeebeCommand::Topology => topology::show(&contact, &patience, output).await,
-        ZeebeCommand::Verify { what } => match what {
-            VerifyCommand::Readiness => readiness::verify(&contact, &patience, output).await,
-            VerifyCommand::Leadership => readiness::leadership(&contact, &patience, output).await,
+        ZeebeCommand::Ask(command) => {
+            let contact = Contact::open(&args.place, settings)?;
+            ask(&contact, command, &patience, output).await
+        }
+        ZeebeCommand::Member(command) => {
+            let through =
+                Through::new(args.place.cluster.clone(), &settings.names, controller?, output);
+            match command {
+                MemberCommand::Restart(asked) => {
+                    let contact = Contact::open(&args.place, settings)?;
+                    through.restart(&asked, &contact, &patience).await
+                }
+                MemberCommand::Terminate(who) => through.terminate(&who).await,
+                MemberCommand::Freeze(asked) => through.freeze(&asked).await,
+                MemberCommand::Stress(asked) => through.stress(&asked).await,
+                MemberCommand::Disconnect(asked) => through.disconnect(&asked).await,
+                MemberCommand::Connect(asked) => through.connect(&asked).await,
+            }
+        }
+    }
+}
+
+/// Asks the cluster itself.
+async fn ask(
+    contact: &Contact,
+    command: AskCommand,
+    patience: &Patience,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    match command {
+        AskCommand::Topology => topology::show(contact, patience, output).await,
+        AskCommand::Verify { what } => match what {
+            VerifyCommand::Readiness => readiness::verify(contact, patience, output).await,
+            VerifyCommand::Leadership => readiness::leadership(contact, patience, output).await,
             VerifyCommand::InstanceCreation(args) => {
-                creation::verify(&contact, &args.into(), &patience, output).await
+                creation::verify(contact, &args.into(), patience, output).await
+            }
+            VerifyCommand::InstanceCount(args) => {
+                creation::count(contact, args, patience, output).await
             }
             VerifyCommand::JobCompletion(args) => {
-                jobs::verify(&contact, &args, &patience, output).await
+                jobs::verify(contact, &args, patience, output).await
+            }
+            VerifyCommand::JobPush { job_type } => {
+                jobs::pushed(contact, &job_type, patience, output).await
             }
             VerifyCommand::DeploymentOnAllPartitions(args) => {
-                creation::verify(&contact, &args.into(), &patience, output).await
+                creation::verify(contact, &args.into(), patience, output).await
             }
         },
-        ZeebeCommand::Deploy { what } => deploying::run(&contact, what, &patience, output).await,
-        ZeebeCommand::Publish(args) => publishing::run(&contact, args, &patience, output).await,
-        ZeebeCommand::Rebalance => {
+        AskCommand::Deploy { what } => deploying::run(contact, what, patience, output).await,
+        AskCommand::Publish(args) => publishing::run(contact, args, patience, output).await,
+        AskCommand::Load(args) => load::run(contact, &args, output).await,
+        AskCommand::Worker(args) => worker::run(contact, &args, output).await,
+        AskCommand::Rebalance => {
             let at = contact.management(patience.limit())?;
             patience.management("cannot rebalance", async || at.rebalance().await).await?;
             done(output, "rebalance", "leaders were asked to move to where they are to be")
         }
-        ZeebeCommand::Cluster { what } => match what {
-            ClusterCommand::Status => configured::show(&contact, &patience, output).await,
+        AskCommand::Cluster { what } => match what {
+            ClusterCommand::Status => configured::show(contact, patience, output).await,
             ClusterCommand::Wait { change } => {
-                configured::wait(&contact, change, &patience, output).await
+                configured::wait(contact, change, patience, output).await
+            }
+            ClusterCommand::Scale { to, replicas, dry_run } => {
+                let scaling = if dry_run { Scaling::Planned } else { Scaling::Moved };
+                configured::scale(contact, &to, replicas, scaling, patience, output).await
+            }
+            ClusterCommand::ForceFailover { keep, dry_run } => {
+                let scaling = if dry_run { Scaling::Planned } else { Scaling::Forced };
+                configured::scale(contact, &keep, None, scaling, patience, output).await
             }
         },
-        ZeebeCommand::Clock(args) => clocks::run(&contact, &args, &patience, output).await,
-        ZeebeCommand::Exporting { what } => {
+        AskCommand::Clock(args) => clocks::run(contact, &args, patience, output).await,
+        AskCommand::Exporting { what } => {
             let at = contact.management(patience.limit())?;
             let (attempted, said) = match what {
                 ExportingCommand::Pause { soft: false } => ("cannot pause exporting", "paused"),
@@ -82,10 +133,15 @@ pub(crate) async fn run(
             patience.management(attempted, call).await?;
             done(output, "exporting", &format!("exporting is {said}"))
         }
-        ZeebeCommand::Backup { what } => backup(&contact, what, &patience, output).await,
-        ZeebeCommand::Ban { instance } => {
+        AskCommand::Backup { what } => backup(contact, what, patience, output).await,
+        AskCommand::Ban { instance } => {
             let at = contact.management(patience.limit())?;
             let attempted = format!("cannot ban {instance}");
+            // Zeebe says yes to any number.
+            if Key(instance).partition().is_none() {
+                let reason = "it is no key: those of Zeebe tell their partition";
+                return Err(Failure::caused(Cause::WrongUsage, attempted, reason));
+            }
             patience.management(&attempted, async || at.ban(Key(instance)).await).await?;
             done(output, "ban", &format!("{instance} is ignored from now on"))
         }

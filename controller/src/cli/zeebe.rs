@@ -1,11 +1,20 @@
 //! `schism zeebe` as people type it.
 
+mod members;
+mod work;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use fault::ClusterName;
 use zeebe::{GatewayUrl, ManagementUrl, PartitionId};
+
+pub use members::{
+    DisconnectArgs, EndArgs, FreezeMemberArgs, MemberCommand, ReconnectArgs, Side,
+    StressMemberArgs, Who, WhoArgs,
+};
+pub use work::{InFlight, LoadArgs, Rate, WorkerArgs};
 
 /// `zeebe`.
 #[derive(Debug, Args)]
@@ -43,6 +52,17 @@ pub struct ZeebePlaceArgs {
 /// A command of `zeebe`.
 #[derive(Debug, Subcommand)]
 pub enum ZeebeCommand {
+    /// The cluster itself is asked.
+    #[command(flatten)]
+    Ask(AskCommand),
+    /// Something is done to its members.
+    #[command(flatten)]
+    Member(MemberCommand),
+}
+
+/// What a cluster is asked.
+#[derive(Debug, Subcommand)]
+pub enum AskCommand {
     /// Show what every broker says of every partition, and what gateways have heard
     Topology,
     /// Wait until something holds; 1 if it does not in time
@@ -59,6 +79,10 @@ pub enum ZeebeCommand {
     },
     /// Publish a message to exactly one partition
     Publish(PublishArgs),
+    /// Create instances at a constant rate, whatever becomes of them, and tell how long they took
+    Load(LoadArgs),
+    /// Take jobs and complete them, by asking for them or as they are pushed
+    Worker(WorkerArgs),
     /// Have leaders move to where they are to be
     Rebalance,
     /// The cluster's configuration
@@ -99,8 +123,16 @@ pub enum VerifyCommand {
     Leadership,
     /// An instance can be created on each partition
     InstanceCreation(CreationArgs),
+    /// So many instances can be created, wherever
+    InstanceCount(CountArgs),
     /// Jobs can be taken and completed
     JobCompletion(CompletionArgs),
+    /// A worker has jobs pushed to it by every broker
+    JobPush {
+        /// Of which type they are
+        #[arg(long, value_name = "TYPE", default_value = "benchmark-task")]
+        job_type: String,
+    },
     /// Each partition knows a version of a process
     DeploymentOnAllPartitions(DistributionArgs),
 }
@@ -123,6 +155,23 @@ pub struct CreationArgs {
     /// Wait until the instances are completed
     #[arg(long)]
     pub await_result: bool,
+}
+
+/// `verify instance-count`.
+#[derive(Debug, Args)]
+pub struct CountArgs {
+    /// How many instances
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub count: u32,
+    /// The id of the process
+    #[arg(long, value_name = "ID", default_value = "benchmark")]
+    pub process: String,
+    /// Its version [default: the last]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    pub version: Option<i32>,
+    /// Variables of the instances
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    pub variables: Option<String>,
 }
 
 /// `verify job-completion`.
@@ -195,6 +244,27 @@ pub enum ClusterCommand {
         #[arg(long, value_name = "N")]
         change: i64,
     },
+    /// Have the cluster consist of other brokers, which run already
+    Scale {
+        /// The numbers of all of them, with commas
+        #[arg(long, value_name = "N,N…", required = true, value_delimiter = ',')]
+        to: Vec<u32>,
+        /// How many have each partition [default: as many as before]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        replicas: Option<u32>,
+        /// Print what would be done and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Leave brokers out that do not come back; what only they had is lost
+    ForceFailover {
+        /// The numbers of those that stay, with commas
+        #[arg(long, value_name = "N,N…", required = true, value_delimiter = ',')]
+        keep: Vec<u32>,
+        /// Print what would be done and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// `clock`.
@@ -264,7 +334,7 @@ fn cluster(text: &str) -> Result<ClusterName, String> {
 }
 
 /// Variables, which have to be a JSON object: what else Zeebe would refuse, after some time.
-fn object(text: &str) -> Result<String, String> {
+pub(crate) fn object(text: &str) -> Result<String, String> {
     match serde_json::from_str::<serde_json::Value>(text) {
         Ok(serde_json::Value::Object(_)) => Ok(text.to_owned()),
         Ok(_) => Err("variables are a JSON object, such as {\"a\": 1}".to_owned()),

@@ -92,6 +92,12 @@ impl Zeebe {
         &self.gateways[0]
     }
 
+    /// All of them, at least one.
+    #[must_use]
+    pub fn gateways(&self) -> &[Gateway] {
+        &self.gateways
+    }
+
     /// Where each broker is managed, as far as that is known.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! `schism zeebe cluster`.
 
 use serde::Serialize;
-use zeebe::Configuration;
+use zeebe::{Configuration, NodeId, PlannedChange, Scaling};
 
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -63,6 +63,72 @@ pub(crate) async fn show(
     let attempted = "cannot read the configuration";
     let configuration = patience.management(attempted, async || at.configuration().await).await?;
     output.show(&Shown { schema: "schism.zeebe-cluster/v1", configuration })?;
+    Ok(Outcome::Effective)
+}
+
+/// A change that has begun, or would.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Changed {
+    schema: &'static str,
+    /// Whether it has begun.
+    begun: bool,
+    #[serde(flatten)]
+    plan: PlannedChange,
+}
+
+impl Report for Changed {
+    fn text(&self, _: Detail) -> String {
+        let steps = self.plan.planned_changes.iter().map(|step| {
+            let of = |what: &str, number: Option<u32>| {
+                number.map_or_else(String::new, |number| format!(" {what}{number}"))
+            };
+            let broker = of("broker-", step.broker_id);
+            format!("{}{broker}{}", step.operation, of("partition ", step.partition_id))
+        });
+        let head = match self.begun {
+            true => format!(
+                "change {} has begun; `schism zeebe cluster wait --change {0}` waits for it",
+                self.plan.change_id
+            ),
+            false if self.plan.planned_changes.is_empty() => {
+                "it is so already: there is nothing to do".to_owned()
+            }
+            false => "nothing was done; it would be".to_owned(),
+        };
+        std::iter::once(head).chain(steps).collect::<Vec<_>>().join(
+            "
+",
+        )
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec![self.plan.change_id.to_string()]
+    }
+}
+
+/// Has the cluster consist of these brokers.
+pub(crate) async fn scale(
+    contact: &Contact,
+    brokers: &[u32],
+    replicas: Option<u32>,
+    scaling: Scaling,
+    patience: &Patience,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let at = contact.management(patience.limit())?;
+    let attempted = "cannot change the brokers of the cluster";
+    let brokers: Vec<NodeId> = brokers.iter().copied().map(NodeId::new).collect();
+    // A second try would meet the change of the first: it is awaited that it answers, and then tried once.
+    patience.management(attempted, async || at.configuration().await).await?;
+    let plan = patience.once(attempted, at.scale(&brokers, replicas, scaling)).await;
+    let plan = plan.map_err(|failure| failure.hint("see `schism zeebe cluster status`"))?;
+    let begun = match scaling {
+        Scaling::Planned => false,
+        // Zeebe gives nothing to do a number, too, which no change ever has.
+        Scaling::Moved | Scaling::Forced => !plan.planned_changes.is_empty(),
+    };
+    output.show(&Changed { schema: "schism.zeebe-change/v1", begun, plan })?;
     Ok(Outcome::Effective)
 }
 

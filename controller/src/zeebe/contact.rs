@@ -51,6 +51,11 @@ impl Contact {
         self.zeebe.gateway()
     }
 
+    /// All of them, at least one.
+    pub(crate) fn gateways(&self) -> &[Gateway] {
+        self.zeebe.gateways()
+    }
+
     /// Who manages the whole cluster; each request may take `limit`.
     pub(crate) fn management(&self, limit: Duration) -> Result<Management, Failure> {
         self.managed(self.management.clone(), limit)

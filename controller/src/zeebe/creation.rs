@@ -1,4 +1,4 @@
-//! `schism zeebe verify instance-creation` and `deployment-on-all-partitions`.
+//! `schism zeebe verify instance-creation`, `instance-count` and `deployment-on-all-partitions`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use zeebe::{Gateway, GatewayError, Instance, NewInstance, PartitionId, Version};
 
-use crate::cli::{CreationArgs, DistributionArgs};
+use crate::cli::{CountArgs, CreationArgs, DistributionArgs};
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 use crate::output::Output;
@@ -108,6 +108,35 @@ pub(crate) async fn verify(
         }
     });
     verdict(creation.verified, reached.await, output)
+}
+
+/// Creates so many instances, wherever.
+pub(crate) async fn count(
+    contact: &Contact,
+    args: CountArgs,
+    patience: &Patience,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let gateway = contact.gateway();
+    let instance = NewInstance {
+        process: args.process,
+        version: args.version.map_or(Version::Latest, Version::Number),
+        variables: args.variables.unwrap_or_default(),
+    };
+    let mut created = 0;
+    let reached = patience.until("instances are not created", async || {
+        while created < args.count {
+            match gateway.create(&instance, patience.call()).await {
+                Ok(_) => created += 1,
+                Err(error) => {
+                    let why = format!("{created} of {}: {error}", args.count);
+                    return if error.is_passing() { Look::Not(why) } else { Look::Never(why) };
+                }
+            }
+        }
+        Look::Holds(format!("{created} of {}", args.count))
+    });
+    verdict("instance-count", reached.await, output)
 }
 
 async fn create(

@@ -1,4 +1,4 @@
-//! `schism zeebe verify job-completion`.
+//! `schism zeebe verify job-completion` and `job-push`.
 
 use std::time::Duration;
 
@@ -49,6 +49,34 @@ pub(crate) async fn verify(
         if completed >= args.count { Look::Holds(said) } else { Look::Not(said) }
     });
     verdict("job-completion", reached.await, output)
+}
+
+/// Waits until every broker pushes jobs to a worker of the gateway.
+pub(crate) async fn pushed(
+    contact: &Contact,
+    job_type: &str,
+    patience: &Patience,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let (gateway, at) = (contact.gateway(), contact.management(patience.call())?);
+    let reached = patience.until("jobs are not pushed", async || {
+        let (streams, topology) = tokio::join!(at.job_streams(), gateway.topology(patience.call()));
+        let (streams, topology) = match (streams, topology) {
+            (Ok(streams), Ok(topology)) => (streams, topology),
+            (Err(error), _) => return Look::Not(error.to_string()),
+            (_, Err(error)) => return Look::Not(error.to_string()),
+        };
+        let size = topology.cluster_size;
+        let of_type = streams.iter().filter(|stream| stream.job_type == job_type);
+        match of_type.map(|stream| stream.connected_to.len()).max() {
+            None => Look::Not(format!("no worker waits for jobs of type {job_type}")),
+            Some(count) if u32::try_from(count).unwrap_or(u32::MAX) < size => {
+                Look::Not(format!("{count} of {size} brokers push jobs of type {job_type}"))
+            }
+            Some(count) => Look::Holds(format!("{count} brokers push jobs of type {job_type}")),
+        }
+    });
+    verdict("job-push", reached.await, output)
 }
 
 /// Takes some jobs and completes them; counts each at once, as those before one that fails are completed.

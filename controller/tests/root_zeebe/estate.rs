@@ -12,6 +12,7 @@ use lab::{
     topology::Topology,
     zeebe::{Cluster, Options, settings},
 };
+use serde_json::Value;
 
 /// How long agents may take to dial, and a command to end beyond its fault's time.
 const SOON: Duration = Duration::from_secs(60);
@@ -67,6 +68,32 @@ impl Estate {
         self.begin(line).ended()
     }
 
+    /// `schism zeebe … -o json` in the hub, where the cluster is.
+    pub(crate) fn begin_zeebe(&self, line: &str) -> Running {
+        let mut command = self.files.schism_inside();
+        command.arg("zeebe").args(line.split_whitespace()).args(["-o", "json"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running(command.spawn().unwrap())
+    }
+
+    /// The same, to its end.
+    pub(crate) fn zeebe(&self, line: &str) -> Said {
+        self.begin_zeebe(line).said()
+    }
+
+    /// The document of what succeeds.
+    pub(crate) fn holds(&self, line: &str) -> Value {
+        let said = self.zeebe(line);
+        assert_eq!(said.code, Some(0), "{line}: {said:?}");
+        said.document()
+    }
+
+    /// What all brokers together count of something.
+    pub(crate) fn counted(&self, metric: &str) -> f64 {
+        let of = |broker| self.cluster.broker(broker).counter(metric, &[], ANSWER).unwrap();
+        (0..self.cluster.size()).map(of).sum()
+    }
+
     /// How many heartbeats of a partition's leader a broker has missed so far.
     pub(crate) fn missed_heartbeats(&self, partition: u32, broker: usize) -> f64 {
         let number = partition.to_string();
@@ -77,17 +104,43 @@ impl Estate {
     }
 }
 
+/// How a command ended, and what it said.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Said {
+    pub(crate) fn document(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
 /// A command that runs.
 pub(crate) struct Running(Child);
 
 impl Running {
     /// Its code, and all that it said.
-    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
+    pub(crate) fn ended(self) -> (Option<i32>, String) {
+        let Said { code, out, err } = self.said();
+        (code, out + &err)
+    }
+
+    /// Waits until it ends.
+    pub(crate) fn said(mut self) -> Said {
         let (mut out, mut err) = (String::new(), String::new());
         // Neither fills a pipe.
         self.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
         self.0.stderr.take().unwrap().read_to_string(&mut err).unwrap();
-        (self.0.wait().unwrap().code(), out + &err)
+        Said { code: self.0.wait().unwrap().code(), out, err }
+    }
+
+    /// Asks it to end, as Ctrl-C would.
+    pub(crate) fn interrupt(&self) {
+        let pid = nix::unistd::Pid::from_raw(self.0.id().try_into().unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
     }
 }
 

@@ -11,7 +11,7 @@ use lab::{
 };
 use tokio::runtime::{Builder, Runtime};
 use zeebe::{
-    Gateway, GatewayError, Message, NewInstance, PartitionId, Trust, Version,
+    Gateway, GatewayError, Key, Message, NewInstance, PartitionId, Trust, Version,
     model::{Middle, process},
 };
 
@@ -87,6 +87,20 @@ impl Gateways {
                 "broker {broker} does not reach partition {to}: {error}"
             );
         }
+    }
+
+    /// An instance of the last version of a process.
+    pub(crate) fn create(&self, process: &str) -> Key {
+        let (process, variables) = (process.to_owned(), String::new());
+        let instance = NewInstance { process, version: Version::Latest, variables };
+        let gateway = self.alone.clone();
+        self.ask(async move { gateway.create(&instance, CALL).await }).unwrap().key
+    }
+
+    /// Ends an instance.
+    pub(crate) fn cancel(&self, instance: Key) -> Result<(), GatewayError> {
+        let gateway = self.alone.clone();
+        self.ask(async move { gateway.cancel(instance, CALL).await })
     }
 
     /// Deploys another edition, which becomes this version.

@@ -4,7 +4,9 @@
 
 mod estate;
 mod gateways;
+mod pushing;
 mod trickle;
+mod verbs;
 
 use std::{
     collections::BTreeSet,
@@ -39,11 +41,16 @@ fn spread(leaders: &Leaders) -> bool {
 }
 
 #[test]
-fn a_leader_is_cut_from_another_in_each_direction_and_a_third_is_killed() {
+fn every_verb_does_what_it_says_and_leaders_are_cut_apart_and_killed_and_jobs_are_pushed() {
     let estate = Estate::start(Options::default());
     let leaders = estate.cluster.rebalance(Duration::from_secs(30)).unwrap();
     assert!(spread(&leaders), "{leaders:?}");
     let gateways = Gateways::of(&estate);
+    let began = Instant::now();
+    verbs::all_do_what_they_say(&estate, &gateways, &leaders);
+    eprintln!("the verbs took {:.1} s", began.elapsed().as_secs_f64());
+    let leaders = estate.cluster.rebalance(Duration::from_secs(60)).unwrap();
+    assert!(spread(&leaders), "{leaders:?}");
     gateways.deploy(1);
     gateways.wait_everywhere(1, DISTRIBUTED);
     // Through a gateway that no cut concerns; leadership would move away from partitions without work.
@@ -55,6 +62,9 @@ fn a_leader_is_cut_from_another_in_each_direction_and_a_third_is_killed() {
     a_killed_leader_has_a_successor_and_comes_back(&estate, &gateways, &leaders);
     drop(trickle);
     gateways.wait_everywhere(3, DISTRIBUTED);
+    let began = Instant::now();
+    pushing::jobs_are_pushed_after_a_restart_and_a_kill_of_the_gateway(&estate);
+    eprintln!("the pushed jobs took {:.1} s", began.elapsed().as_secs_f64());
 }
 
 fn the_first_leader_cannot_call_the_third(estate: &Estate, gateways: &Gateways, leaders: &Leaders) {

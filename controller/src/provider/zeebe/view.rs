@@ -165,6 +165,35 @@ impl ZeebeView {
         found
     }
 
+    /// Why these members, as they are called here, are not of use: silent, without a role, or unknown.
+    #[must_use]
+    pub fn troubles_of(&self, members: &[&str]) -> Vec<String> {
+        let mut found = Vec::new();
+        for member in members {
+            let broker = self.brokers.iter().find(|(id, _)| name(**id).to_string() == *member);
+            let gateway = self.gateways.iter().find(|one| one.name.to_string() == *member);
+            match (broker, gateway) {
+                (Some((_, ZeebeBroker { answer: Err(silence), .. })), _) => {
+                    found.push(format!("{member} says nothing: {silence}"));
+                }
+                (Some((_, ZeebeBroker { answer: Ok(own), .. })), _) => {
+                    let settled = |own: &OwnPartition| {
+                        matches!(own.role, RaftRole::Leader | RaftRole::Follower)
+                    };
+                    if own.is_empty() || !own.values().all(settled) {
+                        found.push(format!("{member} does not lead or follow everywhere yet"));
+                    }
+                }
+                (None, Some(gateway)) => match &gateway.answer {
+                    Err(error) => found.push(format!("{member} says nothing: {error}")),
+                    Ok(topology) => found.extend(heard_troubles(gateway, topology)),
+                },
+                (None, None) => found.push(format!("{member} is not known here")),
+            }
+        }
+        found
+    }
+
     /// Whether a broker has a partition: by its own word, else by that of gateways.
     pub(super) fn has(&self, broker: NodeId, partition: PartitionId) -> bool {
         match self.brokers.get(&broker).map(|one| &one.answer) {

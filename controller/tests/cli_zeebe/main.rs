@@ -1,7 +1,10 @@
 //! `schism zeebe` against a gateway and a broker in this process, some of whose answers are lost.
 #![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
 
-use std::collections::BTreeSet;
+mod load;
+mod mock;
+mod worker;
+
 use std::net::SocketAddr;
 use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -10,149 +13,11 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::process::Command;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
-use tonic::{Request, Response, Status};
-use zeebe::PartitionId;
-use zeebe::wire::{self, gateway_server};
+
+use mock::Gateway;
 
 /// Long enough on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A gateway of three partitions and one broker, that loses its first answer to what changes something.
-#[derive(Clone, Default)]
-struct Gateway(Arc<Mutex<Told>>);
-
-#[derive(Default)]
-struct Told {
-    /// The ids of messages, each once.
-    published: BTreeSet<String>,
-    /// How often somebody published.
-    tries: u32,
-    /// How many jobs were asked for, each time.
-    wanted: Vec<i32>,
-    completed: Vec<i64>,
-    failed: bool,
-    /// Where the broker is.
-    broker: Option<SocketAddr>,
-}
-
-impl Gateway {
-    async fn serve(&self) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = listener.local_addr().unwrap();
-        tokio::spawn(
-            Server::builder()
-                .add_service(gateway_server::GatewayServer::new(self.clone()))
-                .serve_with_incoming(TcpListenerStream::new(listener)),
-        );
-        at
-    }
-}
-
-type Answer<T> = Result<Response<T>, Status>;
-type Stream<T> = tokio_stream::Iter<std::vec::IntoIter<Result<T, Status>>>;
-
-#[tonic::async_trait]
-impl gateway_server::Gateway for Gateway {
-    type ActivateJobsStream = Stream<wire::ActivateJobsResponse>;
-    type StreamActivatedJobsStream = Stream<wire::ActivatedJob>;
-
-    async fn topology(&self, _: Request<wire::TopologyRequest>) -> Answer<wire::TopologyResponse> {
-        let host = self.0.lock().unwrap().broker.map(|at| at.ip().to_string());
-        let broker =
-            |host| wire::BrokerInfo { node_id: 0, host, port: 26501, ..Default::default() };
-        Ok(Response::new(wire::TopologyResponse {
-            brokers: host.into_iter().map(broker).collect(),
-            cluster_size: 1,
-            partitions_count: 3,
-            replication_factor: 1,
-            gateway_version: "8.5.8".to_owned(),
-        }))
-    }
-
-    async fn publish_message(
-        &self,
-        request: Request<wire::PublishMessageRequest>,
-    ) -> Answer<wire::PublishMessageResponse> {
-        let mut told = self.0.lock().unwrap();
-        told.tries += 1;
-        let asked = request.into_inner();
-        if !told.published.insert(asked.message_id) {
-            return Err(Status::already_exists("a message with this id"));
-        }
-        if told.tries == 1 {
-            return Err(Status::unavailable("the answer is lost"));
-        }
-        let partition = PartitionId::of_message(&asked.correlation_key, 3).number();
-        Ok(Response::new(wire::PublishMessageResponse { key: i64::from(partition) << 51 | 1 }))
-    }
-
-    async fn activate_jobs(
-        &self,
-        request: Request<wire::ActivateJobsRequest>,
-    ) -> Answer<Self::ActivateJobsStream> {
-        let most = request.into_inner().max_jobs_to_activate;
-        let mut told = self.0.lock().unwrap();
-        told.wanted.push(most);
-        let first = i64::try_from(told.wanted.len() * 10).unwrap();
-        let job = |key| wire::ActivatedJob { key, retries: 3, ..Default::default() };
-        let jobs = (first..first + i64::from(most)).map(job).collect();
-        Ok(Response::new(tokio_stream::iter(vec![Ok(wire::ActivateJobsResponse { jobs })])))
-    }
-
-    async fn complete_job(
-        &self,
-        request: Request<wire::CompleteJobRequest>,
-    ) -> Answer<wire::CompleteJobResponse> {
-        let mut told = self.0.lock().unwrap();
-        if told.completed.len() == 1 && !told.failed {
-            told.failed = true;
-            return Err(Status::unavailable("no leader"));
-        }
-        told.completed.push(request.into_inner().job_key);
-        Ok(Response::new(wire::CompleteJobResponse {}))
-    }
-
-    async fn deploy_resource(
-        &self,
-        _: Request<wire::DeployResourceRequest>,
-    ) -> Answer<wire::DeployResourceResponse> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn create_process_instance(
-        &self,
-        _: Request<wire::CreateProcessInstanceRequest>,
-    ) -> Answer<wire::CreateProcessInstanceResponse> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn create_process_instance_with_result(
-        &self,
-        _: Request<wire::CreateProcessInstanceWithResultRequest>,
-    ) -> Answer<wire::CreateProcessInstanceWithResultResponse> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn cancel_process_instance(
-        &self,
-        _: Request<wire::CancelProcessInstanceRequest>,
-    ) -> Answer<wire::CancelProcessInstanceResponse> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn stream_activated_jobs(
-        &self,
-        _: Request<wire::StreamActivatedJobsRequest>,
-    ) -> Answer<Self::StreamActivatedJobsStream> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn fail_job(&self, _: Request<wire::FailJobRequest>) -> Answer<wire::FailJobResponse> {
-        Err(Status::unimplemented("not here"))
-    }
-}
 
 /// What was asked of a node that is managed.
 type Asked = Arc<Mutex<Vec<String>>>;

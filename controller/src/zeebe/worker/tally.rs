@@ -1,0 +1,180 @@
+//! What a worker counts.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde::Serialize;
+use zeebe::{GatewayError, Key};
+
+use crate::outcome::Outcome;
+use crate::output::quantity::{count, time};
+use crate::output::{Detail, Report};
+
+/// How jobs are come by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Doing {
+    /// By asking.
+    Polling,
+    /// By waiting for them.
+    Streaming,
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Polling => "asking for",
+            Self::Streaming => "pushing",
+        })
+    }
+}
+
+/// Counts.
+pub(super) struct Tally(Mutex<Counts>);
+
+struct Counts {
+    began: Instant,
+    taken: u64,
+    pushed: u64,
+    completed: u64,
+    again: u64,
+    streams: u64,
+    keys: HashSet<Key>,
+    failures: BTreeMap<&'static str, u64>,
+    /// What was last said, so that it is not said again.
+    troubles: BTreeMap<Doing, String>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self(Mutex::new(Counts {
+            began: Instant::now(),
+            taken: 0,
+            pushed: 0,
+            completed: 0,
+            again: 0,
+            streams: 0,
+            keys: HashSet::new(),
+            failures: BTreeMap::new(),
+            troubles: BTreeMap::new(),
+        }))
+    }
+}
+
+impl Tally {
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn taken(&self, key: Key) {
+        let mut counts = self.counts();
+        counts.taken += 1;
+        if !counts.keys.insert(key) {
+            counts.again += 1;
+        }
+    }
+
+    pub(super) fn pushed(&self) {
+        self.counts().pushed += 1;
+        self.well(Doing::Streaming);
+    }
+
+    pub(super) fn completed(&self) {
+        self.counts().completed += 1;
+    }
+
+    pub(super) fn failed(&self, error: &GatewayError) {
+        *self.counts().failures.entry(error.kind()).or_default() += 1;
+    }
+
+    pub(super) fn stream_opened(&self) {
+        self.counts().streams += 1;
+    }
+
+    /// It goes again.
+    pub(super) fn well(&self, doing: Doing) {
+        self.counts().troubles.remove(&doing);
+    }
+
+    /// It does not go; whether that is news.
+    pub(super) fn trouble(&self, doing: Doing, error: &GatewayError) -> bool {
+        let mut counts = self.counts();
+        *counts.failures.entry(error.kind()).or_default() += 1;
+        let said = error.to_string();
+        counts.troubles.insert(doing, said.clone()) != Some(said)
+    }
+
+    pub(super) fn line(&self) -> String {
+        let counts = self.counts();
+        let elapsed = time(counts.began.elapsed());
+        let failures: Vec<String> =
+            counts.failures.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+        format!(
+            "{elapsed}  {} completed of {} taken  {}",
+            counts.completed,
+            counts.taken,
+            failures.join(", ")
+        )
+    }
+
+    pub(super) fn report(&self, job_type: &str, outcome: Outcome) -> WorkerReport {
+        let counts = self.counts();
+        WorkerReport {
+            schema: "schism.zeebe-worker/v1",
+            exit_code: outcome.code(),
+            job_type: job_type.to_owned(),
+            seconds: counts.began.elapsed().as_secs_f64(),
+            taken: counts.taken,
+            pushed: counts.pushed,
+            completed: counts.completed,
+            again: counts.again,
+            streams: counts.streams,
+            failures: counts.failures.clone(),
+        }
+    }
+}
+
+/// A worker that has ended.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct WorkerReport {
+    schema: &'static str,
+    exit_code: u8,
+    job_type: String,
+    seconds: f64,
+    taken: u64,
+    /// How many of them were pushed.
+    pushed: u64,
+    completed: u64,
+    /// How many it had been given before.
+    again: u64,
+    /// How often it was asked that they be pushed.
+    streams: u64,
+    failures: BTreeMap<&'static str, u64>,
+}
+
+impl Report for WorkerReport {
+    fn text(&self, _: Detail) -> String {
+        let mut text = format!(
+            "{} of type {} completed of {} taken ({} pushed, {} given out again) in {:.1} s",
+            count(self.completed, "job"),
+            self.job_type,
+            self.taken,
+            self.pushed,
+            self.again,
+            self.seconds
+        );
+        if self.streams > 0 {
+            text += &format!("; asked {} that they be pushed", count(self.streams, "time"));
+        }
+        for (kind, count) in &self.failures {
+            text += &format!("\n{kind} {count}");
+        }
+        text
+    }
+
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
