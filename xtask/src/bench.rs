@@ -41,6 +41,15 @@ pub(crate) fn experiment(arguments: &[&str]) -> Result<()> {
     become_bench("experiment", &[&["--chaos", &chaos], arguments].concat())
 }
 
+/// Builds for release and becomes `schism-bench zeebe` with the given arguments.
+///
+/// # Errors
+/// A failed build; a bench that started never returns here.
+pub(crate) fn zeebe(arguments: &[&str]) -> Result<()> {
+    command::run(command::cargo(BUILD))?;
+    become_bench("zeebe", arguments)
+}
+
 /// Builds for release and becomes `schism-bench soak` with the given arguments.
 ///
 /// # Errors

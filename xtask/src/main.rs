@@ -29,10 +29,12 @@ cargo xtask COMMAND
   lab zeebe up [--brokers 5]  a real Zeebe cluster with agents, until Ctrl-C or `down` (root)
   lab zeebe down|status  end the one that runs; how it is (root)
   lab kubernetes [--nodes 2] -- COMMAND  a real Kubernetes cluster as long as a command runs (root)
+  lab zeebe suite [--report FILE] [EXPERIMENT…]  experiments of our own on a real Zeebe (root)
   bench cut [ARGS]  build for release and measure the cut (root)
   bench fleet [ARGS]  build for release and measure a controller of 1,000 agents (root)
   bench clock [ARGS]  build for release and measure skewed clocks (root)
   bench experiment [ARGS]  build for release and measure runs of experiments
+  bench zeebe [ARGS]  build for release and measure what asks Zeebe
   compat chaostoolkit [FILE|DIRECTORY…]  experiments by the original and by ours, side by side
   lab etcd suite [--short] [--report FILE]  experiments of our own on a real etcd cluster (root)
   soak clock [--seconds N] [--holders N] [--threads N]
@@ -67,6 +69,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["bench", "fleet", rest @ ..] => bench::fleet(rest),
         ["bench", "clock", rest @ ..] => bench::clock(rest),
         ["bench", "experiment", rest @ ..] => bench::experiment(rest),
+        ["bench", "zeebe", rest @ ..] => bench::zeebe(rest),
         ["lab", "etcd", "suite", rest @ ..] => suite::etcd(rest),
         ["compat", "chaostoolkit", rest @ ..] => compat::chaostoolkit(rest),
         ["soak", "clock", rest @ ..] => bench::soak(rest),

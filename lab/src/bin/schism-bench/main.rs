@@ -1,4 +1,4 @@
-//! Figures measured on this machine: `schism-bench cut|fleet|clock|experiment [--quick] [--json FILE]`.
+//! Figures measured on this machine: `schism-bench cut|fleet|clock|experiment|zeebe [--quick] [--json FILE]`.
 //!
 //! And what goes on for as long as one likes: `schism-bench soak [--seconds N] [--threads N] [--seed N]`.
 //!
@@ -15,6 +15,7 @@ mod rivals;
 mod soak;
 mod statistics;
 mod throughput;
+mod zeebe;
 
 use std::path::PathBuf;
 
@@ -58,9 +59,9 @@ fn main() -> Result<()> {
     if bench == soak::COMMAND {
         return soak::run(&arguments.collect::<Vec<_>>());
     }
-    if !matches!(bench.as_str(), "cut" | "fleet" | "clock" | "experiment") {
+    if !matches!(bench.as_str(), "cut" | "fleet" | "clock" | "experiment" | "zeebe") {
         bail!(
-            "usage: schism-bench cut|fleet|clock|experiment [--quick] [--json FILE] [--chaos PROGRAM]"
+            "usage: schism-bench cut|fleet|clock|experiment|zeebe [--quick] [--json FILE] [--chaos PROGRAM]"
         );
     }
     let mut effort = Effort::Full;
@@ -74,7 +75,7 @@ fn main() -> Result<()> {
             other => bail!("unknown argument {other}"),
         }
     }
-    if bench != "experiment" && !nix::unistd::geteuid().is_root() {
+    if !matches!(bench.as_str(), "experiment" | "zeebe") && !nix::unistd::geteuid().is_root() {
         bail!("this bench makes network namespaces and holds processes: run it as root");
     }
     let runtime =
@@ -83,6 +84,7 @@ fn main() -> Result<()> {
     match bench.as_str() {
         "fleet" => runtime.block_on(fleet::everything(effort, &mut report))?,
         "clock" => clock::everything(effort, &mut report)?,
+        "zeebe" => zeebe::everything(effort, &mut report)?,
         "experiment" => experiment::everything(effort, chaos, &mut report)?,
         _ => cut(&runtime, effort, &mut report)?,
     }

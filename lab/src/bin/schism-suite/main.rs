@@ -1,12 +1,13 @@
 //! `schism-suite`: experiments of our own on real systems, run by `schism run` as anybody would run them.
 //!
-//! `schism-suite etcd` is the suite; the other words are steps of its experiments, which ask and write.
+//! `schism-suite etcd` and `zeebe` are the suites; the other words are steps of its experiments, which ask and write.
 
 mod cluster;
 mod scene;
 mod steps;
 mod story;
 mod suite;
+mod zeebe;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,8 +15,10 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 const USAGE: &str = "\
-schism-suite etcd [--short] [--report FILE]
-schism-suite write --seconds N --file FILE | check --file FILE | healthy | dates | grant | left ID";
+schism-suite etcd|zeebe [--short] [--report FILE] [EXPERIMENT…]
+schism-suite write --seconds N --file FILE | check --file FILE | healthy | dates | grant | left ID
+schism-suite leaders --file FILE | unmoved --file FILE | moved PARTITION --file FILE --within SECONDS
+schism-suite through PARTITION --file FILE WORD…";
 
 /// How long faults act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +33,14 @@ fn main() -> Result<ExitCode> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["etcd", rest @ ..] => etcd(rest),
+        ["etcd", rest @ ..] => suite::<lab::etcd::Cluster>(rest),
+        ["zeebe", rest @ ..] => suite::<lab::zeebe::Cluster>(rest),
         rest => steps::perform(rest),
     }
 }
 
-fn etcd(mut words: &[&str]) -> Result<ExitCode> {
-    let (mut length, mut report) = (Length::Full, None);
+fn suite<S: scene::System>(mut words: &[&str]) -> Result<ExitCode> {
+    let (mut length, mut report, mut only) = (Length::Full, None, Vec::new());
     loop {
         words = match words {
             [] => break,
@@ -48,11 +52,15 @@ fn etcd(mut words: &[&str]) -> Result<ExitCode> {
                 report = Some(PathBuf::from(file));
                 rest
             }
+            [name, rest @ ..] if !name.starts_with('-') => {
+                only.push((*name).to_owned());
+                rest
+            }
             _ => bail!("{USAGE}"),
         };
     }
     if !nix::unistd::geteuid().is_root() {
         bail!("the suite makes network namespaces and cuts traffic in them: run it as root");
     }
-    suite::run(length, report.as_deref())
+    suite::run::<S>(length, report.as_deref(), &only)
 }

@@ -1,4 +1,4 @@
-//! Three members of etcd under a controller, with an agent that sees them all.
+//! A real system under a controller, with an agent that sees all its members.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,25 +7,63 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use lab::directory::Directory;
 use lab::estate::Estate;
-use lab::etcd::{CLIENT_PORT, Cluster};
 use lab::process::Process;
-use lab::topology::{Family, Topology};
+use lab::topology::Topology;
+use serde_json::Value;
 
-use crate::cluster::VARIABLE;
-
-const LABELS: [&str; 3] = ["etcd-0", "etcd-1", "etcd-2"];
 /// How long a controller and its agent may take to find each other.
 const SOON: Duration = Duration::from_secs(20);
 /// How long an experiment may take.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(240);
 const LOOK: Duration = Duration::from_millis(50);
+
+/// A system that experiments act on.
+pub(crate) trait System: Sized {
+    /// Its nodes.
+    const LABELS: &'static [&'static str];
+    /// Where its experiments are.
+    const EXPERIMENTS: &'static str;
+
+    /// Starts it, and says what a `schism.toml` says of it.
+    ///
+    /// # Errors
+    /// It does not start.
+    fn start(topology: &Topology) -> Result<(Self, String)>;
+
+    /// Puts into it what all its experiments need, by a `schism` that knows it.
+    ///
+    /// # Errors
+    /// It does not take it.
+    fn prepare(&self, schism: Command) -> Result<()>;
+
+    /// What steps know of it by their environment.
+    fn environment(&self, topology: &Topology) -> Vec<(&'static str, String)>;
+
+    /// Waits until it is as at its start.
+    ///
+    /// # Errors
+    /// It is not in time.
+    fn calm(&self) -> Result<()>;
+
+    /// What was measured in an experiment by its journal, and whether that is as it should be.
+    fn measured(journal: &Value) -> Measured;
+}
+
+/// What was measured in an experiment.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    /// Whether it is as it should be.
+    pub(crate) well: bool,
+    /// For people.
+    pub(crate) said: String,
+}
 
 /// Everything that the experiments act on. Goes away with its handle, in this order.
 #[derive(Debug)]
-pub(crate) struct Scene {
+pub(crate) struct Scene<S> {
     _agent: Process,
     _controller: Process,
-    cluster: Cluster,
+    system: S,
     estate: Estate,
     topology: Topology,
     binaries: PathBuf,
@@ -43,7 +81,7 @@ pub(crate) struct Ended {
     pub(crate) said: String,
 }
 
-impl Scene {
+impl<S: System> Scene<S> {
     /// Sets everything up.
     ///
     /// # Errors
@@ -55,16 +93,16 @@ impl Scene {
             ensure!(binaries.join(name).is_file(), "{name} is not built beside {}", own.display());
         }
         let directory = Directory::create("suite")?;
-        let topology = Topology::hub(&LABELS)?;
-        let cluster = Cluster::start(&topology, LABELS.len())?;
-        let estate = Estate::create(&binaries, &topology, "")?;
+        let topology = Topology::hub(S::LABELS)?;
+        let (system, settings) = S::start(&topology)?;
+        let estate = Estate::bare(&binaries, &topology, &settings)?;
         let controller = quiet(estate.controller(), &directory.path().join("controller.log"))?;
         let first = topology.nodes().first().context("no node")?;
         let agent = quiet(estate.agent_of_all(first), &directory.path().join("agent.log"))?;
         let scene = Self {
             _agent: agent,
             _controller: controller,
-            cluster,
+            system,
             estate,
             topology,
             binaries,
@@ -72,6 +110,7 @@ impl Scene {
         };
         scene.await_agent()?;
         scene.calm()?;
+        scene.system.prepare(scene.estate.schism_inside())?;
         Ok(scene)
     }
 
@@ -91,14 +130,12 @@ impl Scene {
         }
     }
 
-    /// Waits until there is a leader and all members are healthy.
+    /// Waits until the system is as at its start.
     ///
     /// # Errors
     /// They are not in time.
     pub(crate) fn calm(&self) -> Result<()> {
-        self.cluster.wait_leader(1, SOON)?;
-        (0..LABELS.len()).try_for_each(|member| self.cluster.wait_healthy(member, SOON))?;
-        Ok(())
+        self.system.calm()
     }
 
     /// Runs an experiment as anybody on the controller's machine would, in a directory of its own.
@@ -110,11 +147,8 @@ impl Scene {
         let mut command = self.estate.schism_inside();
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{}:{path}", self.binaries.display()));
-        let members =
-            self.topology.nodes().iter().map(|node| {
-                format!("{}={}", node.label, node.socket_address(Family::V4, CLIENT_PORT))
-            });
-        command.env(VARIABLE, members.collect::<Vec<_>>().join(","));
+        command.env("SCHISM_CONFIG", self.estate.path("schism.toml"));
+        command.envs(self.system.environment(&self.topology));
         command.current_dir(directory.path()).args(["run", "--journal", "journal.json"]);
         for (name, value) in values {
             command.arg("--var").arg(format!("{name}={value}"));

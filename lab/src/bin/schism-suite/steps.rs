@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::USAGE;
 use crate::cluster::{Member, members};
+use crate::zeebe;
 
 /// Between two writes.
 const PACE: Duration = Duration::from_millis(20);
@@ -35,6 +36,15 @@ pub(crate) fn perform(words: &[&str]) -> Result<ExitCode> {
         ["dates"] => dates()?,
         ["grant"] => grant()?,
         ["left", lease] => left(lease.parse().context("the id of a lease")?)?,
+        ["leaders", "--file", file] => zeebe::leaders(file)?,
+        ["unmoved", "--file", file] => zeebe::unmoved(file)?,
+        ["moved", partition, "--file", file, "--within", seconds] => {
+            let limit = Duration::from_secs_f64(seconds.parse().context("a number of seconds")?);
+            zeebe::moved(partition.parse().context("a partition")?, file, limit)?
+        }
+        ["through", partition, "--file", file, words @ ..] => {
+            zeebe::through(partition.parse().context("a partition")?, file, words)?
+        }
         _ => bail!("{USAGE}"),
     };
     println!("{document}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::scene::Ended;
+use crate::scene::{Ended, Measured, System};
 
 /// What it came to.
 #[derive(Debug)]
@@ -18,24 +18,16 @@ pub(crate) struct Story {
     took: Duration,
     /// What its faults did, each.
     faults: Vec<String>,
-    /// What the writer was told.
-    writes: Option<Value>,
-    /// What was found of it afterwards.
-    found: Option<Value>,
+    measured: Measured,
     /// Why it is not well.
     reasons: Vec<String>,
 }
 
 impl Story {
     /// Reads it.
-    pub(crate) fn read(file: &Path, ended: &Ended, took: Duration) -> Self {
+    pub(crate) fn read<S: System>(file: &Path, ended: &Ended, took: Duration) -> Self {
         let journal: Value = serde_json::from_str(&ended.journal).unwrap_or_default();
         let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-        let steps = |list: &Value, name: &str| -> Option<Value> {
-            let list = list.as_array()?;
-            let step = list.iter().rfind(|step| step["activity"]["name"] == name)?;
-            serde_json::from_str(step["output"]["stdout"].as_str()?).ok()
-        };
         let faults = journal["schism"]["faults"].as_object().into_iter().flatten();
         let reasons = journal["schism"]["reasons"].as_array().into_iter().flatten();
         Self {
@@ -45,34 +37,21 @@ impl Story {
             status: text(&journal["status"]),
             took,
             faults: faults.map(|(label, fault)| told(label, fault)).collect(),
-            writes: steps(&journal["run"], "write"),
-            found: steps(
-                &journal["steady_states"]["after"]["probes"],
-                "no acknowledged write is lost",
-            ),
+            measured: S::measured(&journal),
             reasons: reasons.map(text).collect(),
         }
     }
 
-    /// Whether it came to what it should, and a writer was there to notice.
+    /// Whether it came to what it should, and so did what was measured.
     pub(crate) fn is_well(&self) -> bool {
-        let lost_none = self.found.as_ref().is_some_and(|found| {
-            found["acknowledged"].as_u64().unwrap_or(0) > 0
-                && found["lost"].as_array().is_some_and(Vec::is_empty)
-        });
-        self.code == 0 && self.status == "completed" && lost_none
+        self.code == 0 && self.status == "completed" && self.measured.well
     }
+}
 
-    fn writes(&self) -> String {
-        let (Some(writes), Some(found)) = (&self.writes, &self.found) else {
-            return "-".to_owned();
-        };
-        let lost = found["lost"].as_array().map_or(0, Vec::len);
-        format!(
-            "{} of {} acknowledged, {lost} lost, longest gap {} ms",
-            writes["acknowledged"], writes["attempts"], writes["longest_gap_ms"]
-        )
-    }
+/// What a program of a journal's list said, as the document that it is; the last step of this name.
+pub(crate) fn output(list: &Value, name: &str) -> Option<Value> {
+    let step = list.as_array()?.iter().rfind(|step| step["activity"]["name"] == name)?;
+    serde_json::from_str(step["output"]["stdout"].as_str()?).ok()
 }
 
 impl fmt::Display for Story {
@@ -80,7 +59,7 @@ impl fmt::Display for Story {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mark = if self.is_well() { "✓" } else { "✗" };
         let took = self.took.as_secs_f64();
-        write!(f, "{mark} {}: exit {}, {took:.1} s; {}", self.name, self.code, self.writes())
+        write!(f, "{mark} {}: exit {}, {took:.1} s; {}", self.name, self.code, self.measured.said)
     }
 }
 
@@ -99,7 +78,7 @@ fn told(label: &str, fault: &Value) -> String {
 /// All of them as a table.
 pub(crate) fn report(stories: &[Story]) -> String {
     let mut text =
-        "| experiment | what is tried | verdict | faults | writes |\n|---|---|---|---|---|\n"
+        "| experiment | what is tried | verdict | faults | measured |\n|---|---|---|---|---|\n"
             .to_owned();
     for story in stories {
         let mut verdict = format!("{}, exit {}", story.status, story.code);
@@ -107,8 +86,8 @@ pub(crate) fn report(stories: &[Story]) -> String {
             verdict.push_str(&format!(": {}", story.reasons.join("; ")));
         }
         let (name, title) = (&story.name, &story.title);
-        let (faults, writes) = (story.faults.join("; "), story.writes());
-        text.push_str(&format!("| {name} | {title} | {verdict} | {faults} | {writes} |\n"));
+        let (faults, measured) = (story.faults.join("; "), &story.measured.said);
+        text.push_str(&format!("| {name} | {title} | {verdict} | {faults} | {measured} |\n"));
     }
     text
 }

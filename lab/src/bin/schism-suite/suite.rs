@@ -1,27 +1,29 @@
-//! All experiments on etcd, one after the other, and what they came to.
+//! All experiments on a system, one after the other, and what they came to.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::Length;
-use crate::scene::Scene;
+use crate::scene::{Scene, System};
 use crate::story::{self, Story};
 
-/// Where they are.
-const EXPERIMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/experiments/etcd");
-
-/// Runs them, and says whether all came to what they should.
+/// Runs them, or only those of these names, and says whether all came to what they should.
 ///
 /// # Errors
 /// The cluster does not start, or a command cannot be run.
-pub(crate) fn run(length: Length, report: Option<&Path>) -> Result<ExitCode> {
+pub(crate) fn run<S: System>(
+    length: Length,
+    report: Option<&Path>,
+    only: &[String],
+) -> Result<ExitCode> {
     let began = Instant::now();
-    let scene = Scene::open()?;
+    let files = files(S::EXPERIMENTS, only)?;
+    let scene = Scene::<S>::open()?;
     eprintln!(
-        "three members, a controller and an agent after {:.1} s",
+        "all members, a controller and an agent after {:.1} s",
         began.elapsed().as_secs_f64()
     );
     let (hold, writes) = match length {
@@ -30,10 +32,10 @@ pub(crate) fn run(length: Length, report: Option<&Path>) -> Result<ExitCode> {
     };
     let values = [("hold:float", format!("{hold}")), ("writes:float", format!("{writes}"))];
     let mut stories = Vec::new();
-    for file in files()? {
+    for file in files {
         let began = Instant::now();
         let ended = scene.run(&file, &values)?;
-        let story = Story::read(&file, &ended, began.elapsed());
+        let story = Story::read::<S>(&file, &ended, began.elapsed());
         eprintln!("{story}");
         if !story.is_well() {
             eprintln!("{}\n{}\n{}", ended.said, ended.journal, scene.logs());
@@ -50,15 +52,17 @@ pub(crate) fn run(length: Length, report: Option<&Path>) -> Result<ExitCode> {
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn files() -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(EXPERIMENTS).context(EXPERIMENTS)?;
+fn files(place: &str, only: &[String]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in entries {
+    for entry in std::fs::read_dir(place).with_context(|| place.to_owned())? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let is_meant = only.is_empty() || only.contains(&name);
+        if path.extension().is_some_and(|extension| extension == "yaml") && is_meant {
             files.push(path);
         }
     }
+    ensure!(!files.is_empty(), "{place} has no such experiment");
     files.sort();
     Ok(files)
 }
