@@ -242,19 +242,17 @@ fn clocks(remove: Removal, socket: &Path) -> Result<Vec<Remnant>, ResidueError> 
         // Whoever holds the lock is the agent; which one that is, only its socket tells.
         None => Some(served_by(socket).unwrap_or_else(std::process::id)),
     };
-    let boot = boot_id().map_err(|source| ResidueError::Objects { kind: "boot", source })?;
-    let workshop = workshop(boot, socket);
     if agent.is_none() && remove == Removal::Remove {
-        let recovered = workshop.recover()?;
+        let boot = boot_id().map_err(|source| ResidueError::Objects { kind: "boot", source })?;
+        let recovered = workshop(boot, socket).recover()?;
         let remnant = |(process, restored)| of_clock(process, Vec::new(), is_whole(&restored));
         return Ok(recovered.into_iter().map(remnant).collect());
     }
     let now = boot_now().nanos();
     let remnant = |record: &Record| {
         if record.left {
-            // Of a skew that is over: its agent has it no more, however often it tries to take it back.
-            let gone = remove == Removal::Remove && is_whole(&workshop.restore(record));
-            return of_clock(record.process(), Vec::new(), gone);
+            // Of a skew that is over. Its agent tries to take it back, and nobody else at the same time.
+            return of_clock(record.process(), Vec::new(), false);
         }
         // Its own code brings the clock back to the truth, and nobody else is needed for that.
         let returning = (record.returning_until > now).then_some(record.process().pid);

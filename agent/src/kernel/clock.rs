@@ -8,6 +8,7 @@ mod planned;
 mod stub;
 
 mod caretaker;
+mod claim;
 pub mod covered;
 pub(in crate::kernel) mod deputy;
 pub mod hold;

@@ -247,7 +247,7 @@ impl Linux {
         })
     }
 
-    fn resolve_process(
+    pub(super) fn resolve_process(
         &self,
         selector: &Selector,
         pid: u32,

@@ -1,6 +1,6 @@
 //! What can be named on a node.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use fault::{Aspect, Scheme, Selector, Target};
 
@@ -9,8 +9,6 @@ use super::{Kernel, KernelError, owners, process};
 
 /// The most that are told.
 const MOST: usize = 512;
-/// How much of a container's id names it, as container tools print it.
-const SHORT_ID: usize = 12;
 
 /// What can be named on a node, as far as it could be looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,17 +48,35 @@ impl Listing {
 impl Linux {
     pub(super) fn all_targets(&self) -> Listing {
         let host = Scheme::Host(self.node().clone());
-        let names = std::iter::once(host).chain(owners::namespace_names()).chain(containers());
-        Listing::of(names, |selector| self.resolve(selector, Aspect::Network))
+        let containers = containers();
+        let contained = containers.keys().cloned().map(Scheme::Container);
+        let names = std::iter::once(host).chain(owners::namespace_names()).chain(contained);
+        let first = |selector: &Selector| match &selector.scheme {
+            Scheme::Container(id) => containers.get(id).copied(),
+            Scheme::Netns(_)
+            | Scheme::Pid(_)
+            | Scheme::Host(_)
+            | Scheme::Addr(_)
+            | Scheme::Etcd(_)
+            | Scheme::Zeebe(_) => None,
+        };
+        Listing::of(names, |selector| match first(selector) {
+            // Not by its name, for which all processes would be looked through once more.
+            Some(pid) => self.resolve_process(selector, pid, Aspect::Network),
+            None => self.resolve(selector, Aspect::Network),
+        })
     }
 }
 
-/// The containers of all processes, by the beginnings of their ids.
-fn containers() -> impl Iterator<Item = Scheme> {
-    let pids = process::all().unwrap_or_default().into_iter();
-    let ids = pids.filter_map(|pid| process::describe(pid).ok()?.container);
-    let short: BTreeSet<String> = ids.map(|id| id.chars().take(SHORT_ID).collect()).collect();
-    short.into_iter().map(Scheme::Container)
+/// The containers of all processes, each with the first of its processes.
+fn containers() -> BTreeMap<String, u32> {
+    let mut first = BTreeMap::new();
+    for pid in process::all().unwrap_or_default() {
+        if let Some(id) = process::describe(pid).ok().and_then(|process| process.container) {
+            first.entry(id).or_insert(pid);
+        }
+    }
+    first
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ struct Owed {
     attended: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Due {
     at: BootTime,
     pause: Duration,
@@ -74,14 +74,18 @@ impl Caretaker {
             let due = owed.processes.iter().filter(|(_, due)| due.at <= now);
             due.map(|(process, due)| (*process, *due)).collect()
         };
-        let done: Vec<(ProcessIdentity, Option<Due>)> =
-            due.into_iter().map(|(process, due)| (process, self.attempt(process, due))).collect();
+        let attempts =
+            due.into_iter().map(|(process, due)| (process, due, self.attempt(process, due)));
+        let done: Vec<(ProcessIdentity, Due, Option<Due>)> = attempts.collect();
         let mut owed = self.owed();
-        for (process, next) in done {
-            match next {
-                Some(next) => owed.processes.insert(process, next),
-                None => owed.processes.remove(&process),
-            };
+        for (process, due, next) in done {
+            // Who is owed something else by now stays.
+            if owed.processes.get(&process) == Some(&due) {
+                match next {
+                    Some(next) => owed.processes.insert(process, next),
+                    None => owed.processes.remove(&process),
+                };
+            }
         }
         owed.attended = !owed.processes.is_empty();
         owed.attended
@@ -89,6 +93,8 @@ impl Caretaker {
 
     /// Tries with one; says when to try again, if there is need.
     fn attempt(&self, process: ProcessIdentity, due: Due) -> Option<Due> {
+        let later = Due { at: boot_now() + due.pause, pause: (due.pause * 2).min(LONGEST) };
+        let Some(_claim) = self.workshop.claims.attempt(process) else { return Some(later) };
         // Without a record there is nothing of ours in it; with one of a skew that acts, another skew has it.
         let record = self.workshop.records.get(process).ok().flatten()?;
         if !record.left && record.returning_until == 0 {
@@ -100,6 +106,6 @@ impl Caretaker {
             return None;
         }
         tracing::debug!(pid = process.pid, ?restored, "it has not got its own bytes yet");
-        Some(Due { at: boot_now() + due.pause, pause: (due.pause * 2).min(LONGEST) })
+        Some(later)
     }
 }

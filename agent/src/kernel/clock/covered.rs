@@ -1,6 +1,7 @@
 //! The processes of one skew: who is covered, who cannot be, and what was measured.
 
 mod roll;
+mod taken_out;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,8 @@ use fault::{
 };
 
 use self::roll::Roll;
+pub use self::taken_out::is_whole;
+pub(super) use self::taken_out::{TakenOut, trouble};
 use super::deputy::{self, Deputy, Urgency};
 use super::skewed::{ClockError, Outcome, Restored, Skewed, Workshop};
 use super::subject::Refusal;
@@ -344,12 +347,15 @@ impl Covered {
 
     fn leave(&self, process: ProcessIdentity, name: String, why: &ClockError) {
         let reason = why.to_string();
+        // It is named: that is enough.
+        self.roll.settle(process.pid, boot_now());
         self.state().uncovered.insert(process, Uncovered { process, name, reason });
     }
 
     /// A fork has our bytes already, and is taken over; any other process is given them.
     fn put_in(&self, process: ProcessIdentity) -> Result<Skewed, ClockError> {
-        if let Some(left) = self.workshop.was_left(process) {
+        let _claim = self.workshop.claims.wait(process);
+        if let Some(left) = self.workshop.leftover(process) {
             // Of a skew that is over; what does not succeed is what is told below.
             let _ = self.workshop.restore(&left);
         }
@@ -463,6 +469,8 @@ impl Covered {
     pub(super) fn take_out(&self) -> TakenOut {
         // Those that are gone need not be told.
         let _ = self.end();
+        // Those that have ended since the last look count as well.
+        self.roll.forget_ended();
         let members = std::mem::take(&mut self.state().members);
         self.roll.clear();
         let places: Vec<Range<u64>> =
@@ -484,27 +492,6 @@ impl Covered {
             }
         }
         out
-    }
-}
-
-/// What came of giving all processes of a skew their bytes back. Whoever has not got them has the truth, and
-/// a record.
-#[derive(Debug, Default)]
-pub(super) struct TakenOut {
-    /// Who has not got them.
-    pub(super) left: Vec<ProcessIdentity>,
-    /// Who gets them later: when its clocks have come back.
-    pub(super) returning: Vec<(ProcessIdentity, BootTime)>,
-    /// What could not be done, for people.
-    pub(super) trouble: Vec<String>,
-}
-
-impl TakenOut {
-    fn admit(&mut self, process: ProcessIdentity, restored: Outcome) {
-        if let Some(trouble) = trouble(process, restored) {
-            self.left.push(process);
-            self.trouble.push(trouble);
-        }
     }
 }
 
@@ -530,30 +517,6 @@ impl Covered {
             }
             healed
         })
-    }
-}
-
-/// Whether a process has its own bytes again, or has ended.
-#[must_use]
-pub fn is_whole(restored: &Result<Restored, ClockError>) -> bool {
-    matches!(restored, Ok(Restored::Whole | Restored::Gone))
-}
-
-/// What went wrong with giving a process its bytes back.
-pub(super) fn trouble(
-    process: ProcessIdentity,
-    restored: Result<Restored, ClockError>,
-) -> Option<String> {
-    let pid = process.pid;
-    match restored {
-        Ok(Restored::Whole | Restored::Gone | Restored::Returning) => None,
-        Ok(Restored::Inert) => Some(format!(
-            "process {pid} has true time, but a thread has not come back from our code; the agent goes on \
-             trying to give it its own bytes back"
-        )),
-        Err(error) => Some(format!(
-            "process {pid}: {error}; the agent goes on trying to give it its own bytes back"
-        )),
     }
 }
 

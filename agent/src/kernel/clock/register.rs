@@ -66,7 +66,11 @@ impl Register {
             return Err(scope::nobody(&place.selector.scheme));
         }
         let covered = Arc::new(Covered::new(place.clone(), *skew, &self.workshop));
-        covered.cover(&there).map_err(failed)?;
+        if let Err(error) = covered.cover(&there) {
+            let left = there.iter().filter(|one| self.workshop.leftover(**one).is_some());
+            self.caretaker.attend(left.map(|process| (*process, boot_now())));
+            return Err(failed(error));
+        }
         let key = (place.identity.namespace, slot);
         let now = boot_now();
         self.ended().retain(|known, (at, _)| *known != key && now.since(*at) < REMEMBERED);

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use fault::{BootId, BootTime, Ending, ProcessIdentity, Skew};
 
+use super::claim::Claims;
 use super::holder::{Holder, HolderError};
 use super::memory::Memory;
 use super::probe::{Probe, Probed};
@@ -104,6 +105,7 @@ pub struct Workshop {
     pub(super) boot: BootId,
     pub(super) records: Records,
     holder: Holder,
+    pub(super) claims: Claims,
     /// The longest time for which a process was held (ns).
     longest_hold: Arc<AtomicU64>,
 }
@@ -146,7 +148,7 @@ impl Workshop {
     /// With a directory for records, and a program that can hold.
     #[must_use]
     pub fn new(boot: BootId, records: Records, holder: Holder) -> Self {
-        Self { boot, records, holder, longest_hold: Arc::default() }
+        Self { boot, records, holder, claims: Claims::default(), longest_hold: Arc::default() }
     }
 
     /// The same with a measure of holds of its own.
@@ -338,6 +340,7 @@ impl Workshop {
             self.records.keep(&record)?;
             return Ok(Restored::Returning);
         }
+        let _claim = self.claims.wait(process);
         match self.records.get(process)? {
             Some(record) => self.restore(&record),
             None => Ok(Restored::Whole),
@@ -360,8 +363,9 @@ impl Workshop {
     pub fn restore(&self, record: &Record) -> Result<Restored, ClockError> {
         let restored = self.restored(record);
         let stays = !matches!(restored, Ok(Restored::Whole | Restored::Gone | Restored::Returning));
-        // Not where somebody else has done it meanwhile.
-        let is_recorded = || self.records.get(record.process()).is_ok_and(|kept| kept.is_some());
+        // Not where it is the record of something else by now.
+        let is_recorded =
+            || self.records.get(record.process()).is_ok_and(|kept| kept.as_ref() == Some(record));
         if stays && !record.left && is_recorded() {
             // Whoever looks for what was left finds it there; that it could not be restored is what to tell.
             let mut record = record.clone();
@@ -371,10 +375,13 @@ impl Workshop {
         restored
     }
 
-    /// Whether a process has a record of what could not be taken back when its skew ended.
+    /// What a skew that is over has left in a process: it could not be taken back when that ended, or the
+    /// clocks have come back since then.
     #[must_use]
-    pub fn was_left(&self, process: ProcessIdentity) -> Option<Record> {
-        self.records.get(process).ok().flatten().filter(|record| record.left)
+    pub fn leftover(&self, process: ProcessIdentity) -> Option<Record> {
+        let now = boot_now().nanos();
+        let is_over = |record: &Record| record.left || (1..=now).contains(&record.returning_until);
+        self.records.get(process).ok().flatten().filter(is_over)
     }
 
     fn restored(&self, record: &Record) -> Outcome {

@@ -59,7 +59,7 @@ impl Drop for Held {
 /// As for every command. The programs of a run are this process's children, and come before nobody.
 async fn find(choice: &Choice, output: Output) -> Result<Option<Connection>, Failure> {
     let found = connect::find(choice, output).await;
-    priority::come_with_others();
+    priority::come_as_before();
     found
 }
 

@@ -1,5 +1,6 @@
 //! A further thread of a holder, with a share of its own.
 
+use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Scope;
 
@@ -14,14 +15,17 @@ pub(super) struct Hand<T> {
 
 impl<T: Send + 'static> Hand<T> {
     /// Starts it.
+    ///
+    /// # Errors
+    /// The process may have no more threads.
     pub(super) fn start<'scope, 's: 'scope>(
         scope: &'scope Scope<'scope, 's>,
         pid: u32,
         look: Look<'s, T>,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let (orders, ordered) = channel();
         let (said, answers) = channel();
-        scope.spawn(move || {
+        std::thread::Builder::new().spawn_scoped(scope, move || {
             // Made here: what a thread seizes, no other may ask anything of.
             let mut share = Share::new(pid, look);
             for order in ordered {
@@ -29,8 +33,8 @@ impl<T: Send + 'static> Hand<T> {
                     break;
                 }
             }
-        });
-        Self { orders, answers }
+        })?;
+        Ok(Self { orders, answers })
     }
 
     /// Tells it to do something; [`Self::answer`] is what came of it.
