@@ -94,7 +94,7 @@ impl Service {
         let all = ids.iter().map(|id| self.control.ended(*id));
         let all = futures_util::future::join_all(all);
         if let Ok(ended) = tokio::time::timeout(HALTING, all).await {
-            return ended.into_iter().collect();
+            return known(ended);
         }
         let (intents, _) = self.control.list().await?;
         let asked = |intent: &wire::Intent| ids.contains(&IntentId::from_random(intent.id));
@@ -109,6 +109,15 @@ impl Service {
             refusal::status(tonic::Code::Unavailable, reason, kind, String::new())
         })
     }
+}
+
+/// Intents that ended, without those that are not known any more: they ended so early that they were left out
+/// of the list since, and that is no failure of whoever waits.
+fn known(
+    ended: Vec<Result<wire::Intent, ControlError>>,
+) -> Result<Vec<wire::Intent>, ControlError> {
+    let is_known = |one: &Result<_, _>| !matches!(one, Err(ControlError::Unknown(_)));
+    ended.into_iter().filter(is_known).collect()
 }
 
 /// How long the brake waits for the ends of what it heals (40 s): longer than a node may take to put
@@ -392,5 +401,19 @@ impl wire::control_server::Control for Shared {
         let ended = self.0.runs.end(&ids, &caller.name).await;
         let runs = ended.map_err(|error| running::refuse(&error))?;
         Ok(Response::new(wire::EndRunsReply { runs }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_intent_that_is_not_known_any_more_fails_no_brake() {
+        let intent = |id: u64| wire::Intent { id, ..wire::Intent::default() };
+        let id = IntentId::from_random(2);
+        let ended = vec![Ok(intent(1)), Err(ControlError::Unknown(id)), Ok(intent(3))];
+        assert_eq!(known(ended).unwrap(), [intent(1), intent(3)]);
+        assert!(known(vec![Ok(intent(1)), Err(ControlError::Conflict(id))]).is_err());
     }
 }
