@@ -179,6 +179,22 @@ impl Node {
     }
 }
 
+/// What a value is, for sentences that may not repeat it.
+#[must_use]
+pub fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(text) if text.is_empty() => "empty text",
+        Value::String(_) => "text",
+        Value::Array(list) if list.is_empty() => "an empty list",
+        Value::Array(_) => "a list",
+        Value::Object(map) if map.is_empty() => "an empty mapping",
+        Value::Object(_) => "a mapping",
+    }
+}
+
 /// The longest text that is repeated to people, in characters.
 const LONGEST_SHOWN: usize = 60;
 
@@ -186,18 +202,15 @@ const LONGEST_SHOWN: usize = 60;
 #[must_use]
 pub fn shown(value: &Value) -> String {
     match value {
-        Value::Null => "nothing".to_owned(),
         Value::Bool(truth) => format!("`{truth}`"),
         Value::Number(number) => format!("`{number}`"),
-        Value::String(text) if text.is_empty() => "empty text".to_owned(),
         Value::String(text) if text.chars().count() > LONGEST_SHOWN => {
             format!("`{}…`", text.chars().take(LONGEST_SHOWN).collect::<String>())
         }
-        Value::String(text) => format!("`{text}`"),
-        Value::Array(list) if list.is_empty() => "an empty list".to_owned(),
-        Value::Array(_) => "a list".to_owned(),
-        Value::Object(map) if map.is_empty() => "an empty mapping".to_owned(),
-        Value::Object(_) => "a mapping".to_owned(),
+        Value::String(text) if !text.is_empty() => format!("`{text}`"),
+        Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            kind(value).to_owned()
+        }
     }
 }
 

@@ -196,7 +196,7 @@ impl Checker<'_> {
     ) -> Option<T> {
         self.keys(given, place, values, &names_of::<T>());
         let known = known::<T>(values);
-        let misfits = T::misfits(&known);
+        let misfits = T::misfits(&known, shown);
         if misfits.is_empty() {
             let read = arguments(&known);
             return read.map_err(|why| self.value(given, (at, place), None, why)).ok();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use experiment::document::shown;
+use experiment::document::kind;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -114,11 +114,15 @@ pub(super) trait Arguments: DeserializeOwned {
     /// By name.
     const KNOWN: &'static [(&'static str, Wanted)];
 
-    /// Arguments that are something else than they should be, and what is wrong with them.
-    fn misfits(given: &Map<String, Value>) -> Vec<(&'static str, String)> {
+    /// Arguments that are something else than they should be, and what is wrong with them; how what stands
+    /// there is told, the caller knows.
+    fn misfits(
+        given: &Map<String, Value>,
+        found: impl Fn(&Value) -> String,
+    ) -> Vec<(&'static str, String)> {
         let misfit = |(name, wanted): &(&'static str, Wanted)| {
             let value = given.get(*name).filter(|value| !wanted.is(value))?;
-            Some((*name, format!("{} was expected here, found {}", wanted.told(), shown(value))))
+            Some((*name, format!("{} was expected here, found {}", wanted.told(), found(value))))
         };
         Self::KNOWN.iter().filter_map(misfit).collect()
     }
@@ -148,12 +152,12 @@ impl Arguments for LogsArguments {
     ];
 }
 
-/// Reads arguments.
+/// Reads arguments. There may be secrets in them, so that no value is repeated that is cut.
 ///
 /// # Errors
 /// They make no sense, and why.
 pub(super) fn arguments<T: Arguments>(given: &Map<String, Value>) -> Result<T, String> {
-    if let Some((name, why)) = T::misfits(given).first() {
+    if let Some((name, why)) = T::misfits(given, |value| kind(value).to_owned()).first() {
         return Err(format!("{name}: {why}"));
     }
     T::deserialize(Value::Object(given.clone())).map_err(|error| {

@@ -90,6 +90,22 @@ fn a_probe_without_tolerance_that_fails_fails_the_run() {
 }
 
 #[test]
+fn nothing_is_told_of_a_secret_in_a_place_that_takes_none() {
+    let workshop = Workshop::new();
+    let asked = json!({"url": "http://127.0.0.1:1/", "metric": "up", "headers": "${token}"});
+    let token = format!("hunter2{}", "x".repeat(100));
+    let line = workshop.experiment(json!({"secrets": {"group": {"token": token}},
+        "method": [ours("ask", "metric", asked, &json!({}))]}));
+    let ended = workshop.run(&format!("{line} --junit suite.xml -o json"));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let (journal, suite) = (workshop.read("journal.json"), workshop.read("suite.xml"));
+    assert!(journal.contains("a mapping was expected here, found text"), "{journal}");
+    for told in [journal, suite, ended.stdout, ended.stderr] {
+        assert!(!told.is_empty() && !told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
 fn an_experiment_is_run_from_an_address() {
     let experiment =
         json!({"title": "from afar", "description": "d", "method": [script("step", "touch ran")]});

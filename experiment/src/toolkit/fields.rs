@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::Manner;
-use crate::document::{Entry, Node, Shape};
+use crate::document::{Entry, Node, Shape, kind};
 use crate::position::Position;
 use crate::problem::{Fault, Problem, Severity};
 
@@ -117,7 +117,9 @@ impl Reader {
 
     /// Something else was expected.
     pub(super) fn kind(&mut self, node: &Node, place: &str, wanted: &'static str) {
-        self.error(node.at, place, Fault::Kind { wanted, found: node.shown() });
+        let is_secret = place == "secrets" || place.starts_with("secrets.");
+        let found = if is_secret { kind(&node.value()).to_owned() } else { node.shown() };
+        self.error(node.at, place, Fault::Kind { wanted, found });
     }
 
     /// Text that must be there, and not be empty.

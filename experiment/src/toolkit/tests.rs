@@ -121,6 +121,14 @@ fn what_is_missing_is_said_with_what_stands_there_then() {
             "extensions[0]: `name` is missing: text",
         ),
         ("[1]", "a mapping was expected here, found a list"),
+        (
+            "title: t\ndescription: d\nmethod: []\nsecrets: hunter2",
+            "secrets: a mapping was expected here, found text",
+        ),
+        (
+            "title: t\ndescription: d\nmethod: []\nsecrets: {group: {token: {type: env, key: 42}}}",
+            "secrets.group.token.key: text was expected here, found a number",
+        ),
     ] {
         let told = problems(text, Manner::Compat);
         assert!(told[0].contains(expected), "{told:?}");

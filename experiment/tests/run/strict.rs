@@ -434,6 +434,26 @@ fn no_secret_leaves_a_run() {
 }
 
 #[test]
+fn no_part_of_a_secret_is_told_where_a_line_is_cut() {
+    let across = format!("{}hunter2-hunter3-hunter4", "x".repeat(190));
+    for (secret, said, told) in [
+        ("hunter2-hunter3-hunter4", across.as_str(), "x********"),
+        ("first line\nhunter2", "no such key: first line\nhunter2", "no such key: ********"),
+    ] {
+        let mut step = python("action", "step");
+        step["provider"] = json!({"type": "process", "path": "p"});
+        let mut file = file(None, &[step]);
+        file["secrets"] = json!({"s": {"token": secret}});
+        let secrets = json!({"s": {"token": secret}});
+        let mut rig = Rig::with(Run::new(beginning(read(&file), strict(), secrets)));
+        rig.play(|_| returned(json!({"status": 1, "stdout": "", "stderr": said})));
+        let shown = format!("{} {:?}", rig.journal(), rig.told);
+        assert!(shown.contains(&format!("the program ended with 1: {}", &told[..1])), "{shown}");
+        assert!(shown.contains(told) && !shown.contains("hunter"), "{shown}");
+    }
+}
+
+#[test]
 fn why_a_run_is_to_end_tells_no_secret_and_not_everything() {
     let mut file = file(None, &[python("action", "stop")]);
     file["secrets"] = json!({"s": {"token": "hunter2"}});

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue};
+use experiment::document::shown;
 use experiment::model::FaultVerb;
 use fault::LeaseTerms;
 use serde_json::{Map, Value};
@@ -44,7 +45,7 @@ pub(in crate::run) fn check(
             wrong.push(Wrong::Unknown(key.clone(), known.iter().cloned().collect()));
         } else if is_template(value) {
             is_whole = false;
-        } else if let Some(why) = words::misfit(verb, &name, value) {
+        } else if let Some(why) = words::misfit(verb, &name, value, shown) {
             wrong.push(Wrong::Value(Some(key.clone()), why));
             is_whole = false;
         } else {

@@ -2,7 +2,7 @@
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, Parser as _};
-use experiment::document::shown;
+use experiment::document::kind;
 use experiment::model::FaultVerb;
 use fault::Selector;
 use serde_json::{Map, Value};
@@ -85,8 +85,14 @@ pub(crate) fn typed(
 /// What is for a command, and not for a step.
 const COMMANDS_ONLY: &[&str] = &["detach", "dry-run", "follow", "local", "prove"];
 
-/// What is wrong with a value that no word of a command line stands for; an option is named as there.
-pub(super) fn misfit(verb: FaultVerb, option: &str, value: &Value) -> Option<String> {
+/// What is wrong with a value that no word of a command line stands for; an option is named as there. How what
+/// stands there is told, the caller knows.
+pub(super) fn misfit(
+    verb: FaultVerb,
+    option: &str,
+    value: &Value,
+    found: impl Fn(&Value) -> String,
+) -> Option<String> {
     let wanted = wanted(verb, option);
     let is_word = |value: &Value| value.is_string() || value.is_number();
     let fits = match (wanted, value) {
@@ -100,7 +106,7 @@ pub(super) fn misfit(verb: FaultVerb, option: &str, value: &Value) -> Option<Str
         Wanted::One => "a single value",
         Wanted::Several => "a single value, or a list of them,",
     };
-    (!fits).then(|| format!("{wanted} was expected here, found {}", shown(value)))
+    (!fits).then(|| format!("{wanted} was expected here, found {}", found(value)))
 }
 
 /// What an option takes.
@@ -130,7 +136,8 @@ fn wanted(verb: FaultVerb, option: &str) -> Wanted {
 
 fn parsed(verb: FaultVerb, arguments: &Map<String, Value>) -> Result<Command, Failure> {
     for (key, value) in arguments {
-        if let Some(why) = misfit(verb, &option(key), value) {
+        // It may be a secret, of which nothing is told that is cut.
+        if let Some(why) = misfit(verb, &option(key), value, |value| kind(value).to_owned()) {
             return Err(wrong(verb, format!("{key}: {why}")));
         }
     }

@@ -45,9 +45,11 @@ impl Step {
         match self.activity.provider {
             Provider::Process(_) if !equal(status, &Value::from(0)) => {
                 let said = self.value.get("stderr").and_then(Value::as_str).unwrap_or_default();
-                let colon = if last_line(said).is_empty() { "" } else { ": " };
+                // Of a secret that is cut, nobody would know the rest.
+                let said = last_line(&shared.redaction.text(said));
+                let colon = if said.is_empty() { "" } else { ": " };
                 let status = wording(status);
-                Some(format!("the program ended with {status}{colon}{}", last_line(said)))
+                Some(format!("the program ended with {status}{colon}{said}"))
             }
             Provider::Http(_) if status.as_u64().is_some_and(|status| status >= 400) => {
                 Some(format!("the answer was {}", wording(status)))
