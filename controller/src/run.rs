@@ -29,6 +29,7 @@ use std::time::Duration;
 use experiment::journal::Status;
 use experiment::run::{Action, Event, Exit, Interruption, Run, Verdict, Verdicts};
 use fault::OnOneLine;
+use serde_json::{Map, Value};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -134,8 +135,7 @@ async fn owed_there(
     let line = Line { args, place, controller, output };
     let Some(run) = line.find(name).await? else { return Ok(None) };
     let events = places::events(args)?;
-    // Its name is that of no file.
-    let journal = args.journal.clone().unwrap_or_else(|| PathBuf::from(JOURNAL));
+    let journal = places::journal(args).to_owned();
     let outs = Outs { journal, junit: args.junit.clone(), events };
     let came_to = line.take_over(&run, outs).await?;
     output.show(&RunReport::new(vec![came_to.entry], came_to.outcome))?;
@@ -187,19 +187,12 @@ async fn one(
         None => (None, None),
     };
     let Outs { journal, junit, events: kept } = outs;
-    if left_at.is_none() {
-        let aside = book::keep_what_is_owed(&journal).map_err(|error| {
-            let attempted =
-                format!("cannot put {} aside, which says what is owed", journal.display());
-            Failure::new(Outcome::WrongUsage, attempted, error)
-        })?;
-        if let Some(aside) = aside {
-            let (path, aside) = (journal.display(), aside.display());
-            output.note(format!(
-                "{path} says what another run owes, and stands in {aside} now: \
-                 `schism run --resume-rollbacks {aside}` sees to it"
-            ));
-        }
+    let goes_on = |(place, left): &(PathBuf, Map<String, Value>)| {
+        // Whoever finishes a run in two goes finds what the first one wrote here.
+        places::is_one(place, &journal) || Book::read(&journal).is_ok_and(|there| there == *left)
+    };
+    if !before.as_ref().is_some_and(goes_on) {
+        set_aside(&journal, output)?;
     }
     let book = Book::open(journal, before).map_err(failed)?;
     let mut asks = Asks::listen().map_err(failed)?;
@@ -244,6 +237,22 @@ async fn one(
     }
     let entry = Entry::new(file, outlets.journal(), &journal, told, outcome);
     Ok(CameTo { outcome, status: verdict.status, entry })
+}
+
+/// Puts a journal aside that says what another run owes, and says so.
+fn set_aside(journal: &Path, output: Output) -> Result<(), Failure> {
+    let aside = book::keep_what_is_owed(journal).map_err(|error| {
+        let attempted = format!("cannot put {} aside, which says what is owed", journal.display());
+        Failure::new(Outcome::WrongUsage, attempted, error)
+    })?;
+    if let Some(aside) = aside {
+        let (path, aside) = (journal.display(), aside.display());
+        output.note(format!(
+            "{path} says what another run owes, and stands in {aside} now: \
+             `schism run --resume-rollbacks {aside}` sees to it"
+        ));
+    }
+    Ok(())
 }
 
 /// Does what the run asks for until it is over.

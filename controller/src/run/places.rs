@@ -62,8 +62,10 @@ fn unopened(args: &RunArgs, error: io::Error) -> Failure {
     Failure::new(Outcome::WrongUsage, format!("cannot write the events to {path}"), error)
 }
 
-fn journal(args: &RunArgs) -> &Path {
-    args.journal.as_deref().or(args.resume_rollbacks.as_deref()).unwrap_or(Path::new(JOURNAL))
+/// Where the journal goes: in the place of that whose rollbacks are played, unless that is the name of a run.
+pub(super) fn journal(args: &RunArgs) -> &Path {
+    let resumed = args.resume_rollbacks.as_deref().filter(|journal| journal.exists());
+    args.journal.as_deref().or(resumed).unwrap_or(Path::new(JOURNAL))
 }
 
 /// What a file is for.
@@ -198,7 +200,10 @@ pub(super) fn apart(args: &RunArgs) -> Result<(), Failure> {
         add(Purpose::Journal, &journal);
         book::companions(&journal).iter().for_each(|path| add(Purpose::Journal, path));
         if let Some(suite) = &args.junit {
-            add(Purpose::Suite, &journal_of(suite, number));
+            let suite = journal_of(suite, number);
+            let [_, new] = book::companions(&suite);
+            add(Purpose::Suite, &suite);
+            add(Purpose::Suite, &new);
         }
     }
     args.events.iter().for_each(|path| add(Purpose::Events, path));
@@ -208,6 +213,12 @@ pub(super) fn apart(args: &RunArgs) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Whether two paths are one file.
+pub(super) fn is_one(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| Place::new(Purpose::Journal, path.to_owned());
+    place(one).is(&place(other))
 }
 
 impl Place {

@@ -176,6 +176,28 @@ fn a_journal_that_says_what_is_owed_is_put_aside_by_the_next_run() {
 }
 
 #[test]
+fn a_journal_that_says_what_is_owed_is_put_aside_by_whoever_finishes_another_run() {
+    let workshop = Workshop::new();
+    let line = workshop.experiment(staying(Phase::Method));
+    for journal in ["one.json", "two.json"] {
+        let run = workshop.begin(&format!("{line} --journal {journal}"));
+        workshop.wait_for("ready");
+        run.signal(Signal::SIGKILL);
+        run.ended();
+        std::fs::remove_file(workshop.path("ready")).unwrap();
+    }
+    let first = workshop.run("run --resume-rollbacks one.json --journal two.json");
+    assert_eq!((first.code, workshop.read("back").as_str()), (Some(0), "x\n"), "{first:?}");
+    let back = "run --resume-rollbacks two.json.owed-1";
+    assert!(first.stderr.contains(&format!("`schism {back}` sees to it")), "{first:?}");
+    assert_eq!(workshop.read("two.json"), workshop.read("one.json"));
+    // By whatever name: it is the journal of the very run that is finished.
+    let second = workshop.run(&format!("{back} --journal ./two.json.owed-1"));
+    assert_eq!((second.code, workshop.read("back").as_str()), (Some(0), "x\nx\n"), "{second:?}");
+    assert!(!workshop.path("two.json.owed-1.owed-1").exists(), "{second:?}");
+}
+
+#[test]
 fn a_journal_elsewhere_also_says_what_was_done() {
     let workshop = Workshop::new();
     let line = workshop.experiment(staying(Phase::Method));

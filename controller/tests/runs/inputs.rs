@@ -298,6 +298,11 @@ fn what_is_read_is_not_written_over_and_nothing_is_written_twice() {
         ("--events missing --junit dangling", "it is the same file as dangling"),
         ("--events journal.json", "the journal is written there"),
         ("--events journal.json.tail", "the journal is written there"),
+        (
+            "--junit new --journal new.new",
+            "cannot write the suite of tests to new.new: the journal is written there",
+        ),
+        ("--junit new --events new.new", "the suite of tests is written there"),
         ("journal-2.json", "cannot write the journal to journal-2.json: the experiment is read"),
     ] {
         for manner in ["", "--compat"] {
@@ -311,6 +316,10 @@ fn what_is_read_is_not_written_over_and_nothing_is_written_twice() {
     for made in ["never", "new", "missing", "journal.json", "journal-1.json"] {
         assert!(!workshop.path(made).exists(), "{made}");
     }
+    // A run of a controller has no journal here yet.
+    let ended = workshop.run("run --resume-rollbacks abcdef012345 --junit journal.json");
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("the journal is written there"), "{ended:?}");
     // An experiment with the name that journals have by themselves.
     workshop.write("journal.json", &experiment);
     let ended = workshop.run("run journal.json");

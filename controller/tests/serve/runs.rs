@@ -95,6 +95,37 @@ async fn a_command_performs_the_steps_of_its_run_and_writes_what_came_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_without_a_controller_owes_is_put_aside_by_one_that_has_one() {
+    let served = Served::start().await;
+    let written = |name: &str, method: &str, rollback: &str| {
+        let step = |name: &str, script: &str| {
+            json!({"type": "action", "name": name,
+                "provider": {"type": "process", "path": "sh", "arguments": ["-c", script]}})
+        };
+        let experiment = json!({"title": "t", "description": "d", "method": [step("step", method)],
+            "rollbacks": [step("back", rollback)]});
+        std::fs::write(served.path(name), experiment.to_string()).unwrap();
+    };
+    written("local.json", "touch ready; exec sleep 60", "touch back");
+    let mut local = schism(&served, "run local.json --local").spawn().unwrap();
+    until(async || served.path("ready").exists()).await;
+    local.kill().await.unwrap();
+    written("other.json", "true", "true");
+    let other = typed(&served, "run other.json").await;
+    assert_eq!(other.status.code(), Some(0), "{}", told(&other));
+    let back = "run --resume-rollbacks journal.json.owed-1";
+    assert!(told(&other).contains(&format!("`schism {back}` sees to it")), "{}", told(&other));
+    assert_eq!(read(&served.path("journal.json"))["status"], "completed");
+    // What a controller keeps is replaced.
+    let again = typed(&served, "run other.json").await;
+    assert_eq!(again.status.code(), Some(0), "{}", told(&again));
+    assert!(!served.path("journal.json.owed-2").exists());
+    let finished = typed(&served, &format!("{back} --local")).await;
+    assert_eq!(finished.status.code(), Some(0), "{}", told(&finished));
+    assert!(served.path("back").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_command_leaves_that_is_killed_another_one_finishes() {
     let served = Served::start().await;
     served.dial("a").await;
