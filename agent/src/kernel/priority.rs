@@ -19,8 +19,10 @@ static BEFORE: OnceLock<i32> = OnceLock::new();
 ///
 /// Without the right to it (CAP_SYS_NICE) it goes on as it is.
 pub fn come_first() {
-    BEFORE.get_or_init(|| getpriority_process(None).unwrap_or(ORDINARY));
-    set(AGENT);
+    let before = BEFORE.get_or_init(|| getpriority_process(None).unwrap_or(ORDINARY));
+    if *before > AGENT {
+        set(AGENT);
+    }
 }
 
 /// Has all threads of this process, and what they start, come as they did before they came first.

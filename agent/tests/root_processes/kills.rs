@@ -202,12 +202,15 @@ async fn who_comes_before_a_start_that_is_ahead_is_meant() {
     let id = fault.id;
     node.agent.prepare(vec![fault], Earnest::Real, None).await.unwrap();
     let start = boot_now() + Duration::from_millis(400);
-    node.agent.commit(vec![id], Some(start), None).await.unwrap();
+    // It answers when the start has come.
+    let agent = node.agent.clone();
+    let committed = tokio::spawn(async move { agent.commit(vec![id], Some(start), None).await });
     let mut two = group.shell("exec sleep 60");
     group.until(2);
     assert!(one.lives() && boot_now() < start, "too slow for this test");
     let (first, second) = (one.0.wait().unwrap(), two.0.wait().unwrap());
     assert!(!first.success() && !second.success());
+    committed.await.unwrap().unwrap();
     let ended = node.until(id, |status| status.state.is_final()).await;
     assert!(ended.is_done() && effect(&ended).ended == 2, "{ended:?}");
 }

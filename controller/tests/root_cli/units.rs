@@ -21,9 +21,14 @@ fn deployed(name: &str) -> PathBuf {
 
 /// What the unit says under this key, word by word.
 fn says(key: &str) -> Vec<String> {
+    lines(key).concat()
+}
+
+/// The words of each line.
+fn lines(key: &str) -> Vec<Vec<String>> {
     let unit = fs::read_to_string(deployed("schism-agent.service")).unwrap();
     let lines = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-    lines.flat_map(str::split_whitespace).map(str::to_owned).collect()
+    lines.map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
 }
 
 /// `schism-agent` as root, bounded to these capabilities.
@@ -163,7 +168,7 @@ fn the_agent_makes_no_system_call_that_its_unit_forbids() {
         .filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
         .collect();
     assert!(calls.contains("bpf") && calls.contains("setns"), "{calls:?}");
-    let allowed = allowed(&says("SystemCallFilter"));
+    let allowed = allowed(&lines("SystemCallFilter"));
     // execve is made by whoever starts it, before the filter counts for it.
     let forbidden: Vec<_> = calls.difference(&allowed).filter(|name| *name != "execve").collect();
     assert!(forbidden.is_empty(), "{forbidden:?}");
@@ -172,18 +177,18 @@ fn the_agent_makes_no_system_call_that_its_unit_forbids() {
 }
 
 /// The system calls of a SystemCallFilter=, whose words are names, groups, and what is taken out again.
-fn allowed(filter: &[String]) -> BTreeSet<String> {
+fn allowed(filter: &[Vec<String>]) -> BTreeSet<String> {
     let mut allowed = group("@default");
-    let mut takes_out = false;
-    for word in filter {
-        let plain = word.strip_prefix('~');
-        // A line that begins with ~ is about its other words as well.
-        takes_out |= plain.is_some();
-        let named = group(plain.unwrap_or(word));
-        if takes_out {
-            allowed.retain(|call| !named.contains(call));
-        } else {
-            allowed.extend(named);
+    for line in filter {
+        // One that begins with ~ takes out all that it names.
+        let takes_out = line.iter().any(|word| word.starts_with('~'));
+        for word in line {
+            let named = group(word.trim_start_matches('~'));
+            if takes_out {
+                allowed.retain(|call| !named.contains(call));
+            } else {
+                allowed.extend(named);
+            }
         }
     }
     allowed

@@ -9,7 +9,7 @@ use super::memory::Memory;
 use super::record::{Entry, Record};
 use super::skewed::{ClockError, Outcome, Workshop, memory};
 use super::subject::Refusal;
-use super::vdso;
+use super::{boot_now, vdso};
 use crate::clock::image::Image;
 use crate::clock::patch::{self, Redirected};
 use crate::kernel::process;
@@ -62,6 +62,15 @@ impl Workshop {
         Ok(outcomes)
     }
 
+    /// What a skew that is over has left in a process: it could not be taken back when that ended, or the
+    /// clocks have come back since then.
+    #[must_use]
+    pub fn leftover(&self, process: ProcessIdentity) -> Option<Record> {
+        let now = boot_now().nanos();
+        let is_over = |record: &Record| record.left || (1..=now).contains(&record.returning_until);
+        self.records.get(process).ok().flatten().filter(is_over)
+    }
+
     /// Records a process that has our bytes without a record: a fork that nobody saw in time. `None` if what
     /// differs from the kernel's own image is not ours.
     ///
@@ -91,4 +100,10 @@ impl Workshop {
         self.records.keep(&record)?;
         Ok(Some(record))
     }
+}
+
+/// Whether the process has the image that was changed: it has not ended, nor executed another program.
+pub(super) fn still_has(record: &Record) -> bool {
+    let place = || vdso::locate(record.process().pid).ok().flatten();
+    process::is_alive(record.process()) && place().as_ref() == Some(&record.vdso)
 }

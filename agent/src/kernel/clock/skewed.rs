@@ -17,6 +17,7 @@ use super::holder::{Holder, HolderError};
 use super::memory::Memory;
 use super::probe::{Probe, Probed};
 use super::record::{Entry, Record, RecordError, Records};
+use super::recovery::still_has;
 use super::subject::{Namespace, Refusal, Subject};
 use super::swap::{Swap, SwapError, Swapped, Vigil, Write};
 use super::{boot_now, truth, vdso};
@@ -375,15 +376,6 @@ impl Workshop {
         restored
     }
 
-    /// What a skew that is over has left in a process: it could not be taken back when that ended, or the
-    /// clocks have come back since then.
-    #[must_use]
-    pub fn leftover(&self, process: ProcessIdentity) -> Option<Record> {
-        let now = boot_now().nanos();
-        let is_over = |record: &Record| record.left || (1..=now).contains(&record.returning_until);
-        self.records.get(process).ok().flatten().filter(is_over)
-    }
-
     fn restored(&self, record: &Record) -> Outcome {
         let process = record.process();
         let returns = record.is_of(self.boot) && record.returning_until > boot_now().nanos();
@@ -391,7 +383,8 @@ impl Workshop {
             Restored::Returning
         } else if record.is_of(self.boot) && process::is_alive(process) {
             match self.restore_living(record) {
-                Err(error) if error.is_gone() => Restored::Gone,
+                // Whatever failed, it did with what is not there any more.
+                Err(error) if error.is_gone() || !still_has(record) => Restored::Gone,
                 other => other?,
             }
         } else {
