@@ -1,6 +1,6 @@
 //! Skews that cannot be taken back when they end, and processes that are gone by then.
 
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -27,6 +27,16 @@ impl Tracer {
         });
         seized.recv().unwrap().unwrap();
         Self(ends)
+    }
+}
+
+/// A shell that is killed and reaped with its handle.
+struct Shell(Child);
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
     }
 }
 
@@ -83,8 +93,8 @@ async fn programs_that_end_meanwhile_fail_nothing_and_are_counted() {
     let node = Node::start();
     let mut shell = Command::new("/bin/bash");
     shell.args(["-c", "while :; do /bin/sleep 0.002; done"]);
-    let mut shell = shell.spawn().unwrap();
-    let selector = format!("pid:{}", shell.id());
+    let shell = Shell(shell.spawn().unwrap());
+    let selector = format!("pid:{}", shell.0.id());
     let tree = Skew { extent: Extent::Tree, ..ahead(HOUR) };
     for _ in 0..20 {
         let status = node.begin(node.fault(&selector, tree)).await;
@@ -95,8 +105,7 @@ async fn programs_that_end_meanwhile_fail_nothing_and_are_counted() {
     let id = node.begin(node.fault(&selector, tree)).await.fault.id;
     node.until(id, |status| effect(status).escaped > 0).await;
     assert_eq!(node.heal(id).await.state, State::Healed);
-    shell.kill().unwrap();
-    shell.wait().unwrap();
+    drop(shell);
     assert!(node.rig.records().all().unwrap().is_empty());
 }
 

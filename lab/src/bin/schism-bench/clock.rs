@@ -120,7 +120,9 @@ impl Place {
         Ok(skewed)
     }
 
-    fn heal(&self, skewed: Skewed) -> Result<()> {
+    fn heal(&self, mut skewed: Skewed) -> Result<()> {
+        // An hour back takes two: it is not waited for.
+        skewed.end()?;
         let mut restored = vec![self.workshop.heal(skewed)?];
         for _ in 0..PATIENCE {
             if restored.iter().all(|restored| *restored == Restored::Whole) {
