@@ -1,6 +1,7 @@
 //! The wire of Schism, and only the wire: generated code and conversions to [`fault`].
 
 mod clock_wire;
+mod codec;
 pub mod control_wire;
 mod fault_wire;
 mod holder_wire;

@@ -13,7 +13,8 @@ fn generated_code_is_as_committed() {
     let out = |name: &str| Path::new(env!("CARGO_TARGET_TMPDIR")).join("gen").join(name);
     let generate = |name: &str| {
         std::fs::create_dir_all(out(name)).unwrap();
-        tonic_prost_build::configure().out_dir(out(name)).bytes(".").build_transport(false)
+        let builder = tonic_prost_build::configure().out_dir(out(name)).bytes(".");
+        builder.build_transport(false).codec_path("crate::codec::Compact")
     };
     let files = |name: &str| protox::compile([name], [&definitions]).unwrap();
     generate("agent").compile_fds(files(AGENT)).unwrap();
