@@ -30,8 +30,10 @@ use experiment::journal::Status;
 use experiment::run::{Action, Event, Exit, Interruption, Run, Verdict, Verdicts};
 use fault::OnOneLine;
 use serde_json::{Map, Value};
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::block_in_place;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 pub use source::Source;
@@ -212,11 +214,20 @@ async fn one(
     let reaper = Reaper::new(beginning.identity);
     let mut executor = Executor::new(events, Arc::clone(&faults), reaper);
     let began = Instant::now();
-    let verdict = drive(&mut run, &mut executor, &mut outlets, &mut asks, &mut inbox).await;
-    if let Some(path) = &junit {
-        outlets.judge(&run, &verdict, began.elapsed(), path);
-    }
-    executor.end().await;
+    // On this thread alone, as steps follow each other: to wake another one for each takes longer than to decide it.
+    // Faults are kept by the others, also while a slow terminal takes a line.
+    let steps = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let driven = async {
+        let verdict = drive(&mut run, &mut executor, &mut outlets, &mut asks, &mut inbox).await;
+        if let Some(path) = &junit {
+            outlets.judge(&run, &verdict, began.elapsed(), path);
+        }
+        executor.end().await;
+        verdict
+    };
+    let verdict = block_in_place(|| steps.block_on(driven));
+    // A read that hangs must not hold the end up.
+    steps.shutdown_background();
     faults.leave().await;
     if let Some(why) = verdict.explanation() {
         output.note(OnOneLine(&why));

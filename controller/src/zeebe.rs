@@ -17,7 +17,7 @@ mod report;
 mod topology;
 mod worker;
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use zeebe::{Key, Management, ManagementError, Pause, Scaling};
 
@@ -158,7 +158,7 @@ async fn backup(
     match what {
         BackupCommand::Take { id } => {
             let attempted = format!("cannot take the backup {id}");
-            let unheard = Cell::new(false);
+            let unheard = AtomicBool::new(false);
             let begun = patience.management(&attempted, async || begin(&at, id, &unheard).await);
             done(output, "backup", &format!("backup {id} {}", begun.await?))
         }
@@ -175,14 +175,14 @@ async fn backup(
 
 /// Tries to begin a backup, and says how it is then. `unheard`: an earlier try was not answered, and may have
 /// begun it; it is then refused, as it is there already.
-async fn begin(at: &Management, id: u64, unheard: &Cell<bool>) -> Result<String, ManagementError> {
+async fn begin(at: &Management, id: u64, unheard: &AtomicBool) -> Result<String, ManagementError> {
     match at.take_backup(id).await {
         Ok(()) => Ok("has begun".to_owned()),
         Err(error @ ManagementError::Silent { .. }) => {
-            unheard.set(true);
+            unheard.store(true, Ordering::Relaxed);
             Err(error)
         }
-        Err(refused @ ManagementError::Refused { .. }) if unheard.get() => {
+        Err(refused @ ManagementError::Refused { .. }) if unheard.load(Ordering::Relaxed) => {
             match at.backup_state(id).await {
                 Ok(state) if state != "DOES_NOT_EXIST" => Ok(format!(
                     "is {state}; a try whose answer was lost has begun it, if it was not there before"

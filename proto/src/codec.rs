@@ -15,7 +15,7 @@ const GATHERED: usize = 32 << 10;
 
 /// Protobuf with little memory for each open call.
 #[derive(Clone, Copy, Debug)]
-pub struct Compact<T, U>(PhantomData<(T, U)>);
+pub(crate) struct Compact<T, U>(PhantomData<(T, U)>);
 
 impl<T, U> Default for Compact<T, U> {
     fn default() -> Self {

@@ -8,6 +8,7 @@ use experiment::model::{ControlProvider, Reading, Side, Verb};
 use experiment::run::invocation::{Arguments, Invocation};
 use experiment::run::{CallId, Ending, Event, Hook, Level, NamedFault, Perform};
 use serde_json::{Map, Value, json};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -22,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Whoever performs steps.
 pub(crate) struct Executor {
+    /// Where faults are kept: by others than those who draw, write and wait for programs.
+    keepers: Handle,
     events: mpsc::UnboundedSender<Event>,
     faults: Arc<Faults>,
     python: Arc<Python>,
@@ -30,6 +33,8 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
+    /// Faults are kept by the runtime of whoever calls this; programs and requests are those of whoever has them
+    /// performed.
     pub(crate) fn new(
         events: mpsc::UnboundedSender<Event>,
         faults: Arc<Faults>,
@@ -37,12 +42,18 @@ impl Executor {
     ) -> Self {
         let reaper = Arc::new(reaper);
         let python = Arc::new(Python::new(Arc::clone(&reaper)));
-        Self { events, faults, python, reaper, under_way: HashMap::new() }
+        let keepers = Handle::current();
+        Self { keepers, events, faults, python, reaper, under_way: HashMap::new() }
     }
 
-    fn begin(&mut self, call: CallId, work: impl Future<Output = Ending> + Send + 'static) {
+    fn begin(
+        &mut self,
+        at: &Handle,
+        call: CallId,
+        work: impl Future<Output = Ending> + Send + 'static,
+    ) {
         let events = self.events.clone();
-        let task = tokio::spawn(async move {
+        let task = at.spawn(async move {
             let ending = work.await;
             // The run may be over.
             let _ = events.send(Event::Finished(call, ending));
@@ -61,14 +72,20 @@ impl Executor {
             (Invocation::Schism { verb: Verb::Fault(verb), arguments }, Some(fault)) => {
                 // Nobody gives it up: whoever takes it out waits for it.
                 let (events, turn) = (self.events.clone(), faults.reserve(&fault.label));
-                tokio::spawn(async move {
+                self.keepers.spawn(async move {
                     let ending = faults.begin(fault, verb, &arguments, turn).await;
                     let _ = events.send(Event::Finished(call, ending));
                 });
             }
             (invocation, _) => {
+                let at = match invocation {
+                    Invocation::Process { .. }
+                    | Invocation::Http { .. }
+                    | Invocation::Python { .. } => Handle::current(),
+                    Invocation::Schism { .. } | Invocation::Targets(_) => self.keepers.clone(),
+                };
                 let work = async move { carry_out(invocation, &faults, &python, &reaper).await };
-                self.begin(call, work);
+                self.begin(&at, call, work);
             }
         }
     }
@@ -82,7 +99,9 @@ impl Executor {
     /// Performs a hook.
     pub(crate) fn control(&mut self, hook: Hook) {
         let (python, reaper) = (Arc::clone(&self.python), Arc::clone(&self.reaper));
-        self.begin(hook.call, async move { play(hook, &python, &reaper).await });
+        let call = hook.call;
+        let work = async move { play(hook, &python, &reaper).await };
+        self.begin(&Handle::current(), call, work);
     }
 
     /// Stops something.
@@ -104,7 +123,7 @@ impl Executor {
     /// Takes a fault out.
     pub(crate) fn heal(&self, call: CallId, fault: NamedFault) {
         let (events, faults) = (self.events.clone(), Arc::clone(&self.faults));
-        tokio::spawn(async move {
+        self.keepers.spawn(async move {
             let healing = faults.heal(&fault).await;
             let _ = events.send(Event::Healed(call, healing));
         });

@@ -1,6 +1,6 @@
 //! Trying again until a time is over, and saying why.
 
-use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -42,13 +42,13 @@ pub(crate) struct Patience {
     deadline: Instant,
     output: Output,
     /// What was last said, so that it is not said again.
-    said: RefCell<String>,
+    said: Mutex<String>,
 }
 
 impl Patience {
     pub(crate) fn new(limit: Duration, output: Output) -> Self {
         let deadline = Instant::now() + limit;
-        Self { limit, deadline, output, said: RefCell::default() }
+        Self { limit, deadline, output, said: Mutex::default() }
     }
 
     /// All of it.
@@ -175,7 +175,7 @@ impl Patience {
     }
 
     fn tell(&self, attempted: &str, why: &str) {
-        let mut said = self.said.borrow_mut();
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if *said != why {
             self.output.note(format!("{attempted} yet: {why}; trying again"));
             why.clone_into(&mut said);
