@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fault::{
-    Blast, BlastError, Fault, Group, Hit, Impairment, Limits, MemberName, NamespaceCookie,
-    NodeName, OverlapError, QuorumLoss,
+    Blast, BlastError, Fault, Group, Hit, Impairment, IntentId, Limits, MemberName,
+    NamespaceCookie, NodeName, OverlapError, QuorumLoss,
 };
 
 use crate::sight::{Sight, Unseen};
@@ -38,6 +38,18 @@ pub enum AdmitError {
 }
 
 impl AdmitError {
+    /// The intent whose place the new one would take if that was healed.
+    #[must_use]
+    pub const fn replaceable(&self) -> Option<IntentId> {
+        match self {
+            Self::Overlap { error, .. } => match error.replaceable() {
+                Some(fault) => Some(fault.intent),
+                None => None,
+            },
+            Self::Quorum { .. } | Self::Unseen(_) | Self::Blast(_) => None,
+        }
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> String {

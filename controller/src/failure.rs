@@ -1,5 +1,6 @@
 //! Why a command did nothing, in words.
 
+use fault::{FaultId, IntentId};
 use nix::errno::Errno;
 use prost::Message;
 use proto::agent::ErrorDetail;
@@ -73,6 +74,8 @@ pub struct Failure {
     pub outcome: Outcome,
     /// Of which kind it is.
     pub cause: Cause,
+    /// What it would take the place of, if that is all that is in its way.
+    pub replaceable: Option<IntentId>,
 }
 
 /// A failure as a document.
@@ -94,7 +97,8 @@ impl Failure {
         reason: impl std::fmt::Display,
     ) -> Self {
         let (attempted, reason) = (attempted.into(), reason.to_string());
-        Self { attempted, reason, hint: None, outcome, cause: outcome.into() }
+        let cause = outcome.into();
+        Self { attempted, reason, hint: None, outcome, cause, replaceable: None }
     }
 
     /// A failure because something that was named is not there.
@@ -160,7 +164,12 @@ impl Failure {
             }
             (true, _) => String::new(),
         };
-        Self::caused(cause, attempted, reason).hint(hint)
+        let mut failure = Self::caused(cause, attempted, reason).hint(hint);
+        if let Some(Kind::Refused(refused)) = detail.kind {
+            let fault = refused.replaceable.and_then(|fault| FaultId::try_from(fault).ok());
+            failure.replaceable = fault.map(|fault| fault.intent);
+        }
+        failure
     }
 
     /// What people read.
@@ -260,7 +269,10 @@ mod tests {
             errno: 1,
         });
         let limit = Kind::Limit(Limit { what: "faults on one target".to_owned(), most: 64 });
-        let host = Kind::Refused(Refused { reason: "shares the host's namespace".to_owned() });
+        let host = Kind::Refused(Refused {
+            reason: "shares the host's namespace".to_owned(),
+            ..Refused::default()
+        });
         let table = [
             (
                 status(Code::Internal, "eth0 was not attached to", Some(refused), "run as root"),

@@ -146,6 +146,20 @@ pub(crate) async fn heal_all(
     Ok(outcome)
 }
 
+/// Ends an intent of a controller.
+///
+/// # Errors
+/// It is not confirmed to be out.
+pub(crate) async fn end(id: IntentId, place: &Controller, output: Output) -> Result<(), Failure> {
+    let healed = connect(place, output).await?.heal(vec![id.get()], false).await?;
+    match healed.iter().find_map(outcome::unconfirmed) {
+        None => Ok(()),
+        Some(sentence) => {
+            Err(Failure::new(Outcome::Unconfirmed, format!("cannot end {id}"), sentence))
+        }
+    }
+}
+
 /// `schism status` through a controller.
 pub(crate) async fn status(
     args: &StatusArgs,

@@ -110,7 +110,6 @@ pub(crate) async fn run(
     if faults.is_empty() {
         output.note("nothing to heal: no fault is active");
     }
-    let open = unconfirmed(faults.iter());
     for note in faults.iter().flat_map(drifts) {
         output.note(note);
     }
@@ -128,9 +127,30 @@ pub(crate) async fn run(
             });
         }
     }
+    let confirmed = confirmed(&faults);
     output.show(&HealReport { schema: "schism.heal/v1", faults })?;
+    confirmed.map(|()| Outcome::Effective)
+}
+
+/// Ends what this machine's agent has of an intent.
+///
+/// # Errors
+/// It is not confirmed to be out.
+pub(crate) async fn end(intent: IntentId, choice: &Choice, output: Output) -> Result<(), Failure> {
+    // An agent that has ended took it out.
+    let Some(mut connection) = connect::find(choice, output).await? else { return Ok(()) };
+    let known = connection.link.list().await?;
+    let ids = known.iter().map(|status| status.fault.id).filter(|id| id.intent == intent);
+    let faults = connection.link.heal(&Scope::Faults(ids.collect())).await?;
+    confirmed(&faults)
+}
+
+/// # Errors
+/// Not all of them are out.
+fn confirmed(faults: &[Status]) -> Result<(), Failure> {
+    let open = unconfirmed(faults.iter());
     if open.is_empty() {
-        return Ok(Outcome::Effective);
+        return Ok(());
     }
     let names: Vec<String> = open.iter().map(ToString::to_string).collect();
     let attempted = format!("cannot confirm the heal of {}", names.join(", "));

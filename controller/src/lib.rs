@@ -95,7 +95,11 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
         }
         Command::Skew(args) => {
             let asked = skew::asked(&args, &settings(&cli.global)?.names, output)?;
-            in_processes(asked, chosen?, choice, output).await
+            if args.replace {
+                skew::replacement::run(asked, chosen?, choice, output).await
+            } else {
+                in_processes(asked, chosen?, choice, output).await
+            }
         }
         Command::Freeze(args) => {
             let asked = freeze::asked(&args, &settings(&cli.global)?.names)?;

@@ -1,5 +1,6 @@
 //! `schism skew`.
 
+pub(crate) mod replacement;
 mod request;
 
 use fault::{Clock, Skew};

@@ -51,6 +51,18 @@ pub enum OverlapError {
 }
 
 impl OverlapError {
+    /// The fault whose place the new one would take if that was healed: one of the same kind.
+    #[must_use]
+    pub const fn replaceable(&self) -> Option<FaultId> {
+        match self {
+            Self::Clocks { existing } => Some(*existing),
+            Self::Frozen { .. }
+            | Self::ClocksOfFrozen { .. }
+            | Self::FrozenClocks { .. }
+            | Self::Same { .. } => None,
+        }
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> String {
@@ -60,7 +72,11 @@ impl OverlapError {
             | Self::ClocksOfFrozen { existing }
             | Self::FrozenClocks { existing }
             | Self::Same { existing } => {
-                format!("heal it first (schism heal {}), or let it end", existing.intent)
+                let instead = match self.replaceable() {
+                    Some(_) => ", ask for --replace",
+                    None => "",
+                };
+                format!("heal it first (schism heal {}){instead}, or let it end", existing.intent)
             }
         }
     }

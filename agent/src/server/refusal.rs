@@ -28,12 +28,13 @@ pub(super) fn refuse(error: &AgentError) -> Status {
     match error {
         AgentError::Kernel(kernel) => of_kernel(kernel, error),
         AgentError::Plan(plan) => {
-            let refused = wire::Refused { reason: plan.to_string() };
+            let refused = wire::Refused { reason: plan.to_string(), ..Default::default() };
             status(Code::FailedPrecondition, error, Kind::Refused(refused), plan_hint(plan))
         }
         AgentError::Gone(scheme) => gone(scheme, error),
         AgentError::Overlap(overlap) => {
-            let refused = wire::Refused { reason: overlap.to_string() };
+            let replaceable = overlap.replaceable().map(Into::into);
+            let refused = wire::Refused { reason: overlap.to_string(), replaceable };
             let hint = overlap.hint();
             status(Code::FailedPrecondition, error, Kind::Refused(refused), &hint)
         }
@@ -48,7 +49,7 @@ pub(super) fn refuse(error: &AgentError) -> Status {
             status(Code::NotFound, error, Kind::UnknownFault(unknown), hint)
         }
         AgentError::Ended(_) => {
-            let refused = wire::Refused { reason: error.to_string() };
+            let refused = wire::Refused { reason: error.to_string(), ..Default::default() };
             let hint = "its time was over, or somebody healed it, before it was in place: ask for a longer \
                         --for where the node is busy";
             status(Code::Aborted, error, Kind::Refused(refused), hint)
@@ -80,7 +81,7 @@ pub(super) fn refuse(error: &AgentError) -> Status {
             status(Code::Unavailable, error, Kind::Draining(wire::Draining {}), hint)
         }
         AgentError::Unverified(found) => {
-            let refused = wire::Refused { reason: found.clone() };
+            let refused = wire::Refused { reason: found.clone(), ..Default::default() };
             status(Code::Internal, error, Kind::Refused(refused), "")
         }
     }
@@ -109,7 +110,7 @@ pub(super) fn refuse_look(error: &KernelError) -> Status {
 fn of_kernel(error: &KernelError, message: impl ToString) -> Status {
     match error {
         KernelError::Refused { reason, hint } => {
-            let refused = wire::Refused { reason: reason.clone() };
+            let refused = wire::Refused { reason: reason.clone(), ..Default::default() };
             status(Code::FailedPrecondition, message, Kind::Refused(refused), hint)
         }
         KernelError::Call { call, .. } => refused_call(call, error, message),

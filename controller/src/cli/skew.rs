@@ -40,6 +40,9 @@ pub struct SkewArgs {
     /// Also the descendants of the target's processes
     #[arg(long)]
     pub tree: bool,
+    /// End the skew that has moved these clocks already, and take its place; they have the truth in between
+    #[arg(long, conflicts_with = "dry_run")]
+    pub replace: bool,
     /// How.
     #[command(flatten)]
     pub manner: MannerArgs,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fault::Selector;
+use fault::{IntentId, Selector};
 use link::Material;
 use prost::Message as _;
 use proto::control as wire;
@@ -207,6 +207,10 @@ fn failure(attempted: &str, status: &Status) -> Failure {
         None => Cause::Other,
     };
     let reason = reason(status);
-    let failure = Failure::caused(cause, attempted, reason);
+    let mut failure = Failure::caused(cause, attempted, reason);
+    if let Some(Kind::Guarded(guarded)) = &detail.kind {
+        failure.replaceable =
+            Some(guarded.replaceable).filter(|id| *id != 0).map(IntentId::from_random);
+    }
     if detail.hint.is_empty() { failure } else { failure.hint(detail.hint) }
 }

@@ -1,5 +1,6 @@
 //! Refusals as the wire has them: a status with a typed detail.
 
+use fault::IntentId;
 use link::Role;
 use prost::Message as _;
 use proto::Invalid;
@@ -49,7 +50,8 @@ fn refuse_admit(error: &AdmitError) -> Status {
         AdmitError::Blast(_) => Guard::BlastRadius,
         AdmitError::Overlap { .. } => Guard::Overlap,
     };
-    let kind = Kind::Guarded(wire::Guarded { guard: guard.into() });
+    let replaceable = error.replaceable().map_or(0, IntentId::get);
+    let kind = Kind::Guarded(wire::Guarded { guard: guard.into(), replaceable });
     status(Code::FailedPrecondition, error.to_string(), kind, error.hint())
 }
 

@@ -141,6 +141,36 @@ fn what_is_no_target_of_a_skew_is_refused() {
 }
 
 #[test]
+fn a_skew_takes_the_place_of_another_where_that_is_asked_for() {
+    let machine = Machine::pair();
+    let agent = machine.daemon();
+    let mut moved = Teller::start();
+    let first = machine.run(&format!("skew pid:{} +1h --for 60s --detach", moved.pid()));
+    assert_eq!(first.code, Some(0), "{first:?}");
+    let line = format!("skew pid:{} -90s --for 60s --detach", moved.pid());
+    let refused = machine.run(&line);
+    assert_eq!(refused.code, Some(4), "{refused:?}");
+    assert!(refused.stderr.contains("ask for --replace"), "{refused:?}");
+    assert_eq!(moved.offset(), 3_600);
+    let second = machine.run(&format!("{line} --replace"));
+    assert_eq!(second.code, Some(0), "{second:?}");
+    let id = first.stdout.trim();
+    let note = format!("{id} has moved these clocks already, and is healed first");
+    assert!(second.stderr.contains(&note), "{second:?}");
+    assert_eq!(moved.offset(), -90);
+    let status = machine.run("status -o name");
+    assert_eq!(status.stdout.trim(), format!("{}.0", second.stdout.trim()), "{status:?}");
+    // With nothing in its place it is like any other.
+    assert_eq!(machine.run("heal --all").code, Some(0));
+    let third = machine.run(&format!("{line} --replace"));
+    assert_eq!((third.code, moved.offset()), (Some(0), -90), "{third:?}");
+    agent.signal(Signal::SIGTERM);
+    assert_eq!(agent.ended().code, Some(0));
+    assert_eq!(moved.offset(), 0);
+    machine.is_clean();
+}
+
+#[test]
 fn a_dry_run_of_a_skew_touches_nothing() {
     let machine = Machine::pair();
     let mut moved = Teller::start();

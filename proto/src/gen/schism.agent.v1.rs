@@ -1186,6 +1186,9 @@ pub struct Limit {
 pub struct Refused {
     #[prost(string, tag = "1")]
     pub reason: ::prost::alloc::string::String,
+    /// The fault whose place the one that was asked for would take, if that is all that is in its way.
+    #[prost(message, optional, tag = "2")]
+    pub replaceable: ::core::option::Option<FaultId>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

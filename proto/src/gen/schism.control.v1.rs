@@ -827,6 +827,10 @@ pub mod error_detail {
 pub struct Guarded {
     #[prost(enumeration = "guarded::Guard", tag = "1")]
     pub guard: i32,
+    /// The intent whose place the one that was asked for would take, if that is all that is in its way. Its id
+    /// has 48 random bits, so that 0 is none.
+    #[prost(uint64, tag = "2")]
+    pub replaceable: u64,
 }
 /// Nested message and enum types in `Guarded`.
 pub mod guarded {
