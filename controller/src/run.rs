@@ -1,7 +1,9 @@
 //! `schism run`: experiments, with whoever performs their steps.
 
+mod aside;
 mod book;
 mod checks;
+mod claim;
 pub(crate) mod executor;
 pub(crate) mod faults;
 mod line;
@@ -47,6 +49,7 @@ use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::settings::{Controller, Names};
 use book::Book;
+use claim::Claim;
 use executor::Executor;
 use faults::Faults;
 use line::Line;
@@ -99,12 +102,10 @@ pub(crate) async fn run(args: &RunArgs, place: Where, output: Output) -> Result<
             read.map_err(|failure| of_the_original(failure, args))?
         }
     };
-    let (several, events) = (runs.len() > 1, places::events(args)?);
     let mut entries = Vec::new();
     // Where nothing can be written is known before anything runs.
-    let outs = (1..=runs.len())
-        .map(|number| Outs::of(args, several.then_some(number), events.as_ref()))
-        .collect::<Result<Vec<_>, _>>()?;
+    let taken = runs.first().and_then(|run| run.left.as_ref()).map(|left| &left.place);
+    let outs = Outs::of(args, runs.len(), taken)?;
     for (started, outs) in runs.into_iter().zip(outs) {
         let came_to = one(args, started, outs, &place, output).await?;
         outcome = outcome.worst(came_to.outcome);
@@ -136,9 +137,7 @@ async fn owed_there(
     };
     let line = Line { args, place, controller, output };
     let Some(run) = line.find(name).await? else { return Ok(None) };
-    let events = places::events(args)?;
-    let journal = places::journal(args).to_owned();
-    let outs = Outs { journal, junit: args.junit.clone(), events };
+    let Some(outs) = Outs::of(args, 1, None)?.pop() else { return Ok(None) };
     let came_to = line.take_over(&run, outs).await?;
     output.show(&RunReport::new(vec![came_to.entry], came_to.outcome))?;
     Ok(Some(came_to.outcome))
@@ -189,12 +188,14 @@ async fn one(
         None => (None, None),
     };
     let Outs { journal, junit, events: kept } = outs;
-    let goes_on = |(place, left): &(PathBuf, Map<String, Value>)| {
-        // Whoever finishes a run in two goes finds what the first one wrote here.
-        places::is_one(place, &journal) || Book::read(&journal).is_ok_and(|there| there == *left)
+    let goes_on = |(place, left): &(Arc<Claim>, Map<String, Value>)| {
+        let there = journal.journal();
+        // The same in two places is not owed twice.
+        places::is_one(place.journal(), there)
+            || Book::read(there).is_ok_and(|there| there == *left)
     };
     if !before.as_ref().is_some_and(goes_on) {
-        set_aside(&journal, output)?;
+        aside::put(&journal, output)?;
     }
     let book = Book::open(journal, before).map_err(failed)?;
     let mut asks = Asks::listen().map_err(failed)?;
@@ -248,22 +249,6 @@ async fn one(
     }
     let entry = Entry::new(file, outlets.journal(), &journal, told, outcome);
     Ok(CameTo { outcome, status: verdict.status, entry })
-}
-
-/// Puts a journal aside that says what another run owes, and says so.
-fn set_aside(journal: &Path, output: Output) -> Result<(), Failure> {
-    let aside = book::keep_what_is_owed(journal).map_err(|error| {
-        let attempted = format!("cannot put {} aside, which says what is owed", journal.display());
-        Failure::new(Outcome::WrongUsage, attempted, error)
-    })?;
-    if let Some(aside) = aside {
-        let (path, aside) = (journal.display(), aside.display());
-        output.note(format!(
-            "{path} says what another run owes, and stands in {aside} now: \
-             `schism run --resume-rollbacks {aside}` sees to it"
-        ));
-    }
-    Ok(())
 }
 
 /// Does what the run asks for until it is over.

@@ -9,11 +9,15 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use experiment::journal::{self, Owed};
+use experiment::journal;
 use experiment::run::Run;
 use serde_json::{Map, Value};
+
+use super::aside;
+use super::claim::Claim;
 
 /// Up to this length (bytes) it is written whole each time.
 const SHORT: u64 = 16 << 10;
@@ -26,9 +30,9 @@ const NUMBER: &str = "record";
 
 /// The journal of a run.
 pub(super) struct Book {
-    path: PathBuf,
+    claim: Arc<Claim>,
     /// The journal of the run whose rollbacks are played, and where it stands.
-    before: Option<(PathBuf, Map<String, Value>)>,
+    before: Option<(Arc<Claim>, Map<String, Value>)>,
     number: u64,
     /// How long it was when it was written whole (bytes); `None` if it never was, or has to be again.
     whole: Option<u64>,
@@ -44,18 +48,18 @@ impl Book {
     /// # Errors
     /// It cannot be written there, or something else than a file stands where it goes.
     pub(super) fn open(
-        path: PathBuf,
-        before: Option<(PathBuf, Map<String, Value>)>,
+        claim: Arc<Claim>,
+        before: Option<(Arc<Claim>, Map<String, Value>)>,
     ) -> io::Result<Self> {
-        replaceable(&beside(&path, TAIL))?;
-        writable(&path)?;
+        replaceable(&beside(claim.journal(), TAIL))?;
+        writable(claim.journal())?;
         let (written, took) = (Instant::now(), Duration::ZERO);
         let (number, tail_length) = (0, 0);
-        Ok(Self { path, before, number, whole: None, written, took, tail: None, tail_length })
+        Ok(Self { claim, before, number, whole: None, written, took, tail: None, tail_length })
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        self.claim.journal()
     }
 
     /// Writes down what a run has come to.
@@ -80,8 +84,8 @@ impl Book {
     /// # Errors
     /// It could not be written. What was written before stands.
     pub(super) fn keep(&self, text: &[u8]) -> io::Result<()> {
-        replace(&self.path, text, Readers::Owner)?;
-        remove(&beside(&self.path, TAIL))
+        replace(self.path(), text, Readers::Owner)?;
+        remove(&beside(self.path(), TAIL))
     }
 
     fn is_due(&self, length: u64) -> bool {
@@ -100,20 +104,23 @@ impl Book {
         let text = match &self.before {
             None => serde_json::to_vec_pretty(&journal)?,
             Some((place, before)) => {
-                let text = serde_json::to_vec_pretty(&journal::resumed(before, &journal))?;
-                if *place != self.path {
-                    replace(place, &text, Readers::Owner)?;
+                let mut whole = journal::resumed(before, &journal);
+                if place.journal() != self.path() {
+                    // First: what is owed is kept there.
+                    let text = serde_json::to_vec_pretty(&whole)?;
+                    replace(place.journal(), &text, Readers::Owner)?;
+                    aside::mark(&mut whole, place.journal());
                 }
-                text
+                serde_json::to_vec_pretty(&whole)?
             }
         };
-        replace(&self.path, &text, Readers::Owner)?;
+        replace(self.path(), &text, Readers::Owner)?;
         // It is all in there.
         self.tail = None;
         self.tail_length = 0;
-        remove(&beside(&self.path, TAIL))?;
+        remove(&beside(self.path(), TAIL))?;
         if let Some((place, _)) = &self.before {
-            remove(&beside(place, TAIL))?;
+            remove(&beside(place.journal(), TAIL))?;
         }
         self.whole = Some(text.len() as u64);
         self.took = began.elapsed();
@@ -126,7 +133,7 @@ impl Book {
         line.push(b'\n');
         let tail = match self.tail.take() {
             Some(tail) => Ok(tail),
-            None => create(&beside(&self.path, TAIL), Readers::Owner),
+            None => create(&beside(self.path(), TAIL), Readers::Owner),
         };
         let added = tail.and_then(|mut tail| tail.write_all(&line).map(|()| tail));
         match added {
@@ -168,44 +175,21 @@ impl Book {
     }
 }
 
-/// Puts a journal aside that says what its run still owes, since nobody else knows it. Where it is then; `None`
-/// where nothing had to be kept.
-///
-/// # Errors
-/// It cannot be put aside.
-pub(super) fn keep_what_is_owed(path: &Path) -> io::Result<Option<PathBuf>> {
-    let owed = Book::read(path).ok().and_then(|journal| Owed::read(&journal).ok());
-    // What a controller decided it keeps itself.
-    if owed.is_none_or(|(_, owed)| owed.run.is_some()) {
-        return Ok(None);
-    }
-    let free = |place: &PathBuf| fs::symlink_metadata(place).is_err();
-    let Some(aside) = (1..=MOST_ASIDE).map(|number| beside(path, &aside(number))).find(free) else {
-        return Err(io::Error::other(format!("{MOST_ASIDE} others were put aside before it")));
-    };
-    let (tail, its_tail) = (beside(path, TAIL), beside(&aside, TAIL));
-    fs::rename(path, &aside)?;
-    match fs::rename(tail, its_tail) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(Some(aside)),
-    }
-}
-
-/// How many journals are put aside at the most.
-const MOST_ASIDE: u32 = 100;
-
-fn aside(number: u32) -> String {
-    format!(".owed-{number}")
-}
-
 /// What stands beside a journal that is long.
-const TAIL: &str = ".tail";
+pub(super) const TAIL: &str = ".tail";
 /// What is put in the place of another file.
 const NEW: &str = ".new";
+/// What says that a run writes it.
+pub(super) const LOCK: &str = ".lock";
 
 /// What stands beside a journal while it is written.
-pub(super) fn companions(path: &Path) -> [PathBuf; 2] {
-    [TAIL, NEW].map(|ending| beside(path, ending))
+pub(super) fn companions(path: &Path) -> [PathBuf; 3] {
+    [TAIL, NEW, LOCK].map(|ending| beside(path, ending))
+}
+
+/// Where a file is made before it is put in its place.
+pub(super) fn coming(path: &Path) -> PathBuf {
+    beside(path, NEW)
 }
 
 /// Whether a file can be put somewhere: where nothing can be written is known before anything is touched.
@@ -219,7 +203,8 @@ pub(super) fn writable(path: &Path) -> io::Result<()> {
     remove(&new)
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+/// What stands beside a file, by how its name goes on.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(ending);
     path.with_file_name(name)
@@ -269,7 +254,7 @@ pub(super) fn replace(path: &Path, text: &[u8], readers: Readers) -> io::Result<
 }
 
 /// Whether a file may be put there: in the place of a device or a link nothing ever is, whoever runs this.
-fn replaceable(path: &Path) -> io::Result<()> {
+pub(super) fn replaceable(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(there) if !there.is_file() => Err(io::Error::new(
             io::ErrorKind::AlreadyExists,
@@ -349,7 +334,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal.json");
         let mut run = run(40);
-        let mut book = Book::open(path.clone(), None).unwrap();
+        let mut book = Book::open(Claim::take(&path).unwrap(), None).unwrap();
         let (mut number, mut tails) = (0, 0);
         play(&mut book, &mut run, &"x".repeat(4_000), |run| {
             number += 1;
@@ -368,7 +353,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal.json");
         let mut run = run(200);
-        let mut book = Book::open(path.clone(), None).unwrap();
+        let mut book = Book::open(Claim::take(&path).unwrap(), None).unwrap();
         let written = play(&mut book, &mut run, &"x".repeat(50_000), |_| ());
         let length = fs::metadata(&path).unwrap().len();
         assert!(length > 10_000_000, "{length}");
@@ -408,6 +393,5 @@ mod tests {
             assert!(error.to_string().contains("is no regular file"), "{other}: {error}");
         }
         assert_eq!(fs::read_to_string(path("journal")).unwrap(), "two\n");
-        assert!(Book::open("/dev/null".into(), None).is_err());
     }
 }

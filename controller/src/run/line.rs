@@ -112,8 +112,8 @@ impl Line<'_> {
         outs: &Outs,
     ) -> Result<CameTo, Failure> {
         let failed = |error| Failure::new(Outcome::WrongUsage, "cannot begin the run", error);
-        super::set_aside(&outs.journal, self.output)?;
-        let book = Book::open(outs.journal.clone(), None).map_err(failed)?;
+        super::aside::put(&outs.journal, self.output)?;
+        let book = Book::open(Arc::clone(&outs.journal), None).map_err(failed)?;
         let kept = outs.events.as_ref().map(File::try_clone).transpose().map_err(failed)?;
         let mut asks = Asks::listen().map_err(failed)?;
         let (said, requests) = mpsc::channel(64);

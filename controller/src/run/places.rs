@@ -4,7 +4,9 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::claim::{Claim, ClaimError};
 use super::{JOURNAL, Source, book, journal_of};
 use crate::cli::RunArgs;
 use crate::failure::Failure;
@@ -16,45 +18,69 @@ const MOST_LINKS: usize = 40;
 /// Where what a run comes to is written.
 #[derive(Debug)]
 pub(super) struct Outs {
-    pub(super) journal: PathBuf,
+    /// Nobody else writes it meanwhile.
+    pub(super) journal: Arc<Claim>,
     pub(super) junit: Option<PathBuf>,
     /// One for all runs of a command.
     pub(super) events: Option<File>,
 }
 
 impl Outs {
-    /// Of the only run of a command, or of one of several by its number.
+    /// Of each run of a command, in their order. The journal of the run that is finished may be taken already.
     ///
     /// # Errors
-    /// Something cannot be written there.
+    /// Something cannot be written there, or somebody else writes it.
     pub(super) fn of(
         args: &RunArgs,
+        runs: usize,
+        taken: Option<&Arc<Claim>>,
+    ) -> Result<Vec<Self>, Failure> {
+        let numbers: Vec<Option<usize>> = match runs {
+            1 => vec![None],
+            several => (1..=several).map(Some).collect(),
+        };
+        let outs = numbers.into_iter().map(|number| Self::numbered(args, number, taken));
+        let mut outs = outs.collect::<Result<Vec<_>, _>>()?;
+        // With nothing in it, and only when nobody else has the journals.
+        let events = args.events.as_deref().map(File::create).transpose();
+        let events = events.map_err(|error| unopened(args, error))?;
+        for outs in &mut outs {
+            let events = events.as_ref().map(File::try_clone).transpose();
+            outs.events = events.map_err(|error| unopened(args, error))?;
+        }
+        Ok(outs)
+    }
+
+    fn numbered(
+        args: &RunArgs,
         number: Option<usize>,
-        events: Option<&File>,
+        taken: Option<&Arc<Claim>>,
     ) -> Result<Self, Failure> {
         let journal = journal_of(journal(args), number);
+        let failed = |purpose: Purpose, path: &Path, error: &dyn std::fmt::Display| {
+            let attempted = format!("cannot write {} to {}", purpose.written(), path.display());
+            Failure::new(Outcome::WrongUsage, attempted, error)
+        };
+        let taken = taken.filter(|taken| resolved(taken.journal()) == resolved(&journal));
+        let claim = match taken {
+            Some(taken) => Arc::clone(taken),
+            None => Claim::take(&journal).map_err(|error| {
+                let failure = failed(Purpose::Journal, &journal, &error);
+                match error {
+                    ClaimError::Held => failure.hint("`--journal FILE` names another file"),
+                    ClaimError::Io(_) => failure,
+                }
+            })?,
+        };
         let junit = args.junit.as_deref().map(|path| journal_of(path, number));
         for (purpose, path) in
             [(Purpose::Journal, Some(&journal)), (Purpose::Suite, junit.as_ref())]
         {
             let Some(path) = path else { continue };
-            book::writable(path).map_err(|error| {
-                let attempted = format!("cannot write {} to {}", purpose.written(), path.display());
-                Failure::new(Outcome::WrongUsage, attempted, error)
-            })?;
+            book::writable(path).map_err(|error| failed(purpose, path, &error))?;
         }
-        let events = events.map(File::try_clone).transpose();
-        let events = events.map_err(|error| unopened(args, error))?;
-        Ok(Self { journal, junit, events })
+        Ok(Self { journal: claim, junit, events: None })
     }
-}
-
-/// Begins the file of events, with nothing in it.
-///
-/// # Errors
-/// It cannot be written.
-pub(super) fn events(args: &RunArgs) -> Result<Option<File>, Failure> {
-    args.events.as_deref().map(File::create).transpose().map_err(|error| unopened(args, error))
 }
 
 fn unopened(args: &RunArgs, error: io::Error) -> Failure {
@@ -201,9 +227,8 @@ pub(super) fn apart(args: &RunArgs) -> Result<(), Failure> {
         book::companions(&journal).iter().for_each(|path| add(Purpose::Journal, path));
         if let Some(suite) = &args.junit {
             let suite = journal_of(suite, number);
-            let [_, new] = book::companions(&suite);
             add(Purpose::Suite, &suite);
-            add(Purpose::Suite, &new);
+            add(Purpose::Suite, &book::coming(&suite));
         }
     }
     args.events.iter().for_each(|path| add(Purpose::Events, path));

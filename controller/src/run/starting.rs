@@ -20,7 +20,9 @@ use experiment::variables::{Variables, add_environment};
 use fault::{IntentId, OnOneLine};
 use serde_json::{Map, Value};
 
+use super::aside;
 use super::book::Book;
+use super::claim::Claim;
 use super::faults::whereabouts;
 use super::validation::Validation;
 use super::{Source, Where, presence};
@@ -48,8 +50,8 @@ pub(super) struct Started {
 
 /// What another run has left.
 pub(super) struct Left {
-    /// Where its journal stands.
-    pub(super) place: PathBuf,
+    /// Where its journal stands, which nobody else writes meanwhile.
+    pub(super) place: Arc<Claim>,
     /// Its journal.
     pub(super) journal: Map<String, Value>,
     /// Who was to put its faults in.
@@ -315,8 +317,16 @@ pub(super) async fn resume(
     let attempted = format!("cannot finish what {} owes", journal.display());
     let failed =
         |error: &dyn std::fmt::Display| Failure::new(Outcome::WrongUsage, &attempted, error);
-    let before = Book::read(journal).map_err(|error| failed(&error))?;
+    // A run that goes on owes what its journal says, and does it itself.
+    let claim = Claim::take(journal).map_err(|error| failed(&error))?;
+    let mut before = Book::read(journal).map_err(|error| failed(&error))?;
     let (written, owed) = Owed::read(&before).map_err(|error| failed(&error))?;
+    if let Some(original) = aside::original(&before, journal) {
+        let original = original.display();
+        return Err(failed(&format!("it is a copy of {original}, by which that is finished"))
+            .hint(format!("`schism run --resume-rollbacks {original}` sees to it")));
+    }
+    aside::unmark(&mut before);
     if owed.run.is_some() || owed.at == CONTROLLER {
         return Err(of_a_controller(&attempted, owed.run.as_deref()));
     }
@@ -348,7 +358,7 @@ pub(super) async fn resume(
     let (identity, host, started) = (random()?, host_of(args, place), now());
     let beginning = Beginning { experiment, settings, secrets, terms, identity, host, started };
     let run = Run::resume(beginning.clone(), &owed);
-    let left = Some(Left { place: journal.to_owned(), journal: before, at: owed.at });
+    let left = Some(Left { place: claim, journal: before, at: owed.at });
     let file = journal.display().to_string();
     Ok(Started { file, run, verdicts, beginning, left })
 }

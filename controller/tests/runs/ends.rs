@@ -190,7 +190,7 @@ fn a_journal_that_says_what_is_owed_is_put_aside_by_whoever_finishes_another_run
     assert_eq!((first.code, workshop.read("back").as_str()), (Some(0), "x\n"), "{first:?}");
     let back = "run --resume-rollbacks two.json.owed-1";
     assert!(first.stderr.contains(&format!("`schism {back}` sees to it")), "{first:?}");
-    assert_eq!(workshop.read("two.json"), workshop.read("one.json"));
+    assert_eq!(unmarked(&workshop, "two.json"), unmarked(&workshop, "one.json"));
     // By whatever name: it is the journal of the very run that is finished.
     let second = workshop.run(&format!("{back} --journal ./two.json.owed-1"));
     assert_eq!((second.code, workshop.read("back").as_str()), (Some(0), "x\nx\n"), "{second:?}");
@@ -208,8 +208,95 @@ fn a_journal_elsewhere_also_says_what_was_done() {
     let back = "run --resume-rollbacks journal.json --journal other.json";
     assert_eq!(workshop.run(back).code, Some(0));
     assert_eq!(workshop.run(back).code, Some(2), "the first one knows");
-    assert_eq!(workshop.read("other.json"), workshop.read("journal.json"));
+    assert_eq!(unmarked(&workshop, "other.json"), unmarked(&workshop, "journal.json"));
     assert_eq!(workshop.read("back"), "x\n");
+}
+
+/// A journal but for what says of which it is a copy.
+fn unmarked(workshop: &Workshop, name: &str) -> Value {
+    let mut journal: Value = serde_json::from_str(&workshop.read(name)).unwrap();
+    journal["schism"].as_object_mut().unwrap().remove("copy_of");
+    journal
+}
+
+#[test]
+fn whoever_is_killed_between_a_journal_and_its_copy_leaves_what_is_owed_to_the_journal() {
+    let workshop = Workshop::new();
+    let hold = "touch ready; while test -e hold; do sleep 0.02; done";
+    let line = workshop.experiment(json!({
+        "method": [script("step", "touch ready; exec sleep 60")],
+        "rollbacks": [script("first", "echo 1 >> back"), script("hold", hold),
+            script("last", "echo 3 >> back")],
+    }));
+    let run = workshop.begin(line);
+    workshop.wait_for("ready");
+    run.signal(Signal::SIGKILL);
+    run.ended();
+    let mut stale = workshop.journal();
+    for name in ["ready", "hold"] {
+        let _ = std::fs::remove_file(workshop.path(name));
+    }
+    workshop.write("hold", "");
+    let back = "run --resume-rollbacks journal.json --journal other.json";
+    let run = workshop.begin(back);
+    workshop.wait_for("ready");
+    run.signal(Signal::SIGKILL);
+    run.ended();
+    std::fs::remove_file(workshop.path("hold")).unwrap();
+    // What it was before the first rollback was played, which the other one knows of.
+    let copy: Value = serde_json::from_str(&workshop.read("other.json")).unwrap();
+    stale["schism"]["copy_of"] = copy["schism"]["copy_of"].clone();
+    workshop.write("other.json", &stale.to_string());
+    let original = workshop.path("journal.json").canonicalize().unwrap();
+    let refused = workshop.run("run --resume-rollbacks other.json");
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let advice = format!("`schism run --resume-rollbacks {}`", original.display());
+    assert!(refused.stderr.contains(&advice), "{refused:?}");
+    let played = workshop.run(back);
+    assert_eq!((played.code, workshop.read("back").as_str()), (Some(0), "1\n3\n"), "{played:?}");
+    assert!(!workshop.path("other.json.owed-1").exists(), "{played:?}");
+    assert!(!played.stderr.contains("another run"), "{played:?}");
+    // Nobody else knows what one owes whose journal is gone.
+    workshop.write("other.json", &stale.to_string());
+    std::fs::remove_file(original).unwrap();
+    let played = workshop.run("run --resume-rollbacks other.json");
+    assert_eq!(played.code, Some(0), "{played:?}");
+    assert_eq!(workshop.read("back"), "1\n3\n1\n3\n");
+}
+
+#[test]
+fn a_journal_that_a_run_writes_is_nobody_elses() {
+    let workshop = Workshop::new();
+    let line = workshop.experiment(staying(Phase::Method));
+    let first = workshop.begin(&format!("{line} --events events.jsonl"));
+    workshop.wait_for("ready");
+    let written = |name: &str| workshop.read(name);
+    let before = (written("journal.json"), written("events.jsonl"));
+    for other in
+        ["run experiment.json --events events.jsonl", "run --resume-rollbacks journal.json"]
+    {
+        let refused = workshop.run(other);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.stderr.contains("a run that goes on writes it"), "{refused:?}");
+        assert_eq!((written("journal.json"), written("events.jsonl")), before);
+        assert!(!workshop.path("journal.json.owed-1").exists() && written("back").is_empty());
+    }
+    // One that is killed is in nobody's way.
+    first.signal(Signal::SIGKILL);
+    first.ended();
+    assert!(workshop.path("journal.json.lock").exists());
+    let line = workshop.experiment(json!({"method": [script("other", "true")]}));
+    let second = workshop.run(line);
+    assert_eq!(second.code, Some(0), "{second:?}");
+    assert!(second.stderr.contains("--resume-rollbacks journal.json.owed-1`"), "{second:?}");
+    assert!(!workshop.path("journal.json.lock").exists());
+    let back = workshop.run("run --resume-rollbacks journal.json.owed-1");
+    assert_eq!((back.code, written("back").as_str()), (Some(0), "x\n"), "{back:?}");
+    let mut left = Vec::new();
+    for entry in std::fs::read_dir(workshop.path(".")).unwrap() {
+        left.push(entry.unwrap().file_name().into_string().unwrap());
+    }
+    assert!(!left.iter().any(|name| name.ends_with(".lock")), "{left:?}");
 }
 
 #[test]
