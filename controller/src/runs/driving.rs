@@ -174,7 +174,10 @@ impl Driving {
             }
             request = said(&mut self.line) => match request {
                 Some(request) => self.said(request),
-                None => self.lose(),
+                None => {
+                    self.lose();
+                    None
+                }
             },
             word = self.words.recv() => self.word(word),
             changed = self.brake.changed() => {
@@ -260,15 +263,21 @@ impl Driving {
             .then(|| Ending::Failed(format!("the steps of this run returned more than {most} MiB")))
     }
 
-    /// The line is gone. What it was asked for is answered by nobody any more.
-    fn lose(&mut self) -> Option<Event> {
-        self.line.take()?;
+    /// The line is gone, or so far behind that nobody waits for it. What it was asked for is answered by nobody
+    /// any more, and what it would be asked for from now on is not done out of its turn.
+    fn lose(&mut self) {
+        let is_news = self.line.take().is_some();
         if matches!(self.performer, Performer::Here(_)) {
-            return None;
+            return;
         }
         let why = super::line::Lost.to_string();
-        if self.record.run.reason.is_empty() {
-            self.record.run.reason.clone_from(&why);
+        if is_news {
+            if self.record.run.reason.is_empty() {
+                self.record.run.reason.clone_from(&why);
+            }
+            if !self.record.rolls_back() {
+                self.happens(Event::Interrupt(Interruption::Lost));
+            }
         }
         for (call, purpose) in std::mem::take(&mut self.asked) {
             match purpose {
@@ -278,12 +287,16 @@ impl Driving {
                 Purpose::Other => self.answer(call, Ending::Failed(why.clone())),
             }
         }
-        (!self.record.rolls_back()).then_some(Event::Interrupt(Interruption::Lost))
     }
 
     fn answer(&self, call: CallId, ending: Ending) {
+        self.happens(Event::Finished(call, ending));
+    }
+
+    /// After what has happened before it.
+    fn happens(&self, event: Event) {
         // The other end is in this very task.
-        let _ = self.events.send(Event::Finished(call, ending));
+        let _ = self.events.send(event);
     }
 
     /// Does what the run asks for.
@@ -383,16 +396,11 @@ impl Driving {
             Ok(text) => text,
             Err(error) => return self.answer(order.call(), Ending::Crashed(error.to_string())),
         };
-        let told = match &self.line {
-            Some(line) => line.tell(Reply::Order(text.into())),
-            None => Err(super::line::Lost),
-        };
-        match (told, purpose) {
-            (Ok(()), _) => drop(self.asked.insert(order.call(), purpose)),
-            (Err(_), Purpose::Rollback) => self.answer(order.call(), Ending::Untried),
-            (Err(lost), Purpose::Other) => {
-                self.answer(order.call(), Ending::Failed(lost.to_string()));
-            }
+        let line = self.line.as_ref();
+        let is_told = line.is_some_and(|line| line.tell(Reply::Order(text.into())).is_ok());
+        self.asked.insert(order.call(), purpose);
+        if !is_told {
+            self.lose();
         }
     }
 
@@ -403,9 +411,10 @@ impl Driving {
                 executor.abort(call);
             }
             Performer::Line if self.asked.remove(&call).is_some() => {
-                if let Some(line) = &self.line {
-                    // Where it is lost, the line says so itself.
-                    let _ = line.tell(Reply::Stop(call.number()));
+                let stop = Reply::Stop(call.number());
+                // What it goes on with would come into the way of what follows.
+                if self.line.as_ref().is_some_and(|line| line.tell(stop).is_err()) {
+                    self.lose();
                 }
             }
             Performer::Line => (),
@@ -437,7 +446,7 @@ impl Driving {
         if self.unwritten.replace(why.clone()).is_none()
             && let Some(event) = self.interrupted(why)
         {
-            let _ = self.events.send(event);
+            self.happens(event);
         }
     }
 

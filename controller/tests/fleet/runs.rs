@@ -12,7 +12,7 @@ use experiment::environment::Environment;
 use experiment::journal::Host;
 use experiment::line::{Asked, Kept, Order, Values};
 use experiment::run::invocation::Invocation;
-use experiment::run::{Beginning, Ending, Terms, Verdicts};
+use experiment::run::{Beginning, Ending, Progress, Terms, Verdicts};
 use experiment::timestamp::Timestamp;
 use experiment::toolkit::{self, Manner};
 use fault::{IntentId, Limits};

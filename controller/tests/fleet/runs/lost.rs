@@ -216,3 +216,82 @@ async fn nothing_is_begun_while_what_a_run_owes_cannot_be_stored() {
     assert!(ended.reason.contains("cannot be stored"), "{}", ended.reason);
     assert_eq!(ended.verdict.unwrap().status(), wire::RunStatus::Interrupted);
 }
+
+/// Steps that are told and that nobody else performs: more of them than wait for somebody who does not read.
+fn crowd() -> Vec<Value> {
+    let step = json!({"type": "probe", "name": "crowd", "provider": {"type": "schism",
+        "probe": "effect", "arguments": {"fault": "the-cut"}}});
+    vec![step; 600]
+}
+
+/// A run whose command has stopped reading, and somebody who looks on.
+async fn unread(runs: &Runs, id: u64, experiment: &Value, until: &str) -> (Command, Command) {
+    let begin = begin(id, &beginning(experiment, Map::new()));
+    let mut command = Command::begin(runs, begin.clone()).await.unwrap();
+    loop {
+        let (name, order) = command.order().await;
+        command.answer(&order).await;
+        if name == until {
+            return (command, Command::begin(runs, begin).await.unwrap());
+        }
+    }
+}
+
+impl Command {
+    /// Until a step has ended.
+    async fn hears_of(&mut self, step: &str) {
+        loop {
+            let Reply::News(news) = self.reply().await else { continue };
+            let news: Progress = serde_json::from_slice(&news).unwrap();
+            if matches!(&news, Progress::StepEnded { name, .. } if name == step) {
+                return;
+            }
+        }
+    }
+
+    /// Reads what is left, and says what is still to be performed.
+    async fn rest(&mut self) -> Vec<String> {
+        let mut orders = Vec::new();
+        while let Some(reply) = soon(self.peer.replies.recv()).await {
+            if let Reply::Order(order) = reply {
+                orders.push(serde_json::from_slice::<Value>(&order).unwrap().to_string());
+            }
+        }
+        orders
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_does_not_read_is_lost_and_is_no_line_again() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let runs = runs(&fleet, Execution::Refused).await;
+    let mut experiment = cut();
+    let steps = experiment["method"].as_array_mut().unwrap();
+    steps.splice(1..1, crowd());
+    let (mut command, _) = unread(&runs, 1, &experiment, "look").await;
+    let lost = comes_to(&fleet, 1, wire::RunPhase::Owed).await;
+    assert_eq!(lost.reason, "the line that started the run is lost");
+    assert_eq!(lost.verdict.as_ref().unwrap().status(), wire::RunStatus::Interrupted);
+    assert_eq!((owed(&lost), fleet.nodes["b"].living().await), (vec!["back"], 0));
+    assert_eq!(command.rest().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_rollback_is_played_behind_one_for_which_there_was_no_room() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let runs = runs(&fleet, Execution::Refused).await;
+    let mut experiment = cut();
+    let step = |name: &str| json!({"type": "action", "name": name, "provider": {"type": "process", "path": name}});
+    let mut rollbacks = crowd();
+    // Time enough to read all that waits before the last one is asked for.
+    let mut pause = rollbacks[0].clone();
+    pause["pauses"] = json!({"after": 2});
+    rollbacks.extend([step("middle"), pause, step("last")]);
+    experiment["rollbacks"] = rollbacks.into();
+    experiment.as_object_mut().unwrap().remove("steady-state-hypothesis");
+    let (mut command, mut other) = unread(&runs, 1, &experiment, "work").await;
+    other.hears_of("middle").await;
+    assert_eq!(command.rest().await, Vec::<String>::new());
+    let lost = comes_to(&fleet, 1, wire::RunPhase::Owed).await;
+    assert_eq!(owed(&lost), ["middle", "last"]);
+}
