@@ -268,12 +268,13 @@ async fn drive(
     loop {
         for action in actions {
             match action {
-                // What it owes is performed all the same.
-                Action::Perform(perform) => match &unwritten {
-                    Some(why) if !run.is_leaving() => {
+                Action::Perform(perform) => match (&unwritten, run.objection(&perform)) {
+                    (_, Some(why)) => executor.refuse(perform.call, why.to_owned()),
+                    // What it owes is performed all the same.
+                    (Some(why), None) if !run.is_leaving() => {
                         executor.refuse(perform.call, format!("not begun: {why}"));
                     }
-                    Some(_) | None => executor.perform(*perform),
+                    (Some(_) | None, None) => executor.perform(*perform),
                 },
                 Action::Control(hook) => executor.control(*hook),
                 Action::Abort(call) => executor.abort(call),

@@ -47,12 +47,13 @@ pub use terms::{FailFast, Terms, Verdicts};
 
 use crate::configuration::Setup;
 use crate::journal::{Host, Owed, SteadyStates};
-use crate::model::Experiment;
+use crate::model::{Experiment, Verb};
 use crate::redaction::Redaction;
 use crate::substitution::Scope;
 use crate::timestamp::Timestamp;
 use faults::Faults;
 use hooks::Heard;
+use invocation::Invocation;
 use method::During;
 use phase::Phase;
 use queue::Queue;
@@ -175,6 +176,23 @@ impl Run {
     #[must_use]
     pub const fn redaction(&self) -> &Redaction {
         &self.shared.redaction
+    }
+
+    /// Why a step must not be performed: it asks for a fault in words with a secret, which would be written down
+    /// and told with it, also by whoever refuses it.
+    #[must_use]
+    pub fn objection(&self, perform: &Perform) -> Option<&'static str> {
+        match perform.invocation.reveal() {
+            Invocation::Schism { verb: Verb::Fault(_), arguments } => {
+                let is_told = self.redaction().map(arguments) != *arguments;
+                is_told.then_some("a fault is no place for a secret: it would be told with it")
+            }
+            Invocation::Schism { .. }
+            | Invocation::Process { .. }
+            | Invocation::Http { .. }
+            | Invocation::Python { .. }
+            | Invocation::Targets(_) => None,
+        }
     }
 
     /// Hides more than its secrets: what whoever made it knows to be one.

@@ -329,9 +329,7 @@ impl Driving {
         };
         match (perform.invocation.reveal().clone(), perform.fault.clone()) {
             (Invocation::Schism { verb: Verb::Fault(verb), arguments }, Some(fault)) => {
-                // An intent is stored and told.
-                if self.run.redaction().map(&arguments) != arguments {
-                    let why = "a fault is no place for a secret: it would be stored with it";
+                if let Some(why) = self.run.objection(&perform) {
                     return answer(Ending::Failed(why.to_owned()));
                 }
                 let (label, turn) = (fault.label.clone(), faults.reserve(&fault.label));

@@ -106,6 +106,23 @@ fn nothing_is_told_of_a_secret_in_a_place_that_takes_none() {
 }
 
 #[test]
+fn a_fault_is_no_place_for_a_secret() {
+    let workshop = Workshop::new();
+    let freeze = json!({"type": "action", "name": "freeze", "provider": {"type": "schism",
+        "action": "freeze", "arguments": {"target": "${token}"}}});
+    // Whoever reads selectors would tell where it is wrong, in part and otherwise than it stands there.
+    let line = workshop.experiment(json!({"method": [freeze],
+        "secrets": {"group": {"token": "hunter2 and\n\nhunter3"}}}));
+    let ended = workshop.run(&format!("{line} --junit suite.xml -o json"));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let (journal, suite) = (workshop.read("journal.json"), workshop.read("suite.xml"));
+    assert!(journal.contains("a fault is no place for a secret"), "{journal}");
+    for told in [journal, suite, ended.stdout, ended.stderr] {
+        assert!(!told.is_empty() && !told.contains("hunter"), "{told}");
+    }
+}
+
+#[test]
 fn an_experiment_is_run_from_an_address() {
     let experiment =
         json!({"title": "from afar", "description": "d", "method": [script("step", "touch ran")]});

@@ -71,7 +71,7 @@ pub(in crate::run) fn check(
     while let Err(error) = words::parse(verb, &left) {
         let key = argument(&error);
         let original = given.keys().find(|given| Some(words::option(given)) == key);
-        wrong.push(Wrong::Value(original.cloned(), words::told(&error)));
+        wrong.push(Wrong::Value(original.cloned(), words::told(error)));
         is_whole = false;
         let Some(key) = key.filter(|key| left.contains_key(key)) else { break };
         // What comes after it may be wrong, too.

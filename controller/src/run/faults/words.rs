@@ -4,7 +4,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, Parser as _};
 use experiment::document::kind;
 use experiment::model::FaultVerb;
-use fault::Selector;
+use fault::{Selector, SelectorError};
 use serde_json::{Map, Value};
 
 use crate::cli::{Cli, Command, CutArgs};
@@ -144,7 +144,7 @@ fn parsed(verb: FaultVerb, arguments: &Map<String, Value>) -> Result<Command, Fa
     if let Some(name) = arguments.keys().map(|key| option(key)).find(|name| is_for_commands(name)) {
         return Err(wrong(verb, format!("`{name}` is for a command, not for a step")));
     }
-    parse(verb, arguments).map_err(|error| wrong(verb, told(&error)))
+    parse(verb, arguments).map_err(|error| wrong(verb, told(error)))
 }
 
 /// An option as the command line has it.
@@ -157,8 +157,9 @@ pub(super) fn is_for_commands(name: &str) -> bool {
     COMMANDS_ONLY.contains(&name)
 }
 
-/// An error without what is only for those who type.
-pub(super) fn told(error: &clap::Error) -> String {
+/// An error without what is only for those who type. Nothing that was typed is cut or put together anew: it may
+/// be a secret, which is known as a whole only.
+pub(super) fn told(mut error: clap::Error) -> String {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         Some(_) | None => None,
@@ -169,16 +170,43 @@ pub(super) fn told(error: &clap::Error) -> String {
         {
             return format!("one of {} was expected here, found `{found}`", known.join(", "));
         }
-        if let Some(reason) = std::error::Error::source(error) {
+        if let Some(reason) = std::error::Error::source(&error) {
+            // Where it is wrong is shown to those who type.
+            let reason = match reason.downcast_ref::<SelectorError>() {
+                Some(error) => error.kind.to_string(),
+                None => reason.to_string(),
+            };
             return format!("`{found}`: {reason}");
         }
     }
+    let typed = [ContextKind::InvalidValue, ContextKind::InvalidArg].map(text);
+    let is_long = typed.into_iter().flatten().any(|typed| typed.contains(['\n', '\r']));
+    for kind in ADVICE {
+        error.remove(*kind);
+    }
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let lines = text.lines().take_while(|line| !line.is_empty());
-    let lines = lines.map(str::trim).filter(|line| !line.chars().all(|letter| letter == '^'));
+    let end = text.rfind(HELP).unwrap_or(text.len());
+    let text = text[..end].trim_end();
+    if is_long {
+        return text.to_owned();
+    }
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.collect::<Vec<_>>().join(" ")
 }
+
+/// What an error says for those who type.
+const ADVICE: &[ContextKind] = &[
+    ContextKind::Suggested,
+    ContextKind::SuggestedArg,
+    ContextKind::SuggestedCommand,
+    ContextKind::SuggestedSubcommand,
+    ContextKind::SuggestedValue,
+    ContextKind::TrailingArg,
+    ContextKind::Usage,
+];
+/// How its last word to them begins.
+const HELP: &str = "\n\nFor more information";
 
 /// The command that a step is.
 ///
@@ -259,5 +287,25 @@ mod tests {
             let error = of(FaultVerb::Freeze, arguments).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn nothing_that_was_typed_is_told_in_part() {
+        let secret = "hunter2\n\n  For more information\n\nhunter3";
+        let cut = |key: &str| json!({"from": "netns:a", "to": "netns:b", key: secret});
+        // Whoever checks arguments keeps these from the command line, which is told of all the same.
+        for (arguments, expected) in [
+            (cut("both-ways"), "unexpected value"),
+            (cut("for"), "a number and a unit"),
+            (cut("mode"), "one of packet, initiator"),
+            (json!({"from": secret, "to": "netns:b"}), "`hunter2"),
+        ] {
+            let error = parse(FaultVerb::Cut, arguments.as_object().unwrap()).unwrap_err();
+            let told = told(error);
+            assert!(told.contains(secret) && told.contains(expected), "{told}");
+        }
+        let error = parse(FaultVerb::Cut, &Map::new()).unwrap_err();
+        let expected = "the following required arguments were not provided: <FROM>";
+        assert!(told(error).starts_with(expected));
     }
 }
