@@ -33,7 +33,7 @@ pub use trouble::{Call, Trouble};
 pub use world::{DeviceId, HOST, World};
 
 use crate::kernel::{
-    Kernel, KernelError, Listing, Observed, Place, ProbeOrder, ProbeResult, Sight, Slot, Step,
+    Kernel, KernelError, Listing, Log, Observed, Place, ProbeOrder, ProbeResult, Sight, Slot, Step,
     Stir, bound_process, clock,
 };
 use trouble::Troubles;
@@ -419,6 +419,10 @@ impl Kernel for FakeKernel {
         let state = lock(&self.shared.state);
         let look = |selector: &Selector| state.world.resolve(selector, Aspect::Network);
         Listing::of(state.world.schemes(), look)
+    }
+
+    fn logs(&self, place: &Place) -> Result<Vec<Log>, KernelError> {
+        lock(&self.shared.state).world.logs(place)
     }
 
     fn effect(&self, target: NamespaceCookie, slot: Slot) -> Result<Effect, KernelError> {

@@ -9,6 +9,7 @@ pub mod clock;
 mod elsewhere;
 mod encode;
 pub mod engaged;
+mod error;
 mod execs;
 mod freeze;
 mod inotify;
@@ -18,6 +19,7 @@ mod kill;
 mod linux;
 mod listing;
 mod load;
+mod log;
 mod mapped;
 pub mod netns;
 mod opener;
@@ -33,7 +35,6 @@ mod spare;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -46,9 +47,11 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 pub use elsewhere::Elsewhere;
 pub use engaged::Act;
+pub use error::KernelError;
 pub use inotify::FileWatch;
 pub use linux::{Linux, node_name};
 pub use listing::Listing;
+pub use log::Log;
 
 /// One of the places for faults on a target, from 0 to 63.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -451,6 +454,12 @@ pub trait Kernel: Send + Sync + 'static {
     /// What can be named on this node.
     fn listing(&self) -> Listing;
 
+    /// Where the processes of a target write to, opened.
+    ///
+    /// # Errors
+    /// They write to no file, or to none that may be read.
+    fn logs(&self, place: &Place) -> Result<Vec<Log>, KernelError>;
+
     /// What a fault has done so far.
     ///
     /// # Errors
@@ -483,88 +492,6 @@ pub trait Kernel: Send + Sync + 'static {
     /// # Errors
     /// They could not be sent at all.
     fn probe(&self, order: &ProbeOrder) -> Result<ProbeResult, KernelError>;
-}
-
-/// Something could not be done.
-#[derive(Debug, thiserror::Error)]
-pub enum KernelError {
-    /// A system call failed.
-    #[error("{call}: {source}")]
-    Call {
-        /// Which, such as `bpf(BPF_LINK_CREATE)`.
-        call: &'static str,
-        /// Why.
-        source: io::Error,
-    },
-    /// The object could not be loaded.
-    #[error("load the eBPF object: {0}")]
-    Object(String),
-    /// An eBPF map refused.
-    #[error("{map}: {source}")]
-    Map {
-        /// Its name.
-        map: &'static str,
-        /// Why.
-        source: Box<aya::maps::MapError>,
-    },
-    /// The kernel's answer makes no sense to us.
-    #[error("{0}")]
-    Answer(String),
-    /// The target is not there any more.
-    #[error("{0} is not there any more")]
-    Gone(Scheme),
-    /// What is meant is not on this node.
-    #[error(transparent)]
-    Elsewhere(#[from] Elsewhere),
-    /// More than there is room for.
-    #[error("no more than {most} {what}")]
-    Limit {
-        /// Of what.
-        what: &'static str,
-        /// How many there can be.
-        most: u64,
-    },
-    /// A target that we do not touch.
-    #[error("{reason}")]
-    Refused {
-        /// Why.
-        reason: String,
-        /// What to do about it.
-        hint: String,
-    },
-}
-
-impl KernelError {
-    /// Names the system call that failed.
-    pub fn call(call: &'static str) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Call { call, source }
-    }
-
-    /// The errno, where there is one.
-    #[must_use]
-    pub fn errno(&self) -> Option<i32> {
-        match self {
-            Self::Call { source, .. } => source.raw_os_error(),
-            Self::Map { source, .. } => map_errno(source),
-            Self::Object(_)
-            | Self::Answer(_)
-            | Self::Gone(_)
-            | Self::Elsewhere(_)
-            | Self::Limit { .. }
-            | Self::Refused { .. } => None,
-        }
-    }
-}
-
-fn map_errno(error: &aya::maps::MapError) -> Option<i32> {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            return io.raw_os_error();
-        }
-        cause = error.source();
-    }
-    None
 }
 
 /// A target as one that ends with its namespace, not with a process in it.

@@ -13,6 +13,7 @@ pub mod hands;
 pub mod holders;
 pub mod kernel;
 pub mod ledger;
+mod log;
 pub mod plan;
 pub mod residue;
 pub mod server;

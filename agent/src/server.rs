@@ -1,6 +1,7 @@
 //! gRPC to the domain and back; no decisions.
 
 mod about;
+mod reading;
 mod refusal;
 mod session;
 
@@ -25,6 +26,7 @@ pub struct Service {
     agent: Agent,
     about: About,
     way: Way,
+    readers: reading::Readers,
 }
 
 /// How a request comes.
@@ -48,14 +50,14 @@ const LONGEST_PROBING: u64 = 60_000_000_000;
 impl Service {
     /// Serves a worker on the node's own socket.
     #[must_use]
-    pub const fn new(agent: Agent, about: About) -> Self {
-        Self { agent, about, way: Way::Socket }
+    pub fn new(agent: Agent, about: About) -> Self {
+        Self { agent, about, way: Way::Socket, readers: reading::Readers::default() }
     }
 
     /// Serves a worker to controllers: nothing is put in or renewed there without a holder.
     #[must_use]
-    pub const fn for_controllers(agent: Agent, about: About) -> Self {
-        Self { agent, about, way: Way::Uplink }
+    pub fn for_controllers(agent: Agent, about: About) -> Self {
+        Self { agent, about, way: Way::Uplink, readers: reading::Readers::default() }
     }
 
     /// Runs what waits for the kernel where waiting is allowed.
@@ -330,6 +332,15 @@ impl wire::agent_server::Agent for Service {
             Err(status) => (0, 0, status.message().to_owned()),
         };
         Ok(Response::new(wire::ProbeReply { sent, delivered, not_proven }))
+    }
+
+    type ReadLogStream = reading::Pieces;
+
+    async fn read_log(
+        &self,
+        request: Request<wire::ReadLogRequest>,
+    ) -> Result<Response<Self::ReadLogStream>, Status> {
+        reading::begin(&self.agent, &self.readers, request.into_inner()).await.map(Response::new)
     }
 
     async fn halt(

@@ -23,6 +23,7 @@ mod interrupts;
 mod kill;
 mod link;
 mod local;
+mod log;
 mod manual;
 pub mod metrics;
 mod outcome;

@@ -8,7 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use fault::{
-    Aspect, BootTime, Fault, FaultId, Prefix, Protocol, Selector, Status, Target, TargetIdentity,
+    Aspect, BootTime, Fault, FaultId, LogMark, Prefix, Protocol, Selector, Status, Target,
+    TargetIdentity,
 };
 use futures_util::future::BoxFuture;
 use proto::agent as wire;
@@ -25,6 +26,7 @@ use tonic::{Request, Streaming};
 pub(crate) use direct::Direct;
 
 use crate::failure::Failure;
+use crate::log::Wanted;
 use crate::outcome::Outcome;
 
 /// How long a question may take that needs nothing but a look.
@@ -284,6 +286,23 @@ impl Link {
         // No deadline on the request: the stream lasts as long as the cut.
         let call = self.client.session(Request::new(ReceiverStream::new(beats)));
         within("cannot keep the cut's lease", ANSWER, call).await
+    }
+
+    /// What a target writes, from marks on, or where that ends.
+    pub(crate) async fn read_log(
+        &mut self,
+        attempted: &str,
+        target: &Target,
+        since: &[LogMark],
+        wanted: Wanted,
+    ) -> Result<Streaming<wire::LogPiece>, Failure> {
+        let request = wire::ReadLogRequest {
+            selector: Some((&target.selector).into()),
+            identity: Some(target.identity.into()),
+            since: since.iter().copied().map(Into::into).collect(),
+            ends_only: wanted == Wanted::Ends,
+        };
+        within(attempted, WORK, self.client.read_log(request)).await
     }
 
     /// Sends probes one way and counts what arrives.

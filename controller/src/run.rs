@@ -7,7 +7,7 @@ mod claim;
 pub(crate) mod executor;
 pub(crate) mod faults;
 mod line;
-mod logs;
+pub(crate) mod logs;
 mod metric;
 mod outlets;
 mod places;

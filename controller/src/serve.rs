@@ -7,6 +7,7 @@ mod caller;
 pub(crate) mod command;
 mod connection;
 mod exposition;
+mod reading;
 mod refusal;
 mod revocation;
 mod running;

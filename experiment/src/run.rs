@@ -47,7 +47,7 @@ pub use terms::{FailFast, Terms, Verdicts};
 
 use crate::configuration::Setup;
 use crate::journal::{Host, Owed, SteadyStates};
-use crate::model::{Experiment, Verb};
+use crate::model::{Experiment, Reading, Verb};
 use crate::redaction::Redaction;
 use crate::substitution::Scope;
 use crate::timestamp::Timestamp;
@@ -178,14 +178,19 @@ impl Run {
         &self.shared.redaction
     }
 
-    /// Why a step must not be performed: it asks for a fault in words with a secret, which would be written down
-    /// and told with it, also by whoever refuses it.
+    /// Why a step must not be performed: it asks for a fault, or for a target, in words with a secret, which would
+    /// be written down and told with it, also by whoever refuses it.
     #[must_use]
     pub fn objection(&self, perform: &Perform) -> Option<&'static str> {
         match perform.invocation.reveal() {
             Invocation::Schism { verb: Verb::Fault(_), arguments } => {
                 let is_told = self.redaction().map(arguments) != *arguments;
                 is_told.then_some("a fault is no place for a secret: it would be told with it")
+            }
+            Invocation::Schism { verb: Verb::Read(Reading::Logs), arguments } => {
+                let target = arguments.get("target")?;
+                let is_told = self.redaction().value(target) != *target;
+                is_told.then_some("a target is no place for a secret: it would be told with it")
             }
             Invocation::Schism { .. }
             | Invocation::Process { .. }

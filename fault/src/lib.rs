@@ -17,6 +17,7 @@ mod id;
 mod kill;
 mod lease;
 mod legible;
+mod log;
 mod lot;
 mod measured;
 mod node;
@@ -46,6 +47,7 @@ pub use id::{FaultId, IdError, IdPrefix, IntentId};
 pub use kill::{Kill, Signal, SignalError};
 pub use lease::{BootTime, Lease, LeaseTerms, Phase, RenewError, TermsError};
 pub use legible::{Legible, OnOneLine};
+pub use log::{LogFile, LogForm, LogMark};
 pub use lot::seeds;
 pub use measured::{
     ClockEffect, FreezeEffect, KillEffect, Measured, Reading, StressEffect, Uncovered,

@@ -6,6 +6,7 @@ pub mod control_wire;
 mod fault_wire;
 mod holder_wire;
 mod invalid;
+mod log_wire;
 mod name_wire;
 mod node_wire;
 mod process_wire;

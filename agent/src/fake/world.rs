@@ -1,15 +1,17 @@
 //! The node around the agent: namespaces, devices, processes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use fault::{
-    Aspect, Interface, NamespaceCookie, NodeName, OwnAddress, Process, ProcessIdentity, Scheme,
-    Selector, Side, Target, TargetIdentity,
+    Aspect, Interface, LogForm, NamespaceCookie, NodeName, OwnAddress, Process, ProcessIdentity,
+    Scheme, Selector, Side, Target, TargetIdentity,
 };
 
 use super::FakeKernel;
-use crate::kernel::{Device, Elsewhere, KernelError, Place};
+use crate::kernel::{Device, Elsewhere, KernelError, Log, Place};
 
 /// The node's own namespace.
 pub const HOST: NamespaceCookie = NamespaceCookie::new(1);
@@ -26,6 +28,7 @@ pub struct World {
     processes: BTreeMap<u32, Resident>,
     followed: BTreeSet<NamespaceCookie>,
     stirred: Vec<NamespaceCookie>,
+    logs: BTreeMap<NamespaceCookie, PathBuf>,
     next: u64,
 }
 
@@ -89,6 +92,7 @@ impl World {
             processes: BTreeMap::new(),
             followed: BTreeSet::new(),
             stirred: Vec::new(),
+            logs: BTreeMap::new(),
             next: HOST.get(),
         };
         world.make(&[]);
@@ -295,6 +299,23 @@ impl World {
         };
         let inhabited = || self.processes.values().any(|process| process.namespace == cookie);
         if direct || inhabited() { self.namespaces.get(&cookie) } else { None }
+    }
+
+    /// Has whoever is in a namespace write to a file of this machine.
+    pub fn write_to(&mut self, cookie: NamespaceCookie, log: PathBuf) {
+        self.logs.insert(cookie, log);
+    }
+
+    pub(super) fn logs(&self, place: &Place) -> Result<Vec<Log>, KernelError> {
+        if self.open(place).is_none() {
+            return Err(KernelError::Gone(place.selector.scheme.clone()));
+        }
+        let log = self.logs.get(&place.identity.namespace).ok_or_else(|| KernelError::Refused {
+            reason: format!("{} writes to no file", place.selector.scheme),
+            hint: "give it one".to_owned(),
+        })?;
+        let file = File::open(log).map_err(KernelError::call("open"))?;
+        Ok(vec![Log { form: LogForm::Plain, files: vec![file] }])
     }
 
     /// The processes of a place.

@@ -266,7 +266,7 @@ impl Instance {
         for (key, flow) in sockets.flows.iter().filter(|(key, _)| concerns(key, peers)) {
             match maps.programs.flows.insert(key, flow, NOEXIST) {
                 Ok(()) => {}
-                Err(error) if super::map_errno(&error) == Some(libc::EEXIST) => {}
+                Err(error) if super::error::map_errno(&error) == Some(libc::EEXIST) => {}
                 Err(error) => return Err(refused(names::FLOWS)(error)),
             }
         }

@@ -28,8 +28,8 @@ use super::sockets::Sockets;
 use super::spare::Spare;
 use super::watch::Watch;
 use super::{
-    Elsewhere, Kernel, KernelError, Listing, Observed, Place, ProbeOrder, ProbeResult, Sight, Slot,
-    Step, Stir, bound_process, clock, netns, prober, process, route,
+    Elsewhere, Kernel, KernelError, Listing, Log, Observed, Place, ProbeOrder, ProbeResult, Sight,
+    Slot, Step, Stir, bound_process, clock, log, netns, prober, process, route,
 };
 
 /// Where `ip netns` keeps the names of namespaces.
@@ -494,6 +494,13 @@ impl Kernel for Linux {
 
     fn listing(&self) -> Listing {
         self.all_targets()
+    }
+
+    fn logs(&self, place: &Place) -> Result<Vec<Log>, KernelError> {
+        if place.identity.boot != self.boot {
+            return Err(KernelError::Gone(place.selector.scheme.clone()));
+        }
+        log::of(place, || self.inode(place))
     }
 
     fn effect(&self, target: NamespaceCookie, slot: Slot) -> Result<Effect, KernelError> {

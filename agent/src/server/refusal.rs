@@ -9,6 +9,7 @@ use tonic::{Code, Status};
 
 use crate::holders::HolderError;
 use crate::kernel::{Elsewhere, KernelError};
+use crate::log::LogError;
 use crate::plan::PlanError;
 use crate::worker::AgentError;
 
@@ -100,6 +101,33 @@ pub(super) fn refuse_kernel(error: KernelError, selector: &Selector) -> Status {
         | KernelError::Answer(_)
         | KernelError::Refused { .. }) => of_kernel(&error, message),
     }
+}
+
+/// A log could not be read, or is not told.
+pub(super) fn refuse_log(error: &LogError, selector: &Selector) -> Status {
+    let message = format!("{selector}: {error}");
+    match error {
+        LogError::Read(source) => {
+            let call = wire::KernelRefused {
+                call: "read".to_owned(),
+                errno: source.raw_os_error().unwrap_or(0),
+            };
+            status(Code::Internal, message, Kind::KernelRefused(call), "")
+        }
+        LogError::Long(_) => {
+            let refused = wire::Refused { reason: error.to_string(), ..Default::default() };
+            let hint =
+                "begin where it ends: the first look with `since: now`, the next since that one";
+            status(Code::FailedPrecondition, message, Kind::Refused(refused), hint)
+        }
+    }
+}
+
+/// As many as may are at it already.
+pub(super) fn busy(what: &str, most: usize) -> Status {
+    let limit = wire::Limit { what: what.to_owned(), most: most as u64 };
+    let message = format!("no more than {most} {what} at once");
+    status(Code::ResourceExhausted, message, Kind::Limit(limit), "try again when they are")
 }
 
 /// The node could not be looked through.

@@ -5,6 +5,7 @@ mod brake;
 mod freezes;
 mod holders;
 mod lifecycle;
+mod logs;
 mod malformed;
 mod misfortune;
 mod order;

@@ -23,6 +23,8 @@ pub enum Deed {
     TakeOver,
     /// To end runs.
     EndRun,
+    /// To read what targets write.
+    ReadLog,
 }
 
 /// What was said to it.

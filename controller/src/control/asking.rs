@@ -169,19 +169,25 @@ impl Control {
     /// # Errors
     /// It does not name what was meant.
     pub async fn resolve(&self, selector: &Selector, seed: u64) -> Result<Vec<End>, ResolveError> {
-        let sight = match selector.scheme {
-            Scheme::Etcd(_) | Scheme::Zeebe(_) => self.sight().await,
+        let sight = self.sight_of(std::slice::from_ref(selector)).await;
+        self.ends(selector, Aspect::Network, seed, &sight).await
+    }
+
+    /// A look at clusters, if any of these names something of one.
+    pub(super) async fn sight_of(&self, selectors: &[Selector]) -> Sight {
+        let is_role = |selector: &Selector| match selector.scheme {
+            Scheme::Etcd(_) | Scheme::Zeebe(_) => true,
             Scheme::Netns(_)
             | Scheme::Pid(_)
             | Scheme::Container(_)
             | Scheme::Host(_)
-            | Scheme::Addr(_) => Sight::default(),
+            | Scheme::Addr(_) => false,
         };
-        self.ends(selector, Aspect::Network, seed, &sight).await
+        if selectors.iter().any(is_role) { self.sight().await } else { Sight::default() }
     }
 
     /// What selectors name together, each place once.
-    async fn all(
+    pub(super) async fn all(
         &self,
         selectors: &[Selector],
         aspect: Aspect,

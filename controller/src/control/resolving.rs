@@ -70,6 +70,14 @@ pub enum ResolveError {
         /// What to do about it.
         hint: String,
     },
+    /// Other targets than were meant before.
+    #[error("{selector}: {other}")]
+    Other {
+        /// What was asked for.
+        selector: Selector,
+        /// Which.
+        other: String,
+    },
     /// A role that leads to no target.
     #[error("{selector}: {error}")]
     Sight {

@@ -14,6 +14,7 @@ use tonic::{Code, Status, Streaming};
 
 use crate::failure::{Cause, Failure};
 use crate::link::{Direct, Rehearsal};
+use crate::log::Wanted;
 use crate::settings::Controller;
 
 /// How long a question may take.
@@ -22,6 +23,9 @@ const ANSWER: Duration = Duration::from_secs(10);
 const WORK: Duration = Duration::from_secs(90);
 /// The largest answer (64 MiB).
 const LARGEST_ANSWER: usize = 64 << 20;
+
+/// What is attempted where a log is read.
+pub(crate) const LOG: &str = "cannot read the log";
 
 /// A connection to a controller.
 #[derive(Clone)]
@@ -146,6 +150,19 @@ impl Client {
         within("cannot watch the faults", ANSWER, call).await
     }
 
+    /// What targets write, since what was known of them, or where that ends.
+    pub(crate) async fn read_log(
+        &mut self,
+        selectors: &[Selector],
+        since: Vec<wire::TargetLog>,
+        wanted: Wanted,
+    ) -> Result<Streaming<wire::LogPiece>, Failure> {
+        let selectors = selectors.iter().map(Into::into).collect();
+        let ends_only = wanted == Wanted::Ends;
+        let call = self.0.read_log(wire::ReadLogRequest { selectors, since, ends_only });
+        within(LOG, WORK, call).await
+    }
+
     pub(crate) async fn halt(&mut self, reason: &str) -> Result<wire::HaltReply, Failure> {
         let call = self.0.halt(wire::HaltRequest { reason: reason.to_owned() });
         within("cannot put the brake on", WORK, call).await
@@ -188,7 +205,8 @@ pub(crate) fn reason(status: &Status) -> String {
     }
 }
 
-fn failure(attempted: &str, status: &Status) -> Failure {
+/// What a controller answered instead of doing something.
+pub(crate) fn failure(attempted: &str, status: &Status) -> Failure {
     let detail = wire::ErrorDetail::decode(status.details()).unwrap_or_default();
     let cause = match &detail.kind {
         Some(Kind::InvalidField(_) | Kind::Ambiguous(_) | Kind::Gap(_)) => Cause::WrongUsage,

@@ -5,11 +5,13 @@ use experiment::model::{Reading, Verb};
 use experiment::position::Position;
 use experiment::problem::{Fault, Problem, Severity};
 use experiment::tolerance::pattern;
+use fault::SelectorError;
 use serde_json::{Map, Value};
 
 use super::faults::{Wrong, check, is_template};
 use super::presence::Missing;
 use super::reading::{Arguments, LogsArguments, MetricArguments, Wanted, arguments};
+use crate::cli::Named;
 use crate::output::Output;
 use crate::settings::Names;
 
@@ -176,6 +178,11 @@ impl Checker<'_> {
                 if let Some(why) = asked.trouble() {
                     self.value(given, (at, &place), None, why);
                 }
+                if let Some(target) = asked.target.as_ref().filter(|target| !target.contains("${"))
+                    && let Err(why) = meant(target, self.names)
+                {
+                    self.value(given, (at, &place), Some("target"), why);
+                }
                 if !asked.pattern.contains("${")
                     && let Err(error) = pattern::compile(&asked.pattern)
                 {
@@ -265,6 +272,12 @@ impl Checker<'_> {
         };
         self.tell(at, &place, Fault::Argument(why));
     }
+}
+
+/// Whether a text names targets.
+fn meant(target: &str, names: &Names) -> Result<(), String> {
+    let named: Named = target.parse().map_err(|error: SelectorError| error.kind.to_string())?;
+    named.stands_for(names).map(drop).map_err(|error| error.to_string())
 }
 
 fn names_of<T: Arguments>() -> Vec<&'static str> {
@@ -394,6 +407,14 @@ extensions: [{name: e, provider: {type: schism, action: cut}}]
                 "probe: logs, arguments: {command: ls, pattern: x}",
                 "arguments.command: a list of words was expected here, found `ls`",
             ),
+            (
+                "probe: logs, arguments: {target: 'pid:x', pattern: x}",
+                "arguments.target: a pid is a number",
+            ),
+            (
+                "probe: logs, arguments: {target: 'pid:7', file: /x, pattern: x}",
+                "either `file` or `target` was expected here, found both",
+            ),
             ("probe: logs, arguments: {command: [ls]}", "`pattern` is missing: what is looked for"),
         ] {
             let all = told(&format!("method:\n- provider: {{type: schism, {provider}}}\n"));
@@ -414,6 +435,8 @@ method:
 - provider: {type: schism, probe: metric, arguments: {prometheus: u, query: q, since: '${outputs.b}'}}
 - provider: {type: schism, probe: logs, arguments: {command: [a, b], pattern: x}}
 - provider: {type: schism, probe: logs, arguments: {command: '${c}', pattern: '${p}'}}
+- provider: {type: schism, probe: logs, arguments: {target: 'one:etcd:member', pattern: x, since: now}}
+- provider: {type: schism, probe: logs, arguments: {target: '${t}', pattern: x}}
 - provider: {type: schism, action: skew, arguments: {target: pid:7, offset: 1h, clock: [realtime]}}
 ";
         assert_eq!(told(text), Vec::<String>::new());

@@ -159,7 +159,7 @@ async fn carry_out(
             metric::perform(&arguments).await
         }
         Invocation::Schism { verb: Verb::Read(Reading::Logs), arguments } => {
-            logs::perform(&arguments, reaper).await
+            logs::perform(&arguments, faults, reaper).await
         }
         Invocation::Schism { verb: Verb::Fault(_), .. } => {
             Ending::Failed("the fault has no name".to_owned())

@@ -13,11 +13,17 @@ use std::time::Duration;
 use experiment::model::{FaultLabel, FaultVerb};
 use experiment::run::{Effect, Ending, Event, FaultKey, Healing, NamedFault};
 use fault::{IntentId, Status};
+use proto::control as wire;
 use serde_json::{Map, Value};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard, mpsc};
 
+use super::logs::Telling;
+use crate::cli::Named;
 use crate::connect::Choice;
 use crate::failure::Failure;
+use crate::fleet::client::LOG;
+use crate::log::Wanted;
+use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::output::quantity::time;
 use crate::output::route::done;
@@ -94,6 +100,15 @@ impl Faults {
     ) -> Self {
         let (place, slots) = (Turn::default(), Mutex::default());
         Self { names, choice, output, controller, events, place, slots, left_at }
+    }
+
+    /// Of a test that asks nobody.
+    #[cfg(test)]
+    pub(super) fn nowhere() -> Self {
+        let (events, _) = mpsc::unbounded_channel();
+        let (socket, absence) = (Some("/nowhere".into()), crate::connect::Absence::Accept);
+        let choice = Choice { socket, absence, typed: Vec::new() };
+        Self::new(Names::default(), choice, None, None, events, Output::new(None))
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<FaultLabel, Slot>> {
@@ -267,6 +282,22 @@ impl Faults {
         match found.await {
             Ok(names) => Ending::Returned(names.into_iter().map(Value::String).collect()),
             Err(failure) => Ending::Failed(failure.text()),
+        }
+    }
+
+    /// What targets write, since what was known of them, or where that ends.
+    pub(super) async fn logs(
+        &self,
+        target: &Named,
+        since: Vec<wire::TargetLog>,
+        wanted: Wanted,
+    ) -> Result<Telling, Failure> {
+        let selectors = target
+            .stands_for(&self.names)
+            .map_err(|error| Failure::new(Outcome::WrongUsage, LOG, &error).hint(error.hint()))?;
+        match &*self.place().await? {
+            Place::Here(here) => here.logs(&selectors, &since, wanted).await,
+            Place::Controller(there) => there.logs(&selectors, since, wanted).await,
         }
     }
 

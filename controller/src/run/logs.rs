@@ -1,4 +1,7 @@
-//! The probe `logs`: whether lines with a pattern have come, of a file or of a program's output.
+//! The probe `logs`: whether lines with a pattern have come, of a file, of a program's output, or of a target.
+
+mod lines;
+mod target;
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -11,43 +14,138 @@ use std::time::Duration;
 use experiment::run::Ending;
 use experiment::run::invocation::Arguments;
 use experiment::tolerance::pattern::{self, Pattern};
+use proto::control as wire;
 use serde_json::{Map, Value, json};
 
+use super::faults::Faults;
 use super::program;
 use super::reading::{LogsArguments, arguments};
 use super::reaper::Reaper;
+use crate::cli::Named;
+use crate::log::Wanted;
+use target::look;
+pub(crate) use target::{Telling, telling};
 
+/// By what a step says that only what comes is to be looked at.
+const NOW: &str = "now";
 /// How many of the lines that were found are returned.
 const SHOWN: usize = 10;
 /// How much of a line is looked at (1 MiB).
-const LONGEST: u64 = 1 << 20;
+const LONGEST: usize = 1 << 20;
 /// How long a program may take where nobody says it (60 s).
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Looks at lines.
-pub(super) async fn perform(given: &Map<String, Value>, reaper: &Arc<Reaper>) -> Ending {
-    match read(given, reaper).await {
+pub(super) async fn perform(
+    given: &Map<String, Value>,
+    faults: &Faults,
+    reaper: &Arc<Reaper>,
+) -> Ending {
+    ending(read(given, faults, reaper).await)
+}
+
+/// What a step has come to by what it found.
+pub(crate) fn ending(found: Result<Value, String>) -> Ending {
+    match found {
         Ok(value) => Ending::Returned(value),
         Err(why) => Ending::Failed(why),
     }
 }
 
-async fn read(given: &Map<String, Value>, reaper: &Arc<Reaper>) -> Result<Value, String> {
-    let asked: LogsArguments = arguments(given)?;
-    if let Some(trouble) = asked.trouble() {
-        return Err(trouble);
+/// What is looked for, and since when.
+pub(crate) struct Sought {
+    asked: LogsArguments,
+    pattern: Pattern,
+    since: Since,
+}
+
+/// From where on lines are looked at.
+enum Since {
+    /// All of them.
+    Ever,
+    /// Only those to come.
+    Now,
+    /// Behind this end of an earlier look.
+    End(Value),
+}
+
+impl Since {
+    const fn end(&self) -> Option<&Value> {
+        match self {
+            Self::End(end) => Some(end),
+            Self::Ever | Self::Now => None,
+        }
     }
-    let pattern = pattern::compile(&asked.pattern).map_err(|error| error.to_string())?;
-    let since = asked.since.clone().unwrap_or_default();
-    let end = if since.is_null() {
-        None
-    } else {
-        Some(since.get("end").ok_or("`since` is what an earlier `logs` returned")?)
-    };
+}
+
+impl Sought {
+    /// Reads what a step is given.
+    ///
+    /// # Errors
+    /// It makes no sense.
+    pub(crate) fn read(given: &Map<String, Value>) -> Result<Self, String> {
+        let asked: LogsArguments = arguments(given)?;
+        if let Some(trouble) = asked.trouble() {
+            return Err(trouble);
+        }
+        let pattern = pattern::compile(&asked.pattern).map_err(|error| error.to_string())?;
+        let since = match asked.since.clone().unwrap_or_default() {
+            Value::Null => Since::Ever,
+            Value::String(now) if now == NOW => Since::Now,
+            earlier @ (Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_)
+            | Value::Object(_)) => {
+                let wanted = "`since` is what an earlier `logs` returned, or `now`";
+                Since::End(earlier.get("end").cloned().ok_or(wanted)?)
+            }
+        };
+        Ok(Self { asked, pattern, since })
+    }
+
+    /// The target whose log is meant, where an earlier look has ended, and what is wanted of it; `None` where it
+    /// is no target's.
+    ///
+    /// # Errors
+    /// They make no sense.
+    pub(crate) fn target(&self) -> Result<Option<(Named, Vec<wire::TargetLog>, Wanted)>, String> {
+        let Some(target) = &self.asked.target else { return Ok(None) };
+        // It may be a secret, of which nothing is told that is cut.
+        let named: Named =
+            target.parse().map_err(|_| "`target` is neither a selector nor a name")?;
+        let since = self.since.end().map(target::since).transpose()?.unwrap_or_default();
+        let wanted = match self.since {
+            Since::Now => Wanted::Ends,
+            Since::Ever | Since::End(_) => Wanted::News,
+        };
+        Ok(Some((named, since, wanted)))
+    }
+
+    /// Looks at what is told of a target.
+    ///
+    /// # Errors
+    /// Not all of it was told, or something may be missing.
+    pub(crate) async fn look(self, telling: Telling, wanted: Wanted) -> Result<Value, String> {
+        let work = tokio::task::spawn_blocking(move || look(telling, &self.pattern, wanted));
+        work.await.map_err(|error| error.to_string())?
+    }
+}
+
+async fn read(
+    given: &Map<String, Value>,
+    faults: &Faults,
+    reaper: &Arc<Reaper>,
+) -> Result<Value, String> {
+    let sought = Sought::read(given)?;
+    if let Some((named, since, wanted)) = sought.target()? {
+        let telling = faults.logs(&named, since, wanted).await.map_err(|failure| failure.text())?;
+        return sought.look(telling, wanted).await;
+    }
+    let Sought { asked, pattern, since } = sought;
     match (asked.file, asked.command) {
         (Some(path), _) => {
-            let end = end.cloned();
-            let work = tokio::task::spawn_blocking(move || of_file(&path, end.as_ref(), &pattern));
+            let work = tokio::task::spawn_blocking(move || of_file(&path, &since, &pattern));
             work.await.map_err(|error| error.to_string())?
         }
         (None, Some(words)) => {
@@ -58,9 +156,9 @@ async fn read(given: &Map<String, Value>, reaper: &Arc<Reaper>) -> Result<Value,
                 None => PATIENCE,
             };
             let text = said(&words, limit, reaper).await?;
-            of_text(&text, end, &pattern)
+            of_text(&text, &since, &pattern)
         }
-        (None, None) => Err("`file` or `command` is missing".to_owned()),
+        (None, None) => Err("`file`, `command` or `target` is missing".to_owned()),
     }
 }
 
@@ -96,14 +194,16 @@ struct Found {
 }
 
 impl Found {
-    fn look(&mut self, line: &str, pattern: &Pattern) -> Result<(), String> {
-        if pattern.finds(line).map_err(|error| error.to_string())? {
+    /// Whether it is one.
+    fn look(&mut self, line: &str, pattern: &Pattern) -> Result<bool, String> {
+        let is_found = pattern.finds(line).map_err(|error| error.to_string())?;
+        if is_found {
             self.count += 1;
             if self.lines.len() < SHOWN {
                 self.lines.push(line.to_owned());
             }
         }
-        Ok(())
+        Ok(is_found)
     }
 
     fn value(self, end: Value) -> Value {
@@ -112,7 +212,7 @@ impl Found {
 }
 
 /// From where it ended, unless it is another file by now, or was emptied: then from its beginning.
-fn of_file(path: &Path, since: Option<&Value>, pattern: &Pattern) -> Result<Value, String> {
+fn of_file(path: &Path, since: &Since, pattern: &Pattern) -> Result<Value, String> {
     let failed = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
     let mut file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
@@ -120,9 +220,10 @@ fn of_file(path: &Path, since: Option<&Value>, pattern: &Pattern) -> Result<Valu
         return Err(format!("{} is no regular file", path.display()));
     }
     let (inode, length) = (metadata.ino(), metadata.len());
-    let known = |key: &str| since.and_then(|since| since.get(key)).and_then(Value::as_u64);
-    let begin = match (known("inode"), known("offset")) {
-        (Some(before), Some(offset)) if before == inode && offset <= length => offset,
+    let known = |key: &str| since.end().and_then(|since| since.get(key)).and_then(Value::as_u64);
+    let begin = match (since, known("inode"), known("offset")) {
+        (Since::Now, _, _) => length,
+        (_, Some(before), Some(offset)) if before == inode && offset <= length => offset,
         _ => 0,
     };
     file.seek(SeekFrom::Start(begin)).map_err(failed)?;
@@ -132,7 +233,8 @@ fn of_file(path: &Path, since: Option<&Value>, pattern: &Pattern) -> Result<Valu
     let mut line = Vec::new();
     loop {
         line.clear();
-        let count = (&mut reader).take(LONGEST).read_until(b'\n', &mut line).map_err(failed)?;
+        let count =
+            (&mut reader).take(LONGEST as u64).read_until(b'\n', &mut line).map_err(failed)?;
         if count == 0 {
             break;
         }
@@ -142,12 +244,13 @@ fn of_file(path: &Path, since: Option<&Value>, pattern: &Pattern) -> Result<Valu
 }
 
 /// From where it ended, if it begins as it did then: else all of it.
-fn of_text(text: &str, since: Option<&Value>, pattern: &Pattern) -> Result<Value, String> {
-    let known = |key: &str| since.and_then(|since| since.get(key)).and_then(Value::as_u64);
+fn of_text(text: &str, since: &Since, pattern: &Pattern) -> Result<Value, String> {
+    let known = |key: &str| since.end().and_then(|since| since.get(key)).and_then(Value::as_u64);
     let offset = known("offset").and_then(|offset| usize::try_from(offset).ok());
     let before = offset.and_then(|offset| text.get(..offset));
-    let new = match (before, known("hash")) {
-        (Some(before), Some(known)) if hash(before) == known => &text[before.len()..],
+    let new = match (since, before, known("hash")) {
+        (Since::Now, _, _) => "",
+        (_, Some(before), Some(known)) if hash(before) == known => &text[before.len()..],
         _ => text,
     };
     let mut found = Found::default();
@@ -173,7 +276,7 @@ mod tests {
     use super::*;
 
     async fn found(arguments: Value) -> Result<Value, String> {
-        read(arguments.as_object().unwrap(), &Arc::new(Reaper::nobody())).await
+        read(arguments.as_object().unwrap(), &Faults::nowhere(), &Arc::new(Reaper::nobody())).await
     }
 
     #[tokio::test]
@@ -201,6 +304,10 @@ mod tests {
         assert_eq!(third["lines"], json!(["the leader of a new file"]));
         fs::write(&path, "leads\n").unwrap();
         assert_eq!(look(third).await.unwrap()["count"], 1, "it was emptied");
+        let now = look(json!("now")).await.unwrap();
+        assert_eq!((&now["found"], &now["count"]), (&json!(false), &json!(0)));
+        append("she leads again\n");
+        assert_eq!(look(now).await.unwrap()["lines"], json!(["she leads again"]));
         let why = look(json!(5)).await.unwrap_err();
         assert!(why.contains("what an earlier `logs` returned"), "{why}");
     }
@@ -216,6 +323,7 @@ mod tests {
         let first = look(Value::Null).await.unwrap();
         fs::write(&path, "error 1\nfine\nerror 2\n").unwrap();
         assert_eq!(look(first.clone()).await.unwrap()["lines"], json!(["error 2"]));
+        assert_eq!(look(json!("now")).await.unwrap()["count"], 0);
         fs::write(&path, "another error\n").unwrap();
         assert_eq!(look(first).await.unwrap()["lines"], json!(["another error"]));
         for (arguments, expected) in [
@@ -227,7 +335,10 @@ mod tests {
             (json!({"command": ["sleep", "60"], "pattern": "x", "timeout": 0.1}), "timed out"),
             (json!({"file": "/dev/zero", "pattern": "x"}), "no regular file"),
             (json!({"file": path, "pattern": "("}), ""),
-            (json!({"pattern": "x"}), "`file` or `command` is missing"),
+            (json!({"pattern": "x"}), "`file`, `command` or `target` is missing"),
+            (json!({"target": "nobody:knows", "pattern": "x"}), "neither a selector nor a name"),
+            (json!({"target": "pid:1", "pattern": "x", "since": {"end": 5}}), "of a target"),
+            (json!({"target": "name", "pattern": "x"}), "schism.toml gives no such name"),
         ] {
             let why = found(arguments.clone()).await.unwrap_err();
             assert!(why.contains(expected), "{arguments}: {why}");

@@ -49,7 +49,7 @@ pub(super) enum Combine {
     Count,
 }
 
-/// What is looked for in which lines. Exactly one of `file` and `command` is set.
+/// What is looked for in which lines. Exactly one of `file`, `command` and `target` is set.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LogsArguments {
@@ -57,9 +57,11 @@ pub(super) struct LogsArguments {
     pub(super) file: Option<PathBuf>,
     /// A program that writes them, and what it is given.
     pub(super) command: Option<Vec<String>>,
+    /// What names targets whose processes write them.
+    pub(super) target: Option<String>,
     /// What is looked for, in the language of Python's patterns.
     pub(super) pattern: String,
-    /// What an earlier `logs` found: only what came after that is looked at.
+    /// What an earlier `logs` found, or `now`: only what came after that is looked at.
     pub(super) since: Option<Value>,
     /// How long the program may take (s).
     pub(super) timeout: Option<f64>,
@@ -146,6 +148,7 @@ impl Arguments for LogsArguments {
     const KNOWN: &'static [(&'static str, Wanted)] = &[
         ("file", Wanted::Text),
         ("command", Wanted::Words),
+        ("target", Wanted::Text),
         ("pattern", Wanted::Text),
         ("since", Wanted::Anything),
         ("timeout", Wanted::Seconds),
@@ -190,14 +193,16 @@ impl MetricArguments {
 impl LogsArguments {
     /// What is missing or too much.
     pub(super) fn trouble(&self) -> Option<String> {
-        match (&self.file, self.command.as_deref()) {
-            (Some(_), Some(_)) => Some(both("file", "command")),
-            (None, None) => Some("`file` or `command` is missing".to_owned()),
-            (None, Some([])) => {
+        match (&self.file, self.command.as_deref(), &self.target) {
+            (Some(_), Some(_), _) => Some(both("file", "command")),
+            (Some(_), None, Some(_)) => Some(both("file", "target")),
+            (None, Some(_), Some(_)) => Some(both("command", "target")),
+            (None, None, None) => Some("`file`, `command` or `target` is missing".to_owned()),
+            (None, Some([]), None) => {
                 let wanted = "a program and what it is given";
                 Some(format!("command: {wanted} was expected here, found an empty list"))
             }
-            (Some(_), None) | (None, Some(_)) => None,
+            (Some(_), None, None) | (None, Some(_), None) | (None, None, Some(_)) => None,
         }
     }
 }

@@ -14,7 +14,7 @@ use fault::IntentId;
 use proto::control as wire;
 use proto::control::run_reply::Kind as Reply;
 use proto::control::run_request::Kind as Request;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -327,11 +327,11 @@ impl Driving {
             // The other end is in the task of the run.
             let _ = events.send(Event::Finished(call, ending));
         };
+        if let Some(why) = self.run.objection(&perform) {
+            return answer(Ending::Failed(why.to_owned()));
+        }
         match (perform.invocation.reveal().clone(), perform.fault.clone()) {
             (Invocation::Schism { verb: Verb::Fault(verb), arguments }, Some(fault)) => {
-                if let Some(why) = self.run.objection(&perform) {
-                    return answer(Ending::Failed(why.to_owned()));
-                }
                 let (label, turn) = (fault.label.clone(), faults.reserve(&fault.label));
                 let id = match self.noted(&fault).await {
                     Ok(id) => id,
@@ -349,6 +349,11 @@ impl Driving {
             }
             (Invocation::Targets(selector), _) => {
                 tokio::spawn(async move { answer(faults.targets(&selector).await) });
+            }
+            (Invocation::Schism { verb: Verb::Read(Reading::Logs), arguments }, _)
+                if self.is_for_agents(&arguments) =>
+            {
+                tokio::spawn(async move { answer(faults.logs(&arguments).await) });
             }
             (
                 Invocation::Process { .. }
@@ -368,6 +373,12 @@ impl Driving {
                 }
             },
         }
+    }
+
+    /// Whether a probe `logs` is this process's own to ask agents for. A command asks by itself.
+    fn is_for_agents(&self, arguments: &Map<String, Value>) -> bool {
+        let is_of_target = arguments.get("target").is_some_and(|target| !target.is_null());
+        is_of_target && matches!(self.performer, Performer::Here(_))
     }
 
     /// Writes down that a fault may be there from now on.

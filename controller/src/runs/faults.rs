@@ -6,21 +6,28 @@ use std::time::{Duration, SystemTime};
 
 use experiment::model::{FaultLabel, FaultVerb};
 use experiment::run::{Effect, Ending, Event, Healing};
-use fault::{IntentId, Limits, Selector};
+use fault::{IntentId, Limits, NodeName, Selector};
 use proto::control as wire;
 use serde_json::{Map, Value, json};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard, mpsc};
 use tokio::task::AbortHandle;
 use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
 
 use crate::archive::{ArchiveError, Audit, Deed, Journal, Node, Verdict};
 use crate::control::{AskError, Control, ControlError, is_over};
+use crate::failure::Failure;
 use crate::fleet;
+use crate::log;
 use crate::output::Output;
 use crate::run::faults::controller::spec;
 use crate::run::faults::{effect, words};
+use crate::run::logs;
 use crate::serve::watching;
 use crate::settings::Names;
+
+/// Pieces of logs that may wait to be looked at.
+const LOG_PIECES: usize = 4;
 
 /// The id of a fault that may be there. Whoever has its turn puts it in or takes it out.
 type Slot = Arc<Turn<Option<IntentId>>>;
@@ -111,6 +118,40 @@ impl Faults {
             other.abort();
         }
         Ok(())
+    }
+
+    /// Looks at what targets write.
+    pub(super) async fn logs(&self, arguments: &Map<String, Value>) -> Ending {
+        logs::ending(self.found(arguments).await)
+    }
+
+    async fn found(&self, arguments: &Map<String, Value>) -> Result<Value, String> {
+        let sought = logs::Sought::read(arguments)?;
+        let (named, since, wanted) = sought.target()?.ok_or("`target` is missing")?;
+        let selectors = named.stands_for(&self.names).map_err(|error| error.to_string())?;
+        let meant = self.control.logs(&selectors, &since).await;
+        let verdict = match &meant {
+            Ok(_) => Verdict::Admitted,
+            Err(error) => Verdict::Refused(error.to_string()),
+        };
+        let nodes = meant.iter().flatten().map(|(_, one)| one.node.clone());
+        let nodes: BTreeSet<NodeName> = nodes.collect();
+        let entry = Audit {
+            at: SystemTime::now(),
+            who: self.asker.clone(),
+            deed: Deed::ReadLog,
+            what: named.to_string(),
+            intent: None,
+            nodes: nodes.into_iter().map(Node).collect(),
+            until: None,
+            verdict,
+        };
+        self.audit.append(&entry).await.map_err(|error| Refusal::Audit(error).to_string())?;
+        let meant = meant.map_err(|error| error.to_string())?;
+        let (pieces, told) = mpsc::channel(LOG_PIECES);
+        tokio::spawn(log::tell(meant, wanted, pieces));
+        let said = |piece: Result<_, (NodeName, Failure)>| piece.map_err(|(_, why)| why.text());
+        sought.look(logs::telling(ReceiverStream::new(told).map(said)), wanted).await
     }
 
     /// Puts a fault in, and returns when it is verified. Not to be given up half-way.

@@ -87,6 +87,11 @@ pub(super) fn refuse_resolve(error: &ResolveError) -> Status {
             let hint = format!("name the nodes that are there, such as {selector}@NODE");
             (Code::Unavailable, Kind::Unreachable(wire::Unreachable { node }), hint)
         }
+        ResolveError::Other { selector, .. } => {
+            let kind = Kind::Unclear(wire::Unclear { selector: selector.to_string() });
+            let hint = "look at all that may be meant, such as etcd:member, or at one by its name";
+            (Code::FailedPrecondition, kind, hint.to_owned())
+        }
         ResolveError::Sight { selector, error } => {
             let kind = Kind::Unclear(wire::Unclear { selector: selector.to_string() });
             (Code::FailedPrecondition, kind, error.hint().to_owned())

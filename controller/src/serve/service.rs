@@ -14,12 +14,14 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::caller::Caller;
+use super::reading;
 use super::refusal::{self, refuse, refuse_control, refuse_resolve};
 use super::running;
 use super::watching;
 use crate::archive::{Archive, Audit, Deed, Node, Verdict};
 use crate::control::{Braked, Control, ControlError, is_over};
 use crate::link::nanos;
+use crate::log::Wanted;
 use crate::runs::Runs;
 use crate::spec;
 
@@ -197,6 +199,35 @@ impl wire::control_server::Control for Shared {
     ) -> Result<Response<wire::TargetsReply>, Status> {
         caller(&request, Role::Viewer)?;
         Ok(Response::new(wire::TargetsReply { nodes: self.0.control.targets().await }))
+    }
+
+    type ReadLogStream = reading::Pieces;
+
+    async fn read_log(
+        &self,
+        request: Request<wire::ReadLogRequest>,
+    ) -> Result<Response<Self::ReadLogStream>, Status> {
+        let what = reading::typed(request.get_ref());
+        let permitted = self.0.permitted(&request, Role::Operator, Deed::ReadLog, what.clone());
+        let caller = permitted.await?;
+        let wire::ReadLogRequest { selectors, since, ends_only } = request.into_inner();
+        if selectors.is_empty() {
+            return Err(refusal::invalid(&Invalid::new("selectors", "is missing")));
+        }
+        let selectors = selectors.into_iter().map(fault::Selector::try_from);
+        let selectors = selectors.collect::<Result<Vec<_>, _>>();
+        let selectors = selectors.map_err(|invalid| refusal::invalid(&invalid))?;
+        let sought = self.0.control.logs(&selectors, &since).await;
+        let verdict = match &sought {
+            Ok(_) => Verdict::Admitted,
+            Err(error) => Verdict::Refused(error.to_string()),
+        };
+        let nodes = sought.iter().flatten().map(|(_, one)| one.node.clone());
+        let nodes = nodes.collect::<BTreeSet<_>>().into_iter().map(Node).collect();
+        self.0.audit(Audit { nodes, ..entry(&caller, Deed::ReadLog, what, verdict) }).await?;
+        let sought = sought.map_err(|error| refuse_resolve(&error))?;
+        let wanted = if ends_only { Wanted::Ends } else { Wanted::News };
+        Ok(Response::new(reading::told(sought, wanted)))
     }
 
     async fn plan(

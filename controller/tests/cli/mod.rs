@@ -347,6 +347,15 @@ impl Agent for Service {
         Err(Status::unimplemented("no command asks an agent for that"))
     }
 
+    type ReadLogStream = ReceiverStream<Result<wire::LogPiece, Status>>;
+
+    async fn read_log(
+        &self,
+        _: Request<wire::ReadLogRequest>,
+    ) -> Result<Response<Self::ReadLogStream>, Status> {
+        Err(Status::unimplemented("no command asks an agent for that"))
+    }
+
     async fn targets(
         &self,
         _: Request<wire::TargetsRequest>,

@@ -9,6 +9,7 @@ mod experiments;
 mod fleet;
 mod freeze;
 mod kill;
+mod logs;
 mod machine;
 mod refusals;
 mod running;

@@ -39,15 +39,15 @@ fn schism(served: &Served, line: &str) -> Command {
     command
 }
 
-async fn typed(served: &Served, line: &str) -> Output {
+pub(crate) async fn typed(served: &Served, line: &str) -> Output {
     soon(schism(served, line).output()).await.unwrap()
 }
 
-fn told(output: &Output) -> String {
+pub(crate) fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn read(path: &Path) -> Value {
+pub(crate) fn read(path: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 

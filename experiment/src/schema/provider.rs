@@ -153,14 +153,21 @@ fn logs() -> Value {
         &[
             ("file", text("A file of lines")),
             ("command", command),
+            ("target", text("What names targets whose processes write the lines")),
             ("pattern", text("What is looked for, as Python has it")),
-            ("since", any("What an earlier `logs` found: only what came after that is looked at")),
+            (
+                "since",
+                any(
+                    "What an earlier `logs` found, or `now`: only what came after that is looked at",
+                ),
+            ),
             ("timeout", limit()),
         ],
         &["pattern"],
     );
     if let Value::Object(map) = &mut schema {
-        let either = json!([{"required": ["file"]}, {"required": ["command"]}]);
+        let either =
+            json!([{"required": ["file"]}, {"required": ["command"]}, {"required": ["target"]}]);
         map.insert("anyOf".to_owned(), either);
     }
     schema

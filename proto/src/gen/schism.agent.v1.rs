@@ -983,6 +983,76 @@ pub struct ProbeReply {
     #[prost(string, tag = "3")]
     pub not_proven: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReadLogRequest {
+    #[prost(message, optional, tag = "1")]
+    pub selector: ::core::option::Option<Selector>,
+    #[prost(message, optional, tag = "2")]
+    pub identity: ::core::option::Option<TargetIdentity>,
+    /// Where earlier looks have ended. A file without one is told from its beginning.
+    #[prost(message, repeated, tag = "3")]
+    pub since: ::prost::alloc::vec::Vec<LogMark>,
+    /// Whether only the ends are wanted.
+    #[prost(bool, tag = "4")]
+    pub ends_only: bool,
+}
+/// A place in a file.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogMark {
+    #[prost(uint64, tag = "1")]
+    pub device: u64,
+    #[prost(uint64, tag = "2")]
+    pub inode: u64,
+    /// Bytes.
+    #[prost(uint64, tag = "3")]
+    pub offset: u64,
+    /// FNV-1a (64 bits) of the 256 bytes before it, or of as many as there are.
+    #[prost(fixed64, tag = "4")]
+    pub print: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogPiece {
+    #[prost(oneof = "log_piece::Kind", tags = "1, 2, 3")]
+    pub kind: ::core::option::Option<log_piece::Kind>,
+}
+/// Nested message and enum types in `LogPiece`.
+pub mod log_piece {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        /// What follows is of this file, until the next.
+        #[prost(message, tag = "1")]
+        File(super::LogFile),
+        #[prost(bytes, tag = "2")]
+        Bytes(::prost::bytes::Bytes),
+        /// The last of all.
+        #[prost(message, tag = "3")]
+        End(super::LogEnd),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogFile {
+    #[prost(uint64, tag = "1")]
+    pub device: u64,
+    #[prost(uint64, tag = "2")]
+    pub inode: u64,
+    /// Where its bytes begin.
+    #[prost(uint64, tag = "3")]
+    pub from: u64,
+    /// From where on they are new: what stands before that only tells marks again.
+    #[prost(uint64, tag = "4")]
+    pub fresh: u64,
+    #[prost(enumeration = "LogForm", tag = "5")]
+    pub form: i32,
+    /// Whether it goes on with the file before it, from which it was rotated.
+    #[prost(bool, tag = "6")]
+    pub goes_on: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogEnd {
+    /// Why something that came since a mark may be missing, for people; empty if nothing is.
+    #[prost(string, tag = "1")]
+    pub missing: ::prost::alloc::string::String,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResidueRequest {
     #[prost(bool, tag = "1")]
@@ -1539,6 +1609,41 @@ impl Aspect {
         }
     }
 }
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LogForm {
+    Unspecified = 0,
+    /// Lines, as the target has written them.
+    Plain = 1,
+    /// Lines of the container runtime interface.
+    Cri = 2,
+    /// Objects of JSON, as Docker writes them.
+    Json = 3,
+}
+impl LogForm {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LOG_FORM_UNSPECIFIED",
+            Self::Plain => "LOG_FORM_PLAIN",
+            Self::Cri => "LOG_FORM_CRI",
+            Self::Json => "LOG_FORM_JSON",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LOG_FORM_UNSPECIFIED" => Some(Self::Unspecified),
+            "LOG_FORM_PLAIN" => Some(Self::Plain),
+            "LOG_FORM_CRI" => Some(Self::Cri),
+            "LOG_FORM_JSON" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
 /// Generated client implementations.
 pub mod agent_client {
     #![allow(
@@ -1843,6 +1948,32 @@ pub mod agent_client {
                 .insert(GrpcMethod::new("schism.agent.v1.Agent", "Probe"));
             self.inner.unary(req, path, codec).await
         }
+        /// What a target's processes write to their standard output and error, where that is a file, or where their
+        /// container's runtime keeps it: from marks on, or only where it ends now.
+        pub async fn read_log(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReadLogRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::LogPiece>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/schism.agent.v1.Agent/ReadLog",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("schism.agent.v1.Agent", "ReadLog"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// What is left on this node of agents that are gone.
         pub async fn residue(
             &mut self,
@@ -1981,6 +2112,18 @@ pub mod agent_server {
             &self,
             request: tonic::Request<super::ProbeRequest>,
         ) -> std::result::Result<tonic::Response<super::ProbeReply>, tonic::Status>;
+        /// Server streaming response type for the ReadLog method.
+        type ReadLogStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::LogPiece, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// What a target's processes write to their standard output and error, where that is a file, or where their
+        /// container's runtime keeps it: from marks on, or only where it ends now.
+        async fn read_log(
+            &self,
+            request: tonic::Request<super::ReadLogRequest>,
+        ) -> std::result::Result<tonic::Response<Self::ReadLogStream>, tonic::Status>;
         /// What is left on this node of agents that are gone.
         async fn residue(
             &self,
@@ -2500,6 +2643,52 @@ pub mod agent_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/schism.agent.v1.Agent/ReadLog" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReadLogSvc<T: Agent>(pub Arc<T>);
+                    impl<
+                        T: Agent,
+                    > tonic::server::ServerStreamingService<super::ReadLogRequest>
+                    for ReadLogSvc<T> {
+                        type Response = super::LogPiece;
+                        type ResponseStream = T::ReadLogStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReadLogRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agent>::read_log(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReadLogSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -361,6 +361,46 @@ pub struct ResolveReply {
     #[prost(message, repeated, tag = "1")]
     pub ends: ::prost::alloc::vec::Vec<End>,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReadLogRequest {
+    /// What they name together, at least one.
+    #[prost(message, repeated, tag = "1")]
+    pub selectors: ::prost::alloc::vec::Vec<Selector>,
+    /// Where earlier looks have ended, of each target that is meant now; none for a first look.
+    #[prost(message, repeated, tag = "2")]
+    pub since: ::prost::alloc::vec::Vec<TargetLog>,
+    /// Whether only the ends are wanted.
+    #[prost(bool, tag = "3")]
+    pub ends_only: bool,
+}
+/// Where a look at what a target writes has ended.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TargetLog {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub selector: ::core::option::Option<crate::agent::Selector>,
+    #[prost(message, optional, tag = "3")]
+    pub identity: ::core::option::Option<crate::agent::TargetIdentity>,
+    #[prost(message, repeated, tag = "4")]
+    pub marks: ::prost::alloc::vec::Vec<crate::agent::LogMark>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LogPiece {
+    #[prost(oneof = "log_piece::Kind", tags = "1, 2")]
+    pub kind: ::core::option::Option<log_piece::Kind>,
+}
+/// Nested message and enum types in `LogPiece`.
+pub mod log_piece {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        /// What follows is of this target, until the next; without marks.
+        #[prost(message, tag = "1")]
+        Target(super::TargetLog),
+        #[prost(message, tag = "2")]
+        Piece(crate::agent::LogPiece),
+    }
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TargetsRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1394,6 +1434,31 @@ pub mod control_client {
                 .insert(GrpcMethod::new("schism.control.v1.Control", "Targets"));
             self.inner.unary(req, path, codec).await
         }
+        /// What the processes of targets write to their standard output and error, as their agents read it.
+        pub async fn read_log(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReadLogRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::LogPiece>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/schism.control.v1.Control/ReadLog",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("schism.control.v1.Control", "ReadLog"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Resolves, asks the guards and plans; touches nothing.
         pub async fn plan(
             &mut self,
@@ -1658,6 +1723,17 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::TargetsRequest>,
         ) -> std::result::Result<tonic::Response<super::TargetsReply>, tonic::Status>;
+        /// Server streaming response type for the ReadLog method.
+        type ReadLogStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::LogPiece, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// What the processes of targets write to their standard output and error, as their agents read it.
+        async fn read_log(
+            &self,
+            request: tonic::Request<super::ReadLogRequest>,
+        ) -> std::result::Result<tonic::Response<Self::ReadLogStream>, tonic::Status>;
         /// Resolves, asks the guards and plans; touches nothing.
         async fn plan(
             &self,
@@ -1968,6 +2044,52 @@ pub mod control_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/schism.control.v1.Control/ReadLog" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReadLogSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::ServerStreamingService<super::ReadLogRequest>
+                    for ReadLogSvc<T> {
+                        type Response = super::LogPiece;
+                        type ResponseStream = T::ReadLogStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReadLogRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::read_log(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReadLogSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -7,19 +7,22 @@ use std::time::Duration;
 use experiment::model::FaultLabel;
 use experiment::run::{Effect, Event, NamedFault};
 use fault::{IntentId, Selector, Status};
+use futures_util::StreamExt as _;
 use proto::control as wire;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Streaming;
 
+use super::super::logs::{Telling, telling};
 use super::effect;
 use super::words::Typed;
 use super::{Standing, id};
 use crate::control::is_over;
 use crate::failure::{Cause, Failure};
 use crate::fleet;
-use crate::fleet::client::Client;
+use crate::fleet::client::{Client, LOG};
+use crate::log::Wanted;
 use crate::output::Output;
 use crate::settings::{Controller, Names};
 use crate::spec::Spec;
@@ -139,6 +142,18 @@ impl AtController {
     pub(super) async fn statuses(&self) -> Result<Vec<Status>, Failure> {
         let intents = self.client.clone().list().await?;
         Ok(intents.iter().flat_map(fleet::statuses).collect())
+    }
+
+    /// What targets write, as their agents read it for the controller.
+    pub(super) async fn logs(
+        &self,
+        selectors: &[Selector],
+        since: Vec<wire::TargetLog>,
+        wanted: Wanted,
+    ) -> Result<Telling, Failure> {
+        let pieces = self.client().await?.read_log(selectors, since, wanted).await?;
+        let said = |status| fleet::client::failure(LOG, &status).text();
+        Ok(telling(pieces.map(move |piece| piece.map_err(said))))
     }
 
     pub(super) async fn targets(&self, selector: &Selector) -> Result<Vec<String>, Failure> {

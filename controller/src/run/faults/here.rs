@@ -5,23 +5,31 @@ use std::time::Duration;
 use agent::kernel::priority;
 use experiment::model::FaultLabel;
 use experiment::run::{Effect, Event, NamedFault};
-use fault::{Aspect, Fault, FaultId, IntentId, LeaseTerms, Selector, Status};
+use fault::{Aspect, Fault, FaultId, IntentId, LeaseTerms, NodeName, Selector, Status, Target};
+use futures_util::StreamExt as _;
 use proto::agent as wire;
 use proto::agent::event::Kind;
+use proto::control as control_wire;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_stream::wrappers::ReceiverStream;
 
+use super::super::logs::{Telling, telling};
 use super::effect;
 use super::words::Typed;
 use super::{Standing, id};
 use crate::connect::{self, Absence, Choice, Connection};
 use crate::failure::{Cause, Failure};
+use crate::fleet::client::LOG;
 use crate::link::{Link, Rehearsal, Scope, nanos, wired};
+use crate::log::{self, Wanted};
 use crate::output::Output;
 use crate::settings::Names;
 
+/// Pieces of logs that may wait to be looked at.
+const BACKLOG: usize = 4;
 /// How often an agent says what faults have done (1 s).
 const REPORT: Duration = Duration::from_secs(1);
 
@@ -179,6 +187,35 @@ impl Here {
     pub(super) async fn targets(&self, selector: &Selector) -> Result<Vec<String>, Failure> {
         let found = self.link.clone().resolve(selector, Aspect::Network).await?;
         Ok(found.into_iter().map(|target| target.selector.to_string()).collect())
+    }
+
+    /// What targets of this node write.
+    pub(super) async fn logs(
+        &self,
+        selectors: &[Selector],
+        since: &[control_wire::TargetLog],
+        wanted: Wanted,
+    ) -> Result<Telling, Failure> {
+        let node = self.connection.lock().await.description.node.clone();
+        let mut link = self.link.clone();
+        let mut found: Vec<Target> = Vec::new();
+        for selector in selectors {
+            let targets =
+                crate::resolve::targets(&mut link, &node, selector, Aspect::Processes, 0).await?;
+            let new = |target: &Target| found.iter().all(|one| one.identity != target.identity);
+            let targets: Vec<Target> = targets.into_iter().filter(new).collect();
+            found.extend(targets);
+        }
+        let named = NodeName::new(&node);
+        let named =
+            named.ok_or_else(|| Failure::caused(Cause::Other, LOG, "the node has no name"))?;
+        let found = found.into_iter().map(|target| (named.clone(), target)).collect();
+        let sought = log::sought(found, since)
+            .map_err(|other| Failure::caused(Cause::NotFound, LOG, other))?;
+        let sought = sought.into_iter().map(|sought| (link.clone(), sought)).collect();
+        let (pieces, told) = mpsc::channel(BACKLOG);
+        tokio::spawn(log::tell(sought, wanted, pieces));
+        Ok(telling(ReceiverStream::new(told).map(|piece| piece.map_err(|(_, why)| why.text()))))
     }
 
     /// Ends the agent that this command was. Nobody waits for whoever may still speak to it.

@@ -141,3 +141,38 @@ async fn a_controller_that_may_performs_and_goes_on_without_the_line() {
     assert_eq!(ended.verdict.as_ref().unwrap().exit(), wire::RunExit::Done, "{ended:?}");
     assert!(mark("method").exists() && mark("rollback").exists());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_that_performs_asks_agents_for_logs_itself() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let log = fleet.directory().join("log");
+    std::fs::write(&log, "the leader\n").unwrap();
+    let written = log.clone();
+    fleet.nodes["a"].kernel.node(|node| {
+        let cookie = node.named("a").unwrap();
+        node.write_to(cookie, written);
+    });
+    let look = |target: &str, since: Value| {
+        json!({"type": "probe", "name": "look", "as": "look", "provider": {"type": "schism",
+            "probe": "logs", "arguments": {"target": target, "pattern": "leader", "since": since}}})
+    };
+    let mut experiment = cut();
+    experiment["method"] = json!([
+        look("netns:a@a", Value::Null),
+        look("netns:a@a", json!("${outputs.look}")),
+        look("netns:b@b", Value::Null),
+    ]);
+    experiment["rollbacks"] = json!([]);
+    experiment.as_object_mut().unwrap().remove("steady-state-hypothesis");
+    let performing = runs(&fleet, Execution::Allowed).await;
+    drop(Command::begin(&performing, begin(1, &beginning(&experiment, Map::new()))).await.unwrap());
+    comes_to(&fleet, 1, wire::RunPhase::Ended).await;
+    let written = journal(&fleet, 1).await;
+    assert_eq!(written["run"][0]["output"]["lines"], json!(["the leader"]), "{written:#}");
+    assert_eq!(written["run"][1]["output"]["found"], false, "{written:#}");
+    let why = written["run"][2]["exception"].to_string();
+    assert!(why.contains("writes to no file"), "{why}");
+    let audit = fleet.archive.audit.read().await.unwrap().entries;
+    let what: Vec<&str> = audit.iter().map(|line| line.what.as_str()).collect();
+    assert_eq!(what[1..], ["netns:a@a", "netns:a@a", "netns:b@b"]);
+}
