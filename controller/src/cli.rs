@@ -22,9 +22,9 @@ use fault::Selector;
 pub use self::zeebe::{
     AskCommand, BackupCommand, ClockArgs, ClockCommand, ClusterCommand, CompletionArgs, CountArgs,
     CreationArgs, DeployCommand, DisconnectArgs, DistributionArgs, EndArgs, ExportingCommand,
-    FreezeMemberArgs, InFlight, LoadArgs, MemberCommand, PublishArgs, Rate, ReconnectArgs, Side,
-    StressMemberArgs, VerifyCommand, Who, WhoArgs, WorkerArgs, ZeebeArgs, ZeebeCommand,
-    ZeebePlaceArgs,
+    FreezeMemberArgs, InFlight, InstanceArgs, LoadArgs, MemberCommand, PublishArgs, Rate,
+    ReconnectArgs, Side, StressMemberArgs, VerifyCommand, Who, WhoArgs, WorkerArgs, ZeebeArgs,
+    ZeebeCommand, ZeebePlaceArgs,
 };
 pub use certs::{
     CertsArgs, CertsCommand, Days, Host, InitArgs, IssueArgs, RevokeArgs, RoleArg, SubjectArgs,
@@ -37,7 +37,7 @@ pub use manner::MannerArgs;
 pub use named::{Named, NamedError};
 pub use run::{RunArgs, ValidateArgs};
 pub use skew::SkewArgs;
-pub use stress::StressArgs;
+pub use stress::{StressArgs, TakenArgs};
 pub use typed::Misuse;
 
 use crate::heal::FaultName;

@@ -33,7 +33,7 @@ use crate::run::executor::Executor;
 use crate::run::reaper::Reaper;
 use crate::run::starting;
 use crate::settings::{Names, StaticName};
-use driving::{Driving, Performer, Start, Word};
+use driving::{Driving, Performer, State, Word};
 use faults::Faults;
 pub use line::{Line, Peer};
 use record::Record;
@@ -398,7 +398,8 @@ impl Runs {
             Execution::Allowed => Performer::Here(executor(events.0.clone(), self.identity(id))),
         };
         let journal = Writing::begin(self.0.archive.runs.clone(), id, of);
-        let driving = Driving::new(Start {
+        let state = State::new(control.brakes());
+        let driving = Driving {
             run,
             record,
             control,
@@ -407,9 +408,11 @@ impl Runs {
             line,
             journal,
             words,
-            events,
+            events: events.0,
+            inbox: events.1,
             of,
-        });
+            state,
+        };
         tokio::spawn(async move {
             driving.drive().await;
             drop(place);

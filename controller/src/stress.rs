@@ -1,6 +1,6 @@
 //! `schism stress`.
 
-use fault::{Scheme, Stress};
+use fault::Scheme;
 
 use crate::cli::StressArgs;
 use crate::failure::Failure;
@@ -23,7 +23,7 @@ pub(crate) fn asked(args: &StressArgs, names: &Names) -> Result<Asked, Failure> 
     }
     Ok(Asked {
         selectors,
-        within: Within::Stress(Stress { cpu: args.cpu, memory: args.memory, io: args.io }),
+        within: Within::Stress(args.taken.into()),
         lease: args.lease,
         total: args.total,
         quorum_loss: QuorumLoss::Refused,

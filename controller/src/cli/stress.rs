@@ -3,26 +3,19 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use clap::{ArgGroup, Args};
-use fault::{CpuLoad, LoadError, MemoryLoad, some_workers};
+use clap::Args;
+use fault::{CpuLoad, LoadError, MemoryLoad, Stress, some_workers};
 
 use super::{MannerArgs, Named};
 
 /// `stress`.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("load").args(["cpu", "memory", "io"]).required(true).multiple(true))]
 pub struct StressArgs {
     /// Who has less: pid:NUMBER or container:ID, whose control group the workers join
     pub target: Named,
-    /// So many workers take processor time, each for that share of it, such as 2 or 4@50%
-    #[arg(long, value_name = "N[@LOAD%]")]
-    pub cpu: Option<CpuLoad>,
-    /// Take and hold so much memory, such as 256MiB, or 80% of what the target may have
-    #[arg(long, value_name = "SIZE|%")]
-    pub memory: Option<MemoryLoad>,
-    /// So many workers write a file of 64 MiB each, sync it, and read it back from the disk
-    #[arg(long, value_name = "N", value_parser = workers)]
-    pub io: Option<NonZeroU16>,
+    /// What is taken.
+    #[command(flatten)]
+    pub taken: TakenArgs,
     /// How long, in any case
     #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = fault::parse_duration, allow_hyphen_values = true)]
     pub total: Duration,
@@ -34,8 +27,29 @@ pub struct StressArgs {
     pub manner: MannerArgs,
 }
 
+/// What is taken from a target: at least one of the three.
+#[derive(Clone, Copy, Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct TakenArgs {
+    /// So many workers take processor time, each for that share of it, such as 2 or 4@50%
+    #[arg(long, value_name = "N[@LOAD%]")]
+    pub cpu: Option<CpuLoad>,
+    /// Take and hold so much memory, such as 256MiB, or 80% of what the target may have
+    #[arg(long, value_name = "SIZE|%")]
+    pub memory: Option<MemoryLoad>,
+    /// So many workers write a file of 64 MiB each, sync it, and read it back from the disk
+    #[arg(long, value_name = "N", value_parser = workers)]
+    pub io: Option<NonZeroU16>,
+}
+
 fn workers(text: &str) -> Result<NonZeroU16, LoadError> {
     some_workers(text.parse().map_err(|_| LoadError::Workers)?)
+}
+
+impl From<TakenArgs> for Stress {
+    fn from(taken: TakenArgs) -> Self {
+        Self { cpu: taken.cpu, memory: taken.memory, io: taken.io }
+    }
 }
 
 impl StressArgs {

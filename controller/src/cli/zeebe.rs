@@ -137,12 +137,9 @@ pub enum VerifyCommand {
     DeploymentOnAllPartitions(DistributionArgs),
 }
 
-/// `verify instance-creation`.
-#[derive(Debug, Args)]
-pub struct CreationArgs {
-    /// Only on these partitions [default: all]
-    #[arg(long = "partition", value_name = "N")]
-    pub partitions: Vec<PartitionId>,
+/// Instances, by what they are made of.
+#[derive(Clone, Debug, Args)]
+pub struct InstanceArgs {
     /// The id of the process
     #[arg(long, value_name = "ID", default_value = "benchmark")]
     pub process: String,
@@ -152,6 +149,17 @@ pub struct CreationArgs {
     /// Variables of the instances
     #[arg(long, value_name = "JSON", value_parser = object)]
     pub variables: Option<String>,
+}
+
+/// `verify instance-creation`.
+#[derive(Debug, Args)]
+pub struct CreationArgs {
+    /// Only on these partitions [default: all]
+    #[arg(long = "partition", value_name = "N")]
+    pub partitions: Vec<PartitionId>,
+    /// Of what.
+    #[command(flatten)]
+    pub of: InstanceArgs,
     /// Wait until the instances are completed
     #[arg(long)]
     pub await_result: bool,
@@ -163,15 +171,9 @@ pub struct CountArgs {
     /// How many instances
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub count: u32,
-    /// The id of the process
-    #[arg(long, value_name = "ID", default_value = "benchmark")]
-    pub process: String,
-    /// Its version [default: the last]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
-    pub version: Option<i32>,
-    /// Variables of the instances
-    #[arg(long, value_name = "JSON", value_parser = object)]
-    pub variables: Option<String>,
+    /// Of what.
+    #[command(flatten)]
+    pub of: InstanceArgs,
 }
 
 /// `verify job-completion`.

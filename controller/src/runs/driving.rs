@@ -77,9 +77,14 @@ pub(super) struct Driving {
     pub(super) words: mpsc::Receiver<Word>,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) inbox: mpsc::UnboundedReceiver<Event>,
-    pub(super) brake: watch::Receiver<Option<String>>,
     /// Whether it is a run, or what one owed.
     pub(super) of: Of,
+    pub(super) state: State,
+}
+
+/// How far a run is, as its task knows it.
+pub(super) struct State {
+    brake: watch::Receiver<Option<String>>,
     watchers: Vec<Line>,
     asked: BTreeMap<CallId, Purpose>,
     answered: usize,
@@ -91,38 +96,11 @@ pub(super) struct Driving {
     fate: Option<Fate>,
 }
 
-/// What a run begins with here.
-pub(super) struct Start {
-    pub(super) run: Run,
-    pub(super) record: Record,
-    pub(super) control: Control,
-    pub(super) faults: Arc<Faults>,
-    pub(super) performer: Performer,
-    pub(super) line: Option<Line>,
-    pub(super) journal: Writing,
-    pub(super) words: mpsc::Receiver<Word>,
-    pub(super) events: (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
-    pub(super) of: Of,
-}
-
-impl Driving {
-    pub(super) fn new(start: Start) -> Self {
-        let Start { run, record, control, faults, performer, line, journal, words, .. } = start;
-        let (events, inbox) = start.events;
-        let brake = control.brakes();
+impl State {
+    /// Nothing has happened yet.
+    pub(super) fn new(brake: watch::Receiver<Option<String>>) -> Self {
         Self {
-            run,
-            record,
-            control,
-            faults,
-            performer,
-            line,
-            journal,
-            words,
-            events,
-            inbox,
             brake,
-            of: start.of,
             watchers: Vec::new(),
             asked: BTreeMap::new(),
             answered: 0,
@@ -133,19 +111,21 @@ impl Driving {
             fate: None,
         }
     }
+}
 
+impl Driving {
     /// Drives it until it ends. Where nobody is there to play what is owed, that stays owed.
     pub(super) async fn drive(mut self) {
         self.tell(Reply::Run(super::told(&self.record.run)));
         // What owes may be finished while the brake is on; what begins may not.
         match self.of {
-            Of::Rollbacks => self.brake.mark_unchanged(),
-            Of::Run => self.brake.mark_changed(),
+            Of::Rollbacks => self.state.brake.mark_unchanged(),
+            Of::Run => self.state.brake.mark_changed(),
         }
         let mut actions = self.run.begin(Duration::ZERO);
         loop {
             self.follow(actions).await;
-            match self.fate.take() {
+            match self.state.fate.take() {
                 Some(Fate::Ended(verdict)) => return self.end(&verdict).await,
                 Some(Fate::Stopped) => return self.faults.heal_all().await,
                 None => (),
@@ -154,7 +134,7 @@ impl Driving {
                 actions = Vec::new();
                 continue;
             };
-            actions = self.run.on(event, self.began.elapsed());
+            actions = self.run.on(event, self.state.began.elapsed());
         }
     }
 
@@ -164,11 +144,11 @@ impl Driving {
             // In a stated order: the same happenings make the same history.
             biased;
             event = self.inbox.recv() => event.map(|event| self.counted(event)),
-            () = at(self.wake) => {
-                self.wake = None;
+            () = at(self.state.wake) => {
+                self.state.wake = None;
                 Some(Event::Tick)
             }
-            () = at(self.journal_at) => {
+            () = at(self.state.journal_at) => {
                 self.write_journal();
                 None
             }
@@ -180,13 +160,13 @@ impl Driving {
                 }
             },
             word = self.words.recv() => self.word(word),
-            changed = self.brake.changed() => {
+            changed = self.state.brake.changed() => {
                 if changed.is_err() {
                     // The driver of intents is gone, and the controller with it.
-                    self.fate = Some(Fate::Stopped);
+                    self.state.fate = Some(Fate::Stopped);
                     return None;
                 }
-                let reason = self.brake.borrow_and_update().clone()?;
+                let reason = self.state.brake.borrow_and_update().clone()?;
                 self.interrupted(format!("the brake is on: {reason}"))
             }
         }
@@ -204,12 +184,12 @@ impl Driving {
             Some(Word::Attach(line)) => {
                 // It may be gone already.
                 let _ = line.tell(Reply::Run(super::told(&self.record.run)));
-                self.watchers.push(*line);
+                self.state.watchers.push(*line);
                 None
             }
             Some(Word::End(why)) => self.interrupted(why),
             Some(Word::Stop) | None => {
-                self.fate = Some(Fate::Stopped);
+                self.state.fate = Some(Fate::Stopped);
                 None
             }
         }
@@ -220,7 +200,7 @@ impl Driving {
         match request {
             Request::Answer(answer) => {
                 let call = CallId::from_number(answer.call);
-                self.asked.remove(&call)?;
+                self.state.asked.remove(&call)?;
                 let ending = self.kept(answer.ending.len()).unwrap_or_else(|| {
                     let read = serde_json::from_slice(&answer.ending);
                     read.unwrap_or_else(|error| Ending::Crashed(format!("no answer: {error}")))
@@ -248,7 +228,7 @@ impl Driving {
     /// Counts what a step has returned that this process performs. Of a fault nothing is left out: it acts.
     fn counted(&mut self, event: Event) -> Event {
         let Event::Finished(call, ending) = event else { return event };
-        if self.asked.remove(&call).is_none() {
+        if self.state.asked.remove(&call).is_none() {
             return Event::Finished(call, ending);
         }
         let length = serde_json::to_vec(&ending).map_or(0, |text| text.len());
@@ -257,9 +237,9 @@ impl Driving {
 
     /// What becomes of an answer for which there is no room.
     fn kept(&mut self, length: usize) -> Option<Ending> {
-        self.answered = self.answered.saturating_add(length);
+        self.state.answered = self.state.answered.saturating_add(length);
         let most = MOST_ANSWERED >> 20;
-        (self.answered > MOST_ANSWERED)
+        (self.state.answered > MOST_ANSWERED)
             .then(|| Ending::Failed(format!("the steps of this run returned more than {most} MiB")))
     }
 
@@ -279,7 +259,7 @@ impl Driving {
                 self.happens(Event::Interrupt(Interruption::Lost));
             }
         }
-        for (call, purpose) in std::mem::take(&mut self.asked) {
+        for (call, purpose) in std::mem::take(&mut self.state.asked) {
             match purpose {
                 // What is behind it may be for this process.
                 Purpose::Rollback => self.answer(call, Ending::Untried),
@@ -304,7 +284,7 @@ impl Driving {
         for action in actions {
             match action {
                 // What it owes is performed all the same.
-                Action::Perform(perform) => match &self.unwritten {
+                Action::Perform(perform) => match &self.state.unwritten {
                     Some(why) if !self.run.is_leaving() => {
                         self.answer(perform.call, Ending::Failed(format!("not begun: {why}")));
                     }
@@ -315,8 +295,8 @@ impl Driving {
                 Action::Heal(call, fault) => self.heal(call, fault.label),
                 Action::Record => self.recorded().await,
                 Action::Tell(progress) => self.progress(&progress).await,
-                Action::Wake(at) => self.wake = Some(self.began + at),
-                Action::End(verdict) => self.fate = Some(Fate::Ended(verdict)),
+                Action::Wake(at) => self.state.wake = Some(self.state.began + at),
+                Action::End(verdict) => self.state.fate = Some(Fate::Ended(verdict)),
             }
         }
     }
@@ -363,7 +343,7 @@ impl Driving {
                 _,
             ) => match &mut self.performer {
                 Performer::Here(executor) => {
-                    self.asked.insert(perform.call, Purpose::Other);
+                    self.state.asked.insert(perform.call, Purpose::Other);
                     executor.perform(perform);
                 }
                 Performer::Line => {
@@ -392,7 +372,7 @@ impl Driving {
     fn control(&mut self, hook: Hook) {
         match &mut self.performer {
             Performer::Here(executor) => {
-                self.asked.insert(hook.call, Purpose::Other);
+                self.state.asked.insert(hook.call, Purpose::Other);
                 executor.control(hook);
             }
             Performer::Line => self.order(&Order::Hook(Box::new(hook)), Purpose::Other),
@@ -407,7 +387,7 @@ impl Driving {
         };
         let line = self.line.as_ref();
         let is_told = line.is_some_and(|line| line.tell(Reply::Order(text.into())).is_ok());
-        self.asked.insert(order.call(), purpose);
+        self.state.asked.insert(order.call(), purpose);
         if !is_told {
             self.lose();
         }
@@ -416,10 +396,10 @@ impl Driving {
     fn abort(&mut self, call: CallId) {
         match &mut self.performer {
             Performer::Here(executor) => {
-                self.asked.remove(&call);
+                self.state.asked.remove(&call);
                 executor.abort(call);
             }
-            Performer::Line if self.asked.remove(&call).is_some() => {
+            Performer::Line if self.state.asked.remove(&call).is_some() => {
                 let stop = Reply::Stop(call.number());
                 // What it goes on with would come into the way of what follows.
                 if self.line.as_ref().is_some_and(|line| line.tell(stop).is_err()) {
@@ -440,19 +420,19 @@ impl Driving {
 
     /// What the run owes is stored before what follows.
     async fn recorded(&mut self) {
-        self.journal_at.get_or_insert(Instant::now() + self.journal.pause());
+        self.state.journal_at.get_or_insert(Instant::now() + self.journal.pause());
         let stored = self.record.run.owed.clone();
         if self.owes() == Change::None {
             return;
         }
         let Err(why) = self.store().await else {
-            self.unwritten = None;
+            self.state.unwritten = None;
             return;
         };
         // The next that is recorded tries again.
         self.record.run.owed = stored;
         // Nobody could finish what this run owes. Once is enough.
-        if self.unwritten.replace(why.clone()).is_none()
+        if self.state.unwritten.replace(why.clone()).is_none()
             && let Some(event) = self.interrupted(why)
         {
             self.happens(event);
@@ -488,7 +468,7 @@ impl Driving {
     }
 
     fn tell(&mut self, reply: Reply) {
-        self.watchers.retain(|line| line.tell(reply.clone()).is_ok());
+        self.state.watchers.retain(|line| line.tell(reply.clone()).is_ok());
         if let Some(line) = &self.line {
             // One that is lost says so itself; one that does not read any more is as good as lost.
             let _ = line.tell(reply);
@@ -497,7 +477,7 @@ impl Driving {
 
     /// The journal as it is now.
     fn written(&self) -> Arc<Vec<u8>> {
-        let journal = self.run.journal(self.began.elapsed());
+        let journal = self.run.journal(self.state.began.elapsed());
         let mut text = serde_json::to_vec_pretty(&journal).unwrap_or_default();
         if text.len() > LONGEST_TOLD {
             text = serde_json::to_vec(&journal).unwrap_or_default();
@@ -506,10 +486,10 @@ impl Driving {
     }
 
     fn write_journal(&mut self) {
-        self.journal_at = None;
+        self.state.journal_at = None;
         let text = self.written();
         if text.len() <= LONGEST_TOLD {
-            for line in self.watchers.iter().chain(&self.line) {
+            for line in self.state.watchers.iter().chain(&self.line) {
                 line.keep(&text);
             }
         }
@@ -518,7 +498,8 @@ impl Driving {
 
     async fn end(mut self, verdict: &Verdict) {
         let came_to = record::verdict(verdict, verdict.explanation());
-        let junit = experiment::junit::suite(&self.run.journal(self.began.elapsed()), verdict);
+        let junit =
+            experiment::junit::suite(&self.run.journal(self.state.began.elapsed()), verdict);
         self.owes();
         self.finish(came_to, junit).await;
     }
@@ -537,11 +518,11 @@ impl Driving {
         self.words.close();
         while let Ok(word) = self.words.try_recv() {
             if let Word::Attach(line) = word {
-                self.watchers.push(*line);
+                self.state.watchers.push(*line);
             }
         }
         let run = wire::Run { verdict: Some(verdict), ..super::told(&self.record.run) };
-        let told = self.watchers.drain(..).chain(self.line.take());
+        let told = self.state.watchers.drain(..).chain(self.line.take());
         let told_of = if text.len() + junit.len() <= LONGEST_TOLD { &**text } else { &[] };
         for line in told {
             line.end(run.clone(), told_of.to_vec(), junit.clone());

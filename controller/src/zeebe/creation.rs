@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use zeebe::{Gateway, GatewayError, Instance, NewInstance, PartitionId, Version};
 
-use crate::cli::{CountArgs, CreationArgs, DistributionArgs};
+use crate::cli::{CountArgs, CreationArgs, DistributionArgs, InstanceArgs};
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 use crate::output::Output;
@@ -35,16 +35,22 @@ enum Ending {
     Completed,
 }
 
+impl From<InstanceArgs> for NewInstance {
+    fn from(args: InstanceArgs) -> Self {
+        Self {
+            process: args.process,
+            version: args.version.map_or(Version::Latest, Version::Number),
+            variables: args.variables.unwrap_or_default(),
+        }
+    }
+}
+
 impl From<CreationArgs> for Creation {
     fn from(args: CreationArgs) -> Self {
         Self {
             verified: "instance-creation",
             partitions: args.partitions.into_iter().collect(),
-            instance: NewInstance {
-                process: args.process,
-                version: args.version.map_or(Version::Latest, Version::Number),
-                variables: args.variables.unwrap_or_default(),
-            },
+            instance: args.of.into(),
             ending: if args.await_result { Ending::Completed } else { Ending::Created },
         }
     }
@@ -118,11 +124,7 @@ pub(crate) async fn count(
     output: Output,
 ) -> Result<Outcome, Failure> {
     let gateway = contact.gateway();
-    let instance = NewInstance {
-        process: args.process,
-        version: args.version.map_or(Version::Latest, Version::Number),
-        variables: args.variables.unwrap_or_default(),
-    };
+    let instance: NewInstance = args.of.into();
     let mut created = 0;
     let reached = patience.until("instances are not created", async || {
         while created < args.count {

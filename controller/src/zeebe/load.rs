@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
-use zeebe::{Gateway, GatewayError, Key, NewInstance, Version};
+use zeebe::{Gateway, GatewayError, Key, NewInstance};
 
 use crate::cli::LoadArgs;
 use crate::failure::{Cause, Failure};
@@ -142,11 +142,7 @@ enum Ending {
 
 impl Sender {
     fn new(contact: &Contact, args: &LoadArgs, answers: UnboundedSender<Answer>) -> Self {
-        let instance = NewInstance {
-            process: args.process.clone(),
-            version: args.version.map_or(Version::Latest, Version::Number),
-            variables: args.variables.clone().unwrap_or_default(),
-        };
+        let instance: NewInstance = args.of.clone().into();
         Self {
             gateways: contact.gateways().to_vec(),
             instance: Arc::new(instance),

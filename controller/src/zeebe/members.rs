@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fault::{
     ClusterName, Cut, Extent, FlowAge, Freeze, Kill, LeaseTerms, Pick, Scheme, Selector, Signal,
-    Stress, Verdict, ZeebeMembers,
+    Verdict, ZeebeMembers,
 };
 use proto::control as wire;
 
@@ -84,8 +84,8 @@ impl<'a> Through<'a> {
 
     /// Has members have less of their machine.
     pub(crate) async fn stress(&self, asked: &StressMemberArgs) -> Result<Outcome, Failure> {
-        let stress = Stress { cpu: asked.cpu, memory: asked.memory, io: asked.io };
-        self.carry_out(&asked.who, "cannot load", Within::Stress(stress), asked.total).await
+        let stress = Within::Stress(asked.taken.into());
+        self.carry_out(&asked.who, "cannot load", stress, asked.total).await
     }
 
     /// Keeps groups apart, until `connect` or for a time; leaves that to the controller.

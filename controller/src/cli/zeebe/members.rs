@@ -1,17 +1,13 @@
 //! What is done to members of a cluster, as people type it.
 
 use std::fmt;
-use std::num::NonZeroU16;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{ArgGroup, Args, Subcommand};
-use fault::{
-    CpuLoad, LoadError, MemoryLoad, SelectorError, SelectorErrorKind, ZeebeMembers, ZeebeRoleError,
-    some_workers,
-};
+use clap::{Args, Subcommand};
+use fault::{SelectorError, SelectorErrorKind, ZeebeMembers, ZeebeRoleError};
 
-use super::super::{ModeArg, Named};
+use super::super::{ModeArg, Named, TakenArgs};
 
 /// What is done to members. All of it needs a controller.
 #[derive(Debug, Subcommand)]
@@ -69,20 +65,13 @@ pub struct FreezeMemberArgs {
 
 /// `stress`.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("load").args(["cpu", "memory", "io"]).required(true).multiple(true))]
 pub struct StressMemberArgs {
     /// Who.
     #[command(flatten)]
     pub who: WhoArgs,
-    /// So many workers take processor time, each for that share of it, such as 2 or 4@50%
-    #[arg(long, value_name = "N[@LOAD%]")]
-    pub cpu: Option<CpuLoad>,
-    /// Take and hold so much memory, such as 256MiB, or 80% of what the target may have
-    #[arg(long, value_name = "SIZE|%")]
-    pub memory: Option<MemoryLoad>,
-    /// So many workers write a file of 64 MiB each, sync it, and read it back from the disk
-    #[arg(long, value_name = "N", value_parser = workers)]
-    pub io: Option<NonZeroU16>,
+    /// What is taken.
+    #[command(flatten)]
+    pub taken: TakenArgs,
     /// How long
     #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = fault::parse_duration)]
     pub total: Duration,
@@ -180,10 +169,6 @@ impl fmt::Display for Side {
         let all: Vec<String> = self.0.iter().map(ToString::to_string).collect();
         f.write_str(&all.join(","))
     }
-}
-
-fn workers(text: &str) -> Result<NonZeroU16, LoadError> {
-    some_workers(text.parse().map_err(|_| LoadError::Workers)?)
 }
 
 #[cfg(test)]

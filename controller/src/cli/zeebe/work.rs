@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use fault::Chance;
 
-use super::object;
+use super::InstanceArgs;
 
 /// The highest rate: beyond it a single machine measures itself.
 const HIGHEST_RATE: f64 = 100_000.0;
@@ -21,15 +21,9 @@ pub struct LoadArgs {
     /// How long
     #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = fault::parse_duration)]
     pub total: Duration,
-    /// The id of the process
-    #[arg(long, value_name = "ID", default_value = "benchmark")]
-    pub process: String,
-    /// Its version [default: the last]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
-    pub version: Option<i32>,
-    /// Variables of the instances
-    #[arg(long, value_name = "JSON", value_parser = object)]
-    pub variables: Option<String>,
+    /// Of what.
+    #[command(flatten)]
+    pub of: InstanceArgs,
     /// An instance counts when it is completed, not when it is there
     #[arg(long)]
     pub await_result: bool,
