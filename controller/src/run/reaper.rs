@@ -1,18 +1,20 @@
 //! Programs end with the run that started them, also where it is killed.
 //!
-//! A child of ours, the *reaper*, listens at a pipe whose other end only the run has. It is told which steps
-//! are under way; when the pipe ends and some still are, it kills what they started. Every program is told in
-//! its environment which step it belongs to (`MARK`), and so are those that it starts, wherever they have
-//! moved since: by that, and by the process group of the program, they are found. What takes away the mark
-//! and leaves the group is not found.
+//! A child of ours, the *reaper*, waits at a pipe whose other end only the run has. Which steps are under way stands
+//! in memory that both have, the *roll*, so that a step wakes nobody; when the pipe ends and some still are, it kills
+//! what they started. Every program is told in its environment which step it belongs to (`MARK`), and so are those
+//! that it starts, wherever they have moved since: by that, and by the process group of the program, they are found.
+//! What takes away the mark and leaves the group is not found.
 
-use std::collections::BTreeMap;
+mod roll;
+
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, BufRead as _, Write as _};
+use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
@@ -20,6 +22,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::unistd::Pid;
+use roll::Roll;
 
 /// Which process is a reaper.
 const COMMAND: &str = "__reaper";
@@ -46,21 +49,9 @@ pub fn is_asked() -> bool {
 pub fn run() -> io::Result<()> {
     // It has something to do when others are asked to end.
     SigSet::all().thread_block()?;
-    let mut steps: BTreeMap<String, Option<Pid>> = BTreeMap::new();
-    for line in io::stdin().lock().lines() {
-        // What cannot be read is the end as well.
-        let Ok(line) = line else { break };
-        let mut words = line.split(' ');
-        match (words.next(), words.next(), words.next()) {
-            (Some("begin"), Some(mark), None) => drop(steps.insert(mark.to_owned(), None)),
-            (Some("group"), Some(mark), Some(group)) => {
-                let group = group.parse().ok().map(Pid::from_raw);
-                steps.insert(mark.to_owned(), group);
-            }
-            (Some("end"), Some(mark), None) => drop(steps.remove(mark)),
-            _ => (),
-        }
-    }
+    // What cannot be read is the end as well.
+    let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+    let steps = roll::read(io::stdout().as_fd())?;
     for group in steps.values().flatten() {
         // Mostly somebody is left of it.
         let _ = killpg(*group, Signal::SIGKILL);
@@ -118,8 +109,15 @@ pub(crate) struct Reaper {
 
 #[derive(Default)]
 struct Told {
-    pipe: Option<ChildStdin>,
+    watch: Option<Watch>,
     count: u64,
+}
+
+/// A process that sees to it, and what it goes by.
+struct Watch {
+    /// It ends when its standard input does.
+    process: Child,
+    roll: Roll,
 }
 
 impl Reaper {
@@ -151,35 +149,55 @@ impl Reaper {
         let mut told = self.told();
         told.count += 1;
         let mark = format!("{}.{}", self.run, told.count);
-        let begins = format!("begin {mark}");
         if let Some(program) = &self.program {
-            // One that somebody has ended is replaced; what was under way has only its run then.
-            if told.pipe.is_none() || told.tell(&begins).is_err() {
-                told.pipe = Some(start(program.as_os_str())?);
-                told.tell(&begins)?;
-            }
+            told.see_to_it(program.as_os_str())?;
         }
+        told.tell(|roll| roll.begin(&mark))?;
         drop(told);
         Ok(Step { reaper: Arc::clone(self), mark, group: None, left: Left::Stays })
     }
 }
 
 impl Told {
-    fn tell(&mut self, line: &str) -> io::Result<()> {
-        match &mut self.pipe {
-            Some(pipe) => pipe.write_all(format!("{line}\n").as_bytes()),
-            None => Ok(()),
+    /// Makes sure that there is one: also another one, where somebody has ended it or the roll has become long.
+    fn see_to_it(&mut self, program: &OsStr) -> io::Result<()> {
+        let lives = |watch: &mut Watch| matches!(watch.process.try_wait(), Ok(None));
+        if let Some(watch) = self.watch.as_mut()
+            && lives(watch)
+            && !watch.roll.is_long()
+        {
+            return Ok(());
         }
+        let former = self.watch.take();
+        let roll = Roll::new(former.as_ref().map(|former| &former.roll))?;
+        let process = start(program, &roll)?;
+        if let Some(former) = former {
+            // The next one has them all.
+            former.roll.clear()?;
+        }
+        self.watch = Some(Watch { process, roll });
+        Ok(())
+    }
+
+    fn tell(&mut self, what: impl FnOnce(&mut Roll) -> io::Result<()>) -> io::Result<()> {
+        self.watch.as_mut().map_or(Ok(()), |watch| what(&mut watch.roll))
     }
 }
 
-fn start(program: &OsStr) -> io::Result<ChildStdin> {
+impl Drop for Watch {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        // It has nothing to do but to end, or what was under way.
+        let _ = self.process.wait();
+    }
+}
+
+fn start(program: &OsStr, roll: &Roll) -> io::Result<Child> {
     let mut command = Command::new(program);
     command.arg0("schism-reaper").arg(COMMAND).env_clear().current_dir("/");
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.stdin(Stdio::piped()).stdout(roll.shared()?).stderr(Stdio::null());
     // A Ctrl-C is not for it.
-    let mut child = command.process_group(0).spawn()?;
-    child.stdin.take().ok_or_else(|| io::Error::other("it has no standard input"))
+    command.process_group(0).spawn()
 }
 
 /// What becomes of those that have left a program's group when its step is over.
@@ -211,7 +229,7 @@ impl Step {
         self.left = Left::Ends;
         if let Some(group) = self.group {
             // The mark is enough to find it.
-            let _ = self.reaper.told().tell(&format!("group {} {group}", self.mark));
+            let _ = self.reaper.told().tell(|roll| roll.lead(&self.mark, group));
         }
     }
 
@@ -231,6 +249,6 @@ impl Drop for Step {
             end(std::slice::from_ref(&self.mark));
         }
         // Whoever is gone needs no telling.
-        let _ = self.reaper.told().tell(&format!("end {}", self.mark));
+        let _ = self.reaper.told().tell(|roll| roll.end(&self.mark));
     }
 }

@@ -66,9 +66,9 @@ impl Shared {
         self.asked.push(Action::Tell(progress));
     }
 
-    /// One write is enough for what changed at once.
+    /// One write is enough for what changed at once: whoever performs the first has all of it.
     pub(super) fn record(&mut self) {
-        if self.asked.last() != Some(&Action::Record) {
+        if !self.asked.contains(&Action::Record) {
             self.asked.push(Action::Record);
         }
     }
