@@ -8,6 +8,7 @@ mod command;
 mod compat;
 mod demo;
 mod ebpf;
+mod image;
 mod install;
 mod lab;
 mod leftover;
@@ -39,6 +40,7 @@ cargo xtask COMMAND
   lab etcd suite [--short] [--report FILE]  experiments of our own on a real etcd cluster (root)
   soak clock [--seconds N] [--holders N] [--threads N]
                              skew a busy process under dying holders (root)
+  image             build static binaries and write the images of agent and controller
   tidy              check the rules of the house over the tree
   fmt               format all Rust code
   ebpf [--check]    rebuild the eBPF object; --check compares it with the committed one
@@ -73,6 +75,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["lab", "etcd", "suite", rest @ ..] => suite::etcd(rest),
         ["compat", "chaostoolkit", rest @ ..] => compat::chaostoolkit(rest),
         ["soak", "clock", rest @ ..] => bench::soak(rest),
+        ["image"] => image::write(),
         ["tidy"] => tidy::run(),
         ["fmt"] => command::run(command::cargo(["fmt", "--all"])),
         ["ebpf"] => ebpf::build(false),
