@@ -70,53 +70,71 @@ impl ControlGroup {
 
 impl Drop for ControlGroup {
     fn drop(&mut self) {
-        let began = Instant::now();
+        let end = Instant::now() + LIMIT;
         for directory in &self.directories {
-            while let Err(error) = remove(directory) {
-                if began.elapsed() > LIMIT {
-                    eprintln!("lab: {}: {error}", directory.display());
-                    break;
-                }
-                // Whoever ended leaves the group a moment after it was reaped.
-                thread::sleep(LOOK);
+            if let Err(error) = remove_until(directory, end) {
+                eprintln!("lab: {}: {error}", directory.display());
             }
         }
     }
 }
 
-/// Removes a group with all groups within.
+/// Removes a group with all groups within, and waits until then for processes that are about to leave them.
 ///
 /// # Errors
 /// A process is in one of them.
+fn remove_until(directory: &Path, end: Instant) -> io::Result<()> {
+    loop {
+        let removed = remove(directory);
+        if removed.is_ok() || Instant::now() >= end {
+            return removed;
+        }
+        // Whoever ended leaves the group a moment after it was reaped.
+        thread::sleep(LOOK);
+    }
+}
+
+/// Removes a group with all groups within; one that is not there needs nothing.
 fn remove(directory: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
+        Err(error) => return unless_gone(error),
     };
     for entry in entries {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            remove(&entry.path())?;
+        let within = match entry {
+            Ok(entry) => entry.path(),
+            Err(error) => return unless_gone(error),
+        };
+        // Files of the kernel go with their group.
+        if within.is_dir() {
+            remove(&within)?;
         }
     }
-    fs::remove_dir(directory)
+    fs::remove_dir(directory).or_else(unless_gone)
 }
 
-/// Removes the groups in all hierarchies whose names are found wanting, and returns those names.
+/// Somebody else who removes it does what was wanted. (ENODEV is what reading a group that goes comes to.)
+fn unless_gone(error: io::Error) -> io::Result<()> {
+    let gone = error.kind() == io::ErrorKind::NotFound
+        || error.raw_os_error() == Some(nix::errno::Errno::ENODEV as i32);
+    if gone { Ok(()) } else { Err(error) }
+}
+
+/// Removes the groups in all hierarchies whose names are found wanting, and returns those names. Processes
+/// that were killed are waited for.
 ///
 /// # Errors
 /// A process is in one of them.
 pub(crate) fn remove_named(
     wanting: impl Fn(&str) -> bool,
 ) -> Result<Vec<String>, ControlGroupError> {
-    let mut removed = Vec::new();
+    let (mut removed, end) = (Vec::new(), Instant::now() + LIMIT);
     for hierarchy in hierarchies()? {
         let entries = fs::read_dir(&hierarchy).map_err(ControlGroupError::at(&hierarchy))?;
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             if wanting(&name) {
-                remove(&entry.path()).map_err(ControlGroupError::at(&entry.path()))?;
+                remove_until(&entry.path(), end).map_err(ControlGroupError::at(&entry.path()))?;
                 removed.push(name);
             }
         }

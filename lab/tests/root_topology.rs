@@ -238,10 +238,22 @@ fn nothing_is_left_after_sigkill() {
 }
 
 #[test]
-fn the_living_are_not_swept() {
+fn the_living_are_not_swept_and_who_is_about_to_go_is_waited_for() {
     let namespace = Namespace::create("alive").unwrap();
     lab::ip::ip(&["netns", "add", "schism-4194304-0-dead"]).unwrap();
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let hierarchy = mounts.lines().find(|line| line.starts_with("cgroup2 ")).unwrap();
+    let group = Path::new(hierarchy.split(' ').nth(1).unwrap()).join("schism-4194304-1-dead");
+    std::fs::create_dir_all(group.join("within")).unwrap();
+    let mut leaves = Command::new("sh");
+    leaves.args(["-c", "echo $$ >within/cgroup.procs; echo in; exec sleep 0.3"]);
+    let mut leaves = leaves.current_dir(&group).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(leaves.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "in\n");
     let swept = lab::sweep().unwrap();
+    leaves.wait().unwrap();
+    assert!(!group.exists());
     assert!(swept.contains(&"schism-4194304-0-dead".to_owned()), "{swept:?}");
     assert!(!swept.contains(&namespace.name().to_owned()));
     assert!(namespace.path().exists());
