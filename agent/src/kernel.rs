@@ -25,6 +25,7 @@ pub mod netns;
 mod opener;
 mod owners;
 mod peers;
+mod pod;
 pub mod priority;
 mod prober;
 pub mod process;
@@ -504,6 +505,7 @@ pub fn unbound(place: &Place) -> Place {
         }
         Scheme::Netns(_)
         | Scheme::Container(_)
+        | Scheme::Pod(_)
         | Scheme::Host(_)
         | Scheme::Addr(_)
         | Scheme::Etcd(_)
@@ -518,6 +520,7 @@ pub fn bound_process(place: &Place) -> Option<ProcessIdentity> {
         Scheme::Pid(_) => place.identity.process,
         Scheme::Netns(_)
         | Scheme::Container(_)
+        | Scheme::Pod(_)
         | Scheme::Host(_)
         | Scheme::Addr(_)
         | Scheme::Etcd(_)

@@ -59,9 +59,10 @@ use crate::output::Format;
 /// time of grace. A stress loads a target from within its own control group, so that its limits hold.
 ///
 /// Targets are named SCHEME:PATH. netns:NAME is a network namespace that `ip netns` knows, pid:NUMBER
-/// a process, container:ID a container by its id or the beginning of it, host:NODE the machine
-/// itself, addr:PREFIX addresses (a peer, never a target). one:, all:, a number or a percentage before
-/// it picks among several matches.
+/// a process, container:ID a container by its id or the beginning of it, pod:UID a pod of Kubernetes,
+/// pod:UID/CONTAINER the processes of one of its containers, host:NODE the machine itself, addr:PREFIX
+/// addresses (a peer, never a target). one:, all:, a number or a percentage before it picks among
+/// several matches.
 ///
 /// Exit codes: 0 done and had an effect; 1 deviated, residue found, or something is missing; 2 wrong
 /// usage, whatever there is on the machine; 3 applied but nothing matched; 4 refused by a guard; 5 an

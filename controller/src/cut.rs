@@ -195,6 +195,7 @@ impl Order {
                 Scheme::Netns(_)
                 | Scheme::Pid(_)
                 | Scheme::Container(_)
+                | Scheme::Pod(_)
                 | Scheme::Host(_)
                 | Scheme::Etcd(_)
                 | Scheme::Zeebe(_) => {

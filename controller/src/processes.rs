@@ -89,8 +89,8 @@ impl AskedError {
     pub(crate) fn refused(&self, attempted: &str) -> Failure {
         let hint = match self {
             Self::Name(error) => error.hint(),
-            Self::NoProcesses(..) => "name a pid:, a container: or a netns:".to_owned(),
-            Self::Groups(_) => "name a pid: or a container:".to_owned(),
+            Self::NoProcesses(..) => "name a pid:, a container:, a pod: or a netns:".to_owned(),
+            Self::Groups(_) => "name a pid:, a container: or a container of a pod:".to_owned(),
             Self::Terms(TermsError::Lease) => "ask for a longer --lease".to_owned(),
             Self::Terms(TermsError::Total) => "it lasts 7 days at most".to_owned(),
         };
@@ -154,6 +154,7 @@ pub(crate) fn without_processes(selectors: &[Selector]) -> Option<&Selector> {
         Scheme::Netns(_)
         | Scheme::Pid(_)
         | Scheme::Container(_)
+        | Scheme::Pod(_)
         | Scheme::Etcd(_)
         | Scheme::Zeebe(_) => false,
     };

@@ -1,6 +1,6 @@
 //! From names to targets, and what to say where that does not work.
 
-use fault::{Aspect, Scheme, Selector, Target};
+use fault::{Aspect, Pod, Scheme, Selector, Target};
 
 use crate::failure::Failure;
 use crate::link::Link;
@@ -90,6 +90,10 @@ fn absence(scheme: &Scheme) -> String {
         Scheme::Netns(name) => format!("there is no network namespace '{name}'"),
         Scheme::Pid(pid) => format!("there is no process {pid}"),
         Scheme::Container(id) => format!("no container's id begins with {id}"),
+        Scheme::Pod(Pod { uid, container: None }) => format!("no process here is in pod {uid}"),
+        Scheme::Pod(Pod { uid, container: Some(name) }) => {
+            format!("no process here is in the container {name} of pod {uid}")
+        }
         Scheme::Host(node) => format!("this machine is not node {node}"),
         Scheme::Addr(_) => "addresses are peers, never a target".to_owned(),
         Scheme::Etcd(role) => format!("no member is {role}"),
@@ -102,6 +106,7 @@ fn suggestion(scheme: &Scheme, namespaces: &[String]) -> String {
         Scheme::Netns(name) => name,
         Scheme::Pid(_)
         | Scheme::Container(_)
+        | Scheme::Pod(_)
         | Scheme::Host(_)
         | Scheme::Etcd(_)
         | Scheme::Zeebe(_) => {

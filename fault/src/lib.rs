@@ -23,6 +23,7 @@ mod measured;
 mod node;
 mod overlap;
 mod pick;
+mod pod;
 mod quorum;
 mod role;
 mod selector;
@@ -55,6 +56,7 @@ pub use measured::{
 pub use node::{Capability, Presence, Remnant, RemnantKind};
 pub use overlap::{Composed, OverlapError};
 pub use pick::Pick;
+pub use pod::{ContainerName, Pod, PodError, PodUid};
 pub use quorum::{Contact, Impairment, Quorum, QuorumLoss, Stop};
 pub use role::{ClusterName, EtcdMembers, EtcdRole, EtcdRoleError};
 pub use selector::{NodeName, Scheme, Selector, SelectorError, SelectorErrorKind, likeliest};

@@ -7,7 +7,8 @@ use serde::{Serialize, Serializer};
 
 use crate::legible::{beginning, end, printed};
 use crate::{
-    AddressError, EtcdMembers, EtcdRoleError, Legible, Pick, Prefix, ZeebeMembers, ZeebeRoleError,
+    AddressError, EtcdMembers, EtcdRoleError, Legible, Pick, Pod, PodError, Prefix, ZeebeMembers,
+    ZeebeRoleError,
 };
 
 /// A selector. Printing and parsing are inverse to each other.
@@ -30,6 +31,8 @@ pub enum Scheme {
     Pid(u32),
     /// `container:ID`, a container by its id or the beginning of it.
     Container(String),
+    /// `pod:UID[/CONTAINER]`, a pod of Kubernetes by its identifier, or one of its containers.
+    Pod(Pod),
     /// `host:NODE`, a node itself.
     Host(NodeName),
     /// `addr:PREFIX`, addresses; a peer, never a target.
@@ -73,6 +76,9 @@ pub struct SelectorError {
     pub kind: SelectorErrorKind,
 }
 
+/// The words before a path.
+const SCHEMES: [&str; 8] = ["netns", "pid", "container", "pod", "host", "addr", "etcd", "zeebe"];
+
 /// How many columns an error shows before and after the place.
 const AROUND: usize = 24;
 /// How many it shows of the place itself.
@@ -90,13 +96,13 @@ pub fn likeliest(name: &str) -> &'static str {
 pub enum SelectorErrorKind {
     /// No `SCHEME:` at all.
     #[error(
-        "a scheme is missing; did you mean {}:{}? (netns:, pid:, container:, host:, addr:, etcd:, zeebe:)",
+        "a scheme is missing; did you mean {}:{}? (netns:, pid:, container:, pod:, host:, addr:, etcd:, zeebe:)",
         likeliest(.0), Legible(.0)
     )]
     NoScheme(String),
     /// A scheme that there is not.
     #[error(
-        "there is no scheme '{}:'; there are netns:, pid:, container:, host:, addr:, etcd: and zeebe:",
+        "there is no scheme '{}:'; there are netns:, pid:, container:, pod:, host:, addr:, etcd: and zeebe:",
         Legible(.0)
     )]
     UnknownScheme(String),
@@ -109,6 +115,9 @@ pub enum SelectorErrorKind {
     /// A container id that is none.
     #[error("a container id has 4 to 128 letters, digits, '-', '_' or '.'")]
     Container,
+    /// A pod that is none.
+    #[error("{0}")]
+    Pod(PodError),
     /// A namespace that cannot be named so.
     #[error(
         "a namespace's name has no '/', '@', space or control character, and at most 255 bytes"
@@ -160,7 +169,7 @@ impl FromStr for Selector {
             },
             None => (rest, None),
         };
-        if !matches!(scheme, "netns" | "pid" | "container" | "host" | "addr" | "etcd" | "zeebe") {
+        if !SCHEMES.contains(&scheme) {
             return fail(begin, scheme.len(), SelectorErrorKind::UnknownScheme(scheme.to_owned()));
         }
         if path.is_empty() {
@@ -202,6 +211,7 @@ fn scheme_of(scheme: &str, path: &str) -> Result<Scheme, SelectorErrorKind> {
             }
             Ok(Scheme::Container(path.to_owned()))
         }
+        "pod" => path.parse().map(Scheme::Pod).map_err(SelectorErrorKind::Pod),
         "host" => NodeName::new(path).map(Scheme::Host).ok_or(SelectorErrorKind::Node),
         "etcd" => path.parse().map(Scheme::Etcd).map_err(SelectorErrorKind::Role),
         "zeebe" => path.parse().map(Scheme::Zeebe).map_err(SelectorErrorKind::ZeebeRole),
@@ -215,6 +225,7 @@ impl fmt::Display for Scheme {
             Self::Netns(name) => write!(f, "netns:{name}"),
             Self::Pid(pid) => write!(f, "pid:{pid}"),
             Self::Container(id) => write!(f, "container:{id}"),
+            Self::Pod(pod) => write!(f, "pod:{pod}"),
             Self::Host(node) => write!(f, "host:{node}"),
             Self::Addr(prefix) => write!(f, "addr:{prefix}"),
             Self::Etcd(role) => write!(f, "etcd:{role}"),
@@ -303,6 +314,8 @@ mod tests {
             "[a-z0-9][a-zA-Z0-9._+:-]{0,20}".prop_map(Scheme::Netns),
             (1u32..=4_194_304).prop_map(Scheme::Pid),
             "[a-f0-9]{12,64}".prop_map(Scheme::Container),
+            ("[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}(/[a-z0-9]{1,20})?")
+                .prop_map(|path| Scheme::Pod(path.parse().unwrap())),
             "[a-z][a-z0-9.-]{0,20}".prop_map(|name| Scheme::Host(NodeName::new(&name).unwrap())),
             any::<[u8; 16]>().prop_map(|mut bytes| {
                 bytes[0] = 0xfd;
@@ -358,6 +371,8 @@ mod tests {
             ("pid:+1", 4, 2),
             ("one:pid:x", 8, 1),
             ("container:ab", 10, 2),
+            ("pod:web-0", 4, 5),
+            ("one:pod:0123456789abcdef0123456789abcdef/Web", 8, 36),
             ("netns:a@n/1", 8, 3),
             ("addr:10.0.0", 5, 6),
             ("all:addr:10.0.0.0/8", 0, 3),

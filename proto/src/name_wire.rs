@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use fault::{
-    ClusterName, EtcdMembers, EtcdRole, FaultId, IntentId, NodeName, PartitionNumber, Prefix,
-    Scheme, Scope, Selector, ZeebeMembers, ZeebeRole,
+    ClusterName, ContainerName, EtcdMembers, EtcdRole, FaultId, IntentId, NodeName,
+    PartitionNumber, Pod, PodError, PodUid, Prefix, Scheme, Scope, Selector, ZeebeMembers,
+    ZeebeRole,
 };
 
 use crate::agent as wire;
@@ -178,6 +179,29 @@ impl TryFrom<wire::ZeebeRole> for ZeebeMembers {
     }
 }
 
+impl From<&Pod> for wire::Pod {
+    fn from(pod: &Pod) -> Self {
+        let container = pod.container.as_ref().map(ToString::to_string).unwrap_or_default();
+        Self { uid: pod.uid.to_string(), container }
+    }
+}
+
+impl TryFrom<wire::Pod> for Pod {
+    type Error = Invalid;
+
+    fn try_from(pod: wire::Pod) -> Result<Self, Invalid> {
+        let uid = PodUid::new(&pod.uid).ok_or_else(|| Invalid::new("uid", PodError::Uid))?;
+        let container = match pod.container.as_str() {
+            "" => None,
+            name => {
+                let name = ContainerName::new(name);
+                Some(name.ok_or_else(|| Invalid::new("container", PodError::Container))?)
+            }
+        };
+        Ok(Self { uid, container })
+    }
+}
+
 /// Picks and nodes stay with who resolves: an agent is asked for what is on its own node.
 impl From<&Selector> for wire::Selector {
     fn from(selector: &Selector) -> Self {
@@ -186,6 +210,7 @@ impl From<&Selector> for wire::Selector {
             Scheme::Netns(name) => Wire::Netns(name.clone()),
             Scheme::Pid(pid) => Wire::Pid(*pid),
             Scheme::Container(id) => Wire::Container(id.clone()),
+            Scheme::Pod(pod) => Wire::Pod(pod.into()),
             Scheme::Host(node) => Wire::Host(node.to_string()),
             Scheme::Addr(prefix) => Wire::Addr(prefix.into()),
             Scheme::Etcd(role) => Wire::Etcd(role.into()),
@@ -204,6 +229,7 @@ impl TryFrom<wire::Selector> for Selector {
             Wire::Netns(name) => Scheme::Netns(name),
             Wire::Pid(pid) => Scheme::Pid(pid),
             Wire::Container(id) => Scheme::Container(id),
+            Wire::Pod(pod) => Scheme::Pod(pod.try_into().map_err(|e: Invalid| e.within("pod"))?),
             Wire::Host(name) => Scheme::Host(
                 NodeName::new(&name).ok_or_else(|| Invalid::new("host", "is no node's name"))?,
             ),

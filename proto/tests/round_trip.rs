@@ -101,6 +101,8 @@ fn a_role_arrives_as_it_was() {
         "zeebe:broker",
         "zeebe:blue/broker/0",
         "zeebe:gateway",
+        "pod:7f3e2a10-4b5c-4d6e-8f90-a1b2c3d4e5f6",
+        "pod:7f3e2a10-4b5c-4d6e-8f90-a1b2c3d4e5f6/web",
     ] {
         let selector: Selector = text.parse().unwrap();
         let sent = wire::Selector::from(&selector);

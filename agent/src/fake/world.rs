@@ -293,6 +293,7 @@ impl World {
             Scheme::Host(_) => cookie == HOST,
             Scheme::Pid(_)
             | Scheme::Container(_)
+            | Scheme::Pod(_)
             | Scheme::Addr(_)
             | Scheme::Etcd(_)
             | Scheme::Zeebe(_) => false,
@@ -328,7 +329,11 @@ impl World {
                 process.container.as_ref().is_some_and(|container| container.starts_with(id))
             }
             Scheme::Netns(_) => process.namespace == place.identity.namespace,
-            Scheme::Host(_) | Scheme::Addr(_) | Scheme::Etcd(_) | Scheme::Zeebe(_) => false,
+            Scheme::Pod(_)
+            | Scheme::Host(_)
+            | Scheme::Addr(_)
+            | Scheme::Etcd(_)
+            | Scheme::Zeebe(_) => false,
         };
         self.processes.iter().filter(belongs).map(|(pid, _)| self.identity(*pid)).collect()
     }
@@ -371,7 +376,8 @@ impl World {
                 Err(refused("the node's own clock is never moved".to_owned()))
             }
             Scheme::Host(_) => Ok(vec![self.target(selector, HOST, None)]),
-            Scheme::Addr(_) => Ok(Vec::new()),
+            // Its processes are in none.
+            Scheme::Pod(_) | Scheme::Addr(_) => Ok(Vec::new()),
             Scheme::Etcd(_) | Scheme::Zeebe(_) => {
                 Err(Elsewhere::Role(selector.scheme.clone()).into())
             }

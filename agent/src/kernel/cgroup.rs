@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::netns;
+
 /// The file in which a group of version 2 bounds memory.
 const SECOND: &str = "memory.max";
 /// Hierarchies of version 1 that share out what a load takes.
@@ -14,9 +16,11 @@ const SHARING: [&str; 6] = ["cpu", "cpuacct", "cpuset", "memory", "blkio", "pids
 /// # Errors
 /// /proc cannot be read, or there is no such process.
 pub(super) fn of(pid: u32) -> io::Result<Vec<Group>> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
-    Ok(parse(&mounts, &groups))
+    netns::with_groups_of_node(|| {
+        let mounts = fs::read_to_string("/proc/thread-self/mountinfo")?;
+        let groups = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+        Ok(parse(&mounts, &groups))
+    })?
 }
 
 /// A control group.
@@ -30,8 +34,8 @@ pub(super) struct Group {
     memory: Option<&'static str>,
 }
 
-fn parse(mounts: &str, groups: &str) -> Vec<Group> {
-    let group = |line: &str| {
+fn parse<'a>(mounts: &'a str, groups: &'a str) -> Vec<Group> {
+    let group = |line: &'a str| {
         let mut fields = line.splitn(3, ':');
         let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
         let names: Vec<&str> = controllers.split(',').collect();
@@ -43,9 +47,13 @@ fn parse(mounts: &str, groups: &str) -> Vec<Group> {
             true => mount.kind == "cgroup2",
             false => mount.kind == "cgroup" && names.iter().all(|name| mount.has(name)),
         };
-        let mount = mounts.lines().filter_map(Mount::parse).find(has)?;
-        // A mount may show a part of the hierarchy, as in a container.
-        let below = Path::new(path).strip_prefix(mount.root).ok()?;
+        // A mount may show a part of the hierarchy, as in a container, and another one all of it.
+        let shows = |mount: Mount<'a>| {
+            let below = Path::new(path).strip_prefix(mount.root).ok()?;
+            Some((mount, below))
+        };
+        let all = mounts.lines().filter_map(Mount::parse).filter(has);
+        let (mount, below) = all.filter_map(shows).next()?;
         let memory = if second {
             Some(SECOND)
         } else {
@@ -164,6 +172,7 @@ mod tests {
 29 24 0:25 / /sys/fs/cgroup ro,nosuid shared:9 - tmpfs tmpfs ro,mode=755
 30 29 0:26 / /sys/fs/cgroup/unified rw shared:10 - cgroup2 cgroup2 rw,nsdelegate
 34 29 0:30 / /sys/fs/cgroup/cpu,cpuacct rw shared:16 - cgroup cgroup rw,cpu,cpuacct
+33 29 0:31 /elsewhere /sys/fs/cgroup/memory rw shared:17 - cgroup cgroup rw,memory
 35 29 0:31 /pods /sys/fs/cgroup/memory rw shared:17 - cgroup cgroup rw,memory
 36 29 0:32 / /sys/fs/cgroup/freezer rw shared:18 - cgroup cgroup rw,freezer
 ";

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fault::{
     Aspect, BootId, BootTime, Capability, Effect, Gone, Hook, Measured, NamespaceCookie, NodeName,
-    ProcessIdentity, Scheme, Selector, Side, Target, TargetIdentity,
+    Pod, ProcessIdentity, Scheme, Selector, Side, Target, TargetIdentity,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -29,7 +29,7 @@ use super::spare::Spare;
 use super::watch::Watch;
 use super::{
     Elsewhere, Kernel, KernelError, Listing, Log, Observed, Place, ProbeOrder, ProbeResult, Sight,
-    Slot, Step, Stir, bound_process, clock, log, netns, prober, process, route,
+    Slot, Step, Stir, bound_process, clock, log, netns, pod, prober, process, route,
 };
 
 /// Where `ip netns` keeps the names of namespaces.
@@ -267,17 +267,49 @@ impl Linux {
                 return Err(KernelError::call("its network namespace cannot be looked at")(error));
             }
         }
-        let target = self.describe(selector, &path, Some(pid))?;
-        if target.is_host && aspect == Aspect::Network {
-            return Err(KernelError::Refused {
-                reason: format!("{} shares the host's network namespace", selector.scheme),
-                hint: format!(
-                    "a cut there would touch the whole node; if that is meant, name it: host:{}",
-                    self.node
-                ),
-            });
+        Ok(vec![self.not_of_host(self.describe(selector, &path, Some(pid))?, aspect)?])
+    }
+
+    /// Refuses what has the host's network, for what acts on the network.
+    fn not_of_host(&self, target: Target, aspect: Aspect) -> Result<Target, KernelError> {
+        if !target.is_host || aspect != Aspect::Network {
+            return Ok(target);
         }
-        Ok(vec![target])
+        Err(KernelError::Refused {
+            reason: format!("{} shares the host's network namespace", target.selector.scheme),
+            hint: format!(
+                "a cut there would touch the whole node; if that is meant, name it: host:{}",
+                self.node
+            ),
+        })
+    }
+
+    /// A pod by the namespace that all its containers share, whichever of them is named: it stays when they
+    /// are started anew.
+    fn resolve_pod(
+        &self,
+        selector: &Selector,
+        named: &Pod,
+        aspect: Aspect,
+    ) -> Result<Vec<Target>, KernelError> {
+        let there = pod::in_pod(&named.uid).map_err(KernelError::call("read /proc"))?;
+        let Some(first) = there.first() else { return Ok(Vec::new()) };
+        let meant = there.meant(named);
+        if meant.is_empty() && named.container.is_some() {
+            return Ok(Vec::new());
+        }
+        if aspect == Aspect::Processes
+            && let Some(one) = meant.first()
+            && let Some(reason) = scope::spared(*one, &scope::name(one.pid))
+        {
+            return Err(scope::refused(reason));
+        }
+        let path = process::namespace_path(first.pid);
+        let target = self.describe(selector, &path, Some(first.pid))?;
+        if target.identity.process != Some(first) {
+            return Err(KernelError::Gone(selector.scheme.clone()));
+        }
+        Ok(vec![self.not_of_host(target, aspect)?])
     }
 
     fn resolve_container(
@@ -305,7 +337,9 @@ fn way(place: &Place) -> Option<PathBuf> {
     match &place.selector.scheme {
         Scheme::Netns(name) => Some(Path::new(NAMED).join(name)),
         Scheme::Pid(pid) => Some(process::namespace_path(*pid)),
-        Scheme::Container(_) => place.identity.process.map(|p| process::namespace_path(p.pid)),
+        Scheme::Container(_) | Scheme::Pod(_) => {
+            place.identity.process.map(|p| process::namespace_path(p.pid))
+        }
         Scheme::Host(_) => Some(process::host_namespace().to_owned()),
         Scheme::Addr(_) | Scheme::Etcd(_) | Scheme::Zeebe(_) => None,
     }
@@ -473,6 +507,7 @@ impl Kernel for Linux {
             }
             Scheme::Pid(pid) => self.resolve_process(selector, *pid, aspect),
             Scheme::Container(id) => self.resolve_container(selector, id, aspect),
+            Scheme::Pod(pod) => self.resolve_pod(selector, pod, aspect),
             Scheme::Host(node) if *node != self.node => {
                 let (named, own) = (node.clone(), self.node.clone());
                 Err(Elsewhere::Node { named, own }.into())

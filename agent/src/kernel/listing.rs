@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use fault::{Aspect, Scheme, Selector, Target};
+use fault::{Aspect, Pod, PodUid, Scheme, Selector, Target};
 
 use super::linux::Linux;
+use super::pod::{self, Occupied};
 use super::{Kernel, KernelError, owners, process};
 
 /// The most that are told.
@@ -13,7 +14,7 @@ const MOST: usize = 512;
 /// What can be named on a node, as far as it could be looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// The machine itself, its named network namespaces, its containers.
+    /// The machine itself, its named network namespaces, its pods, its other containers.
     pub targets: Vec<Target>,
     /// How many more there are.
     pub left_off: usize,
@@ -48,11 +49,24 @@ impl Listing {
 impl Linux {
     pub(super) fn all_targets(&self) -> Listing {
         let host = Scheme::Host(self.node().clone());
+        let pods = pod::occupied(|_| true).unwrap_or_default();
         let containers = containers();
         let contained = containers.keys().cloned().map(Scheme::Container);
-        let names = std::iter::once(host).chain(owners::namespace_names()).chain(contained);
+        let podded = pods.iter().flat_map(|(uid, pod)| names_of(uid, pod)).map(Scheme::Pod);
+        let sandbox = |pod: &Occupied| {
+            process::namespace_inode(&process::namespace_path(pod.first()?.pid)).ok()
+        };
+        let sandboxes: Vec<_> = pods.values().filter_map(sandbox).collect();
+        // A runtime's name for a pod's namespace says nothing to anybody.
+        let has_own_name = |scheme: &Scheme| {
+            let Scheme::Netns(name) = scheme else { return true };
+            owners::inode_of(name).is_none_or(|inode| !sandboxes.contains(&inode))
+        };
+        let names = owners::namespace_names().into_iter().filter(has_own_name);
+        let names = std::iter::once(host).chain(names).chain(podded).chain(contained);
         let first = |selector: &Selector| match &selector.scheme {
             Scheme::Container(id) => containers.get(id).copied(),
+            Scheme::Pod(pod) => Some(pods.get(&pod.uid)?.first()?.pid),
             Scheme::Netns(_)
             | Scheme::Pid(_)
             | Scheme::Host(_)
@@ -68,10 +82,21 @@ impl Linux {
     }
 }
 
-/// The containers of all processes, each with the first of its processes.
+/// A pod, and each of its containers where there are several.
+fn names_of(uid: &PodUid, pod: &Occupied) -> Vec<Pod> {
+    let names = pod.names(uid);
+    let each = names.iter().filter(|_| names.len() > 1).cloned().map(Some);
+    let named = |container| Pod { uid: uid.clone(), container };
+    std::iter::once(None).chain(each).map(named).collect()
+}
+
+/// The containers of all processes that are in no pod, each with the first of its processes.
 fn containers() -> BTreeMap<String, u32> {
     let mut first = BTreeMap::new();
     for pid in process::all().unwrap_or_default() {
+        if pod::around(pid).is_some() {
+            continue;
+        }
         if let Some(id) = process::describe(pid).ok().and_then(|process| process.container) {
             first.entry(id).or_insert(pid);
         }

@@ -2,6 +2,8 @@
 
 mod account;
 mod loading;
+mod moving;
 pub(in crate::kernel) mod worker;
 
 pub(super) use loading::Load;
+pub(super) use moving::Moving;

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::thread;
 
@@ -20,7 +21,25 @@ use nix::sched::CloneFlags;
 /// The thread could not be started, or the namespace not entered (no privilege, or no namespace).
 pub fn inside<T: Send>(namespace: &File, work: impl FnOnce() -> T + Send) -> io::Result<T> {
     on_a_thread(|| {
-        enter(namespace)?;
+        enter(namespace, CloneFlags::CLONE_NEWNET)?;
+        Ok(work())
+    })
+}
+
+/// Runs `work` where control groups are named as the node's first process names them, which a container may
+/// have otherwise (cgroup_namespaces(7)); as it is, where that process may not be looked at.
+///
+/// # Errors
+/// The thread could not be started, or there is no right to that process's namespace.
+pub fn with_groups_of_node<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    let (node, own) = (Path::new("/proc/1/ns/cgroup"), Path::new("/proc/self/ns/cgroup"));
+    let inode = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.ino()).ok();
+    if inode(node).is_none() || inode(node) == inode(own) {
+        return Ok(work());
+    }
+    let namespace = File::open(node)?;
+    on_a_thread(|| {
+        enter(&namespace, CloneFlags::CLONE_NEWCGROUP)?;
         Ok(work())
     })
 }
@@ -83,9 +102,9 @@ pub fn open(path: &Path) -> io::Result<File> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the module that enters namespaces")]
-fn enter(namespace: &File) -> io::Result<()> {
+fn enter(namespace: &File, kind: CloneFlags) -> io::Result<()> {
     // Without a kind the call would enter whatever the file is.
-    nix::sched::setns(borrowed(namespace), CloneFlags::CLONE_NEWNET).map_err(io::Error::from)
+    nix::sched::setns(borrowed(namespace), kind).map_err(io::Error::from)
 }
 
 /// Enters a time namespace with this whole process, for the rest of its life.

@@ -5,10 +5,11 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use fault::{Scheme, Selector, Target};
+use fault::{Pod, Scheme, Selector, Target};
 
 use super::linux::{Linux, NAMED};
-use super::{KernelError, netns, process, route};
+use super::process::NamespaceInode;
+use super::{KernelError, netns, pod, process, route};
 
 /// A namespace, and by what it is named.
 struct Candidate {
@@ -19,8 +20,9 @@ struct Candidate {
 }
 
 impl Linux {
-    /// The targets that own any of these addresses, each once and by its most lasting name: the host, a
-    /// name of `ip netns`, a container, a process.
+    /// The targets that own any of these addresses, each once and by its most lasting name: the host, a pod
+    /// (runtimes give its namespace a name, too, which says nothing), a name of `ip netns`, a container, a
+    /// process.
     ///
     /// Addresses that every namespace has or may have (loopback, link-local, unspecified) tell nothing
     /// and match nothing.
@@ -42,7 +44,7 @@ impl Linux {
             if !owns(&candidate.path, &wanted).unwrap_or(false) {
                 continue;
             }
-            let Candidate { path, scheme, pid } = candidate.named_to_last();
+            let Candidate { path, scheme, pid } = candidate.named_to_last(inode);
             let selector = Selector { pick: None, scheme, node: None };
             match self.describe(&selector, &path, pid) {
                 Ok(target) => found.push(target),
@@ -60,14 +62,36 @@ impl Linux {
 }
 
 impl Candidate {
-    /// A process of a container is named by it, which outlives the process.
-    fn named_to_last(self) -> Self {
+    /// A process of a pod or a container is named by it, which outlives the process.
+    fn named_to_last(self, inode: NamespaceInode) -> Self {
+        if matches!(self.scheme, Scheme::Host(_)) {
+            return self;
+        }
+        let inside = || process::in_namespace(inode).unwrap_or_default().into_iter();
+        // By the same process as whoever names the pod.
+        let of_pod = |pid| {
+            let uid = pod::around(pid)?;
+            Some((pod::in_pod(&uid).ok()?.first()?.pid, uid))
+        };
+        let podded = match self.pid {
+            Some(pid) => of_pod(pid),
+            None => inside().find_map(of_pod),
+        };
+        if let Some((pid, uid)) = podded {
+            let scheme = Scheme::Pod(Pod { uid, container: None });
+            return Self { scheme, pid: Some(pid), path: process::namespace_path(pid) };
+        }
         let container = self.pid.and_then(|pid| process::describe(pid).ok()?.container);
         match container {
             Some(id) => Self { scheme: Scheme::Container(id), ..self },
             None => self,
         }
     }
+}
+
+/// The inode of the namespace that `ip netns` knows by a name.
+pub(super) fn inode_of(name: &str) -> Option<NamespaceInode> {
+    process::namespace_inode(&Path::new(NAMED).join(name)).ok()
 }
 
 /// The network namespaces that `ip netns` knows, sorted.

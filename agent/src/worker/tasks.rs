@@ -102,8 +102,9 @@ impl Worker {
     /// the processes inside.
     pub(super) fn way_in(&self, cookie: NamespaceCookie) -> Option<Place> {
         let lasts = |record: &&Record| match record.fault.selector.scheme {
-            Scheme::Host(_) => 3,
-            Scheme::Netns(_) => 2,
+            Scheme::Host(_) => 4,
+            Scheme::Netns(_) => 3,
+            Scheme::Pod(_) => 2,
             Scheme::Container(_) => 1,
             Scheme::Pid(_) | Scheme::Addr(_) | Scheme::Etcd(_) | Scheme::Zeebe(_) => 0,
         };

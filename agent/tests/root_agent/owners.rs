@@ -1,6 +1,8 @@
 //! Whose addresses are whose, on the real kernel.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 use std::process::Command;
 
 use agent::kernel::Kernel as _;
@@ -45,4 +47,36 @@ async fn a_namespace_without_a_name_is_named_by_its_process() {
     let found = owners().remove(0);
     assert_eq!(found.selector.scheme, Scheme::Pid(nameless.id()));
     assert_eq!(found.identity.process.map(|process| process.pid), Some(nameless.id()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_is_named_so_whatever_its_namespace_is_called() {
+    let rig = Rig::pair();
+    let node = rig.node("a");
+    let owner = || rig.kernel.owners(&[node.v4.into()]).unwrap().remove(0);
+    assert_eq!(owner().selector, selector(node));
+    let root = Path::new("/sys/fs/cgroup");
+    let root = if root.join("unified").is_dir() { root.join("unified") } else { root.to_owned() };
+    let uid = format!("5c150001-0000-4000-8000-{:012x}", std::process::id());
+    let above = root.join(format!("schism-{}-owners", std::process::id()));
+    let group = above.join(format!("pod{uid}/c0"));
+    fs::create_dir_all(&group).unwrap();
+    let mut command = node.namespace.exec("sleep");
+    let inside = Process::start(command.arg("600")).unwrap();
+    fs::write(group.join("cgroup.procs"), inside.id().to_string()).unwrap();
+    let named = format!("pod:{uid}");
+    eventually("its process is inside", || owner().selector.to_string() == named);
+    let found = owner();
+    assert_eq!(found.identity.process.map(|process| process.pid), Some(inside.id()));
+    let resolved = rig.kernel.resolve(&found.selector, fault::Aspect::Network).unwrap();
+    assert_eq!(resolved[0].identity, found.identity);
+    let names = rig.kernel.listing().targets;
+    let names: Vec<String> = names.iter().map(|one| one.selector.to_string()).collect();
+    assert!(names.contains(&named), "{names:?}");
+    assert!(!names.contains(&selector(node).to_string()), "once: {names:?}");
+    inside.stop().unwrap();
+    assert_eq!(owner().selector, selector(node));
+    for group in group.ancestors().take(3) {
+        eventually("its control group is empty", || fs::remove_dir(group).is_ok());
+    }
 }

@@ -10,5 +10,6 @@ mod group;
 mod kills;
 mod loads;
 mod misfortune;
+mod pods;
 mod rig;
 mod worker;

@@ -9,7 +9,7 @@ use super::{MannerArgs, Named};
 /// `freeze`.
 #[derive(Debug, Args)]
 pub struct FreezeArgs {
-    /// Who stands still: pid:NUMBER, or all processes of container:ID or netns:NAME
+    /// Who stands still: pid:NUMBER, or all processes of container:ID, pod:UID[/CONTAINER] or netns:NAME
     pub target: Named,
     /// How long, in any case
     #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = fault::parse_duration, allow_hyphen_values = true)]

@@ -10,7 +10,7 @@ use super::{MannerArgs, Named};
 /// `kill`.
 #[derive(Debug, Args)]
 pub struct KillArgs {
-    /// Who ends: pid:NUMBER, or all processes of container:ID or netns:NAME
+    /// Who ends: pid:NUMBER, or all processes of container:ID, pod:UID[/CONTAINER] or netns:NAME
     pub target: Named,
     /// What they are sent: TERM, KILL, INT, QUIT, ABRT, HUP, USR1 or USR2
     #[arg(short, long, value_name = "SIGNAL", default_value = "TERM")]

@@ -10,7 +10,7 @@ use super::{MannerArgs, Named};
 /// `skew`.
 #[derive(Debug, Args)]
 pub struct SkewArgs {
-    /// Whose clocks: pid:NUMBER, or all processes of container:ID or netns:NAME
+    /// Whose clocks: pid:NUMBER, or all processes of container:ID, pod:UID[/CONTAINER] or netns:NAME
     pub target: Named,
     /// How far ahead of the truth, such as +1h, or behind it, such as -90s [default with --drift and
     /// --strobe: 0s]

@@ -11,7 +11,7 @@ use super::{MannerArgs, Named};
 /// `stress`.
 #[derive(Debug, Args)]
 pub struct StressArgs {
-    /// Who has less: pid:NUMBER or container:ID, whose control group the workers join
+    /// Who has less: pid:NUMBER, container:ID or pod:UID/CONTAINER, whose control group the workers join
     pub target: Named,
     /// What is taken.
     #[command(flatten)]

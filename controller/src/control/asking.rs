@@ -180,6 +180,7 @@ impl Control {
             Scheme::Netns(_)
             | Scheme::Pid(_)
             | Scheme::Container(_)
+            | Scheme::Pod(_)
             | Scheme::Host(_)
             | Scheme::Addr(_) => false,
         };

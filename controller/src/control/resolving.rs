@@ -108,7 +108,11 @@ pub(super) async fn ends(
         Scheme::Zeebe(members) => {
             return of_group(selector, seed, sight, Members::Zeebe(members));
         }
-        Scheme::Netns(_) | Scheme::Pid(_) | Scheme::Container(_) | Scheme::Host(_) => {}
+        Scheme::Netns(_)
+        | Scheme::Pid(_)
+        | Scheme::Container(_)
+        | Scheme::Pod(_)
+        | Scheme::Host(_) => {}
     }
     let (asked, away) = whom(agents, selector)?;
     // How many there are is part of what was asked.
@@ -185,7 +189,7 @@ fn whom(
 ) -> Result<(BTreeMap<NodeName, Link>, Vec<NodeName>), ResolveError> {
     let named = match (&selector.node, &selector.scheme) {
         (Some(node), _) | (None, Scheme::Host(node)) => Some(node),
-        (None, Scheme::Netns(_) | Scheme::Pid(_) | Scheme::Container(_)) => None,
+        (None, Scheme::Netns(_) | Scheme::Pid(_) | Scheme::Container(_) | Scheme::Pod(_)) => None,
         (None, Scheme::Addr(_) | Scheme::Etcd(_) | Scheme::Zeebe(_)) => None,
     };
     match named {

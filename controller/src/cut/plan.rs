@@ -103,6 +103,8 @@ fn named(target: &Target, detail: Detail) -> String {
     let is_meant = |process: &&Process| match &target.selector.scheme {
         Scheme::Pid(pid) => process.identity.pid == *pid,
         Scheme::Container(id) => process.container.as_ref() == Some(id),
+        // Which of them are in which container is not told here.
+        Scheme::Pod(pod) => pod.container.is_none(),
         Scheme::Netns(_)
         | Scheme::Host(_)
         | Scheme::Addr(_)

@@ -134,6 +134,7 @@ fn can_move(selector: &Selector) -> bool {
         Scheme::Netns(_)
         | Scheme::Pid(_)
         | Scheme::Container(_)
+        | Scheme::Pod(_)
         | Scheme::Host(_)
         | Scheme::Addr(_) => false,
     };

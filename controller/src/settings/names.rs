@@ -12,7 +12,8 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use super::value::Several;
 
 /// Words that a selector begins with; those of the design that are yet to come are kept free, too.
-const SCHEMES: [&str; 8] = ["netns", "pid", "container", "host", "addr", "etcd", "zeebe", "k8s"];
+const SCHEMES: [&str; 9] =
+    ["netns", "pid", "container", "pod", "host", "addr", "etcd", "zeebe", "k8s"];
 
 /// A word that stands for selectors.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

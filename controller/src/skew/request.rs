@@ -43,7 +43,7 @@ impl RequestError {
     pub(crate) fn hint(&self) -> String {
         let hint = match self {
             Self::Name(error) => return error.hint(),
-            Self::NoProcesses(_) => "name a pid:, a container: or a netns:",
+            Self::NoProcesses(_) => "name a pid:, a container:, a pod: or a netns:",
             Self::Skew(_) => "`schism skew --help` says what can be asked for",
             Self::TooShort(_) => "ask for a longer --for",
             Self::Terms(TermsError::Lease) => "ask for a longer --lease",

@@ -332,6 +332,7 @@ impl Agent for Service {
             Scheme::Netns(_)
             | Scheme::Pid(_)
             | Scheme::Container(_)
+            | Scheme::Pod(_)
             | Scheme::Host(_)
             | Scheme::Addr(_)
             | Scheme::Etcd(_)

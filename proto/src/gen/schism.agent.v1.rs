@@ -60,7 +60,7 @@ pub mod prefix {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Selector {
-    #[prost(oneof = "selector::Scheme", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "selector::Scheme", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub scheme: ::core::option::Option<selector::Scheme>,
 }
 /// Nested message and enum types in `Selector`.
@@ -86,7 +86,19 @@ pub mod selector {
         /// Brokers or gateways of a Zeebe cluster. Who can ask them resolves it; an agent refuses it.
         #[prost(message, tag = "7")]
         Zeebe(super::ZeebeRole),
+        #[prost(message, tag = "8")]
+        Pod(super::Pod),
     }
+}
+/// A pod of Kubernetes, as a node knows it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pod {
+    /// A UUID, or 32 hexadecimal digits for a pod that the kubelet has from a file; in lower case.
+    #[prost(string, tag = "1")]
+    pub uid: ::prost::alloc::string::String,
+    /// The name of one of its containers; empty for all of them.
+    #[prost(string, tag = "2")]
+    pub container: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EtcdRole {
@@ -1790,7 +1802,8 @@ pub mod agent_client {
                 .insert(GrpcMethod::new("schism.agent.v1.Agent", "Owners"));
             self.inner.unary(req, path, codec).await
         }
-        /// What can be named on this node: the machine itself, its named network namespaces, its containers.
+        /// What can be named on this node: the machine itself, its named network namespaces, its pods, its
+        /// containers.
         pub async fn targets(
             &mut self,
             request: impl tonic::IntoRequest<super::TargetsRequest>,
@@ -2070,7 +2083,8 @@ pub mod agent_server {
             &self,
             request: tonic::Request<super::OwnersRequest>,
         ) -> std::result::Result<tonic::Response<super::OwnersReply>, tonic::Status>;
-        /// What can be named on this node: the machine itself, its named network namespaces, its containers.
+        /// What can be named on this node: the machine itself, its named network namespaces, its pods, its
+        /// containers.
         async fn targets(
             &self,
             request: tonic::Request<super::TargetsRequest>,

@@ -5,6 +5,7 @@ use std::io;
 
 use fault::{Extent, ProcessIdentity, Scheme};
 
+use crate::kernel::pod;
 use crate::kernel::process::{self, NamespaceInode};
 use crate::kernel::{KernelError, Place};
 
@@ -43,6 +44,7 @@ pub fn of(
             let within = process::in_container(id).map_err(read)?;
             identities(within.into_iter().map(|(_, pid)| pid).collect()).collect()
         }
+        Scheme::Pod(named) => pod::processes(named).map_err(read)?,
         Scheme::Netns(_) => identities(process::in_namespace(inode()?).map_err(read)?).collect(),
         Scheme::Host(_) | Scheme::Addr(_) | Scheme::Etcd(_) | Scheme::Zeebe(_) => {
             return Err(of_node());
@@ -77,6 +79,8 @@ pub fn is_within(scheme: &Scheme, pid: u32, members: &BTreeSet<ProcessIdentity>)
         |member: &ProcessIdentity| namespace(member.pid).filter(|_| process::is_alive(*member));
     match scheme {
         Scheme::Container(id) => process::is_in_container(pid, id),
+        // Which container it is in is told later: while one begins its mounts are not all there.
+        Scheme::Pod(named) => pod::is_in(pid, &named.uid),
         Scheme::Netns(_) => match members.iter().find_map(theirs) {
             Some(theirs) => namespace(pid) == Some(theirs),
             None => true,
@@ -138,7 +142,7 @@ pub fn of_node() -> KernelError {
 /// A refusal, with what to do about it.
 #[must_use]
 pub fn refused(reason: String) -> KernelError {
-    let hint = "name a process of an application, or all of a container or a namespace: pid:, container:, netns:";
+    let hint = "name a process of an application, or all of a container or a namespace: pid:, container:, pod:, netns:";
     KernelError::Refused { reason, hint: hint.to_owned() }
 }
 
@@ -148,6 +152,7 @@ pub fn nobody(scheme: &Scheme) -> KernelError {
     match scheme {
         Scheme::Pid(_) => KernelError::Gone(scheme.clone()),
         Scheme::Container(_)
+        | Scheme::Pod(_)
         | Scheme::Netns(_)
         | Scheme::Host(_)
         | Scheme::Addr(_)

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fault::{BootTime, Measured, NamespaceCookie};
+use fault::{BootTime, Measured, NamespaceCookie, Scheme};
 
 use super::{Act, Engaged, Inode};
 use crate::kernel::clock::boot_now;
 use crate::kernel::freeze::Frozen;
 use crate::kernel::kill::Killing;
-use crate::kernel::load::Load;
+use crate::kernel::load::{Load, Moving};
 use crate::kernel::{Coverage, KernelError, Place, Slot};
 
 type Key = (NamespaceCookie, Slot);
@@ -73,6 +73,9 @@ impl Engagements {
         let engaged: Arc<dyn Engaged> = match act {
             Act::Freeze(freeze) => Arc::new(Frozen::put_in(&self.program, place, freeze, inode)?),
             Act::Kill(kill) => Arc::new(Killing::put_in(place, kill, inode, stirred)?),
+            Act::Stress(stress) if matches!(place.selector.scheme, Scheme::Pod(_)) => {
+                Arc::new(Moving::put_in(&self.program, place, stress, inode)?)
+            }
             Act::Stress(stress) => Arc::new(Load::put_in(&self.program, place, stress, inode)?),
         };
         let key = (place.identity.namespace, slot);

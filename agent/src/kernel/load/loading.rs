@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fault::{
-    BootTime, Extent, Measured, MemoryLoad, ProcessIdentity, Scheme, Stress, StressEffect,
+    BootTime, Extent, Measured, MemoryLoad, Pod, ProcessIdentity, Scheme, Stress, StressEffect,
 };
 
 use super::account::Account;
@@ -15,7 +15,7 @@ use super::worker::{self, Order, Report, Set};
 use crate::kernel::clock::{boot_now, scope};
 use crate::kernel::engaged::{Engaged, Inode};
 use crate::kernel::keeper::{Keeper, KeeperError};
-use crate::kernel::{Coverage, KernelError, Place, Release, cgroup, process};
+use crate::kernel::{Coverage, KernelError, Place, Release, cgroup, pod, process};
 
 /// How long a worker may take to get ready (2 s).
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -150,8 +150,13 @@ impl Load {
         Ok(())
     }
 
+    /// Whether a process is in the control groups that it takes from.
+    pub(super) fn is_beside(&self, pid: u32) -> bool {
+        cgroup::of(pid).is_ok_and(|groups| groups == self.groups)
+    }
+
     /// Reads what it has taken by now.
-    fn measure(&self) -> StressEffect {
+    pub(super) fn measure(&self) -> StressEffect {
         let mut state = self.shared.state();
         if let Some(took) = Account::of(self.worker.pid()) {
             state.memory = state.memory.max(took.memory.saturating_sub(state.own.memory));
@@ -176,7 +181,8 @@ impl Load {
     }
 }
 
-fn is_ours(pid: u32) -> bool {
+/// Whether a process is one that we started to hold or load others.
+pub(super) fn is_ours(pid: u32) -> bool {
     scope::CHILDREN.contains(&scope::name(pid).as_str())
 }
 
@@ -196,6 +202,17 @@ fn whom(place: &Place, inode: Inode<'_>) -> Result<ProcessIdentity, KernelError>
             "the processes of the namespace {name} may be in several control groups; name a pid: or a \
              container:"
         )));
+    }
+    if let Scheme::Pod(Pod { uid, container: None }) = &place.selector.scheme {
+        let there = pod::in_pod(uid).map_err(KernelError::call("read /proc"))?;
+        let names: Vec<String> =
+            there.names(uid).iter().map(|name| format!("pod:{uid}/{name}")).collect();
+        if names.len() > 1 {
+            return Err(KernelError::Refused {
+                reason: format!("each container of pod {uid} has a control group of its own"),
+                hint: format!("name one of them: {}", names.join(", ")),
+            });
+        }
     }
     let there = scope::of(place, Extent::Named, inode, &BTreeSet::new())?;
     let mut reason = None;
