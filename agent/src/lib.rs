@@ -15,6 +15,7 @@ pub mod kernel;
 pub mod ledger;
 mod log;
 pub mod plan;
+pub mod pulse;
 pub mod residue;
 pub mod server;
 pub mod supervisor;

@@ -1,12 +1,13 @@
 //! `schism-agent`: the privileged node daemon.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use agent::daemon::{self, Options};
 use agent::kernel::clock::holder;
 use agent::kernel::node_name;
 use agent::kernel::priority;
+use agent::pulse;
 use agent::supervisor::Supervisor;
 use agent::telemetry::{self, LogFormat};
 use agent::uplink::Controller;
@@ -45,6 +46,9 @@ struct Arguments {
     /// Private key of that certificate, PEM.
     #[arg(long, env = "SCHISM_KEY", value_name = "FILE", requires = "controller")]
     key: Option<PathBuf>,
+    /// Ask the agent that serves the socket whether it answers, and end: with 0 if it does.
+    #[arg(long)]
+    answers: bool,
     /// How to write logs.
     #[arg(long, env = "SCHISM_LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
@@ -103,6 +107,9 @@ fn sentence(error: &anyhow::Error) -> String {
 
 fn run() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if arguments.answers {
+        return answers(&arguments.socket);
+    }
     telemetry::start(arguments.log_format);
     let options = arguments.options()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -114,6 +121,11 @@ fn run() -> anyhow::Result<()> {
     // A probe under way may take longer than an end may.
     runtime.shutdown_background();
     result
+}
+
+fn answers(socket: &Path) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.context("start the runtime")?.block_on(pulse::ask(socket))?)
 }
 
 async fn serve(options: Options) -> anyhow::Result<()> {

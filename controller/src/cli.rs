@@ -137,6 +137,8 @@ pub enum Command {
     Zeebe(Box<ZeebeArgs>),
     /// Make and revoke the certificates by which controllers, agents and people know each other
     Certs(CertsArgs),
+    /// Print what a Kubernetes cluster is to have, for `kubectl apply -f -`
+    Install(InstallArgs),
     /// Print a shell's completions
     Completions(CompletionsArgs),
     /// Print the manual page
@@ -168,6 +170,29 @@ pub struct ServeArgs {
     /// without it whoever starts a run performs them
     #[arg(long)]
     pub allow_exec: bool,
+}
+
+/// `install`.
+#[derive(Debug, Args)]
+pub struct InstallArgs {
+    /// Where everything is
+    #[arg(long, default_value = "schism", value_parser = label)]
+    pub namespace: String,
+    /// Where the images schism-agent and schism are
+    #[arg(long, value_name = "HOST/PATH", default_value = "localhost")]
+    pub registry: String,
+    /// The tag of both
+    #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
+    pub tag: String,
+    /// Write a chart for Helm to this directory instead, in which all that is a value
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["namespace", "registry", "tag"])]
+    pub chart: Option<PathBuf>,
+}
+
+/// A name that Kubernetes takes for a namespace.
+fn label(text: &str) -> Result<String, &'static str> {
+    let fits = fault::ContainerName::new(text);
+    fits.map(|name| name.to_string()).ok_or("write up to 63 lower-case letters, digits and '-'")
 }
 
 /// `halt`.

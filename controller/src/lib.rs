@@ -19,6 +19,7 @@ mod fleet;
 mod freeze;
 mod heal;
 mod host;
+mod install;
 mod interrupts;
 mod kill;
 mod link;
@@ -156,6 +157,7 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
         Command::Doctor => doctor::run(&choice, output).await,
         Command::Residue(args) => residue::run(&args, socket, output).await,
         Command::Certs(args) => certs::run(&args, output),
+        Command::Install(args) => install::run(&args, cli.global.output, output),
         Command::Completions(args) => manual::completions(&args, output),
         Command::Man(args) => manual::pages(&args, output),
     }

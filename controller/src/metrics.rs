@@ -276,3 +276,27 @@ fn agents(registry: &mut Registry, seen: &[Seen]) {
     let help = "How far the offset of a node's clock can be off";
     registry.register_with_unit("agent_clock_error", help, Unit::Seconds, error);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// The names of metrics in a text; what OpenMetrics puts behind the name of a histogram is left off.
+    fn named(text: &str) -> BTreeSet<&str> {
+        let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+        let words = text.match_indices("schism_").map(|(at, _)| &text[at..]);
+        let words = words.map(|rest| &rest[..rest.find(|c| !is_name(c)).unwrap_or(rest.len())]);
+        words.map(|word| word.strip_suffix("_bucket").unwrap_or(word)).collect()
+    }
+
+    #[test]
+    fn the_dashboard_shows_what_there_is() {
+        let shown = include_str!("../../deploy/grafana/schism.json");
+        let told = include_str!("../../docs/fleet.md");
+        let clocks = "schism_agent_clock_error_seconds";
+        let told = named(told).into_iter().chain([clocks]).collect::<BTreeSet<_>>();
+        let shown = named(shown);
+        assert!(shown.len() > 10, "{shown:?}");
+        assert!(shown.is_subset(&told), "{:?}", shown.difference(&told));
+    }
+}

@@ -4,6 +4,7 @@
 //! this crate to compile before anything else happens.
 
 mod bench;
+mod chart;
 mod command;
 mod compat;
 mod demo;
@@ -40,6 +41,7 @@ cargo xtask COMMAND
   lab etcd suite [--short] [--report FILE]  experiments of our own on a real etcd cluster (root)
   soak clock [--seconds N] [--holders N] [--threads N]
                              skew a busy process under dying holders (root)
+  chart             check the Helm chart: lint it, render it, refuse what its schema forbids
   image             build static binaries and write the images of agent and controller
   tidy              check the rules of the house over the tree
   fmt               format all Rust code
@@ -75,6 +77,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["lab", "etcd", "suite", rest @ ..] => suite::etcd(rest),
         ["compat", "chaostoolkit", rest @ ..] => compat::chaostoolkit(rest),
         ["soak", "clock", rest @ ..] => bench::soak(rest),
+        ["chart"] => chart::check(),
         ["image"] => image::write(),
         ["tidy"] => tidy::run(),
         ["fmt"] => command::run(command::cargo(["fmt", "--all"])),

@@ -1,5 +1,7 @@
 //! Commands beside a real `schism-agent`.
 
+use std::process::Command;
+
 use lab::clock::BootTime;
 use nix::sys::signal::Signal;
 
@@ -32,6 +34,33 @@ fn a_detached_cut_outlives_its_command() {
     comes_back(&stream, since);
     assert_eq!(agent.ended().code, Some(0));
     drop(stream);
+    machine.is_clean();
+}
+
+#[test]
+fn whether_an_agent_answers_is_told_in_time() {
+    let machine = Machine::pair();
+    let answers = || {
+        let asking = machine.start_daemon(|program| {
+            let mut command = Command::new(program);
+            command.arg("--answers");
+            command
+        });
+        let ended = asking.ended();
+        (ended.code, ended.stderr)
+    };
+    let (code, said) = answers();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.starts_with("schism-agent: nobody serves "), "{said}");
+    let agent = machine.daemon();
+    assert_eq!(answers(), (Some(0), String::new()));
+    agent.signal(Signal::SIGSTOP);
+    let (code, said) = answers();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("does not answer within 3 s"), "{said}");
+    agent.signal(Signal::SIGCONT);
+    agent.signal(Signal::SIGTERM);
+    assert_eq!(agent.ended().code, Some(0));
     machine.is_clean();
 }
 

@@ -1,94 +1,110 @@
-//! Agents as pods, one on each node.
+//! What `schism install` prints, as pods of a cluster that has no registry.
 
 use std::{
-    path::Path,
-    process::{Child, Command, Stdio},
+    path::{Path, PathBuf},
+    process::Command,
 };
 
 use lab::kubernetes::{Cluster, Image, Kubectl};
 use serde_json::{Value, json};
 
-const IMAGE: &str = "schism.invalid/agent:1";
+/// Where it is installed.
+pub(crate) const NAMESPACE: &str = "schism";
 
-/// Those of the unit for systemd. A pod has no other.
-const CAPABILITIES: [&str; 8] =
-    ["BPF", "KILL", "NET_ADMIN", "NET_BROADCAST", "SETGID", "SETUID", "SYS_ADMIN", "SYS_PTRACE"];
+/// What agents need for a controller, and only for that.
+const OF_A_CONTROLLER: [&str; 4] =
+    ["SCHISM_CONTROLLER", "SCHISM_CA", "SCHISM_CERTIFICATE", "SCHISM_KEY"];
 
-/// Starts an agent on every node, and waits until all answer.
-pub(crate) fn start(cluster: &Cluster) {
-    cluster.supply(&[image()]).unwrap();
+/// All objects that it prints.
+pub(crate) fn manifest() -> Vec<Value> {
+    let mut install = Command::new(env!("CARGO_BIN_EXE_schism"));
+    let output = install.args(["install", "-o", "json"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let list: Value = serde_json::from_slice(&output.stdout).unwrap();
+    list["items"].as_array().unwrap().clone()
+}
+
+/// Applies objects, in their order.
+pub(crate) fn apply(kubectl: &Kubectl, objects: &[Value]) {
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
+    kubectl.apply(&list.to_string()).unwrap();
+}
+
+/// Starts an agent on one node, which has no controller, and waits until it answers. The nodes have one kernel:
+/// what another agent holds would be left behind by nobody that this one sees.
+pub(crate) fn start(cluster: &Cluster, node: &str) {
+    supply(cluster);
+    let mut objects = manifest();
+    let of_agents = |object: &Value| {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        name == NAMESPACE || name == "schism-agent"
+    };
+    objects.retain(of_agents);
+    let pod = |object: &mut Value, part: &str| object["spec"]["template"]["spec"][part].take();
+    for agents in objects.iter_mut().filter(|object| object["kind"] == "DaemonSet") {
+        let (mut containers, mut volumes) = (pod(agents, "containers"), pod(agents, "volumes"));
+        let without = |list: &mut Value, is_of: &dyn Fn(&str) -> bool| {
+            let all = list.as_array_mut().unwrap();
+            all.retain(|one| !is_of(one["name"].as_str().unwrap()));
+        };
+        without(&mut containers[0]["env"], &|name| OF_A_CONTROLLER.contains(&name));
+        without(&mut containers[0]["volumeMounts"], &|name| name == "certificates");
+        without(&mut volumes, &|name| name == "certificates");
+        agents["spec"]["template"]["spec"]["containers"] = containers;
+        agents["spec"]["template"]["spec"]["volumes"] = volumes;
+        agents["spec"]["template"]["spec"]["nodeSelector"] =
+            json!({ "kubernetes.io/hostname": node });
+    }
     let kubectl = cluster.kubectl();
-    kubectl.apply(&daemon_set().to_string()).unwrap();
-    kubectl.run("rollout status daemonset/agent --timeout=60s").unwrap();
+    apply(kubectl, &objects);
+    rolled_out(kubectl, "daemonset/schism-agent");
+}
+
+/// Waits until all pods of something are as they were asked to be.
+pub(crate) fn rolled_out(kubectl: &Kubectl, what: &str) {
+    kubectl.run(&format!("-n {NAMESPACE} rollout status {what} --timeout=120s")).unwrap();
 }
 
 /// The pod of the agent of a node.
 pub(crate) fn of(kubectl: &Kubectl, node: &str) -> String {
-    let line = format!("get pods -l app=agent --field-selector spec.nodeName={node} -o name");
+    let line = format!(
+        "-n {NAMESPACE} get pods -l app.kubernetes.io/component=agent \
+         --field-selector spec.nodeName={node},status.phase=Running -o name"
+    );
     kubectl.run(&line).unwrap().trim().to_owned()
 }
 
-/// `schism` beside an agent, which asks it.
-pub(crate) fn schism(kubectl: &Kubectl, pod: &str, line: &str) -> Child {
-    let mut command = kubectl.command("kubectl");
-    command.args(["exec", pod, "--", "schism"]).args(line.split_whitespace());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-/// The programs that were built, with the libraries that they need here: what they do in a pod does not depend
-/// on how they were linked.
-fn image() -> Image {
+/// Has the nodes know the images that the manifest names.
+pub(crate) fn supply(cluster: &Cluster) {
     let schism = Path::new(env!("CARGO_BIN_EXE_schism"));
     let agent = schism.with_file_name("schism-agent");
     assert!(agent.exists(), "schism-agent is not built: `cargo build -p agent` does it");
-    let mut image = Image::new(IMAGE)
-        .program("usr/bin/schism", schism)
-        .program("usr/bin/schism-agent", &agent)
-        .entrypoint(&["/usr/bin/schism-agent"]);
-    let ldd = Command::new("ldd").arg(schism).output().unwrap();
-    for line in String::from_utf8(ldd.stdout).unwrap().lines() {
-        // The kernel's own has no path.
-        if let Some(path) = line.split_whitespace().find(|word| word.starts_with('/')) {
-            image = image.program(path.trim_start_matches('/'), Path::new(path));
-        }
-    }
-    image
+    let image = |name: &str, program: &Path| {
+        let image = Image::new(&format!("localhost/{name}:{}", env!("CARGO_PKG_VERSION")))
+            .program(&format!("usr/bin/{name}"), program)
+            .file("etc/nsswitch.conf", &names())
+            .entrypoint(&[&format!("/usr/bin/{name}")]);
+        libraries(program).iter().fold(image, |image, path| {
+            image.program(path.to_str().unwrap().trim_start_matches('/'), path)
+        })
+    };
+    // Beside an agent there is a command, to ask it without a controller.
+    let agent = image("schism-agent", &agent).program("usr/bin/schism", schism);
+    cluster.supply(&[agent, image("schism", schism).user("65532:65532")]).unwrap();
 }
 
-fn daemon_set() -> Value {
-    json!({
-        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": { "name": "agent" },
-        "spec": {
-            "selector": { "matchLabels": { "app": "agent" } },
-            "template": {
-                "metadata": { "labels": { "app": "agent" } },
-                "spec": {
-                    // It sees the processes of the node, and of their control groups whose they are.
-                    "hostPID": true,
-                    "terminationGracePeriodSeconds": 10,
-                    "containers": [{
-                        "name": "agent", "image": IMAGE, "imagePullPolicy": "Never",
-                        "env": [{
-                            "name": "SCHISM_NODE",
-                            "valueFrom": { "fieldRef": { "fieldPath": "spec.nodeName" } },
-                        }],
-                        "securityContext": {
-                            "readOnlyRootFilesystem": true,
-                            "capabilities": { "drop": ["ALL"], "add": CAPABILITIES },
-                        },
-                        // Socket, lock and brake; the brake outlives the pod.
-                        "volumeMounts": [{ "name": "run", "mountPath": "/run/schism" }],
-                        "readinessProbe": {
-                            "exec": { "command": ["schism", "status", "-o", "name"] },
-                            "periodSeconds": 1,
-                        },
-                    }],
-                    "volumes": [{
-                        "name": "run",
-                        "hostPath": { "path": "/run/schism", "type": "DirectoryOrCreate" },
-                    }],
-                },
-            },
-        },
-    })
+/// The libraries that the programs need as they were built here: what they do in a pod does not depend on how
+/// they were linked.
+fn libraries(program: &Path) -> Vec<PathBuf> {
+    let ldd = Command::new("ldd").arg(program).output().unwrap();
+    let lines = String::from_utf8(ldd.stdout).unwrap();
+    // The kernel's own has no path.
+    let path =
+        |line: &str| line.split_whitespace().find(|word| word.starts_with('/')).map(Into::into);
+    lines.lines().filter_map(path).collect()
+}
+
+/// A C library that is no static one looks here whether names are in /etc/hosts.
+fn names() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/root_kubernetes/nsswitch.conf")
 }

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 mod agents;
+mod installation;
+mod pods;
+mod running;
 mod surroundings;
 mod web;
 
@@ -59,37 +62,6 @@ fn pods_of_two_nodes_reach_each_other_and_nothing_stays_of_them() {
 
     drop(cluster);
     assert_eq!(Surroundings::with_lab_of(std::process::id()), before);
-}
-
-#[test]
-fn an_agent_in_its_pod_finds_a_container_by_its_control_group_and_cuts_what_it_calls() {
-    let cluster = Cluster::start(2).unwrap();
-    let kubectl = cluster.kubectl();
-    let [here, there] = [0, 1].map(|number| cluster.nodes()[number].name());
-    for (name, node) in [("caller", here), ("bystander", here), ("callee", there)] {
-        kubectl.apply(&web::pod(name, node)).unwrap();
-    }
-    agents::start(&cluster);
-    kubectl
-        .run("wait --for=condition=Ready pod/caller pod/bystander pod/callee --timeout=60s")
-        .unwrap();
-    let agent = agents::of(kubectl, here);
-    let [caller, callee] = ["caller", "callee"].map(|name| web::address(kubectl, name, Family::V4));
-    let cut = format!(
-        "cut container:{} addr:{callee} --mode initiator --for 20s",
-        web::container(kubectl, "caller")
-    );
-    let cut = agents::schism(kubectl, &agent, &cut);
-    let began = Instant::now();
-    while web::reaches(kubectl, "caller", &web::url(callee)) {
-        assert!(began.elapsed() < GONE, "the caller reaches it still");
-    }
-    // Whom it does not call can still call it, and who shares the node is not concerned.
-    assert!(web::reaches(kubectl, "callee", &web::url(caller)));
-    assert!(web::reaches(kubectl, "bystander", &web::url(callee)));
-    let output = cut.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert!(web::reaches(kubectl, "caller", &web::url(callee)));
 }
 
 #[test]

@@ -2,39 +2,42 @@
 
 use std::{collections::BTreeSet, fs, process::Command};
 
-/// What can be seen of this machine that a cluster could change: everything that has a lab's name, mounts,
-/// routes, devices, and what is in the places where nodes have their files.
-#[derive(Debug, PartialEq, Eq)]
+/// What can be seen of a lab on this machine, and of what nodes keep in places that are this machine's. Others
+/// work here at the same time: what is not of the lab's making is left out.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Surroundings {
     named: BTreeSet<String>,
     mounts: BTreeSet<String>,
-    network: String,
+    network: BTreeSet<String>,
     files: BTreeSet<String>,
 }
 
+/// What only nodes and their pods have: addresses of pods and services, and the pods' bridge.
+const OF_A_CLUSTER: [&str; 5] = ["10.124.", "fd78:", "10.96.", "fd79:", "pods0"];
+
 impl Surroundings {
-    /// Without what others have who work on this machine at the same time in labs of processes of their own.
+    /// With what there is of the lab of a process.
     pub(crate) fn with_lab_of(owner: u32) -> Self {
+        let prefix = format!("schism-{owner}-");
         let mut named = listed("/run/netns");
         named.extend(listed("/tmp"));
-        for hierarchy in listed("/sys/fs/cgroup") {
-            named.extend(listed(&hierarchy));
-        }
+        named.extend(listed("/sys/fs/cgroup").iter().flat_map(|hierarchy| listed(hierarchy)));
         named.extend(listed("/sys/fs/cgroup"));
-        let prefix = format!("/schism-{owner}-");
-        Self {
-            named: named.into_iter().filter(|path| path.contains(&prefix)).collect(),
-            ..Self::without_lab()
-        }
+        named.retain(|path| path.contains(&format!("/{prefix}")));
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let mounts = mounts.lines().filter(|line| line.contains(&prefix));
+        Self { named, mounts: mounts.map(ToOwned::to_owned).collect(), ..Self::without_lab() }
     }
 
+    /// Without that, as it is before there is one.
     pub(crate) fn without_lab() -> Self {
+        let network = ip(&["route"]) + &ip(&["-6", "route"]) + &ip(&["-br", "link"]);
+        let of_a_cluster = |line: &&str| OF_A_CLUSTER.iter().any(|part| line.contains(part));
         let files = ["/run", "/var/lib", "/var/log", "/etc", "/opt", "/usr/libexec"];
         Self {
-            named: BTreeSet::new(),
-            mounts: mounts(),
-            network: ip(&["route"]) + &ip(&["-6", "route"]) + &ip(&["-br", "link"]),
+            network: network.lines().filter(of_a_cluster).map(ToOwned::to_owned).collect(),
             files: files.into_iter().flat_map(listed).filter(|path| of_a_node(path)).collect(),
+            ..Self::default()
         }
     }
 }
@@ -49,13 +52,6 @@ fn of_a_node(path: &str) -> bool {
 fn listed(directory: &str) -> BTreeSet<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries.map(|entry| entry.path().display().to_string()).collect()
-}
-
-/// Where something is mounted, but for network namespaces, which others have too.
-fn mounts() -> BTreeSet<String> {
-    let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let places = text.lines().filter_map(|line| line.split(' ').nth(4)).map(ToOwned::to_owned);
-    places.filter(|place| !place.starts_with("/run/netns/")).collect()
 }
 
 fn ip(arguments: &[&str]) -> String {

@@ -55,7 +55,13 @@ pub(crate) fn ask(kubectl: &Kubectl, from: &str, url: &str) -> String {
     kubectl.run_with(&["exec", from, "--", "wget", "-q", "-O", "-", url]).unwrap()
 }
 
-fn get(kubectl: &Kubectl, kind: &str, name: &str) -> Value {
+/// The UID of a pod.
+pub(crate) fn uid(kubectl: &Kubectl, name: &str) -> String {
+    get(kubectl, "pod", name)["metadata"]["uid"].as_str().unwrap().to_owned()
+}
+
+/// An object as the API server has it.
+pub(crate) fn get(kubectl: &Kubectl, kind: &str, name: &str) -> Value {
     serde_json::from_str(&kubectl.run(&format!("get {kind} {name} -o json")).unwrap()).unwrap()
 }
 

@@ -73,8 +73,20 @@ impl Kubectl {
     /// # Errors
     /// As there.
     pub fn apply(&self, objects: &str) -> Result<String, KubernetesError> {
+        self.give("apply -f -", objects)
+    }
+
+    /// Deletes objects that are there and waits until they are gone; the text is YAML or JSON.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn delete(&self, objects: &str) -> Result<String, KubernetesError> {
+        self.give("delete --ignore-not-found --wait=true --timeout=120s -f -", objects)
+    }
+
+    fn give(&self, line: &str, objects: &str) -> Result<String, KubernetesError> {
         let mut command = self.command("kubectl");
-        command.args(["apply", "-f", "-"]);
+        command.args(line.split(' '));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let output = command.spawn().and_then(|mut child| {
             if let Some(mut stdin) = child.stdin.take() {
@@ -82,7 +94,7 @@ impl Kubectl {
             }
             child.wait_with_output()
         });
-        self.finish("apply -f -", output)
+        self.finish(line, output)
     }
 
     fn finish(

@@ -75,6 +75,7 @@ pub(crate) fn typed(
         | Command::Halt(_)
         | Command::Resume
         | Command::Certs(_)
+        | Command::Install(_)
         | Command::Completions(_)
         | Command::Zeebe(_)
         | Command::Man(_) => return Err(wrong(verb, "it is no fault")),

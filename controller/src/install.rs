@@ -1,0 +1,179 @@
+//! `schism install`: what a Kubernetes cluster is to have. One source makes the manifest and the chart.
+
+mod agents;
+mod chart;
+mod controller;
+mod emit;
+mod values;
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::cli::InstallArgs;
+use crate::failure::{Cause, Failure};
+use crate::outcome::Outcome;
+use crate::output::{Format, Output};
+use values::Values;
+
+/// Labels of everything that belongs to an installation.
+fn labels(component: &str) -> Value {
+    json!({
+        "app.kubernetes.io/name": "schism",
+        "app.kubernetes.io/component": component,
+        "app.kubernetes.io/part-of": "schism",
+    })
+}
+
+/// Labels by which the pods of a component are known.
+fn selector(component: &str) -> Value {
+    json!({ "app.kubernetes.io/name": "schism", "app.kubernetes.io/component": component })
+}
+
+/// The metadata of an object of an installation.
+fn metadata(values: &Values, name: &str, component: &str) -> Value {
+    json!({ "name": name, "namespace": values.namespace(), "labels": labels(component) })
+}
+
+/// An account that no pod gets a token of.
+fn account(values: &Values, name: &str, component: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": metadata(values, name, component),
+        "automountServiceAccountToken": false,
+    })
+}
+
+/// The namespace, in which pods may have what the agents need.
+fn namespace(values: &Values) -> Value {
+    let mut labels = labels("namespace");
+    // Baseline forbids hostPID, hostPath and the capabilities of the agents.
+    for mode in ["enforce", "audit", "warn"] {
+        labels[format!("pod-security.kubernetes.io/{mode}")] = json!("privileged");
+    }
+    json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": { "name": values.namespace(), "labels": labels },
+    })
+}
+
+/// All objects in the order in which they are made.
+fn objects(values: &Values) -> Vec<Value> {
+    let mut all = vec![namespace(values)];
+    all.extend(agents::objects(values));
+    all.extend(controller::objects(values));
+    all
+}
+
+/// Prints what is to be applied, or writes the chart.
+///
+/// # Errors
+/// It could not be written.
+pub(crate) fn run(
+    args: &InstallArgs,
+    format: Option<Format>,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    if let Some(directory) = &args.chart {
+        return write(directory, output);
+    }
+    let objects = objects(&Values::given(args));
+    let text = match format {
+        Some(Format::Json) => {
+            format!("{:#}", json!({ "apiVersion": "v1", "kind": "List", "items": objects }))
+        }
+        Some(Format::Name) => {
+            let name = |object: &Value| {
+                let kind = object["kind"].as_str().unwrap_or_default().to_lowercase();
+                format!("{kind}/{}", object["metadata"]["name"].as_str().unwrap_or_default())
+            };
+            objects.iter().map(name).collect::<Vec<_>>().join("\n")
+        }
+        Some(Format::Yaml | Format::Wide) | None => emit::documents(&objects),
+    };
+    output.print(&text)?;
+    Ok(Outcome::Effective)
+}
+
+fn write(directory: &Path, output: Output) -> Result<Outcome, Failure> {
+    for (name, text) in chart::files() {
+        let path = directory.join(name);
+        let written = path.parent().map_or(Ok(()), fs::create_dir_all);
+        written.and_then(|()| fs::write(&path, text)).map_err(|error| {
+            let attempted = format!("cannot write {}", path.display());
+            Failure::caused(Cause::WrongUsage, attempted, error)
+        })?;
+    }
+    output.note(format!("the chart is in {}", directory.display()));
+    Ok(Outcome::Effective)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn given(line: &str) -> Vec<Value> {
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        let Command::Install(args) = cli.command else { panic!("not an installation") };
+        objects(&Values::given(&args))
+    }
+
+    fn of_kind<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
+        objects.iter().find(|object| object["kind"] == kind).unwrap()
+    }
+
+    #[test]
+    fn agents_have_the_capabilities_of_the_unit_and_may_come_first() {
+        let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/systemd/schism-agent.service");
+        let unit = std::fs::read_to_string(unit).unwrap();
+        let of_unit =
+            unit.lines().filter_map(|line| line.strip_prefix("CapabilityBoundingSet=CAP_"));
+        let mut expected: BTreeSet<&str> = of_unit.collect();
+        // Nothing in a pod forbids it.
+        expected.insert("SYS_NICE");
+        let objects = given("schism install");
+        let container =
+            &of_kind(&objects, "DaemonSet")["spec"]["template"]["spec"]["containers"][0];
+        let context = &container["securityContext"];
+        let added = context["capabilities"]["add"].as_array().unwrap();
+        assert_eq!(added.iter().filter_map(Value::as_str).collect::<BTreeSet<_>>(), expected);
+        assert_eq!(context["capabilities"]["drop"], json!(["ALL"]));
+        assert_eq!(context["privileged"], Value::Null);
+        assert_eq!(context["readOnlyRootFilesystem"], true);
+    }
+
+    #[test]
+    fn nothing_of_a_node_listens_and_no_agent_has_a_token() {
+        let objects = given("schism install");
+        let pod = &of_kind(&objects, "DaemonSet")["spec"]["template"]["spec"];
+        assert_eq!((&pod["hostNetwork"], &pod["hostPID"]), (&Value::Null, &Value::Bool(true)));
+        assert_eq!(pod["automountServiceAccountToken"], false);
+        assert_eq!(pod["containers"][0]["ports"], Value::Null);
+        let text = emit::documents(&objects);
+        assert!(!text.contains("hostPort") && !text.contains("privileged: true"), "{text}");
+    }
+
+    #[test]
+    fn everything_is_in_the_namespace_that_was_asked_for() {
+        for object in given("schism install --namespace chaos --registry r.example/x --tag 7") {
+            let place = if object["kind"] == "Namespace" { "name" } else { "namespace" };
+            assert_eq!(object["metadata"][place], "chaos", "{object:#}");
+        }
+        let objects = given("schism install --namespace chaos --registry r.example/x --tag 7");
+        let text = emit::documents(&objects);
+        for part in [
+            "r.example/x/schism-agent:7",
+            "r.example/x/schism:7",
+            "schism-controller.chaos.svc:7070",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains("{{"), "{text}");
+    }
+}

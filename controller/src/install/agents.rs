@@ -1,0 +1,144 @@
+//! The agents: a pod on every node, with what it needs of the node and nothing else.
+
+use serde_json::{Value, json};
+
+use super::controller::{AGENTS, SERVICE};
+use super::values::Values;
+use super::{account, metadata, selector};
+
+/// What everything of the agents is called.
+const NAME: &str = "schism-agent";
+
+/// The part of an installation.
+pub(super) const COMPONENT: &str = "agent";
+
+/// What the unit for systemd says of each; SYS_NICE: to come before what loads the node.
+const CAPABILITIES: [&str; 9] = [
+    "BPF",
+    "KILL",
+    "NET_ADMIN",
+    "NET_BROADCAST",
+    "SETGID",
+    "SETUID",
+    "SYS_ADMIN",
+    "SYS_NICE",
+    "SYS_PTRACE",
+];
+
+/// Where the certificates are in the pod.
+const CERTIFICATES: &str = "/etc/schism/certs";
+
+pub(super) fn objects(values: &Values) -> Vec<Value> {
+    vec![account(values, NAME, COMPONENT), policy(values), daemon_set(values)]
+}
+
+/// Nobody reaches an agent, and it reaches its controller.
+fn policy(values: &Values) -> Value {
+    let names =
+        [json!({ "port": 53, "protocol": "UDP" }), json!({ "port": 53, "protocol": "TCP" })];
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": metadata(values, NAME, COMPONENT),
+        "spec": {
+            "podSelector": { "matchLabels": selector(COMPONENT) },
+            "policyTypes": ["Ingress", "Egress"],
+            "egress": [
+                {
+                    "to": [{ "podSelector": { "matchLabels": selector(super::controller::COMPONENT) } }],
+                    "ports": [{ "port": AGENTS, "protocol": "TCP" }],
+                },
+                { "ports": names },
+            ],
+        },
+    })
+}
+
+fn daemon_set(values: &Values) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet",
+        "metadata": metadata(values, NAME, COMPONENT),
+        "spec": {
+            "selector": { "matchLabels": selector(COMPONENT) },
+            "updateStrategy": {
+                "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": "10%" },
+            },
+            "template": {
+                "metadata": { "labels": super::labels(COMPONENT) },
+                "spec": pod(values),
+            },
+        },
+    })
+}
+
+fn pod(values: &Values) -> Value {
+    let directory = |name: &str, path: &str, kind: &str| json!({ "name": name, "hostPath": { "path": path, "type": kind } });
+    json!({
+        "serviceAccountName": NAME,
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        // The processes of the node, and by their control groups whose they are.
+        "hostPID": true,
+        "priorityClassName": values.get("agent.priorityClassName"),
+        "nodeSelector": values.get("agent.nodeSelector"),
+        "tolerations": values.get("agent.tolerations"),
+        "imagePullSecrets": values.get("imagePullSecrets"),
+        // It heals everything within 5 s.
+        "terminationGracePeriodSeconds": 10,
+        "containers": [container(values)],
+        "volumes": [
+            directory("run", "/run/schism", "DirectoryOrCreate"),
+            directory("control-groups", "/sys/fs/cgroup", "Directory"),
+            directory("namespaces", "/run/netns", "DirectoryOrCreate"),
+            {
+                "name": "certificates",
+                // Read by root alone (0400).
+                "secret": { "secretName": values.get("agent.secret"), "defaultMode": 256 },
+            },
+        ],
+    })
+}
+
+fn container(values: &Values) -> Value {
+    let own = |file: &str| format!("{CERTIFICATES}/$(SCHISM_NODE).{file}");
+    let asks = json!({ "command": ["/usr/bin/schism-agent", "--answers"] });
+    json!({
+        "name": "agent",
+        "image": values.image("schism-agent"),
+        "imagePullPolicy": values.get("imagePullPolicy"),
+        "env": [
+            {
+                "name": "SCHISM_NODE",
+                "valueFrom": { "fieldRef": { "fieldPath": "spec.nodeName" } },
+            },
+            { "name": "SCHISM_CONTROLLER", "value": values.service(SERVICE, AGENTS) },
+            { "name": "SCHISM_CA", "value": format!("{CERTIFICATES}/ca.pem") },
+            { "name": "SCHISM_CERTIFICATE", "value": own("pem") },
+            { "name": "SCHISM_KEY", "value": own("key") },
+            { "name": "SCHISM_LOG_FORMAT", "value": values.get("logFormat") },
+        ],
+        "securityContext": {
+            "readOnlyRootFilesystem": true,
+            "runAsUser": 0,
+            "capabilities": { "drop": ["ALL"], "add": CAPABILITIES },
+            // What runtimes confine containers by otherwise forbids to look at other processes.
+            "appArmorProfile": { "type": "Unconfined" },
+            "seccompProfile": { "type": "Unconfined" },
+        },
+        "resources": values.get("agent.resources"),
+        "volumeMounts": [
+            // Socket, lock, brake, and what was changed in processes; the latter outlive the pod.
+            { "name": "run", "mountPath": "/run/schism" },
+            // What loads a target joins its control group.
+            { "name": "control-groups", "mountPath": "/sys/fs/cgroup" },
+            // Namespaces of pods in which nothing runs for a moment.
+            {
+                "name": "namespaces", "mountPath": "/run/netns", "readOnly": true,
+                "mountPropagation": "HostToContainer",
+            },
+            { "name": "certificates", "mountPath": CERTIFICATES, "readOnly": true },
+        ],
+        "startupProbe": { "exec": asks, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 60 },
+        "readinessProbe": { "exec": asks, "periodSeconds": 30, "timeoutSeconds": 5 },
+        "livenessProbe": { "exec": asks, "periodSeconds": 30, "timeoutSeconds": 5, "failureThreshold": 3 },
+    })
+}

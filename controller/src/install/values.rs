@@ -1,0 +1,207 @@
+//! What differs from cluster to cluster: given for a manifest, open in a chart.
+
+use serde_json::{Value, json};
+
+use crate::cli::InstallArgs;
+
+/// What begins and ends an expression of a template among texts.
+pub(super) const OPEN: &str = "\u{2039}";
+pub(super) const CLOSE: &str = "\u{203a}";
+
+/// One of the values of the chart.
+pub(super) struct Setting {
+    /// Its name, with `.` between its parts.
+    pub(super) path: &'static str,
+    /// What it is, for people.
+    pub(super) about: &'static str,
+    /// What it is where nothing is said.
+    pub(super) default: Value,
+    /// What it may be (JSON Schema).
+    pub(super) schema: Value,
+}
+
+/// Where values come from.
+pub(super) enum Values {
+    /// They are known.
+    Given {
+        /// Where everything is.
+        namespace: String,
+        /// Where the images are.
+        registry: String,
+        /// Their tag.
+        tag: String,
+    },
+    /// They are filled in by Helm.
+    Chart,
+}
+
+/// All values but those of which the chart knows itself.
+pub(super) fn settings() -> Vec<Setting> {
+    let text = || json!({ "type": "string", "minLength": 1 });
+    let object = || json!({ "type": "object" });
+    let resources = |cpu: &str, memory: &str, most: &str| json!({ "requests": { "cpu": cpu, "memory": memory }, "limits": { "memory": most } });
+    vec![
+        Setting {
+            path: "registry",
+            about: "Where the images are; `cargo xtask image` names them so.",
+            default: json!("localhost"),
+            schema: text(),
+        },
+        Setting {
+            path: "tag",
+            about: "The tag of both images.",
+            default: json!(env!("CARGO_PKG_VERSION")),
+            schema: text(),
+        },
+        Setting {
+            path: "imagePullPolicy",
+            about: "When nodes fetch the images.",
+            default: json!("IfNotPresent"),
+            schema: json!({ "enum": ["Always", "IfNotPresent", "Never"] }),
+        },
+        Setting {
+            path: "imagePullSecrets",
+            about: "With what they fetch them.",
+            default: json!([]),
+            schema: json!({ "type": "array", "items": { "type": "object" } }),
+        },
+        Setting {
+            path: "logFormat",
+            about: "How agents write logs: text or json.",
+            default: json!("json"),
+            schema: json!({ "enum": ["text", "json"] }),
+        },
+        Setting {
+            path: "podMonitor",
+            about: "Whether there is a PodMonitor for the controller (Prometheus Operator).",
+            default: json!(false),
+            schema: json!({ "type": "boolean" }),
+        },
+        Setting {
+            path: "agent.secret",
+            about: "The Secret with ca.pem, and NODE.pem and NODE.key for each node.",
+            default: json!("schism-agents"),
+            schema: text(),
+        },
+        Setting {
+            path: "agent.resources",
+            about: "What agents take; programs in kernels count, too.",
+            default: resources("10m", "32Mi", "512Mi"),
+            schema: object(),
+        },
+        Setting {
+            path: "agent.nodeSelector",
+            about: "On which nodes there are agents.",
+            default: json!({ "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64" }),
+            schema: object(),
+        },
+        Setting {
+            path: "agent.tolerations",
+            about: "Which taints they bear: all.",
+            default: json!([{ "operator": "Exists" }]),
+            schema: json!({ "type": "array", "items": { "type": "object" } }),
+        },
+        Setting {
+            path: "agent.priorityClassName",
+            about: "Whom they give way to: nobody.",
+            default: json!("system-node-critical"),
+            schema: text(),
+        },
+        Setting {
+            path: "controller.secret",
+            about: "The Secret with ca.pem, controller.pem, controller.key and issued.",
+            default: json!("schism-controller"),
+            schema: text(),
+        },
+        Setting {
+            path: "controller.resources",
+            about: "What the controller takes.",
+            default: resources("50m", "64Mi", "512Mi"),
+            schema: object(),
+        },
+        Setting {
+            path: "controller.state",
+            about: "The volume of store and archive; the default goes with the pod.",
+            default: json!({ "emptyDir": {} }),
+            schema: json!({ "type": "object", "minProperties": 1, "maxProperties": 1 }),
+        },
+        Setting {
+            path: "controller.nodeSelector",
+            about: "On which nodes it may be.",
+            default: json!({ "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64" }),
+            schema: object(),
+        },
+        Setting {
+            path: "controller.tolerations",
+            about: "Which taints it bears.",
+            default: json!([]),
+            schema: json!({ "type": "array", "items": { "type": "object" } }),
+        },
+    ]
+}
+
+impl Values {
+    /// What was typed.
+    pub(super) fn given(args: &InstallArgs) -> Self {
+        Self::Given {
+            namespace: args.namespace.clone(),
+            registry: args.registry.clone(),
+            tag: args.tag.clone(),
+        }
+    }
+
+    /// A value by its path.
+    pub(super) fn get(&self, path: &str) -> Value {
+        match self {
+            Self::Given { .. } => {
+                let known = settings().into_iter().find(|setting| setting.path == path);
+                known.map_or(Value::Null, |setting| setting.default)
+            }
+            Self::Chart => expression(&format!(".Values.{path}")),
+        }
+    }
+
+    /// Where everything is.
+    pub(super) fn namespace(&self) -> Value {
+        match self {
+            Self::Given { namespace, .. } => json!(namespace),
+            Self::Chart => expression(".Release.Namespace"),
+        }
+    }
+
+    /// The image of this name.
+    pub(super) fn image(&self, name: &str) -> Value {
+        match self {
+            Self::Given { registry, tag, .. } => json!(format!("{registry}/{name}:{tag}")),
+            Self::Chart => {
+                expression(&format!(r#"printf "%s/{name}:%s" .Values.registry .Values.tag"#))
+            }
+        }
+    }
+
+    /// A volume of this name, of what a value says it is.
+    pub(super) fn volume(&self, name: &str, path: &str) -> Value {
+        match self {
+            Self::Given { .. } => {
+                let mut volume = self.get(path);
+                volume["name"] = json!(name);
+                volume
+            }
+            Self::Chart => expression(&format!(r#"merge (dict "name" "{name}") .Values.{path}"#)),
+        }
+    }
+
+    /// The name of a service of the namespace, as everybody in the cluster finds it.
+    pub(super) fn service(&self, name: &str, port: u16) -> Value {
+        match self {
+            Self::Given { namespace, .. } => json!(format!("{name}.{namespace}.svc:{port}")),
+            Self::Chart => {
+                expression(&format!(r#"printf "{name}.%s.svc:{port}" .Release.Namespace"#))
+            }
+        }
+    }
+}
+
+fn expression(text: &str) -> Value {
+    Value::String(format!("{OPEN}{text}{CLOSE}"))
+}

@@ -1,0 +1,55 @@
+//! `cargo xtask chart`: what Helm says of the chart. Helm is a module of Go, built from `lab/helm`.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::{command, workspace};
+
+/// Values of a chart that its schema has to refuse: an empty tag, a policy that there is not, a name that there is
+/// not.
+const WRONG: [&str; 3] = ["tag=", "imagePullPolicy=Sometimes", "agents.secret=x"];
+
+/// Lints the chart, renders it with its defaults and with other values, and sees that wrong ones are refused.
+///
+/// # Errors
+/// No Go, or Helm found something.
+pub(crate) fn check() -> Result<()> {
+    command::run(helm(&["lint", "--strict"], &[]))?;
+    let render = ["template", "schism", "--namespace", "chaos"];
+    let rendered = command::output(helm(&render, &[]))?;
+    let other =
+        ["podMonitor=true", "controller.state.emptyDir=null", "controller.state.hostPath.path=/x"];
+    let with_more = command::output(helm(&render, &other))?;
+    for (text, part) in [
+        (&rendered, "kind: DaemonSet"),
+        (&rendered, "schism-controller.chaos.svc:7070"),
+        (&rendered, "localhost/schism-agent:"),
+        (&with_more, "kind: PodMonitor"),
+        (&with_more, r#""hostPath":{"path":"/x"}"#),
+    ] {
+        if !text.contains(part) {
+            bail!("the chart was rendered without `{part}`:\n{text}");
+        }
+    }
+    for wrong in WRONG {
+        if command::output(helm(&render, &[wrong])).is_ok() {
+            bail!("the chart takes `{wrong}`");
+        }
+    }
+    println!("the chart is sound");
+    Ok(())
+}
+
+fn helm(words: &[&str], values: &[&str]) -> Command {
+    let mut go = Command::new("go");
+    go.args(["tool", "helm"]).args(words).arg(workspace::root().join("deploy/helm/schism"));
+    for value in values {
+        go.args(["--set", value]);
+    }
+    go.current_dir(workspace::root().join("lab/helm"));
+    // Built as the components of Kubernetes are, of which it shares the greater part.
+    go.env("CGO_ENABLED", "0").env("GOWORK", "off");
+    go.env("GOFLAGS", "-trimpath -gcflags=all=-dwarf=false");
+    go
+}
