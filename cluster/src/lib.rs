@@ -1,0 +1,43 @@
+//! A small client of the API server of Kubernetes: what Schism asks of it, and no more. Usable without the
+//! rest of this workspace.
+//!
+//! Every call ends in its time, says what was attempted and why it failed, in the words of the API server
+//! where it has said any, and whether that may pass ([`ApiError::is_passing`]). Objects are read as structs
+//! of the fields that are used; what they have besides is left alone, since nothing is ever replaced.
+
+mod backoff;
+mod call;
+mod client;
+mod config;
+mod connection;
+mod election;
+mod error;
+mod kind;
+mod kubeconfig;
+mod name;
+mod resource;
+mod secret;
+mod server;
+mod tls;
+mod watch;
+
+pub use client::{Client, List, Precondition, Selection};
+pub use config::{Config, ConfigError, Identity, Login, Token, Trust};
+pub use election::{Candidate, Held, Leadership};
+pub use error::{ApiError, Cause, Reason};
+pub use kind::{
+    lease::{Lease, LeaseSpec},
+    node::{Node, NodeCondition, NodeInfo, NodeStatus},
+    pod::{Container, ContainerStatus, Phase, Pod, PodIp, PodSpec, PodStatus},
+    space::NamespaceObject,
+    token::{Review, User},
+    workload::{
+        Deployment, LabelSelector, Operator, ReplicaSet, Requirement, StatefulSet, WorkloadSpec,
+    },
+};
+pub use kubeconfig::{Kubeconfig, KubeconfigError};
+pub use name::{Name, NameError, Namespace};
+pub use resource::{Kind, Metadata, Owner, Resource, Within};
+pub use secret::Secret;
+pub use server::{Server, ServerError};
+pub use watch::{Event, Watch};

@@ -1,0 +1,286 @@
+//! What becomes of objects.
+
+use std::{marker::PhantomData, time::Duration};
+
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+use crate::{
+    ApiError, Cause, Client, Reason, Resource, Selection, Within,
+    backoff::{Backoff, by_lot},
+    call::Call,
+    connection::{Connection, broken},
+    error::Status,
+};
+
+/// How long one watch lasts; the next goes on where it ended.
+const LASTS: Duration = Duration::from_secs(240);
+
+/// How much later than that it ends at the latest.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// No line is longer (8 MiB): an object has at most 3 MiB, with what is escaped.
+const LONGEST: usize = 8 << 20;
+
+/// A watch of objects. It never ends: what breaks is begun again, and told.
+#[derive(Debug)]
+pub struct Watch<R> {
+    client: Client,
+    within: Within,
+    selection: Selection,
+    state: State,
+    backoff: Backoff,
+    /// Before it nothing is tried.
+    pause: Option<Instant>,
+    of: PhantomData<fn() -> R>,
+}
+
+/// What a watch tells.
+#[derive(Debug)]
+pub enum Event<R> {
+    /// All that there are; what was told before and is not among them is gone.
+    Listed(Vec<R>),
+    /// One that is new or has changed.
+    Applied(R),
+    /// One that is gone, as it was last.
+    Deleted(R),
+    /// What is known may be old; it is tried again.
+    Trouble(ApiError),
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nothing is known.
+    Unlisted,
+    /// What happened since then is not.
+    Since(String),
+    /// It is being told.
+    Open { since: String, lines: Box<Lines> },
+}
+
+/// A line of a watch.
+#[derive(Deserialize)]
+#[serde(tag = "type", content = "object", rename_all = "UPPERCASE", bound = "R: DeserializeOwned")]
+enum Line<R> {
+    Added(R),
+    Modified(R),
+    Deleted(R),
+    Bookmark(Bookmark),
+    Error(Status),
+}
+
+#[derive(Deserialize)]
+struct Bookmark {
+    metadata: BookmarkMetadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BookmarkMetadata {
+    resource_version: String,
+}
+
+impl<R: Resource> Watch<R> {
+    pub(crate) fn new(client: Client, within: Within, selection: Selection) -> Self {
+        Self {
+            client,
+            within,
+            selection,
+            state: State::Unlisted,
+            backoff: Backoff::default(),
+            pause: None,
+            of: PhantomData,
+        }
+    }
+
+    /// What happens next; first all that there are. A call that is dropped loses nothing.
+    pub async fn next(&mut self) -> Event<R> {
+        loop {
+            if let Some(pause) = self.pause {
+                sleep_until(pause).await;
+                self.pause = None;
+            }
+            let told = match &mut self.state {
+                State::Unlisted => self.list().await,
+                State::Since(since) => {
+                    let since = since.clone();
+                    self.open(since).await
+                }
+                State::Open { lines, .. } => {
+                    let line = lines.next().await;
+                    self.take(line)
+                }
+            };
+            if let Some(event) = told {
+                return event;
+            }
+        }
+    }
+
+    async fn list(&mut self) -> Option<Event<R>> {
+        match self.client.list::<R>(&self.within, &self.selection).await {
+            Ok(list) => {
+                self.state = State::Since(list.resource_version);
+                Some(Event::Listed(list.items))
+            }
+            Err(error) => Some(self.trouble(error)),
+        }
+    }
+
+    async fn open(&mut self, since: String) -> Option<Event<R>> {
+        let mut query = vec![
+            "watch=true".to_owned(),
+            "allowWatchBookmarks=true".to_owned(),
+            format!("timeoutSeconds={}", LASTS.as_secs()),
+            format!("resourceVersion={}", crate::resource::encode(&since)),
+        ];
+        query.extend(self.selection.query());
+        let path = R::KIND.path(&self.within, None);
+        let call = Call::read(format!("{path}?{}", query.join("&")));
+        let patience = self.client.patience();
+        let opened = timeout(patience, call.open(self.client.connections())).await;
+        match opened.map_err(|_| Cause::Late(patience)).flatten() {
+            Ok((answer, connection)) => {
+                let lines = Lines {
+                    body: answer.into_body(),
+                    _connection: connection,
+                    buffer: Vec::new(),
+                    searched: 0,
+                    begun: Instant::now(),
+                };
+                self.state = State::Open { since, lines: Box::new(lines) };
+                None
+            }
+            Err(cause) => self.ended(cause),
+        }
+    }
+
+    /// Takes a line; what is told by it, if anything.
+    fn take(&mut self, line: Result<Option<Vec<u8>>, Cause>) -> Option<Event<R>> {
+        let line = match line {
+            Ok(Some(line)) => line,
+            // It has lasted as long as it should, or the API server ends.
+            Ok(None) => {
+                if self.has_lasted() {
+                    self.backoff.succeeded();
+                } else {
+                    // One that ends at once, again and again, is begun less and less often.
+                    self.pause = Some(Instant::now() + self.backoff.after_failure(by_lot()));
+                }
+                self.resume();
+                return None;
+            }
+            Err(cause) => {
+                self.resume();
+                return self.ended(cause);
+            }
+        };
+        match serde_json::from_slice::<Line<R>>(&line) {
+            Ok(Line::Added(object) | Line::Modified(object)) => {
+                self.advance(object.metadata().resource_version.clone());
+                Some(Event::Applied(object))
+            }
+            Ok(Line::Deleted(object)) => {
+                self.advance(object.metadata().resource_version.clone());
+                Some(Event::Deleted(object))
+            }
+            Ok(Line::Bookmark(bookmark)) => {
+                self.advance(bookmark.metadata.resource_version);
+                None
+            }
+            Ok(Line::Error(status)) => {
+                self.resume();
+                let code = status.code;
+                self.ended(Cause::of_status(status, code))
+            }
+            Err(error) => {
+                // What it said is lost, so what is known is old.
+                self.state = State::Unlisted;
+                self.ended(Cause::Malformed(error.to_string()))
+            }
+        }
+    }
+
+    fn advance(&mut self, to: String) {
+        self.backoff.succeeded();
+        if let State::Open { since, .. } = &mut self.state
+            && !to.is_empty()
+        {
+            *since = to;
+        }
+    }
+
+    /// The next watch goes on where this one ended.
+    fn resume(&mut self) {
+        let state = std::mem::replace(&mut self.state, State::Unlisted);
+        self.state = match state {
+            State::Open { since, .. } | State::Since(since) => State::Since(since),
+            State::Unlisted => State::Unlisted,
+        };
+    }
+
+    fn has_lasted(&self) -> bool {
+        match &self.state {
+            State::Open { lines, .. } => lines.begun.elapsed() > GRACE,
+            State::Unlisted | State::Since(_) => false,
+        }
+    }
+
+    fn ended(&mut self, cause: Cause) -> Option<Event<R>> {
+        if matches!(cause, Cause::Refused { reason: Reason::Expired, .. }) {
+            // Not a trouble: what is known is listed anew.
+            self.state = State::Unlisted;
+            self.pause = Some(Instant::now() + self.backoff.after_failure(by_lot()));
+            return None;
+        }
+        let attempted = format!("watch {}{}", R::KIND.plural, self.within);
+        Some(self.trouble(ApiError { attempted, cause }))
+    }
+
+    fn trouble(&mut self, error: ApiError) -> Event<R> {
+        self.pause = Some(Instant::now() + self.backoff.after_failure(by_lot()));
+        Event::Trouble(error)
+    }
+}
+
+/// The lines of a body.
+#[derive(Debug)]
+struct Lines {
+    body: Incoming,
+    _connection: Connection,
+    buffer: Vec<u8>,
+    /// How much of the buffer has no end of a line.
+    searched: usize,
+    begun: Instant,
+}
+
+impl Lines {
+    /// The next line, or `None` at the end of the body. What follows the last end of a line is no line.
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, Cause> {
+        loop {
+            let found = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n');
+            if let Some(at) = found {
+                let rest = self.buffer.split_off(self.searched + at + 1);
+                let line = std::mem::replace(&mut self.buffer, rest);
+                self.searched = 0;
+                return Ok(Some(line));
+            }
+            self.searched = self.buffer.len();
+            if self.searched > LONGEST {
+                return Err(Cause::TooLong(LONGEST));
+            }
+            let frame = timeout_at(self.begun + LASTS + GRACE, self.body.frame()).await;
+            match frame.map_err(|_| Cause::Late(LASTS + GRACE))? {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(broken(&error)),
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        self.buffer.extend_from_slice(data);
+                    }
+                }
+            }
+        }
+    }
+}
