@@ -509,7 +509,8 @@ pub fn unbound(place: &Place) -> Place {
         | Scheme::Host(_)
         | Scheme::Addr(_)
         | Scheme::Etcd(_)
-        | Scheme::Zeebe(_) => place.clone(),
+        | Scheme::Zeebe(_)
+        | Scheme::Kubernetes(_) => place.clone(),
     }
 }
 
@@ -524,6 +525,7 @@ pub fn bound_process(place: &Place) -> Option<ProcessIdentity> {
         | Scheme::Host(_)
         | Scheme::Addr(_)
         | Scheme::Etcd(_)
-        | Scheme::Zeebe(_) => None,
+        | Scheme::Zeebe(_)
+        | Scheme::Kubernetes(_) => None,
     }
 }

@@ -113,7 +113,7 @@ fn place(
 ) -> Result<Place, Invalid> {
     let selector: Selector = required(selector, "selector")?.try_into()?;
     let identity: TargetIdentity = required(identity, "identity")?.try_into()?;
-    if matches!(selector.scheme, Scheme::Etcd(_) | Scheme::Zeebe(_)) {
+    if matches!(selector.scheme, Scheme::Etcd(_) | Scheme::Zeebe(_) | Scheme::Kubernetes(_)) {
         return Err(Invalid::new("selector", "names a role, which a controller resolves"));
     }
     Ok(Place { selector, identity })
@@ -135,7 +135,7 @@ fn acceptable(fault: Fault) -> Result<Fault, Invalid> {
             Some((Scheme::Addr(_), _)) => {
                 return Err(Invalid::new(selector, "names addresses, which are no target"));
             }
-            Some((Scheme::Etcd(_) | Scheme::Zeebe(_), _)) => {
+            Some((Scheme::Etcd(_) | Scheme::Zeebe(_) | Scheme::Kubernetes(_), _)) => {
                 return Err(Invalid::new(selector, "names a role, which a controller resolves"));
             }
             Some((Scheme::Host(_), _)) if fault.kind.aspect() == Aspect::Processes => {

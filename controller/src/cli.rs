@@ -166,6 +166,10 @@ pub struct ServeArgs {
     /// The file of certificates that are admitted
     #[arg(long, value_name = "PATH")]
     pub issued: Option<PathBuf>,
+    /// The Kubernetes cluster in which agents are: `in-cluster` for that of the own pod, or a kubeconfig, whose
+    /// current context is meant
+    #[arg(long, value_name = "in-cluster|KUBECONFIG")]
+    pub kubernetes: Option<crate::settings::Access>,
     /// Perform the programs, functions and requests that experiments name, as the user of this process;
     /// without it whoever starts a run performs them
     #[arg(long)]

@@ -13,6 +13,7 @@ mod intent;
 mod kept;
 mod listing;
 mod past;
+mod pods;
 mod reading;
 mod rehearsing;
 mod resolving;

@@ -198,7 +198,8 @@ impl Order {
                 | Scheme::Pod(_)
                 | Scheme::Host(_)
                 | Scheme::Etcd(_)
-                | Scheme::Zeebe(_) => {
+                | Scheme::Zeebe(_)
+                | Scheme::Kubernetes(_) => {
                     let found =
                         crate::resolve::targets(link, node, selector, Aspect::Network, seed)
                             .await?;

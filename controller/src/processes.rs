@@ -156,7 +156,8 @@ pub(crate) fn without_processes(selectors: &[Selector]) -> Option<&Selector> {
         | Scheme::Container(_)
         | Scheme::Pod(_)
         | Scheme::Etcd(_)
-        | Scheme::Zeebe(_) => false,
+        | Scheme::Zeebe(_)
+        | Scheme::Kubernetes(_) => false,
     };
     selectors.iter().find(without)
 }

@@ -1,6 +1,7 @@
 //! Who knows which members play a role: one module for each kind of system that can be asked.
 
 pub mod etcd;
+pub mod kubernetes;
 pub mod zeebe;
 
 use std::{collections::BTreeSet, net::IpAddr};

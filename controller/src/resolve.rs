@@ -98,6 +98,7 @@ fn absence(scheme: &Scheme) -> String {
         Scheme::Addr(_) => "addresses are peers, never a target".to_owned(),
         Scheme::Etcd(role) => format!("no member is {role}"),
         Scheme::Zeebe(role) => format!("no member is {role}"),
+        Scheme::Kubernetes(pods) => format!("no pod is {pods}"),
     }
 }
 
@@ -109,7 +110,8 @@ fn suggestion(scheme: &Scheme, namespaces: &[String]) -> String {
         | Scheme::Pod(_)
         | Scheme::Host(_)
         | Scheme::Etcd(_)
-        | Scheme::Zeebe(_) => {
+        | Scheme::Zeebe(_)
+        | Scheme::Kubernetes(_) => {
             return "`schism targets` lists what can be named".to_owned();
         }
         Scheme::Addr(_) => return "name a target such as netns:NAME".to_owned(),

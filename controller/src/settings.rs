@@ -6,6 +6,7 @@
 mod clusters;
 mod controller;
 mod etcd;
+mod kubernetes;
 mod names;
 mod place;
 mod serve;
@@ -26,6 +27,7 @@ use serde::de::DeserializeOwned;
 pub use self::zeebe::{OAuthSettings, ZeebeSettings};
 pub use controller::{Address, AddressError, Controller, ControllerSettings};
 pub use etcd::EtcdSettings;
+pub use kubernetes::{Access, KubernetesSettings};
 pub use names::{Names, StaticName, StaticNameError};
 pub use place::Places;
 pub use serve::{Listen, ListenError, Serve, ServeSettings};
@@ -52,6 +54,9 @@ pub struct Settings {
     pub limits: Limits,
     /// Names that stand for selectors.
     pub names: Names,
+    /// The Kubernetes cluster in which agents are.
+    #[serde(deserialize_with = "value::table")]
+    pub kubernetes: kubernetes::Written,
     /// Clusters of etcd.
     etcd: etcd::Clusters,
     /// Clusters of Zeebe.
@@ -96,6 +101,14 @@ pub enum SettingsError {
         /// What for.
         reason: &'static str,
     },
+    /// Something is said that does not go together.
+    #[error("{key} in schism.toml: {reason}")]
+    Contradiction {
+        /// The section and key.
+        key: &'static str,
+        /// What is wrong.
+        reason: &'static str,
+    },
 }
 
 impl Settings {
@@ -120,6 +133,7 @@ impl Settings {
         let base = base(path);
         settings.controller.anchor(base);
         settings.serve.anchor(base);
+        settings.kubernetes.anchor(base);
         settings.etcd.anchor(base);
         settings.zeebe.anchor(base);
         Ok(settings)
@@ -231,7 +245,8 @@ impl From<SettingsError> for Failure {
             SettingsError::TooLong(_)
             | SettingsError::NotText(_)
             | SettingsError::Invalid { .. }
-            | SettingsError::Missing { .. } => Cause::WrongUsage,
+            | SettingsError::Missing { .. }
+            | SettingsError::Contradiction { .. } => Cause::WrongUsage,
         };
         Self::caused(cause, "cannot use the settings", error)
     }

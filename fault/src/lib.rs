@@ -15,6 +15,7 @@ mod grudge;
 mod holder;
 mod id;
 mod kill;
+mod kubernetes;
 mod lease;
 mod legible;
 mod log;
@@ -46,6 +47,10 @@ pub use grudge::{Grudge, GrudgeError, Matrix, Preset, PresetError};
 pub use holder::{ControllerId, Holder};
 pub use id::{FaultId, IdError, IdPrefix, IntentId};
 pub use kill::{Kill, Signal, SignalError};
+pub use kubernetes::{
+    KubernetesError, KubernetesNamespace, KubernetesPods, LabelError, LabelKey, LabelRequirement,
+    LabelSelector, LabelTest, LabelValue, ObjectName, PodsBy,
+};
 pub use lease::{BootTime, Lease, LeaseTerms, Phase, RenewError, TermsError};
 pub use legible::{Legible, OnOneLine};
 pub use log::{LogFile, LogForm, LogMark};

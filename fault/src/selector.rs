@@ -7,8 +7,8 @@ use serde::{Serialize, Serializer};
 
 use crate::legible::{beginning, end, printed};
 use crate::{
-    AddressError, EtcdMembers, EtcdRoleError, Legible, Pick, Pod, PodError, Prefix, ZeebeMembers,
-    ZeebeRoleError,
+    AddressError, EtcdMembers, EtcdRoleError, KubernetesError, KubernetesPods, Legible, Pick, Pod,
+    PodError, Prefix, ZeebeMembers, ZeebeRoleError,
 };
 
 /// A selector. Printing and parsing are inverse to each other.
@@ -41,6 +41,8 @@ pub enum Scheme {
     Etcd(EtcdMembers),
     /// `zeebe:ROLE`, brokers and gateways of a Zeebe cluster.
     Zeebe(ZeebeMembers),
+    /// `k8s:NAMESPACE/…`, pods of a Kubernetes cluster.
+    Kubernetes(Box<KubernetesPods>),
 }
 
 /// The name of a node.
@@ -77,7 +79,8 @@ pub struct SelectorError {
 }
 
 /// The words before a path.
-const SCHEMES: [&str; 8] = ["netns", "pid", "container", "pod", "host", "addr", "etcd", "zeebe"];
+const SCHEMES: [&str; 9] =
+    ["netns", "pid", "container", "pod", "host", "addr", "etcd", "zeebe", "k8s"];
 
 /// How many columns an error shows before and after the place.
 const AROUND: usize = 24;
@@ -96,13 +99,15 @@ pub fn likeliest(name: &str) -> &'static str {
 pub enum SelectorErrorKind {
     /// No `SCHEME:` at all.
     #[error(
-        "a scheme is missing; did you mean {}:{}? (netns:, pid:, container:, pod:, host:, addr:, etcd:, zeebe:)",
+        "a scheme is missing; did you mean {}:{}? (netns:, pid:, container:, pod:, host:, addr:, etcd:, zeebe:, \
+         k8s:)",
         likeliest(.0), Legible(.0)
     )]
     NoScheme(String),
     /// A scheme that there is not.
     #[error(
-        "there is no scheme '{}:'; there are netns:, pid:, container:, pod:, host:, addr:, etcd: and zeebe:",
+        "there is no scheme '{}:'; there are netns:, pid:, container:, pod:, host:, addr:, etcd:, zeebe: and \
+         k8s:",
         Legible(.0)
     )]
     UnknownScheme(String),
@@ -140,6 +145,9 @@ pub enum SelectorErrorKind {
     /// No role of Zeebe.
     #[error("{0}")]
     ZeebeRole(ZeebeRoleError),
+    /// No pods of Kubernetes.
+    #[error("{0}")]
+    Kubernetes(KubernetesError),
     /// An address set has no members to pick from.
     #[error("addr: names all its addresses; it takes no pick")]
     PickOfAddresses,
@@ -215,6 +223,10 @@ fn scheme_of(scheme: &str, path: &str) -> Result<Scheme, SelectorErrorKind> {
         "host" => NodeName::new(path).map(Scheme::Host).ok_or(SelectorErrorKind::Node),
         "etcd" => path.parse().map(Scheme::Etcd).map_err(SelectorErrorKind::Role),
         "zeebe" => path.parse().map(Scheme::Zeebe).map_err(SelectorErrorKind::ZeebeRole),
+        "k8s" => path
+            .parse()
+            .map(|pods| Scheme::Kubernetes(Box::new(pods)))
+            .map_err(SelectorErrorKind::Kubernetes),
         _ => path.parse().map(Scheme::Addr).map_err(SelectorErrorKind::Address),
     }
 }
@@ -230,6 +242,7 @@ impl fmt::Display for Scheme {
             Self::Addr(prefix) => write!(f, "addr:{prefix}"),
             Self::Etcd(role) => write!(f, "etcd:{role}"),
             Self::Zeebe(role) => write!(f, "zeebe:{role}"),
+            Self::Kubernetes(pods) => write!(f, "k8s:{pods}"),
         }
     }
 }
@@ -287,7 +300,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{ClusterName, EtcdRole, PartitionNumber, ZeebeRole};
+    use crate::{
+        ClusterName, EtcdRole, LabelRequirement, LabelSelector, LabelTest, PartitionNumber, PodsBy,
+        ZeebeRole,
+    };
 
     fn roles() -> impl Strategy<Value = EtcdRole> {
         prop_oneof![
@@ -307,6 +323,46 @@ mod tests {
             any::<u32>().prop_map(ZeebeRole::Broker),
             Just(ZeebeRole::Gateway),
         ]
+    }
+
+    fn labels() -> impl Strategy<Value = LabelSelector> {
+        let value =
+            || "([a-zA-Z0-9]([a-zA-Z0-9._-]{0,20}[a-zA-Z0-9])?)?".prop_map(|v| v.parse().unwrap());
+        let test = prop_oneof![
+            Just(LabelTest::Exists),
+            Just(LabelTest::Absent),
+            value().prop_map(LabelTest::Equals),
+            value().prop_map(LabelTest::Differs),
+            proptest::collection::btree_set(value(), 1..4).prop_map(LabelTest::In),
+            proptest::collection::btree_set(value(), 1..4).prop_map(LabelTest::NotIn),
+            any::<u64>().prop_map(LabelTest::Above),
+            any::<u64>().prop_map(LabelTest::Below),
+        ];
+        let key = "([a-z]([a-z0-9.]{0,10}[a-z])?/)?[a-zA-Z]([a-zA-Z0-9._-]{0,20}[a-zA-Z0-9])?"
+            .prop_filter_map("dots that follow each other", |key| key.parse().ok());
+        let requirement = (key, test).prop_map(|(key, test)| LabelRequirement { key, test });
+        proptest::collection::vec(requirement, 1..4)
+            .prop_map(|all| LabelSelector::new(all).unwrap())
+    }
+
+    fn pods() -> impl Strategy<Value = KubernetesPods> {
+        let name = || "[a-z]([a-z0-9-]{0,20}[a-z0-9])?";
+        let which = prop_oneof![
+            (name(), proptest::option::of(name())).prop_map(|(pod, container)| PodsBy::Name {
+                pod: pod.parse().unwrap(),
+                container: container.map(|name| crate::ContainerName::new(&name).unwrap()),
+            }),
+            (name(), any::<Option<u32>>()).prop_map(|(name, ordinal)| PodsBy::StatefulSet {
+                name: name.parse().unwrap(),
+                ordinal,
+            }),
+            name().prop_map(|name| PodsBy::Deployment(name.parse().unwrap())),
+            labels().prop_map(PodsBy::Labels),
+        ];
+        (name(), which).prop_map(|(namespace, which)| KubernetesPods {
+            namespace: namespace.parse().unwrap(),
+            which,
+        })
     }
 
     fn selectors() -> impl Strategy<Value = Selector> {
@@ -331,6 +387,7 @@ mod tests {
                     Scheme::Zeebe(ZeebeMembers { cluster, role })
                 }
             ),
+            pods().prop_map(|pods| Scheme::Kubernetes(Box::new(pods))),
         ];
         let pick = prop_oneof![
             Just(Pick::One),
@@ -389,6 +446,10 @@ mod tests {
             ("etcd:/leader", 5, 7),
             ("zeebe:leader", 6, 6),
             ("all:zeebe:partition/0/leader", 10, 18),
+            ("k8s:", 4, 0),
+            ("k8s:pod/web", 4, 7),
+            ("one:k8s:prod/pods/web", 8, 13),
+            ("k8s:prod/label:app in a@n1", 4, 19),
         ];
         for (text, at, length) in table {
             let error = text.parse::<Selector>().unwrap_err();

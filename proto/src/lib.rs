@@ -9,6 +9,7 @@ mod invalid;
 mod log_wire;
 mod name_wire;
 mod node_wire;
+mod pods_wire;
 mod process_wire;
 mod status_wire;
 mod target_wire;

@@ -215,6 +215,7 @@ impl From<&Selector> for wire::Selector {
             Scheme::Addr(prefix) => Wire::Addr(prefix.into()),
             Scheme::Etcd(role) => Wire::Etcd(role.into()),
             Scheme::Zeebe(role) => Wire::Zeebe(role.into()),
+            Scheme::Kubernetes(pods) => Wire::Kubernetes(pods.as_ref().into()),
         };
         Self { scheme: Some(scheme) }
     }
@@ -241,6 +242,10 @@ impl TryFrom<wire::Selector> for Selector {
             }
             Wire::Zeebe(role) => {
                 Scheme::Zeebe(role.try_into().map_err(|e: Invalid| e.within("zeebe"))?)
+            }
+            Wire::Kubernetes(pods) => {
+                let pods = pods.try_into().map_err(|e: Invalid| e.within("kubernetes"))?;
+                Scheme::Kubernetes(Box::new(pods))
             }
         };
         let selector = Self { pick: None, scheme, node: None };

@@ -103,6 +103,12 @@ fn a_role_arrives_as_it_was() {
         "zeebe:gateway",
         "pod:7f3e2a10-4b5c-4d6e-8f90-a1b2c3d4e5f6",
         "pod:7f3e2a10-4b5c-4d6e-8f90-a1b2c3d4e5f6/web",
+        "k8s:prod/pod/web-0",
+        "k8s:prod/pod/web-0/app",
+        "k8s:prod/sts/zeebe",
+        "k8s:prod/sts/zeebe/0",
+        "k8s:prod/deploy/web",
+        "k8s:prod/label:app.kubernetes.io/name=web,tier!=db,zone in (,a,b),old notin (x),new,!gone,n>1,m<2",
     ] {
         let selector: Selector = text.parse().unwrap();
         let sent = wire::Selector::from(&selector);

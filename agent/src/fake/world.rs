@@ -296,7 +296,8 @@ impl World {
             | Scheme::Pod(_)
             | Scheme::Addr(_)
             | Scheme::Etcd(_)
-            | Scheme::Zeebe(_) => false,
+            | Scheme::Zeebe(_)
+            | Scheme::Kubernetes(_) => false,
         };
         let inhabited = || self.processes.values().any(|process| process.namespace == cookie);
         if direct || inhabited() { self.namespaces.get(&cookie) } else { None }
@@ -333,7 +334,8 @@ impl World {
             | Scheme::Host(_)
             | Scheme::Addr(_)
             | Scheme::Etcd(_)
-            | Scheme::Zeebe(_) => false,
+            | Scheme::Zeebe(_)
+            | Scheme::Kubernetes(_) => false,
         };
         self.processes.iter().filter(belongs).map(|(pid, _)| self.identity(*pid)).collect()
     }
@@ -378,7 +380,7 @@ impl World {
             Scheme::Host(_) => Ok(vec![self.target(selector, HOST, None)]),
             // Its processes are in none.
             Scheme::Pod(_) | Scheme::Addr(_) => Ok(Vec::new()),
-            Scheme::Etcd(_) | Scheme::Zeebe(_) => {
+            Scheme::Etcd(_) | Scheme::Zeebe(_) | Scheme::Kubernetes(_) => {
                 Err(Elsewhere::Role(selector.scheme.clone()).into())
             }
         }

@@ -341,7 +341,7 @@ fn way(place: &Place) -> Option<PathBuf> {
             place.identity.process.map(|p| process::namespace_path(p.pid))
         }
         Scheme::Host(_) => Some(process::host_namespace().to_owned()),
-        Scheme::Addr(_) | Scheme::Etcd(_) | Scheme::Zeebe(_) => None,
+        Scheme::Addr(_) | Scheme::Etcd(_) | Scheme::Zeebe(_) | Scheme::Kubernetes(_) => None,
     }
 }
 
@@ -517,7 +517,7 @@ impl Kernel for Linux {
                 Ok(vec![self.describe(selector, process::host_namespace(), None)?])
             }
             Scheme::Addr(_) => Ok(Vec::new()),
-            Scheme::Etcd(_) | Scheme::Zeebe(_) => {
+            Scheme::Etcd(_) | Scheme::Zeebe(_) | Scheme::Kubernetes(_) => {
                 Err(Elsewhere::Role(selector.scheme.clone()).into())
             }
         }

@@ -72,7 +72,8 @@ impl Linux {
             | Scheme::Host(_)
             | Scheme::Addr(_)
             | Scheme::Etcd(_)
-            | Scheme::Zeebe(_) => None,
+            | Scheme::Zeebe(_)
+            | Scheme::Kubernetes(_) => None,
         };
         Listing::of(names, |selector| match first(selector) {
             // Not by its name, for which all processes would be looked through once more.

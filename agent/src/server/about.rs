@@ -36,6 +36,7 @@ impl About {
             boot_id: self.boot.get().to_be_bytes().to_vec().into(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             instance: self.instance.get(),
+            token: String::new(),
         }
     }
 }

@@ -106,7 +106,11 @@ impl Worker {
             Scheme::Netns(_) => 3,
             Scheme::Pod(_) => 2,
             Scheme::Container(_) => 1,
-            Scheme::Pid(_) | Scheme::Addr(_) | Scheme::Etcd(_) | Scheme::Zeebe(_) => 0,
+            Scheme::Pid(_)
+            | Scheme::Addr(_)
+            | Scheme::Etcd(_)
+            | Scheme::Zeebe(_)
+            | Scheme::Kubernetes(_) => 0,
         };
         let longest = self.ledger.living(cookie).max_by_key(lasts)?;
         Some(unbound(&self::place(&longest.fault)))

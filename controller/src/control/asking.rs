@@ -182,7 +182,8 @@ impl Control {
             | Scheme::Container(_)
             | Scheme::Pod(_)
             | Scheme::Host(_)
-            | Scheme::Addr(_) => false,
+            | Scheme::Addr(_)
+            | Scheme::Kubernetes(_) => false,
         };
         if selectors.iter().any(is_role) { self.sight().await } else { Sight::default() }
     }
@@ -213,7 +214,7 @@ impl Control {
         seed: u64,
         sight: &Sight,
     ) -> Result<Vec<End>, ResolveError> {
-        resolving::ends(self.agents(), selector, aspect, seed, sight).await
+        resolving::ends(self.agents(), self.clusters(), selector, aspect, seed, sight).await
     }
 
     async fn around(

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 
 use crate::agents::Agents;
 use crate::provider::etcd::Etcd;
+use crate::provider::kubernetes::Kubernetes;
 use crate::provider::zeebe::Zeebe;
 use crate::sight::{AskError, Cluster, GroupName, Sight, System, View};
 
@@ -20,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Clusters {
     etcd: BTreeMap<ClusterName, Etcd>,
     zeebe: BTreeMap<ClusterName, Zeebe>,
+    kubernetes: Option<Kubernetes>,
 }
 
 type Owned = BTreeMap<NodeName, Result<Vec<Target>, String>>;
@@ -31,7 +33,20 @@ impl Clusters {
         etcd: impl IntoIterator<Item = (ClusterName, Etcd)>,
         zeebe: impl IntoIterator<Item = (ClusterName, Zeebe)>,
     ) -> Self {
-        Self { etcd: etcd.into_iter().collect(), zeebe: zeebe.into_iter().collect() }
+        let (etcd, zeebe) = (etcd.into_iter().collect(), zeebe.into_iter().collect());
+        Self { etcd, zeebe, kubernetes: None }
+    }
+
+    /// The same, and the Kubernetes cluster in which agents are.
+    #[must_use]
+    pub fn within(mut self, kubernetes: Option<Kubernetes>) -> Self {
+        self.kubernetes = kubernetes;
+        self
+    }
+
+    /// The Kubernetes cluster, where there is one.
+    pub(super) fn kubernetes(&self) -> Option<&Kubernetes> {
+        self.kubernetes.as_ref()
     }
 
     /// Asks all of them and all agents; what cannot be seen is part of the sight.

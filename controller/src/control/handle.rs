@@ -164,7 +164,12 @@ impl Control {
         &self.agents
     }
 
-    /// How the clusters that it can ask stand right now.
+    /// The clusters that it can ask.
+    pub(super) const fn clusters(&self) -> &Clusters {
+        &self.clusters
+    }
+
+    /// How they stand right now.
     pub(super) async fn sight(&self) -> Sight {
         self.clusters.sight(&self.agents).await
     }

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use fault::{Aspect, NodeName, Pick, Scheme, Selector};
 
+use super::clusters::Clusters;
+use super::pods;
 use crate::agents::Agents;
 use crate::failure::{Cause, Failure};
 use crate::link::Link;
 use crate::planning::{End, Place};
+use crate::provider::kubernetes::PodsError;
 use crate::sight::{Members, Sight, SightError};
 
 /// How long all agents together may take to answer.
@@ -86,6 +89,14 @@ pub enum ResolveError {
         /// Why.
         error: Box<SightError>,
     },
+    /// Pods that are not found, or cannot be hit.
+    #[error("{selector}: {error}")]
+    Pods {
+        /// What was asked for.
+        selector: Selector,
+        /// Why.
+        error: Box<PodsError>,
+    },
 }
 
 /// What a selector names over all agents, after its pick.
@@ -94,6 +105,7 @@ pub enum ResolveError {
 /// Nothing, several without a pick, or an agent that must be asked and cannot be.
 pub(super) async fn ends(
     agents: &Agents,
+    clusters: &Clusters,
     selector: &Selector,
     aspect: Aspect,
     seed: u64,
@@ -107,6 +119,10 @@ pub(super) async fn ends(
         }
         Scheme::Zeebe(members) => {
             return of_group(selector, seed, sight, Members::Zeebe(members));
+        }
+        Scheme::Kubernetes(pods) => {
+            let kubernetes = clusters.kubernetes();
+            return pods::ends(kubernetes, agents, selector, pods, aspect, seed).await;
         }
         Scheme::Netns(_)
         | Scheme::Pid(_)
@@ -158,7 +174,7 @@ pub(super) async fn ends(
     }
     // By name, not by arrival: the same seed must pick the same.
     found.sort_by_key(name);
-    pick(selector, found, seed, || names.join(", "))
+    pick(selector, found, seed, name, || names.join(", "))
 }
 
 fn of_group(
@@ -174,7 +190,7 @@ fn of_group(
     })?;
     found.retain(|end| selector.node.is_none() || end.node() == selector.node.as_ref());
     let asked = || selector.node.as_ref().map_or("any node".to_owned(), ToString::to_string);
-    pick(selector, found, seed, asked)
+    pick(selector, found, seed, name, asked)
 }
 
 /// Another node's own name is not found on this one, which is no trouble.
@@ -190,7 +206,9 @@ fn whom(
     let named = match (&selector.node, &selector.scheme) {
         (Some(node), _) | (None, Scheme::Host(node)) => Some(node),
         (None, Scheme::Netns(_) | Scheme::Pid(_) | Scheme::Container(_) | Scheme::Pod(_)) => None,
-        (None, Scheme::Addr(_) | Scheme::Etcd(_) | Scheme::Zeebe(_)) => None,
+        (None, Scheme::Addr(_) | Scheme::Etcd(_) | Scheme::Zeebe(_) | Scheme::Kubernetes(_)) => {
+            None
+        }
     };
     match named {
         None => {
@@ -218,12 +236,14 @@ fn name(end: &End) -> String {
     }
 }
 
-fn pick(
+/// Those of what was found, in the order of its names, that are meant.
+pub(super) fn pick<T>(
     selector: &Selector,
-    found: Vec<End>,
+    found: Vec<T>,
     seed: u64,
+    name: impl Fn(&T) -> String,
     asked: impl FnOnce() -> String,
-) -> Result<Vec<End>, ResolveError> {
+) -> Result<Vec<T>, ResolveError> {
     let count = found.len();
     if count == 0 {
         let asked = match asked() {

@@ -109,7 +109,8 @@ fn named(target: &Target, detail: Detail) -> String {
         | Scheme::Host(_)
         | Scheme::Addr(_)
         | Scheme::Etcd(_)
-        | Scheme::Zeebe(_) => true,
+        | Scheme::Zeebe(_)
+        | Scheme::Kubernetes(_) => true,
     };
     let name = |process: &Process| format!("{} {}", process.name, process.identity.pid);
     let names: Vec<String> =

@@ -216,6 +216,7 @@ pub(crate) fn failure(attempted: &str, status: &Status) -> Failure {
             | Kind::AgentRefused(_)
             | Kind::Forbidden(_)
             | Kind::Busy(_)
+            | Kind::PodUnusable(_)
             | Kind::NotOwed(_),
         ) => Cause::Refused,
         Some(Kind::Nothing(_) | Kind::Unknown(_)) => Cause::NotFound,

@@ -130,7 +130,7 @@ fn can_move(selector: &Selector) -> bool {
         Some(Pick::One | Pick::Count(_) | Pick::Percent(_)) => true,
     };
     let role = match selector.scheme {
-        Scheme::Etcd(_) | Scheme::Zeebe(_) => true,
+        Scheme::Etcd(_) | Scheme::Zeebe(_) | Scheme::Kubernetes(_) => true,
         Scheme::Netns(_)
         | Scheme::Pid(_)
         | Scheme::Container(_)

@@ -10,6 +10,7 @@ use crate::failure::{Cause, Failure};
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::provider::etcd::Etcd;
+use crate::provider::kubernetes::Kubernetes;
 use crate::provider::zeebe::Zeebe;
 use crate::settings::ServeSettings;
 
@@ -35,6 +36,7 @@ pub(crate) async fn run(
         allow_exec: args.allow_exec.then_some(true),
     };
     let serve = typed.over(settings.serve.clone()).complete()?;
+    let kubernetes = settings.kubernetes.clone().with(args.kubernetes).complete()?;
     let failed =
         |error: &dyn std::fmt::Display| Failure::caused(Cause::Other, attempted, error.to_string());
     std::fs::create_dir_all(&serve.state)
@@ -47,6 +49,10 @@ pub(crate) async fn run(
     for (name, zeebe) in settings.zeebe() {
         of_zeebe.push((name.clone(), Zeebe::new(zeebe).map_err(|error| failed(&error))?));
     }
+    let kubernetes = match &kubernetes {
+        Some(kubernetes) => Some(Kubernetes::new(kubernetes).map_err(|error| failed(&error))?),
+        None => None,
+    };
     let options = Options {
         state: serve.state,
         socket: serve.socket,
@@ -56,7 +62,7 @@ pub(crate) async fn run(
         files: Some(serve.files),
         issued: serve.issued,
         limits: settings.limits,
-        clusters: Clusters::new(of_etcd, of_zeebe),
+        clusters: Clusters::new(of_etcd, of_zeebe).within(kubernetes),
         execution: serve.execution,
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;

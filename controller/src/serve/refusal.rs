@@ -1,6 +1,6 @@
 //! Refusals as the wire has them: a status with a typed detail.
 
-use fault::IntentId;
+use fault::{IntentId, Selector};
 use link::Role;
 use prost::Message as _;
 use proto::Invalid;
@@ -11,6 +11,7 @@ use tonic::{Code, Status};
 
 use crate::admit::AdmitError;
 use crate::control::{AskError, ControlError, ResolveError};
+use crate::provider::kubernetes::{PodsError, Unusable};
 
 pub(super) fn status(code: Code, reason: String, kind: Kind, hint: String) -> Status {
     let detail = wire::ErrorDetail { kind: Some(kind), hint };
@@ -92,12 +93,41 @@ pub(super) fn refuse_resolve(error: &ResolveError) -> Status {
             let hint = "look at all that may be meant, such as etcd:member, or at one by its name";
             (Code::FailedPrecondition, kind, hint.to_owned())
         }
+        ResolveError::Pods { selector, error } => return refuse_pods(selector, error, reason),
         ResolveError::Sight { selector, error } => {
             let kind = Kind::Unclear(wire::Unclear { selector: selector.to_string() });
             (Code::FailedPrecondition, kind, error.hint().to_owned())
         }
     };
     status(code, reason, kind, hint)
+}
+
+fn refuse_pods(selector: &Selector, error: &PodsError, reason: String) -> Status {
+    let nothing = || Kind::Nothing(wire::Nothing { selector: selector.to_string() });
+    let unclear = || Kind::Unclear(wire::Unclear { selector: selector.to_string() });
+    let (code, kind) = match error {
+        PodsError::NoObject { .. }
+        | PodsError::NoNamespace { .. }
+        | PodsError::NoContainer { .. }
+        | PodsError::NotOnNode { .. } => (Code::NotFound, nothing()),
+        PodsError::Unusable { why: Unusable::Protected(_), .. } => {
+            let guard = Guard::Protected.into();
+            (Code::FailedPrecondition, Kind::Guarded(wire::Guarded { guard, replaceable: 0 }))
+        }
+        PodsError::Unusable { pod, .. } | PodsError::Stopped { pod, .. } => {
+            let (namespace, name) = (pod.namespace.clone(), pod.name.clone());
+            let unusable = wire::PodUnusable { namespace, name };
+            (Code::FailedPrecondition, Kind::PodUnusable(unusable))
+        }
+        PodsError::NoCluster | PodsError::Name(_) | PodsError::OtherAddresses { .. } => {
+            (Code::FailedPrecondition, unclear())
+        }
+        PodsError::Api(_) => (Code::Unavailable, unclear()),
+        PodsError::NoAgent { node, .. } => {
+            (Code::Unavailable, Kind::Unreachable(wire::Unreachable { node: node.to_string() }))
+        }
+    };
+    status(code, reason, kind, error.hint())
 }
 
 pub(super) fn refuse_control(error: &ControlError) -> Status {

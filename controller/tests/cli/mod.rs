@@ -336,7 +336,8 @@ impl Agent for Service {
             | Scheme::Host(_)
             | Scheme::Addr(_)
             | Scheme::Etcd(_)
-            | Scheme::Zeebe(_) => Vec::new(),
+            | Scheme::Zeebe(_)
+            | Scheme::Kubernetes(_) => Vec::new(),
         };
         Ok(Response::new(wire::ResolveReply { targets }))
     }

@@ -6,7 +6,7 @@ pub struct Hello {
     /// 1.
     #[prost(uint32, tag = "1")]
     pub protocol: u32,
-    /// Must be the name that its certificate is for.
+    /// Must be the name that its certificate is for, or the node of the pod that its token was made for.
     #[prost(string, tag = "2")]
     pub node: ::prost::alloc::string::String,
     #[prost(bytes = "bytes", tag = "3")]
@@ -16,6 +16,9 @@ pub struct Hello {
     /// Of the agent's process: another one holds nothing of what this one held.
     #[prost(uint64, tag = "5")]
     pub instance: u64,
+    /// Of its service account, where the controller wants that; empty where a certificate says who it is.
+    #[prost(string, tag = "6")]
+    pub token: ::prost::alloc::string::String,
 }
 /// The answer, in the same form. A refused agent closes and tries again later.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -58,14 +61,14 @@ pub mod prefix {
         InterfaceIndex(u32),
     }
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Selector {
-    #[prost(oneof = "selector::Scheme", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "selector::Scheme", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub scheme: ::core::option::Option<selector::Scheme>,
 }
 /// Nested message and enum types in `Selector`.
 pub mod selector {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Scheme {
         /// A name under which `ip netns` knows a network namespace.
         #[prost(string, tag = "1")]
@@ -88,6 +91,9 @@ pub mod selector {
         Zeebe(super::ZeebeRole),
         #[prost(message, tag = "8")]
         Pod(super::Pod),
+        /// Pods of a Kubernetes cluster. Who can ask its API server resolves it; an agent refuses it.
+        #[prost(message, tag = "9")]
+        Kubernetes(super::KubernetesPods),
     }
 }
 /// A pod of Kubernetes, as a node knows it.
@@ -161,6 +167,86 @@ pub mod zeebe_role {
         /// Every gateway that stands alone.
         #[prost(message, tag = "5")]
         Gateway(Any),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct KubernetesPods {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(oneof = "kubernetes_pods::Which", tags = "2, 3, 4, 5")]
+    pub which: ::core::option::Option<kubernetes_pods::Which>,
+}
+/// Nested message and enum types in `KubernetesPods`.
+pub mod kubernetes_pods {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Pod {
+        #[prost(string, tag = "1")]
+        pub name: ::prost::alloc::string::String,
+        /// Empty for the whole pod.
+        #[prost(string, tag = "2")]
+        pub container: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct StatefulSet {
+        #[prost(string, tag = "1")]
+        pub name: ::prost::alloc::string::String,
+        /// Not there for all of its pods.
+        #[prost(uint32, optional, tag = "2")]
+        pub ordinal: ::core::option::Option<u32>,
+    }
+    /// All of this must be so.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Labels {
+        #[prost(message, repeated, tag = "1")]
+        pub requirements: ::prost::alloc::vec::Vec<Requirement>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Requirement {
+        #[prost(string, tag = "1")]
+        pub key: ::prost::alloc::string::String,
+        #[prost(oneof = "requirement::Test", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
+        pub test: ::core::option::Option<requirement::Test>,
+    }
+    /// Nested message and enum types in `Requirement`.
+    pub mod requirement {
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+        pub enum Test {
+            #[prost(message, tag = "2")]
+            Exists(super::Any),
+            #[prost(message, tag = "3")]
+            Absent(super::Any),
+            #[prost(string, tag = "4")]
+            Equals(::prost::alloc::string::String),
+            #[prost(string, tag = "5")]
+            Differs(::prost::alloc::string::String),
+            #[prost(message, tag = "6")]
+            In(super::Values),
+            #[prost(message, tag = "7")]
+            NotIn(super::Values),
+            #[prost(uint64, tag = "8")]
+            Above(u64),
+            #[prost(uint64, tag = "9")]
+            Below(u64),
+        }
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Values {
+        #[prost(string, repeated, tag = "1")]
+        pub values: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Any {}
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Which {
+        #[prost(message, tag = "2")]
+        Pod(Pod),
+        #[prost(message, tag = "3")]
+        StatefulSet(StatefulSet),
+        /// The name of a Deployment.
+        #[prost(string, tag = "4")]
+        Deployment(::prost::alloc::string::String),
+        #[prost(message, tag = "5")]
+        Labels(Labels),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -416,7 +502,7 @@ pub mod fault {
         Stress(super::Stress),
     }
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PeerTarget {
     #[prost(message, optional, tag = "1")]
     pub identity: ::core::option::Option<TargetIdentity>,
@@ -791,7 +877,7 @@ pub mod capability {
         }
     }
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ResolveRequest {
     #[prost(message, optional, tag = "1")]
     pub selector: ::core::option::Option<Selector>,
@@ -960,7 +1046,7 @@ pub struct Renewed {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Draining {}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ProbeRequest {
     #[prost(message, optional, tag = "1")]
     pub from: ::core::option::Option<TargetIdentity>,
@@ -1163,7 +1249,7 @@ pub mod remnant {
     }
 }
 /// Travels in grpc-status-details-bin of every error that this service makes.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ErrorDetail {
     /// One thing to do about it, for people; may be empty.
     #[prost(string, tag = "15")]
@@ -1176,7 +1262,7 @@ pub struct ErrorDetail {
 }
 /// Nested message and enum types in `ErrorDetail`.
 pub mod error_detail {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         #[prost(message, tag = "1")]
         InvalidField(super::InvalidField),
@@ -1233,7 +1319,7 @@ pub struct Unsupported {
     #[prost(string, tag = "1")]
     pub what: ::prost::alloc::string::String,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TargetGone {
     #[prost(message, optional, tag = "1")]
     pub selector: ::core::option::Option<Selector>,

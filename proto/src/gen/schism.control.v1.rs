@@ -19,7 +19,7 @@ pub mod pick {
     }
 }
 /// A selector as it was typed.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Selector {
     /// None: more than one match is an error.
     #[prost(message, optional, tag = "1")]
@@ -351,7 +351,7 @@ pub struct AgentStatus {
     #[prost(bool, tag = "9")]
     pub contested: bool,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ResolveRequest {
     #[prost(message, optional, tag = "1")]
     pub selector: ::core::option::Option<Selector>,
@@ -818,19 +818,19 @@ pub struct ResumeReply {
 }
 /// Travels in grpc-status-details-bin of every error that this service makes; what an agent refused is
 /// passed on as the agent said it.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ErrorDetail {
     #[prost(string, tag = "15")]
     pub hint: ::prost::alloc::string::String,
     #[prost(
         oneof = "error_detail::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16"
     )]
     pub kind: ::core::option::Option<error_detail::Kind>,
 }
 /// Nested message and enum types in `ErrorDetail`.
 pub mod error_detail {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         /// Of the guards: what it would do, for people.
         #[prost(message, tag = "1")]
@@ -861,7 +861,18 @@ pub mod error_detail {
         Busy(super::Busy),
         #[prost(message, tag = "14")]
         NotOwed(super::NotOwed),
+        #[prost(message, tag = "16")]
+        PodUnusable(super::PodUnusable),
     }
+}
+/// A pod that is meant and cannot be hit as it is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PodUnusable {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Empty where a whole namespace is meant.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Guarded {
@@ -891,6 +902,8 @@ pub mod guarded {
         Quorum = 1,
         BlastRadius = 2,
         Overlap = 3,
+        /// What is never hit unless whoever runs the controller has allowed it.
+        Protected = 4,
     }
     impl Guard {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -903,6 +916,7 @@ pub mod guarded {
                 Self::Quorum => "GUARD_QUORUM",
                 Self::BlastRadius => "GUARD_BLAST_RADIUS",
                 Self::Overlap => "GUARD_OVERLAP",
+                Self::Protected => "GUARD_PROTECTED",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -912,6 +926,7 @@ pub mod guarded {
                 "GUARD_QUORUM" => Some(Self::Quorum),
                 "GUARD_BLAST_RADIUS" => Some(Self::BlastRadius),
                 "GUARD_OVERLAP" => Some(Self::Overlap),
+                "GUARD_PROTECTED" => Some(Self::Protected),
                 _ => None,
             }
         }
@@ -943,7 +958,7 @@ pub struct Halted {
     #[prost(string, tag = "1")]
     pub reason: ::prost::alloc::string::String,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AgentRefused {
     #[prost(string, tag = "1")]
     pub node: ::prost::alloc::string::String,

@@ -46,7 +46,11 @@ pub fn of(
         }
         Scheme::Pod(named) => pod::processes(named).map_err(read)?,
         Scheme::Netns(_) => identities(process::in_namespace(inode()?).map_err(read)?).collect(),
-        Scheme::Host(_) | Scheme::Addr(_) | Scheme::Etcd(_) | Scheme::Zeebe(_) => {
+        Scheme::Host(_)
+        | Scheme::Addr(_)
+        | Scheme::Etcd(_)
+        | Scheme::Zeebe(_)
+        | Scheme::Kubernetes(_) => {
             return Err(of_node());
         }
     };
@@ -85,9 +89,12 @@ pub fn is_within(scheme: &Scheme, pid: u32, members: &BTreeSet<ProcessIdentity>)
             Some(theirs) => namespace(pid) == Some(theirs),
             None => true,
         },
-        Scheme::Pid(_) | Scheme::Host(_) | Scheme::Addr(_) | Scheme::Etcd(_) | Scheme::Zeebe(_) => {
-            false
-        }
+        Scheme::Pid(_)
+        | Scheme::Host(_)
+        | Scheme::Addr(_)
+        | Scheme::Etcd(_)
+        | Scheme::Zeebe(_)
+        | Scheme::Kubernetes(_) => false,
     }
 }
 
@@ -157,7 +164,8 @@ pub fn nobody(scheme: &Scheme) -> KernelError {
         | Scheme::Host(_)
         | Scheme::Addr(_)
         | Scheme::Etcd(_)
-        | Scheme::Zeebe(_) => KernelError::Refused {
+        | Scheme::Zeebe(_)
+        | Scheme::Kubernetes(_) => KernelError::Refused {
             reason: format!("there is no process in {scheme}"),
             hint: "faults of processes need one: start it first".to_owned(),
         },

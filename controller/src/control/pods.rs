@@ -1,0 +1,193 @@
+//! From pods to targets: the API server says where they are, and the agent there what they are.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use fault::{
+    Aspect, ContainerName, KubernetesPods, Pick, Pod, PodUid, PodsBy, Scheme, Selector, Target,
+};
+use futures_util::future::try_join_all;
+
+use super::resolving::{ResolveError, pick};
+use crate::agents::Agents;
+use crate::failure::{Cause, Failure};
+use crate::planning::{End, Place};
+use crate::provider::kubernetes::{Found, Kubernetes, Located, PodName, PodsError, Unusable};
+
+/// How long an agent may take to say what a pod is.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a selector names, after its pick: only of those that were picked their agents are asked.
+///
+/// # Errors
+/// It does not name what was meant, or something of it that cannot be hit.
+pub(super) async fn ends(
+    kubernetes: Option<&Kubernetes>,
+    agents: &Agents,
+    selector: &Selector,
+    pods: &KubernetesPods,
+    aspect: Aspect,
+    seed: u64,
+) -> Result<Vec<End>, ResolveError> {
+    let failed = |error| ResolveError::Pods { selector: selector.clone(), error: Box::new(error) };
+    let kubernetes = kubernetes.ok_or_else(|| failed(PodsError::NoCluster))?;
+    let found = kubernetes.find(pods).await.map_err(failed)?;
+    let left_out: Vec<String> = found
+        .unusable
+        .iter()
+        .chain(&found.leaving)
+        .map(|(pod, why)| format!("not {}, for {why}", pod.name))
+        .collect();
+    let usable =
+        usable(found, selector).map_err(|(pod, why)| failed(PodsError::Unusable { pod, why }))?;
+    let asked = || format!("namespace {}", pods.namespace);
+    let picked = pick(selector, usable, seed, |one| one.pod.to_string(), asked)?;
+    let container = match &pods.which {
+        PodsBy::Name { container, .. } => container.as_ref(),
+        PodsBy::StatefulSet { .. } | PodsBy::Deployment(_) | PodsBy::Labels(_) => None,
+    };
+    let one = async |located: Located| {
+        let target = target(agents, selector, &located, container, aspect).await?;
+        let Located { pod, uid, node, .. } = located;
+        let mut evidence =
+            vec![format!("the API server has pod {pod}, {uid}, on {node}, and its agent found it")];
+        evidence.extend(left_out.iter().cloned());
+        Ok::<_, ResolveError>(End {
+            selector: selector.clone(),
+            place: Place::Target(node, Box::new(target)),
+            evidence,
+            member: pod.member(),
+        })
+    };
+    try_join_all(picked.into_iter().map(one)).await
+}
+
+/// Those among which is picked. What is meant and cannot be hit is left out where any will do, and an error where
+/// it was named, or how many there are is part of what was asked.
+fn usable(mut found: Found, selector: &Selector) -> Result<Vec<Located>, (PodName, Unusable)> {
+    if let Some(node) = &selector.node {
+        found.usable.retain(|one| one.node == *node);
+    }
+    let any_will_do = match selector.pick {
+        Some(Pick::One | Pick::Count(_)) => true,
+        Some(Pick::All | Pick::Percent(_)) | None => false,
+    };
+    let nobody = found.usable.is_empty();
+    let first = match found.unusable.into_iter().next() {
+        Some(first) if nobody || !any_will_do => Some(first),
+        Some(_) => None,
+        None if nobody => found.leaving.into_iter().next(),
+        None => None,
+    };
+    match first {
+        // On another node it was not meant.
+        Some(first) if selector.node.is_none() || nobody => Err(first),
+        Some(_) | None => Ok(found.usable),
+    }
+}
+
+/// What the agent of its node finds, which must be where the API server has it.
+async fn target(
+    agents: &Agents,
+    selector: &Selector,
+    located: &Located,
+    container: Option<&ContainerName>,
+    aspect: Aspect,
+) -> Result<Target, ResolveError> {
+    let failed = |error| ResolveError::Pods { selector: selector.clone(), error: Box::new(error) };
+    let Located { pod, node, .. } = located;
+    let away = || failed(PodsError::NoAgent { pod: pod.clone(), node: node.clone() });
+    let mut link = agents.link(node).ok_or_else(away)?;
+    let absent = || failed(PodsError::NotOnNode { pod: pod.clone(), node: node.clone() });
+    let scheme = scheme(located, container).ok_or_else(absent)?;
+    let on_node = Selector { pick: None, scheme, node: None };
+    let said = |reason| ResolveError::Agent { node: node.clone(), reason };
+    let found = match tokio::time::timeout(PATIENCE, link.resolve(&on_node, aspect)).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(Failure { cause: Cause::NotFound, .. })) => return Err(absent()),
+        Ok(Err(Failure { cause: Cause::Refused, reason, hint, .. })) => {
+            let hint = hint.unwrap_or_default();
+            return Err(ResolveError::Refused { node: node.clone(), reason, hint });
+        }
+        Ok(Err(failure)) => return Err(said(failure.reason)),
+        Err(_) => return Err(said("no answer in time".to_owned())),
+    };
+    let [target] = <[Target; 1]>::try_from(found).map_err(|_| absent())?;
+    let own: BTreeSet<IpAddr> = target.addresses.iter().map(|one| one.address).collect();
+    if own.is_superset(&located.addresses) {
+        return Ok(target);
+    }
+    let reachable = own.into_iter().filter(|address| !address.is_loopback()).collect();
+    let (pod, node, told) = (pod.clone(), node.clone(), located.addresses.clone());
+    Err(failed(PodsError::OtherAddresses { pod, node, told, found: reachable }))
+}
+
+/// How the agent of its node knows a pod.
+fn scheme(located: &Located, container: Option<&ContainerName>) -> Option<Scheme> {
+    let uid = PodUid::new(&located.uid)?;
+    Some(Scheme::Pod(Pod { uid, container: container.cloned() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn located(name: &str, node: &str) -> Located {
+        Located {
+            pod: PodName { namespace: "prod".to_owned(), name: name.to_owned() },
+            uid: format!("uid-{name}"),
+            node: fault::NodeName::new(node).unwrap(),
+            addresses: BTreeSet::from([[10, 0, 0, 1].into()]),
+            containers: [("app".to_owned(), "aaaa".to_owned())].into(),
+        }
+    }
+
+    fn out(name: &str, why: Unusable) -> (PodName, Unusable) {
+        (PodName { namespace: "prod".to_owned(), name: name.to_owned() }, why)
+    }
+
+    #[test]
+    fn who_cannot_be_hit_matters_where_it_was_counted() {
+        let found = |usable: &[&str], unusable: &[&str], leaving: &[&str]| Found {
+            usable: usable.iter().map(|name| located(name, "n1")).collect(),
+            unusable: unusable.iter().map(|name| out(name, Unusable::NoAddress)).collect(),
+            leaving: leaving.iter().map(|name| out(name, Unusable::Terminating)).collect(),
+        };
+        let label = "k8s:prod/label:app";
+        // Selector, what there is, and how many remain, or who is in the way.
+        let table = [
+            (format!("all:{label}"), found(&["a", "b"], &[], &["c"]), Ok(2)),
+            (format!("all:{label}"), found(&["a", "b"], &["d"], &[]), Err("d")),
+            (format!("50%:{label}"), found(&["a", "b"], &["d"], &[]), Err("d")),
+            (format!("one:{label}"), found(&["a", "b"], &["d"], &["c"]), Ok(2)),
+            (format!("2:{label}"), found(&["a", "b"], &["d"], &[]), Ok(2)),
+            (format!("one:{label}"), found(&[], &["d"], &["c"]), Err("d")),
+            (format!("one:{label}"), found(&[], &[], &["c"]), Err("c")),
+            (label.to_owned(), found(&["a"], &["d"], &[]), Err("d")),
+            (label.to_owned(), found(&["a"], &[], &["c"]), Ok(1)),
+            (label.to_owned(), found(&[], &[], &[]), Ok(0)),
+            (format!("{label}@n2"), found(&["a"], &[], &[]), Ok(0)),
+            (format!("all:{label}@n1"), found(&["a"], &["d"], &[]), Ok(1)),
+        ];
+        for (text, found, expected) in table {
+            let selector: Selector = text.parse().unwrap();
+            let remaining = usable(found, &selector).map(|usable| usable.len());
+            let remaining = remaining.map_err(|(pod, _)| pod.name);
+            assert_eq!(remaining, expected.map_err(ToOwned::to_owned), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_agent_knows_a_pod_by_its_uid_and_a_container_by_its_name() {
+        let mut one = located("a", "n1");
+        assert_eq!(scheme(&one, None), None);
+        one.uid = "7f3e2a10-4b5c-4d6e-8f90-a1b2c3d4e5f6".to_owned();
+        let text = |container: Option<&str>| {
+            let container = container.and_then(ContainerName::new);
+            scheme(&one, container.as_ref()).unwrap().to_string()
+        };
+        assert_eq!(text(None), format!("pod:{}", one.uid));
+        assert_eq!(text(Some("app")), format!("pod:{}/app", one.uid));
+    }
+}

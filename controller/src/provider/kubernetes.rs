@@ -1,0 +1,124 @@
+//! Pods of a Kubernetes cluster: its API server says which there are, where they are, and how.
+
+mod asking;
+mod guard;
+mod likeness;
+#[cfg(test)]
+pub(crate) mod mock;
+mod selection;
+#[cfg(test)]
+mod tests;
+
+use cluster::{ApiError, Client, Kubeconfig, KubeconfigError};
+use experiment::document::{DocumentError, Node, Notation};
+
+pub use self::{
+    asking::PodsError,
+    guard::{ControlPlane, Guard, Protected},
+    selection::{Found, Located, PodName, Unusable},
+};
+use crate::settings::{Access, KubernetesSettings};
+
+/// A cluster that can be asked.
+#[derive(Clone, Debug)]
+pub struct Kubernetes {
+    client: Client,
+    guard: Guard,
+}
+
+/// Why a cluster cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Who or where is not known.
+    #[error(transparent)]
+    Config(#[from] cluster::ConfigError),
+    /// The kubeconfig cannot be read.
+    #[error("cannot read the kubeconfig {path}: {source}")]
+    Read {
+        /// Its path.
+        path: std::path::PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// It is no YAML.
+    #[error("the kubeconfig {path}: {error}")]
+    Document {
+        /// Its path.
+        path: std::path::PathBuf,
+        /// Why not.
+        error: DocumentError,
+    },
+    /// It is no kubeconfig.
+    #[error("the kubeconfig {path}: {error}")]
+    Form {
+        /// Its path.
+        path: std::path::PathBuf,
+        /// Why not.
+        error: serde_json::Error,
+    },
+    /// It leads to no API server.
+    #[error("{path}: {error}")]
+    Kubeconfig {
+        /// Its path.
+        path: std::path::PathBuf,
+        /// Why not.
+        error: KubeconfigError,
+    },
+}
+
+impl Kubernetes {
+    /// A cluster as the settings have it. Reads files; asks nobody yet.
+    ///
+    /// # Errors
+    /// Files that can't be read or make no sense, or no pod to be in.
+    pub fn new(settings: &KubernetesSettings) -> Result<Self, ConnectError> {
+        let config = match &settings.access {
+            Access::InCluster => cluster::Config::in_cluster(|name| std::env::var(name).ok())?,
+            Access::Kubeconfig { path, context } => {
+                let failed = |source| ConnectError::Read { path: path.clone(), source };
+                let text = std::fs::read_to_string(path).map_err(failed)?;
+                let read = Node::read(&text, Notation::Yaml);
+                let read =
+                    read.map_err(|error| ConnectError::Document { path: path.clone(), error })?;
+                let file: Kubeconfig = serde_json::from_value(read.value())
+                    .map_err(|error| ConnectError::Form { path: path.clone(), error })?;
+                let directory = path.parent().unwrap_or(std::path::Path::new(""));
+                file.config(context.as_deref(), directory)
+                    .map_err(|error| ConnectError::Kubeconfig { path: path.clone(), error })?
+            }
+        };
+        let own = match settings.access {
+            Access::InCluster => config.namespace.as_ref().map(ToString::to_string),
+            Access::Kubeconfig { .. } => None,
+        };
+        let guard = Guard {
+            own,
+            allowed: settings.namespaces.clone(),
+            control_plane: settings.control_plane,
+        };
+        Ok(Self { client: Client::new(config), guard })
+    }
+
+    /// A cluster by a client of it.
+    #[must_use]
+    pub fn of(client: Client, guard: Guard) -> Self {
+        Self { client, guard }
+    }
+
+    /// Asks it directly.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Makes sure that it answers.
+    ///
+    /// # Errors
+    /// It does not, or will not tell of pods.
+    pub async fn probe(&self) -> Result<(), ApiError> {
+        let one = self.client.clone().in_pages_of(1);
+        let of_one =
+            cluster::Selection { labels: None, fields: Some("metadata.name=-".to_owned()) };
+        one.list::<cluster::Pod>(&cluster::Within::Cluster, &of_one).await.map(drop)
+    }
+}

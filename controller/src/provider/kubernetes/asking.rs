@@ -1,0 +1,296 @@
+//! What is asked of the API server for a selector.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cluster::{
+    ApiError, Client, Deployment, Name, NameError, NamespaceObject, Node, Pod, Reason, ReplicaSet,
+    Resource, Selection, StatefulSet, Within, WorkloadSpec,
+};
+use fault::{ContainerName, KubernetesPods, ObjectName, PodsBy};
+use futures_util::future::try_join_all;
+
+use super::selection::{Found, PodName, Unusable};
+use super::{Kubernetes, likeness};
+
+/// Of so many nodes each is asked for by itself; of more, all at once.
+const FEW_NODES: usize = 4;
+
+/// Why no pods were found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PodsError {
+    /// There is nobody to ask.
+    #[error("this controller knows no Kubernetes cluster")]
+    NoCluster,
+    /// The API server did not say.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// A name that it would not take.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// No such object.
+    #[error("namespace {namespace} has no {kind} {name}")]
+    NoObject {
+        /// In which namespace.
+        namespace: String,
+        /// Of which kind.
+        kind: &'static str,
+        /// Which.
+        name: String,
+        /// What may have been meant.
+        hint: String,
+    },
+    /// No such namespace.
+    #[error("there is no namespace {name}")]
+    NoNamespace {
+        /// Which.
+        name: String,
+        /// What may have been meant.
+        hint: String,
+    },
+    /// No such container.
+    #[error("pod {pod} has no container {container}")]
+    NoContainer {
+        /// In which pod.
+        pod: PodName,
+        /// Which.
+        container: String,
+        /// What may have been meant.
+        hint: String,
+    },
+    /// A container that does not run.
+    #[error("container {container} of pod {pod} does not run")]
+    Stopped {
+        /// In which pod.
+        pod: PodName,
+        /// Which.
+        container: String,
+    },
+    /// A pod that cannot be hit.
+    #[error("pod {pod} cannot be hit: {why}")]
+    Unusable {
+        /// Which.
+        pod: PodName,
+        /// Why not.
+        why: Unusable,
+    },
+    /// The node has no agent here.
+    #[error("pod {pod} is on node {node}, whose agent is not connected")]
+    NoAgent {
+        /// Which.
+        pod: PodName,
+        /// Where it is.
+        node: fault::NodeName,
+    },
+    /// The agent finds nothing of it.
+    #[error("the agent of {node} finds no process of pod {pod}")]
+    NotOnNode {
+        /// Which.
+        pod: PodName,
+        /// Where it should be.
+        node: fault::NodeName,
+    },
+    /// The agent finds something else in its place.
+    #[error("pod {pod} has {} for the API server and {} on node {node}", list(told), list(found))]
+    OtherAddresses {
+        /// Which.
+        pod: PodName,
+        /// Where it is.
+        node: fault::NodeName,
+        /// Its addresses as the API server has them.
+        told: BTreeSet<std::net::IpAddr>,
+        /// As its node has them.
+        found: BTreeSet<std::net::IpAddr>,
+    },
+}
+
+fn list(addresses: &BTreeSet<std::net::IpAddr>) -> String {
+    match addresses.len() {
+        0 => "no address".to_owned(),
+        _ => addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+impl PodsError {
+    /// What to do about it; empty where that is said already.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NoCluster => {
+                "`schism serve --kubernetes`, or [kubernetes] in the schism.toml of the \
+                                controller, says where one is"
+                    .to_owned()
+            }
+            Self::Api(error) => error.hint().to_owned(),
+            Self::Name(_) => String::new(),
+            Self::NoObject { hint, .. }
+            | Self::NoNamespace { hint, .. }
+            | Self::NoContainer { hint, .. } => hint.clone(),
+            Self::Stopped { .. } => "name its pod, or wait until it runs again".to_owned(),
+            Self::Unusable { why, .. } => why.hint().to_owned(),
+            Self::NoAgent { .. } => "`schism agents` lists the nodes that are there".to_owned(),
+            Self::NotOnNode { .. } | Self::OtherAddresses { .. } => {
+                "it may have been made anew just now: ask again".to_owned()
+            }
+        }
+    }
+}
+
+impl Kubernetes {
+    /// The pods that a selector names now, and how they are. Of a container that is named it is made sure that
+    /// its pod has one.
+    ///
+    /// # Errors
+    /// The API server does not say, or there is nothing of that name.
+    pub async fn find(&self, pods: &KubernetesPods) -> Result<Found, PodsError> {
+        let namespace = pods.namespace.as_str();
+        // Before anything is told of it.
+        if let Err(protected) = self.guard.admit(namespace) {
+            let (namespace, name) = (namespace.to_owned(), named(&pods.which));
+            let (pod, why) = (PodName { namespace, name }, protected.into());
+            return Err(PodsError::Unusable { pod, why });
+        }
+        let within = Within::Namespace(namespace.parse()?);
+        let named = self.named(&within, pods).await?;
+        if named.is_empty() {
+            self.check_namespace(namespace).await?;
+        }
+        if let PodsBy::Name { container: Some(container), .. } = &pods.which {
+            for pod in &named {
+                check_container(pod, container)?;
+            }
+        }
+        let nodes: BTreeSet<&str> =
+            named.iter().filter_map(|pod| pod.spec.node_name.as_deref()).collect();
+        let nodes = self.nodes(&nodes).await?;
+        Ok(Found::of(&named, &nodes, &self.guard))
+    }
+
+    async fn named(&self, within: &Within, pods: &KubernetesPods) -> Result<Vec<Pod>, PodsError> {
+        match &pods.which {
+            PodsBy::Name { pod, .. } => match self.object::<Pod>(within, pods, pod).await {
+                Ok(pod) => Ok(vec![pod]),
+                Err(error) => Err(error),
+            },
+            PodsBy::StatefulSet { name, ordinal } => {
+                let set: StatefulSet = self.object(within, pods, name).await?;
+                let mut all = self.made_by(within, &set.spec, &[set.metadata.uid]).await?;
+                if let Some(ordinal) = ordinal {
+                    let one = format!("{name}-{ordinal}");
+                    all.retain(|pod| pod.metadata.name == one);
+                }
+                Ok(all)
+            }
+            PodsBy::Deployment(name) => {
+                let deployment: Deployment = self.object(within, pods, name).await?;
+                let labels = selection(&deployment.spec);
+                let sets = self.client.list::<ReplicaSet>(within, &labels).await?.items;
+                let own = |set: &ReplicaSet| {
+                    let owner = set.metadata.controller();
+                    owner.is_some_and(|owner| owner.uid == deployment.metadata.uid)
+                };
+                let sets = sets.into_iter().filter(own).map(|set| set.metadata.uid);
+                self.made_by(within, &deployment.spec, &sets.collect::<Vec<_>>()).await
+            }
+            PodsBy::Labels(labels) => {
+                let labels = Selection::labels(labels.to_string());
+                Ok(self.client.list(within, &labels).await?.items)
+            }
+        }
+    }
+
+    /// The pods that one of these has made, and not merely those whose labels fit: others may have them too.
+    async fn made_by(
+        &self,
+        within: &Within,
+        spec: &WorkloadSpec,
+        makers: &[String],
+    ) -> Result<Vec<Pod>, PodsError> {
+        let mut all = self.client.list::<Pod>(within, &selection(spec)).await?.items;
+        all.retain(|pod| {
+            pod.metadata.controller().is_some_and(|owner| makers.contains(&owner.uid))
+        });
+        Ok(all)
+    }
+
+    async fn object<R: Resource>(
+        &self,
+        within: &Within,
+        pods: &KubernetesPods,
+        name: &ObjectName,
+    ) -> Result<R, PodsError> {
+        let wanted: Name = name.as_str().parse()?;
+        match self.client.get::<R>(within, &wanted).await {
+            Err(error) if error.reason() == Some(&Reason::NotFound) => {
+                self.check_namespace(pods.namespace.as_str()).await?;
+                let there = names::<R>(&self.client, within).await;
+                Err(PodsError::NoObject {
+                    namespace: pods.namespace.to_string(),
+                    kind: R::KIND.kind,
+                    name: name.to_string(),
+                    hint: likeness::hint(name.as_str(), &there),
+                })
+            }
+            found => Ok(found?),
+        }
+    }
+
+    /// Makes sure that a namespace is there of which nothing was found. Who may not look finds no fault.
+    async fn check_namespace(&self, name: &str) -> Result<(), PodsError> {
+        let wanted: Name = name.parse()?;
+        match self.client.get::<NamespaceObject>(&Within::Cluster, &wanted).await {
+            Err(error) if error.reason() == Some(&Reason::NotFound) => {
+                let there = names::<NamespaceObject>(&self.client, &Within::Cluster).await;
+                let hint = likeness::hint(name, &there);
+                Err(PodsError::NoNamespace { name: name.to_owned(), hint })
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    async fn nodes(&self, names: &BTreeSet<&str>) -> Result<BTreeMap<String, Node>, PodsError> {
+        let known: Vec<Node> = if names.len() > FEW_NODES {
+            self.client.list(&Within::Cluster, &Selection::default()).await?.items
+        } else {
+            let one = async |name: &str| {
+                let name: Name = name.parse()?;
+                match self.client.get::<Node>(&Within::Cluster, &name).await {
+                    Err(error) if error.reason() == Some(&Reason::NotFound) => Ok(None),
+                    found => Ok::<_, PodsError>(Some(found?)),
+                }
+            };
+            let known = try_join_all(names.iter().map(|name| one(name))).await?;
+            known.into_iter().flatten().collect()
+        };
+        Ok(known.into_iter().map(|node| (node.metadata.name.clone(), node)).collect())
+    }
+}
+
+/// What there is of a kind, for people; nothing where that cannot be told.
+async fn names<R: Resource>(client: &Client, within: &Within) -> Vec<String> {
+    let all = client.list::<R>(within, &Selection::default()).await;
+    let all = all.map(|list| list.items).unwrap_or_default();
+    all.iter().map(|one| one.metadata().name.clone()).collect()
+}
+
+fn selection(spec: &WorkloadSpec) -> Selection {
+    Selection::labels(spec.selector.to_string())
+}
+
+fn named(which: &PodsBy) -> String {
+    match which {
+        PodsBy::Name { pod, .. } => pod.to_string(),
+        PodsBy::StatefulSet { name, .. } | PodsBy::Deployment(name) => name.to_string(),
+        PodsBy::Labels(labels) => labels.to_string(),
+    }
+}
+
+fn check_container(pod: &Pod, wanted: &ContainerName) -> Result<(), PodsError> {
+    let all = pod.spec.containers.iter().chain(&pod.spec.init_containers);
+    let there: Vec<String> = all.map(|container| container.name.clone()).collect();
+    if there.iter().any(|name| name == wanted.as_str()) {
+        return Ok(());
+    }
+    let (pod, container) = (PodName::of(pod), wanted.to_string());
+    let hint = likeness::hint(wanted.as_str(), &there);
+    Err(PodsError::NoContainer { pod, container, hint })
+}

@@ -1,0 +1,193 @@
+//! Which pods can be hit, and why others cannot. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+
+use cluster::{Node, Phase, Pod};
+use fault::{MemberName, NodeName};
+
+use super::guard::{Guard, Protected};
+
+/// The name of a pod, with its namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PodName {
+    /// In which namespace.
+    pub namespace: String,
+    /// Its name there.
+    pub name: String,
+}
+
+impl fmt::Display for PodName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl PodName {
+    pub(super) fn of(pod: &Pod) -> Self {
+        Self {
+            namespace: pod.metadata.namespace.clone().unwrap_or_default(),
+            name: pod.metadata.name.clone(),
+        }
+    }
+
+    /// What it is called in a group of pods, of whatever namespaces.
+    #[must_use]
+    pub fn member(&self) -> Option<MemberName> {
+        MemberName::new(&format!("{}.{}", self.namespace, self.name))
+    }
+}
+
+/// A pod that can be hit, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// What it is called.
+    pub pod: PodName,
+    /// Which one it is.
+    pub uid: String,
+    /// Where it runs.
+    pub node: NodeName,
+    /// Its addresses, at least one.
+    pub addresses: BTreeSet<IpAddr>,
+    /// The ids of its containers that run, by name.
+    pub containers: BTreeMap<String, String>,
+}
+
+/// Why a pod cannot be hit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// It goes.
+    #[error("it is terminating")]
+    Terminating,
+    /// All of its containers have ended.
+    #[error("it has ended")]
+    Ended,
+    /// It has no node.
+    #[error("it is pending: no node was found for it yet")]
+    Unscheduled,
+    /// None of its containers runs.
+    #[error("it is pending: none of its containers runs yet")]
+    Pending,
+    /// Nobody knows where it can be reached.
+    #[error("it has no address yet")]
+    NoAddress,
+    /// Its network is that of its node.
+    #[error("its network is that of its node {0}, which other pods and the node itself use")]
+    HostNetwork(String),
+    /// Its node does not answer.
+    #[error("its node {node} is not ready: {reason}")]
+    NodeNotReady {
+        /// Which.
+        node: String,
+        /// What is said of it.
+        reason: String,
+    },
+    /// Its node is not known.
+    #[error("its node {0} is not known to the API server")]
+    NoNode(String),
+    /// It is not to be hit.
+    #[error(transparent)]
+    Protected(#[from] Protected),
+}
+
+impl Unusable {
+    /// What to do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Terminating | Self::Ended => "name the pod that takes its place",
+            Self::Unscheduled | Self::Pending | Self::NoAddress => {
+                "wait until it runs: `kubectl wait --for=condition=Ready`"
+            }
+            Self::HostNetwork(_) => {
+                "name the node itself, host:NODE, or as a peer the addresses that are meant, addr:PREFIX"
+            }
+            Self::NodeNotReady { .. } | Self::NoNode(_) => {
+                "`kubectl describe node` says what is wrong with it"
+            }
+            Self::Protected(protected) => protected.hint(),
+        }
+    }
+
+    /// Whether it is on its way out, and so none of those that are meant by a set.
+    const fn leaves(&self) -> bool {
+        match self {
+            Self::Terminating | Self::Ended => true,
+            Self::Unscheduled
+            | Self::Pending
+            | Self::NoAddress
+            | Self::HostNetwork(_)
+            | Self::NodeNotReady { .. }
+            | Self::NoNode(_)
+            | Self::Protected(_) => false,
+        }
+    }
+}
+
+/// The pods that a selector names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Those that can be hit, by their names.
+    pub usable: Vec<Located>,
+    /// Those that are meant and cannot be.
+    pub unusable: Vec<(PodName, Unusable)>,
+    /// Those that are on their way out.
+    pub leaving: Vec<(PodName, Unusable)>,
+}
+
+impl Found {
+    /// Sorts pods by what can be done to them.
+    pub(super) fn of(pods: &[Pod], nodes: &BTreeMap<String, Node>, guard: &Guard) -> Self {
+        let mut found = Self::default();
+        for pod in pods {
+            match locate(pod, nodes, guard) {
+                Ok(located) => found.usable.push(located),
+                Err(why) if why.leaves() => found.leaving.push((PodName::of(pod), why)),
+                Err(why) => found.unusable.push((PodName::of(pod), why)),
+            }
+        }
+        found.usable.sort_by(|one, other| one.pod.cmp(&other.pod));
+        found.unusable.sort_by(|(one, _), (other, _)| one.cmp(other));
+        found.leaving.sort_by(|(one, _), (other, _)| one.cmp(other));
+        found
+    }
+}
+
+fn locate(pod: &Pod, nodes: &BTreeMap<String, Node>, guard: &Guard) -> Result<Located, Unusable> {
+    let name = PodName::of(pod);
+    guard.admit(&name.namespace)?;
+    let node = pod.spec.node_name.as_deref();
+    guard.admit_pod(pod, node.and_then(|node| nodes.get(node)))?;
+    if pod.metadata.deletion_timestamp.is_some() {
+        return Err(Unusable::Terminating);
+    }
+    match pod.status.phase {
+        Phase::Succeeded | Phase::Failed => return Err(Unusable::Ended),
+        Phase::Pending | Phase::Running | Phase::Unknown => {}
+    }
+    let node = node.ok_or(Unusable::Unscheduled)?;
+    if pod.spec.host_network {
+        return Err(Unusable::HostNetwork(node.to_owned()));
+    }
+    let known = nodes.get(node).ok_or_else(|| Unusable::NoNode(node.to_owned()))?;
+    if let Some(reason) = known.unready() {
+        let (node, reason) = (node.to_owned(), reason.to_owned());
+        return Err(Unusable::NodeNotReady { node, reason });
+    }
+    let all = pod.status.container_statuses.iter().chain(&pod.status.init_container_statuses);
+    let running = all.filter(|status| status.is_running());
+    let containers: BTreeMap<String, String> =
+        running.filter_map(|status| Some((status.name.clone(), status.id()?.to_owned()))).collect();
+    let addresses: BTreeSet<IpAddr> =
+        pod.status.pod_ips.iter().filter_map(|one| one.ip.parse().ok()).collect();
+    // Between two lives of its only container nothing runs, and the pod is there all the same.
+    if containers.is_empty() && pod.status.phase == Phase::Pending {
+        return Err(Unusable::Pending);
+    }
+    if addresses.is_empty() {
+        return Err(Unusable::NoAddress);
+    }
+    let node = NodeName::new(node).ok_or_else(|| Unusable::NoNode(node.to_owned()))?;
+    Ok(Located { pod: name, uid: pod.metadata.uid.clone(), node, addresses, containers })
+}

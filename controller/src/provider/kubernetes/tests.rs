@@ -1,0 +1,210 @@
+//! Selectors against an API server that has a few objects.
+
+use std::collections::BTreeMap;
+
+use fault::Scheme;
+use serde_json::{Value, json};
+
+use super::mock::{self, Objects};
+use super::*;
+
+/// An API server that has these objects, asked by whoever minds `guard`.
+async fn serving(objects: Objects, guard: Guard) -> Kubernetes {
+    Kubernetes::of(mock::client(objects).await, guard)
+}
+
+/// A pod that runs on `n1`, with what is said of it otherwise.
+fn pod(name: &str, otherwise: Value) -> Value {
+    let mut pod = json!({
+        "metadata": { "name": name, "namespace": "prod", "uid": format!("uid-{name}") },
+        "spec": { "nodeName": "n1", "containers": [{ "name": "app" }, { "name": "sidecar" }] },
+        "status": {
+            "phase": "Running", "podIPs": [{ "ip": "10.0.0.1" }, { "ip": "fd78::1" }],
+            "containerStatuses": [
+                { "name": "app", "containerID": "containerd://aaaa", "state": { "running": {} } },
+                { "name": "sidecar", "containerID": "containerd://bbbb", "state": { "waiting": {} } },
+            ],
+        },
+    });
+    merge(&mut pod, otherwise);
+    pod
+}
+
+fn merge(into: &mut Value, otherwise: Value) {
+    match (into, otherwise) {
+        (Value::Object(into), Value::Object(otherwise)) => {
+            for (key, value) in otherwise {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, otherwise) => *into = otherwise,
+    }
+}
+
+fn node(name: &str, ready: &str, labels: Value) -> Value {
+    json!({
+        "metadata": { "name": name, "labels": labels },
+        "status": { "conditions": [{ "type": "Ready", "status": ready, "reason": "KubeletDown" }] },
+    })
+}
+
+fn owned(by: &str) -> Value {
+    let owner = json!({ "kind": "X", "name": "x", "uid": by, "controller": true });
+    json!({ "metadata": { "ownerReferences": [owner] } })
+}
+
+fn cluster() -> Objects {
+    BTreeMap::from([
+        ("/api/v1/nodes/n1", node("n1", "True", json!({}))),
+        ("/api/v1/nodes/dead", node("dead", "Unknown", json!({}))),
+        (
+            "/api/v1/nodes/master",
+            node("master", "True", json!({ "node-role.kubernetes.io/control-plane": "" })),
+        ),
+        ("/api/v1/namespaces", json!([{ "metadata": { "name": "prod" } }])),
+        ("/api/v1/namespaces/prod", json!({ "metadata": { "name": "prod" } })),
+        ("/api/v1/namespaces/prod/pods", json!([pod("web-0", json!({})), pod("web-1", json!({}))])),
+        ("/api/v1/namespaces/prod/pods/web-0", pod("web-0", json!({}))),
+    ])
+}
+
+async fn find(kubernetes: &Kubernetes, text: &str) -> Result<Found, PodsError> {
+    let selector: fault::Selector = text.parse().unwrap();
+    let Scheme::Kubernetes(pods) = selector.scheme else { panic!("{text}") };
+    kubernetes.find(&pods).await
+}
+
+fn names(found: &Found) -> Vec<String> {
+    found.usable.iter().map(|one| one.pod.name.clone()).collect()
+}
+
+#[tokio::test]
+async fn a_pod_is_found_with_its_node_addresses_and_containers() {
+    let kubernetes = serving(cluster(), Guard::default()).await;
+    let found = find(&kubernetes, "k8s:prod/pod/web-0/app").await.unwrap();
+    let [one] = found.usable.as_slice() else { panic!("{found:?}") };
+    assert_eq!((one.uid.as_str(), one.node.as_str()), ("uid-web-0", "n1"));
+    assert_eq!(one.addresses.len(), 2);
+    // What does not run has no id that means anything.
+    assert_eq!(one.containers, BTreeMap::from([("app".to_owned(), "aaaa".to_owned())]));
+    assert_eq!(one.pod.member().unwrap().as_str(), "prod.web-0");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_with_what_was_probably_meant() {
+    let kubernetes = serving(cluster(), Guard::default()).await;
+    let table = [
+        ("k8s:prod/pod/web-O", "namespace prod has no Pod web-O", "did you mean web-0?"),
+        ("k8s:prod/pod/db", "namespace prod has no Pod db", "there are web-0, web-1"),
+        ("k8s:prod/sts/web", "namespace prod has no StatefulSet web", "there is none"),
+        ("k8s:prod/deploy/web", "namespace prod has no Deployment web", "there is none"),
+        ("k8s:prd/pod/web-0", "there is no namespace prd", "did you mean prod?"),
+        ("k8s:prd/label:app=web", "there is no namespace prd", "did you mean prod?"),
+        ("k8s:prod/pod/web-0/ap", "pod prod/web-0 has no container ap", "did you mean app?"),
+    ];
+    for (text, said, hint) in table {
+        // Capital letters are no name of a pod: those are refused before anybody is asked.
+        let text = text.replace("web-O", "web-o");
+        let error = find(&kubernetes, &text).await.unwrap_err();
+        assert_eq!(error.to_string(), said.replace("web-O", "web-o"));
+        assert_eq!(error.hint(), hint);
+    }
+    let nothing = find(&kubernetes, "k8s:prod/label:app=web").await.unwrap();
+    assert_eq!(nothing, Found::default());
+}
+
+#[tokio::test]
+async fn why_a_pod_cannot_be_hit_is_told() {
+    let table = [
+        (json!({ "metadata": { "deletionTimestamp": "now" } }), "it is terminating"),
+        (json!({ "status": { "phase": "Succeeded" } }), "it has ended"),
+        (
+            json!({ "spec": { "nodeName": null }, "status": { "phase": "Pending" } }),
+            "it is pending",
+        ),
+        (
+            json!({ "status": { "phase": "Pending", "containerStatuses": [] } }),
+            "none of its containers runs yet",
+        ),
+        (json!({ "status": { "podIPs": [] } }), "it has no address yet"),
+        (json!({ "spec": { "hostNetwork": true } }), "its network is that of its node n1"),
+        (json!({ "spec": { "nodeName": "dead" } }), "its node dead is not ready: KubeletDown"),
+        (json!({ "spec": { "nodeName": "gone" } }), "its node gone is not known"),
+        (json!({ "spec": { "nodeName": "master" } }), "a node of the control plane"),
+        (
+            json!({ "metadata": { "labels": { "app.kubernetes.io/part-of": "schism" } } }),
+            "it is a part of Schism itself",
+        ),
+    ];
+    for (otherwise, said) in table {
+        let mut objects = cluster();
+        objects.insert("/api/v1/namespaces/prod/pods/web-0", pod("web-0", otherwise));
+        let kubernetes = serving(objects, Guard::default()).await;
+        let found = find(&kubernetes, "k8s:prod/pod/web-0").await.unwrap();
+        let [(name, why)] = [found.unusable, found.leaving].concat().try_into().unwrap();
+        assert!(why.to_string().contains(said), "{said}: {why}");
+        assert!(!why.hint().is_empty(), "{why}");
+        assert_eq!((name.to_string(), found.usable.len()), ("prod/web-0".to_owned(), 0));
+    }
+}
+
+#[tokio::test]
+async fn what_the_cluster_lives_on_is_not_asked_for() {
+    let protects = |guard: Guard| async move {
+        let kubernetes = serving(Objects::new(), guard).await;
+        let mut refused = Vec::new();
+        for namespace in ["kube-system", "schism", "prod"] {
+            let error = find(&kubernetes, &format!("k8s:{namespace}/pod/x")).await.unwrap_err();
+            refused.push(matches!(error, PodsError::Unusable { why: Unusable::Protected(_), .. }));
+        }
+        refused
+    };
+    let own = Some("schism".to_owned());
+    let by_default = Guard { own: own.clone(), ..Guard::default() };
+    assert_eq!(protects(by_default).await, [true, true, false]);
+    // One that is named is allowed, and no other any more; but never its own.
+    let allowed = ["kube-system", "schism"].map(|name| name.parse().unwrap());
+    let named = Guard { own, allowed: Some(allowed.into()), ..Guard::default() };
+    assert_eq!(protects(named).await, [false, true, true]);
+}
+
+#[tokio::test]
+async fn a_set_is_what_it_has_made_and_not_what_has_its_labels() {
+    let spec = json!({ "selector": { "matchLabels": { "app": "web" } } });
+    let set = |uid: &str| json!({ "metadata": { "name": "web", "uid": uid }, "spec": spec });
+    let mut objects = cluster();
+    objects.extend([
+        ("/apis/apps/v1/namespaces/prod/statefulsets/web", set("s")),
+        ("/apis/apps/v1/namespaces/prod/deployments/web", set("d")),
+        (
+            "/apis/apps/v1/namespaces/prod/replicasets?app%3Dweb",
+            json!([
+                { "metadata": { "name": "web-1", "uid": "r", "ownerReferences":
+                    [{ "kind": "Deployment", "name": "web", "uid": "d", "controller": true }] } },
+                { "metadata": { "name": "web-2", "uid": "other" } },
+            ]),
+        ),
+        (
+            "/api/v1/namespaces/prod/pods?app%3Dweb",
+            json!([
+                pod("web-1", owned("s")),
+                pod("web-0", owned("s")),
+                pod("web-x", owned("r")),
+                pod("web-y", owned("other")),
+                pod("stray", json!({})),
+            ]),
+        ),
+    ]);
+    let kubernetes = serving(objects, Guard::default()).await;
+    let table: [(&str, &[&str]); 5] = [
+        ("all:k8s:prod/sts/web", &["web-0", "web-1"]),
+        ("k8s:prod/sts/web/1", &["web-1"]),
+        ("k8s:prod/sts/web/7", &[]),
+        ("k8s:prod/deploy/web", &["web-x"]),
+        ("k8s:prod/label:app=web", &["stray", "web-0", "web-1", "web-x", "web-y"]),
+    ];
+    for (text, expected) in table {
+        let found = find(&kubernetes, text).await.unwrap();
+        assert_eq!(names(&found), expected, "{text}");
+    }
+}
