@@ -138,6 +138,7 @@ pub async fn start(options: Options) -> Result<Daemon, StartError> {
         let uplink = Uplink {
             agent: agent.clone(),
             hello,
+            token: controller.token(),
             service: limited(service),
             chance: Arc::new(uplink::by_lot),
         };

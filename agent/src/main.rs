@@ -11,7 +11,7 @@ use agent::pulse;
 use agent::supervisor::Supervisor;
 use agent::telemetry::{self, LogFormat};
 use agent::uplink::Controller;
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use fault::NodeName;
 use link::{Files, HostPort, ServerName};
@@ -31,7 +31,7 @@ struct Arguments {
     node: Option<NodeName>,
     /// Controller to dial, and to serve on that connection; nothing listens on the network.
     #[arg(long, env = "SCHISM_CONTROLLER", value_name = "HOST:PORT")]
-    #[arg(requires_all = ["ca", "certificate", "key"])]
+    #[arg(requires = "ca")]
     controller: Option<HostPort>,
     /// Host that the controller's certificate is for [default: the host of --controller].
     #[arg(long, env = "SCHISM_CONTROLLER_NAME", value_parser = server_name)]
@@ -41,11 +41,18 @@ struct Arguments {
     #[arg(long, env = "SCHISM_CA", value_name = "FILE", requires = "controller")]
     ca: Option<PathBuf>,
     /// Certificate of this node's agent, PEM.
-    #[arg(long, env = "SCHISM_CERTIFICATE", value_name = "FILE", requires = "controller")]
+    #[arg(long, env = "SCHISM_CERTIFICATE", value_name = "FILE")]
+    #[arg(requires_all = ["controller", "key"])]
     certificate: Option<PathBuf>,
     /// Private key of that certificate, PEM.
-    #[arg(long, env = "SCHISM_KEY", value_name = "FILE", requires = "controller")]
+    #[arg(long, env = "SCHISM_KEY", value_name = "FILE")]
+    #[arg(requires_all = ["controller", "certificate"])]
     key: Option<PathBuf>,
+    /// Token of the agent's service account, instead of a certificate: a controller in a Kubernetes cluster has
+    /// it reviewed, and knows by it which node this is. The file is read for each connection, as is --ca.
+    #[arg(long, env = "SCHISM_TOKEN", value_name = "FILE", requires = "controller")]
+    #[arg(conflicts_with_all = ["certificate", "key"])]
+    token: Option<PathBuf>,
     /// Ask the agent that serves the socket whether it answers, and end: with 0 if it does.
     #[arg(long)]
     answers: bool,
@@ -58,16 +65,25 @@ impl Arguments {
     /// Reads what they name; nothing is bound or touched before.
     fn options(self) -> anyhow::Result<Options> {
         let node = self.node.unwrap_or_else(node_name);
-        let given = (self.controller, self.ca, self.certificate, self.key);
-        let controller = match given {
-            (Some(address), Some(ca), Some(certificate), Some(key)) => {
-                let files = Files { ca, certificate, key };
-                let controller = Controller::new(address, self.controller_name, &files, &node);
+        let own = self.certificate.zip(self.key);
+        let controller = match (self.controller, self.ca) {
+            (Some(address), Some(ca)) => {
+                let name = self.controller_name;
+                let controller = match (own, self.token) {
+                    (Some((certificate, key)), _) => {
+                        let files = Files { ca, certificate, key };
+                        Controller::new(address, name, &files, &node)
+                    }
+                    (None, Some(token)) => Controller::by_token(address, name, &ca, &token),
+                    (None, None) => bail!(
+                        "--controller needs what this agent shows it: --certificate and --key, or --token"
+                    ),
+                };
                 // Its sentence has its cause in it.
                 Some(controller.map_err(|error| anyhow!("no controller to dial: {error}"))?)
             }
-            // The parser has refused all between.
-            _ => None,
+            // The parser has refused one without the other.
+            (Some(_), None) | (None, _) => None,
         };
         Ok(Options { node, controller, ..Options::daemon(self.socket) })
     }

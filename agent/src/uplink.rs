@@ -6,6 +6,7 @@
 mod backoff;
 mod connection;
 mod controller;
+mod token;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 
 pub use backoff::{Attempt, Backoff};
 pub use controller::{Controller, ControllerError};
+pub use token::{TokenError, TokenFile};
 
 use crate::server::Service;
 use crate::worker::Agent;
@@ -35,6 +37,8 @@ pub struct Uplink {
     pub agent: Agent,
     /// Said first.
     pub hello: wire::Hello,
+    /// Shown with it, where the controller wants that.
+    pub token: Option<TokenFile>,
     /// Served afterwards.
     pub service: AgentServer<Service>,
     /// Spreads the attempts of many agents.
@@ -68,6 +72,8 @@ impl Stop {
 enum Failure {
     #[error("{0}")]
     Dial(String),
+    #[error("there is no token to show: {0}")]
+    Token(#[from] TokenError),
     #[error("{0}")]
     Hello(#[from] HelloError),
     #[error("the hello was not sent: {0}")]
@@ -121,6 +127,7 @@ where
                 match failure {
                     Failure::Refused(_) => Attempt::Refused,
                     Failure::Dial(_)
+                    | Failure::Token(_)
                     | Failure::Hello(_)
                     | Failure::Send(_)
                     | Failure::Welcome(_)
@@ -147,7 +154,11 @@ where
 {
     let meeting = async {
         let mut stream = dial().await.map_err(|error| Failure::Dial(error.to_string()))?;
-        link::write(&mut stream, &uplink.hello).await?;
+        let mut hello = uplink.hello.clone();
+        if let Some(token) = &uplink.token {
+            hello.token = token.read()?;
+        }
+        link::write(&mut stream, &hello).await?;
         let welcome: wire::Welcome = link::read(&mut stream).await?;
         Ok::<_, Failure>((stream, welcome))
     };

@@ -14,13 +14,13 @@ use crate::cli::{CertsArgs, CertsCommand, IssueArgs, SubjectArgs};
 use crate::failure::{Cause, Failure};
 use crate::outcome::Outcome;
 use crate::output::Output;
-use authority::{Authority, Subject};
+pub(crate) use authority::{Authority, Subject, make as make_authority, span};
 use directory::{Batch, Directory, Secrecy};
 use report::{AuthorityReport, Certificate, IssueReport, ListReport, RevokeReport, Standing};
 
 /// The authority did not do what was asked. Nothing of a key is told.
 #[derive(Debug, thiserror::Error)]
-enum CertsError {
+pub(crate) enum CertsError {
     #[error("{} exists", .0.display())]
     Exists(PathBuf),
     #[error("{} has no authority: there is no {}", .directory.display(), .missing)]

@@ -170,6 +170,10 @@ pub struct ServeArgs {
     /// current context is meant
     #[arg(long, value_name = "in-cluster|KUBECONFIG")]
     pub kubernetes: Option<crate::settings::Access>,
+    /// Agents show a token of their service account instead of a certificate, and the authority that they trust
+    /// is kept in that cluster
+    #[arg(long)]
+    pub agents_by_token: bool,
     /// Perform the programs, functions and requests that experiments name, as the user of this process;
     /// without it whoever starts a run performs them
     #[arg(long)]

@@ -3,6 +3,7 @@
 //! Agents come to one port, people and programs to another, both over mutual TLS; whoever may open the
 //! unix socket, its owner, is an administrator.
 
+mod authority;
 mod caller;
 pub(crate) mod command;
 mod connection;
@@ -13,6 +14,7 @@ mod revocation;
 mod running;
 mod service;
 mod socket;
+mod tokens;
 pub(crate) mod watching;
 
 use std::io;
@@ -37,10 +39,12 @@ use crate::archive::{self, Archive, ArchiveError};
 use crate::control::{Clusters, Control, ControlError, Means, Wall};
 use crate::runs::{Execution, Runs};
 use crate::store::{IdentityError, Sqlite, Store, StoreError, incarnate};
+pub use authority::{AuthorityError, House};
 use connection::Introduced;
 use revocation::{Connected, Revocable};
 use service::{Service, Shared};
 use socket::OwnSocket;
+pub use tokens::{Account, ByToken};
 
 /// How long open calls may take to end.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
@@ -71,8 +75,10 @@ pub struct Options {
     pub listen_control: Option<SocketAddr>,
     /// Where metrics are read, in the clear.
     pub metrics: Option<SocketAddr>,
-    /// Authority, certificate and key; needed for either port.
+    /// Authority, certificate and key; needed for either port, but for that of agents where they come by token.
     pub files: Option<Files>,
+    /// By which tokens agents come, where not by certificates.
+    pub by_token: Option<ByToken>,
     /// The file of issued certificates.
     pub issued: PathBuf,
     /// How much may be hit at once.
@@ -101,6 +107,9 @@ pub enum ServeError {
     /// Certificate or key.
     #[error(transparent)]
     Material(#[from] MaterialError),
+    /// The authority of the own cluster.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     /// A port without mutual TLS.
     #[error(
         "a TCP port needs --ca, --certificate and --key: it is served over mutual TLS or not at all"
@@ -136,7 +145,11 @@ pub struct Controller {
 /// # Errors
 /// Nothing is served, and why.
 pub async fn start(options: Options) -> Result<Controller, ServeError> {
-    if options.files.is_none() && (options.listen_agents.or(options.listen_control)).is_some() {
+    let by_certificates = match &options.by_token {
+        Some(_) => options.listen_control,
+        None => options.listen_agents.or(options.listen_control),
+    };
+    if options.files.is_none() && by_certificates.is_some() {
         return Err(ServeError::Bare);
     }
     let material = options.files.as_ref().map(Material::load).transpose()?;
@@ -184,6 +197,16 @@ pub async fn start(options: Options) -> Result<Controller, ServeError> {
     if agents_port.is_some() || control_port.is_some() {
         tasks.spawn(Arc::clone(&connected).watch(stopped.clone()));
     }
+    let agents_port = match (agents_port, options.by_token) {
+        (Some(listener), Some(by_token)) => {
+            controller.agents = listener.local_addr().ok();
+            let entrance = by_token.open(listener).await?;
+            tasks.spawn(Arc::clone(&entrance).keep_certificate(stopped.clone()));
+            tasks.spawn(entrance.let_agents_in(agents.clone(), stopped.clone()));
+            None
+        }
+        (listener, _) => listener,
+    };
     if let (Some(listener), Some(material)) = (agents_port, &material) {
         controller.agents = listener.local_addr().ok();
         let acceptor = material.acceptor(Door::Agents, Arc::clone(&issued))?;

@@ -30,7 +30,7 @@ pub use etcd::EtcdSettings;
 pub use kubernetes::{Access, KubernetesSettings};
 pub use names::{Names, StaticName, StaticNameError};
 pub use place::Places;
-pub use serve::{Listen, ListenError, Serve, ServeSettings};
+pub use serve::{AgentsBy, Listen, ListenError, Serve, ServeSettings};
 
 use crate::failure::{Cause, Failure};
 

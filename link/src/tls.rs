@@ -3,6 +3,7 @@
 mod accept;
 mod dial;
 mod material;
+mod open;
 mod verify;
 
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod tests;
 pub use accept::{AcceptError, Accepted, Acceptor};
 pub use dial::{Connector, DialError};
 pub use material::{Files, Material, MaterialError};
+pub use open::{OpenDoor, OpenDoorError, dial_without_certificate};
 pub use verify::{Door, Refusal};
 
 use std::sync::Arc;

@@ -1,12 +1,15 @@
 //! Which controller, and as whom it is dialled.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fault::NodeName;
 use link::{Connector, DialError, Files, HostPort, Material, MaterialError, Principal, ServerName};
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::token::{TokenError, TokenFile};
 
 /// How long sent bytes may stay unacknowledged before the kernel gives the connection up: as long as an
 /// answer to HTTP/2's question takes at most.
@@ -17,7 +20,27 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(15);
 pub struct Controller {
     address: HostPort,
     name: ServerName<'static>,
-    connector: Connector,
+    proof: Proof,
+}
+
+/// By what the controller knows this agent.
+#[derive(Clone, Debug)]
+enum Proof {
+    /// A certificate.
+    Certificate(Connector),
+    /// A token, which is shown in the hello; the authority is read anew for each connection.
+    Token { ca: PathBuf, token: TokenFile },
+}
+
+/// The controller was not reached.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreached {
+    /// Its authority cannot be read now.
+    #[error("{0}")]
+    Material(#[from] MaterialError),
+    /// It was dialled in vain.
+    #[error("{0}")]
+    Dial(#[from] DialError),
 }
 
 /// The controller could not be dialled with this.
@@ -26,6 +49,9 @@ pub enum ControllerError {
     /// The files cannot be used.
     #[error("{0}")]
     Material(#[from] MaterialError),
+    /// There is no token.
+    #[error("{0}")]
+    Token(#[from] TokenError),
     /// The certificate is for somebody else.
     #[error(
         "{} is for {found}, and this is the agent of node {node}: name the node of the certificate \
@@ -62,7 +88,33 @@ impl Controller {
             });
         }
         let name = name.unwrap_or_else(|| address.host().clone());
-        Ok(Self { address, name, connector: material.connector()? })
+        Ok(Self { address, name, proof: Proof::Certificate(material.connector()?) })
+    }
+
+    /// The same for an agent that proves itself by a token. Reads the files, to say at once if they cannot be
+    /// used.
+    ///
+    /// # Errors
+    /// The files cannot be used.
+    pub fn by_token(
+        address: HostPort,
+        name: Option<ServerName<'static>>,
+        ca: &Path,
+        token: &Path,
+    ) -> Result<Self, ControllerError> {
+        link::dial_without_certificate(ca)?;
+        let proof = Proof::Token { ca: ca.to_owned(), token: TokenFile::new(token)? };
+        let name = name.unwrap_or_else(|| address.host().clone());
+        Ok(Self { address, name, proof })
+    }
+
+    /// What is shown in the hello.
+    #[must_use]
+    pub fn token(&self) -> Option<TokenFile> {
+        match &self.proof {
+            Proof::Certificate(_) => None,
+            Proof::Token { token, .. } => Some(token.clone()),
+        }
     }
 
     /// Where it is.
@@ -77,8 +129,12 @@ impl Controller {
     /// It was not reached, or is not to be trusted.
     pub async fn dial(
         &self,
-    ) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>, DialError> {
-        let stream = self.connector.dial(&self.address, &self.name).await?;
+    ) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>, Unreached> {
+        let connector = match &self.proof {
+            Proof::Certificate(connector) => connector.clone(),
+            Proof::Token { ca, .. } => link::dial_without_certificate(ca)?,
+        };
+        let stream = connector.dial(&self.address, &self.name).await?;
         if let Err(error) = notice_silence(stream.get_ref().0) {
             tracing::debug!(%error, "TCP keepalive not set; HTTP/2 asks as well");
         }

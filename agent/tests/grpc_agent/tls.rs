@@ -92,6 +92,7 @@ async fn the_agent_is_served_over_mutual_tls_under_the_name_of_its_certificate()
         agent: rig.agent.clone(),
         hello: about().hello(),
         service: AgentServer::new(Service::for_controllers(rig.agent.clone(), about())),
+        token: None,
         chance: Arc::new(uplink::by_lot),
     };
     let (_stop, asked) = Stop::new();

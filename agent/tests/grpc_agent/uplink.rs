@@ -57,6 +57,7 @@ impl Network {
             agent: rig.agent.clone(),
             hello: about().hello(),
             service: AgentServer::new(service),
+            token: None,
             chance: Arc::new(uplink::by_lot),
         };
         let (stop, asked) = Stop::new();

@@ -68,7 +68,47 @@ impl Agents {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let greeting = Box::pin(self.greet(&mut stream, &certified));
+        let hello = self.hear(&mut stream).await?;
+        self.admit_as(stream, hello, certified, way).await
+    }
+
+    /// Reads what an agent says first. Whether it is true is not looked at.
+    ///
+    /// # Errors
+    /// It said nothing, or something else.
+    pub async fn hear<S>(&self, stream: &mut S) -> Result<wire::Hello, AdmissionError>
+    where
+        S: AsyncRead + Unpin,
+    {
+        let said = tokio::time::timeout(PATIENCE, link::read(stream)).await;
+        Ok(said.map_err(|_| AdmissionError::Slow)??)
+    }
+
+    /// Tells an agent why it is not let in; whether it hears that is its own matter.
+    pub async fn turn_away<S>(&self, stream: &mut S, refused: String)
+    where
+        S: AsyncWrite + Unpin,
+    {
+        let welcome = wire::Welcome { holder: Some(self.0.holder.clone()), refused };
+        let _ = tokio::time::timeout(PATIENCE, link::write(stream, &welcome)).await;
+    }
+
+    /// Takes a connection of which it is known that it is of the agent of `certified`. Returns when the
+    /// connection has ended.
+    ///
+    /// # Errors
+    /// It did not become an agent, and was told why.
+    pub async fn admit_as<S>(
+        &self,
+        mut stream: S,
+        hello: wire::Hello,
+        certified: NodeName,
+        way: Way,
+    ) -> Result<(), AdmissionError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let greeting = Box::pin(self.greet(&mut stream, &hello, &certified));
         let greeting = tokio::time::timeout(PATIENCE, greeting).await;
         let instance = greeting.map_err(|_| AdmissionError::Slow)??;
         let mut link = Box::pin(Link::over(stream, Some(self.0.holder.clone())))
@@ -120,11 +160,15 @@ impl Agents {
     }
 
     /// Which process of an agent it is.
-    async fn greet<S>(&self, stream: &mut S, certified: &NodeName) -> Result<u64, AdmissionError>
+    async fn greet<S>(
+        &self,
+        stream: &mut S,
+        hello: &wire::Hello,
+        certified: &NodeName,
+    ) -> Result<u64, AdmissionError>
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        S: AsyncWrite + Unpin,
     {
-        let hello: wire::Hello = link::read(stream).await?;
         let refused = if hello.protocol != PROTOCOL {
             Some(AdmissionError::Protocol(hello.protocol))
         } else if hello.node != certified.as_str() {

@@ -1,5 +1,6 @@
 //! Keys and signatures.
 
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use link::{CertificateDer, Entry, Fingerprint, Principal, ServerName};
@@ -22,34 +23,34 @@ const AUTHORITY_DAYS: u32 = 3652;
 const BEFORE: Duration = DAY;
 
 /// What was made, in PEM form.
-pub(super) struct Made {
-    pub(super) certificate: String,
-    pub(super) key: String,
+pub(crate) struct Made {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
     pub(super) fingerprint: Fingerprint,
     pub(super) expires: SystemTime,
 }
 
 /// For whom a certificate is.
-pub(super) struct Subject<'a> {
-    pub(super) principal: Principal,
-    pub(super) hosts: &'a [Host],
+pub(crate) struct Subject<'a> {
+    pub(crate) principal: Principal,
+    pub(crate) hosts: &'a [Host],
 }
 
 /// A certificate that was signed.
-pub(super) struct Signed {
-    pub(super) certificate: String,
-    pub(super) key: String,
+pub(crate) struct Signed {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
     pub(super) entry: Entry,
 }
 
 /// An authority that can sign.
-pub(super) struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     expires: SystemTime,
 }
 
 /// Makes an authority.
-pub(super) fn make(name: &str, now: SystemTime) -> Result<Made, CertsError> {
+pub(crate) fn make(name: &str, now: SystemTime) -> Result<Made, CertsError> {
     let mut params = lasting(now, DAY * AUTHORITY_DAYS);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -75,6 +76,20 @@ impl Authority {
     pub(super) fn load(directory: &Directory) -> Result<Self, CertsError> {
         let (path, certificate) = directory.read_authority("ca.pem")?;
         let (key_path, key) = directory.read_authority("ca.key")?;
+        Self::read(&certificate, &key, path, key_path)
+    }
+
+    /// Reads one that is kept elsewhere, both PEM.
+    pub(crate) fn of_pem(certificate: &str, key: &str) -> Result<Self, CertsError> {
+        Self::read(certificate, key, "its certificate".into(), "its key".into())
+    }
+
+    fn read(
+        certificate: &str,
+        key: &str,
+        path: PathBuf,
+        key_path: PathBuf,
+    ) -> Result<Self, CertsError> {
         // The readers' own words could repeat what is in the files.
         let no_key = |_| CertsError::Damaged {
             path: key_path.clone(),
@@ -82,8 +97,8 @@ impl Authority {
         };
         let no_authority =
             || CertsError::Damaged { path: path.clone(), reason: "has no authority's certificate" };
-        let key = KeyPair::from_pem(&key).map_err(no_key)?;
-        let der = first(&certificate).ok_or_else(no_authority)?;
+        let key = KeyPair::from_pem(key).map_err(no_key)?;
+        let der = first(certificate).ok_or_else(no_authority)?;
         let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| no_authority())?;
         if parsed.public_key().subject_public_key.data.as_ref() != key.der_bytes() {
             return Err(CertsError::Damaged { path: key_path, reason: "is not the key of ca.pem" });
@@ -94,7 +109,7 @@ impl Authority {
     }
 
     /// Signs a certificate with a new key.
-    pub(super) fn sign(
+    pub(crate) fn sign(
         &self,
         subject: &Subject<'_>,
         days: Days,
@@ -137,6 +152,16 @@ pub(super) fn entry(certificate: &CertificateDer<'_>) -> Option<Entry> {
     let (principal, fingerprint) = Principal::of(certificate).ok()?;
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     Some(Entry { fingerprint, principal, expires: expiry(&parsed) })
+}
+
+/// When a certificate was made and when it ends; PEM.
+pub(crate) fn span(certificate: &str) -> Result<(SystemTime, SystemTime), CertsError> {
+    let reason = "has no certificate";
+    let damaged = || CertsError::Damaged { path: "its certificate".into(), reason };
+    let der = first(certificate).ok_or_else(damaged)?;
+    let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| damaged())?;
+    let begins = seconds(parsed.validity().not_before.timestamp());
+    Ok((begins + BEFORE, expiry(&parsed)))
 }
 
 /// Without a name, from a while ago.

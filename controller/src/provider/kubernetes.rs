@@ -87,9 +87,10 @@ impl Kubernetes {
                     .map_err(|error| ConnectError::Kubeconfig { path: path.clone(), error })?
             }
         };
-        let own = match settings.access {
-            Access::InCluster => config.namespace.as_ref().map(ToString::to_string),
-            Access::Kubeconfig { .. } => None,
+        let own = match (&settings.namespace, &settings.access) {
+            (Some(named), _) => Some(named.to_string()),
+            (None, Access::InCluster) => config.namespace.as_ref().map(ToString::to_string),
+            (None, Access::Kubeconfig { .. }) => None,
         };
         let guard = Guard {
             own,

@@ -3,7 +3,7 @@
 use agent::supervisor::Supervisor;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Options, start};
+use super::{Account, ByToken, House, Options, start};
 use crate::cli::{Global, ServeArgs};
 use crate::control::Clusters;
 use crate::failure::{Cause, Failure};
@@ -12,7 +12,7 @@ use crate::output::Output;
 use crate::provider::etcd::Etcd;
 use crate::provider::kubernetes::Kubernetes;
 use crate::provider::zeebe::Zeebe;
-use crate::settings::ServeSettings;
+use crate::settings::{AgentsBy, KubernetesSettings, ServeSettings};
 
 /// Serves until it is asked to end. Faults go on without it until their leases end.
 pub(crate) async fn run(
@@ -35,8 +35,14 @@ pub(crate) async fn run(
         state: args.state,
         allow_exec: args.allow_exec.then_some(true),
     };
-    let serve = typed.over(settings.serve.clone()).complete()?;
-    let kubernetes = settings.kubernetes.clone().with(args.kubernetes).complete()?;
+    let by_token = args.agents_by_token.then_some(true);
+    let kubernetes =
+        settings.kubernetes.clone().with(args.kubernetes).with_tokens(by_token).complete()?;
+    let agents_by = match kubernetes.as_ref().and_then(|kubernetes| kubernetes.agents.as_ref()) {
+        Some(_) => AgentsBy::Token,
+        None => AgentsBy::Certificate,
+    };
+    let serve = typed.over(settings.serve.clone()).complete(agents_by)?;
     let failed =
         |error: &dyn std::fmt::Display| Failure::caused(Cause::Other, attempted, error.to_string());
     std::fs::create_dir_all(&serve.state)
@@ -49,9 +55,13 @@ pub(crate) async fn run(
     for (name, zeebe) in settings.zeebe() {
         of_zeebe.push((name.clone(), Zeebe::new(zeebe).map_err(|error| failed(&error))?));
     }
-    let kubernetes = match &kubernetes {
-        Some(kubernetes) => Some(Kubernetes::new(kubernetes).map_err(|error| failed(&error))?),
-        None => None,
+    let (kubernetes, by_token) = match &kubernetes {
+        Some(settings) => {
+            let kubernetes = Kubernetes::new(settings).map_err(|error| failed(&error))?;
+            let by_token = by_token_of(settings, &kubernetes).map_err(|error| failed(&error))?;
+            (Some(kubernetes), by_token)
+        }
+        None => (None, None),
     };
     let options = Options {
         state: serve.state,
@@ -59,7 +69,8 @@ pub(crate) async fn run(
         listen_agents: Some(serve.listen_agents.0),
         listen_control: serve.listen_control.map(|listen| listen.0),
         metrics: serve.metrics.map(|listen| listen.0),
-        files: Some(serve.files),
+        files: serve.files,
+        by_token,
         issued: serve.issued,
         limits: settings.limits,
         clusters: Clusters::new(of_etcd, of_zeebe).within(kubernetes),
@@ -94,4 +105,23 @@ pub(crate) async fn run(
     output.note("ending; faults go on until their leases end, or the next start renews them");
     controller.stop().await;
     Ok(Outcome::Effective)
+}
+
+/// By which tokens agents come, where they do.
+fn by_token_of(
+    settings: &KubernetesSettings,
+    kubernetes: &Kubernetes,
+) -> Result<Option<ByToken>, String> {
+    let Some(account) = &settings.agents else { return Ok(None) };
+    let client = kubernetes.client().clone();
+    let named = settings.namespace.as_ref().map(|name| name.as_str().parse());
+    let namespace = match named {
+        Some(named) => named.map_err(|error: cluster::NameError| error.to_string())?,
+        None => client.config().namespace.clone().ok_or(
+            "agents come by token, and it is not known in which namespace: namespace in [kubernetes]",
+        )?,
+    };
+    let name = account.as_str().parse().map_err(|error: cluster::NameError| error.to_string())?;
+    let account = Account { namespace: namespace.clone(), name };
+    Ok(Some(ByToken { house: House { client, namespace }, account }))
 }

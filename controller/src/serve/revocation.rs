@@ -114,6 +114,12 @@ enum Standing {
 }
 
 impl<S> Revocable<S> {
+    /// A stream that breaks once it is told to.
+    pub(super) fn new(stream: S) -> (Self, oneshot::Sender<()>) {
+        let (revoked, when) = oneshot::channel();
+        (Self { stream, standing: Standing::Admitted(when) }, revoked)
+    }
+
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         if let Standing::Admitted(revoked) = &mut self.standing {
             match Pin::new(revoked).poll(context) {
@@ -125,7 +131,7 @@ impl<S> Revocable<S> {
         match self.standing {
             Standing::Admitted(_) | Standing::Unwatched => Ok(()),
             Standing::Revoked => {
-                let reason = "its certificate was revoked";
+                let reason = "what it has proved itself by is not good any more";
                 Err(io::Error::new(io::ErrorKind::ConnectionAborted, reason))
             }
         }

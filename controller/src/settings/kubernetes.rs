@@ -7,12 +7,12 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use fault::KubernetesNamespace;
+use fault::{KubernetesNamespace, ObjectName};
 use serde::Deserialize;
 use serde::de::Deserializer;
 
 use super::SettingsError;
-use super::value::{Several, anchor, path};
+use super::value::{Several, anchor, path, text};
 use crate::provider::kubernetes::ControlPlane;
 
 /// The word for the cluster of the own pod.
@@ -61,7 +61,14 @@ pub struct KubernetesSettings {
     pub namespaces: Option<BTreeSet<KubernetesNamespace>>,
     /// Whether pods on nodes of the control plane may be.
     pub control_plane: ControlPlane,
+    /// The namespace in which this controller is installed; `None` for that of its pod.
+    pub namespace: Option<KubernetesNamespace>,
+    /// The service account by whose tokens agents come; `None` where they come by certificates.
+    pub agents: Option<ObjectName>,
 }
+
+/// The service account of agents, where it is not said.
+const AGENTS: &str = "schism-agent";
 
 /// `[kubernetes]`, as far as it is said.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -74,6 +81,11 @@ pub struct Written {
     #[serde(deserialize_with = "namespaces")]
     namespaces: Vec<KubernetesNamespace>,
     control_plane: Option<bool>,
+    #[serde(deserialize_with = "text")]
+    namespace: Option<KubernetesNamespace>,
+    agents_by_token: Option<bool>,
+    #[serde(deserialize_with = "text")]
+    agent_account: Option<ObjectName>,
 }
 
 fn namespaces<'de, D: Deserializer<'de>>(
@@ -106,11 +118,36 @@ impl Written {
         self
     }
 
+    /// The same, where agents come by token if that was typed.
+    #[must_use]
+    pub fn with_tokens(mut self, typed: Option<bool>) -> Self {
+        self.agents_by_token = typed.or(self.agents_by_token);
+        self
+    }
+
     /// The cluster that is meant; `None` if none is.
     ///
     /// # Errors
     /// It is said twice, or not at all, how it is reached.
     pub fn complete(self) -> Result<Option<KubernetesSettings>, SettingsError> {
+        let is_bare = self.namespaces.is_empty()
+            && self.control_plane.is_none()
+            && self.namespace.is_none()
+            && self.agents_by_token.is_none()
+            && self.agent_account.is_none();
+        let agents = match (self.agents_by_token, self.agent_account) {
+            (Some(true), Some(account)) => Some(account),
+            (Some(true), None) => AGENTS.parse().ok(),
+            (Some(false) | None, None) => None,
+            (Some(false) | None, Some(_)) => {
+                let reason =
+                    "an account of agents is for agents that come by token: say agents-by-token";
+                return Err(SettingsError::Contradiction {
+                    key: "kubernetes.agent-account",
+                    reason,
+                });
+            }
+        };
         let access = match (self.in_cluster, self.kubeconfig, self.context) {
             (Some(true), None, None) => Access::InCluster,
             (Some(true), ..) => {
@@ -122,9 +159,7 @@ impl Written {
                 let reason = "a context is one of a kubeconfig";
                 return Err(SettingsError::Missing { key: "kubernetes.kubeconfig", reason });
             }
-            (_, None, None) if self.namespaces.is_empty() && self.control_plane.is_none() => {
-                return Ok(None);
-            }
+            (_, None, None) if is_bare => return Ok(None),
             (_, None, None) => {
                 let reason = "how the cluster is reached: in-cluster = true, or a kubeconfig";
                 return Err(SettingsError::Missing { key: "kubernetes.kubeconfig", reason });
@@ -138,6 +173,8 @@ impl Written {
                 Some(true) => ControlPlane::Allowed,
                 Some(false) | None => ControlPlane::Protected,
             },
+            namespace: self.namespace,
+            agents,
         }))
     }
 }
@@ -184,6 +221,9 @@ mod tests {
             ("namespaces = []", "an empty list names nothing"),
             ("kubeconfg = 'x'", "unknown field"),
             ("in-cluster = 1", "expected a boolean"),
+            ("agents-by-token = true", "kubernetes.kubeconfig is missing"),
+            ("in-cluster = true\nagent-account = 'a'", "kubernetes.agent-account"),
+            ("in-cluster = true\nnamespace = 'A'", "a namespace of Kubernetes has"),
         ];
         for (text, said) in table {
             let error = read(text).unwrap_err().to_string();

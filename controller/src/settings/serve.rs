@@ -75,6 +75,15 @@ pub struct ServeSettings {
     pub allow_exec: Option<bool>,
 }
 
+/// How agents show who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgentsBy {
+    /// By a certificate.
+    Certificate,
+    /// By a token of their service account.
+    Token,
+}
+
 /// What `schism serve` needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Serve {
@@ -86,8 +95,8 @@ pub struct Serve {
     pub listen_control: Option<Listen>,
     /// Where metrics are read; nowhere if it is not said.
     pub metrics: Option<Listen>,
-    /// What to show those who dial.
-    pub files: Files,
+    /// What to show those who dial; `None` where nobody comes by certificate.
+    pub files: Option<Files>,
     /// The certificates that are admitted.
     pub issued: PathBuf,
     /// The directory of the store and the archive; `/var/lib/schism` if it is not said.
@@ -131,7 +140,11 @@ impl ServeSettings {
     ///
     /// # Errors
     /// Something that has no default is not said.
-    pub fn complete(self) -> Result<Serve, SettingsError> {
+    pub fn complete(self, agents: AgentsBy) -> Result<Serve, SettingsError> {
+        let by_certificate = match agents {
+            AgentsBy::Certificate => true,
+            AgentsBy::Token => self.listen_control.is_some(),
+        };
         let needs = |path: Option<PathBuf>, key| {
             let reason = "agents are spoken to over mutual TLS; `schism certs` makes the files";
             path.ok_or(SettingsError::Missing { key, reason })
@@ -144,12 +157,18 @@ impl ServeSettings {
                 .ok_or(SettingsError::Missing { key: "serve.listen-agents", reason })?,
             listen_control: self.listen_control,
             metrics: self.metrics,
-            files: Files {
-                ca: needs(self.ca, "serve.ca")?,
-                certificate: needs(self.certificate, "serve.certificate")?,
-                key: needs(self.key, "serve.key")?,
+            files: match by_certificate {
+                true => Some(Files {
+                    ca: needs(self.ca, "serve.ca")?,
+                    certificate: needs(self.certificate, "serve.certificate")?,
+                    key: needs(self.key, "serve.key")?,
+                }),
+                false => None,
             },
-            issued: needs(self.issued, "serve.issued")?,
+            issued: match by_certificate {
+                true => needs(self.issued, "serve.issued")?,
+                false => PathBuf::new(),
+            },
             state: self.state.unwrap_or_else(|| STATE.into()),
             execution: match self.allow_exec {
                 Some(true) => Execution::Allowed,

@@ -48,8 +48,8 @@ fn parse(text: &str) -> Result<Settings, SettingsError> {
 #[test]
 fn a_whole_file_is_read() {
     let settings = parse(WHOLE).unwrap();
-    let serve = settings.serve.clone().complete().unwrap();
-    assert_eq!(serve.files, link::Files::named(Path::new("/etc/schism/certs"), "c1"));
+    let serve = settings.serve.clone().complete(AgentsBy::Certificate).unwrap();
+    assert_eq!(serve.files.unwrap(), link::Files::named(Path::new("/etc/schism/certs"), "c1"));
     assert_eq!(serve.state, Path::new("/etc/schism/state"));
     assert_eq!(serve.listen_control.unwrap().to_string(), "[::]:7071");
 
@@ -85,7 +85,7 @@ fn the_example_of_the_documentation_is_right() {
     let example = page.split("```toml").nth(1).unwrap().split("```").next().unwrap();
     let settings = parse(example).unwrap();
     assert!(settings.controller.complete().unwrap().is_some());
-    assert!(settings.serve.complete().is_ok());
+    assert!(settings.serve.complete(AgentsBy::Certificate).is_ok());
     assert_eq!((settings.names.iter().count(), settings.etcd.0.len()), (2, 1));
 }
 
@@ -211,7 +211,7 @@ fn what_a_command_needs_is_told() {
             .map(|line| format!("{line}\n"))
             .collect();
         let settings = parse(&format!("[serve]\n{without}")).unwrap();
-        let error = settings.serve.complete().unwrap_err();
+        let error = settings.serve.complete(AgentsBy::Certificate).unwrap_err();
         assert!(error.to_string().starts_with(said), "{error}");
     }
     let tcp = parse("[controller]\naddress = \"tcp:c1:1\"\nca = \"a\"\nkey = \"k\"").unwrap();

@@ -42,6 +42,7 @@ fn options(authority: &Authority) -> Options {
         listen_agents: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         listen_control: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         files: Some(authority.controller()),
+        by_token: None,
         issued: authority.issued(),
         limits: Limits::default(),
         metrics: None,
@@ -97,6 +98,7 @@ impl House {
             agent: agent.clone(),
             hello: about.hello(),
             service: AgentServer::new(Service::for_controllers(agent, about)),
+            token: None,
             chance: Arc::new(uplink::by_lot),
         };
         let dial = move || {

@@ -59,6 +59,7 @@ impl Served {
             listen_control: any,
             metrics: any,
             files: Some(Files::named(directory.path(), "c1")),
+            by_token: None,
             issued: path("issued"),
             limits: Limits::default(),
             clusters: Clusters::default(),
@@ -111,6 +112,7 @@ impl Served {
             agent: agent.clone(),
             hello: about.hello(),
             service: AgentServer::new(Service::for_controllers(agent, about)),
+            token: None,
             chance: Arc::new(uplink::by_lot),
         };
         let (running, stop) = Stop::new();

@@ -80,6 +80,7 @@ impl Node {
             agent: agent.clone(),
             hello: about.hello(),
             service: AgentServer::new(Service::for_controllers(agent.clone(), about)),
+            token: None,
             chance: Arc::new(move || u32::try_from(lot.below(1 << 32)).unwrap()),
         };
         let (death, told) = watch::channel(false);

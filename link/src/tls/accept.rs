@@ -15,7 +15,7 @@ use super::Refusal;
 use crate::{Fingerprint, Principal, PrincipalError};
 
 /// How long a handshake may take: a peer that never speaks must not hold its slot.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a refused peer may take to read why.
 const PARTING: Duration = Duration::from_secs(1);
 /// How much of what a refused peer still sends is read; closing with unread bytes would reset the

@@ -193,7 +193,7 @@ impl fmt::Debug for Material {
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
     let unread = |error| unread(path, "certificate", error);
     let found: Vec<_> = CertificateDer::pem_file_iter(path)
         .map_err(unread)?
@@ -216,10 +216,10 @@ fn unread(path: &Path, what: &'static str, error: pem::Error) -> MaterialError {
     }
 }
 
-fn verifier(error: rustls::server::VerifierBuilderError) -> MaterialError {
+pub(super) fn verifier(error: rustls::server::VerifierBuilderError) -> MaterialError {
     MaterialError::Verifier(error.to_string())
 }
 
-fn verifier_error(error: rustls::Error) -> MaterialError {
+pub(super) fn verifier_error(error: rustls::Error) -> MaterialError {
     MaterialError::Verifier(error.to_string())
 }

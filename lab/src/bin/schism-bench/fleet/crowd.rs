@@ -53,6 +53,7 @@ fn dial(number: usize, address: &str, directory: &Path, asked: Stop) -> Result<(
         agent: agent.clone(),
         hello: about.hello(),
         service: AgentServer::new(Service::for_controllers(agent, about)),
+        token: None,
         chance: Arc::new(uplink::by_lot),
     };
     let dial = move || {
