@@ -4,10 +4,7 @@
 //! own, and whoever has it from before the request by which it was renewed. So the latter knows of its loss before
 //! anybody else may act.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 use tokio::{
@@ -229,25 +226,9 @@ impl Leadership {
         self.transitions
     }
 
-    /// Until when nobody else can act, as far as is known now.
-    #[must_use]
-    pub fn until(&self) -> watch::Receiver<Instant> {
-        self.until.clone()
-    }
-
     /// Returns once somebody else may act.
     pub async fn lost(&self) {
-        let mut until = self.until.clone();
-        loop {
-            let end = *until.borrow_and_update();
-            tokio::select! {
-                () = sleep_until(end) => return,
-                changed = until.changed() => if changed.is_err() {
-                    // Nobody renews any more.
-                    return;
-                },
-            }
-        }
+        Held::of(self).lost().await;
     }
 
     /// Gives the lease up, so that the next need not wait for its end. Whatever it was for must have ended before.
@@ -268,19 +249,33 @@ impl Leadership {
 
 /// Whether a lease is held, asked from anywhere.
 #[derive(Clone, Debug)]
-pub struct Held(Arc<watch::Receiver<Instant>>);
+pub struct Held(watch::Receiver<Instant>);
 
 impl Held {
     /// Of this leadership.
     #[must_use]
     pub fn of(leadership: &Leadership) -> Self {
-        Self(Arc::new(leadership.until()))
+        Self(leadership.until.clone())
     }
 
     /// Whether nobody else can act yet.
     #[must_use]
     pub fn now(&self) -> bool {
         Instant::now() < *self.0.borrow()
+    }
+
+    /// Returns once somebody else may act.
+    pub async fn lost(mut self) {
+        loop {
+            let end = *self.0.borrow_and_update();
+            tokio::select! {
+                () = sleep_until(end) => return,
+                changed = self.0.changed() => if changed.is_err() {
+                    // Nobody renews any more: what is left of it is all there is.
+                    return sleep_until(end).await;
+                },
+            }
+        }
     }
 }
 

@@ -174,6 +174,9 @@ pub struct ServeArgs {
     /// is kept in that cluster
     #[arg(long)]
     pub agents_by_token: bool,
+    /// Keep what has to outlive this process in that cluster: several controllers share it, one of which leads
+    #[arg(long)]
+    pub store_in_cluster: bool,
     /// Perform the programs, functions and requests that experiments name, as the user of this process;
     /// without it whoever starts a run performs them
     #[arg(long)]

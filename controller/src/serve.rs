@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster::{Held, Leadership};
 use fault::Limits;
 use link::{AcceptError, Acceptor, Door, Files, Issued, Material, MaterialError, Principal};
 use proto::control::control_server::ControlServer;
@@ -38,7 +39,7 @@ use crate::agents::{Agents, Way};
 use crate::archive::{self, Archive, ArchiveError};
 use crate::control::{Clusters, Control, ControlError, Means, Wall};
 use crate::runs::{Execution, Runs};
-use crate::store::{IdentityError, Sqlite, Store, StoreError, incarnate};
+use crate::store::{IdentityError, Objects, Sqlite, Store, StoreError, incarnate};
 pub use authority::{AuthorityError, House};
 use connection::Introduced;
 use revocation::{Connected, Revocable};
@@ -65,8 +66,10 @@ pub fn default_socket() -> PathBuf {
 /// How to run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where the store and the archive are.
+    /// Where the archive is, and the store where it is not in a cluster.
     pub state: PathBuf,
+    /// The cluster in which the store is.
+    pub store_in: Option<House>,
     /// The unix socket for this machine.
     pub socket: PathBuf,
     /// Where agents dial.
@@ -130,6 +133,7 @@ pub struct Controller {
     tasks: JoinSet<()>,
     driven: Control,
     runs: Runs,
+    leadership: Option<Leadership>,
     stop: watch::Sender<bool>,
     socket: OwnSocket,
     /// Where agents dial, with the port that was given.
@@ -153,13 +157,21 @@ pub async fn start(options: Options) -> Result<Controller, ServeError> {
         return Err(ServeError::Bare);
     }
     let material = options.files.as_ref().map(Material::load).transpose()?;
-    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&options.state.join("store.sqlite")).await?);
+    let metrics_port = listen(options.metrics).await?;
+    let (leadership, store): (Option<Leadership>, Arc<dyn Store>) = match options.store_in {
+        None => (None, Arc::new(Sqlite::open(&options.state.join("store.sqlite")).await?)),
+        Some(house) => {
+            let leadership = turn(&house, metrics_port.as_ref()).await;
+            let held = Some(Held::of(&leadership));
+            let store = Objects::open(house.client, house.namespace, held).await?;
+            (Some(leadership), Arc::new(store))
+        }
+    };
     let archive = Archive::open(options.state.join("archive"), archive::Limits::default()).await?;
     let issued = Arc::new(Issued::load(&options.issued));
     let (unix, socket) = OwnSocket::listen(&options.socket)?;
     let agents_port = listen(options.listen_agents).await?;
     let control_port = listen(options.listen_control).await?;
-    let metrics_port = listen(options.metrics).await?;
     let incarnation = incarnate(store.as_ref()).await?;
     let (agents, notices) = Agents::new(incarnation.into());
     let means = Means {
@@ -179,6 +191,7 @@ pub async fn start(options: Options) -> Result<Controller, ServeError> {
         tasks: JoinSet::new(),
         driven: service.control.clone(),
         runs,
+        leadership,
         stop,
         socket,
         agents: None,
@@ -233,9 +246,22 @@ impl Controller {
         self.driven.snapshot().await.is_ok()
     }
 
-    /// When the task that drives every intent has ended, which it does by itself only if it has failed.
-    pub fn failed(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.driven.over()
+    /// Why it cannot go on, once that is so: the task that drives every intent has failed, or another controller
+    /// leads.
+    pub fn failed(&self) -> impl Future<Output = &'static str> + Send + use<> {
+        let (over, held) = (self.driven.over(), self.leadership.as_ref().map(Held::of));
+        async move {
+            let lost = async {
+                match held {
+                    Some(held) => held.lost().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = over => "the driver of intents has failed",
+                () = lost => "another controller may lead by now: the API server was away for too long",
+            }
+        }
     }
 
     /// Answers what is under way, and ends. Faults of runs are healed, and the next life does the rest of
@@ -253,7 +279,28 @@ impl Controller {
             over.await;
         };
         let _ = tokio::time::timeout(CLOSE_LIMIT, all).await;
+        if let Some(leadership) = self.leadership.take() {
+            let _ = tokio::time::timeout(CLOSE_LIMIT, leadership.resign()).await;
+        }
         self.socket.remove();
+    }
+}
+
+/// Waits for the own turn.
+async fn turn(house: &House, metrics: Option<&TcpListener>) -> Leadership {
+    let standing_by = async {
+        match metrics {
+            Some(listener) => exposition::stand_by(listener).await,
+            None => std::future::pending().await,
+        }
+    };
+    tracing::info!(namespace = %house.namespace, "waits for its turn to lead");
+    tokio::select! {
+        leadership = house.lead() => {
+            tracing::info!(transitions = leadership.transitions(), "leads");
+            leadership
+        }
+        () = standing_by => unreachable!("it stands by for ever"),
     }
 }
 

@@ -27,7 +27,7 @@ use serde::de::DeserializeOwned;
 pub use self::zeebe::{OAuthSettings, ZeebeSettings};
 pub use controller::{Address, AddressError, Controller, ControllerSettings};
 pub use etcd::EtcdSettings;
-pub use kubernetes::{Access, KubernetesSettings};
+pub use kubernetes::{Access, Keeping, KubernetesSettings};
 pub use names::{Names, StaticName, StaticNameError};
 pub use place::Places;
 pub use serve::{AgentsBy, Listen, ListenError, Serve, ServeSettings};

@@ -6,9 +6,11 @@
 
 mod identity;
 mod memory;
+mod objects;
 #[cfg(test)]
 mod same;
 mod sqlite;
+mod state;
 
 use std::{fmt, future::Future, path::PathBuf, pin::Pin};
 
@@ -16,6 +18,7 @@ use tokio::sync::watch;
 
 pub use identity::{IdentityError, Incarnation, incarnate};
 pub use memory::Memory;
+pub use objects::{Objects, definition};
 pub use sqlite::Sqlite;
 
 /// A record holds at most so many bytes: an intent over a thousand nodes fits, a journal does not.
@@ -274,14 +277,27 @@ pub enum StoreError {
     /// The store was closed, or its thread has ended.
     #[error("cannot {0}: the store is closed")]
     Closed(Attempted),
-    /// A value over [`LARGEST`].
-    #[error("{key} would have {size} bytes; a record has {LARGEST} at most")]
+    /// A value over [`LARGEST`], or over what a cluster takes.
+    #[error("{key} would have {size} bytes; a record has {most} at most")]
     TooLarge {
         /// Which.
         key: Key,
         /// Of how many bytes.
         size: usize,
+        /// How many there may be.
+        most: usize,
     },
+    /// The API server of a cluster failed.
+    #[error("cannot {attempted}: {error}")]
+    Cluster {
+        /// What.
+        attempted: Attempted,
+        /// Why.
+        error: cluster::ApiError,
+    },
+    /// Another controller leads.
+    #[error("cannot {0}: another controller leads by now")]
+    Superseded(Attempted),
 }
 
 /// What a store was asked to do.
@@ -380,7 +396,7 @@ fn conflict(found: Option<Revision>) -> String {
 fn check_size(key: &Key, value: &[u8]) -> Result<(), StoreError> {
     match value.len() {
         0..=LARGEST => Ok(()),
-        size => Err(StoreError::TooLarge { key: key.clone(), size }),
+        size => Err(StoreError::TooLarge { key: key.clone(), size, most: LARGEST }),
     }
 }
 

@@ -6,7 +6,8 @@
 use std::time::{Duration, SystemTime};
 
 use cluster::{
-    ApiError, Client, ConfigMap, Metadata, Name, Namespace, Reason, SecretObject, Within,
+    ApiError, Candidate, Client, ConfigMap, Leadership, Metadata, Name, Namespace, Reason,
+    SecretObject, Within,
 };
 use link::{ControllerName, Principal, ServerName};
 use serde_json::json;
@@ -22,6 +23,10 @@ const SHOWN: &str = "schism-ca";
 const SHOWN_AS: &str = "ca.pem";
 /// What a controller's certificate is for.
 const SERVICE: &str = "schism-controller";
+
+/// How long the lead is left to a controller that does not say that it is there. The next one has to lead, and
+/// agents have to find it, before the leases of faults end (15 s).
+const TURN: Duration = Duration::from_secs(5);
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How long a new authority is shown before it signs: a ConfigMap reaches pods within some minutes.
@@ -92,6 +97,28 @@ impl std::fmt::Debug for Pair {
 }
 
 impl House {
+    /// Waits for its turn: of all controllers of this house one leads. Others dial nobody and listen to nobody.
+    pub(super) async fn lead(&self) -> Leadership {
+        let candidate = Candidate {
+            client: self.client.clone(),
+            within: Within::Namespace(self.namespace.clone()),
+            name: name(SERVICE),
+            identity: format!("{}-{:08x}", agent::kernel::node_name(), agent::uplink::by_lot()),
+            duration: TURN,
+        };
+        let mut said = None;
+        candidate
+            .win(|error| {
+                let reason = error.to_string();
+                // An API server that is away for hours fills no disk.
+                if said.as_ref() != Some(&reason) {
+                    tracing::warn!(%reason, "no turn; trying again and again");
+                    said = Some(reason);
+                }
+            })
+            .await
+    }
+
     /// A certificate that agents trust by now, or soon: makes, renews and shows the authority where that is
     /// due.
     pub(super) async fn certificate(&self, now: SystemTime) -> Result<Signed, AuthorityError> {

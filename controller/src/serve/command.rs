@@ -12,7 +12,7 @@ use crate::output::Output;
 use crate::provider::etcd::Etcd;
 use crate::provider::kubernetes::Kubernetes;
 use crate::provider::zeebe::Zeebe;
-use crate::settings::{AgentsBy, KubernetesSettings, ServeSettings};
+use crate::settings::{AgentsBy, Keeping, KubernetesSettings, ServeSettings};
 
 /// Serves until it is asked to end. Faults go on without it until their leases end.
 pub(crate) async fn run(
@@ -36,8 +36,9 @@ pub(crate) async fn run(
         allow_exec: args.allow_exec.then_some(true),
     };
     let by_token = args.agents_by_token.then_some(true);
-    let kubernetes =
-        settings.kubernetes.clone().with(args.kubernetes).with_tokens(by_token).complete()?;
+    let kubernetes = settings.kubernetes.clone().with(args.kubernetes).with_tokens(by_token);
+    let in_cluster = args.store_in_cluster.then_some(true);
+    let kubernetes = kubernetes.with_store(in_cluster).complete()?;
     let agents_by = match kubernetes.as_ref().and_then(|kubernetes| kubernetes.agents.as_ref()) {
         Some(_) => AgentsBy::Token,
         None => AgentsBy::Certificate,
@@ -55,13 +56,14 @@ pub(crate) async fn run(
     for (name, zeebe) in settings.zeebe() {
         of_zeebe.push((name.clone(), Zeebe::new(zeebe).map_err(|error| failed(&error))?));
     }
-    let (kubernetes, by_token) = match &kubernetes {
+    let (kubernetes, by_token, store_in) = match &kubernetes {
         Some(settings) => {
             let kubernetes = Kubernetes::new(settings).map_err(|error| failed(&error))?;
-            let by_token = by_token_of(settings, &kubernetes).map_err(|error| failed(&error))?;
-            (Some(kubernetes), by_token)
+            let (by_token, store_in) =
+                housed(settings, &kubernetes).map_err(|error| failed(&error))?;
+            (Some(kubernetes), by_token, store_in)
         }
-        None => (None, None),
+        None => (None, None, None),
     };
     let options = Options {
         state: serve.state,
@@ -71,6 +73,7 @@ pub(crate) async fn run(
         metrics: serve.metrics.map(|listen| listen.0),
         files: serve.files,
         by_token,
+        store_in,
         issued: serve.issued,
         limits: settings.limits,
         clusters: Clusters::new(of_etcd, of_zeebe).within(kubernetes),
@@ -79,7 +82,12 @@ pub(crate) async fn run(
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
     let socket = options.socket.clone();
-    let controller = start(options).await.map_err(|error| failed(&error))?;
+    let controller = tokio::select! {
+        started = start(options) => started.map_err(|error| failed(&error))?,
+        // It may wait for its turn for long.
+        _ = terminate.recv() => return Ok(Outcome::Effective),
+        _ = interrupt.recv() => return Ok(Outcome::Effective),
+    };
     output.note(format!("controller: unix:{}", socket.display()));
     if let Some(agents) = controller.agents {
         output.note(format!("agents dial {agents}"));
@@ -96,8 +104,8 @@ pub(crate) async fn run(
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         // Nothing could be healed any more: leases that nobody renews end everything.
-        () = controller.failed() => {
-            return Err(Failure::caused(Cause::Other, "cannot go on", "the driver of intents has failed"));
+        reason = controller.failed() => {
+            return Err(Failure::caused(Cause::Other, "cannot go on", reason));
         }
         () = supervisor.watched(async || controller.answers().await) => {}
     }
@@ -107,21 +115,42 @@ pub(crate) async fn run(
     Ok(Outcome::Effective)
 }
 
-/// By which tokens agents come, where they do.
-fn by_token_of(
+/// By which tokens agents come, where they do, and where the store is, where it is in the cluster.
+fn housed(
     settings: &KubernetesSettings,
     kubernetes: &Kubernetes,
-) -> Result<Option<ByToken>, String> {
-    let Some(account) = &settings.agents else { return Ok(None) };
+) -> Result<(Option<ByToken>, Option<House>), String> {
     let client = kubernetes.client().clone();
     let named = settings.namespace.as_ref().map(|name| name.as_str().parse());
+    let own = client.config().namespace.clone();
+    let is_needed = settings.agents.is_some() || settings.store == Keeping::Cluster;
     let namespace = match named {
         Some(named) => named.map_err(|error: cluster::NameError| error.to_string())?,
-        None => client.config().namespace.clone().ok_or(
-            "agents come by token, and it is not known in which namespace: namespace in [kubernetes]",
-        )?,
+        None => {
+            match own {
+                Some(own) => own,
+                None if is_needed => {
+                    return Err("in which namespace this controller is installed is not known: namespace in \
+                            [kubernetes]"
+                    .to_owned());
+                }
+                None => return Ok((None, None)),
+            }
+        }
     };
-    let name = account.as_str().parse().map_err(|error: cluster::NameError| error.to_string())?;
-    let account = Account { namespace: namespace.clone(), name };
-    Ok(Some(ByToken { house: House { client, namespace }, account }))
+    let house = House { client, namespace };
+    let by_token = match &settings.agents {
+        Some(account) => {
+            let name = account.as_str().parse();
+            let name = name.map_err(|error: cluster::NameError| error.to_string())?;
+            let account = Account { namespace: house.namespace.clone(), name };
+            Some(ByToken { house: house.clone(), account })
+        }
+        None => None,
+    };
+    let store_in = match settings.store {
+        Keeping::Cluster => Some(house),
+        Keeping::Disk => None,
+    };
+    Ok((by_token, store_in))
 }

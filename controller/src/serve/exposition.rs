@@ -13,6 +13,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 
 use crate::control::Control;
 use crate::metrics;
@@ -25,8 +26,25 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(10);
 /// The longest request.
 const LARGEST: usize = 8 << 10;
+/// How long to wait where nobody can be answered.
+const PAUSE: Duration = Duration::from_millis(100);
 /// How long the controller may take to say how it stands.
 const ANSWER: Duration = Duration::from_secs(2);
+
+/// Answers for a controller that waits for its turn, for as long as it does: it is well, and has nothing to count.
+pub(super) async fn stand_by(listener: &TcpListener) {
+    let mut open = JoinSet::new();
+    loop {
+        while open.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((stream, _)) if open.len() < AT_ONCE => {
+                open.spawn(tokio::time::timeout(LONGEST, answer(stream, None)));
+            }
+            // Out of slots or descriptors: those that are open have to end first.
+            Ok(_) | Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
 
 /// Answers until the controller ends.
 pub(super) async fn run(
@@ -41,16 +59,16 @@ pub(super) async fn run(
         let control = control.clone();
         tokio::spawn(async move {
             // Who is cut off for being slow hears nothing of it.
-            let _ = tokio::time::timeout(LONGEST, answer(stream, control)).await;
+            let _ = tokio::time::timeout(LONGEST, answer(stream, Some(control))).await;
             drop(slot);
         });
     }
 }
 
-async fn answer(stream: TcpStream, control: Control) {
+async fn answer(stream: TcpStream, control: Option<Control>) {
     let service = service_fn(move |request| {
         let control = control.clone();
-        async move { Ok::<_, Infallible>(respond(&request, &control).await) }
+        async move { Ok::<_, Infallible>(respond(&request, control.as_ref()).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -64,7 +82,7 @@ async fn answer(stream: TcpStream, control: Control) {
     }
 }
 
-async fn respond(request: &Request<Incoming>, control: &Control) -> Response<Full<Bytes>> {
+async fn respond(request: &Request<Incoming>, control: Option<&Control>) -> Response<Full<Bytes>> {
     let path = request.uri().path();
     if !matches!(path, "/metrics" | "/healthz") {
         return plain(StatusCode::NOT_FOUND, "there is /metrics and /healthz\n");
@@ -74,6 +92,12 @@ async fn respond(request: &Request<Incoming>, control: &Control) -> Response<Ful
         refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
         return refused;
     }
+    let Some(control) = control else {
+        return match path {
+            "/healthz" => plain(StatusCode::OK, "ok: another controller leads\n"),
+            _ => plain(StatusCode::SERVICE_UNAVAILABLE, "another controller leads\n"),
+        };
+    };
     // Both ask the task that drives everything: a controller that hangs is not healthy.
     let Ok(Ok(snapshot)) = tokio::time::timeout(ANSWER, control.snapshot()).await else {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "the controller does not answer\n");

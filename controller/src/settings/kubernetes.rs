@@ -65,6 +65,17 @@ pub struct KubernetesSettings {
     pub namespace: Option<KubernetesNamespace>,
     /// The service account by whose tokens agents come; `None` where they come by certificates.
     pub agents: Option<ObjectName>,
+    /// Where the store is.
+    pub store: Keeping,
+}
+
+/// Where a controller keeps what it has to know after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// On its disk.
+    Disk,
+    /// In the cluster, where the next leader finds it.
+    Cluster,
 }
 
 /// The service account of agents, where it is not said.
@@ -86,6 +97,7 @@ pub struct Written {
     agents_by_token: Option<bool>,
     #[serde(deserialize_with = "text")]
     agent_account: Option<ObjectName>,
+    store_in_cluster: Option<bool>,
 }
 
 fn namespaces<'de, D: Deserializer<'de>>(
@@ -125,6 +137,13 @@ impl Written {
         self
     }
 
+    /// The same, where the store is in the cluster if that was typed.
+    #[must_use]
+    pub fn with_store(mut self, typed: Option<bool>) -> Self {
+        self.store_in_cluster = typed.or(self.store_in_cluster);
+        self
+    }
+
     /// The cluster that is meant; `None` if none is.
     ///
     /// # Errors
@@ -134,7 +153,8 @@ impl Written {
             && self.control_plane.is_none()
             && self.namespace.is_none()
             && self.agents_by_token.is_none()
-            && self.agent_account.is_none();
+            && self.agent_account.is_none()
+            && self.store_in_cluster.is_none();
         let agents = match (self.agents_by_token, self.agent_account) {
             (Some(true), Some(account)) => Some(account),
             (Some(true), None) => AGENTS.parse().ok(),
@@ -175,6 +195,10 @@ impl Written {
             },
             namespace: self.namespace,
             agents,
+            store: match self.store_in_cluster {
+                Some(true) => Keeping::Cluster,
+                Some(false) | None => Keeping::Disk,
+            },
         }))
     }
 }

@@ -1,7 +1,6 @@
 //! A store that ends with its process: for simulations and tests.
 
 use std::{
-    collections::BTreeMap,
     future::ready,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -9,8 +8,8 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    Change, ChangesError, Expected, Found, Key, Kind, Pending, PutError, Record, Revision, Store,
-    StoreError, TOMBSTONES, check_size,
+    Change, ChangesError, Expected, Key, Kind, Pending, PutError, Record, Revision, Store,
+    StoreError, TOMBSTONES, check_size, state::State,
 };
 
 /// Records in memory. It never waits and never fails but for values that are too large.
@@ -19,15 +18,6 @@ pub struct Memory {
     state: Mutex<State>,
     latest: watch::Sender<Revision>,
     tombstones: u64,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    revision: u64,
-    /// Deletions up to this revision are forgotten.
-    compacted: u64,
-    /// Tombstones hold no value.
-    records: BTreeMap<Key, (u64, Option<Vec<u8>>)>,
 }
 
 impl Default for Memory {
@@ -63,60 +53,21 @@ impl Memory {
             check_size(&key, value)?;
         }
         let mut state = self.state();
-        expected.of(match state.records.get(&key) {
-            None => Found::Nothing,
-            Some((_, None)) => Found::Tombstone,
-            Some((revision, Some(_))) => Found::Record(Revision(*revision)),
-        })?;
-        state.revision += 1;
-        let revision = state.revision;
-        state.records.insert(key, (revision, value));
-        state.forget(self.tombstones);
+        expected.of(state.found(&key))?;
+        let (revision, _) = state.write(key, value, self.tombstones);
         // Under the lock, so that nobody is told an older revision after a newer one.
-        self.latest.send_replace(Revision(revision));
-        Ok(Revision(revision))
-    }
-}
-
-impl State {
-    fn forget(&mut self, kept: u64) {
-        let mut tombstones: Vec<u64> = self
-            .records
-            .values()
-            .filter(|(_, value)| value.is_none())
-            .map(|(revision, _)| *revision)
-            .collect();
-        tombstones.sort_unstable();
-        let surplus = (tombstones.len() as u64).saturating_sub(kept);
-        for revision in tombstones.into_iter().take(usize::try_from(surplus).unwrap_or(usize::MAX))
-        {
-            self.compacted = revision;
-        }
-        let compacted = self.compacted;
-        self.records.retain(|_, (revision, value)| value.is_some() || *revision > compacted);
+        self.latest.send_replace(revision);
+        Ok(revision)
     }
 }
 
 impl Store for Memory {
     fn get(&self, key: Key) -> Pending<'_, Result<Option<Record>, StoreError>> {
-        let found = match self.state().records.get(&key) {
-            Some((revision, Some(value))) => {
-                Some(Record { key, revision: Revision(*revision), value: value.clone() })
-            }
-            Some((_, None)) | None => None,
-        };
-        Box::pin(ready(Ok(found)))
+        Box::pin(ready(Ok(self.state().get(key))))
     }
 
     fn list(&self, kind: Kind) -> Pending<'_, Result<(Revision, Vec<Record>), StoreError>> {
-        let state = self.state();
-        let records = state.records.iter().filter(|(key, _)| key.kind == kind);
-        let records = records.filter_map(|(key, (revision, value))| {
-            let value = value.clone()?;
-            Some(Record { key: key.clone(), revision: Revision(*revision), value })
-        });
-        let answer = (Revision(state.revision), records.collect());
-        Box::pin(ready(Ok(answer)))
+        Box::pin(ready(Ok(self.state().list(kind))))
     }
 
     fn put(
@@ -133,21 +84,7 @@ impl Store for Memory {
     }
 
     fn changes_since(&self, since: Revision) -> Pending<'_, Result<Vec<Change>, ChangesError>> {
-        let state = self.state();
-        if since.0 < state.compacted {
-            let kept = Revision(state.compacted);
-            return Box::pin(ready(Err(ChangesError::Compacted { kept })));
-        }
-        let later = state.records.iter().filter(|(_, (revision, _))| *revision > since.0);
-        let mut changes: Vec<Change> = later
-            .map(|(key, (revision, value))| Change {
-                key: key.clone(),
-                revision: Revision(*revision),
-                value: value.clone(),
-            })
-            .collect();
-        changes.sort_unstable_by_key(|change| change.revision);
-        Box::pin(ready(Ok(changes)))
+        Box::pin(ready(self.state().changes_since(since)))
     }
 
     fn watch(&self) -> watch::Receiver<Revision> {

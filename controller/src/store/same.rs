@@ -8,10 +8,10 @@ use super::{
 };
 
 /// Few, so that they are forgotten within a case.
-const TOMBSTONES: u64 = 2;
+pub(super) const TOMBSTONES: u64 = 2;
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Get(Key),
     List(Kind),
     Put(Key, Expected, Vec<u8>),
@@ -21,7 +21,7 @@ enum Step {
 }
 
 #[derive(Debug, PartialEq)]
-enum Seen {
+pub(super) enum Seen {
     Record(Option<Record>),
     Records((Revision, Vec<Record>)),
     Written(Result<Revision, Option<Revision>>),
@@ -29,7 +29,7 @@ enum Seen {
     Changes(Result<Vec<Change>, Revision>),
 }
 
-async fn see(store: &dyn Store, step: Step) -> Option<Seen> {
+pub(super) async fn see(store: &dyn Store, step: Step) -> Option<Seen> {
     let written = |result| match result {
         Ok(revision) => Seen::Written(Ok(revision)),
         Err(PutError::Conflict { found }) => Seen::Written(Err(found)),
@@ -55,7 +55,7 @@ fn key() -> impl Strategy<Value = Key> {
     (kind, "[ab]").prop_map(|(kind, id)| Key { kind, id: Id::new(&id).unwrap() })
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let revision = || (0u64..24).prop_map(Revision);
     let expected = prop_oneof![
         Just(Expected::Absent),

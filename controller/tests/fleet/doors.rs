@@ -43,6 +43,7 @@ fn options(authority: &Authority) -> Options {
         listen_control: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         files: Some(authority.controller()),
         by_token: None,
+        store_in: None,
         issued: authority.issued(),
         limits: Limits::default(),
         metrics: None,

@@ -60,6 +60,7 @@ impl Served {
             metrics: any,
             files: Some(Files::named(directory.path(), "c1")),
             by_token: None,
+            store_in: None,
             issued: path("issued"),
             limits: Limits::default(),
             clusters: Clusters::default(),
