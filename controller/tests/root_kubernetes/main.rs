@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 mod agents;
+mod api;
 mod installation;
 mod pods;
 mod running;
