@@ -81,7 +81,7 @@ pub enum LabelError {
         "after a label's key there may be =, !=, in (A,B), notin (A,B), < and >, not '{}'", Legible(.0)
     )]
     Operator(String),
-    /// No values in parentheses.
+    /// No values in parentheses; `()` is the empty value, as kubectl has it.
     #[error("after in and notin there are values in parentheses, such as in (a,b)")]
     Values,
     /// Something that follows no comma.
@@ -215,9 +215,6 @@ fn word<'a>(rest: &mut &[Token<'a>]) -> &'a str {
 fn values(rest: &mut &[Token<'_>]) -> Result<BTreeSet<LabelValue>, LabelError> {
     let [Token::Sign("("), after @ ..] = *rest else { return Err(LabelError::Values) };
     *rest = after;
-    if let [Token::Sign(")"), ..] = *rest {
-        return Err(LabelError::Values);
-    }
     let mut values = BTreeSet::new();
     loop {
         values.insert(word(rest).parse()?);
@@ -337,6 +334,7 @@ mod tests {
             ("app in (b, a,a)", "app in (a,b)"),
             ("app notin(a)", "app notin (a)"),
             ("app in (a,)", "app in (,a)"),
+            ("app in ()", "app in ()"),
             ("app=", "app="),
             ("app=,x", "app=,x"),
             ("app!=", "app!="),
@@ -371,7 +369,6 @@ mod tests {
             ("app()", LabelError::Operator(owned("("))),
             ("!app=web", LabelError::Comma(owned("="))),
             ("app in", LabelError::Values),
-            ("app in ()", LabelError::Values),
             ("app in (a", LabelError::Values),
             ("app in (a b)", LabelError::Values),
             ("app in a", LabelError::Values),

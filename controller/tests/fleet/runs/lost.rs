@@ -283,8 +283,12 @@ async fn no_rollback_is_played_behind_one_for_which_there_was_no_room() {
     let mut experiment = cut();
     let step = |name: &str| json!({"type": "action", "name": name, "provider": {"type": "process", "path": name}});
     let mut rollbacks = crowd();
+    // Whoever reads has time to; who does not has read nothing by then either.
+    for step in rollbacks.iter_mut().step_by(100) {
+        step["pauses"] = json!({"after": 0.2});
+    }
     // Time enough to read all that waits before the last one is asked for.
-    let mut pause = rollbacks[0].clone();
+    let mut pause = rollbacks[1].clone();
     pause["pauses"] = json!({"after": 2});
     rollbacks.extend([step("middle"), pause, step("last")]);
     experiment["rollbacks"] = rollbacks.into();
