@@ -168,15 +168,13 @@ impl Told {
         {
             return Ok(());
         }
-        let former = self.watch.take();
-        let roll = Roll::new(former.as_ref().map(|former| &former.roll))?;
+        let roll = Roll::new(self.watch.as_ref().map(|former| &former.roll))?;
         let process = start(program, &roll)?;
-        if let Some(former) = former {
-            // The next one has them all.
-            former.roll.clear()?;
+        // The next one has them all; until it is there, the former one stays.
+        match self.watch.replace(Watch { process, roll }) {
+            Some(former) => former.roll.clear(),
+            None => Ok(()),
         }
-        self.watch = Some(Watch { process, roll });
-        Ok(())
     }
 
     fn tell(&mut self, what: impl FnOnce(&mut Roll) -> io::Result<()>) -> io::Result<()> {
