@@ -1,10 +1,10 @@
 //! The guards: what would happen is looked at before anything is touched. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use fault::{
     Blast, BlastError, Fault, Group, Hit, Impairment, IntentId, Limits, MemberName,
-    NamespaceCookie, NodeName, OverlapError, QuorumLoss,
+    NamespaceCookie, NodeName, Obstacle, QuorumLoss, obstacle,
 };
 
 use crate::sight::{Sight, Unseen};
@@ -28,24 +28,16 @@ pub enum AdmitError {
     #[error(transparent)]
     Blast(#[from] BlastError),
     /// It has no meaning beside what acts already.
-    #[error("{node}: {error}")]
-    Overlap {
-        /// Where.
-        node: NodeName,
-        /// With what.
-        error: OverlapError,
-    },
+    #[error("{}: {}", .0.place, .0.error)]
+    Overlap(Box<Obstacle<NodeName>>),
 }
 
 impl AdmitError {
-    /// The intent whose place the new one would take if that was healed.
+    /// The intent whose place the new one would take if that was healed, with any others that are in its way.
     #[must_use]
-    pub const fn replaceable(&self) -> Option<IntentId> {
+    pub fn replaceable(&self) -> Option<IntentId> {
         match self {
-            Self::Overlap { error, .. } => match error.replaceable() {
-                Some(fault) => Some(fault.intent),
-                None => None,
-            },
+            Self::Overlap(obstacle) => obstacle.replaceable(),
             Self::Quorum { .. } | Self::Unseen(_) | Self::Blast(_) => None,
         }
     }
@@ -60,7 +52,7 @@ impl AdmitError {
             Self::Blast(_) => {
                 "heal something first, or raise the limits of the controller".to_owned()
             }
-            Self::Overlap { error, .. } => error.hint(),
+            Self::Overlap(obstacle) => obstacle.hint(),
         }
     }
 }
@@ -137,16 +129,8 @@ pub fn admit(
                 .map_err(|loss| AdmitError::Quorum { group: known.name.clone(), loss })?;
         }
     }
-    let mut by_node: BTreeMap<&NodeName, Vec<&Fault>> = BTreeMap::new();
-    for (node, fault) in active {
-        by_node.entry(node).or_default().push(fault);
+    match obstacle(asked, active) {
+        Some(obstacle) => Err(AdmitError::Overlap(Box::new(obstacle))),
+        None => Ok(()),
     }
-    for (node, fault) in asked {
-        let others = by_node.entry(node).or_default();
-        fault
-            .beside(others.iter().copied())
-            .map_err(|error| AdmitError::Overlap { node: node.clone(), error })?;
-        others.push(fault);
-    }
-    Ok(())
 }

@@ -23,6 +23,7 @@ use crate::output::route::{describe, done};
 use crate::session::live::Live;
 use crate::session::{self, After, Errand, Watch};
 use crate::settings::Names;
+use crate::skew::replacement;
 use crate::spec::{QuorumLoss, Within};
 use report::ProcessesReport;
 
@@ -251,7 +252,10 @@ impl Order {
         }
         let noun = self.wish.within.noun();
         let errand = Errand { attempted: &self.attempted, noun, output: self.output };
-        let committed = errand.begin(link, &faults, interrupts).await?;
+        let committed = match errand.begin(link, &faults, interrupts).await {
+            Ok(committed) => committed,
+            Err(refusal) => return Err(replacement::judged(refusal, &faults, link).await),
+        };
         self.announce(&committed);
         if self.after == After::Detach {
             return self.detached(intent, committed);

@@ -59,7 +59,7 @@ pub use measured::{
     ClockEffect, FreezeEffect, KillEffect, Measured, Reading, StressEffect, Uncovered,
 };
 pub use node::{Capability, Presence, Remnant, RemnantKind};
-pub use overlap::{Composed, OverlapError};
+pub use overlap::{Composed, Obstacle, OverlapError, Replacing, obstacle};
 pub use pick::Pick;
 pub use pod::{ContainerName, Pod, PodError, PodUid};
 pub use quorum::{Contact, Impairment, Quorum, QuorumLoss, Stop};

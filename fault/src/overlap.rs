@@ -1,10 +1,10 @@
 //! Several faults on one target: which have a meaning together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::{Cut, Fault, FaultId, Kind, Peers, Prefix, TargetIdentity};
+use crate::{Cut, Fault, FaultId, IntentId, Kind, Peers, Prefix, TargetIdentity};
 
 /// A fault that may stand beside those that are there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -66,20 +66,115 @@ impl OverlapError {
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> String {
+        let intent = self.existing().intent;
+        match self.replaceable() {
+            Some(_) => {
+                format!("heal it first (schism heal {intent}), ask for --replace, or let it end")
+            }
+            None => format!("heal it first (schism heal {intent}), or let it end"),
+        }
+    }
+
+    const fn existing(&self) -> FaultId {
         match self {
             Self::Clocks { existing }
             | Self::Frozen { existing }
             | Self::ClocksOfFrozen { existing }
             | Self::FrozenClocks { existing }
-            | Self::Same { existing } => {
-                let instead = match self.replaceable() {
-                    Some(_) => ", ask for --replace",
-                    None => "",
-                };
-                format!("heal it first (schism heal {}){instead}, or let it end", existing.intent)
+            | Self::Same { existing } => *existing,
+        }
+    }
+}
+
+/// What is in the way of faults, all of it looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Obstacle<P> {
+    /// Where it is.
+    pub place: P,
+    /// What it is: of several the first whose place cannot be taken.
+    pub error: OverlapError,
+    /// Whether the new ones may take the place of all that is in their way.
+    pub replacing: Replacing,
+}
+
+/// Whether faults may take the place of what is in their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replacing {
+    /// They may, of this intent first: nothing of it acts anywhere else.
+    Possible(IntentId),
+    /// This intent acts on others as well, where it would end and nothing would take its place.
+    Wider(IntentId),
+    /// Something in their way is not of their kind, or was asked for together with them.
+    Impossible,
+}
+
+impl<P> Obstacle<P> {
+    /// The intent to heal first so that the new ones take the place of all that is in their way.
+    #[must_use]
+    pub const fn replaceable(&self) -> Option<IntentId> {
+        match self.replacing {
+            Replacing::Possible(intent) => Some(intent),
+            Replacing::Wider(_) | Replacing::Impossible => None,
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self.replacing {
+            Replacing::Possible(_) => self.error.hint(),
+            Replacing::Wider(intent) => format!(
+                "heal it first (schism heal {intent}), name all of its targets with --replace, or let it end: \
+                 it has moved other clocks as well"
+            ),
+            Replacing::Impossible => {
+                format!(
+                    "heal it first (schism heal {}), or let it end",
+                    self.error.existing().intent
+                )
             }
         }
     }
+}
+
+/// What is in the way of faults that are asked for, each at its place: of what acts there, and of one another.
+///
+/// A boot tells nodes apart only as far as nobody has copied it; so a place is more than that.
+#[must_use]
+pub fn obstacle<P: Clone + Ord>(
+    asked: &[(P, Fault)],
+    active: &[(P, Fault)],
+) -> Option<Obstacle<P>> {
+    let mut by_place: BTreeMap<&P, Vec<&Fault>> = BTreeMap::new();
+    for (place, fault) in active {
+        by_place.entry(place).or_default().push(fault);
+    }
+    let mut met: Vec<(&P, OverlapError)> = Vec::new();
+    for (place, fault) in asked {
+        let others = by_place.entry(place).or_default();
+        met.extend(fault.overlaps(others).map(|error| (place, error)));
+        others.push(fault);
+    }
+    let own: BTreeSet<IntentId> = asked.iter().map(|(_, fault)| fault.id.intent).collect();
+    let replaceable = |error: &OverlapError| {
+        error.replaceable().filter(|existing| !own.contains(&existing.intent))
+    };
+    let stays = met.iter().find(|(_, error)| replaceable(error).is_none());
+    let (place, error) = *stays.or(met.first())?;
+    let replacing = match stays {
+        Some(_) => Replacing::Impossible,
+        None => {
+            let ending: BTreeSet<FaultId> =
+                met.iter().filter_map(|(_, error)| replaceable(error)).collect();
+            let intents: BTreeSet<IntentId> = ending.iter().map(|id| id.intent).collect();
+            let is_wider = |id: &FaultId| intents.contains(&id.intent) && !ending.contains(id);
+            match active.iter().map(|(_, fault)| fault.id).find(is_wider) {
+                Some(id) => Replacing::Wider(id.intent),
+                None => Replacing::Possible(error.existing().intent),
+            }
+        }
+    };
+    Some(Obstacle { place: place.clone(), error, replacing })
 }
 
 impl Fault {
@@ -94,39 +189,45 @@ impl Fault {
     ) -> Result<Composed, OverlapError> {
         let mut with = Vec::new();
         for other in others {
-            if other.id == self.id {
-                continue;
-            }
-            match (&other.kind, &self.kind) {
-                (Kind::Skew(_) | Kind::Freeze(_), Kind::Skew(_) | Kind::Freeze(_)) => {
-                    if same_processes(&other.target, &self.target) {
-                        return Err(self.within(other));
-                    }
-                }
-                _ if !same_target(&other.target, &self.target) => {}
-                (Kind::Cut(there), Kind::Cut(new)) => {
-                    if same_cut(there, new) && same_peers(&other.peers, &self.peers) {
-                        return Err(OverlapError::Same { existing: other.id });
-                    }
-                    with.push(other.id);
-                }
-                // Packets and processes have nothing to do with each other, loads add up, and whoever is
-                // killed takes what is in it along.
-                (
-                    Kind::Cut(_)
-                    | Kind::Skew(_)
-                    | Kind::Freeze(_)
-                    | Kind::Kill(_)
-                    | Kind::Stress(_),
-                    Kind::Skew(_) | Kind::Freeze(_) | Kind::Kill(_) | Kind::Stress(_),
-                )
-                | (
-                    Kind::Skew(_) | Kind::Freeze(_) | Kind::Kill(_) | Kind::Stress(_),
-                    Kind::Cut(_),
-                ) => with.push(other.id),
-            }
+            with.extend(self.meets(other)?);
         }
         Ok(Composed { with })
+    }
+
+    /// Why it may not join them: one reason for each with which it has no meaning.
+    fn overlaps(&self, others: &[&Self]) -> impl Iterator<Item = OverlapError> {
+        others.iter().filter_map(|other| self.meets(other).err())
+    }
+
+    /// Another one if both act together, `None` if they have nothing to do with each other.
+    fn meets(&self, other: &Self) -> Result<Option<FaultId>, OverlapError> {
+        if other.id == self.id {
+            return Ok(None);
+        }
+        match (&other.kind, &self.kind) {
+            (Kind::Skew(_) | Kind::Freeze(_), Kind::Skew(_) | Kind::Freeze(_)) => {
+                if same_processes(&other.target, &self.target) {
+                    return Err(self.within(other));
+                }
+                Ok(None)
+            }
+            _ if !same_target(&other.target, &self.target) => Ok(None),
+            (Kind::Cut(there), Kind::Cut(new)) => {
+                if same_cut(there, new) && same_peers(&other.peers, &self.peers) {
+                    return Err(OverlapError::Same { existing: other.id });
+                }
+                Ok(Some(other.id))
+            }
+            // Packets and processes have nothing to do with each other, loads add up, and whoever is
+            // killed takes what is in it along.
+            (
+                Kind::Cut(_) | Kind::Skew(_) | Kind::Freeze(_) | Kind::Kill(_) | Kind::Stress(_),
+                Kind::Skew(_) | Kind::Freeze(_) | Kind::Kill(_) | Kind::Stress(_),
+            )
+            | (Kind::Skew(_) | Kind::Freeze(_) | Kind::Kill(_) | Kind::Stress(_), Kind::Cut(_)) => {
+                Ok(Some(other.id))
+            }
+        }
     }
 
     /// Why it may not be in the processes in which another one is.
@@ -338,6 +439,67 @@ mod tests {
         let cut = fault(9);
         assert_eq!(frozen.beside([&cut]), Ok(Composed { with: vec![cut.id] }));
         assert_eq!(cut.beside([&frozen]), Ok(Composed { with: vec![existing] }));
+    }
+
+    /// One part of an intent, on a node.
+    fn on(node: &'static str, part: u16, fault: Fault) -> (&'static str, Fault) {
+        (node, Fault { id: FaultId { part, ..fault.id }, ..fault })
+    }
+
+    #[test]
+    fn a_skew_takes_the_place_of_skews_that_end_whole_and_of_nothing_else() {
+        let moved = |intent, node, part| on(node, part, skew(intent, 1, None));
+        let frozen = |intent, node| on(node, 0, freeze(intent, 1, None));
+        let both = [moved(9, "a", 0), moved(9, "b", 1)];
+        let one = [moved(9, "a", 0)];
+        let intent = IntentId::from_random;
+        let table = [
+            ("nothing", &both[..], vec![], None),
+            ("elsewhere", &one[..], vec![moved(7, "b", 0)], None),
+            ("one", &one[..], vec![moved(7, "a", 0)], Some(Replacing::Possible(intent(7)))),
+            (
+                "two intents",
+                &both[..],
+                vec![moved(7, "a", 0), moved(8, "b", 0)],
+                Some(Replacing::Possible(intent(7))),
+            ),
+            (
+                "more than was asked for",
+                &one[..],
+                vec![moved(7, "a", 0), moved(7, "c", 1)],
+                Some(Replacing::Wider(intent(7))),
+            ),
+            (
+                "the second is wider",
+                &both[..],
+                vec![moved(7, "a", 0), moved(8, "b", 0), moved(8, "c", 1)],
+                Some(Replacing::Wider(intent(8))),
+            ),
+            (
+                "a freeze behind a skew",
+                &both[..],
+                vec![moved(7, "a", 0), frozen(8, "b")],
+                Some(Replacing::Impossible),
+            ),
+            (
+                "themselves",
+                &[moved(9, "a", 0), on("a", 1, skew(9, 1, Some(4711)))][..],
+                vec![],
+                Some(Replacing::Impossible),
+            ),
+        ];
+        for (what, asked, active, expected) in table {
+            let found = obstacle(asked, &active);
+            assert_eq!(found.map(|one| one.replacing), expected, "{what}");
+        }
+        // Told is what stays in the way, not what comes first.
+        let told = obstacle(&both, &[moved(7, "a", 0), frozen(8, "b")]).unwrap();
+        assert_eq!((told.place, told.replaceable()), ("b", None));
+        assert!(matches!(told.error, OverlapError::ClocksOfFrozen { .. }), "{told:?}");
+        assert!(!told.hint().contains("--replace"), "{}", told.hint());
+        let wider = obstacle(&one, &[moved(7, "a", 0), moved(7, "c", 1)]).unwrap();
+        assert_eq!(wider.replaceable(), None);
+        assert!(wider.hint().contains("moved other clocks as well"), "{}", wider.hint());
     }
 
     #[test]

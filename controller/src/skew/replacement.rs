@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use fault::{Fault, obstacle};
+
 use crate::connect::Choice;
 use crate::failure::Failure;
+use crate::link::Link;
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::processes::Asked;
@@ -34,5 +37,27 @@ pub(crate) async fn run(
             Some(controller) => fleet::end(there, controller, output).await?,
             None => heal::end(there, &choice, output).await?,
         }
+    }
+}
+
+/// A refusal of an agent by all that is in the way: it looks at one fault after the other, and tells the first
+/// that is in the way of one.
+pub(crate) async fn judged(refusal: Failure, faults: &[Fault], link: &mut Link) -> Failure {
+    if refusal.replaceable.is_none() {
+        return refusal;
+    }
+    // What is not known is not ended.
+    let Ok(known) = link.list().await else { return Failure { replaceable: None, ..refusal } };
+    let here = |fault: Fault| ((), fault);
+    let living = known.into_iter().filter(|status| !status.state.is_final());
+    let active: Vec<((), Fault)> = living.map(|status| here(status.fault)).collect();
+    let asked: Vec<((), Fault)> = faults.iter().cloned().map(here).collect();
+    match obstacle(&asked, &active) {
+        Some(found) => {
+            let (reason, replaceable) = (found.error.to_string(), found.replaceable());
+            Failure { reason, replaceable, ..refusal }.hint(found.hint())
+        }
+        // It has ended meanwhile.
+        None => refusal,
     }
 }

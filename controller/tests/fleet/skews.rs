@@ -1,9 +1,11 @@
 //! Clocks that are moved through a controller.
 
+use controller::control::AskError;
+use fault::IntentId;
 use proto::agent as agent_wire;
 use proto::agent::measured::Kind;
 use proto::control::spec::What;
-use proto::control::{Skew, Spec, Stage};
+use proto::control::{Freeze, Skew, Spec, Stage};
 
 use crate::rig::{Fleet, spec};
 
@@ -11,14 +13,20 @@ const HOUR: i64 = 3_600_000_000_000;
 
 /// An hour ahead.
 fn ahead(target: &str) -> Spec {
-    let selector: fault::Selector = target.parse().unwrap();
+    all_ahead(&[target])
+}
+
+/// The same of several.
+fn all_ahead(targets: &[&str]) -> Spec {
+    let selector = |text: &&str| (&text.parse::<fault::Selector>().unwrap()).into();
+    let targets = targets.iter().map(selector).collect();
     let skew = agent_wire::Skew {
         shape: Some(agent_wire::skew::Shape::Offset(HOUR)),
         clocks: vec![agent_wire::Clock::Realtime.into()],
         slew: 0,
         extent: agent_wire::Extent::Named.into(),
     };
-    let what = Skew { targets: vec![(&selector).into()], skew: Some(skew) };
+    let what = Skew { targets, skew: Some(skew) };
     Spec { what: Some(What::Skew(what)), cut: None, ..spec("netns:a", "netns:b") }
 }
 
@@ -62,4 +70,33 @@ async fn what_has_no_processes_and_what_is_skewed_already_is_refused() {
     // A cut has to do with something else.
     let cut = fleet.cut(4, "addr:192.0.2.0/24", "netns:a").await.unwrap();
     assert_eq!(cut.stage(), Stage::Active, "{cut:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_skew_would_take_the_place_of_all_that_is_in_its_way_or_of_nothing() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    inhabit(&fleet, "a");
+    inhabit(&fleet, "b");
+    let replaceable = async |id: u64, spec: Spec| match fleet.ask(id, spec).await.unwrap_err() {
+        AskError::Admit(refusal) => (refusal.replaceable(), refusal.to_string(), refusal.hint()),
+        other => panic!("{other}"),
+    };
+    fleet.ask(2, all_ahead(&["netns:a@a", "netns:b@b"])).await.unwrap();
+    // It would come back on b as well, where nothing takes its place.
+    let (one, said, hint) = replaceable(3, ahead("netns:a@a")).await;
+    assert_eq!(one, None, "{said}: {hint}");
+    assert!(hint.contains("moved other clocks as well"), "{said}: {hint}");
+    let (both, said, hint) = replaceable(4, all_ahead(&["netns:b@b", "netns:a@a"])).await;
+    assert_eq!(both, Some(IntentId::from_random(2)), "{said}: {hint}");
+    fleet.heal(2).await;
+
+    fleet.ask(5, ahead("netns:a@a")).await.unwrap();
+    let selector: fault::Selector = "netns:b@b".parse().unwrap();
+    let freeze = agent_wire::Freeze { extent: agent_wire::Extent::Named.into() };
+    let what = Freeze { targets: vec![(&selector).into()], freeze: Some(freeze) };
+    fleet.ask(6, Spec { what: Some(What::Freeze(what)), ..ahead("netns:b@b") }).await.unwrap();
+    let (none, said, hint) = replaceable(7, all_ahead(&["netns:a@a", "netns:b@b"])).await;
+    assert_eq!(none, None, "{said}: {hint}");
+    assert!(said.starts_with("b: ") && said.contains("has frozen this target"), "{said}");
+    assert_eq!((fleet.nodes["a"].acting().await, fleet.nodes["b"].acting().await), (1, 1));
 }

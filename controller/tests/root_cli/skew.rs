@@ -171,6 +171,45 @@ fn a_skew_takes_the_place_of_another_where_that_is_asked_for() {
 }
 
 #[test]
+fn nothing_is_ended_for_a_skew_that_cannot_take_its_place() {
+    let machine = Machine::pair();
+    let agent = machine.daemon();
+    let (mut one, mut other) = (Teller::start(), Teller::start());
+    let settings = tempfile::NamedTempFile::new().unwrap();
+    let names = format!("[names]\nboth = [\"pid:{}\", \"pid:{}\"]\n", one.pid(), other.pid());
+    std::fs::write(settings.path(), names).unwrap();
+    let both = |line: &str| {
+        let config = settings.path().display();
+        machine.run(&format!("--config {config} skew both {line} --for 60s --detach"))
+    };
+    let first = both("+1h");
+    assert_eq!(first.code, Some(0), "{first:?}");
+    // It would end in the other process as well.
+    let line = format!("skew pid:{} -90s --for 60s --detach --replace", one.pid());
+    let refused = machine.run(&line);
+    assert_eq!(refused.code, Some(4), "{refused:?}");
+    assert!(refused.stderr.contains("it has moved other clocks as well"), "{refused:?}");
+    assert_eq!((one.offset(), other.offset()), (3_600, 3_600));
+    let second = both("-90s --replace");
+    assert_eq!(second.code, Some(0), "{second:?}");
+    assert_eq!((one.offset(), other.offset()), (-90, -90));
+
+    assert_eq!(machine.run("heal --all").code, Some(0));
+    let skewed = machine.run(&format!("skew pid:{} +1h --for 60s --detach", one.pid()));
+    let frozen = machine.run(&format!("freeze pid:{} --for 60s --detach", other.pid()));
+    assert_eq!((skewed.code, frozen.code), (Some(0), Some(0)), "{skewed:?} {frozen:?}");
+    let refused = both("-90s --replace");
+    assert_eq!(refused.code, Some(4), "{refused:?}");
+    assert!(refused.stderr.contains("has frozen this target"), "{refused:?}");
+    assert_eq!(one.offset(), 3_600, "it goes on");
+    assert_eq!(machine.run("heal --all").code, Some(0));
+    assert_eq!((one.offset(), other.offset()), (0, 0));
+    agent.signal(Signal::SIGTERM);
+    assert_eq!(agent.ended().code, Some(0));
+    machine.is_clean();
+}
+
+#[test]
 fn a_dry_run_of_a_skew_touches_nothing() {
     let machine = Machine::pair();
     let mut moved = Teller::start();
