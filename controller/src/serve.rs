@@ -14,6 +14,8 @@ mod revocation;
 mod running;
 mod service;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod tokens;
 pub(crate) mod watching;
 
@@ -26,9 +28,10 @@ use std::time::Duration;
 use cluster::{Held, Leadership};
 use fault::Limits;
 use link::{AcceptError, Acceptor, Door, Files, Issued, Material, MaterialError, Principal};
+use proto::agent::Holder;
 use proto::control::control_server::ControlServer;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::server::TlsStream;
@@ -144,11 +147,38 @@ pub struct Controller {
     pub metrics: Option<SocketAddr>,
 }
 
+/// All that a controller stands on.
+struct Ground {
+    archive: Archive,
+    unix: UnixListener,
+    socket: OwnSocket,
+    agents_port: Option<TcpListener>,
+    control_port: Option<TcpListener>,
+    holder: Holder,
+    agents: Agents,
+    control: Control,
+}
+
 /// Opens the store, takes over what an earlier life has left, and serves.
 ///
 /// # Errors
 /// Nothing is served, and why.
 pub async fn start(options: Options) -> Result<Controller, ServeError> {
+    match start_unless(options, std::future::pending()).await? {
+        Some(controller) => Ok(controller),
+        None => unreachable!("nobody asks it to end"),
+    }
+}
+
+/// The same, unless it is asked to end while it waits for its turn to lead: then there is none. What it has
+/// begun once it leads it does to its end, which is soon, so that it can be stopped as a whole.
+///
+/// # Errors
+/// Nothing is served, and why.
+pub async fn start_unless(
+    options: Options,
+    asked_to_end: impl Future<Output = ()>,
+) -> Result<Option<Controller>, ServeError> {
     let by_certificates = match &options.by_token {
         Some(_) => options.listen_control,
         None => options.listen_agents.or(options.listen_control),
@@ -158,86 +188,132 @@ pub async fn start(options: Options) -> Result<Controller, ServeError> {
     }
     let material = options.files.as_ref().map(Material::load).transpose()?;
     let metrics_port = listen(options.metrics).await?;
-    let (leadership, store): (Option<Leadership>, Arc<dyn Store>) = match options.store_in {
-        None => (None, Arc::new(Sqlite::open(&options.state.join("store.sqlite")).await?)),
-        Some(house) => {
-            let leadership = turn(&house, metrics_port.as_ref()).await;
-            let held = Some(Held::of(&leadership));
-            let store = Objects::open(house.client, house.namespace, held).await?;
-            (Some(leadership), Arc::new(store))
+    let leadership = match &options.store_in {
+        None => None,
+        Some(house) => tokio::select! {
+            leadership = turn(house, metrics_port.as_ref()) => Some(leadership),
+            () = asked_to_end => return Ok(None),
+        },
+    };
+    let ground = match Ground::lay(&options, leadership.as_ref()).await {
+        Ok(ground) => ground,
+        Err(error) => {
+            // Nothing acts yet.
+            resign(leadership).await;
+            return Err(error);
         }
     };
-    let archive = Archive::open(options.state.join("archive"), archive::Limits::default()).await?;
-    let issued = Arc::new(Issued::load(&options.issued));
-    let (unix, socket) = OwnSocket::listen(&options.socket)?;
-    let agents_port = listen(options.listen_agents).await?;
-    let control_port = listen(options.listen_control).await?;
-    let incarnation = incarnate(store.as_ref()).await?;
-    let (agents, notices) = Agents::new(incarnation.into());
-    let means = Means {
-        store,
-        ended: Some(archive.ended.clone()),
-        clusters: options.clusters,
-        wall: Wall::System,
-    };
-    let control = Control::start(means, agents.clone(), notices).await?;
-    let (limits, execution) = (options.limits, options.execution);
-    let runs = Runs::start(control.clone(), archive.clone(), limits, execution).await?;
-    let holder = incarnation.into();
-    let service = Arc::new(Service { control, archive, limits, holder, runs: runs.clone() });
-    let (stop, stopped) = watch::channel(false);
-    let mut tasks = JoinSet::new();
-    let mut controller = Controller {
-        tasks: JoinSet::new(),
-        driven: service.control.clone(),
-        runs,
-        leadership,
-        stop,
-        socket,
-        agents: None,
-        control: None,
-        metrics: None,
-    };
-    if let Some(listener) = metrics_port {
-        controller.metrics = listener.local_addr().ok();
-        tasks.spawn(exposition::run(listener, service.control.clone(), stopped.clone()));
+    let control = ground.control.clone();
+    match ground.open(options, material, metrics_port).await {
+        Ok(controller) => Ok(Some(Controller { leadership, ..controller })),
+        Err(error) => {
+            end(&control, leadership).await;
+            Err(error)
+        }
     }
-    let incoming = tokio_stream::StreamExt::map(UnixListenerStream::new(unix), |accepted| {
-        accepted.map(Introduced::from)
-    });
-    tasks.spawn(serve(Arc::clone(&service), incoming, stopped.clone()));
-    let connected = Connected::new(Arc::clone(&issued), options.issued);
-    if agents_port.is_some() || control_port.is_some() {
-        tasks.spawn(Arc::clone(&connected).watch(stopped.clone()));
+}
+
+impl Ground {
+    /// Opens all that may fail, and takes over what stands in the store.
+    async fn lay(options: &Options, leadership: Option<&Leadership>) -> Result<Self, ServeError> {
+        let store: Arc<dyn Store> = match &options.store_in {
+            None => Arc::new(Sqlite::open(&options.state.join("store.sqlite")).await?),
+            Some(house) => {
+                let (client, namespace) = (house.client.clone(), house.namespace.clone());
+                Arc::new(Objects::open(client, namespace, leadership.map(Held::of)).await?)
+            }
+        };
+        let limits = archive::Limits::default();
+        let archive = Archive::open(options.state.join("archive"), limits).await?;
+        let (unix, socket) = OwnSocket::listen(&options.socket)?;
+        let agents_port = listen(options.listen_agents).await?;
+        let control_port = listen(options.listen_control).await?;
+        let holder: Holder = incarnate(store.as_ref()).await?.into();
+        let (agents, notices) = Agents::new(holder.clone());
+        let means = Means {
+            store,
+            ended: Some(archive.ended.clone()),
+            clusters: options.clusters.clone(),
+            wall: Wall::System,
+        };
+        let control = Control::start(means, agents.clone(), notices).await?;
+        Ok(Self { archive, unix, socket, agents_port, control_port, holder, agents, control })
     }
-    let agents_port = match (agents_port, options.by_token) {
-        (Some(listener), Some(by_token)) => {
+
+    /// Opens the doors.
+    async fn open(
+        self,
+        options: Options,
+        material: Option<Material>,
+        metrics_port: Option<TcpListener>,
+    ) -> Result<Controller, ServeError> {
+        let Self { archive, unix, socket, agents_port, control_port, holder, agents, control } =
+            self;
+        let issued = Arc::new(Issued::load(&options.issued));
+        let (limits, execution) = (options.limits, options.execution);
+        let runs = Runs::start(control.clone(), archive.clone(), limits, execution).await?;
+        let (stop, stopped) = watch::channel(false);
+        let service = Arc::new(Service {
+            control,
+            archive,
+            limits,
+            holder,
+            runs: runs.clone(),
+            stopped: stopped.clone(),
+        });
+        let mut tasks = JoinSet::new();
+        let mut controller = Controller {
+            tasks: JoinSet::new(),
+            driven: service.control.clone(),
+            runs,
+            leadership: None,
+            stop,
+            socket,
+            agents: None,
+            control: None,
+            metrics: None,
+        };
+        if let Some(listener) = metrics_port {
+            controller.metrics = listener.local_addr().ok();
+            tasks.spawn(exposition::run(listener, service.control.clone(), stopped.clone()));
+        }
+        let incoming = tokio_stream::StreamExt::map(UnixListenerStream::new(unix), |accepted| {
+            accepted.map(Introduced::from)
+        });
+        tasks.spawn(serve(Arc::clone(&service), incoming, stopped.clone()));
+        let connected = Connected::new(Arc::clone(&issued), options.issued);
+        if agents_port.is_some() || control_port.is_some() {
+            tasks.spawn(Arc::clone(&connected).watch(stopped.clone()));
+        }
+        let agents_port = match (agents_port, options.by_token) {
+            (Some(listener), Some(by_token)) => {
+                controller.agents = listener.local_addr().ok();
+                let entrance = by_token.open(listener).await?;
+                tasks.spawn(Arc::clone(&entrance).keep_certificate(stopped.clone()));
+                tasks.spawn(entrance.let_agents_in(agents.clone(), stopped.clone()));
+                None
+            }
+            (listener, _) => listener,
+        };
+        if let (Some(listener), Some(material)) = (agents_port, &material) {
             controller.agents = listener.local_addr().ok();
-            let entrance = by_token.open(listener).await?;
-            tasks.spawn(Arc::clone(&entrance).keep_certificate(stopped.clone()));
-            tasks.spawn(entrance.let_agents_in(agents.clone(), stopped.clone()));
-            None
+            let acceptor = material.acceptor(Door::Agents, Arc::clone(&issued))?;
+            let door = Entrance { listener, acceptor, connected: Arc::clone(&connected) };
+            tasks.spawn(let_agents_in(door, agents, stopped.clone()));
         }
-        (listener, _) => listener,
-    };
-    if let (Some(listener), Some(material)) = (agents_port, &material) {
-        controller.agents = listener.local_addr().ok();
-        let acceptor = material.acceptor(Door::Agents, Arc::clone(&issued))?;
-        let door = Entrance { listener, acceptor, connected: Arc::clone(&connected) };
-        tasks.spawn(let_agents_in(door, agents, stopped.clone()));
+        if let (Some(listener), Some(material)) = (control_port, &material) {
+            controller.control = listener.local_addr().ok();
+            let acceptor = material.acceptor(Door::Control, issued)?;
+            let (known, incoming) = tokio::sync::mpsc::channel(WAITING);
+            let incoming = tokio_stream::wrappers::ReceiverStream::new(incoming);
+            let door = Entrance { listener, acceptor, connected };
+            tasks.spawn(let_people_in(door, known, stopped.clone()));
+            tasks.spawn(serve(service, incoming, stopped));
+        }
+        controller.tasks = tasks;
+        tracing::info!(socket = %options.socket.display(), "controller serves");
+        Ok(controller)
     }
-    if let (Some(listener), Some(material)) = (control_port, &material) {
-        controller.control = listener.local_addr().ok();
-        let acceptor = material.acceptor(Door::Control, issued)?;
-        let (known, incoming) = tokio::sync::mpsc::channel(WAITING);
-        let incoming = tokio_stream::wrappers::ReceiverStream::new(incoming);
-        let door = Entrance { listener, acceptor, connected };
-        tasks.spawn(let_people_in(door, known, stopped.clone()));
-        tasks.spawn(serve(service, incoming, stopped));
-    }
-    controller.tasks = tasks;
-    tracing::info!(socket = %options.socket.display(), "controller serves");
-    Ok(controller)
 }
 
 impl Controller {
@@ -272,17 +348,30 @@ impl Controller {
         drop(self.runs);
         // Tasks that have ended already need no telling.
         let _ = self.stop.send(true);
-        let over = self.driven.over();
-        drop(self.driven);
-        let all = async {
-            while self.tasks.join_next().await.is_some() {}
-            over.await;
-        };
-        let _ = tokio::time::timeout(CLOSE_LIMIT, all).await;
-        if let Some(leadership) = self.leadership.take() {
-            let _ = tokio::time::timeout(CLOSE_LIMIT, leadership.resign()).await;
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(CLOSE_LIMIT, all).await.is_err() {
+            // Somebody has asked for what takes longer.
+            self.tasks.shutdown().await;
         }
-        self.socket.remove();
+        end(&self.driven, self.leadership).await;
+        drop(self.socket);
+    }
+}
+
+/// Ends what drives intents, then gives up the lead by which it did. Where it does not end the lead is left to
+/// its lease: there are never two of them.
+async fn end(control: &Control, leadership: Option<Leadership>) {
+    match tokio::time::timeout(CLOSE_LIMIT, control.end()).await {
+        Ok(()) => resign(leadership).await,
+        Err(_) => tracing::error!("the driver of intents does not end"),
+    }
+}
+
+/// Gives up the lead, so that the next one need not wait for its end.
+async fn resign(leadership: Option<Leadership>) {
+    if let Some(leadership) = leadership {
+        // Who is not told waits for its end.
+        let _ = tokio::time::timeout(CLOSE_LIMIT, leadership.resign()).await;
     }
 }
 

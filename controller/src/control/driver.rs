@@ -129,8 +129,8 @@ impl Driver {
                 }
                 () = passed(self.tell_at) => self.tell_untold(),
                 command = inbox.recv() => match command {
+                    Some(Command::End) | None => return,
                     Some(command) => self.handle(command).await,
-                    None => return,
                 },
                 notice = notices.next() => self.noticed(notice).await,
             }
@@ -176,6 +176,7 @@ impl Driver {
             }
             Command::Happened { id, event } => self.step(id, *event).await,
             Command::Run(word) => self.about_run(word).await,
+            Command::End => unreachable!("it ends the task"),
         }
     }
 

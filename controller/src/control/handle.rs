@@ -75,16 +75,44 @@ pub(super) enum Until {
 }
 
 pub(super) enum Command {
-    Apply { draft: Box<Draft>, reply: oneshot::Sender<Answer> },
-    Find { id: IntentId, until: Until, reply: oneshot::Sender<Answer> },
-    Heal { id: IntentId, reason: String, reply: oneshot::Sender<Answer> },
-    List { reply: oneshot::Sender<wire::ListReply> },
-    Brake { brake: wire::Brake, reply: oneshot::Sender<Result<Vec<IntentId>, ControlError>> },
-    Watch { since: u64, reply: oneshot::Sender<Result<Watching, ControlError>> },
-    Standing { reply: oneshot::Sender<Vec<Standing>> },
-    Faults { reply: oneshot::Sender<Vec<(NodeName, fault::Fault)>> },
-    Happened { id: IntentId, event: Box<Event> },
+    Apply {
+        draft: Box<Draft>,
+        reply: oneshot::Sender<Answer>,
+    },
+    Find {
+        id: IntentId,
+        until: Until,
+        reply: oneshot::Sender<Answer>,
+    },
+    Heal {
+        id: IntentId,
+        reason: String,
+        reply: oneshot::Sender<Answer>,
+    },
+    List {
+        reply: oneshot::Sender<wire::ListReply>,
+    },
+    Brake {
+        brake: wire::Brake,
+        reply: oneshot::Sender<Result<Vec<IntentId>, ControlError>>,
+    },
+    Watch {
+        since: u64,
+        reply: oneshot::Sender<Result<Watching, ControlError>>,
+    },
+    Standing {
+        reply: oneshot::Sender<Vec<Standing>>,
+    },
+    Faults {
+        reply: oneshot::Sender<Vec<(NodeName, fault::Fault)>>,
+    },
+    Happened {
+        id: IntentId,
+        event: Box<Event>,
+    },
     Run(RunWord),
+    /// Whoever else could ask, nobody is answered any more.
+    End,
 }
 
 /// What a watcher is told.
@@ -146,6 +174,15 @@ impl Control {
         let latest = means.store.watch();
         let Means { clusters, wall, .. } = means;
         Ok(Self { commands, agents, clusters, brake: begun.brake, metrics, wall, latest })
+    }
+
+    /// Ends the task, whoever has a handle on it; returns when it has let go of the store. What is asked from
+    /// then on is not answered ([`ControlError::Ending`]).
+    pub async fn end(&self) {
+        let over = self.over();
+        // It may have ended by itself.
+        let _ = self.commands.send(Command::End).await;
+        over.await;
     }
 
     /// When the task has ended and let go of the store, which it does once the last handle on it is gone.

@@ -3,7 +3,7 @@
 use agent::supervisor::Supervisor;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Account, ByToken, House, Options, start};
+use super::{Account, ByToken, House, Options, start_unless};
 use crate::cli::{Global, ServeArgs};
 use crate::control::Clusters;
 use crate::failure::{Cause, Failure};
@@ -82,11 +82,15 @@ pub(crate) async fn run(
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
     let socket = options.socket.clone();
-    let controller = tokio::select! {
-        started = start(options) => started.map_err(|error| failed(&error))?,
-        // It may wait for its turn for long.
-        _ = terminate.recv() => return Ok(Outcome::Effective),
-        _ = interrupt.recv() => return Ok(Outcome::Effective),
+    let mut asked_to_end = std::pin::pin!(async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    });
+    let started = start_unless(options, asked_to_end.as_mut()).await;
+    let Some(controller) = started.map_err(|error| failed(&error))? else {
+        return Ok(Outcome::Effective);
     };
     output.note(format!("controller: unix:{}", socket.display()));
     if let Some(agents) = controller.agents {
@@ -101,8 +105,7 @@ pub(crate) async fn run(
     let supervisor = Supervisor::from_environment();
     supervisor.ready();
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = asked_to_end => {}
         // Nothing could be healed any more: leases that nobody renews end everything.
         reason = controller.failed() => {
             return Err(Failure::caused(Cause::Other, "cannot go on", reason));

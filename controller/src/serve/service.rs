@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fault::{IntentId, Limits, NodeName};
+use futures_util::StreamExt as _;
 use link::Role;
 use proto::control as wire;
 use proto::control::error_detail::Kind;
 use proto::{Invalid, required};
+use tokio::sync::watch;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
@@ -32,6 +34,8 @@ pub(super) struct Service {
     pub(super) limits: Limits,
     pub(super) holder: proto::agent::Holder,
     pub(super) runs: Runs,
+    /// Whether the controller ends.
+    pub(super) stopped: watch::Receiver<bool>,
 }
 
 /// The service as tonic takes it, on several listeners.
@@ -350,7 +354,11 @@ impl wire::control_server::Control for Shared {
         caller(&request, Role::Viewer)?;
         let since = request.into_inner().since;
         let told = watching::told(self.0.control.clone(), since).await;
-        Ok(Response::new(Box::pin(told.map_err(|e| refuse_control(&e))?)))
+        let told = told.map_err(|e| refuse_control(&e))?;
+        // Who watches waits for nothing in particular, and would keep a controller from its end.
+        let mut stopped = self.0.stopped.clone();
+        let end = async move { drop(stopped.wait_for(|stop| *stop).await) };
+        Ok(Response::new(Box::pin(told.take_until(end))))
     }
 
     async fn halt(

@@ -44,9 +44,11 @@ impl OwnSocket {
         let inode = fs::symlink_metadata(path).map_err(failed)?.ino();
         Ok((listener, Self { path: path.to_owned(), inode }))
     }
+}
 
+impl Drop for OwnSocket {
     /// Takes the name away, unless it is another socket's by now.
-    pub(super) fn remove(&self) {
+    fn drop(&mut self) {
         let ours = |found: fs::Metadata| found.ino() == self.inode;
         if fs::symlink_metadata(&self.path).is_ok_and(ours) {
             // A name that stays is replaced by the next who serves here.
@@ -71,9 +73,9 @@ mod tests {
         drop(listener);
         // Who is gone has left its socket: the name is free.
         let (_listener, second) = OwnSocket::listen(&path).unwrap();
-        first.remove();
+        drop(first);
         assert!(path.exists(), "it is the second one's");
-        second.remove();
+        drop(second);
         assert!(!path.exists());
     }
 

@@ -76,6 +76,13 @@ impl Served {
         }
     }
 
+    /// Ends the controller; its directory stays.
+    pub(crate) async fn stop(self) -> TempDir {
+        let Self { controller, directory, .. } = self;
+        soon(controller.stop()).await;
+        directory
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }

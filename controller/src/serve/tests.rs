@@ -1,0 +1,86 @@
+//! How a controller begins and ends in a cluster.
+
+use std::path::Path;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+use crate::provider::kubernetes::mock::Living;
+
+const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/schism/leases/schism-controller";
+
+/// One that keeps its store in a cluster, and listens on its socket alone.
+async fn options(server: &Living, directory: &Path) -> Options {
+    let house = House { client: server.client().await, namespace: "schism".parse().unwrap() };
+    Options {
+        state: directory.to_owned(),
+        store_in: Some(house),
+        socket: directory.join("control.sock"),
+        listen_agents: None,
+        listen_control: None,
+        metrics: None,
+        files: None,
+        by_token: None,
+        issued: directory.join("issued"),
+        limits: Limits::default(),
+        clusters: Clusters::default(),
+        execution: Execution::Refused,
+    }
+}
+
+fn holder(server: &Living) -> String {
+    let lease = server.get(LEASE).unwrap();
+    lease["spec"]["holderIdentity"].as_str().unwrap().to_owned()
+}
+
+fn directory() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[tokio::test]
+async fn the_lead_is_given_up_by_one_that_ends_and_by_one_that_cannot_begin() {
+    let (server, directory) = (Living::default(), directory());
+    let options = options(&server, directory.path()).await;
+    let controller = start(options.clone()).await.unwrap();
+    assert_ne!(holder(&server), "");
+    controller.stop().await;
+    assert_eq!(holder(&server), "");
+    assert!(!options.socket.exists());
+    // Its socket's place is taken, which it learns once it leads.
+    std::fs::write(&options.socket, "mine").unwrap();
+    let Err(error) = start(options.clone()).await else { panic!("it serves nowhere") };
+    assert!(matches!(error, ServeError::Listen { .. }), "{error}");
+    assert_eq!(holder(&server), "");
+    assert!(options.socket.exists(), "it is somebody else's");
+}
+
+#[tokio::test]
+async fn one_that_waits_for_its_turn_ends_at_once_when_it_is_asked_to() {
+    let (server, directory) = (Living::default(), directory());
+    let spec = json!({ "holderIdentity": "another", "leaseDurationSeconds": 3600 });
+    let metadata = json!({ "name": "schism-controller", "resourceVersion": "7" });
+    server.put(LEASE, json!({ "metadata": metadata, "spec": spec }));
+    let options = options(&server, directory.path()).await;
+    let begun = start_unless(options.clone(), std::future::ready(())).await.unwrap();
+    assert!(begun.is_none() && !options.socket.exists());
+    assert_eq!(holder(&server), "another");
+}
+
+#[tokio::test]
+async fn the_lead_is_kept_while_what_it_led_has_not_ended() {
+    let (server, directory) = (Living::default(), directory());
+    let controller = start(options(&server, directory.path()).await).await.unwrap();
+    let own = holder(&server);
+    // Its driver waits for an answer, and may write when the next one has begun.
+    server.deaf_to("records");
+    let control = controller.driven.clone();
+    let brake = proto::control::Brake { on: true, ..Default::default() };
+    let braking = tokio::spawn(async move { control.brake(brake).await });
+    while controller.driven.halted().is_none() {
+        tokio::task::yield_now().await;
+    }
+    controller.stop().await;
+    assert_eq!(holder(&server), own, "it runs out by itself");
+    braking.abort();
+}
