@@ -45,6 +45,7 @@ use crate::runs::{Execution, Runs};
 use crate::store::{IdentityError, Objects, Sqlite, Store, StoreError, incarnate};
 pub use authority::{AuthorityError, House};
 use connection::Introduced;
+use reading::Readers;
 use revocation::{Connected, Revocable};
 use service::{Service, Shared};
 use socket::OwnSocket;
@@ -259,6 +260,7 @@ impl Ground {
             limits,
             holder,
             runs: runs.clone(),
+            readers: Readers::default(),
             stopped: stopped.clone(),
         });
         let mut tasks = JoinSet::new();

@@ -16,7 +16,7 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::caller::Caller;
-use super::reading;
+use super::reading::{self, Readers};
 use super::refusal::{self, refuse, refuse_control, refuse_resolve};
 use super::running;
 use super::watching;
@@ -34,6 +34,7 @@ pub(super) struct Service {
     pub(super) limits: Limits,
     pub(super) holder: proto::agent::Holder,
     pub(super) runs: Runs,
+    pub(super) readers: Readers,
     /// Whether the controller ends.
     pub(super) stopped: watch::Receiver<bool>,
 }
@@ -221,6 +222,14 @@ impl wire::control_server::Control for Shared {
         let selectors = selectors.into_iter().map(fault::Selector::try_from);
         let selectors = selectors.collect::<Result<Vec<_>, _>>();
         let selectors = selectors.map_err(|invalid| refusal::invalid(&invalid))?;
+        let place = match self.0.readers.enter() {
+            Ok(place) => place,
+            Err(busy) => {
+                let verdict = Verdict::Refused(busy.message().to_owned());
+                self.0.audit(entry(&caller, Deed::ReadLog, what, verdict)).await?;
+                return Err(busy);
+            }
+        };
         let sought = self.0.control.logs(&selectors, &since).await;
         let verdict = match &sought {
             Ok(_) => Verdict::Admitted,
@@ -231,7 +240,7 @@ impl wire::control_server::Control for Shared {
         self.0.audit(Audit { nodes, ..entry(&caller, Deed::ReadLog, what, verdict) }).await?;
         let sought = sought.map_err(|error| refuse_resolve(&error))?;
         let wanted = if ends_only { Wanted::Ends } else { Wanted::News };
-        Ok(Response::new(reading::told(sought, wanted)))
+        Ok(Response::new(reading::told(sought, wanted, place)))
     }
 
     async fn plan(
