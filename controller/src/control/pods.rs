@@ -13,7 +13,7 @@ use super::resolving::{ResolveError, pick};
 use crate::agents::Agents;
 use crate::failure::{Cause, Failure};
 use crate::planning::{End, Place};
-use crate::provider::kubernetes::{Found, Kubernetes, Located, PodName, PodsError, Unusable};
+use crate::provider::kubernetes::{Excluded, Found, Kubernetes, Located, PodsError};
 
 /// How long an agent may take to say what a pod is.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,14 +33,18 @@ pub(super) async fn ends(
     let failed = |error| ResolveError::Pods { selector: selector.clone(), error: Box::new(error) };
     let kubernetes = kubernetes.ok_or_else(|| failed(PodsError::NoCluster))?;
     let found = kubernetes.find(pods).await.map_err(failed)?;
+    let found = match &selector.node {
+        Some(node) => found.on(node),
+        None => found,
+    };
     let left_out: Vec<String> = found
         .unusable
         .iter()
         .chain(&found.leaving)
-        .map(|(pod, why)| format!("not {}, for {why}", pod.name))
+        .map(|one| format!("not {}, for {}", one.pod.name, one.why))
         .collect();
-    let usable =
-        usable(found, selector).map_err(|(pod, why)| failed(PodsError::Unusable { pod, why }))?;
+    let usable = usable(found, selector)
+        .map_err(|Excluded { pod, why, .. }| failed(PodsError::Unusable { pod, why }))?;
     let asked = || format!("namespace {}", pods.namespace);
     let picked = pick(selector, usable, seed, |one| one.pod.to_string(), asked)?;
     let container = match &pods.which {
@@ -65,10 +69,7 @@ pub(super) async fn ends(
 
 /// Those among which is picked. What is meant and cannot be hit is left out where any will do, and an error where
 /// it was named, or how many there are is part of what was asked.
-fn usable(mut found: Found, selector: &Selector) -> Result<Vec<Located>, (PodName, Unusable)> {
-    if let Some(node) = &selector.node {
-        found.usable.retain(|one| one.node == *node);
-    }
+fn usable(found: Found, selector: &Selector) -> Result<Vec<Located>, Excluded> {
     let any_will_do = match selector.pick {
         Some(Pick::One | Pick::Count(_)) => true,
         Some(Pick::All | Pick::Percent(_)) | None => false,
@@ -80,11 +81,7 @@ fn usable(mut found: Found, selector: &Selector) -> Result<Vec<Located>, (PodNam
         None if nobody => found.leaving.into_iter().next(),
         None => None,
     };
-    match first {
-        // On another node it was not meant.
-        Some(first) if selector.node.is_none() || nobody => Err(first),
-        Some(_) | None => Ok(found.usable),
-    }
+    first.map_or(Ok(found.usable), Err)
 }
 
 /// What the agent of its node finds, which must be where the API server has it.
@@ -132,6 +129,7 @@ fn scheme(located: &Located, container: Option<&ContainerName>) -> Option<Scheme
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::kubernetes::{PodName, Unusable};
 
     fn located(name: &str, node: &str) -> Located {
         Located {
@@ -143,8 +141,11 @@ mod tests {
         }
     }
 
-    fn out(name: &str, why: Unusable) -> (PodName, Unusable) {
-        (PodName { namespace: "prod".to_owned(), name: name.to_owned() }, why)
+    /// One whose name ends with its node, where it has one.
+    fn out(name: &str, why: Unusable) -> Excluded {
+        let pod = PodName { namespace: "prod".to_owned(), name: name.to_owned() };
+        let node = name.split_once('@').map(|(_, node)| node.to_owned());
+        Excluded { pod, node, why }
     }
 
     #[test]
@@ -168,12 +169,24 @@ mod tests {
             (label.to_owned(), found(&["a"], &[], &["c"]), Ok(1)),
             (label.to_owned(), found(&[], &[], &[]), Ok(0)),
             (format!("{label}@n2"), found(&["a"], &[], &[]), Ok(0)),
-            (format!("all:{label}@n1"), found(&["a"], &["d"], &[]), Ok(1)),
+            // What is on another node is not meant, and what has none is on another.
+            (format!("all:{label}@n1"), found(&["a"], &["d@n2", "e"], &[]), Ok(1)),
+            (format!("all:{label}@n1"), found(&["a"], &["d@n1"], &[]), Err("d@n1")),
+            (format!("50%:{label}@n1"), found(&["a"], &["c@n2", "d@n1"], &[]), Err("d@n1")),
+            (format!("one:{label}@n1"), found(&["a"], &["d@n1"], &[]), Ok(1)),
+            (format!("{label}@n1"), found(&["a"], &["d@n1"], &[]), Err("d@n1")),
+            (format!("{label}@n2"), found(&["a"], &["d@n1"], &["c@n1"]), Ok(0)),
+            (format!("{label}@n2"), found(&["a"], &["d"], &["c@n1"]), Err("d")),
+            (format!("{label}@n2"), found(&["a"], &["d"], &["c@n2"]), Err("c@n2")),
         ];
         for (text, found, expected) in table {
             let selector: Selector = text.parse().unwrap();
+            let found = match &selector.node {
+                Some(node) => found.on(node),
+                None => found,
+            };
             let remaining = usable(found, &selector).map(|usable| usable.len());
-            let remaining = remaining.map_err(|(pod, _)| pod.name);
+            let remaining = remaining.map_err(|one| one.pod.name);
             assert_eq!(remaining, expected.map_err(ToOwned::to_owned), "{text}");
         }
     }

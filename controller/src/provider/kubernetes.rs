@@ -15,7 +15,7 @@ use experiment::document::{DocumentError, Node, Notation};
 pub use self::{
     asking::PodsError,
     guard::{ControlPlane, Guard, Protected},
-    selection::{Found, Located, PodName, Unusable},
+    selection::{Excluded, Found, Located, PodName, Unusable},
 };
 use crate::settings::{Access, KubernetesSettings};
 

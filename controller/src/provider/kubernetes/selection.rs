@@ -125,15 +125,26 @@ impl Unusable {
     }
 }
 
+/// A pod that cannot be hit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excluded {
+    /// Which.
+    pub pod: PodName,
+    /// Where it is; `None` where no node was found for it yet.
+    pub node: Option<String>,
+    /// Why not.
+    pub why: Unusable,
+}
+
 /// The pods that a selector names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// Those that can be hit, by their names.
     pub usable: Vec<Located>,
     /// Those that are meant and cannot be.
-    pub unusable: Vec<(PodName, Unusable)>,
+    pub unusable: Vec<Excluded>,
     /// Those that are on their way out.
-    pub leaving: Vec<(PodName, Unusable)>,
+    pub leaving: Vec<Excluded>,
 }
 
 impl Found {
@@ -141,16 +152,34 @@ impl Found {
     pub(super) fn of(pods: &[Pod], nodes: &BTreeMap<String, Node>, guard: &Guard) -> Self {
         let mut found = Self::default();
         for pod in pods {
+            let excluded =
+                |why| Excluded { pod: PodName::of(pod), node: pod.spec.node_name.clone(), why };
             match locate(pod, nodes, guard) {
                 Ok(located) => found.usable.push(located),
-                Err(why) if why.leaves() => found.leaving.push((PodName::of(pod), why)),
-                Err(why) => found.unusable.push((PodName::of(pod), why)),
+                Err(why) if why.leaves() => found.leaving.push(excluded(why)),
+                Err(why) => found.unusable.push(excluded(why)),
             }
         }
         found.usable.sort_by(|one, other| one.pod.cmp(&other.pod));
-        found.unusable.sort_by(|(one, _), (other, _)| one.cmp(other));
-        found.leaving.sort_by(|(one, _), (other, _)| one.cmp(other));
+        found.unusable.sort_by(|one, other| one.pod.cmp(&other.pod));
+        found.leaving.sort_by(|one, other| one.pod.cmp(&other.pod));
         found
+    }
+
+    /// Those of a node. What has no node yet is on none, and is told only where there is nothing else.
+    #[must_use]
+    pub fn on(mut self, node: &NodeName) -> Self {
+        let is_there = |one: &Excluded| one.node.as_deref() == Some(node.as_str());
+        self.usable.retain(|one| one.node == *node);
+        self.leaving.retain(is_there);
+        let (there, elsewhere): (Vec<_>, Vec<_>) = self.unusable.into_iter().partition(is_there);
+        let nothing = self.usable.is_empty() && self.leaving.is_empty() && there.is_empty();
+        self.unusable = if nothing {
+            elsewhere.into_iter().filter(|one| one.node.is_none()).collect()
+        } else {
+            there
+        };
+        self
     }
 }
 

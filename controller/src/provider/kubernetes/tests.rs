@@ -141,10 +141,11 @@ async fn why_a_pod_cannot_be_hit_is_told() {
         objects.insert("/api/v1/namespaces/prod/pods/web-0", pod("web-0", otherwise));
         let kubernetes = serving(objects, Guard::default()).await;
         let found = find(&kubernetes, "k8s:prod/pod/web-0").await.unwrap();
-        let [(name, why)] = [found.unusable, found.leaving].concat().try_into().unwrap();
+        let [Excluded { pod, why, .. }] =
+            [found.unusable, found.leaving].concat().try_into().unwrap();
         assert!(why.to_string().contains(said), "{said}: {why}");
         assert!(!why.hint().is_empty(), "{why}");
-        assert_eq!((name.to_string(), found.usable.len()), ("prod/web-0".to_owned(), 0));
+        assert_eq!((pod.to_string(), found.usable.len()), ("prod/web-0".to_owned(), 0));
     }
 }
 
