@@ -165,6 +165,7 @@ mod tests {
             process_count: 0,
             cgroup: None,
             is_host: false,
+            pod: None,
         };
         (NodeName::new("n1").unwrap(), target)
     }

@@ -154,6 +154,7 @@ mod tests {
             process_count: 0,
             cgroup: None,
             is_host: false,
+            pod: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
-use crate::Selector;
+use crate::{PodUid, Selector};
 
 /// The kernel's number for a network namespace (SO_NETNS_COOKIE, ≥ 5.14); never used twice in a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -130,6 +130,10 @@ pub struct Target {
     pub cgroup: Option<String>,
     /// Whether it is the node's own namespace.
     pub is_host: bool,
+    /// The pod in which the named process is, or else anybody in its namespace, but for the node's own; of pods
+    /// within pods the innermost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodUid>,
 }
 
 impl Target {

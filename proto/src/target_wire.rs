@@ -1,7 +1,7 @@
 //! Targets on the wire.
 
 use fault::{
-    BootId, Interface, NamespaceCookie, OwnAddress, Process, ProcessIdentity, Target,
+    BootId, Interface, NamespaceCookie, OwnAddress, PodUid, Process, ProcessIdentity, Target,
     TargetIdentity,
 };
 
@@ -59,6 +59,7 @@ impl From<Target> for wire::Target {
             process_count: target.process_count.try_into().unwrap_or(u32::MAX),
             cgroup: target.cgroup.unwrap_or_default(),
             is_host: target.is_host,
+            pod: target.pod.map(|uid| uid.as_str().to_owned()).unwrap_or_default(),
         }
     }
 }
@@ -80,6 +81,10 @@ impl TryFrom<wire::Target> for Target {
             process_count: target.process_count as usize,
             cgroup: some(target.cgroup),
             is_host: target.is_host,
+            pod: match target.pod.as_str() {
+                "" => None,
+                uid => Some(PodUid::new(uid).ok_or_else(|| Invalid::new("pod", "is no UID"))?),
+            },
         })
     }
 }

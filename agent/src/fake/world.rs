@@ -437,6 +437,7 @@ impl World {
             processes,
             cgroup: None,
             is_host: cookie == HOST,
+            pod: None,
         }
     }
 }

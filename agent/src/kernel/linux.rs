@@ -234,6 +234,9 @@ impl Linux {
         }
         let is_host =
             process::namespace_inode(process::host_namespace()).is_ok_and(|host| host == inode);
+        // What acts on its network acts on the pod, also where a process of somebody else has been named.
+        let inside = || pids.iter().copied().filter(|_| !is_host).find_map(pod::around);
+        let pod = named.and_then(pod::around).or_else(inside);
         let first = pids.iter().take(Target::PROCESSES_NAMED);
         Ok(Target {
             identity: TargetIdentity { boot: self.boot, namespace: cookie, process: identity },
@@ -244,6 +247,7 @@ impl Linux {
             process_count: pids.len(),
             cgroup: named.or_else(|| pids.first().copied()).and_then(process::cgroup),
             is_host,
+            pod,
         })
     }
 

@@ -85,6 +85,11 @@ impl Drop for Pod {
     }
 }
 
+/// A process that is in no pod.
+fn idle() -> Victim {
+    Victim(Command::new("sleep").arg("600").spawn().unwrap())
+}
+
 fn stands_still(victim: &Victim) -> bool {
     let status = fs::read_to_string(format!("/proc/{}/status", victim.0.id())).unwrap();
     status.lines().any(|line| line.starts_with("State:\tt"))
@@ -159,6 +164,16 @@ async fn a_pod_is_listed_with_its_containers_and_what_is_not_there_is_nothing() 
     for absent in [format!("pod:{}/other", pod.uid), format!("pod:{}", "0".repeat(32))] {
         assert_eq!(node.resolve(&absent).unwrap(), [], "{absent}");
     }
+    // By whatever name a process of it is found, it is told in which pod it is.
+    let (in_pod, elsewhere) = (pod.container("c3", Some("job")), idle());
+    let of = |name: String| {
+        let found = node.kernel.resolve(&name.parse().unwrap(), Aspect::Processes).unwrap();
+        let [target] = <[_; 1]>::try_from(found).unwrap();
+        target.pod.map(|uid| uid.as_str().to_owned())
+    };
+    assert_eq!(of(format!("pid:{}", in_pod.0.id())), Some(pod.uid.clone()));
+    assert_eq!(of(format!("pod:{}/web", pod.uid)), Some(pod.uid.clone()));
+    assert_eq!(of(format!("pid:{}", elsewhere.0.id())), None);
     // It shares the host's network here: what acts on that is refused, and the listing says so.
     let named = format!("pod:{}", pod.uid);
     let refused = node.kernel.resolve(&named.parse().unwrap(), Aspect::Network).unwrap_err();

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use fault::{
-    Aspect, ContainerName, KubernetesPods, Pick, Pod, PodUid, PodsBy, Scheme, Selector, Target,
+    Aspect, ContainerName, KubernetesPods, NodeName, Pick, Pod, PodUid, PodsBy, Scheme, Selector,
+    Target,
 };
 use futures_util::future::try_join_all;
 
@@ -84,6 +85,42 @@ fn usable(found: Found, selector: &Selector) -> Result<Vec<Located>, Excluded> {
     first.map_or(Ok(found.usable), Err)
 }
 
+/// Makes sure that none of what was found under another name than a pod's is in one that is left alone: whoever
+/// may not name it may not reach it by its number, its namespace or its role either.
+///
+/// # Errors
+/// It may not be hit, or nobody can say whether it may.
+pub(super) async fn admit(
+    kubernetes: Option<&Kubernetes>,
+    selector: &Selector,
+    found: &[End],
+) -> Result<(), ResolveError> {
+    let Some(kubernetes) = kubernetes else { return Ok(()) };
+    let in_pod = |end: &End| match &end.place {
+        Place::Target(node, target) => Some((node.clone(), uid(target)?.clone())),
+        Place::Addresses(_) => None,
+    };
+    let pods: BTreeSet<(NodeName, PodUid)> = found.iter().filter_map(in_pod).collect();
+    let failed = |error| ResolveError::Pods { selector: selector.clone(), error: Box::new(error) };
+    kubernetes.admit(&pods).await.map_err(failed)
+}
+
+/// The pod in which a target is.
+fn uid(target: &Target) -> Option<&PodUid> {
+    let named = match &target.selector.scheme {
+        Scheme::Pod(pod) => Some(&pod.uid),
+        Scheme::Netns(_)
+        | Scheme::Pid(_)
+        | Scheme::Container(_)
+        | Scheme::Host(_)
+        | Scheme::Addr(_)
+        | Scheme::Etcd(_)
+        | Scheme::Zeebe(_)
+        | Scheme::Kubernetes(_) => None,
+    };
+    target.pod.as_ref().or(named)
+}
+
 /// What the agent of its node finds, which must be where the API server has it.
 async fn target(
     agents: &Agents,
@@ -128,8 +165,10 @@ fn scheme(located: &Located, container: Option<&ContainerName>) -> Option<Scheme
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::provider::kubernetes::{PodName, Unusable};
+    use crate::provider::kubernetes::{Guard, PodName, Unusable, mock};
 
     fn located(name: &str, node: &str) -> Located {
         Located {
@@ -202,5 +241,53 @@ mod tests {
         };
         assert_eq!(text(None), format!("pod:{}", one.uid));
         assert_eq!(text(Some("app")), format!("pod:{}/app", one.uid));
+    }
+
+    const UID: &str = "7f3e2a10-4b5c-4d6e-8f90-a1b2c3d4e5f6";
+
+    /// What an agent has found by a name, and in which pod it says that this is.
+    fn end(name: &str, pod: Option<&str>) -> End {
+        let selector: Selector = name.parse().unwrap();
+        let target = Target {
+            identity: fault::TargetIdentity {
+                boot: fault::BootId::new(1),
+                namespace: fault::NamespaceCookie::new(1),
+                process: None,
+            },
+            selector: selector.clone(),
+            addresses: Vec::new(),
+            interfaces: Vec::new(),
+            processes: Vec::new(),
+            process_count: 0,
+            cgroup: None,
+            is_host: false,
+            pod: pod.and_then(PodUid::new),
+        };
+        let place = Place::Target(NodeName::new("n1").unwrap(), Box::new(target));
+        End { selector, place, evidence: Vec::new(), member: None }
+    }
+
+    #[tokio::test]
+    async fn whoever_may_not_name_a_pod_may_not_reach_it_by_another_name() {
+        let dns = json!({ "metadata": { "name": "dns", "namespace": "kube-system", "uid": UID } });
+        let client = mock::client([("/api/v1/pods", json!([dns]))].into()).await;
+        let kubernetes = Kubernetes::of(client, Guard::default());
+        let names = ["pid:7", "container:abcd1234", "netns:cni-1", "etcd:leader"];
+        let found = names.map(|name| end(name, Some(UID)));
+        // An agent of before says of no target in which pod it is.
+        let by_name = end(&format!("pod:{UID}/dns"), None);
+        for one in found.into_iter().chain([by_name]) {
+            let (selector, all) = (one.selector.clone(), [end("pid:9", None), one]);
+            let refused = admit(Some(&kubernetes), &selector, &all).await.unwrap_err();
+            let ResolveError::Pods { error, .. } = &refused else { panic!("{refused}") };
+            let PodsError::Unusable { why: Unusable::Protected(_), pod } = &**error else {
+                panic!("{refused}")
+            };
+            assert_eq!(pod.to_string(), "kube-system/dns");
+            // Without a cluster nothing of one is left alone.
+            admit(None, &selector, &all).await.unwrap();
+        }
+        let plain = [end("pid:9", None), end("netns:a", None)];
+        admit(Some(&kubernetes), &plain[0].selector, &plain).await.unwrap();
     }
 }

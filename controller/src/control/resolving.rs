@@ -102,7 +102,7 @@ pub enum ResolveError {
 /// What a selector names over all agents, after its pick.
 ///
 /// # Errors
-/// Nothing, several without a pick, or an agent that must be asked and cannot be.
+/// Nothing, several without a pick, what is left alone, or an agent that must be asked and cannot be.
 pub(super) async fn ends(
     agents: &Agents,
     clusters: &Clusters,
@@ -111,25 +111,37 @@ pub(super) async fn ends(
     seed: u64,
     sight: &Sight,
 ) -> Result<Vec<End>, ResolveError> {
-    let end = |place, evidence| End { selector: selector.clone(), place, evidence, member: None };
-    match &selector.scheme {
-        Scheme::Addr(prefix) => return Ok(vec![end(Place::Addresses(prefix.clone()), Vec::new())]),
-        Scheme::Etcd(members) => {
-            return of_group(selector, seed, sight, Members::Etcd(members));
-        }
-        Scheme::Zeebe(members) => {
-            return of_group(selector, seed, sight, Members::Zeebe(members));
-        }
+    let kubernetes = clusters.kubernetes();
+    let found = match &selector.scheme {
+        // Of those it was looked at who may be hit before anybody was asked for them.
         Scheme::Kubernetes(pods) => {
-            let kubernetes = clusters.kubernetes();
             return pods::ends(kubernetes, agents, selector, pods, aspect, seed).await;
         }
+        Scheme::Addr(prefix) => {
+            let place = Place::Addresses(prefix.clone());
+            let (selector, evidence) = (selector.clone(), Vec::new());
+            return Ok(vec![End { selector, place, evidence, member: None }]);
+        }
+        Scheme::Etcd(members) => of_group(selector, seed, sight, Members::Etcd(members))?,
+        Scheme::Zeebe(members) => of_group(selector, seed, sight, Members::Zeebe(members))?,
         Scheme::Netns(_)
         | Scheme::Pid(_)
         | Scheme::Container(_)
         | Scheme::Pod(_)
-        | Scheme::Host(_) => {}
-    }
+        | Scheme::Host(_) => of_nodes(agents, selector, aspect, seed).await?,
+    };
+    pods::admit(kubernetes, selector, &found).await?;
+    Ok(found)
+}
+
+/// What agents know by the name of a selector, after its pick.
+async fn of_nodes(
+    agents: &Agents,
+    selector: &Selector,
+    aspect: Aspect,
+    seed: u64,
+) -> Result<Vec<End>, ResolveError> {
+    let end = |place, evidence| End { selector: selector.clone(), place, evidence, member: None };
     let (asked, away) = whom(agents, selector)?;
     // How many there are is part of what was asked.
     let counts = matches!(selector.pick, Some(Pick::All | Pick::Percent(_)));

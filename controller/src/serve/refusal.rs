@@ -110,7 +110,7 @@ fn refuse_pods(selector: &Selector, error: &PodsError, reason: String) -> Status
         | PodsError::NoNamespace { .. }
         | PodsError::NoContainer { .. }
         | PodsError::NotOnNode { .. } => (Code::NotFound, nothing()),
-        PodsError::Unusable { why: Unusable::Protected(_), .. } => {
+        PodsError::Unusable { why: Unusable::Protected(_), .. } | PodsError::Unknown { .. } => {
             let guard = Guard::Protected.into();
             (Code::FailedPrecondition, Kind::Guarded(wire::Guarded { guard, replaceable: 0 }))
         }

@@ -44,6 +44,7 @@ fn target(number: u8) -> Target {
         process_count: 0,
         cgroup: None,
         is_host: false,
+        pod: None,
     }
 }
 

@@ -290,6 +290,10 @@ pub struct Target {
     /// Whether this is the node's own namespace.
     #[prost(bool, tag = "8")]
     pub is_host: bool,
+    /// The UID of the pod in which the named process is, or else anybody in its namespace, but for the node's own;
+    /// of pods within pods the innermost. Empty where there is none.
+    #[prost(string, tag = "9")]
+    pub pod: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OwnAddress {

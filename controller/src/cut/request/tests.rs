@@ -25,6 +25,7 @@ fn target(name: &str, cookie: u64) -> Party {
         process_count: 0,
         cgroup: None,
         is_host: false,
+        pod: None,
     }))
 }
 

@@ -6,7 +6,7 @@ use cluster::{
     ApiError, Client, Deployment, Name, NameError, NamespaceObject, Node, Pod, Reason, ReplicaSet,
     Resource, Selection, StatefulSet, Within, WorkloadSpec,
 };
-use fault::{ContainerName, KubernetesPods, ObjectName, PodsBy};
+use fault::{ContainerName, KubernetesPods, NodeName, ObjectName, PodUid, PodsBy};
 use futures_util::future::try_join_all;
 
 use super::selection::{Found, PodName, Unusable};
@@ -79,7 +79,7 @@ pub enum PodsError {
         /// Which.
         pod: PodName,
         /// Where it is.
-        node: fault::NodeName,
+        node: NodeName,
     },
     /// The agent finds nothing of it.
     #[error("the agent of {node} finds no process of pod {pod}")]
@@ -87,7 +87,15 @@ pub enum PodsError {
         /// Which.
         pod: PodName,
         /// Where it should be.
-        node: fault::NodeName,
+        node: NodeName,
+    },
+    /// Nobody can say whether it may be hit.
+    #[error("it is in a pod, {uid}, which the API server does not have on node {node}")]
+    Unknown {
+        /// Which pod.
+        uid: PodUid,
+        /// Where it is.
+        node: NodeName,
     },
     /// The agent finds something else in its place.
     #[error("pod {pod} has {} for the API server and {} on node {node}", list(told), list(found))]
@@ -95,7 +103,7 @@ pub enum PodsError {
         /// Which.
         pod: PodName,
         /// Where it is.
-        node: fault::NodeName,
+        node: NodeName,
         /// Its addresses as the API server has them.
         told: BTreeSet<std::net::IpAddr>,
         /// As its node has them.
@@ -127,6 +135,10 @@ impl PodsError {
             | Self::NoContainer { hint, .. } => hint.clone(),
             Self::Stopped { .. } => "name its pod, or wait until it runs again".to_owned(),
             Self::Unusable { why, .. } => why.hint().to_owned(),
+            Self::Unknown { .. } => {
+                "what the cluster does not know may be anybody's; `kubectl get pods -A` lists those that it has"
+                    .to_owned()
+            }
             Self::NoAgent { .. } => "`schism agents` lists the nodes that are there".to_owned(),
             Self::NotOnNode { .. } | Self::OtherAddresses { .. } => {
                 "it may have been made anew just now: ask again".to_owned()
@@ -163,6 +175,37 @@ impl Kubernetes {
             named.iter().filter_map(|pod| pod.spec.node_name.as_deref()).collect();
         let nodes = self.nodes(&nodes).await?;
         Ok(Found::of(&named, &nodes, &self.guard))
+    }
+
+    /// Makes sure that pods may be hit that agents have found on their nodes, under whatever name.
+    ///
+    /// # Errors
+    /// One of them may not, or the API server does not say or does not know it.
+    pub async fn admit(&self, found: &BTreeSet<(NodeName, PodUid)>) -> Result<(), PodsError> {
+        let names: BTreeSet<&str> = found.iter().map(|(node, _)| node.as_str()).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let nodes = self.nodes(&names).await?;
+        for name in names {
+            let fields = Some(format!("spec.nodeName={name}"));
+            let there = Selection { labels: None, fields };
+            let there = self.client.list::<Pod>(&Within::Cluster, &there).await?.items;
+            for (node, uid) in found.iter().filter(|(node, _)| node.as_str() == name) {
+                let pod = there.iter().find(|pod| is(pod, uid));
+                let unknown = || PodsError::Unknown { uid: uid.clone(), node: node.clone() };
+                let pod = pod.ok_or_else(unknown)?;
+                let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+                let admitted = self.guard.admit(namespace);
+                admitted.and_then(|()| self.guard.admit_pod(pod, nodes.get(name))).map_err(
+                    |protected| PodsError::Unusable {
+                        pod: PodName::of(pod),
+                        why: protected.into(),
+                    },
+                )?;
+            }
+        }
+        Ok(())
     }
 
     async fn named(&self, within: &Within, pods: &KubernetesPods) -> Result<Vec<Pod>, PodsError> {
@@ -263,6 +306,12 @@ impl Kubernetes {
         };
         Ok(known.into_iter().map(|node| (node.metadata.name.clone(), node)).collect())
     }
+}
+
+/// Whether its node knows a pod by this. Of those that a kubelet has from a file it says what that is.
+fn is(pod: &Pod, uid: &PodUid) -> bool {
+    let of_file = pod.metadata.annotations.get("kubernetes.io/config.hash");
+    pod.metadata.uid == uid.as_str() || of_file.is_some_and(|hash| hash == uid.as_str())
 }
 
 /// What there is of a kind, for people; nothing where that cannot be told.

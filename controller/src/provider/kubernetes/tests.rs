@@ -1,6 +1,6 @@
 //! Selectors against an API server that has a few objects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fault::Scheme;
 use serde_json::{Value, json};
@@ -208,4 +208,61 @@ async fn a_set_is_what_it_has_made_and_not_what_has_its_labels() {
         let found = find(&kubernetes, text).await.unwrap();
         assert_eq!(names(&found), expected, "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_pod_is_guarded_by_whatever_name_an_agent_has_found_it() {
+    const WEB: &str = "7f3e2a10-4b5c-4d6e-8f90-a1b2c3d4e5f6";
+    const DNS: &str = "7f3e2a10-4b5c-4d6e-8f90-000000000001";
+    const OWN: &str = "7f3e2a10-4b5c-4d6e-8f90-000000000002";
+    const AGENT: &str = "7f3e2a10-4b5c-4d6e-8f90-000000000003";
+    const OTHER: &str = "7f3e2a10-4b5c-4d6e-8f90-000000000004";
+    const OF_A_FILE: &str = "0123456789abcdef0123456789abcdef";
+    let is = |namespace: &str, uid: &str| {
+        pod("x", json!({ "metadata": { "namespace": namespace, "uid": uid } }))
+    };
+    let mut agent = is("prod", AGENT);
+    merge(
+        &mut agent,
+        json!({ "metadata": { "labels": { "app.kubernetes.io/part-of": "schism" } } }),
+    );
+    let mut of_a_file = is("kube-system", "shown-by-another-uid");
+    let hash = json!({ "kubernetes.io/config.hash": OF_A_FILE });
+    merge(&mut of_a_file, json!({ "metadata": { "annotations": hash } }));
+    let mut objects = cluster();
+    let all = [is("prod", WEB), is("kube-system", DNS), is("schism", OWN), is("dev", OTHER)];
+    let all: Vec<Value> = all.into_iter().chain([agent, of_a_file]).collect();
+    objects.insert("/api/v1/pods", json!(all));
+    let own = Some("schism".to_owned());
+    let by_default = Guard { own: own.clone(), ..Guard::default() };
+    let allowed = Some(["prod".parse().unwrap()].into());
+    let named = Guard { own, allowed, ..Guard::default() };
+    let unknown = "7f3e2a10-4b5c-4d6e-8f90-00000000000f";
+    let table = [
+        (&by_default, "n1", WEB, None),
+        (&by_default, "n1", OTHER, None),
+        (&by_default, "n1", DNS, Some("namespace kube-system is the cluster's own")),
+        (&by_default, "n1", OF_A_FILE, Some("namespace kube-system is the cluster's own")),
+        (&by_default, "n1", OWN, Some("it is a part of Schism itself")),
+        (&by_default, "n1", AGENT, Some("it is a part of Schism itself")),
+        (&by_default, "master", WEB, Some("it is on master, a node of the control plane")),
+        (&by_default, "n1", unknown, Some("which the API server does not have on node n1")),
+        (&named, "n1", WEB, None),
+        (&named, "n1", OTHER, Some("namespace dev is none of those")),
+    ];
+    for (guard, node, uid, why) in table {
+        let kubernetes = serving(objects.clone(), guard.clone()).await;
+        let one = (fault::NodeName::new(node).unwrap(), fault::PodUid::new(uid).unwrap());
+        let web = (one.0.clone(), fault::PodUid::new(WEB).unwrap());
+        // One that is left alone is refused with all that were asked for beside it.
+        let admitted = kubernetes.admit(&[web, one].into()).await;
+        let said = admitted.map_err(|error| error.to_string());
+        match (said, why) {
+            (Ok(()), None) => {}
+            (Err(said), Some(why)) => assert!(said.contains(why), "{uid}: {said}"),
+            (said, why) => panic!("{uid} on {node}: {said:?}, not {why:?}"),
+        }
+    }
+    let nobody = serving(Objects::new(), by_default).await;
+    assert_eq!(nobody.admit(&BTreeSet::new()).await, Ok(()));
 }
