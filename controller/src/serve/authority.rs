@@ -335,4 +335,28 @@ mod tests {
         let signed = kept.sign(&"schism".parse().unwrap(), now()).unwrap();
         link::OpenDoor::new(&signed.certificate, &signed.key).unwrap();
     }
+
+    #[test]
+    fn only_a_controllers_certificate_with_its_key_opens_a_door() {
+        let kept = turned(None, Duration::ZERO).unwrap();
+        let authority = Authority::of_pem(&kept.current.certificate, &kept.current.key).unwrap();
+        let user = Principal::User { name: "ann".parse().unwrap(), role: link::Role::Admin };
+        let agent = Principal::Agent(fault::NodeName::new("n1").unwrap());
+        for principal in [user, agent] {
+            let subject = Subject { principal, hosts: &[] };
+            let signed = authority.sign(&subject, Days(1), now()).unwrap();
+            let error = link::OpenDoor::new(&signed.certificate, &signed.key).unwrap_err();
+            assert!(matches!(error, link::OpenDoorError::NoController(_)), "{error}");
+        }
+        let sign = || kept.sign(&"schism".parse().unwrap(), now()).unwrap();
+        let (one, other) = (sign(), sign());
+        let error = link::OpenDoor::new(&one.certificate, &other.key).unwrap_err();
+        assert!(matches!(error, link::OpenDoorError::Unusable(_)), "{error}");
+        let door = link::OpenDoor::new(&one.certificate, &one.key).unwrap();
+        for (certificate, key) in [("nonsense", other.key.as_str()), (&other.certificate, "none")] {
+            let error = door.renew(certificate, key).unwrap_err().to_string();
+            assert!(!error.contains("PRIVATE"), "{error}");
+        }
+        door.renew(&other.certificate, &other.key).unwrap();
+    }
 }
