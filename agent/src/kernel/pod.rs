@@ -50,9 +50,18 @@ pub(super) fn in_pod(uid: &PodUid) -> io::Result<Occupied> {
     Ok(occupied(|pod| pod == uid)?.remove(uid).unwrap_or_default())
 }
 
-/// Whether a process is in a container of this pod, whichever.
-pub(super) fn is_in(pid: u32, pod: &PodUid) -> bool {
-    of_process(pid).iter().any(|one| one.pod == *pod && one.container.is_some())
+/// Whether a process is, or may be, in what a selector names of a pod: while a container begins, its mounts are
+/// not all there, and it has no name yet.
+pub(super) fn may_be_in(pid: u32, pod: &Pod) -> bool {
+    let is_in_pod = of_process(pid).iter().any(|one| one.pod == pod.uid && one.container.is_some());
+    is_in_pod && may_be_meant(pod.container.as_ref(), || container_name(pid, &pod.uid))
+}
+
+fn may_be_meant(
+    meant: Option<&ContainerName>,
+    name: impl FnOnce() -> Option<ContainerName>,
+) -> bool {
+    meant.is_none_or(|meant| name().is_none_or(|name| name == *meant))
 }
 
 /// The pod in which a process is: of pods within pods, the innermost.
@@ -349,6 +358,16 @@ mod tests {
         assert_eq!(meant(Some("web")), BTreeSet::from([web, its_child]));
         assert_eq!(meant(Some("sidecar")), BTreeSet::from([sidecar]));
         assert_eq!(meant(Some("other")), BTreeSet::new());
+        for (container, name, is) in [
+            (Some("web"), Some("web"), true),
+            (Some("web"), Some("sidecar"), false),
+            (Some("web"), None, true),
+            (None, Some("sidecar"), true),
+        ] {
+            let name = || name.and_then(ContainerName::new);
+            let container = container.and_then(ContainerName::new);
+            assert_eq!(may_be_meant(container.as_ref(), name), is, "{container:?}");
+        }
         // A runtime without such a process, and a container that tells no name.
         let bare = Occupied { containers: BTreeMap::from([group("c", &[web])]) };
         assert_eq!(bare.first(), Some(web));

@@ -13,8 +13,11 @@ mod misfortune;
 mod mortal;
 mod node;
 mod places;
+#[path = "../driven/pod.rs"]
+mod pod;
 mod rig;
 mod runtimes;
+mod siblings;
 mod skew;
 mod soak;
 mod strangers;

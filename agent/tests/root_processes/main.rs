@@ -10,6 +10,8 @@ mod group;
 mod kills;
 mod loads;
 mod misfortune;
+#[path = "../driven/pod.rs"]
+mod pod;
 mod pods;
 mod rig;
 mod worker;

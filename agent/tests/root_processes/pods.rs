@@ -1,87 +1,28 @@
-//! Pods as a node has them: control groups of their names, and the kubelet's file among the mounts of each
-//! container. A real kubelet is in the controller's root_kubernetes.
+//! What is done to pods. A real kubelet is in the controller's root_kubernetes.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use agent::kernel::Kernel as _;
 use fault::{Aspect, Extent, Kind, Measured, State, Status, Stress};
-use lab::directory::Directory;
 
-use crate::container::PATIENCE;
 use crate::group::Victim;
+use crate::pod::Pod;
 use crate::rig::{Node, effect};
 
-/// A pod of this test, which goes with its processes.
-struct Pod {
-    uid: String,
-    group: PathBuf,
-    directory: Directory,
-}
-
 impl Pod {
-    fn new() -> Self {
-        let root = Path::new("/sys/fs/cgroup");
-        let unified = root.join("unified");
-        let root = if unified.is_dir() { unified.as_path() } else { root };
-        let uid = format!("5c150000-0000-4000-8000-{:012x}", std::process::id());
-        let group = root.join(format!("schism-{}-pods/pod{uid}", std::process::id()));
-        fs::create_dir_all(&group).unwrap();
-        Self { uid, group, directory: Directory::create("pod").unwrap() }
-    }
-
-    /// A container of this id, that the kubelet has given this name to; none for the sandbox's own.
+    /// A container that does nothing.
     fn container(&self, id: &str, name: Option<&str>) -> Victim {
-        let group = self.group.join(id);
-        fs::create_dir_all(&group).unwrap();
-        let words = self.directory.path().join("pods").join(&self.uid).join("containers");
-        let place = self.directory.path().join("termination-log");
-        fs::write(&place, "").unwrap();
-        let mount = name.map_or("true".to_owned(), |name| {
-            let words = words.join(name).join(id);
-            fs::create_dir_all(words.parent().unwrap()).unwrap();
-            fs::write(&words, "").unwrap();
-            format!("mount --bind {} {}", words.display(), place.display())
-        });
-        let script = format!(
-            "echo $$ >{}/cgroup.procs && {mount} && echo ready && exec sleep 600",
-            group.display()
-        );
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", &script]).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut container = Victim(command.spawn().unwrap());
-        let mut said = String::new();
-        BufReader::new(container.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        assert_eq!(said, "ready\n");
-        container
+        Victim(self.run(id, name, "exec sleep 600").0)
     }
-}
 
-impl Pod {
     /// How many processes of a container are ours.
     fn workers(&self, id: &str) -> usize {
         let members = fs::read_to_string(self.group.join(id).join("cgroup.procs"));
         let name = |pid: &&str| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         let members = members.unwrap_or_default();
         members.lines().filter(|pid| name(pid).trim() == "schism-worker").count()
-    }
-}
-
-impl Drop for Pod {
-    fn drop(&mut self) {
-        let containers = fs::read_dir(&self.group).into_iter().flatten().flatten();
-        let groups = containers.map(|entry| entry.path()).filter(|path| path.is_dir());
-        let all = groups.chain([self.group.clone(), self.group.parent().unwrap().to_owned()]);
-        let began = Instant::now();
-        for group in all.collect::<Vec<_>>() {
-            // Whoever ends is in it for a moment longer.
-            while fs::remove_dir(&group).is_err() && began.elapsed() < PATIENCE {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-        }
     }
 }
 

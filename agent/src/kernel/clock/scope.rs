@@ -73,8 +73,8 @@ pub fn is_nobody_left(scheme: &Scheme, there: &BTreeSet<ProcessIdentity>) -> boo
     matches!(scheme, Scheme::Pid(_)) && !there.iter().any(|one| process::is_alive(*one))
 }
 
-/// Whether a process is in what is named, where that is a place and no process. A namespace is known by those
-/// who are in it; without any, everybody may be.
+/// Whether a process is, or may be, in what is named, where that is a place and no process. A namespace is known by
+/// those who are in it; without any, everybody may be.
 #[must_use]
 pub fn is_within(scheme: &Scheme, pid: u32, members: &BTreeSet<ProcessIdentity>) -> bool {
     let namespace = |pid: u32| process::namespace_inode(&process::namespace_path(pid)).ok();
@@ -83,8 +83,7 @@ pub fn is_within(scheme: &Scheme, pid: u32, members: &BTreeSet<ProcessIdentity>)
         |member: &ProcessIdentity| namespace(member.pid).filter(|_| process::is_alive(*member));
     match scheme {
         Scheme::Container(id) => process::is_in_container(pid, id),
-        // Which container it is in is told later: while one begins its mounts are not all there.
-        Scheme::Pod(named) => pod::is_in(pid, &named.uid),
+        Scheme::Pod(named) => pod::may_be_in(pid, named),
         Scheme::Netns(_) => match members.iter().find_map(theirs) {
             Some(theirs) => namespace(pid) == Some(theirs),
             None => true,
