@@ -6,6 +6,7 @@ use fault::{Aspect, Pod, PodUid, Scheme, Selector, Target};
 
 use super::linux::Linux;
 use super::pod::{self, Occupied};
+use super::process::NamespaceInode;
 use super::{Kernel, KernelError, owners, process};
 
 /// The most that are told.
@@ -50,12 +51,9 @@ impl Linux {
     pub(super) fn all_targets(&self) -> Listing {
         let host = Scheme::Host(self.node().clone());
         let pods = pod::occupied(|_| true).unwrap_or_default();
-        let containers = containers();
+        let containers = containers(&pods);
         let contained = containers.keys().cloned().map(Scheme::Container);
         let podded = pods.iter().flat_map(|(uid, pod)| names_of(uid, pod)).map(Scheme::Pod);
-        let sandbox = |pod: &Occupied| {
-            process::namespace_inode(&process::namespace_path(pod.first()?.pid)).ok()
-        };
         let sandboxes: Vec<_> = pods.values().filter_map(sandbox).collect();
         // A runtime's name for a pod's namespace says nothing to anybody.
         let has_own_name = |scheme: &Scheme| {
@@ -91,17 +89,25 @@ fn names_of(uid: &PodUid, pod: &Occupied) -> Vec<Pod> {
     std::iter::once(None).chain(each).map(named).collect()
 }
 
-/// The containers of all processes that are in no pod, each with the first of its processes.
-fn containers() -> BTreeMap<String, u32> {
+/// The network namespace of a pod.
+fn sandbox(pod: &Occupied) -> Option<NamespaceInode> {
+    process::namespace_inode(&process::namespace_path(pod.first()?.pid)).ok()
+}
+
+/// The containers that have not the network of a pod around them, each with the first of its processes.
+fn containers(pods: &BTreeMap<PodUid, Occupied>) -> BTreeMap<String, u32> {
     let mut first = BTreeMap::new();
     for pid in process::all().unwrap_or_default() {
-        if pod::around(pid).is_some() {
-            continue;
-        }
         if let Some(id) = process::describe(pid).ok().and_then(|process| process.container) {
             first.entry(id).or_insert(pid);
         }
     }
+    let is_of_pod = |pid: u32| {
+        let sandbox = |uid| pods.get(&uid).and_then(sandbox);
+        let is_there = |uid| sandbox(uid).is_none_or(|sandbox| owners::is_in(pid, sandbox));
+        pod::around(pid).is_some_and(is_there)
+    };
+    first.retain(|_, pid| !is_of_pod(*pid));
     first
 }
 

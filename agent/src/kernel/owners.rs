@@ -62,16 +62,19 @@ impl Linux {
 }
 
 impl Candidate {
-    /// A process of a pod or a container is named by it, which outlives the process.
+    /// What is the network of a pod or a container is named by that, which outlives the process. A process in a
+    /// pod may have another network, as that of a container within a container has.
     fn named_to_last(self, inode: NamespaceInode) -> Self {
         if matches!(self.scheme, Scheme::Host(_)) {
             return self;
         }
         let inside = || process::in_namespace(inode).unwrap_or_default().into_iter();
+        let is_there = |pid: &u32| is_in(*pid, inode);
         // By the same process as whoever names the pod.
         let of_pod = |pid| {
             let uid = pod::around(pid)?;
-            Some((pod::in_pod(&uid).ok()?.first()?.pid, uid))
+            let first = pod::in_pod(&uid).ok()?.first()?.pid;
+            Some((Some(first).filter(is_there)?, uid))
         };
         let podded = match self.pid {
             Some(pid) => of_pod(pid),
@@ -81,12 +84,25 @@ impl Candidate {
             let scheme = Scheme::Pod(Pod { uid, container: None });
             return Self { scheme, pid: Some(pid), path: process::namespace_path(pid) };
         }
-        let container = self.pid.and_then(|pid| process::describe(pid).ok()?.container);
-        match container {
-            Some(id) => Self { scheme: Scheme::Container(id), ..self },
+        let of_container = |pid| {
+            let id = process::describe(pid).ok()?.container?;
+            let (_, first) = process::in_container(&id).ok()?.into_iter().next()?;
+            Some((Some(first).filter(is_there)?, id))
+        };
+        match self.pid.and_then(of_container) {
+            Some((pid, id)) => Self {
+                scheme: Scheme::Container(id),
+                pid: Some(pid),
+                path: process::namespace_path(pid),
+            },
             None => self,
         }
     }
+}
+
+/// Whether a process has this network namespace.
+pub(super) fn is_in(pid: u32, inode: NamespaceInode) -> bool {
+    process::namespace_inode(&process::namespace_path(pid)).is_ok_and(|own| own == inode)
 }
 
 /// The inode of the namespace that `ip netns` knows by a name.
