@@ -403,6 +403,10 @@ impl Kernel for FakeKernel {
         Ok(Sight::Present(observed))
     }
 
+    fn own_network(&self) -> Option<NamespaceCookie> {
+        lock(&self.shared.state).world.agents_network()
+    }
+
     fn lives(&self, process: ProcessIdentity) -> bool {
         lock(&self.shared.state).world.lives(process)
     }

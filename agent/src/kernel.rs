@@ -436,6 +436,9 @@ pub trait Kernel: Send + Sync + 'static {
     /// It is there but could not be read.
     fn inspect(&self, place: &Place) -> Result<Sight, KernelError>;
 
+    /// The network namespace that the agent itself is in, where that is not the node's.
+    fn own_network(&self) -> Option<NamespaceCookie>;
+
     /// Whether a process is still the one that it was.
     fn lives(&self, process: ProcessIdentity) -> bool;
 

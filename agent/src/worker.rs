@@ -73,6 +73,9 @@ pub enum AgentError {
     /// It has no meaning beside another fault.
     #[error("{0}")]
     Overlap(#[from] OverlapError),
+    /// A cut of the network by which the agent is reached.
+    #[error("{0} has the agent's own network namespace")]
+    OwnBranch(Scheme),
     /// Another fault has this id.
     #[error("another fault has the id {0}")]
     Conflict(FaultId),

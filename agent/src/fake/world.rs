@@ -29,6 +29,7 @@ pub struct World {
     followed: BTreeSet<NamespaceCookie>,
     stirred: Vec<NamespaceCookie>,
     logs: BTreeMap<NamespaceCookie, PathBuf>,
+    agents_network: Option<NamespaceCookie>,
     next: u64,
 }
 
@@ -93,6 +94,7 @@ impl World {
             followed: BTreeSet::new(),
             stirred: Vec::new(),
             logs: BTreeMap::new(),
+            agents_network: None,
             next: HOST.get(),
         };
         world.make(&[]);
@@ -301,6 +303,15 @@ impl World {
         };
         let inhabited = || self.processes.values().any(|process| process.namespace == cookie);
         if direct || inhabited() { self.namespaces.get(&cookie) } else { None }
+    }
+
+    /// Has the agent be in a namespace that is not the node's.
+    pub fn keep_agent_in(&mut self, cookie: NamespaceCookie) {
+        self.agents_network = Some(cookie);
+    }
+
+    pub(super) const fn agents_network(&self) -> Option<NamespaceCookie> {
+        self.agents_network
     }
 
     /// Has whoever is in a namespace write to a file of this machine.

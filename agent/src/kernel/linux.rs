@@ -41,6 +41,7 @@ const RECORDS: &str = "/run/schism/clock";
 pub struct Linux {
     boot: BootId,
     node: NodeName,
+    own_network: Option<NamespaceCookie>,
     watch: Watch,
     stirs: Mutex<Option<UnboundedReceiver<Stir>>>,
     instances: Mutex<HashMap<NamespaceCookie, Arc<Instance>>>,
@@ -61,12 +62,18 @@ impl Linux {
     /// /proc or netlink is not there.
     pub fn new(node: NodeName) -> Result<Self, KernelError> {
         let own = netns::own_cookie().map_err(KernelError::call("getsockopt(SO_NETNS_COOKIE)"))?;
+        let inode = |path: &Path| {
+            process::namespace_inode(path).map_err(KernelError::call("stat the namespace"))
+        };
+        let is_host =
+            inode(Path::new("/proc/thread-self/ns/net"))? == inode(process::host_namespace())?;
         let (watch, stirs) = Watch::start(own).map_err(KernelError::call("netlink socket"))?;
         let boot = clock::boot_id().map_err(KernelError::call("read boot_id"))?;
         let records = Records::of(PathBuf::from(RECORDS));
         Ok(Self {
             boot,
             node,
+            own_network: (!is_host).then_some(own),
             watch,
             stirs: Mutex::new(Some(stirs)),
             instances: Mutex::default(),
@@ -493,6 +500,10 @@ impl Kernel for Linux {
         observed.coverage = self.clocks.look(place.identity.namespace, inode)?;
         observed.coverage.extend(self.engagements.look(place.identity.namespace, &inode)?);
         Ok(Sight::Present(observed))
+    }
+
+    fn own_network(&self) -> Option<NamespaceCookie> {
+        self.own_network
     }
 
     fn lives(&self, process: ProcessIdentity) -> bool {

@@ -39,6 +39,12 @@ pub(super) fn refuse(error: &AgentError) -> Status {
             let hint = overlap.hint();
             status(Code::FailedPrecondition, error, Kind::Refused(refused), &hint)
         }
+        AgentError::OwnBranch(_) => {
+            let refused = wire::Refused { reason: error.to_string(), ..Default::default() };
+            let hint = "a cut there would cut the agent off: name another target, or cut at the other end \
+                        of what is to be lost";
+            status(Code::FailedPrecondition, error, Kind::Refused(refused), hint)
+        }
         AgentError::Conflict(id) => {
             let conflict = wire::Conflict { with: Some((*id).into()) };
             let hint = "ask again under a new id";

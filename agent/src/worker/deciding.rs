@@ -162,7 +162,7 @@ impl Worker {
             }
             return;
         }
-        if let Err(error) = self.admit_beside(&fault) {
+        if let Err(error) = self.spare_own_branch(&fault).and_then(|()| self.admit_beside(&fault)) {
             return drop(reply.send(Err(error)));
         }
         let cookie = fault.target.namespace;
@@ -204,6 +204,16 @@ impl Worker {
             notes: Vec::new(),
         }));
         self.enqueue(cookie, task);
+    }
+
+    /// The control path is exempt in the node's own network alone: elsewhere a cut would be one from whoever
+    /// could end it.
+    fn spare_own_branch(&self, fault: &Fault) -> Result<(), AgentError> {
+        let is_own = self.kernel.own_network() == Some(fault.target.namespace);
+        if fault.kind.cut().is_some() && is_own {
+            return Err(AgentError::OwnBranch(fault.selector.scheme.clone()));
+        }
+        Ok(())
     }
 
     /// A clock cannot be at two distances, and nobody be held twice. Cuts that say the same are the business of whoever asks.

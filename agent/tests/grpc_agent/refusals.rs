@@ -49,6 +49,26 @@ async fn whichever_step_fails_nothing_is_left() {
 }
 
 #[tokio::test]
+async fn a_cut_of_the_agents_own_network_is_refused_and_what_it_sends_may_be_cut_elsewhere() {
+    let rig = Rig::frozen().await;
+    rig.kernel.node(|node| {
+        let own = node.named("b").unwrap();
+        node.keep_agent_in(own);
+    });
+    let faults = [rig.cut(1, "netns:a", "netns:c"), rig.cut(2, "netns:a", "netns:b")];
+    let status = rig.prepare(&faults).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(
+        matches!(detail(&status), Detail::Refused(refused) if refused.replaceable.is_none()
+            && refused.reason == "netns:b has the agent's own network namespace"),
+        "{status:?}"
+    );
+    assert!(rig.is_clean(), "neither of them is in");
+    let begun = rig.begin(&rig.cut(3, "netns:b", "netns:a")).await;
+    assert_eq!(begun.state, State::Active);
+}
+
+#[tokio::test]
 async fn of_several_faults_all_come_in_or_none() {
     let rig = Rig::frozen().await;
     rig.begin(&rig.cut(1, "netns:a", "netns:b")).await;

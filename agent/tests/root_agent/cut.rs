@@ -1,11 +1,16 @@
 //! A cut loses what one side sends to the other and nothing else: real packets in real namespaces.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use agent::brake::Brake;
+use agent::kernel::{Kernel, Linux};
+use agent::worker::{Agent, AgentError};
 use fault::{Chance, Cut, FlowAge, Mode, Protocol, Side, State, Verdict};
 use lab::topology::Family;
 use lab::traffic::{EchoConnection, EchoServer, Probe, Protocol as Wire};
 
+use crate::driven::Driven;
 use crate::rig::{Rig, initiator_cut, packet_cut};
 
 const LIMIT: Duration = Duration::from_millis(300);
@@ -164,4 +169,26 @@ async fn faults_on_one_target_are_independent() {
     assert!(datagrams(&rig, "c", "b", Family::V6).is_lost());
     rig.heal(second).await;
     assert!(datagrams(&rig, "c", "b", Family::V6).is_whole());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_in_a_network_of_its_own_does_not_cut_itself_off() {
+    let rig = Rig::pair();
+    let inside = rig.node("b").namespace.inside(|| Linux::new(agent::kernel::node_name()));
+    let kernel: Arc<dyn Kernel> = Arc::new(inside.unwrap().unwrap());
+    assert_eq!(kernel.own_network(), Some(rig.target("b").identity.namespace));
+    assert_eq!(rig.kernel.own_network(), None, "it is the node's");
+    let driven = Driven(Agent::start(kernel, Brake::in_memory()));
+    for cut in [packet_cut(), Cut { side: Side::Egress, ..packet_cut() }] {
+        let (from, to) = if cut.side == Side::Ingress { ("a", "b") } else { ("b", "a") };
+        let refused = driven.try_begin(rig.fault(from, to, cut)).await.unwrap_err();
+        assert!(matches!(refused, AgentError::OwnBranch(_)), "{refused}");
+        assert!(refused.to_string().contains("the agent's own network namespace"), "{refused}");
+        assert!(datagrams(&rig, "a", "b", Family::V4).is_whole());
+    }
+    // What it sends is lost at the other end.
+    let status = driven.begin(rig.fault("b", "a", packet_cut())).await;
+    assert_eq!(status.state, State::Active, "{:?}", status.drifts);
+    assert!(datagrams(&rig, "b", "a", Family::V4).is_lost());
+    driven.heal(status.fault.id).await;
 }
