@@ -4,17 +4,20 @@
 //! standard output or error, and what a runtime keeps of a container. A path is never followed that a target
 //! could have a part in, and nothing is asked of a file system that may let its reader wait.
 
+mod mounts;
+mod output;
+
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use fault::{Extent, LogFile, LogForm, Process, Scheme};
-use nix::fcntl::{FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat2};
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
+use self::output::{Behind, behind};
 use super::clock::scope;
 use super::process::{self, NamespaceInode};
 use super::{KernelError, Place};
@@ -25,11 +28,6 @@ const MOST_PROCESSES: usize = 256;
 const MOST_FILES: usize = 16;
 /// The most files that were rotated, of one log.
 const MOST_ROTATED: usize = 8;
-/// File systems whose files are read without anybody being asked who may not answer.
-const PROMPT: [&str; 16] = [
-    "9p", "bcachefs", "btrfs", "devpts", "devtmpfs", "ext2", "ext3", "ext4", "f2fs", "jfs",
-    "overlay", "ramfs", "tmpfs", "virtiofs", "xfs", "zfs",
-];
 /// Where a kubelet names the logs of containers by their ids, and where these are.
 const NAMED_BY_ID: &str = "var/log/containers";
 const OF_PODS: &str = "/var/log/pods";
@@ -54,15 +52,6 @@ impl Log {
         let metadata = file.metadata()?;
         Ok(LogFile { device: metadata.dev(), inode: metadata.ino() })
     }
-}
-
-/// What stands behind a process's output.
-enum Behind {
-    File(File),
-    /// Somebody else takes it, and may keep it.
-    Pipe,
-    /// Nothing that can be read, in a few words.
-    Other(&'static str),
 }
 
 /// Where the processes of a place write, each file once.
@@ -121,13 +110,13 @@ impl Found {
             let mut instead = |what: &str| {
                 self.instead.insert(format!("standard {named} of process {pid} ({name}) {what}"));
             };
-            match behind(process, output) {
+            match behind(process.identity, output) {
                 Ok(Behind::File(file)) => {
                     self.add(Log { form: LogForm::Plain, files: vec![file] })?
                 }
-                Ok(Behind::Pipe) => match &process.container {
+                Ok(Behind::Taken(what)) => match &process.container {
                     Some(id) => self.of_container(id)?,
-                    None => instead("goes to a pipe"),
+                    None => instead(what),
                 },
                 Ok(Behind::Other(what)) => instead(what),
                 // It has ended meanwhile.
@@ -169,73 +158,6 @@ impl Found {
     }
 }
 
-/// What stands behind an output of a process.
-///
-/// Its own open file is taken (`pidfd_getfd`, 5.6), so that what is looked at is what is opened then. One that
-/// was opened as a path only (O_PATH) or for reading is refused: whoever has that need not have been allowed to
-/// read the file, or to write to it.
-fn behind(process: &Process, output: i32) -> io::Result<Behind> {
-    let pid = i32::try_from(process.identity.pid).ok().and_then(Pid::from_raw);
-    let pidfd = pidfd_open(pid.ok_or(io::ErrorKind::NotFound)?, PidfdFlags::empty())?;
-    if !process::is_alive(process.identity) {
-        return Err(io::ErrorKind::NotFound.into());
-    }
-    let theirs = match pidfd_getfd(&pidfd, output, PidfdGetfdFlags::empty()) {
-        Err(rustix::io::Errno::BADF) => return Ok(Behind::Other("is closed")),
-        theirs => theirs?,
-    };
-    let flags = OFlag::from_bits_truncate(fcntl(&theirs, FcntlArg::F_GETFL)?);
-    let way = PathBuf::from(format!("/proc/self/fd/{}", theirs.as_raw_fd()));
-    let shown = fs::read_link(&way)?;
-    let shown = shown.to_string_lossy();
-    // The kernel's own names begin with no slash, and every path does.
-    if shown.starts_with("pipe:") {
-        return Ok(Behind::Pipe);
-    }
-    if shown.starts_with("socket:") {
-        return Ok(Behind::Other("goes to a socket, as that of a unit of systemd does"));
-    }
-    if flags.contains(OFlag::O_PATH) || flags & OFlag::O_ACCMODE == OFlag::O_RDONLY {
-        return Ok(Behind::Other("was not opened to be written to"));
-    }
-    // Before anything is asked of the file: on some file systems the answer is somebody's who may not give it.
-    if !is_prompt(process.identity.pid, &theirs)? {
-        return Ok(Behind::Other("goes to a file system whose files may keep a reader waiting"));
-    }
-    reopened(&way).map(|file| file.map_or(Behind::Other("goes to no regular file"), Behind::File))
-}
-
-/// A file by one that is open, to be read; `None` if it is none.
-fn reopened(way: &Path) -> io::Result<Option<File>> {
-    if !fs::metadata(way)?.is_file() {
-        return Ok(None);
-    }
-    // A lease that somebody has taken on it would be waited for.
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    OpenOptions::new().read(true).custom_flags(flags.bits()).open(way).map(Some)
-}
-
-/// Whether an open file is on a file system that answers by itself.
-fn is_prompt(pid: u32, file: &OwnedFd) -> io::Result<bool> {
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd()))?;
-    let mount = info.lines().find_map(|line| line.strip_prefix("mnt_id:")).map(str::trim);
-    let Some(mount) = mount else { return Ok(false) };
-    // It may have been opened by somebody who sees other mounts.
-    for mounts in [format!("/proc/{pid}/mountinfo"), "/proc/self/mountinfo".to_owned()] {
-        let mounts = fs::read_to_string(mounts)?;
-        if let Some(kind) = mounts.lines().find_map(|line| kind_of(line, mount)) {
-            return Ok(PROMPT.contains(&kind));
-        }
-    }
-    Ok(false)
-}
-
-/// The kind of the file system of a mount, if a line of mountinfo is of it (proc_pid_mountinfo(5)).
-fn kind_of<'a>(line: &'a str, mount: &str) -> Option<&'a str> {
-    let (first, second) = line.split_once(" - ")?;
-    (first.split(' ').next()? == mount).then(|| second.split(' ').next())?
-}
-
 /// The node's root directory: that of its first process, or ours where that one may not be looked at.
 fn node_root() -> PathBuf {
     let first = Path::new("/proc/1/root");
@@ -251,13 +173,24 @@ fn of_runtime(root: &Path, id: &str) -> io::Result<Option<Log>> {
         Some(path) => (path, LogForm::Cri),
         None => (PathBuf::from(docker), LogForm::Json),
     };
-    let file = match kept(&root, &path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?,
+    let current = match kept(&root, &path) {
+        // It is being rotated: until a runtime has the next one, it writes to the latest of the former ones.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        file => Some(file?),
     };
-    let mut files = rotated(&root, &path)?;
-    files.push(file);
-    Ok(Some(Log { form, files }))
+    let files = in_order(rotated(&root, &path)?, current)?;
+    Ok((!files.is_empty()).then_some(Log { form, files }))
+}
+
+/// The file that is written to now behind those from which it was rotated, each once: it may have become one of
+/// them since it was opened.
+fn in_order(mut former: Vec<File>, current: Option<File>) -> io::Result<Vec<File>> {
+    if let Some(current) = current {
+        let number = Log::number(&current)?;
+        former.retain(|file| Log::number(file).is_ok_and(|other| other != number));
+        former.push(current);
+    }
+    Ok(former)
 }
 
 /// Where a kubelet has the log of a container: it keeps a link for each, whose name ends with the id.

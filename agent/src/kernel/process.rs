@@ -212,20 +212,29 @@ fn parse_stat(stat: &str) -> Option<(&str, u64)> {
     Some((name, started))
 }
 
-/// The last parts of the paths in /proc/PID/cgroup, without what runtimes put around an id.
+/// By what the paths in /proc/PID/cgroup may name a container: the last part of each, without what runtimes put
+/// around an id, and the innermost id where that is above it. A runtime, or what runs in a container, may have
+/// groups of its own below the container's (CRI-O `crio-ID.scope/container`, systemd `docker-ID.scope/init.scope`).
 fn cgroup_names(text: &str) -> Vec<String> {
-    let paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
-    let mut names: Vec<String> = paths
-        .filter_map(|path| path.rsplit('/').next())
-        .map(|last| {
-            let bare = last.strip_suffix(".scope").unwrap_or(last);
-            let prefixes = ["cri-containerd-", "docker-", "crio-", "libpod-"];
-            prefixes.iter().find_map(|prefix| bare.strip_prefix(prefix)).unwrap_or(last).to_owned()
-        })
-        .filter(|name| !name.is_empty())
-        .collect();
+    let mut names: Vec<String> = Vec::new();
+    for path in text.lines().filter_map(|line| line.splitn(3, ':').nth(2)) {
+        let mut parts = path.rsplit('/').map(bare);
+        names.extend(parts.next().filter(|last| !last.is_empty()).map(ToOwned::to_owned));
+        if !names.last().is_some_and(|last| is_container_id(last)) {
+            names.extend(parts.find(|part| is_container_id(part)).map(ToOwned::to_owned));
+        }
+    }
     names.dedup();
     names
+}
+
+/// A part of a path without what a runtime puts around an id.
+fn bare(part: &str) -> &str {
+    // containerd that was told the wrong driver has `SLICE:cri-containerd:ID` in one.
+    let bare = part.strip_suffix(".scope").unwrap_or(part).rsplit(':').next().unwrap_or(part);
+    let prefixes = ["cri-containerd-", "docker-", "crio-", "libpod-"];
+    let within = prefixes.iter().find_map(|prefix| bare.strip_prefix(prefix));
+    within.unwrap_or(if is_container_id(bare) { bare } else { part })
 }
 
 fn is_container_id(name: &str) -> bool {
@@ -269,10 +278,15 @@ mod tests {
             format!("4:memory:/docker/{id}\n0::/docker/{id}"),
             format!("0::/machine.slice/libpod-{id}.scope"),
             format!("0::/kubepods/besteffort/poda/{id}"),
+            format!("0::/kubepods.slice/kubepods-poda.slice/crio-{id}.scope/container"),
+            format!("0::/system.slice/docker-{id}.scope/system.slice/sshd.service"),
+            format!("0::/kubepods/poda/{}/docker/{id}/init.scope", "f".repeat(64)),
+            format!("0::/system.slice/containerd.service/kubepods-poda.slice:cri-containerd:{id}"),
         ];
         for text in table {
             let names = cgroup_names(&text);
             assert!(names.iter().any(|name| names_container(name, &id[..12])), "{text}: {names:?}");
+            assert!(!names.iter().any(|name| name.starts_with('f')), "the inner one: {names:?}");
         }
         let named = cgroup_names("0::/default/web");
         assert!(named.iter().any(|name| names_container(name, "web")));

@@ -29,7 +29,8 @@ const MOST_MARKS: usize = 256;
 /// Pieces that may wait to be taken.
 const BACKLOG: usize = 4;
 
-pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<wire::LogPiece, Status>> + Send>>;
+type Piece = Result<wire::LogPiece, Status>;
+pub(super) type Pieces = Pin<Box<dyn Stream<Item = Piece> + Send>>;
 
 /// Who reads logs now.
 #[derive(Clone, Debug)]
@@ -101,7 +102,7 @@ impl Reader {
         &self,
         reading: Reading,
         selector: Selector,
-        pieces: &mpsc::Sender<Result<wire::LogPiece, Status>>,
+        pieces: &mpsc::Sender<Piece>,
     ) -> Result<(), Status> {
         let tell = async |kind: Kind| {
             // Without anybody who listens there is nothing more to do.
@@ -154,16 +155,52 @@ pub(super) async fn begin(
     let reader = Reader { agent: agent.clone(), permit };
     let selector = order.place.selector.clone();
     let reading = reader.open(order).await?;
-    let (pieces, told) = mpsc::channel(BACKLOG);
-    tokio::spawn(async move {
-        let telling = reader.tell(reading, selector, &pieces);
-        let failed = match tokio::time::timeout(LONGEST, telling).await {
-            Ok(Ok(())) => return,
-            Ok(Err(status)) => status,
-            Err(_) => Status::deadline_exceeded("its log is not read to its end within a minute"),
-        };
-        // Who does not listen any more need not know.
-        let _ = pieces.try_send(Err(failed));
-    });
+    let (pieces, told) = mpsc::channel(BACKLOG + 1);
+    let last = reserved(&pieces).await?;
+    tokio::spawn(conclude(async move { reader.tell(reading, selector, &pieces).await }, last));
     Ok(Box::pin(ReceiverStream::new(told)))
+}
+
+/// Room for what is said last, however many pieces wait.
+async fn reserved(pieces: &mpsc::Sender<Piece>) -> Result<mpsc::OwnedPermit<Piece>, Status> {
+    let nobody = |_| Status::internal("nobody takes the pieces of a log");
+    pieces.clone().reserve_owned().await.map_err(nobody)
+}
+
+/// Tells within a time, and why it is not all, also to somebody who has taken nothing yet.
+async fn conclude(
+    telling: impl Future<Output = Result<(), Status>>,
+    last: mpsc::OwnedPermit<Piece>,
+) {
+    let failed = match tokio::time::timeout(LONGEST, telling).await {
+        Ok(Ok(())) => return,
+        Ok(Err(status)) => status,
+        Err(_) => Status::deadline_exceeded("its log is not read to its end within a minute"),
+    };
+    last.send(Err(failed));
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_stream::StreamExt as _;
+    use tonic::Code;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_taken_nothing_hears_why_it_ends_all_the_same() {
+        let (pieces, told) = mpsc::channel(BACKLOG + 1);
+        let last = reserved(&pieces).await.unwrap();
+        let telling = async move {
+            while pieces.send(Ok(wire::LogPiece::default())).await.is_ok() {}
+            Ok(())
+        };
+        conclude(telling, last).await;
+        let told: Vec<Piece> = ReceiverStream::new(told).collect().await;
+        let codes: Vec<Option<Code>> =
+            told.iter().map(|piece| piece.as_ref().err().map(Status::code)).collect();
+        assert_eq!(codes.len(), BACKLOG + 1);
+        assert_eq!(codes.iter().flatten().collect::<Vec<_>>(), [&Code::DeadlineExceeded]);
+        assert_eq!(codes.last(), Some(&Some(Code::DeadlineExceeded)));
+    }
 }

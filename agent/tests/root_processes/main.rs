@@ -9,6 +9,7 @@ mod freezes;
 mod group;
 mod kills;
 mod loads;
+mod logs;
 mod misfortune;
 #[path = "../driven/pod.rs"]
 mod pod;

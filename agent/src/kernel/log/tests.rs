@@ -1,5 +1,7 @@
+use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::symlink;
+use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::unix::fs::{OpenOptionsExt as _, symlink};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
@@ -61,6 +63,33 @@ fn what_a_process_has_open_is_read_whatever_stands_in_its_place() {
     assert_eq!(text(&speaker.logs().unwrap()[0].files[0]), "own\n");
 }
 
+/// Both ends of a terminal.
+#[expect(unsafe_code, reason = "openpty(3) has no safe form")]
+fn pseudoterminal() -> (OwnedFd, OwnedFd) {
+    let (mut master, mut slave) = (-1, -1);
+    let (no_name, unchanged, unsized_) = (std::ptr::null_mut(), std::ptr::null(), std::ptr::null());
+    // SAFETY: both numbers are live for the call, and what may be null is.
+    let opened =
+        unsafe { libc::openpty(&raw mut master, &raw mut slave, no_name, unchanged, unsized_) };
+    assert_eq!(opened, 0, "{}", io::Error::last_os_error());
+    // SAFETY: they were opened for this, and are nobody else's.
+    unsafe { (OwnedFd::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) }
+}
+
+#[test]
+fn a_file_is_known_by_the_open_file_of_whoever_writes_to_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| File::create(directory.path().join(name)).unwrap();
+    let (written, other) = (file("log"), file("other"));
+    let speaker = Speaker::with(written.try_clone().unwrap());
+    let process = process::identity(speaker.0.id()).unwrap();
+    assert!(output::is_written(process, 1, &written).unwrap());
+    assert!(!output::is_written(process, 1, &other).unwrap());
+    let reader = Speaker::with(File::open(directory.path().join("log")).unwrap());
+    let process = process::identity(reader.0.id()).unwrap();
+    assert!(!output::is_written(process, 1, &written).unwrap(), "it only reads");
+}
+
 #[test]
 fn nothing_is_read_but_a_file_that_a_process_writes_to() {
     let directory = tempfile::tempdir().unwrap();
@@ -76,6 +105,7 @@ fn nothing_is_read_but_a_file_that_a_process_writes_to() {
         let (reader, writer) = std::io::pipe().unwrap();
         (writer, reader)
     };
+    let (_master, terminal) = pseudoterminal();
     let in_memory = nix::sys::memfd::memfd_create(c"log", nix::sys::memfd::MFdFlags::MFD_CLOEXEC);
     for (output, expected) in [
         (Stdio::from(opened(OpenOptions::new().read(true))), "was not opened to be written to"),
@@ -88,9 +118,10 @@ fn nothing_is_read_but_a_file_that_a_process_writes_to() {
             "no regular file",
         ),
         (Stdio::from(score), "may keep a reader waiting"),
-        (Stdio::from(in_memory.unwrap()), "may keep a reader waiting"),
-        (Stdio::from(std::os::fd::OwnedFd::from(socket)), "goes to a socket"),
+        (Stdio::from(in_memory.unwrap()), "that nobody here has mounted"),
+        (Stdio::from(OwnedFd::from(socket)), "goes to a socket"),
         (Stdio::from(pipe), "goes to a pipe"),
+        (Stdio::from(terminal), "goes to a terminal"),
         (Stdio::null(), "no regular file"),
     ] {
         let why = Speaker::with(output).logs().unwrap_err();
@@ -156,6 +187,25 @@ fn a_containers_log_is_found_with_those_from_which_it_was_rotated() {
 }
 
 #[test]
+fn a_log_that_is_being_rotated_is_found_and_nothing_of_it_twice() {
+    let node = Node::new();
+    let path = |ending: &str| format!("var/log/pods/ns_web_uid/c/0.log{ending}");
+    node.write(&path(".20260101-000000"), "before");
+    node.write(&path(""), "now");
+    node.name("/var/log/pods/ns_web_uid/c/0.log");
+    // Renamed, and the runtime has no next one yet.
+    fs::rename(node.path(&path("")), node.path(&path(".20260102-000000"))).unwrap();
+    assert_eq!(node.found().unwrap().unwrap(), ["before", "now"]);
+    // Renamed between two looks: the file that is open has that name, too.
+    let now = File::open(node.path(&path(".20260102-000000"))).unwrap();
+    let former = rotated(&File::open(node.0.path()).unwrap(), Path::new(&path(""))).unwrap();
+    let files = in_order(former, Some(now)).unwrap();
+    assert_eq!(files.iter().map(text).collect::<Vec<_>>(), ["before", "now"]);
+    node.write(&path(""), "next");
+    assert_eq!(node.found().unwrap().unwrap(), ["before", "now", "next"]);
+}
+
+#[test]
 fn nothing_is_read_that_somebody_has_put_among_the_logs_of_containers() {
     let elsewhere = |target: &str, plant: &dyn Fn(&Node)| {
         let node = Node::new();
@@ -185,11 +235,4 @@ fn nothing_is_read_that_somebody_has_put_among_the_logs_of_containers() {
         nix::unistd::mkfifo(&own, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
     };
     assert!(elsewhere("/var/log/pods/ns_web_uid/c/0.log", &fifo).is_err());
-}
-
-#[test]
-fn the_kind_of_a_mount_is_read_off_its_line() {
-    let line = "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue";
-    assert_eq!(kind_of(line, "36"), Some("ext3"));
-    assert_eq!((kind_of(line, "35"), kind_of("", "36")), (None, None));
 }
