@@ -26,7 +26,17 @@ pub(super) struct Lines {
     /// What has no end yet.
     rest: Vec<u8>,
     /// Beginnings of lines that a runtime has cut in pieces, by their streams.
-    cut: BTreeMap<String, String>,
+    cut: BTreeMap<String, Cut>,
+}
+
+/// The beginning of a line.
+#[derive(Debug)]
+struct Cut {
+    text: String,
+    /// Where it begins.
+    mark: LogMark,
+    /// Whether something was found behind that, which is not to be found again.
+    is_passed: bool,
 }
 
 impl Lines {
@@ -59,8 +69,10 @@ impl Lines {
             let left = &rest[begin..];
             let end = left.iter().take(LONGEST).position(|byte| *byte == b'\n').map(|end| end + 1);
             let Some(end) = end.or((left.len() >= LONGEST).then_some(LONGEST)) else { break };
-            if let Some(line) = self.decoded(&left[..end]) {
-                look(&line)?;
+            if let Some(line) = self.decoded(&left[..end])
+                && look(&line)?
+            {
+                self.cut.values_mut().for_each(|cut| cut.is_passed = true);
             }
             self.pass(&left[..end]);
             begin += end;
@@ -108,13 +120,17 @@ impl Lines {
     }
 
     fn put_together(&mut self, stream: &str, text: &str, is_cut: bool) -> Option<String> {
-        let mut whole = self.cut.remove(stream).unwrap_or_default();
-        whole.push_str(text);
-        if is_cut && whole.len() < LONGEST {
-            self.cut.insert(stream.to_owned(), whole);
-            return None;
+        let begun = self.cut.remove(stream);
+        if !is_cut {
+            return Some(begun.map_or_else(|| text.to_owned(), |cut| cut.text + text));
         }
-        Some(whole)
+        let mut cut = begun.unwrap_or_else(|| self.begin());
+        cut.text.push_str(text);
+        if cut.text.len() >= LONGEST {
+            return Some(cut.text);
+        }
+        self.cut.insert(stream.to_owned(), cut);
+        None
     }
 
     /// Looks at what has no end yet. The next look begins behind it if something was found in it, and else before
@@ -132,7 +148,47 @@ impl Lines {
                 self.pass(&rest);
             }
         }
-        Ok(self.mark())
+        if self.wanted == Wanted::Ends && self.form != LogForm::Plain {
+            self.cut_at_the_end();
+        }
+        let mut mark = self.mark();
+        for (_, cut) in std::mem::take(&mut self.cut) {
+            let is_found = self.wanted == Wanted::News && look(&cut.text)?;
+            if !is_found && !cut.is_passed && cut.mark.offset < mark.offset {
+                mark = cut.mark;
+            }
+        }
+        Ok(mark)
+    }
+
+    /// Finds the beginnings of lines that have no end yet where nothing was looked at.
+    fn cut_at_the_end(&mut self) {
+        let tail = std::mem::take(&mut self.before);
+        let begins = self.at - tail.len() as u64;
+        // Whatever begins before that has no whole print before it.
+        let first = if begins == 0 {
+            0
+        } else {
+            let unprinted = PRINTED.min(tail.len());
+            let end = tail[unprinted..].iter().position(|byte| *byte == b'\n');
+            end.map_or(tail.len(), |end| unprinted + end + 1)
+        };
+        self.at = begins;
+        self.pass(&tail[..first]);
+        for line in tail[first..].split_inclusive(|byte| *byte == b'\n') {
+            if line.ends_with(b"\n") {
+                // It is known; only where it begins is wanted.
+                let _ = self.decoded(line);
+            }
+            self.pass(line);
+        }
+    }
+
+    /// What begins here.
+    fn begin(&self) -> Cut {
+        let printed = &self.before[self.before.len().saturating_sub(PRINTED)..];
+        let mark = LogMark::new(self.number, self.at, printed);
+        Cut { text: String::new(), mark, is_passed: false }
     }
 
     fn mark(&self) -> LogMark {
@@ -234,6 +290,47 @@ mod tests {
 {"log":"ha"#;
         let (lines, _) = found(LogForm::Json, docker, (0, 9), Wanted::News);
         assert_eq!(lines, ["one \u{1b}[0m", "two three"]);
+    }
+
+    #[test]
+    fn a_line_that_a_runtime_has_not_ended_is_looked_at_and_again_when_it_has() {
+        let first = "2026-01-01T00:00:00.000000001Z stdout F one\n";
+        let cut = "2026-01-01T00:00:00.000000002Z stderr P is this \n";
+        let other = "2026-01-01T00:00:00.000000003Z stdout F two\n";
+        let end = "2026-01-01T00:00:00.000000004Z stderr F the leader\n";
+        for piece in [1, 9, 1_000] {
+            let until = format!("{first}{cut}{other}");
+            let (lines, mark) = found(LogForm::Cri, &until, (0, piece), Wanted::News);
+            assert_eq!(lines, ["one", "two", "is this "], "it may never have an end");
+            assert_eq!(mark.offset as usize, first.len());
+            let whole = format!("{until}{end}");
+            let fresh = first.len();
+            let (lines, mark) = found(LogForm::Cri, &whole, (fresh, piece), Wanted::News);
+            assert_eq!(
+                (lines, mark.offset as usize),
+                (vec!["two".to_owned(), "is this the leader".to_owned()], whole.len())
+            );
+            // What was found in it, or behind its beginning, is not found twice.
+            for (told, instead) in [("is this", "found, this"), ("two", "found")] {
+                let until = until.replace(told, instead);
+                let (_, mark) = found(LogForm::Cri, &until, (0, piece), Wanted::News);
+                assert_eq!(mark.offset as usize, until.len());
+            }
+        }
+        let docker = "{\"log\":\"one\\n\",\"stream\":\"stdout\",\"time\":\"t\"}\n";
+        let cut = "{\"log\":\"two \",\"stream\":\"stderr\",\"time\":\"t\"}\n";
+        for wanted in [Wanted::News, Wanted::Ends] {
+            for (form, whole, expected) in [
+                (LogForm::Json, format!("{docker}{cut}"), docker.len()),
+                (LogForm::Json, format!("{docker}{cut}{docker}"), docker.len()),
+                (LogForm::Json, format!("{cut}{docker}"), 0),
+                (LogForm::Json, docker.repeat(3), 3 * docker.len()),
+            ] {
+                let fresh = if wanted == Wanted::News { 0 } else { whole.len() };
+                let (_, mark) = found(form, &whole, (fresh, 20), wanted);
+                assert_eq!(mark.offset as usize, expected, "{whole}");
+            }
+        }
     }
 
     #[test]
