@@ -18,6 +18,7 @@ use experiment::timestamp::Timestamp;
 use experiment::toolkit::{self, Manner, Settings};
 use experiment::variables::{Variables, add_environment};
 use fault::{IntentId, OnOneLine};
+use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use super::aside;
@@ -255,7 +256,7 @@ async fn begin(
     let secrets = secrets::load(&experiment.secrets, &variables.secrets, environment, &vault)
         .map_err(|errors| several(&attempted, &errors))?;
     let verdicts = verdicts(args.compat);
-    let terms = terms(args, verdicts, &experiment.runtime, own)?;
+    let terms = terms(args, (verdicts, args.seed), &experiment.runtime, own)?;
     let experiment = Arc::new(experiment);
     let (identity, host, started) = (random()?, host_of(args, place), now());
     let beginning = Beginning { experiment, settings, secrets, terms, identity, host, started };
@@ -285,7 +286,7 @@ fn settings(args: &RunArgs, output: Output) -> Result<Settings, Failure> {
 
 fn terms(
     args: &RunArgs,
-    verdicts: Verdicts,
+    (verdicts, seed): (Verdicts, Option<u64>),
     experiment: &Runtime,
     settings: &Settings,
 ) -> Result<Terms, Failure> {
@@ -298,7 +299,7 @@ fn terms(
     let terms = Terms {
         fail_fast: if args.fail_fast { FailFast::Stops } else { FailFast::GoesOn },
         dry: args.dry,
-        seed: args.seed.map_or_else(random_seed, Ok)?,
+        seed: seed.map_or_else(random_seed, Ok)?,
         controls: settings.controls.clone(),
         ..Terms::new(verdicts)
     };
@@ -320,6 +321,7 @@ pub(super) async fn resume(
     // A run that goes on owes what its journal says, and does it itself.
     let claim = Claim::take(journal).map_err(|error| failed(&error))?;
     let mut before = Book::read(journal).map_err(|error| failed(&error))?;
+    let (verdicts, seed) = rules(args, &before, &attempted)?;
     let (written, owed) = Owed::read(&before).map_err(|error| failed(&error))?;
     if let Some(original) = aside::original(&before, journal) {
         let original = original.display();
@@ -352,8 +354,7 @@ pub(super) async fn resume(
     let vault = super::vault::read(&attempted, &experiment.secrets, &known).await?;
     let secrets = secrets::load(&experiment.secrets, &variables.secrets, &environment, &vault)
         .map_err(|errors| several(&attempted, &errors))?;
-    let verdicts = verdicts(args.compat);
-    let terms = terms(args, verdicts, &experiment.runtime, &Settings::default())?;
+    let terms = terms(args, (verdicts, seed), &experiment.runtime, &Settings::default())?;
     let experiment = Arc::new(experiment);
     let (identity, host, started) = (random()?, host_of(args, place), now());
     let beginning = Beginning { experiment, settings, secrets, terms, identity, host, started };
@@ -361,6 +362,31 @@ pub(super) async fn resume(
     let left = Some(Left { place: claim, journal: before, at: owed.at });
     let file = journal.display().to_string();
     Ok(Started { file, run, verdicts, beginning, left })
+}
+
+/// By which verdicts and from which seed a run that is finished went, unless it does not say so.
+///
+/// # Errors
+/// Other verdicts were asked for: what was left is played as the rest was.
+fn rules(
+    args: &RunArgs,
+    journal: &Map<String, Value>,
+    attempted: &str,
+) -> Result<(Verdicts, Option<u64>), Failure> {
+    let ours = journal.get("schism");
+    let known = |key: &str| ours.and_then(|ours| ours.get(key));
+    let written = known("verdicts").and_then(|word| Verdicts::deserialize(word).ok());
+    let verdicts = written.unwrap_or(verdicts(args.compat));
+    let (asked, other) = match verdicts {
+        Verdicts::Compat => (args.strict, "--compat"),
+        Verdicts::Strict => (args.compat, "--strict"),
+    };
+    if asked {
+        let reason = format!("the run went with {other}, and is finished so");
+        let failure = Failure::new(Outcome::WrongUsage, attempted, reason);
+        return Err(failure.hint("leave it out: the journal says it"));
+    }
+    Ok((verdicts, args.seed.or(known("seed").and_then(Value::as_u64))))
 }
 
 /// What a controller decided it keeps, too: played from here as well, it would be played twice.

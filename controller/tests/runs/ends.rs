@@ -156,6 +156,32 @@ fn whoever_is_killed_leaves_a_journal_by_which_what_is_owed_is_done_once() {
 }
 
 #[test]
+fn what_is_owed_is_finished_by_the_verdicts_and_the_seed_of_its_run() {
+    // A rollback that ends with 3 has failed by ours, and not by the original's.
+    for (verdicts, other, code) in [("compat", "strict", 0), ("strict", "compat", 1)] {
+        let workshop = Workshop::new();
+        let line = workshop.experiment(json!({
+            "method": [script("step", "touch ready; exec sleep 60")],
+            "rollbacks": [script("back", "echo x >> back; exit 3")],
+        }));
+        let run = workshop.begin(&format!("{line} --{verdicts} --seed 7"));
+        workshop.wait_for("ready");
+        run.signal(Signal::SIGKILL);
+        run.ended();
+        let back = "run --resume-rollbacks journal.json";
+        let refused = workshop.run(&format!("{back} --{other}"));
+        assert_eq!((refused.code, workshop.read("back").as_str()), (Some(2), ""), "{refused:?}");
+        let why = format!("the run went with --{verdicts}");
+        assert!(refused.stderr.contains(&why), "{refused:?}");
+        let told = workshop.run(&format!("{back} -o json"));
+        assert_eq!((told.code, workshop.read("back").as_str()), (Some(code), "x\n"), "{told:?}");
+        let told: Value = serde_json::from_str(&told.stdout).unwrap();
+        let told = &told["runs"][0];
+        assert_eq!((&told["verdicts"], &told["seed"]), (&json!(verdicts), &json!(7)), "{told:#}");
+    }
+}
+
+#[test]
 fn a_journal_that_says_what_is_owed_is_put_aside_by_the_next_run() {
     let workshop = Workshop::new();
     let run = workshop.begin(workshop.experiment(staying(Phase::Method)));
