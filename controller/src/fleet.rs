@@ -29,6 +29,7 @@ use brake::BrakeReport;
 use client::Client;
 use ends::{EndRecord, EndsReport};
 use listing::ListingReport;
+pub(crate) use outcome::unconfirmed;
 use report::{AgentsReport, IntentsReport};
 
 /// What ends are, by name: a selector each.
@@ -114,12 +115,7 @@ pub(crate) async fn heal(
     let healed =
         if ids.is_empty() && !args.all { Vec::new() } else { client.heal(ids, args.all).await? };
     let ended = ending::over(&mut client, ended, output).await;
-    let outcome = outcome::confirmed(&healed).worst(ending::outcome(&ended));
-    for sentence in healed.iter().filter_map(outcome::unconfirmed) {
-        output.note(sentence);
-    }
-    output.show(&IntentsReport::heal(healed, ended).coming_to(outcome))?;
-    Ok(outcome)
+    healed_all(healed, ended, output)
 }
 
 /// Ends every intent that `is_meant`, through a controller.
@@ -138,11 +134,20 @@ pub(crate) async fn heal_all(
     });
     let ids: Vec<u64> = meant.map(|intent| intent.id).collect();
     let healed = if ids.is_empty() { Vec::new() } else { client.heal(ids, false).await? };
-    let outcome = outcome::confirmed(&healed);
-    for sentence in healed.iter().filter_map(outcome::unconfirmed) {
+    healed_all(healed, Vec::new(), output)
+}
+
+/// Tells what was ended, and what of it is not confirmed to be out.
+fn healed_all(
+    healed: Vec<wire::Intent>,
+    ended: Vec<wire::Run>,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let outcome = outcome::confirmed(&healed).worst(ending::outcome(&ended));
+    for sentence in healed.iter().filter_map(unconfirmed) {
         output.note(sentence);
     }
-    output.show(&IntentsReport::heal(healed, Vec::new()).coming_to(outcome))?;
+    output.show(&IntentsReport::heal(healed, ended).coming_to(outcome))?;
     Ok(outcome)
 }
 
@@ -152,10 +157,11 @@ pub(crate) async fn heal_all(
 /// It is not confirmed to be out.
 pub(crate) async fn end(id: IntentId, place: &Controller, output: Output) -> Result<(), Failure> {
     let healed = connect(place, output).await?.heal(vec![id.get()], false).await?;
-    match healed.iter().find_map(outcome::unconfirmed) {
+    match healed.iter().find_map(unconfirmed) {
         None => Ok(()),
         Some(sentence) => {
-            Err(Failure::new(Outcome::Unconfirmed, format!("cannot end {id}"), sentence))
+            let attempted = format!("cannot confirm the heal of {id}");
+            Err(Failure::new(Outcome::Unconfirmed, attempted, sentence))
         }
     }
 }
@@ -197,7 +203,7 @@ pub(crate) async fn targets(
         output.show(&listing)?;
         return Ok(Outcome::Effective);
     };
-    output.show(&EndsReport::new(client.resolve(selector).await?))?;
+    output.show(&EndsReport::new(client.resolve(selector, 0).await?))?;
     Ok(Outcome::Effective)
 }
 

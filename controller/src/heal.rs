@@ -145,9 +145,11 @@ pub(crate) async fn end(intent: IntentId, choice: &Choice, output: Output) -> Re
     confirmed(&faults)
 }
 
+/// Whether faults that were to end are out.
+///
 /// # Errors
-/// Not all of them are out.
-fn confirmed(faults: &[Status]) -> Result<(), Failure> {
+/// Not all of them are.
+pub(crate) fn confirmed(faults: &[Status]) -> Result<(), Failure> {
     let open = unconfirmed(faults.iter());
     if open.is_empty() {
         return Ok(());

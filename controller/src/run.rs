@@ -207,8 +207,8 @@ async fn one(
         Choice { absence, ..place.choice.clone() },
         controller,
         left_at,
-        events.clone(),
-        output,
+        run.seed(),
+        (events.clone(), output),
     ));
     let view = View::new(output, Arc::clone(&faults));
     let mut outlets = Outlets::new(book, kept, verdicts, view);

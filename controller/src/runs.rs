@@ -387,7 +387,8 @@ impl Runs {
         let (control, limits) = (self.0.control.clone(), self.0.limits);
         let asker = format!("{}, run {id}", record.run.asker);
         let audit = self.0.archive.audit.clone();
-        let faults = Faults::new((control.clone(), limits), audit, asker, names, events.0.clone());
+        let picks = (names, run.seed());
+        let faults = Faults::new((control.clone(), limits), audit, asker, picks, events.0.clone());
         for fault in &record.run.faults {
             if let Ok(label) = fault.label.parse() {
                 faults.adopt(label, IntentId::from_random(fault.intent));
@@ -542,8 +543,8 @@ fn executor(events: mpsc::UnboundedSender<experiment::run::Event>, identity: u64
         choice,
         None,
         None,
-        events.clone(),
-        output,
+        0,
+        (events.clone(), output),
     );
     Executor::new(events, Arc::new(none), Reaper::new(identity))
 }

@@ -78,6 +78,9 @@ fn event(progress: &Progress) -> (&'static str, Value) {
             let label = label.as_str();
             ("fault-ended", json!({"fault": label, "had_effect": had, "effect": effect.figures}))
         }
+        Progress::FaultBroke(label, why) => {
+            ("fault-broke", json!({"fault": label.as_str(), "reason": why}))
+        }
         Progress::FaultLost(label, why) => {
             ("fault-lost", json!({"fault": label.as_str(), "reason": why}))
         }

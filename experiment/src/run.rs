@@ -172,6 +172,12 @@ impl Run {
         rolls_back || self.leaving.is_some()
     }
 
+    /// From which every random choice is drawn.
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        self.shared.terms.seed
+    }
+
     /// What hides the secrets of this run, for whatever else is written of it.
     #[must_use]
     pub const fn redaction(&self) -> &Redaction {
@@ -196,7 +202,7 @@ impl Run {
             | Invocation::Process { .. }
             | Invocation::Http { .. }
             | Invocation::Python { .. }
-            | Invocation::Targets(_) => None,
+            | Invocation::Targets { .. } => None,
         }
     }
 
@@ -248,6 +254,13 @@ impl Run {
                     self.shared.record();
                 }
             }
+            Event::FaultBroke(label, why) => self.shared.faults.broke(&label, why),
+            Event::FaultStays(label, why) => {
+                if self.shared.faults.stays(&label, &why) {
+                    self.shared.tell(Progress::FaultUnconfirmed(label, why));
+                    self.shared.record();
+                }
+            }
             Event::FaultEnded(label, effect) => {
                 if let Some(waiting) = self.shared.faults.ended(&label, effect.clone()) {
                     for call in waiting {
@@ -259,6 +272,7 @@ impl Run {
             Event::Interrupt(by) => self.interrupt(by, now),
             Event::Tick => self.tick(now),
         }
+        self.tell_broken();
         self.drive(now)
     }
 
@@ -302,19 +316,30 @@ impl Run {
     fn healed(&mut self, call: CallId, healing: &Healing, now: Moment) {
         let Some((label, waiting)) = self.shared.faults.healed(call, healing) else { return };
         let ending = match healing {
-            Healing::Out(effect) => Ending::Returned(effect.value()),
+            Healing::Out(effect) | Healing::Broken(effect, _) => Ending::Returned(effect.value()),
             Healing::Unconfirmed(why) => Ending::Failed(format!("not confirmed: {why}")),
         };
         for call in waiting {
             self.finished(call, &ending, now);
         }
         match healing {
-            Healing::Out(effect) => self.told_ended(label, effect.clone()),
+            Healing::Out(effect) | Healing::Broken(effect, _) => {
+                self.told_ended(label, effect.clone());
+            }
             Healing::Unconfirmed(why) => {
                 self.shared.tell(Progress::FaultUnconfirmed(label, why.clone()));
             }
         }
         self.shared.record();
+    }
+
+    /// What came after the end of a fault came without it.
+    fn tell_broken(&mut self) {
+        for (label, why) in self.shared.faults.take_broken() {
+            self.shared.tell(Progress::FaultBroke(label.clone(), why));
+            self.shared.note(Reason::Broke(label));
+            self.shared.record();
+        }
     }
 
     /// A fault is judged when it ends.

@@ -37,6 +37,9 @@ pub struct Status {
     pub now: BootTime,
 }
 
+/// What is not before a moment but at it (1 ms).
+const CLEARLY: Duration = Duration::from_millis(1);
+
 /// From when to when a fault acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Window {
@@ -114,9 +117,21 @@ impl Status {
     /// Whether it ended by itself, and at its deadline, not clearly before because its lease ran out.
     #[must_use]
     pub fn ran_its_time(&self) -> bool {
-        const CLEARLY: Duration = Duration::from_millis(1);
         let early = |window: Window| window.deadline.since(window.end) > CLEARLY;
         self.is_done() || self.state == State::Expired && !self.lease.is_some_and(early)
+    }
+
+    /// Whether it had begun and is over clearly before its deadline, and has not done all that it was to do: it
+    /// failed, lost its target, was not renewed, or was healed.
+    #[must_use]
+    pub fn ended_early(&self) -> bool {
+        match self.state {
+            State::Expired => !self.ran_its_time(),
+            State::Healed | State::Gone(_) | State::Failed => {
+                !self.is_done() && self.time_left().is_some_and(|left| left > CLEARLY)
+            }
+            State::Prepared | State::Active | State::Shadowed | State::Healing => false,
+        }
     }
 
     /// Whether something of it is known to be there still: a failure of anything else has left nothing.

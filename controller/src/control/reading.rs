@@ -19,9 +19,10 @@ impl Control {
         &self,
         selectors: &[Selector],
         since: &[wire::TargetLog],
+        seed: u64,
     ) -> Result<Vec<(Link, Sought)>, ResolveError> {
         let sight = self.sight_of(selectors).await;
-        let found = self.all(selectors, Aspect::Processes, 0, &sight).await?;
+        let found = self.all(selectors, Aspect::Processes, seed, &sight).await?;
         let found: Vec<(NodeName, Target)> = found.into_iter().filter_map(target).collect();
         let Some(first) = selectors.first() else { return Ok(Vec::new()) };
         if found.is_empty() {

@@ -69,9 +69,13 @@ impl Client {
         Ok(within("cannot list the agents", ANSWER, call).await?.agents)
     }
 
-    pub(crate) async fn resolve(&mut self, selector: &Selector) -> Result<Vec<wire::End>, Failure> {
+    pub(crate) async fn resolve(
+        &mut self,
+        selector: &Selector,
+        seed: u64,
+    ) -> Result<Vec<wire::End>, Failure> {
         let attempted = format!("cannot resolve {selector}");
-        let call = self.0.resolve(wire::ResolveRequest { selector: Some(selector.into()) });
+        let call = self.0.resolve(wire::ResolveRequest { selector: Some(selector.into()), seed });
         Ok(within(&attempted, ANSWER, call).await?.ends)
     }
 
@@ -155,11 +159,11 @@ impl Client {
         &mut self,
         selectors: &[Selector],
         since: Vec<wire::TargetLog>,
-        wanted: Wanted,
+        (wanted, seed): (Wanted, u64),
     ) -> Result<Streaming<wire::LogPiece>, Failure> {
         let selectors = selectors.iter().map(Into::into).collect();
         let ends_only = wanted == Wanted::Ends;
-        let call = self.0.read_log(wire::ReadLogRequest { selectors, since, ends_only });
+        let call = self.0.read_log(wire::ReadLogRequest { selectors, since, ends_only, seed });
         within(LOG, WORK, call).await
     }
 

@@ -44,7 +44,7 @@ pub(super) fn confirmed(intents: &[wire::Intent]) -> Outcome {
 
 /// What is not confirmed to be out of an intent that was to end, and what ends it then; `None` if all of
 /// it is out.
-pub(super) fn unconfirmed(intent: &wire::Intent) -> Option<String> {
+pub(crate) fn unconfirmed(intent: &wire::Intent) -> Option<String> {
     if is_confirmed(intent) {
         return None;
     }

@@ -103,7 +103,7 @@ impl Roles {
         let mut client = Client::open(place).await.map_err(|failure| failure.reason)?;
         let mut found = BTreeMap::new();
         for selector in &self.asked {
-            let ends = client.resolve(selector).await.map_err(|failure| failure.reason)?;
+            let ends = client.resolve(selector, 0).await.map_err(|failure| failure.reason)?;
             let players = ends.into_iter().map(|end| end.member).collect();
             found.insert(selector.to_string(), players);
         }

@@ -82,7 +82,7 @@ impl Executor {
                     Invocation::Process { .. }
                     | Invocation::Http { .. }
                     | Invocation::Python { .. } => Handle::current(),
-                    Invocation::Schism { .. } | Invocation::Targets(_) => self.keepers.clone(),
+                    Invocation::Schism { .. } | Invocation::Targets { .. } => self.keepers.clone(),
                 };
                 let work = async move { carry_out(invocation, &faults, &python, &reaper).await };
                 self.begin(&at, call, work);
@@ -167,7 +167,7 @@ async fn carry_out(
         Invocation::Schism { verb: Verb::Heal, .. } => {
             Ending::Failed("`heal` takes the name of a fault as `fault`".to_owned())
         }
-        Invocation::Targets(selector) => faults.targets(&selector).await,
+        Invocation::Targets { selector, seed } => faults.targets(&selector, seed).await,
     }
 }
 

@@ -3,6 +3,7 @@
 mod checking;
 pub(crate) mod controller;
 pub(crate) mod effect;
+pub(crate) mod ended;
 mod here;
 pub(crate) mod words;
 
@@ -86,6 +87,8 @@ pub(crate) struct Faults {
     slots: Mutex<HashMap<FaultLabel, Slot>>,
     /// Who was to put in what another run left, if this one finishes it.
     left_at: Option<String>,
+    /// From what picks of whose logs are read are drawn.
+    seed: u64,
 }
 
 impl Faults {
@@ -95,11 +98,11 @@ impl Faults {
         choice: Choice,
         controller: Option<Controller>,
         left_at: Option<String>,
-        events: mpsc::UnboundedSender<Event>,
-        output: Output,
+        seed: u64,
+        (events, output): (mpsc::UnboundedSender<Event>, Output),
     ) -> Self {
         let (place, slots) = (Turn::default(), Mutex::default());
-        Self { names, choice, output, controller, events, place, slots, left_at }
+        Self { names, choice, output, controller, events, place, slots, left_at, seed }
     }
 
     /// Of a test that asks nobody.
@@ -108,7 +111,7 @@ impl Faults {
         let (events, _) = mpsc::unbounded_channel();
         let (socket, absence) = (Some("/nowhere".into()), crate::connect::Absence::Accept);
         let choice = Choice { socket, absence, typed: Vec::new() };
-        Self::new(Names::default(), choice, None, None, events, Output::new(None))
+        Self::new(Names::default(), choice, None, None, 0, (events, Output::new(None)))
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<FaultLabel, Slot>> {
@@ -185,9 +188,10 @@ impl Faults {
             _ => return Healing::Out(Effect::default()),
         };
         match healed {
-            Ok(effect) => {
+            Ok(Healing::Unconfirmed(why)) => Healing::Unconfirmed(why),
+            Ok(healing @ (Healing::Out(_) | Healing::Broken(..))) => {
                 *standing = None;
-                Healing::Out(effect)
+                healing
             }
             Err(failure) => Healing::Unconfirmed(failure.text()),
         }
@@ -208,10 +212,7 @@ impl Faults {
                 Place::Controller(there) => there.heal(key.get()).await,
             }
         };
-        match healed.await {
-            Ok(effect) => Healing::Out(effect),
-            Err(failure) => Healing::Unconfirmed(failure.text()),
-        }
+        healed.await.unwrap_or_else(|failure| Healing::Unconfirmed(failure.text()))
     }
 
     /// What a fault has done so far.
@@ -271,12 +272,12 @@ impl Faults {
     }
 
     /// The targets that a selector names, one selector each.
-    pub(super) async fn targets(&self, selector: &str) -> Ending {
+    pub(super) async fn targets(&self, selector: &str, seed: u64) -> Ending {
         let found = async {
             let selector = words::selector(selector)?;
             match &*self.place().await? {
-                Place::Here(here) => here.targets(&selector).await,
-                Place::Controller(there) => there.targets(&selector).await,
+                Place::Here(here) => here.targets(&selector, seed).await,
+                Place::Controller(there) => there.targets(&selector, seed).await,
             }
         };
         match found.await {
@@ -296,8 +297,8 @@ impl Faults {
             .stands_for(&self.names)
             .map_err(|error| Failure::new(Outcome::WrongUsage, LOG, &error).hint(error.hint()))?;
         match &*self.place().await? {
-            Place::Here(here) => here.logs(&selectors, &since, wanted).await,
-            Place::Controller(there) => there.logs(&selectors, since, wanted).await,
+            Place::Here(here) => here.logs(&selectors, &since, (wanted, self.seed)).await,
+            Place::Controller(there) => there.logs(&selectors, since, (wanted, self.seed)).await,
         }
     }
 

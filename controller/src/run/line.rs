@@ -63,7 +63,8 @@ impl Line<'_> {
         let id = IntentId::from_random(id).get();
         let begin = wire::BeginRun { id, asked: asked.into(), names: names(&self.place.names) };
         let client = fleet::connect(self.controller, self.output).await?;
-        self.follow(client, (id, file), Request::Begin(begin), verdicts, outs).await
+        let rules = (verdicts, beginning.terms.seed);
+        self.follow(client, (id, file), Request::Begin(begin), rules, outs).await
     }
 
     /// The run that is meant by a name, if it is one of the controller's.
@@ -93,13 +94,13 @@ impl Line<'_> {
         let description = client.describe_run(run.id).await?;
         let kept = description.run.unwrap_or_default().kept;
         let kept: Kept = serde_json::from_slice(&kept).map_err(|error| failed(&error))?;
-        let verdicts = kept.terms.verdicts;
+        let rules = (kept.terms.verdicts, kept.terms.seed);
         let experiment = kept.read().map_err(|error| failed(&error))?;
         let Started { beginning, .. } =
             starting::again(self.args, shown.clone(), experiment, self.place).await?;
         let values = serde_json::to_vec(&Values::of(&beginning)).map_err(|error| failed(&error))?;
         let take = wire::TakeOverRun { id: run.id, values: values.into() };
-        self.follow(client, (run.id, shown), Request::TakeOver(take), verdicts, &outs).await
+        self.follow(client, (run.id, shown), Request::TakeOver(take), rules, &outs).await
     }
 
     /// Performs what is asked for, and tells what happens, until the end.
@@ -108,7 +109,7 @@ impl Line<'_> {
         mut client: Client,
         (id, file): (u64, String),
         first: Request,
-        verdicts: Verdicts,
+        (verdicts, seed): (Verdicts, u64),
         outs: &Outs,
     ) -> Result<CameTo, Failure> {
         let failed = |error| Failure::new(Outcome::WrongUsage, "cannot begin the run", error);
@@ -129,8 +130,8 @@ impl Line<'_> {
             choice,
             Some(self.controller.clone()),
             None,
-            events.clone(),
-            self.output,
+            seed,
+            (events.clone(), self.output),
         ));
         let view = View::new(self.output, Arc::clone(&faults));
         let mut outlets = Outlets::new(book, kept, verdicts, view);

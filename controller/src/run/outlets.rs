@@ -159,6 +159,7 @@ const fn repeats(reason: &Reason) -> bool {
         | Reason::Setting(_)
         | Reason::RollbackStopped(_)
         | Reason::NoEffect(_)
+        | Reason::Broke(_)
         | Reason::Lost(_)
         | Reason::Unconfirmed(_)
         | Reason::Interrupted(_) => false,
@@ -208,6 +209,9 @@ fn line(progress: &Progress) -> Option<String> {
             let figures = figures.join(", ");
             let comma = if figures.is_empty() { "" } else { ", " };
             format!("  ! fault {label} is out: {had}{comma}{figures}")
+        }
+        Progress::FaultBroke(label, why) => {
+            format!("  ! fault {label} ended before its time: {why}")
         }
         Progress::FaultLost(label, why) => {
             format!("  ! nobody knows how long fault {label} acts: {why}")

@@ -88,6 +88,7 @@ impl View {
             | Progress::RollbacksEnded
             | Progress::RollbacksLeftOut
             | Progress::Pause { .. }
+            | Progress::FaultBroke(..)
             | Progress::FaultLost(..)
             | Progress::FaultUnconfirmed(..)
             | Progress::Interrupted(_)

@@ -21,7 +21,7 @@ use crate::fleet;
 use crate::log;
 use crate::output::Output;
 use crate::run::faults::controller::spec;
-use crate::run::faults::{effect, words};
+use crate::run::faults::{effect, ended, words};
 use crate::run::logs;
 use crate::serve::watching;
 use crate::settings::Names;
@@ -52,6 +52,8 @@ pub(super) struct Faults {
     /// Who asked for the run, and for which.
     pub(super) asker: String,
     pub(super) names: Names,
+    /// From what picks of whose logs are read are drawn.
+    seed: u64,
     pub(super) events: mpsc::UnboundedSender<Event>,
     slots: Mutex<BTreeMap<FaultLabel, Slot>>,
     labels: Arc<Mutex<BTreeMap<u64, FaultLabel>>>,
@@ -75,11 +77,11 @@ impl Faults {
         (control, limits): (Control, Limits),
         audit: Journal<Audit>,
         asker: String,
-        names: Names,
+        (names, seed): (Names, u64),
         events: mpsc::UnboundedSender<Event>,
     ) -> Self {
         let (slots, labels, watching) = (Mutex::default(), Arc::default(), Mutex::default());
-        Self { control, limits, audit, asker, names, events, slots, labels, watching }
+        Self { control, limits, audit, asker, names, seed, events, slots, labels, watching }
     }
 
     /// Takes one over that an earlier life of the run has put in.
@@ -110,8 +112,10 @@ impl Faults {
                     continue;
                 }
                 let Some(label) = locked(&labels).remove(&intent.id) else { continue };
-                // The run may be over, too.
-                let _ = events.send(Event::FaultEnded(label, effect::of_intent(&intent)));
+                for event in ended::over_of(&label, &intent) {
+                    // The run may be over, too.
+                    let _ = events.send(event);
+                }
             }
         });
         if let Some(other) = locked(&self.watching).replace(task.abort_handle()) {
@@ -129,7 +133,7 @@ impl Faults {
         let sought = logs::Sought::read(arguments)?;
         let (named, since, wanted) = sought.target()?.ok_or("`target` is missing")?;
         let selectors = named.stands_for(&self.names).map_err(|error| error.to_string())?;
-        let meant = self.control.logs(&selectors, &since).await;
+        let meant = self.control.logs(&selectors, &since, self.seed).await;
         let verdict = match &meant {
             Ok(_) => Verdict::Admitted,
             Err(error) => Verdict::Refused(error.to_string()),
@@ -188,6 +192,10 @@ impl Faults {
             }
         };
         match intent.stage() {
+            // What could not be taken out again is asked for once more, and told.
+            wire::Stage::Failed if fleet::unconfirmed(&intent).is_some() => {
+                Ending::Crashed(intent.reason)
+            }
             wire::Stage::Failed => {
                 locked(&self.labels).remove(&id.get());
                 *standing = None;
@@ -239,10 +247,7 @@ impl Faults {
         let standing = slot.lock().await;
         let Some(id) = *standing else { return Healing::Out(Effect::default()) };
         match self.control.heal(id, &format!("healed by {}", self.asker)).await {
-            Ok(intent) if intent.stage() == wire::Stage::Unconfirmed => {
-                Healing::Unconfirmed(intent.reason)
-            }
-            Ok(intent) => Healing::Out(effect::of_intent(&intent)),
+            Ok(intent) => ended::healing_of(&intent),
             // It was never put in, or ended so long ago that it is forgotten.
             Err(ControlError::Unknown(_)) => Healing::Out(Effect::default()),
             Err(error) => Healing::Unconfirmed(error.to_string()),
@@ -280,12 +285,12 @@ impl Faults {
     }
 
     /// The targets that a selector names, one selector each.
-    pub(super) async fn targets(&self, selector: &str) -> Ending {
+    pub(super) async fn targets(&self, selector: &str, seed: u64) -> Ending {
         let selector: Selector = match words::selector(selector) {
             Ok(selector) => selector,
             Err(failure) => return Ending::Failed(failure.text()),
         };
-        match self.control.resolve(&selector, 0).await {
+        match self.control.resolve(&selector, seed).await {
             Ok(ends) => {
                 let names = fleet::names(ends.iter().map(Into::into).collect());
                 Ending::Returned(names.into_iter().map(Value::String).collect())

@@ -191,10 +191,11 @@ impl wire::control_server::Control for Shared {
         request: Request<wire::ResolveRequest>,
     ) -> Result<Response<wire::ResolveReply>, Status> {
         caller(&request, Role::Viewer)?;
-        let selector = required(request.into_inner().selector, "selector")
+        let wire::ResolveRequest { selector, seed } = request.into_inner();
+        let selector = required(selector, "selector")
             .and_then(fault::Selector::try_from)
             .map_err(|invalid| refusal::invalid(&invalid))?;
-        let ends = self.0.control.resolve(&selector, 0).await.map_err(|e| refuse_resolve(&e))?;
+        let ends = self.0.control.resolve(&selector, seed).await.map_err(|e| refuse_resolve(&e))?;
         Ok(Response::new(wire::ResolveReply { ends: ends.iter().map(Into::into).collect() }))
     }
 
@@ -215,7 +216,7 @@ impl wire::control_server::Control for Shared {
         let what = reading::typed(request.get_ref());
         let permitted = self.0.permitted(&request, Role::Operator, Deed::ReadLog, what.clone());
         let caller = permitted.await?;
-        let wire::ReadLogRequest { selectors, since, ends_only } = request.into_inner();
+        let wire::ReadLogRequest { selectors, since, ends_only, seed } = request.into_inner();
         if selectors.is_empty() {
             return Err(refusal::invalid(&Invalid::new("selectors", "is missing")));
         }
@@ -230,7 +231,7 @@ impl wire::control_server::Control for Shared {
                 return Err(busy);
             }
         };
-        let sought = self.0.control.logs(&selectors, &since).await;
+        let sought = self.0.control.logs(&selectors, &since, seed).await;
         let verdict = match &sought {
             Ok(_) => Verdict::Admitted,
             Err(error) => Verdict::Refused(error.to_string()),

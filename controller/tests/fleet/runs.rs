@@ -1,5 +1,6 @@
 //! Experiments that a controller decides, with somebody at the other end who performs their steps.
 
+mod judged;
 mod lives;
 mod lost;
 mod paces;

@@ -169,6 +169,59 @@ fn a_run_whose_agent_dies_is_told_and_fails() {
 }
 
 #[test]
+fn a_fault_that_somebody_else_heals_has_not_run_its_time() {
+    let machine = Machine::pair();
+    let agent = machine.daemon();
+    let wait = json!({"type": "action", "name": "wait", "provider": {"type": "process",
+        "path": "sh", "arguments": ["-c", "while ! test -e go; do sleep 0.02; done"]}});
+    let path = written(&machine, "wait.json", &cut(&machine, 1, wait));
+    let (told, go) = (machine.directory().join("journal.json"), machine.directory().join("go"));
+    let run = machine.begin(&format!("run {}", path.display()));
+    run.says("method: ping");
+    let healed = machine.run("heal --all");
+    assert_eq!(healed.code, Some(0), "{healed:?}");
+    run.says("fault the-cut ended before its time: ");
+    run.says("healed by somebody else");
+    fs::write(&go, "").unwrap();
+    let ended = run.ended();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert_eq!(
+        journal(&told)["schism"]["reasons"],
+        json!(["the fault `the-cut` ended before its time"])
+    );
+    for path in [told, go, path] {
+        fs::remove_file(path).unwrap();
+    }
+    agent.signal(Signal::SIGTERM);
+    assert_eq!(agent.ended().code, Some(0));
+    machine.is_clean();
+}
+
+#[test]
+fn a_step_is_repeated_for_targets_as_the_command_line_finds_them() {
+    let machine = Machine::pair();
+    let name = machine.node("a").namespace.name();
+    for (targets, code, said) in [
+        (format!("all:netns:{name}"), 0, "method: note".to_owned()),
+        (format!("netns:{name}@elsewhere"), 1, "it is on node elsewhere".to_owned()),
+        (format!("2:netns:{name}"), 1, "it asks for 2, and there are only 1".to_owned()),
+    ] {
+        let note = json!({"type": "action", "name": "note",
+            "for-each": {"name": "target", "targets": targets},
+            "provider": {"type": "process", "path": "test",
+                "arguments": ["${target}", "=", format!("netns:{name}")]}});
+        let experiment = json!({"title": "each", "description": "d", "method": [note]});
+        let path = written(&machine, "each.json", &experiment);
+        let ended = machine.run(&format!("run {} --local", path.display()));
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        assert!(ended.stderr.contains(&said), "{ended:?}");
+        fs::remove_file(&path).unwrap();
+        fs::remove_file(machine.directory().join("journal.json")).unwrap();
+    }
+    machine.is_clean();
+}
+
+#[test]
 fn a_full_disk_under_the_journal_ends_the_run_in_its_rollbacks() {
     let directory = lab::directory::Directory::create("full").unwrap();
     let script = |name: &str, script: &str| {

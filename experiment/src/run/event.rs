@@ -32,8 +32,13 @@ pub enum Event {
     Finished(CallId, Ending),
     /// An answer to [`super::Action::Heal`].
     Healed(CallId, Healing),
-    /// A fault of this run is over without being asked to: at its deadline, or with its target.
+    /// A fault of this run is over without being asked to.
     FaultEnded(FaultLabel, Effect),
+    /// A fault of this run, or a part of it, ended before its deadline without being asked to, and why. That it is
+    /// over is told apart from it.
+    FaultBroke(FaultLabel, String),
+    /// A fault of this run is over without being asked to, but something of it is there still, and what.
+    FaultStays(FaultLabel, String),
     /// Whoever held a fault of this run is not heard of any more, and why. It may have ended, by its lease.
     FaultLost(FaultLabel, String),
     /// Somebody wants the run to end.
@@ -65,6 +70,8 @@ pub enum Ending {
 pub enum Healing {
     /// The fault is out.
     Out(Effect),
+    /// It was over already, before its deadline, and why.
+    Broken(Effect, String),
     /// Nobody said that it is: its lease will end it.
     Unconfirmed(String),
 }

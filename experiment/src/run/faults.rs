@@ -38,11 +38,32 @@ pub struct RunFault {
     heals: Vec<CallId>,
     /// Whether it ended by itself.
     own_end: bool,
+    /// Whether it was said to act.
+    acted: bool,
+    /// Whether it ended before its deadline.
+    broke: Broke,
+}
+
+/// Whether a fault ended before its deadline.
+#[derive(Clone, Debug, PartialEq)]
+enum Broke {
+    Not,
+    /// It did, and why; whether it was ever put in nobody has said yet.
+    Untold(String),
+    Told,
 }
 
 impl RunFault {
     const fn new(state: FaultState, key: FaultKey, policy: EffectPolicy) -> Self {
-        Self { state, key, policy, heals: Vec::new(), own_end: false }
+        Self {
+            state,
+            key,
+            policy,
+            heals: Vec::new(),
+            own_end: false,
+            acted: false,
+            broke: Broke::Not,
+        }
     }
 }
 
@@ -115,6 +136,7 @@ impl Faults {
 
     pub(super) fn set(&mut self, label: &FaultLabel, state: FaultState) {
         if let Some(fault) = self.all.get_mut(label) {
+            fault.acted |= state == FaultState::Standing;
             // What ended by itself while its step still waited for an answer has ended. What was healed
             // while it was on its way in may have come in afterwards.
             if !fault.own_end {
@@ -161,6 +183,49 @@ impl Faults {
         stood
     }
 
+    /// It ended before its deadline, and nobody had asked for that.
+    pub(super) fn broke(&mut self, label: &FaultLabel, why: String) {
+        let Some(fault) = self.all.get_mut(label) else { return };
+        let stood = matches!(fault.state, FaultState::Beginning | FaultState::Standing);
+        if stood && fault.broke == Broke::Not {
+            fault.broke = Broke::Untold(why);
+        }
+    }
+
+    /// It had ended before its deadline when it was to be taken out.
+    fn was_broken(&mut self, label: &FaultLabel, why: &str) {
+        if let Some(fault) = self.all.get_mut(label).filter(|fault| fault.broke == Broke::Not) {
+            fault.broke = Broke::Untold(why.to_owned());
+        }
+    }
+
+    /// The faults that acted and ended before their deadlines, and why: each once.
+    pub(super) fn take_broken(&mut self) -> Vec<(FaultLabel, String)> {
+        let mut broken = Vec::new();
+        for (label, fault) in self.all.iter_mut().filter(|(_, fault)| fault.acted) {
+            if let Broke::Untold(why) = &mut fault.broke {
+                broken.push((label.clone(), std::mem::take(why)));
+                fault.broke = Broke::Told;
+            }
+        }
+        broken
+    }
+
+    /// Something of it stays, although it is over. Whether that is news: who has asked for its end is told so by
+    /// the answer.
+    pub(super) fn stays(&mut self, label: &FaultLabel, why: &str) -> bool {
+        let Some(fault) = self.all.get_mut(label) else { return false };
+        let is_news = match fault.state {
+            FaultState::Beginning | FaultState::Standing | FaultState::Unknown => true,
+            FaultState::Healing | FaultState::Ended(_) | FaultState::Unconfirmed(_) => false,
+        };
+        if is_news {
+            fault.state = FaultState::Unconfirmed(why.to_owned());
+            fault.own_end = true;
+        }
+        is_news
+    }
+
     /// The faults that may stand and that nobody waits for the end of.
     pub(super) fn owed(&self) -> Vec<FaultLabel> {
         let may_stand = |fault: &RunFault| match fault.state {
@@ -201,15 +266,21 @@ impl Faults {
     ) -> Option<(FaultLabel, Vec<CallId>)> {
         let (label, fault) = self.all.iter_mut().find(|(_, fault)| fault.heals.contains(&call))?;
         fault.state = match healing {
-            Healing::Out(effect) => FaultState::Ended(effect.clone()),
+            Healing::Out(effect) | Healing::Broken(effect, _) => FaultState::Ended(effect.clone()),
             Healing::Unconfirmed(why) => FaultState::Unconfirmed(why.clone()),
         };
-        Some((label.clone(), std::mem::take(&mut fault.heals)))
+        let (label, waiting) = (label.clone(), std::mem::take(&mut fault.heals));
+        if let Healing::Broken(_, why) = healing {
+            self.was_broken(&label, why);
+        }
+        Some((label, waiting))
     }
 
     /// A fault ended by itself: who waits for that.
     pub(super) fn ended(&mut self, label: &FaultLabel, effect: Effect) -> Option<Vec<CallId>> {
-        let fault = self.all.get_mut(label).filter(|fault| !fault.own_end)?;
+        let is_news =
+            |fault: &&mut RunFault| !fault.own_end && !matches!(fault.state, FaultState::Ended(_));
+        let fault = self.all.get_mut(label).filter(is_news)?;
         fault.state = FaultState::Ended(effect);
         fault.own_end = true;
         Some(std::mem::take(&mut fault.heals))

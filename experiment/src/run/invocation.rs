@@ -60,7 +60,12 @@ pub enum Invocation {
         arguments: Map<String, Value>,
     },
     /// Find the targets that a selector names. Returned: a list of selectors, one each.
-    Targets(String),
+    Targets {
+        /// What names them.
+        selector: String,
+        /// From what a pick is drawn.
+        seed: u64,
+    },
 }
 
 /// What a program is given.

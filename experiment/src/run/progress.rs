@@ -81,6 +81,8 @@ pub enum Progress {
     FaultBegan(FaultLabel),
     /// A fault is out.
     FaultEnded(FaultLabel, Effect),
+    /// A fault, or a part of it, ended before its deadline without being asked to, and why.
+    FaultBroke(FaultLabel, String),
     /// Whoever held a fault is not heard of any more.
     FaultLost(FaultLabel, String),
     /// A fault may still be there until its lease ends it.

@@ -9,6 +9,7 @@ use super::Moment;
 use super::action::{Action, Perform};
 use super::event::{CallId, Ending};
 use super::invocation::Invocation;
+use super::lot::Lot;
 use super::progress::Section;
 use super::shared::Shared;
 use super::step::{Ended, How, Step};
@@ -162,10 +163,12 @@ impl Queue {
             Ok(values) => self.repeat(pending, &values, shared, now),
             Err(selector) => {
                 let call = shared.call();
+                let lot = Lot { section: self.section, index: pending.index, instance: None };
+                let seed = lot.seed(shared.terms.seed);
                 let perform = Perform {
                     call,
                     name: shared.redaction.text(&pending.activity.name),
-                    invocation: Confidential::new(Invocation::Targets(selector)),
+                    invocation: Confidential::new(Invocation::Targets { selector, seed }),
                     fault: None,
                 };
                 self.front = Some((Front::Targets(call, pending), None));

@@ -45,6 +45,8 @@ pub enum Reason {
     RollbackStopped(String),
     /// A fault had no effect.
     NoEffect(FaultLabel),
+    /// A fault ended before its deadline without being asked to.
+    Broke(FaultLabel),
     /// Nobody knows how long a fault acted.
     Lost(FaultLabel),
     /// Nobody said that a fault is out.
@@ -88,6 +90,7 @@ impl fmt::Display for Reason {
                 write!(f, "the rollback `{step}` did not come to its end, and is owed")
             }
             Self::NoEffect(fault) => write!(f, "the fault `{fault}` had no effect"),
+            Self::Broke(fault) => write!(f, "the fault `{fault}` ended before its time"),
             Self::Lost(fault) => {
                 write!(
                     f,
@@ -241,7 +244,7 @@ impl Standing {
             | Reason::Rollback(_)
             | Reason::RollbackStopped(_) => strict.worsen(Failed),
             // Counted at the end: what a fault did has no say in how the run goes on.
-            Reason::NoEffect(_) | Reason::Lost(_) | Reason::Unconfirmed(_) => (),
+            Reason::NoEffect(_) | Reason::Broke(_) | Reason::Lost(_) | Reason::Unconfirmed(_) => {}
             Reason::Interrupted(_) => {
                 original.status = Some(Interrupted);
                 strict.status = Some(Interrupted);
@@ -256,7 +259,10 @@ impl Standing {
     /// A view with what faults came to.
     fn counted(&self, mut view: View) -> View {
         let of_faults = |reason: &Reason| {
-            matches!(reason, Reason::NoEffect(_) | Reason::Lost(_) | Reason::Unconfirmed(_))
+            matches!(
+                reason,
+                Reason::NoEffect(_) | Reason::Broke(_) | Reason::Lost(_) | Reason::Unconfirmed(_)
+            )
         };
         if self.reasons.iter().any(of_faults) {
             view.worsen(Status::Failed);

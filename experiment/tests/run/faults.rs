@@ -5,8 +5,8 @@ use std::time::Duration;
 use experiment::journal::{Owed, resumed};
 use experiment::run::invocation::Invocation;
 use experiment::run::{
-    Action, Effect, Ending, Event, Exit, HadEffect, Interruption, Perform, Reason, Run, Terms,
-    Verdicts,
+    Action, Effect, Ending, Event, Exit, HadEffect, Healing, Interruption, Perform, Reason, Run,
+    Terms, Verdicts,
 };
 use serde_json::{Value, json};
 
@@ -110,6 +110,49 @@ fn a_fault_may_end_by_itself() {
     let verdict = rig.play(answer);
     assert_eq!(verdict.reasons, [Reason::NoEffect("c".parse().unwrap())]);
     assert_eq!(rig.healed, Vec::<String>::new());
+}
+
+#[test]
+fn a_fault_that_ends_before_its_time_fails_the_run_whoever_notices() {
+    let label = || "c".parse().unwrap();
+    let (step, at) = (|| file(&[cut("c"), nap()]), Duration::from_millis(500));
+    let effect = || Effect { had: HadEffect::Yes, ..Effect::default() };
+    // Whoever keeps it says so, of one of its parts before all of it is over.
+    let mut kept = Rig::new(&step(), strict());
+    for why in ["its process has ended", "again"] {
+        kept.at(at, Event::FaultBroke(label(), why.to_owned()));
+    }
+    kept.at(at, Event::FaultEnded(label(), effect()));
+    // Or it is found when it is to be taken out.
+    let mut found = Rig::new(&step(), strict());
+    found.heal_ends = Some(Healing::Broken(effect(), "its process has ended".to_owned()));
+    for (mut rig, healed) in [(kept, 0), (found, 1)] {
+        let verdict = rig.play(answer);
+        assert_eq!((verdict.exit, rig.healed.len()), (Exit::Failed, healed));
+        assert_eq!(verdict.reasons, [Reason::Broke(label())]);
+        assert_eq!(rig.items("run"), ["cut succeeded", "nap succeeded"], "the method goes on");
+    }
+    // What the run asks for itself is no news.
+    let heal = ours("action", "heal", &json!({"arguments": {"fault": "c"}}));
+    let mut asked = Rig::new(&file(&[cut("c"), heal, nap()]), strict());
+    asked.at(at, Event::FaultBroke(label(), "healed by the run".to_owned()));
+    assert_eq!(asked.play(answer).exit, Exit::Done);
+}
+
+#[test]
+fn what_stays_of_a_fault_is_asked_for_again_and_told() {
+    let why = "not taken out: the bytes of process 7".to_owned();
+    for (healing, exit) in [
+        (Healing::Unconfirmed(why.clone()), Exit::Unconfirmed),
+        (Healing::Out(Effect { had: HadEffect::Yes, ..Effect::default() }), Exit::Done),
+    ] {
+        let mut rig = Rig::new(&file(&[cut("c"), nap()]), strict());
+        rig.at(Duration::from_millis(500), Event::FaultStays("c".parse().unwrap(), why.clone()));
+        rig.heal_ends = Some(healing);
+        let verdict = rig.play(answer);
+        assert_eq!(verdict.exit, exit, "{:?}", verdict.reasons);
+        assert!(rig.healed.contains(&"c".to_owned()));
+    }
 }
 
 #[test]

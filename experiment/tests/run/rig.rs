@@ -38,6 +38,8 @@ pub(crate) struct Rig {
     written: Map<String, Value>,
     pub(crate) verdict: Option<Verdict>,
     pub(crate) effect: HadEffect,
+    /// How heals are answered, if not with that.
+    pub(crate) heal_ends: Option<Healing>,
     /// How the first hooks end.
     pub(crate) hook_endings: VecDeque<Ending>,
     due: BTreeMap<(Moment, u64), Event>,
@@ -98,6 +100,7 @@ impl Rig {
             written: Map::new(),
             verdict: None,
             effect: HadEffect::Yes,
+            heal_ends: None,
             hook_endings: VecDeque::new(),
             due: BTreeMap::new(),
             faults: BTreeMap::new(),
@@ -209,7 +212,8 @@ impl Rig {
                         HadEffect::Unknown
                     };
                     let figures = json!({"lost": 3}).as_object().unwrap().clone();
-                    let healing = Healing::Out(Effect { had, figures });
+                    let usual = Healing::Out(Effect { had, figures });
+                    let healing = self.heal_ends.clone().unwrap_or(usual);
                     self.healing.insert(call, label.to_string());
                     self.at(self.now + Duration::from_millis(5), Event::Healed(call, healing));
                 }

@@ -215,14 +215,18 @@ fn a_step_is_repeated_for_each() {
             each(json!({"name": "target", "in": "${list}"})),
             each(json!({"name": "target", "targets": "all:etcd:member"})),
             each(json!({"name": "target", "in": "${b}"})),
+            each(json!({"name": "target", "targets": "one:etcd:member"})),
         ],
     );
     file["configuration"] = json!({"b": "B", "list": [1, 2]});
-    let mut targets = Vec::new();
+    let (mut targets, mut seeds) = (Vec::new(), Vec::new());
     let mut play = player();
-    let mut rig = Rig::new(&file, strict());
+    let mut rig = Rig::new(&file, Terms { seed: 7, ..strict() });
     rig.play(|perform| match perform.invocation.reveal() {
-        Invocation::Targets(selector) => returned(json!([format!("{selector}/0")])),
+        Invocation::Targets { selector, seed } => {
+            seeds.push(*seed);
+            returned(json!([format!("{selector}/0")]))
+        }
         Invocation::Python { arguments, .. } if arguments.contains_key("target") => {
             targets.push(arguments["target"].clone());
             returned(json!(true))
@@ -232,8 +236,12 @@ fn a_step_is_repeated_for_each() {
         | Invocation::Python { .. }
         | Invocation::Schism { .. } => play(perform),
     });
-    assert_eq!(Value::Array(targets), json!(["a", "B", 1, 2, "all:etcd:member/0"]));
-    assert_eq!(rig.items("run").len(), 6);
+    assert_eq!(
+        Value::Array(targets),
+        json!(["a", "B", 1, 2, "all:etcd:member/0", "one:etcd:member/0"])
+    );
+    assert!(seeds.len() == 2 && seeds[0] != seeds[1] && !seeds.contains(&0), "{seeds:?}");
+    assert_eq!(rig.items("run").len(), 7);
     assert_eq!(rig.items("run")[5], "ok failed", "B is no list");
     assert_eq!(rig.journal()["run"][4]["schism"]["target"], "all:etcd:member/0");
 }
@@ -308,7 +316,7 @@ fn targets_of_a_rollback_are_not_waited_for_any_longer_than_the_rollback() {
     rig.interrupt(50, Interruption::Sigint);
     rig.interrupt(100, Interruption::Sigint);
     rig.play(|perform| {
-        let looks_up = matches!(perform.invocation.reveal(), Invocation::Targets(_));
+        let looks_up = matches!(perform.invocation.reveal(), Invocation::Targets { .. });
         let time = Duration::from_secs(if looks_up { 3600 } else { 0 });
         (time, Ending::Returned(json!([])))
     });

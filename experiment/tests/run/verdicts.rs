@@ -38,7 +38,9 @@ pub(crate) fn player() -> impl FnMut(&Perform) -> Answer {
                     other => panic!("nobody knows {other}"),
                 }
             }
-            other @ (Invocation::Schism { .. } | Invocation::Targets(_)) => panic!("{other:?}"),
+            other @ (Invocation::Schism { .. } | Invocation::Targets { .. }) => {
+                panic!("{other:?}")
+            }
         };
         (Duration::ZERO, ending)
     }

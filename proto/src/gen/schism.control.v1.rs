@@ -355,6 +355,9 @@ pub struct AgentStatus {
 pub struct ResolveRequest {
     #[prost(message, optional, tag = "1")]
     pub selector: ::core::option::Option<Selector>,
+    /// From what a pick is drawn.
+    #[prost(uint64, tag = "2")]
+    pub seed: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ResolveReply {
@@ -372,6 +375,9 @@ pub struct ReadLogRequest {
     /// Whether only the ends are wanted.
     #[prost(bool, tag = "3")]
     pub ends_only: bool,
+    /// From what picks are drawn.
+    #[prost(uint64, tag = "4")]
+    pub seed: u64,
 }
 /// Where a look at what a target writes has ended.
 #[derive(Clone, PartialEq, ::prost::Message)]

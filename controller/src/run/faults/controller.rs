@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use experiment::model::FaultLabel;
-use experiment::run::{Effect, Event, NamedFault};
+use experiment::run::{Effect, Event, Healing, NamedFault};
 use fault::{IntentId, Selector, Status};
 use futures_util::StreamExt as _;
 use proto::control as wire;
@@ -17,7 +17,7 @@ use tonic::Streaming;
 use super::super::logs::{Telling, telling};
 use super::effect;
 use super::words::Typed;
-use super::{Standing, id};
+use super::{Standing, ended, id};
 use crate::control::is_over;
 use crate::failure::{Cause, Failure};
 use crate::fleet;
@@ -98,8 +98,11 @@ impl AtController {
                 let shown = IntentId::from_random(id).to_string();
                 let faults = serde_json::to_value(fleet::statuses(&intent)).unwrap_or_default();
                 if failed {
-                    forget();
-                    *standing = None;
+                    // What could not be taken out again is asked for once more, and told.
+                    if fleet::unconfirmed(&intent).is_none() {
+                        forget();
+                        *standing = None;
+                    }
                     return Err(Failure::caused(Cause::Refused, attempted, reason));
                 }
                 Ok(json!({"id": shown, "faults": faults}))
@@ -117,18 +120,14 @@ impl AtController {
         }
     }
 
-    pub(super) async fn heal(&self, id: u64) -> Result<Effect, Failure> {
+    pub(super) async fn heal(&self, id: u64) -> Result<Healing, Failure> {
+        let nothing = || Healing::Out(Effect::default());
         match self.client().await?.heal(vec![id], false).await {
             Ok(healed) => {
-                let intent = healed.into_iter().find(|intent| intent.id == id);
-                let Some(intent) = intent else { return Ok(Effect::default()) };
-                if intent.stage() == wire::Stage::Unconfirmed {
-                    let attempted = "cannot confirm the heal";
-                    return Err(Failure::caused(Cause::Unreachable, attempted, intent.reason));
-                }
-                Ok(effect::of_intent(&intent))
+                let intent = healed.iter().find(|intent| intent.id == id);
+                Ok(intent.map_or_else(nothing, ended::healing_of))
             }
-            Err(failure) if failure.cause == Cause::NotFound => Ok(Effect::default()),
+            Err(failure) if failure.cause == Cause::NotFound => Ok(nothing()),
             Err(failure) => Err(failure),
         }
     }
@@ -149,15 +148,19 @@ impl AtController {
         &self,
         selectors: &[Selector],
         since: Vec<wire::TargetLog>,
-        wanted: Wanted,
+        (wanted, seed): (Wanted, u64),
     ) -> Result<Telling, Failure> {
-        let pieces = self.client().await?.read_log(selectors, since, wanted).await?;
+        let pieces = self.client().await?.read_log(selectors, since, (wanted, seed)).await?;
         let said = |status| fleet::client::failure(LOG, &status).text();
         Ok(telling(pieces.map(move |piece| piece.map_err(said))))
     }
 
-    pub(super) async fn targets(&self, selector: &Selector) -> Result<Vec<String>, Failure> {
-        let ends = self.client().await?.resolve(selector).await?;
+    pub(super) async fn targets(
+        &self,
+        selector: &Selector,
+        seed: u64,
+    ) -> Result<Vec<String>, Failure> {
+        let ends = self.client().await?.resolve(selector, seed).await?;
         Ok(fleet::names(ends))
     }
 }
@@ -191,8 +194,10 @@ impl Watch {
             return;
         }
         let Some(label) = lock(&self.labels).remove(&intent.id) else { return };
-        // The run may be over, too.
-        let _ = self.events.send(Event::FaultEnded(label, effect::of_intent(&intent)));
+        for event in ended::over_of(&label, &intent) {
+            // The run may be over, too.
+            let _ = self.events.send(event);
+        }
     }
 
     /// The next connection. What cannot be asked for as long as a lease may have ended is told as lost.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use agent::kernel::priority;
 use experiment::model::FaultLabel;
-use experiment::run::{Effect, Event, NamedFault};
+use experiment::run::{Effect, Event, Healing, NamedFault};
 use fault::{Aspect, Fault, FaultId, IntentId, LeaseTerms, NodeName, Selector, Status, Target};
 use futures_util::StreamExt as _;
 use proto::agent as wire;
@@ -19,13 +19,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::super::logs::{Telling, telling};
 use super::effect;
 use super::words::Typed;
-use super::{Standing, id};
+use super::{Standing, ended, id};
 use crate::connect::{self, Absence, Choice, Connection};
 use crate::failure::{Cause, Failure};
 use crate::fleet::client::LOG;
 use crate::link::{Link, Rehearsal, Scope, nanos, wired};
 use crate::log::{self, Wanted};
 use crate::output::Output;
+use crate::session::Watch;
 use crate::settings::Names;
 
 /// Pieces of logs that may wait to be looked at.
@@ -110,14 +111,18 @@ impl Here {
         let committed = match begun.await {
             Ok(committed) => committed,
             Err(failure) => {
-                if link.heal(&Scope::Faults(ids)).await.is_ok() || failure.cause == Cause::NotFound
-                {
+                let is_out = match link.heal(&Scope::Faults(ids)).await {
+                    Ok(statuses) => ended::left_nothing(&statuses),
+                    Err(_) => failure.cause == Cause::NotFound,
+                };
+                if is_out {
                     *standing = None;
                 }
                 return Err(failure);
             }
         };
-        let kept = keep(link, ids, terms, fault.label.clone(), self.events.clone());
+        let watch = Watch::new(committed.clone(), std::time::Instant::now());
+        let kept = keep(link, watch, terms, fault.label.clone(), self.events.clone());
         let keeper = tokio::spawn(kept);
         if let Standing::Here(held) = held {
             held.keeper = Some(keeper.abort_handle());
@@ -141,19 +146,19 @@ impl Here {
         }
     }
 
-    pub(super) async fn heal(&self, held: &Held) -> Result<Effect, Failure> {
+    pub(super) async fn heal(&self, held: &Held) -> Result<Healing, Failure> {
         self.out(held.ids.clone()).await
     }
 
     /// Takes out what another command has put in. Its agent may have ended with it, and another one answer.
-    pub(super) async fn heal_left(&self, id: IntentId) -> Result<Effect, Failure> {
+    pub(super) async fn heal_left(&self, id: IntentId) -> Result<Healing, Failure> {
         let statuses = self.link.clone().list().await?.into_iter();
         let ids: Vec<FaultId> =
             statuses.map(|status| status.fault.id).filter(|fault| fault.intent == id).collect();
-        if ids.is_empty() { Ok(Effect::default()) } else { self.out(ids).await }
+        if ids.is_empty() { Ok(Healing::Out(Effect::default())) } else { self.out(ids).await }
     }
 
-    async fn out(&self, ids: Vec<FaultId>) -> Result<Effect, Failure> {
+    async fn out(&self, ids: Vec<FaultId>) -> Result<Healing, Failure> {
         let scope = Scope::Faults(ids);
         let healed = match self.link.clone().heal(&scope).await {
             // One that was started anew may answer: what its former life held is not there any more.
@@ -166,9 +171,9 @@ impl Here {
             healed => healed,
         };
         match healed {
-            Ok(statuses) => Ok(effect::of(&statuses)),
+            Ok(statuses) => Ok(ended::healing(&statuses)),
             // It ended long ago, and the agent has forgotten it.
-            Err(failure) if failure.cause == Cause::NotFound => Ok(Effect::default()),
+            Err(failure) if failure.cause == Cause::NotFound => Ok(Healing::Out(Effect::default())),
             Err(failure) => Err(failure),
         }
     }
@@ -184,8 +189,15 @@ impl Here {
         self.link.clone().list().await
     }
 
-    pub(super) async fn targets(&self, selector: &Selector) -> Result<Vec<String>, Failure> {
-        let found = self.link.clone().resolve(selector, Aspect::Network).await?;
+    pub(super) async fn targets(
+        &self,
+        selector: &Selector,
+        seed: u64,
+    ) -> Result<Vec<String>, Failure> {
+        let node = self.connection.lock().await.description.node.clone();
+        let mut link = self.link.clone();
+        let found =
+            crate::resolve::targets(&mut link, &node, selector, Aspect::Network, seed).await?;
         Ok(found.into_iter().map(|target| target.selector.to_string()).collect())
     }
 
@@ -194,14 +206,15 @@ impl Here {
         &self,
         selectors: &[Selector],
         since: &[control_wire::TargetLog],
-        wanted: Wanted,
+        (wanted, seed): (Wanted, u64),
     ) -> Result<Telling, Failure> {
         let node = self.connection.lock().await.description.node.clone();
         let mut link = self.link.clone();
         let mut found: Vec<Target> = Vec::new();
         for selector in selectors {
             let targets =
-                crate::resolve::targets(&mut link, &node, selector, Aspect::Processes, 0).await?;
+                crate::resolve::targets(&mut link, &node, selector, Aspect::Processes, seed)
+                    .await?;
             let new = |target: &Target| found.iter().all(|one| one.identity != target.identity);
             let targets: Vec<Target> = targets.into_iter().filter(new).collect();
             found.extend(targets);
@@ -230,11 +243,12 @@ impl Here {
 /// Renews faults until they end, and says so.
 async fn keep(
     mut link: Link,
-    ids: Vec<FaultId>,
+    mut watch: Watch,
     terms: LeaseTerms,
     label: FaultLabel,
     events: mpsc::UnboundedSender<Event>,
 ) {
+    let ids = watch.ids();
     let beat = wire::Heartbeat {
         renew: wired(&ids),
         watch: wired(&ids),
@@ -246,36 +260,55 @@ async fn keep(
     let every = terms.heartbeat().max(Duration::from_millis(1));
     let mut heartbeat = interval_at(Instant::now() + every, every);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The run may be over, too.
-    let lost = |why: String| drop(events.send(Event::FaultLost(label.clone(), why)));
+    // The run may be over.
+    let tell = |event| drop(events.send(event));
+    let lost = |why: String| tell(Event::FaultLost(label.clone(), why));
     // Its lease ends it where nobody renews it.
     let mut told = match link.session(receiver).await {
         Ok(told) => told,
         Err(failure) => return lost(failure.text()),
     };
-    let mut last: Vec<Status> = Vec::new();
+    let mut whole = Wholeness::Whole;
     loop {
-        tokio::select! {
-            _ = heartbeat.tick() => drop(beats.try_send(beat.clone())),
-            event = told.message() => {
-                let event = match event {
-                    Ok(Some(event)) => event,
-                    Ok(None) => return lost("the agent has ended the connection".to_owned()),
-                    Err(status) => return lost(status.message().to_owned()),
-                };
-                let Some(Kind::Status(status)) = event.kind else { continue };
-                let Ok(status) = Status::try_from(status) else { continue };
-                match last.iter_mut().find(|known| known.fault.id == status.fault.id) {
-                    Some(known) => *known = status,
-                    None => last.push(status),
-                }
-                let over = last.len() == ids.len() && last.iter().all(|one| one.state.is_final());
-                if over {
-                    // The run may be over, too.
-                    let _ = events.send(Event::FaultEnded(label, effect::of(&last)));
-                    return;
-                }
+        let news = tokio::select! {
+            _ = heartbeat.tick() => {
+                let _ = beats.try_send(beat.clone());
+                continue;
             }
+            event = told.message() => match event {
+                Ok(Some(event)) => match event.kind {
+                    Some(Kind::Status(status)) => Status::try_from(status).into_iter().collect(),
+                    // What ended before this session was open is told to nobody by itself.
+                    Some(Kind::Renewed(renewed)) if !renewed.refused.is_empty() => {
+                        match link.list().await {
+                            Ok(statuses) => statuses,
+                            Err(failure) => return lost(failure.text()),
+                        }
+                    }
+                    Some(Kind::Renewed(_) | Kind::Draining(_)) | None => continue,
+                },
+                Ok(None) => return lost("the agent has ended the connection".to_owned()),
+                Err(status) => return lost(status.message().to_owned()),
+            },
+        };
+        watch.settle(news, std::time::Instant::now());
+        if whole == Wholeness::Whole
+            && let Some(broken) = watch.statuses().find_map(|part| ended::broken(&label, part))
+        {
+            tell(broken);
+            whole = Wholeness::Broken;
+        }
+        if watch.is_over() {
+            let statuses: Vec<Status> = watch.statuses().cloned().collect();
+            return tell(ended::over(label, &statuses));
         }
     }
+}
+
+/// Whether all parts of a fault that are over have run their time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wholeness {
+    Whole,
+    /// One has not, and that was told.
+    Broken,
 }
