@@ -41,7 +41,7 @@ impl Order {
     pub(super) async fn perform(&self) -> Ending {
         let client = match self.client() {
             Ok(client) => client,
-            Err(error) => return Ending::Failed(told(&error)),
+            Err(error) => return Ending::Failed(told(error)),
         };
         let request = match self.request(&client) {
             Ok(request) => request,
@@ -60,11 +60,16 @@ impl Order {
                 }
                 // An address that is none is the file's fault and nobody's answer.
                 Err(error) if error.is_builder() || error.is_redirect() => {
-                    return Ending::Crashed(told(&error));
+                    return Ending::Crashed(self.told(error));
                 }
-                Err(error) => return Ending::Failed(told(&error)),
+                Err(error) => return Ending::Failed(self.told(error)),
             }
         }
+    }
+
+    /// The address as it was given: a secret in it is known again.
+    fn told(&self, error: reqwest::Error) -> String {
+        format!("{}: {}", self.url, told(error))
     }
 
     fn client(&self) -> reqwest::Result<Client> {
@@ -138,10 +143,12 @@ fn worded(value: &Value) -> String {
     }
 }
 
-/// An error with all that it comes from: its own words say little.
-pub(super) fn told(error: &reqwest::Error) -> String {
+/// An error with all that it comes from, since its own words say little; without the address, in which a secret
+/// may be written otherwise.
+pub(super) fn told(error: reqwest::Error) -> String {
+    let error = error.without_url();
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = std::error::Error::source(&error);
     while let Some(inner) = cause {
         text.push_str(&format!(": {inner}"));
         cause = inner.source();
@@ -177,7 +184,7 @@ async fn read(mut answer: Response) -> Ending {
             Err(error) if error.is_timeout() => {
                 return Ending::Failed("activity took too long to complete".to_owned());
             }
-            Err(error) => return Ending::Failed(told(&error)),
+            Err(error) => return Ending::Failed(told(error)),
         }
     }
     let text = String::from_utf8_lossy(&body).into_owned();
@@ -240,7 +247,12 @@ mod tests {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        let nobody = order(&format!("http://{address}/")).perform().await;
-        assert!(matches!(nobody, Ending::Failed(_)), "{nobody:?}");
+        let url = format!("http://{address}/");
+        let nobody = order(&url).perform().await;
+        assert!(matches!(nobody, Ending::Failed(ref why) if why.starts_with(&url)), "{nobody:?}");
+        // What is in the query was written otherwise than it was given: a secret would not be known in it.
+        let asking = Order { arguments: Some(json!({"token": "hunter=2/3+4"})), ..order(&url) };
+        let Ending::Failed(why) = asking.perform().await else { panic!("somebody answers") };
+        assert!(!why.contains("hunter"), "{why}");
     }
 }

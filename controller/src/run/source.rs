@@ -79,7 +79,7 @@ impl Source {
 
 async fn fetch(url: &str, attempted: &str) -> Result<(Vec<u8>, Option<Notation>), Failure> {
     let failed = |error: reqwest::Error| {
-        Failure::caused(Cause::Unreachable, attempted, super::request::told(&error))
+        Failure::caused(Cause::Unreachable, attempted, super::request::told(error))
     };
     let client = reqwest::Client::builder().timeout(PATIENCE).build().map_err(failed)?;
     let mut answer = client.get(url).send().await.map_err(failed)?;

@@ -9,6 +9,7 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Map, Value, json};
 
+use super::request::told;
 use crate::failure::{Cause, Failure};
 
 /// How long an answer may take (30 s).
@@ -62,7 +63,7 @@ impl Vault {
             .timeout(PATIENCE)
             .redirect(Policy::custom(redirected))
             .build()
-            .map_err(|error| super::request::told(&error))?;
+            .map_err(told)?;
         let address = access.address.trim_end_matches('/').to_owned();
         let mut vault = Self { client, address, token: None };
         vault.token = match &access.login {
@@ -113,7 +114,6 @@ fn redirected(attempt: Attempt<'_>) -> reqwest::redirect::Action {
 }
 
 async fn ask(request: RequestBuilder) -> Result<Value, String> {
-    let told = |error: reqwest::Error| super::request::told(&error);
     let mut answer = request.send().await.map_err(told)?;
     let status = answer.status();
     let mut body = Vec::new();
