@@ -198,11 +198,14 @@ impl Run {
                 let is_told = self.redaction().value(target) != *target;
                 is_told.then_some("a target is no place for a secret: it would be told with it")
             }
+            Invocation::Targets { selector, .. } => {
+                let is_told = self.redaction().text(selector) != *selector;
+                is_told.then_some("a target is no place for a secret: it would be told with it")
+            }
             Invocation::Schism { .. }
             | Invocation::Process { .. }
             | Invocation::Http { .. }
-            | Invocation::Python { .. }
-            | Invocation::Targets { .. } => None,
+            | Invocation::Python { .. } => None,
         }
     }
 

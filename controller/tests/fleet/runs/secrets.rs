@@ -129,6 +129,21 @@ async fn a_fault_is_no_place_for_a_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_step_is_repeated_for_is_no_place_for_a_secret() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let runs = runs(&fleet, Execution::Refused).await;
+    let mut experiment = cut();
+    experiment["secrets"] = json!({"group": {"key": {"type": "env", "key": "NOWHERE"}}});
+    experiment["method"][1]["for-each"] = json!({"name": "each", "targets": "${key}"});
+    let secret = "no-scheme:\"hunter2 and more";
+    let begun = beginning(&experiment, secrets(secret));
+    let end = Command::begin(&runs, begin(1, &begun)).await.unwrap().finish().await;
+    let written = String::from_utf8(end.journal.to_vec()).unwrap();
+    assert!(written.contains("no place for a secret"), "{written}");
+    assert!(!written.contains("hunter2"), "{written}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_whose_words_had_a_secret_is_not_played_with_stars() {
     let fleet = Fleet::of(&["a", "b"]).await;
     let runs = runs(&fleet, Execution::Refused).await;
