@@ -109,7 +109,9 @@ pub(super) fn read(roll: BorrowedFd<'_>) -> io::Result<BTreeMap<String, Option<P
     let mut text = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX)];
     file.read_exact_at(&mut text, 0)?;
     let mut steps = BTreeMap::new();
-    for line in String::from_utf8_lossy(&text).lines() {
+    // What has no end was not written whole: half a number is another process.
+    for line in String::from_utf8_lossy(&text).split_inclusive('\n') {
+        let Some(line) = line.strip_suffix('\n') else { break };
         let mut words = line.split(' ');
         match (words.next(), words.next(), words.next()) {
             (Some("begin"), Some(mark), None) => drop(steps.insert(mark.to_owned(), None)),
@@ -147,6 +149,18 @@ mod tests {
         let next = Roll::new(Some(&roll)).unwrap();
         roll.clear().unwrap();
         assert_eq!((found(&roll), found(&next)), (vec![], vec![("a.2".to_owned(), Some(7))]));
+    }
+
+    #[test]
+    fn what_was_not_written_whole_does_not_count() {
+        let mut roll = Roll::new(None).unwrap();
+        roll.begin("a.1").unwrap();
+        roll.lead("a.1", Pid::from_raw(12_345)).unwrap();
+        let whole = roll.length;
+        for cut in 1..=4 {
+            roll.file.set_len(whole - cut).unwrap();
+            assert_eq!(found(&roll), [("a.1".to_owned(), None)]);
+        }
     }
 
     #[test]
