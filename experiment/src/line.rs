@@ -277,6 +277,14 @@ impl Order {
     }
 }
 
+/// What the answer to something names that cannot be read otherwise: a newer version asks for it.
+#[must_use]
+pub fn call(order: &[u8]) -> Option<CallId> {
+    let order: Map<String, Value> = serde_json::from_slice(order).ok()?;
+    let mut asked = order.values().filter_map(|asked| asked.get("call")?.as_u64());
+    asked.next().map(CallId::from_number)
+}
+
 /// A step as who performs it takes it; a hook otherwise.
 ///
 /// # Errors
@@ -367,6 +375,12 @@ mod tests {
         let text = serde_json::to_vec(&order).unwrap();
         assert_eq!(serde_json::from_slice::<Order>(&text).unwrap(), order);
         assert_eq!((format!("{order:?}"), order.call().number()), (HIDDEN.to_owned(), 7));
+        assert_eq!(super::call(&text), Some(call));
+        // Of a newer version.
+        let other = br#"{"step":{"call":8,"name":"n","invocation":{"dance":{}}}}"#;
+        assert!(serde_json::from_slice::<Order>(other).is_err());
+        assert_eq!(super::call(other), Some(CallId::from_number(8)));
+        assert_eq!((super::call(b"[]"), super::call(br#"{"end":null}"#)), (None, None));
         for ending in [
             Ending::Returned(json!({"status": 1.5})),
             Ending::Failed("f".into()),

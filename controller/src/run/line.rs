@@ -186,7 +186,14 @@ impl Line<'_> {
                     Ok(step) => executor.perform(step),
                     Err(hook) => executor.control(*hook),
                 },
-                Err(error) => self.output.note(format!("a step cannot be read: {error}")),
+                // Whoever waits for it would wait for good.
+                Err(error) => match experiment::line::call(&order) {
+                    Some(call) => {
+                        let why = "the command cannot read what it is to do, being older";
+                        executor.refuse(call, format!("{why}: {error}"));
+                    }
+                    None => self.output.note(format!("a step cannot be read: {error}")),
+                },
             },
             Reply::Stop(call) => executor.abort(experiment::run::CallId::from_number(call)),
             Reply::Journal(journal) => outlets.keep(&journal),
