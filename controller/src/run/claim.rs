@@ -10,6 +10,10 @@ use nix::fcntl::OFlag;
 
 use super::book::{LOCK, beside, replaceable};
 
+/// How often is tried again where somebody takes the file away meanwhile. Some file systems tell another number of an
+/// open file than of its name.
+const TURNS: u32 = 100;
+
 /// The right to write a journal, until it is dropped or the process ends, however it ends.
 ///
 /// It is a lock on the file `JOURNAL.lock`: whoever is killed leaves the file, and nobody waits for it.
@@ -27,8 +31,19 @@ pub(super) enum ClaimError {
     #[error("a run that goes on writes it")]
     Held,
     /// The lock.
+    #[error("the lock {}: {error}", lock.display())]
+    Lock {
+        /// Where it is.
+        lock: PathBuf,
+        /// Why it cannot be taken.
+        error: io::Error,
+    },
+    /// Another file is there each time.
+    #[error("the lock {} is another file each time that it is looked at", .0.display())]
+    Unsteady(PathBuf),
+    /// The journal.
     #[error(transparent)]
-    Io(#[from] io::Error),
+    Journal(#[from] io::Error),
 }
 
 impl Claim {
@@ -39,15 +54,17 @@ impl Claim {
     pub(super) fn take(journal: &Path) -> Result<Arc<Self>, ClaimError> {
         replaceable(journal)?;
         let lock = beside(journal, LOCK);
-        loop {
-            replaceable(&lock)?;
+        let failed = |error| ClaimError::Lock { lock: lock.clone(), error };
+        for _ in 0..TURNS {
+            replaceable(&lock).map_err(failed)?;
             let mut options = OpenOptions::new();
             options.create(true).truncate(false).write(true).mode(0o600);
-            let file = options.custom_flags(OFlag::O_NOFOLLOW.bits()).open(&lock)?;
+            let flags = OFlag::O_NOFOLLOW.bits();
+            let file = options.custom_flags(flags).open(&lock).map_err(failed)?;
             match file.try_lock() {
                 Ok(()) => (),
                 Err(TryLockError::WouldBlock) => return Err(ClaimError::Held),
-                Err(TryLockError::Error(error)) => return Err(error.into()),
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
             let claim = Self { journal: journal.to_owned(), lock: lock.clone(), file };
             // Whoever had it before may have taken the file away after it was opened here.
@@ -55,6 +72,7 @@ impl Claim {
                 return Ok(Arc::new(claim));
             }
         }
+        Err(ClaimError::Unsteady(lock))
     }
 
     /// The journal.
@@ -112,6 +130,10 @@ mod tests {
         drop(other);
         symlink("elsewhere", &lock).unwrap();
         assert!(Claim::take(&journal).unwrap_err().to_string().contains("is no regular file"));
+        // The name of the journal is one that a file may have, and that of the lock is not.
+        let long = directory.path().join("j".repeat(255));
+        let why = Claim::take(&long).unwrap_err().to_string();
+        assert!(why.contains(&format!("{}.lock: File name too long", long.display())), "{why}");
         assert!(Claim::take(Path::new("/dev/null")).is_err());
         assert!(!Path::new("/dev/null.lock").exists());
     }

@@ -68,7 +68,9 @@ impl Outs {
                 let failure = failed(Purpose::Journal, &journal, &error);
                 match error {
                     ClaimError::Held => failure.hint("`--journal FILE` names another file"),
-                    ClaimError::Io(_) => failure,
+                    ClaimError::Lock { .. } | ClaimError::Unsteady(_) | ClaimError::Journal(_) => {
+                        failure
+                    }
                 }
             })?,
         };
