@@ -132,12 +132,17 @@ const fn is_of_rollbacks(progress: &Progress) -> bool {
 
 /// The longest output that people are told, in characters; the journal has all of it.
 const LONGEST: usize = 200;
+/// The longest error, which may name several things that it may be about.
+const LONGEST_ERROR: usize = 1_000;
 
 fn found(output: &Value) -> String {
-    let whole = output.to_string();
-    let short: String = whole.chars().take(LONGEST).collect();
+    format!(": found {}", short(&output.to_string(), LONGEST))
+}
+
+fn short(whole: &str, longest: usize) -> String {
+    let short: String = whole.chars().take(longest).collect();
     let more = if short.len() < whole.len() { "…" } else { "" };
-    format!(": found {short}{more}")
+    format!("{short}{more}")
 }
 
 /// Whether the line of a step or of a steady state has said it already.
@@ -183,7 +188,7 @@ fn line(progress: &Progress) -> Option<String> {
                 return None;
             }
             let (mark, why) = match (status, error) {
-                (_, Some(error)) => ("✗", format!(": {error}")),
+                (_, Some(error)) => ("✗", format!(": {}", short(error, LONGEST_ERROR))),
                 // Whatever it did, it did not come to its end.
                 (Some(Status::Interrupted), None) => ("■", ": interrupted".to_owned()),
                 (_, None) if *met == Some(false) => {
@@ -233,4 +238,30 @@ fn line(progress: &Progress) -> Option<String> {
         | Progress::RollbacksEnded
         | Progress::StepBegan { .. } => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use experiment::model::ActivityKind;
+
+    use super::*;
+
+    #[test]
+    fn no_step_floods_a_terminal() {
+        let ended = |error: Option<String>, output: Value| Progress::StepEnded {
+            section: Section::Method,
+            name: "step".to_owned(),
+            kind: ActivityKind::Probe,
+            status: Some(Status::Failed),
+            took: Duration::from_millis(5),
+            met: Some(error.is_some()),
+            output,
+            error,
+        };
+        let flood = "x".repeat(4 << 20);
+        for told in [ended(Some(flood.clone()), Value::Null), ended(None, flood.into())] {
+            let line = line(&told).unwrap();
+            assert!(line.len() < 1_100 && line.contains("x…"), "{}", line.len());
+        }
+    }
 }
