@@ -136,30 +136,12 @@ fn suggestion(scheme: &Scheme, namespaces: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use fault::{BootId, NamespaceCookie, TargetIdentity};
-
     use super::*;
-
-    fn target(name: &str) -> Target {
-        Target {
-            identity: TargetIdentity {
-                boot: BootId::new(1),
-                namespace: NamespaceCookie::new(1),
-                process: None,
-            },
-            selector: name.parse().unwrap(),
-            addresses: Vec::new(),
-            interfaces: Vec::new(),
-            processes: Vec::new(),
-            process_count: 0,
-            cgroup: None,
-            is_host: false,
-            pod: None,
-        }
-    }
+    use crate::cut::specimen;
 
     fn pick_of(selector: &str, names: &[&str], namespaces: &[&str]) -> Result<usize, String> {
-        let found = names.iter().map(|name| target(name)).collect();
+        let found = |name: &&str| specimen::target(name, specimen::identity(1, None));
+        let found = names.iter().map(found).collect();
         let namespaces: Vec<String> = namespaces.iter().map(|name| (*name).to_owned()).collect();
         pick(&selector.parse().unwrap(), found, 7, &namespaces)
             .map(|targets| targets.len())

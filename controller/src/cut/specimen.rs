@@ -1,11 +1,11 @@
-//! A cut to test with.
+//! Targets and a cut to test with.
 
 use std::time::Duration;
 
 use fault::{
     BootId, BootTime, Chance, Cut, Effect, Fault, FaultId, FlowAge, Hook, IntentId, Kind,
-    LeaseTerms, Mode, NamespaceCookie, PeerTarget, Peers, Side, State, Status, TargetIdentity,
-    Verdict, Window,
+    LeaseTerms, Mode, NamespaceCookie, PeerTarget, Peers, ProcessIdentity, Side, State, Status,
+    Target, TargetIdentity, Verdict, Window,
 };
 
 /// When it began, in ns since boot.
@@ -15,13 +15,29 @@ pub(crate) fn id(part: u16) -> FaultId {
     FaultId { intent: IntentId::from_random(10), part }
 }
 
+/// What it is of a boot: a namespace, and perhaps one process in it.
+pub(crate) fn identity(cookie: u64, process: Option<ProcessIdentity>) -> TargetIdentity {
+    let namespace = NamespaceCookie::new(cookie);
+    TargetIdentity { boot: BootId::new(1), namespace, process }
+}
+
+/// A target of which nothing else is known.
+pub(crate) fn target(selector: &str, identity: TargetIdentity) -> Target {
+    Target {
+        identity,
+        selector: selector.parse().unwrap(),
+        addresses: Vec::new(),
+        interfaces: Vec::new(),
+        processes: Vec::new(),
+        process_count: 0,
+        cgroup: None,
+        is_host: false,
+        pod: None,
+    }
+}
+
 /// `netns:a → netns:b` for 60 s with a lease of 15 s, two seconds after its start.
 pub(crate) fn status(part: u16, state: State, matched: u64, lost: u64) -> Status {
-    let identity = |cookie| TargetIdentity {
-        boot: BootId::new(1),
-        namespace: NamespaceCookie::new(cookie),
-        process: None,
-    };
     let seconds = Duration::from_secs;
     let start = BootTime::from_nanos(START);
     let at = |millis| (lost > 0).then(|| start + Duration::from_millis(millis));
@@ -29,7 +45,7 @@ pub(crate) fn status(part: u16, state: State, matched: u64, lost: u64) -> Status
         fault: Fault {
             id: id(part),
             selector: "netns:b".parse().unwrap(),
-            target: identity(2),
+            target: identity(2, None),
             kind: Kind::Cut(Cut {
                 mode: Mode::Packet,
                 protocol: None,
@@ -44,7 +60,7 @@ pub(crate) fn status(part: u16, state: State, matched: u64, lost: u64) -> Status
                 fixed: Vec::new(),
                 followed: Some(PeerTarget {
                     selector: "netns:a".parse().unwrap(),
-                    identity: identity(1),
+                    identity: identity(1, None),
                 }),
             },
             terms: LeaseTerms::new(seconds(15), seconds(60)).unwrap(),

@@ -1,12 +1,13 @@
 use std::net::Ipv4Addr;
 
 use fault::{
-    BootId, Chance, Cut, FlowAge, IntentId, LeaseTerms, Limits, Mode, NamespaceCookie, OwnAddress,
-    Scheme, Standing, TargetIdentity, Verdict,
+    Chance, Cut, FlowAge, IntentId, LeaseTerms, Limits, Mode, NamespaceCookie, OwnAddress, Scheme,
+    Standing, Verdict,
 };
 
 use super::*;
 use crate::admit::{AdmitError, admit};
+use crate::cut::specimen;
 use crate::planning::{Direction, plan};
 use crate::provider::etcd::{ClusterId, EtcdAnswer, EtcdMember, MemberId, Silence};
 use crate::spec::{Between, Loss, QuorumLoss, Spec, Ways, What};
@@ -31,21 +32,10 @@ fn node(number: u8) -> NodeName {
 }
 
 fn target(number: u8) -> Target {
-    Target {
-        identity: TargetIdentity {
-            boot: BootId::new(1),
-            namespace: NamespaceCookie::new(u64::from(number)),
-            process: None,
-        },
-        selector: format!("netns:db{number}").parse().unwrap(),
-        addresses: vec![OwnAddress { address: address(number), length: 24, interface: 2 }],
-        interfaces: Vec::new(),
-        processes: Vec::new(),
-        process_count: 0,
-        cgroup: None,
-        is_host: false,
-        pod: None,
-    }
+    let own = OwnAddress { address: address(number), length: 24, interface: 2 };
+    let identity = specimen::identity(number.into(), None);
+    let target = specimen::target(&format!("netns:db{number}"), identity);
+    Target { addresses: vec![own], ..target }
 }
 
 /// Members `m1`, `m2`, … each on a node of its own; `m1` leads.

@@ -1,9 +1,9 @@
 use clap::Parser;
-use fault::{BootId, NamespaceCookie, TargetIdentity};
 use proptest::prelude::*;
 
 use super::*;
 use crate::cli::{Cli, Command};
+use crate::cut::specimen;
 
 fn args(line: &str) -> CutArgs {
     let words = ["schism", "cut"].into_iter().chain(line.split_whitespace());
@@ -12,21 +12,7 @@ fn args(line: &str) -> CutArgs {
 }
 
 fn target(name: &str, cookie: u64) -> Party {
-    Party::Target(Box::new(Target {
-        identity: TargetIdentity {
-            boot: BootId::new(1),
-            namespace: NamespaceCookie::new(cookie),
-            process: None,
-        },
-        selector: name.parse().unwrap(),
-        addresses: Vec::new(),
-        interfaces: Vec::new(),
-        processes: Vec::new(),
-        process_count: 0,
-        cgroup: None,
-        is_host: false,
-        pod: None,
-    }))
+    Party::Target(Box::new(specimen::target(name, specimen::identity(cookie, None))))
 }
 
 fn party(text: &str) -> Party {
