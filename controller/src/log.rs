@@ -1,14 +1,23 @@
 //! What targets write, read by the agents of their nodes, one target after the other.
 
+use std::time::Duration;
+
 use fault::{LogMark, NodeName, Scheme, Selector, Target, TargetIdentity};
 use proto::agent as agent_wire;
 use proto::agent::log_piece::Kind as Piece;
 use proto::control as wire;
 use proto::control::log_piece::Kind;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
 
 use crate::failure::{Cause, Failure};
 use crate::link::Link;
+
+/// Pieces that may wait to be taken.
+pub(crate) const BACKLOG: usize = 4;
+/// How long an agent may take for the next piece (15 s): by itself it gives up after 10.
+const PIECE: Duration = Duration::from_secs(15);
 
 /// What is wanted of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,10 +92,19 @@ fn is_of(log: &wire::TargetLog, node: &NodeName, target: &Target) -> bool {
         && (!is_bound || identity.process == own.process)
 }
 
+/// What is told of logs, or why not, and by whose node.
+pub(crate) type Piecemeal = Result<wire::LogPiece, (NodeName, Failure)>;
 /// Somebody who takes what is told.
-pub(crate) type Told = mpsc::Sender<Result<wire::LogPiece, (NodeName, Failure)>>;
+pub(crate) type Told = mpsc::Sender<Piecemeal>;
 
-/// Tells all that is new of these logs, or where they end, until the end or the first failure.
+/// All that is new of these logs, or where they end, until the end or the first failure.
+pub(crate) fn told(sought: Vec<(Link, Sought)>, wanted: Wanted) -> ReceiverStream<Piecemeal> {
+    let (told, pieces) = mpsc::channel(BACKLOG);
+    tokio::spawn(tell(sought, wanted, told));
+    ReceiverStream::new(pieces)
+}
+
+/// The same, to somebody.
 pub(crate) async fn tell(sought: Vec<(Link, Sought)>, wanted: Wanted, told: Told) {
     for (link, sought) in sought {
         let node = sought.node.clone();
@@ -126,7 +144,10 @@ async fn tell_one(
         return Ok(Heard::Nobody);
     }
     loop {
-        let piece = pieces.message().await;
+        let Ok(piece) = timeout(PIECE, pieces.message()).await else {
+            let reason = format!("the agent has said nothing for {} s", PIECE.as_secs());
+            return Err(Failure::caused(Cause::Unreachable, attempted, reason));
+        };
         let piece =
             piece.map_err(|status| Failure::answered(&attempted, &crate::link::lost(status)))?;
         let Some(piece) = piece else {
@@ -145,28 +166,14 @@ async fn tell_one(
 
 #[cfg(test)]
 mod tests {
-    use fault::{BootId, LogFile, NamespaceCookie, ProcessIdentity};
+    use fault::{LogFile, ProcessIdentity};
 
     use super::*;
+    use crate::cut::specimen;
 
     fn target(name: &str, namespace: u64, started: u64) -> (NodeName, Target) {
         let process = Some(ProcessIdentity { pid: 7, started });
-        let identity = TargetIdentity {
-            boot: BootId::new(1),
-            namespace: NamespaceCookie::new(namespace),
-            process,
-        };
-        let target = Target {
-            identity,
-            selector: name.parse().unwrap(),
-            addresses: Vec::new(),
-            interfaces: Vec::new(),
-            processes: Vec::new(),
-            process_count: 0,
-            cgroup: None,
-            is_host: false,
-            pod: None,
-        };
+        let target = specimen::target(name, specimen::identity(namespace, process));
         (NodeName::new("n1").unwrap(), target)
     }
 

@@ -3,10 +3,10 @@
 mod lines;
 mod target;
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,11 @@ use std::time::Duration;
 use experiment::run::Ending;
 use experiment::run::invocation::Arguments;
 use experiment::tolerance::pattern::{self, Pattern};
+use nix::fcntl::OFlag;
 use proto::control as wire;
 use serde_json::{Map, Value, json};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use super::faults::Faults;
 use super::program;
@@ -32,7 +35,7 @@ const NOW: &str = "now";
 const SHOWN: usize = 10;
 /// How much of a line is looked at (1 MiB).
 const LONGEST: usize = 1 << 20;
-/// How long a program may take where nobody says it (60 s).
+/// How long a program, or whoever tells a target's log, may take where nobody says it (60 s).
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Looks at lines.
@@ -127,8 +130,19 @@ impl Sought {
     /// # Errors
     /// Not all of it was told, or something may be missing.
     pub(crate) async fn look(self, telling: Telling, wanted: Wanted) -> Result<Value, String> {
-        let work = tokio::task::spawn_blocking(move || look(telling, &self.pattern, wanted));
-        work.await.map_err(|error| error.to_string())?
+        let (limit, here) = (self.limit()?, Handle::current());
+        let work = tokio::task::spawn_blocking(move || {
+            here.block_on(timeout(limit, look(telling, &self.pattern, wanted)))
+        });
+        let found = work.await.map_err(|error| error.to_string())?;
+        found.map_err(|_| format!("the log was not told within {} s", limit.as_secs_f64()))?
+    }
+
+    /// How long it may take.
+    fn limit(&self) -> Result<Duration, String> {
+        self.asked.timeout.map_or(Ok(PATIENCE), |seconds| {
+            Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+        })
     }
 }
 
@@ -142,6 +156,7 @@ async fn read(
         let telling = faults.logs(&named, since, wanted).await.map_err(|failure| failure.text())?;
         return sought.look(telling, wanted).await;
     }
+    let limit = sought.limit()?;
     let Sought { asked, pattern, since } = sought;
     match (asked.file, asked.command) {
         (Some(path), _) => {
@@ -149,12 +164,6 @@ async fn read(
             work.await.map_err(|error| error.to_string())?
         }
         (None, Some(words)) => {
-            let limit = match asked.timeout {
-                Some(seconds) => {
-                    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?
-                }
-                None => PATIENCE,
-            };
             let text = said(&words, limit, reaper).await?;
             of_text(&text, &since, &pattern)
         }
@@ -214,7 +223,10 @@ impl Found {
 /// From where it ended, unless it is another file by now, or was emptied: then from its beginning.
 fn of_file(path: &Path, since: &Since, pattern: &Pattern) -> Result<Value, String> {
     let failed = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
-    let mut file = File::open(path).map_err(failed)?;
+    // Who opens a pipe that nobody writes to would wait for somebody.
+    let mut options = OpenOptions::new();
+    let mut file =
+        options.read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
         return Err(format!("{} is no regular file", path.display()));
@@ -270,7 +282,7 @@ fn hash(text: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, OpenOptions};
+    use std::fs;
     use std::io::Write as _;
 
     use super::*;
@@ -324,6 +336,8 @@ mod tests {
         fs::write(&path, "error 1\nfine\nerror 2\n").unwrap();
         assert_eq!(look(first.clone()).await.unwrap()["lines"], json!(["error 2"]));
         assert_eq!(look(json!("now")).await.unwrap()["count"], 0);
+        let pipe = directory.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
         fs::write(&path, "another error\n").unwrap();
         assert_eq!(look(first).await.unwrap()["lines"], json!(["another error"]));
         for (arguments, expected) in [
@@ -334,6 +348,7 @@ mod tests {
             (json!({"command": [], "pattern": "x"}), "found an empty list"),
             (json!({"command": ["sleep", "60"], "pattern": "x", "timeout": 0.1}), "timed out"),
             (json!({"file": "/dev/zero", "pattern": "x"}), "no regular file"),
+            (json!({"file": pipe, "pattern": "x"}), "no regular file"),
             (json!({"file": path, "pattern": "("}), ""),
             (json!({"pattern": "x"}), "`file`, `command` or `target` is missing"),
             (json!({"target": "nobody:knows", "pattern": "x"}), "neither a selector nor a name"),

@@ -12,11 +12,9 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard, mpsc};
 use tokio::task::AbortHandle;
 use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::ReceiverStream;
 
 use crate::archive::{ArchiveError, Audit, Deed, Journal, Node, Verdict};
 use crate::control::{AskError, Control, ControlError, is_over};
-use crate::failure::Failure;
 use crate::fleet;
 use crate::log;
 use crate::output::Output;
@@ -25,9 +23,6 @@ use crate::run::faults::{effect, ended, words};
 use crate::run::logs;
 use crate::serve::watching;
 use crate::settings::Names;
-
-/// Pieces of logs that may wait to be looked at.
-const LOG_PIECES: usize = 4;
 
 /// The id of a fault that may be there. Whoever has its turn puts it in or takes it out.
 type Slot = Arc<Turn<Option<IntentId>>>;
@@ -152,10 +147,7 @@ impl Faults {
         };
         self.audit.append(&entry).await.map_err(|error| Refusal::Audit(error).to_string())?;
         let meant = meant.map_err(|error| error.to_string())?;
-        let (pieces, told) = mpsc::channel(LOG_PIECES);
-        tokio::spawn(log::tell(meant, wanted, pieces));
-        let said = |piece: Result<_, (NodeName, Failure)>| piece.map_err(|(_, why)| why.text());
-        sought.look(logs::telling(ReceiverStream::new(told).map(said)), wanted).await
+        sought.look(logs::telling(log::told(meant, wanted)), wanted).await
     }
 
     /// Puts a fault in, and returns when it is verified. Not to be given up half-way.

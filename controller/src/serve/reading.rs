@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fault::{NodeName, Selector};
+use fault::Selector;
 use futures_util::{StreamExt as _, stream};
 use proto::control as wire;
 use proto::control::error_detail::Kind;
@@ -15,16 +15,13 @@ use tonic::{Code, Status};
 
 use super::refusal::{self, refuse_resolve};
 use crate::control::unread;
-use crate::failure::Failure;
 use crate::link::Link;
-use crate::log::{self, Sought, Wanted};
+use crate::log::{self, BACKLOG, Piecemeal, Sought, Wanted};
 
 /// How many requests are served at once, of all callers. An agent reads four logs at once.
 const AT_ONCE: usize = 16;
 /// How long one may take in all (5 min). Its agents have a minute for each target.
 const LONGEST: Duration = Duration::from_secs(300);
-/// Pieces that may wait to be taken.
-const BACKLOG: usize = 4;
 
 /// Who reads logs now.
 #[derive(Clone, Debug)]
@@ -73,13 +70,12 @@ pub(super) fn told(sought: Vec<(Link, Sought)>, wanted: Wanted, place: Place) ->
     bounded(telling, pieces, told, place)
 }
 
-type Piece = Result<wire::LogPiece, (NodeName, Failure)>;
 
 /// What is told by `telling`, which ends in time, and with whoever listens.
 fn bounded(
     telling: impl Future<Output = ()> + Send + 'static,
-    pieces: mpsc::Sender<Piece>,
-    told: mpsc::Receiver<Piece>,
+    pieces: mpsc::Sender<Piecemeal>,
+    told: mpsc::Receiver<Piecemeal>,
     place: Place,
 ) -> Pieces {
     let telling = tokio::spawn(async move {
@@ -100,7 +96,7 @@ fn bounded(
         }
     });
     let refused =
-        |piece: Piece| piece.map_err(|(node, failure)| refuse_resolve(&unread(node, failure)));
+        |piece: Piecemeal| piece.map_err(|(node, failure)| refuse_resolve(&unread(node, failure)));
     Box::pin(ReceiverStream::new(told).map(refused).chain(late))
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Streaming;
 
-use super::super::logs::{Telling, telling};
+use super::super::logs::Telling;
 use super::effect;
 use super::words::Typed;
 use super::{Standing, ended, id};
@@ -152,7 +152,7 @@ impl AtController {
     ) -> Result<Telling, Failure> {
         let pieces = self.client().await?.read_log(selectors, since, (wanted, seed)).await?;
         let said = |status| fleet::client::failure(LOG, &status).text();
-        Ok(telling(pieces.map(move |piece| piece.map_err(said))))
+        Ok(Box::pin(pieces.map(move |piece| piece.map_err(said))))
     }
 
     pub(super) async fn targets(

@@ -6,7 +6,6 @@ use agent::kernel::priority;
 use experiment::model::FaultLabel;
 use experiment::run::{Effect, Event, Healing, NamedFault};
 use fault::{Aspect, Fault, FaultId, IntentId, LeaseTerms, NodeName, Selector, Status, Target};
-use futures_util::StreamExt as _;
 use proto::agent as wire;
 use proto::agent::event::Kind;
 use proto::control as control_wire;
@@ -14,9 +13,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
-use tokio_stream::wrappers::ReceiverStream;
 
-use super::super::logs::{Telling, telling};
+use super::super::logs::{self, Telling};
 use super::effect;
 use super::words::Typed;
 use super::{Standing, ended, id};
@@ -29,8 +27,6 @@ use crate::output::Output;
 use crate::session::Watch;
 use crate::settings::Names;
 
-/// Pieces of logs that may wait to be looked at.
-const BACKLOG: usize = 4;
 /// How often an agent says what faults have done (1 s).
 const REPORT: Duration = Duration::from_secs(1);
 
@@ -226,9 +222,7 @@ impl Here {
         let sought = log::sought(found, since)
             .map_err(|other| Failure::caused(Cause::NotFound, LOG, other))?;
         let sought = sought.into_iter().map(|sought| (link.clone(), sought)).collect();
-        let (pieces, told) = mpsc::channel(BACKLOG);
-        tokio::spawn(log::tell(sought, wanted, pieces));
-        Ok(telling(ReceiverStream::new(told).map(|piece| piece.map_err(|(_, why)| why.text()))))
+        Ok(logs::telling(log::told(sought, wanted)))
     }
 
     /// Ends the agent that this command was. Nobody waits for whoever may still speak to it.

@@ -1,7 +1,11 @@
 //! Logs of targets, as agents tell them.
 
+use std::pin::Pin;
+
 use experiment::tolerance::pattern::Pattern;
-use fault::{BootId, LogFile, LogMark, NamespaceCookie, ProcessIdentity, Selector, TargetIdentity};
+use fault::{
+    BootId, LogFile, LogMark, NamespaceCookie, NodeName, ProcessIdentity, Selector, TargetIdentity,
+};
 use futures_util::{Stream, StreamExt as _};
 use proto::agent as agent_wire;
 use proto::agent::log_piece::Kind as Piece;
@@ -9,33 +13,21 @@ use proto::control as wire;
 use proto::control::log_piece::Kind;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::mpsc;
 
 use super::Found;
 use super::lines::Lines;
+use crate::failure::Failure;
 use crate::log::Wanted;
 
 /// What is told of logs; why not, where it is not.
-pub(crate) type Telling = mpsc::Receiver<Result<wire::LogPiece, String>>;
+pub(crate) type Telling = Pin<Box<dyn Stream<Item = Result<wire::LogPiece, String>> + Send>>;
 
-/// Has what is told be taken by somebody who may wait.
+/// What agents of several nodes tell.
 pub(crate) fn telling(
-    pieces: impl Stream<Item = Result<wire::LogPiece, String>> + Send + 'static,
+    pieces: impl Stream<Item = Result<wire::LogPiece, (NodeName, Failure)>> + Send + 'static,
 ) -> Telling {
-    let (told, telling) = mpsc::channel(BACKLOG);
-    tokio::spawn(async move {
-        tokio::pin!(pieces);
-        while let Some(piece) = pieces.next().await {
-            if told.send(piece).await.is_err() {
-                return;
-            }
-        }
-    });
-    telling
+    Box::pin(pieces.map(|piece| piece.map_err(|(_, why)| why.text())))
 }
-
-/// Pieces that may wait to be looked at.
-const BACKLOG: usize = 4;
 
 /// Where a look at logs has ended, as the next one is given it.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -126,13 +118,17 @@ struct Looked {
     lines: Option<Lines>,
 }
 
-/// What a look at logs finds. It may take long: lines are looked at as they come, on a thread that may wait.
+/// What a look at logs finds. Lines are looked at as they come, which may take long: it is for a thread that may wait.
 ///
 /// # Errors
 /// Not all of it was told; or nothing was found, and what may be missing.
-pub(crate) fn look(telling: Telling, pattern: &Pattern, wanted: Wanted) -> Result<Value, String> {
+pub(super) async fn look(
+    telling: Telling,
+    pattern: &Pattern,
+    wanted: Wanted,
+) -> Result<Value, String> {
     let mut found = Found::default();
-    let (ends, missing) = gather(telling, wanted, &mut |line| found.look(line, pattern))?;
+    let (ends, missing) = gather(telling, wanted, &mut |line| found.look(line, pattern)).await?;
     match missing {
         // What was found is there, whatever else is not.
         Some(why) if found.count == 0 && wanted == Wanted::News => {
@@ -145,13 +141,13 @@ pub(crate) fn look(telling: Telling, pattern: &Pattern, wanted: Wanted) -> Resul
     }
 }
 
-fn gather(
+async fn gather(
     mut telling: Telling,
     wanted: Wanted,
     look: &mut impl FnMut(&str) -> Result<bool, String>,
 ) -> Result<(Ends, Option<String>), String> {
     let (mut ends, mut missing, mut looked) = (Ends::default(), None, None::<Looked>);
-    while let Some(piece) = telling.blocking_recv() {
+    while let Some(piece) = telling.next().await {
         let kind = match piece?.kind {
             Some(Kind::Target(log)) => {
                 if looked.is_some() {
@@ -249,17 +245,14 @@ mod tests {
         piece(Piece::End(agent_wire::LogEnd { missing: missing.to_owned() }))
     }
 
-    fn looked(kinds: Vec<Kind>) -> Result<Value, String> {
-        let (told, telling) = mpsc::channel(64);
-        for kind in kinds {
-            told.try_send(Ok(wire::LogPiece { kind: Some(kind) })).unwrap();
-        }
-        drop(told);
-        look(telling, &pattern::compile("lead").unwrap(), Wanted::News)
+    async fn looked(kinds: Vec<Kind>) -> Result<Value, String> {
+        let pieces = kinds.into_iter().map(|kind| Ok(wire::LogPiece { kind: Some(kind) }));
+        let telling = Box::pin(futures_util::stream::iter(pieces));
+        look(telling, &pattern::compile("lead").unwrap(), Wanted::News).await
     }
 
-    #[test]
-    fn lines_of_all_targets_are_found_and_where_the_next_look_begins() {
+    #[tokio::test]
+    async fn lines_of_all_targets_are_found_and_where_the_next_look_begins() {
         let found = looked(vec![
             target("netns:a"),
             file(2, false),
@@ -272,6 +265,7 @@ mod tests {
             target("pid:7"),
             end("a log was emptied since"),
         ])
+        .await
         .unwrap();
         assert_eq!(found["lines"], json!(["a leader", "leads"]));
         let since = since(&found["end"]).unwrap();
@@ -282,18 +276,18 @@ mod tests {
         assert_eq!(LogMark::from(since[0].marks[0]), mark);
     }
 
-    #[test]
-    fn what_is_not_there_is_not_said_of_what_could_not_be_looked_at() {
+    #[tokio::test]
+    async fn what_is_not_there_is_not_said_of_what_could_not_be_looked_at() {
         let missing =
             looked(vec![target("pid:7"), file(2, false), bytes("x\n"), end("it was emptied")]);
-        assert!(missing.unwrap_err().contains("something may be missing: it was emptied"));
+        assert!(missing.await.unwrap_err().contains("something may be missing: it was emptied"));
         for broken in [
             vec![],
             vec![target("pid:7"), file(2, false), bytes("a leader\n")],
             vec![target("pid:7"), target("pid:7"), end("")],
             vec![end("")],
         ] {
-            assert_eq!(looked(broken).unwrap_err(), BROKEN);
+            assert_eq!(looked(broken).await.unwrap_err(), BROKEN);
         }
         for nonsense in
             [json!(5), json!({}), json!({"targets": []}), json!({"inode": 1, "offset": 2})]
