@@ -86,16 +86,20 @@ impl AskedError {
         }
     }
 
-    /// Why it is not tried.
-    pub(crate) fn refused(&self, attempted: &str) -> Failure {
-        let hint = match self {
+    /// One thing to do about it.
+    pub(crate) fn hint(&self) -> String {
+        match self {
             Self::Name(error) => error.hint(),
             Self::NoProcesses(..) => "name a pid:, a container:, a pod: or a netns:".to_owned(),
             Self::Groups(_) => "name a pid:, a container: or a container of a pod:".to_owned(),
             Self::Terms(TermsError::Lease) => "ask for a longer --lease".to_owned(),
             Self::Terms(TermsError::Total) => "it lasts 7 days at most".to_owned(),
-        };
-        Failure::new(Outcome::WrongUsage, attempted, self).hint(hint)
+        }
+    }
+
+    /// Why it is not tried.
+    pub(crate) fn refused(&self, attempted: &str) -> Failure {
+        Failure::new(Outcome::WrongUsage, attempted, self).hint(self.hint())
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use fault::{Extent, LeaseTerms, Offset, Selector, Shape, Skew, SkewError, Strobe, TermsError};
+use fault::{Extent, LeaseTerms, Offset, Selector, Shape, Skew, SkewError, Strobe};
 
-use crate::cli::{NamedError, SkewArgs};
+use crate::cli::SkewArgs;
 use crate::output::quantity::time;
-use crate::processes::without_processes;
+use crate::processes::AskedError;
 use crate::settings::Names;
 
 /// The shortest skew: putting one in takes some tens of milliseconds, and reading it as long again.
@@ -25,15 +25,11 @@ pub(crate) struct Request {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RequestError {
     #[error(transparent)]
-    Name(#[from] NamedError),
-    #[error("{0} is no process: the node's own clock is never moved, and addresses have none")]
-    NoProcesses(String),
+    Asked(#[from] AskedError),
     #[error("{0}")]
     Skew(#[from] SkewError),
     #[error("--for {} is too short: a skew lasts at least {}", time(*.0), time(SHORTEST))]
     TooShort(Duration),
-    #[error("{0}")]
-    Terms(#[from] TermsError),
     #[error("that is {0} and {1} together, more than a clock can show")]
     Far(Offset, Offset),
 }
@@ -42,12 +38,9 @@ impl RequestError {
     /// One thing to do about it.
     pub(crate) fn hint(&self) -> String {
         let hint = match self {
-            Self::Name(error) => return error.hint(),
-            Self::NoProcesses(_) => "name a pid:, a container:, a pod: or a netns:",
+            Self::Asked(error) => return error.hint(),
             Self::Skew(_) => "`schism skew --help` says what can be asked for",
             Self::TooShort(_) => "ask for a longer --for",
-            Self::Terms(TermsError::Lease) => "ask for a longer --lease",
-            Self::Terms(TermsError::Total) => "it lasts 7 days at most",
             Self::Far(..) => "ask for less",
         };
         hint.to_owned()
@@ -60,15 +53,13 @@ impl Request {
     /// # Errors
     /// It makes no sense, whatever the names stand for.
     pub(crate) fn new(args: &SkewArgs, names: &Names) -> Result<Self, RequestError> {
-        let selectors = args.target.stands_for(names)?;
-        if let Some(selector) = without_processes(&selectors) {
-            return Err(RequestError::NoProcesses(selector.to_string()));
-        }
+        let never = "the node's own clock is never moved";
+        let selectors = AskedError::selectors(&args.target, names, never)?;
         if args.total < SHORTEST {
             return Err(RequestError::TooShort(args.total));
         }
         let lease = if args.manner.detach { args.total } else { args.lease };
-        let terms = LeaseTerms::new(lease, args.total)?;
+        let terms = LeaseTerms::new(lease, args.total).map_err(AskedError::Terms)?;
         let skew = Skew {
             shape: shape(args)?,
             clocks: args.clocks,
