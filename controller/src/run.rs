@@ -57,7 +57,7 @@ use outlets::Outlets;
 use places::Outs;
 use reaper::Reaper;
 use report::{Entry, RunReport};
-use starting::{Left, Started};
+use starting::{Former, Started};
 use view::View;
 
 /// Prints what an editor needs to know about experiments.
@@ -184,7 +184,7 @@ async fn one(
     let attempted = "cannot begin the run";
     let failed = |error| Failure::new(Outcome::WrongUsage, attempted, error);
     let (before, left_at) = match left {
-        Some(Left { place, journal, at }) => (Some((place, journal)), Some(at)),
+        Some(Former { place, journal, at }) => (Some((place, journal)), Some(at)),
         None => (None, None),
     };
     let Outs { journal, junit, events: kept } = outs;
@@ -244,7 +244,7 @@ async fn one(
     };
     let journal = serde_json::to_value(run.journal(began.elapsed())).unwrap_or_default();
     let told = report::Told::from(&verdict);
-    if let Some(owed) = report::Left::of(&journal).told(outlets.journal()) {
+    if let Some(owed) = report::Dues::of(&journal).told(outlets.journal()) {
         output.note(OnOneLine(&owed));
     }
     let entry = Entry::new(file, outlets.journal(), &journal, told, outcome);

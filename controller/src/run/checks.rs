@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::faults::{Wrong, check, is_template};
 use super::presence::Missing;
-use super::reading::{Arguments, LogsArguments, MetricArguments, Wanted, arguments};
+use super::reading::{Arguments, Expected, LogsArguments, MetricArguments, arguments};
 use crate::cli::Named;
 use crate::output::Output;
 use crate::settings::Names;
@@ -291,10 +291,10 @@ fn known<T: Arguments>(values: &Map<String, Value>) -> Map<String, Value> {
         let (_, wanted) = T::KNOWN.iter().find(|(name, _)| name == key)?;
         let value = match (wanted, value) {
             (_, value) if !is_template(value) => value.clone(),
-            (Wanted::Text | Wanted::Anything, value) => value.clone(),
-            (Wanted::Words, Value::String(_)) => Value::Array(vec![value.clone()]),
-            (Wanted::Words, value) => value.clone(),
-            (Wanted::Seconds | Wanted::Texts | Wanted::Mapping | Wanted::Combine, _) => {
+            (Expected::Text | Expected::Anything, value) => value.clone(),
+            (Expected::Words, Value::String(_)) => Value::Array(vec![value.clone()]),
+            (Expected::Words, value) => value.clone(),
+            (Expected::Seconds | Expected::Texts | Expected::Mapping | Expected::Combine, _) => {
                 return None;
             }
         };

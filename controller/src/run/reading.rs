@@ -63,13 +63,13 @@ pub(super) struct LogsArguments {
     pub(super) pattern: String,
     /// What an earlier `logs` found, or `now`: only what came after that is looked at.
     pub(super) since: Option<Value>,
-    /// How long the program may take (s).
+    /// How long the program, or whoever tells the target's log, may take (s).
     pub(super) timeout: Option<f64>,
 }
 
-/// What an argument is.
+/// What an argument has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum Expected {
     Text,
     Seconds,
     /// A list of words.
@@ -81,7 +81,7 @@ pub(super) enum Wanted {
     Anything,
 }
 
-impl Wanted {
+impl Expected {
     const fn told(self) -> &'static str {
         match self {
             Self::Text => "text",
@@ -114,7 +114,7 @@ impl Wanted {
 /// What a probe takes.
 pub(super) trait Arguments: DeserializeOwned {
     /// By name.
-    const KNOWN: &'static [(&'static str, Wanted)];
+    const KNOWN: &'static [(&'static str, Expected)];
 
     /// Arguments that are something else than they should be, and what is wrong with them; how what stands
     /// there is told, the caller knows.
@@ -122,36 +122,36 @@ pub(super) trait Arguments: DeserializeOwned {
         given: &Map<String, Value>,
         found: impl Fn(&Value) -> String,
     ) -> Vec<(&'static str, String)> {
-        let misfit = |(name, wanted): &(&'static str, Wanted)| {
-            let value = given.get(*name).filter(|value| !wanted.is(value))?;
-            Some((*name, format!("{} was expected here, found {}", wanted.told(), found(value))))
+        let misfit = |(name, expected): &(&'static str, Expected)| {
+            let value = given.get(*name).filter(|value| !expected.is(value))?;
+            Some((*name, format!("{} was expected here, found {}", expected.told(), found(value))))
         };
         Self::KNOWN.iter().filter_map(misfit).collect()
     }
 }
 
 impl Arguments for MetricArguments {
-    const KNOWN: &'static [(&'static str, Wanted)] = &[
-        ("url", Wanted::Text),
-        ("metric", Wanted::Text),
-        ("labels", Wanted::Texts),
-        ("prometheus", Wanted::Text),
-        ("query", Wanted::Text),
-        ("combine", Wanted::Combine),
-        ("since", Wanted::Anything),
-        ("headers", Wanted::Mapping),
-        ("timeout", Wanted::Seconds),
+    const KNOWN: &'static [(&'static str, Expected)] = &[
+        ("url", Expected::Text),
+        ("metric", Expected::Text),
+        ("labels", Expected::Texts),
+        ("prometheus", Expected::Text),
+        ("query", Expected::Text),
+        ("combine", Expected::Combine),
+        ("since", Expected::Anything),
+        ("headers", Expected::Mapping),
+        ("timeout", Expected::Seconds),
     ];
 }
 
 impl Arguments for LogsArguments {
-    const KNOWN: &'static [(&'static str, Wanted)] = &[
-        ("file", Wanted::Text),
-        ("command", Wanted::Words),
-        ("target", Wanted::Text),
-        ("pattern", Wanted::Text),
-        ("since", Wanted::Anything),
-        ("timeout", Wanted::Seconds),
+    const KNOWN: &'static [(&'static str, Expected)] = &[
+        ("file", Expected::Text),
+        ("command", Expected::Words),
+        ("target", Expected::Text),
+        ("pattern", Expected::Text),
+        ("since", Expected::Anything),
+        ("timeout", Expected::Seconds),
     ];
 }
 

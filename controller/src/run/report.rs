@@ -39,17 +39,17 @@ pub(super) struct Entry {
     /// By name: what became of it, and what it did.
     faults: Value,
     /// What it did not come to, by names.
-    owed: Left,
+    owed: Dues,
 }
 
 /// What a run owes, by names.
 #[derive(Debug, Serialize)]
-pub(super) struct Left {
+pub(super) struct Dues {
     rollbacks: Vec<String>,
     faults: Vec<String>,
 }
 
-impl Left {
+impl Dues {
     /// What a journal says.
     pub(super) fn of(journal: &Value) -> Self {
         let owed = &journal["schism"]["owed"];
@@ -181,7 +181,7 @@ impl Entry {
             },
             steps: method.chain(rollbacks).collect(),
             faults: ours["faults"].clone(),
-            owed: Left::of(journal),
+            owed: Dues::of(journal),
         }
     }
 }

@@ -46,11 +46,11 @@ pub(super) struct Started {
     /// Of what it was made, for whoever else is to decide it.
     pub(super) beginning: Beginning,
     /// What it finishes.
-    pub(super) left: Option<Left>,
+    pub(super) left: Option<Former>,
 }
 
 /// What another run has left.
-pub(super) struct Left {
+pub(super) struct Former {
     /// Where its journal stands, which nobody else writes meanwhile.
     pub(super) place: Arc<Claim>,
     /// Its journal.
@@ -359,7 +359,7 @@ pub(super) async fn resume(
     let (identity, host, started) = (random()?, host_of(args, place), now());
     let beginning = Beginning { experiment, settings, secrets, terms, identity, host, started };
     let run = Run::resume(beginning.clone(), &owed);
-    let left = Some(Left { place: claim, journal: before, at: owed.at });
+    let left = Some(Former { place: claim, journal: before, at: owed.at });
     let file = journal.display().to_string();
     Ok(Started { file, run, verdicts, beginning, left })
 }

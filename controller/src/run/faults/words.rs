@@ -94,25 +94,25 @@ pub(super) fn misfit(
     value: &Value,
     found: impl Fn(&Value) -> String,
 ) -> Option<String> {
-    let wanted = wanted(verb, option);
+    let takes = takes(verb, option);
     let is_word = |value: &Value| value.is_string() || value.is_number();
-    let fits = match (wanted, value) {
-        (_, Value::Null) | (Wanted::Flag, Value::Bool(_)) => true,
-        (Wanted::Several, Value::Array(list)) => list.iter().all(is_word),
-        (Wanted::Several | Wanted::One, value) => is_word(value),
-        (Wanted::Flag, _) => false,
+    let fits = match (takes, value) {
+        (_, Value::Null) | (Takes::Flag, Value::Bool(_)) => true,
+        (Takes::Several, Value::Array(list)) => list.iter().all(is_word),
+        (Takes::Several | Takes::One, value) => is_word(value),
+        (Takes::Flag, _) => false,
     };
-    let wanted = match wanted {
-        Wanted::Flag => "true or false",
-        Wanted::One => "a single value",
-        Wanted::Several => "a single value, or a list of them,",
+    let wanted = match takes {
+        Takes::Flag => "true or false",
+        Takes::One => "a single value",
+        Takes::Several => "a single value, or a list of them,",
     };
     (!fits).then(|| format!("{wanted} was expected here, found {}", found(value)))
 }
 
 /// What an option takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
+enum Takes {
     Flag,
     One,
     Several,
@@ -122,16 +122,16 @@ enum Wanted {
 const SEVERAL: &[&str] = &["clock"];
 
 /// Whatever is not known takes one value: it is told as not known.
-fn wanted(verb: FaultVerb, option: &str) -> Wanted {
+fn takes(verb: FaultVerb, option: &str) -> Takes {
     let all = Cli::command();
     let command = all.find_subcommand(name(verb));
     let argument = command.and_then(|command| {
         command.get_arguments().find(|argument| argument.get_long() == Some(option))
     });
     match argument {
-        Some(argument) if !argument.get_action().takes_values() => Wanted::Flag,
-        Some(_) if SEVERAL.contains(&option) => Wanted::Several,
-        Some(_) | None => Wanted::One,
+        Some(argument) if !argument.get_action().takes_values() => Takes::Flag,
+        Some(_) if SEVERAL.contains(&option) => Takes::Several,
+        Some(_) | None => Takes::One,
     }
 }
 
