@@ -118,7 +118,8 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
         Command::Run(args) => {
             let names = settings(&cli.global)?.names;
             let controller = if args.local { None } else { chosen? };
-            run::run(&args, run::Where { names, controller, choice }, output).await
+            let settings = cli.global.config.config;
+            run::run(&args, run::Where { names, controller, choice, settings }, output).await
         }
         Command::Validate(args) => {
             let names = settings(&cli.global)?.names;

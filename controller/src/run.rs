@@ -23,6 +23,7 @@ pub(crate) mod starting;
 mod validation;
 mod vault;
 mod view;
+pub(crate) mod zeebe;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -80,6 +81,8 @@ pub(crate) struct Where {
     pub(crate) controller: Option<Controller>,
     /// By which agent otherwise.
     pub(crate) choice: Choice,
+    /// The settings, where they were named by a flag.
+    pub(crate) settings: Option<PathBuf>,
 }
 
 /// Runs `schism run`: one experiment after the other, all of them, whatever the first ones come to.
@@ -213,7 +216,7 @@ async fn one(
     let view = View::new(output, Arc::clone(&faults));
     let mut outlets = Outlets::new(book, kept, verdicts, view);
     let reaper = Reaper::new(beginning.identity);
-    let mut executor = Executor::new(events, Arc::clone(&faults), reaper);
+    let mut executor = Executor::new(events, Arc::clone(&faults), reaper, place.settings.clone());
     let began = Instant::now();
     // On this thread alone, as steps follow each other: to wake another one for each takes longer than to decide it.
     // Faults are kept by the others, also while a slow terminal takes a line.

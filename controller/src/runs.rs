@@ -546,7 +546,8 @@ fn executor(events: mpsc::UnboundedSender<experiment::run::Event>, identity: u64
         0,
         (events.clone(), output),
     );
-    Executor::new(events, Arc::new(none), Reaper::new(identity))
+    let settings = Some(crate::run::zeebe::no_settings());
+    Executor::new(events, Arc::new(none), Reaper::new(identity), settings)
 }
 
 fn names(named: &[wire::RunName]) -> Result<Names, RunsError> {

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::faults::{Wrong, check, is_template};
 use super::presence::Missing;
 use super::reading::{Arguments, Expected, LogsArguments, MetricArguments, arguments};
+use super::zeebe;
 use crate::cli::Named;
 use crate::output::Output;
 use crate::settings::Names;
@@ -134,21 +135,12 @@ impl Checker<'_> {
         match verb(node) {
             None => (),
             Some(Verb::Fault(verb)) => {
-                for wrong in check(verb, &values, self.names, self.output) {
-                    match wrong {
-                        Wrong::Unknown(key, known) => {
-                            let known: Vec<&str> = known.iter().map(String::as_str).collect();
-                            self.unknown(given, &place, &key, &known);
-                        }
-                        Wrong::Missing(key) => {
-                            let wanted = "a target, such as `netns:db0` or `etcd:leader`";
-                            self.tell(at, &place, Fault::Lacks { key, wanted });
-                        }
-                        Wrong::Value(key, why) => {
-                            self.value(given, (at, &place), key.as_deref(), why)
-                        }
-                    }
-                }
+                let wrong = check(verb, &values, self.names, self.output);
+                let wanted = "a target, such as `netns:db0` or `etcd:leader`";
+                self.typed(given, (at, &place), wrong, wanted);
+            }
+            Some(Verb::Zeebe) => {
+                self.typed(given, (at, &place), zeebe::check(&values), zeebe::WANTED);
             }
             Some(Verb::Heal | Verb::Read(Reading::Effect)) => {
                 self.keys(given, &place, &values, OF_FAULT);
@@ -190,6 +182,26 @@ impl Checker<'_> {
                     let why = format!("a pattern was expected here, found `{found}`: {error}");
                     self.value(given, (at, &place), Some("pattern"), why);
                 }
+            }
+        }
+    }
+
+    /// What is wrong with arguments that a command line takes, too. `wanted` is what has to be there.
+    fn typed(
+        &mut self,
+        given: Option<&Node>,
+        (at, place): (Position, &str),
+        wrong: Vec<Wrong>,
+        wanted: &'static str,
+    ) {
+        for wrong in wrong {
+            match wrong {
+                Wrong::Unknown(key, known) => {
+                    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                    self.unknown(given, place, &key, &known);
+                }
+                Wrong::Missing(key) => self.tell(at, place, Fault::Lacks { key, wanted }),
+                Wrong::Value(key, why) => self.value(given, (at, place), key.as_deref(), why),
             }
         }
     }
@@ -416,6 +428,12 @@ extensions: [{name: e, provider: {type: schism, action: cut}}]
                 "either `file` or `target` was expected here, found both",
             ),
             ("probe: logs, arguments: {command: [ls]}", "`pattern` is missing: what is looked for"),
+            ("action: zeebe", "`command` is missing: the words behind `schism zeebe`"),
+            (
+                "action: zeebe, arguments: {command: publish, partition: 1, tme-to-live: 1s}",
+                "unknown key `tme-to-live`: did you mean `time-to-live`?",
+            ),
+            ("action: zeebe, arguments: {command: ban, instance: x}", "provider.arguments: `x`: "),
         ] {
             let all = told(&format!("method:\n- provider: {{type: schism, {provider}}}\n"));
             assert!(all.iter().any(|told| told.contains(expected)), "{provider}: {all:#?}");
@@ -428,6 +446,7 @@ extensions: [{name: e, provider: {type: schism, action: cut}}]
 method:
 - provider: {type: schism, action: cut, as: c, arguments: {from: '${a}', to: netns:b, for: 5s}}
 - provider: {type: schism, action: freeze, arguments: {target: pid:7}}
+- provider: {type: schism, probe: zeebe, arguments: {command: verify readiness, timeout: '${t}'}}
 - provider: {type: schism, action: heal, arguments: {fault: c-2}}
 - provider: {type: schism, probe: effect, arguments: {fault: fault-1}}
 - provider: {type: schism, probe: effect, arguments: {fault: '${f}'}}

@@ -1,6 +1,7 @@
 //! Does what a run asks for, each thing in a task of its own.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::faults::Faults;
 use super::python::Python;
 use super::reaper::Reaper;
 use super::request::Order;
-use super::{logs, metric, program};
+use super::{logs, metric, program, zeebe};
 
 /// How long is waited at the end for what is stopped (2 s).
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -29,6 +30,8 @@ pub(crate) struct Executor {
     faults: Arc<Faults>,
     python: Arc<Python>,
     reaper: Arc<Reaper>,
+    /// The settings by which Zeebe is asked; `None` where they are looked for as by every command.
+    settings: Option<Arc<Path>>,
     under_way: HashMap<CallId, JoinHandle<()>>,
 }
 
@@ -39,11 +42,13 @@ impl Executor {
         events: mpsc::UnboundedSender<Event>,
         faults: Arc<Faults>,
         reaper: Reaper,
+        settings: Option<PathBuf>,
     ) -> Self {
         let reaper = Arc::new(reaper);
         let python = Arc::new(Python::new(Arc::clone(&reaper)));
         let keepers = Handle::current();
-        Self { keepers, events, faults, python, reaper, under_way: HashMap::new() }
+        let (settings, under_way) = (settings.map(Arc::from), HashMap::new());
+        Self { keepers, events, faults, python, reaper, settings, under_way }
     }
 
     fn begin(
@@ -67,7 +72,7 @@ impl Executor {
         let Perform { call, invocation, fault, .. } = perform;
         let invocation = invocation.reveal().clone();
         let (faults, python) = (Arc::clone(&self.faults), Arc::clone(&self.python));
-        let reaper = Arc::clone(&self.reaper);
+        let (reaper, settings) = (Arc::clone(&self.reaper), self.settings.clone());
         match (invocation, fault) {
             (Invocation::Schism { verb: Verb::Fault(verb), arguments }, Some(fault)) => {
                 // Nobody gives it up: whoever takes it out waits for it.
@@ -79,12 +84,16 @@ impl Executor {
             }
             (invocation, _) => {
                 let at = match invocation {
-                    Invocation::Process { .. }
+                    Invocation::Schism { verb: Verb::Zeebe, .. }
+                    | Invocation::Process { .. }
                     | Invocation::Http { .. }
                     | Invocation::Python { .. } => Handle::current(),
                     Invocation::Schism { .. } | Invocation::Targets { .. } => self.keepers.clone(),
                 };
-                let work = async move { carry_out(invocation, &faults, &python, &reaper).await };
+                let work = async move {
+                    let settings = settings.as_deref();
+                    carry_out(invocation, &faults, &python, (&reaper, settings)).await
+                };
                 self.begin(&at, call, work);
             }
         }
@@ -134,7 +143,7 @@ async fn carry_out(
     invocation: Invocation,
     faults: &Faults,
     python: &Arc<Python>,
-    reaper: &Arc<Reaper>,
+    (reaper, settings): (&Arc<Reaper>, Option<&Path>),
 ) -> Ending {
     match invocation {
         Invocation::Process { path, arguments, timeout } => {
@@ -160,6 +169,9 @@ async fn carry_out(
         }
         Invocation::Schism { verb: Verb::Read(Reading::Logs), arguments } => {
             logs::perform(&arguments, faults, reaper).await
+        }
+        Invocation::Schism { verb: Verb::Zeebe, arguments } => {
+            zeebe::perform(&arguments, settings, reaper).await
         }
         Invocation::Schism { verb: Verb::Fault(_), .. } => {
             Ending::Failed("the fault has no name".to_owned())

@@ -32,6 +32,7 @@ use crate::settings::{Controller, Names};
 pub(super) use checking::{Wrong, check, is_template};
 use controller::AtController;
 use here::Here;
+pub(super) use words::told;
 
 /// Where faults are put in.
 enum Place {

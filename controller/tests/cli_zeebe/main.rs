@@ -3,6 +3,7 @@
 
 mod load;
 mod mock;
+mod steps;
 mod worker;
 
 use std::net::SocketAddr;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{FaultLabel, StrategyError, Template};
+use super::{ActivityKind, FaultLabel, StrategyError, Template};
 
 /// Who performs a step.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,6 +123,8 @@ pub enum Verb {
     Heal,
     /// It looks.
     Read(Reading),
+    /// It asks a Zeebe cluster, or has it do something, as an action or as a probe.
+    Zeebe,
 }
 
 /// Faults that last.
@@ -165,7 +167,19 @@ pub enum EffectPolicy {
 impl Verb {
     /// All, as they are written.
     pub const KNOWN: &[&str] =
-        &["cut", "skew", "freeze", "kill", "stress", "heal", "effect", "metric", "logs"];
+        &["cut", "skew", "freeze", "kill", "stress", "heal", "effect", "metric", "logs", "zeebe"];
+
+    /// Whether a step of this kind may do it.
+    #[must_use]
+    pub const fn fits(self, kind: ActivityKind) -> bool {
+        match (self, kind) {
+            (Self::Fault(_) | Self::Heal, ActivityKind::Action)
+            | (Self::Read(_), ActivityKind::Probe)
+            | (Self::Zeebe, _) => true,
+            (Self::Fault(_) | Self::Heal, ActivityKind::Probe)
+            | (Self::Read(_), ActivityKind::Action) => false,
+        }
+    }
 }
 
 impl fmt::Display for Verb {
@@ -180,6 +194,7 @@ impl fmt::Display for Verb {
             Self::Read(Reading::Effect) => "effect",
             Self::Read(Reading::Metric) => "metric",
             Self::Read(Reading::Logs) => "logs",
+            Self::Zeebe => "zeebe",
         })
     }
 }
@@ -198,6 +213,7 @@ impl FromStr for Verb {
             "effect" => Self::Read(Reading::Effect),
             "metric" => Self::Read(Reading::Metric),
             "logs" => Self::Read(Reading::Logs),
+            "zeebe" => Self::Zeebe,
             _ => return Err(StrategyError { text: text.to_owned(), known: Self::KNOWN }),
         })
     }

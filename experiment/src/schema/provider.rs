@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{any, by_type, list, map_of, object, reference, text, typed, word};
-use crate::model::Verb;
+use crate::model::{ActivityKind, Verb};
 
 pub(super) fn provider() -> Value {
     let providers =
@@ -62,9 +62,11 @@ fn python() -> Value {
 }
 
 fn schism() -> Value {
-    let is_probe = |verb: &&&str| matches!(verb.parse(), Ok(Verb::Read(_)));
-    let probes: Vec<&str> = Verb::KNOWN.iter().filter(is_probe).copied().collect();
-    let actions: Vec<&str> = Verb::KNOWN.iter().filter(|verb| !is_probe(verb)).copied().collect();
+    let of = |kind: ActivityKind| {
+        let fits = |verb: &&&str| verb.parse().is_ok_and(|verb: Verb| verb.fits(kind));
+        Verb::KNOWN.iter().filter(fits).copied().collect::<Vec<&str>>()
+    };
+    let (probes, actions) = (of(ActivityKind::Probe), of(ActivityKind::Action));
     let mut schema = object(
         "This system itself",
         &[
@@ -95,6 +97,11 @@ fn arguments() -> Value {
         json!({"type": "object", "properties": known, "required": required})
     };
     let of_fault = object("Of which fault", &[("fault", text("What it is called"))], &["fault"]);
+    let words = "The words behind `schism zeebe`; its options stand beside them by their names";
+    let command =
+        json!({"type": ["string", "array"], "items": {"type": "string"}, "description": words});
+    let zeebe =
+        json!({"type": "object", "properties": {"command": command}, "required": ["command"]});
     let rules = [
         ("action", "cut", with(&["from", "to"], &["from"])),
         ("action", "skew", with(&["target"], &["target"])),
@@ -105,6 +112,8 @@ fn arguments() -> Value {
         ("probe", "effect", of_fault),
         ("probe", "metric", metric()),
         ("probe", "logs", logs()),
+        ("action", "zeebe", zeebe.clone()),
+        ("probe", "zeebe", zeebe),
     ];
     let rules = rules.map(|(role, verb, arguments)| {
         json!({

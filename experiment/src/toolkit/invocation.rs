@@ -176,20 +176,16 @@ fn call(reader: &mut Reader, fields: &mut Fields<'_>, kind: Option<ActivityKind>
     if !named {
         reader.lacks(fields, "action", "what is done; or `probe`, what is looked at");
     }
-    let is_probe = |verb: &Verb| matches!(verb, Verb::Read(_));
-    for (verb, probes, what) in [(&action, false, "action"), (&probe, true, "probe")] {
-        if let Some(verb) = verb.as_ref().filter(|verb| is_probe(verb) != probes) {
+    let roles = [(&action, ActivityKind::Action, "action"), (&probe, ActivityKind::Probe, "probe")];
+    for (verb, role, what) in roles {
+        if let Some(verb) = verb.as_ref().filter(|verb| !verb.fits(role)) {
             verb_elsewhere(reader, fields, verb, what);
         }
     }
     let verb = action.or(probe)?;
-    let fits = match kind {
-        Some(ActivityKind::Probe) => is_probe(&verb),
-        Some(ActivityKind::Action) => !is_probe(&verb),
-        None => true,
-    };
-    if !fits {
-        verb_elsewhere(reader, fields, &verb, if is_probe(&verb) { "action" } else { "probe" });
+    if kind.is_some_and(|kind| !verb.fits(kind)) {
+        let is_probe = verb.fits(ActivityKind::Probe);
+        verb_elsewhere(reader, fields, &verb, if is_probe { "action" } else { "probe" });
     }
     let effect = effect.and_then(|node| {
         let path = fields.path("effect");

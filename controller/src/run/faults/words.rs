@@ -160,7 +160,7 @@ pub(super) fn is_for_commands(name: &str) -> bool {
 
 /// An error without what is only for those who type. Nothing that was typed is cut or put together anew: it may
 /// be a secret, which is known as a whole only.
-pub(super) fn told(mut error: clap::Error) -> String {
+pub(in crate::run) fn told(mut error: clap::Error) -> String {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         Some(_) | None => None,

@@ -109,7 +109,7 @@ impl Step {
                 Asked::Out(effect) => self.returned(effect.value(), shared, now),
                 Asked::Heal | Asked::Unknown => return false,
             },
-            (Verb::Read(_) | Verb::Fault(_), _) => return false,
+            (Verb::Read(_) | Verb::Fault(_) | Verb::Zeebe, _) => return false,
         }
         true
     }
