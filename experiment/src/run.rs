@@ -47,7 +47,7 @@ pub use terms::{FailFast, Terms, Verdicts};
 
 use crate::configuration::Setup;
 use crate::journal::{Host, Owed, SteadyStates};
-use crate::model::{Experiment, Reading, Verb};
+use crate::model::{Activity, Experiment, Reading, Verb};
 use crate::redaction::Redaction;
 use crate::substitution::Scope;
 use crate::timestamp::Timestamp;
@@ -113,8 +113,11 @@ impl Run {
     pub fn new(beginning: Beginning) -> Self {
         let Beginning { experiment, settings, secrets, terms, identity, host, started } = beginning;
         let scope = Scope::new(serde_json::Map::new(), secrets);
-        let method = Queue::new(Section::Method, experiment.method.iter().enumerate());
-        let rollbacks = Queue::new(Section::Rollbacks, experiment.rollbacks.iter().enumerate());
+        let queue = |section, steps: &[Activity]| {
+            Queue::new(section, steps.iter().cloned().map(Arc::new).enumerate())
+        };
+        let method = queue(Section::Method, &experiment.method);
+        let rollbacks = queue(Section::Rollbacks, &experiment.rollbacks);
         Self {
             shared: Shared::new(experiment, terms, scope, Faults::new(identity), started),
             host,
@@ -141,6 +144,7 @@ impl Run {
         let experiment = run.shared.experiment.clone();
         let steps = experiment.rollbacks.iter().enumerate();
         let left = steps.filter(|(index, _)| owed.rollbacks.contains(index));
+        let left = left.map(|(index, step)| (index, Arc::new(step.clone())));
         run.rollbacks = Queue::new(Section::Rollbacks, left);
         run.method = Queue::new(Section::Method, []);
         run.shared.faults.are_left();

@@ -24,7 +24,7 @@ const SHORT: u64 = 16 << 10;
 /// A longer one is written whole after this time (1 s), …
 const PAUSE: Duration = Duration::from_secs(1);
 /// … and so many times as long as writing it took.
-const SHARE: u32 = 20;
+const SHARE: u32 = 200;
 /// What orders a journal and its tail.
 const NUMBER: &str = "record";
 

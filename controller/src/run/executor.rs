@@ -124,7 +124,10 @@ impl Executor {
     pub(crate) async fn end(self) {
         let tasks: Vec<JoinHandle<()>> = self.under_way.into_values().collect();
         tasks.iter().for_each(JoinHandle::abort);
-        let all = futures_util::future::join_all(tasks);
+        let all = async {
+            futures_util::future::join_all(tasks).await;
+            self.reaper.settle().await;
+        };
         // What does not stop by then stops with this process.
         let _ = tokio::time::timeout(PATIENCE, all).await;
     }

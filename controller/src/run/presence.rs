@@ -1,5 +1,6 @@
 //! Whether the programs and functions that an experiment names are there, before anything of it is begun.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -39,13 +40,20 @@ fn steps(experiment: &Experiment) -> impl Iterator<Item = &Activity> {
 /// Programs that are missing, in the order of steps.
 pub(super) fn programs(experiment: &Experiment) -> Vec<Missing> {
     let directories = std::env::var_os("PATH").unwrap_or_default();
-    steps(experiment).filter_map(|step| program_of(step, &directories)).collect()
+    // Each is looked for once, however many steps name it.
+    let mut known: HashMap<&str, bool> = HashMap::new();
+    let mut look =
+        |path| *known.entry(path).or_insert_with(|| is_there(&in_home(path), &directories));
+    steps(experiment).filter_map(|step| program_of(step, &mut look)).collect()
 }
 
-fn program_of(step: &Activity, directories: &OsStr) -> Option<Missing> {
+fn program_of<'e>(
+    step: &'e Activity,
+    is_there: &mut impl FnMut(&'e str) -> bool,
+) -> Option<Missing> {
     let Provider::Process(process) = &step.provider else { return None };
     let (name, path) = (&step.name, process.path.clone());
-    (!is_there(&in_home(&path), directories)).then(|| Missing {
+    (!is_there(&process.path)).then(|| Missing {
         step: name.clone(),
         told: format!(
             "a program of this machine was expected here, found `{path}` (step `{name}`)"

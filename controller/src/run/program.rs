@@ -15,6 +15,8 @@ use super::reaper::{MARK, Reaper};
 
 /// How much of each of its outputs is kept (4 MiB); the rest is read and let go of.
 pub(super) const MOST: usize = 4 << 20;
+/// How much is read at a time (8 KiB).
+const PIECE: usize = 8 << 10;
 /// How long a program's outputs are read after its end, where somebody it left behind keeps them open (1 s).
 const AFTERWARDS: Duration = Duration::from_secs(1);
 
@@ -69,6 +71,8 @@ pub(super) async fn perform(
             Ok(status) => status,
             Err(_) => {
                 let limit = limit.as_secs_f64();
+                drop(step);
+                reaper.settle().await;
                 return Ending::Failed(format!("process activity timed out after {limit} s"));
             }
         },
@@ -94,9 +98,11 @@ fn code(status: ExitStatus) -> i32 {
 /// Reads to the end, and keeps what there is room for.
 async fn keep(from: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) -> io::Result<()> {
     let Some(mut from) = from else { return Ok(()) };
-    let mut some = vec![0; 64 << 10];
+    // Most say little: more room would be new memory for each.
+    let mut some = Vec::with_capacity(PIECE);
     loop {
-        let count = from.read(&mut some).await?;
+        some.clear();
+        let count = from.read_buf(&mut some).await?;
         if count == 0 {
             return Ok(());
         }
@@ -175,11 +181,15 @@ mod tests {
     #[tokio::test]
     async fn a_daemon_ends_with_a_program_that_is_stopped_and_outlives_one_that_ends() {
         let directory = tempfile::tempdir().unwrap();
-        for (rest, limit, ends) in [("sleep 60", Some(1_000), true), ("true", None, false)] {
+        for (rest, limit, ends) in [("sleep 60", Some(2_000), true), ("true", None, false)] {
             let path = directory.path().join("pid");
+            let pipe = directory.path().join(format!("said-{ends}"));
+            // It goes on when the daemon has said who it is.
             let script = format!(
-                "setsid sh -c 'echo $$ > {}; exec sleep 60' & sleep 0.3; {rest}",
-                path.display()
+                "mkfifo {pipe}; setsid sh -c 'echo $$ > {path}; echo > {pipe}; exec sleep 60' & \
+                 read said < {pipe}; {rest}",
+                path = path.display(),
+                pipe = pipe.display()
             );
             shell(&script, limit.map(Duration::from_millis)).await;
             let pid = std::fs::read_to_string(&path).unwrap();

@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::sleep;
-use std::time::Duration;
+use std::thread::{self, JoinHandle, sleep};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -34,6 +34,8 @@ pub(super) const MARK: &str = "SCHISM_STEP";
 const ROUNDS: u32 = 100;
 /// How long is waited from one look to the next (10 ms): what is killed needs a moment to be gone.
 const LOOK: Duration = Duration::from_millis(10);
+/// How long a reaper may take that has somebody to end (2 s).
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Whether this process was started to be a reaper. No command for people: it has no place in a help text.
 #[must_use]
@@ -105,6 +107,8 @@ pub(crate) struct Reaper {
     /// What no mark of another run begins with.
     run: String,
     told: Mutex<Told>,
+    /// Who is ending what was stopped.
+    ending: Mutex<Vec<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
@@ -125,7 +129,8 @@ impl Reaper {
     pub(crate) fn new(identity: u64) -> Self {
         let answers = ANSWERS.load(Ordering::Relaxed);
         let program = answers.then(|| PathBuf::from("/proc/self/exe"));
-        Self { program, run: format!("{identity:016x}"), told: Mutex::default() }
+        let run = format!("{identity:016x}");
+        Self { program, run, told: Mutex::default(), ending: Mutex::default() }
     }
 
     /// Nobody: for tests, whose program is another one.
@@ -134,7 +139,7 @@ impl Reaper {
         static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let run = format!("test-{}-{count}", std::process::id());
-        Self { program: None, run, told: Mutex::default() }
+        Self { program: None, run, told: Mutex::default(), ending: Mutex::default() }
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
@@ -156,6 +161,30 @@ impl Reaper {
         drop(told);
         Ok(Step { reaper: Arc::clone(self), mark, group: None, left: Left::Stays })
     }
+
+    /// Waits until all that belongs to steps which were stopped has ended.
+    pub(super) async fn settle(&self) {
+        let all = std::mem::take(&mut *self.ending());
+        if all.is_empty() {
+            return;
+        }
+        let joined = tokio::task::spawn_blocking(|| {
+            for one in all {
+                // What it did not come to, the mark is there for.
+                let _ = one.join();
+            }
+        });
+        let _ = joined.await;
+    }
+
+    fn ending(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whoever is gone needs no telling.
+    fn forget(&self, mark: &str) {
+        let _ = self.told().tell(|roll| roll.end(mark));
+    }
 }
 
 impl Told {
@@ -172,7 +201,7 @@ impl Told {
         let process = start(program, &roll)?;
         // The next one has them all; until it is there, the former one stays.
         match self.watch.replace(Watch { process, roll }) {
-            Some(former) => former.roll.clear(),
+            Some(mut former) => former.roll.clear(),
             None => Ok(()),
         }
     }
@@ -185,7 +214,15 @@ impl Told {
 impl Drop for Watch {
     fn drop(&mut self) {
         drop(self.process.stdin.take());
-        // It has nothing to do but to end, or what was under way.
+        let until = Instant::now() + PATIENCE;
+        while self.roll.has_somebody()
+            && matches!(self.process.try_wait(), Ok(None))
+            && Instant::now() < until
+        {
+            sleep(LOOK);
+        }
+        // It has nothing to do any more, and may have been stopped: nobody waits for it then.
+        let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
@@ -243,10 +280,18 @@ impl Drop for Step {
             // Mostly nobody is left of it.
             let _ = killpg(group, Signal::SIGKILL);
         }
-        if self.left == Left::Ends {
-            end(std::slice::from_ref(&self.mark));
+        if self.left == Left::Stays {
+            return self.reaper.forget(&self.mark);
         }
-        // Whoever is gone needs no telling.
-        let _ = self.reaper.told().tell(|roll| roll.end(&self.mark));
+        // To look for them takes a while, and this may be the thread on which everything else goes on.
+        let (reaper, mark) = (Arc::clone(&self.reaper), self.mark.clone());
+        let end = move || {
+            end(std::slice::from_ref(&mark));
+            reaper.forget(&mark);
+        };
+        // Where there is no thread for it, it stays on the roll: whoever reads that ends it.
+        if let Ok(ending) = thread::Builder::new().name("schism-ending".to_owned()).spawn(end) {
+            self.reaper.ending().push(ending);
+        }
     }
 }

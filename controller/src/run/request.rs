@@ -81,8 +81,9 @@ impl Order {
         let mut builder = Client::builder()
             .user_agent(concat!("schism/", env!("CARGO_PKG_VERSION")))
             .danger_accept_invalid_certs(careless)
-            // A probe asks whether somebody takes a connection now, as the original does.
-            .pool_max_idle_per_host(0);
+            // A probe asks whether somebody takes a connection now, as the original does: none outlives its request.
+            .pool_max_idle_per_host(0)
+            .tcp_keepalive(None);
         if let Some(limit) = connect {
             builder = builder.connect_timeout(limit);
         }

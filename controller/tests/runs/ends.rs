@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use serde_json::{Value, json};
 
 use crate::workshop::{Workshop, own_sleep, runs, script, wait};
@@ -401,6 +401,44 @@ fn programs_end_with_a_run_that_is_killed_wherever_they_went() {
     for sleep in [&one, &two, &three] {
         wait(&format!("sleep {sleep} lives on"), || !runs(sleep));
     }
+}
+
+#[test]
+fn who_ends_programs_with_a_run_is_replaced_and_the_next_one_knows_them_all() {
+    let workshop = Workshop::new();
+    let (one, two) = (own_sleep(4), own_sleep(5));
+    let mut beside = script("beside", &format!("exec setsid --wait sleep {one}"));
+    beside["background"] = json!(true);
+    let method = [
+        beside,
+        script("meanwhile", "mkfifo go; touch ready; read said < go"),
+        script("afterwards", &format!("exec sleep {two}")),
+    ];
+    let run = workshop.begin(workshop.experiment(json!({"method": method})));
+    wait("the step beside is not there", || runs(&one));
+    workshop.wait_for("ready");
+    let reaper = run.reaper();
+    kill(reaper, Signal::SIGKILL).unwrap();
+    std::fs::write(workshop.path("go"), "on\n").unwrap();
+    wait("the last step is not there", || runs(&two));
+    assert_ne!(run.reaper(), reaper);
+    assert!(runs(&one));
+    run.signal(Signal::SIGKILL);
+    run.ended();
+    for sleep in [&one, &two] {
+        wait(&format!("sleep {sleep} lives on"), || !runs(sleep));
+    }
+}
+
+#[test]
+fn a_run_does_not_wait_for_who_was_to_end_its_programs_and_was_stopped() {
+    let workshop = Workshop::new();
+    let method = [script("step", "mkfifo go; touch ready; read said < go")];
+    let run = workshop.begin(workshop.experiment(json!({"method": method})));
+    workshop.wait_for("ready");
+    kill(run.reaper(), Signal::SIGSTOP).unwrap();
+    std::fs::write(workshop.path("go"), "on\n").unwrap();
+    assert_eq!(run.ended().code, Some(0));
 }
 
 #[test]

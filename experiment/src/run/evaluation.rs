@@ -60,7 +60,7 @@ impl Evaluation {
         let mut evaluation = Self {
             section,
             stage: Stage::Probes,
-            queue: Queue::new(section, hypothesis.probes.iter().enumerate()),
+            queue: Queue::new(section, shared.probes.iter().cloned().enumerate()),
             finding: Finding::Met,
             interrupts: None,
             own: hypothesis.controls.clone(),

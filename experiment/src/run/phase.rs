@@ -1,5 +1,6 @@
 //! From one part of a run to the next.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -126,7 +127,7 @@ impl Run {
         match self.settings.pop_front() {
             Some((key, Setup::Known(value))) => self.shared.scope.set(key, value),
             Some((key, Setup::Probe(probe))) => {
-                let queue = Queue::new(Section::Configuration, [(0, probe.as_ref())]);
+                let queue = Queue::new(Section::Configuration, [(0, Arc::from(probe))]);
                 *standing = Some((key, queue));
             }
             None => self.open(now),

@@ -57,18 +57,12 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new<'a>(
+    pub(super) fn new(
         section: Section,
-        steps: impl IntoIterator<Item = (usize, &'a Activity)>,
+        steps: impl IntoIterator<Item = (usize, Arc<Activity>)>,
     ) -> Self {
-        let pending = steps
-            .into_iter()
-            .map(|(index, activity)| Pending {
-                activity: Arc::new(activity.clone()),
-                index,
-                instance: None,
-            })
-            .collect();
+        let pending = |(index, activity)| Pending { activity, index, instance: None };
+        let pending = steps.into_iter().map(pending).collect();
         Self {
             section,
             pending,

@@ -11,7 +11,7 @@ use super::faults::Faults;
 use super::progress::Progress;
 use super::standing::{Reason, Standing};
 use super::terms::Terms;
-use crate::model::Experiment;
+use crate::model::{Activity, Experiment};
 use crate::redaction::Redaction;
 use crate::substitution::Scope;
 use crate::timestamp::Timestamp;
@@ -20,6 +20,8 @@ use crate::timestamp::Timestamp;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) experiment: Arc<Experiment>,
+    /// Those of the steady state: each is performed at every look.
+    pub(super) probes: Vec<Arc<Activity>>,
     pub(super) terms: Terms,
     pub(super) scope: Scope,
     pub(super) redaction: Redaction,
@@ -40,8 +42,11 @@ impl Shared {
     ) -> Self {
         let redaction = Redaction::new(scope.secrets());
         let standing = Standing::new(terms.verdicts);
+        let probes = experiment.hypothesis.iter().flat_map(|hypothesis| &hypothesis.probes);
+        let probes = probes.map(|probe| Arc::new(probe.clone())).collect();
         Self {
             experiment,
+            probes,
             terms,
             scope,
             redaction,

@@ -285,7 +285,7 @@ impl Step {
             kind: self.activity.kind,
             lane: self.activity.lane,
         });
-        shared.record();
+        self.record(shared);
     }
 
     fn start(&mut self, shared: &mut Shared, now: Moment) {
@@ -496,7 +496,7 @@ impl Step {
             error,
             met: self.met,
         });
-        shared.record();
+        self.record(shared);
         match self.pause(shared, self.activity.pauses.after.as_ref()) {
             Ok(time) if time.is_zero() || self.skips_pauses(shared) => self.close(shared),
             Ok(time) => {
@@ -509,6 +509,13 @@ impl Step {
                 }
                 self.close(shared);
             }
+        }
+    }
+
+    /// A look at the steady state is written down whole, and not before.
+    fn record(&self, shared: &mut Shared) {
+        if !self.section.is_hypothesis() {
+            shared.record();
         }
     }
 

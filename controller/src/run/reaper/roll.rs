@@ -12,6 +12,8 @@ use nix::unistd::Pid;
 
 /// A longer one is begun anew (1 MiB), some ten thousand steps.
 const LONG: u64 = 1 << 20;
+/// Up to this length (64 KiB) one on which nobody is stays as it is: to empty it for each step costs more.
+const SHORT: u64 = 64 << 10;
 
 /// The steps that are under way, with the groups that their programs lead: a line for each that begins, leads and ends.
 /// What is written whole stands, whoever is killed.
@@ -47,6 +49,11 @@ impl Roll {
         self.file.try_clone().map(Stdio::from)
     }
 
+    /// Whether somebody is on it.
+    pub(super) fn has_somebody(&self) -> bool {
+        !self.steps.is_empty()
+    }
+
     /// Whether it is time for another one.
     pub(super) const fn is_long(&self) -> bool {
         self.length > LONG
@@ -78,8 +85,7 @@ impl Roll {
     /// There is no memory for it.
     pub(super) fn end(&mut self, mark: &str) -> io::Result<()> {
         self.steps.remove(mark);
-        if self.steps.is_empty() {
-            self.length = 0;
+        if self.steps.is_empty() && self.length > SHORT {
             return self.clear();
         }
         self.add(&format!("end {mark}\n"))
@@ -88,8 +94,10 @@ impl Roll {
     /// Nothing is under way, or somebody else knows of it.
     ///
     /// # Errors
-    /// Never, as far as is known.
-    pub(super) fn clear(&self) -> io::Result<()> {
+    /// The kernel does not empty it.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        self.steps.clear();
+        self.length = 0;
         self.file.set_len(0)
     }
 
