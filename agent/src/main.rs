@@ -147,6 +147,8 @@ fn answers(socket: &Path) -> anyhow::Result<()> {
 async fn serve(options: Options) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    // Its terminal was closed.
+    let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
     let supervisor = Supervisor::from_environment();
     priority::come_first();
     let daemon = daemon::start(options).await?;
@@ -154,6 +156,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        _ = hangup.recv() => {}
         () = supervisor.watched(async || daemon.answers().await) => {}
     }
     supervisor.stopping();

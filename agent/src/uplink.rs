@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub use backoff::{Attempt, Backoff};
+pub use backoff::{Attempt, Backoff, Need};
 pub use controller::{Controller, ControllerError};
 pub use token::{TokenError, TokenFile};
 
@@ -29,6 +29,8 @@ use crate::worker::Agent;
 
 /// How long a connection may take until the controller has answered the hello.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// The same while faults stand here: what is lost on the way is soon sent anew.
+const HASTE: Duration = Duration::from_secs(4);
 
 /// What is said and served to controllers.
 #[derive(Clone)]
@@ -80,8 +82,8 @@ enum Failure {
     Send(#[from] std::io::Error),
     #[error("the controller's welcome: {0}")]
     Welcome(#[from] Invalid),
-    #[error("no welcome within {PATIENCE:?}")]
-    Slow,
+    #[error("no welcome within {0:?}")]
+    Slow(Duration),
     #[error("the controller refuses this agent: {0}")]
     Refused(String),
 }
@@ -99,10 +101,14 @@ where
     let mut backoff = Backoff::default();
     let mut said = None;
     loop {
+        let patience = match need(&uplink.agent).await {
+            Need::None => PATIENCE,
+            Need::Renewals => HASTE,
+        };
         let established = tokio::select! {
             biased;
             () = stop.asked() => return,
-            established = establish(&uplink, &dial) => established,
+            established = establish(&uplink, &dial, patience) => established,
         };
         let attempt = match established {
             Ok(stream) => {
@@ -131,11 +137,11 @@ where
                     | Failure::Hello(_)
                     | Failure::Send(_)
                     | Failure::Welcome(_)
-                    | Failure::Slow => Attempt::Failed,
+                    | Failure::Slow(_) => Attempt::Failed,
                 }
             }
         };
-        let pause = backoff.after(attempt, (uplink.chance)());
+        let pause = backoff.after(attempt, need(&uplink.agent).await, (uplink.chance)());
         tokio::select! {
             biased;
             () = stop.asked() => return,
@@ -144,8 +150,21 @@ where
     }
 }
 
+/// Whether faults wait for whoever renews them.
+async fn need(agent: &Agent) -> Need {
+    let standing = agent.list().await.unwrap_or_default();
+    match standing.iter().any(|status| !status.state.is_final()) {
+        true => Need::Renewals,
+        false => Need::None,
+    }
+}
+
 /// Dials and exchanges hellos.
-async fn establish<Dial, Dialled, S, E>(uplink: &Uplink, dial: &Dial) -> Result<S, Failure>
+async fn establish<Dial, Dialled, S, E>(
+    uplink: &Uplink,
+    dial: &Dial,
+    patience: Duration,
+) -> Result<S, Failure>
 where
     Dial: Fn() -> Dialled,
     Dialled: Future<Output = Result<S, E>>,
@@ -163,7 +182,7 @@ where
         Ok::<_, Failure>((stream, welcome))
     };
     let (stream, welcome) =
-        tokio::time::timeout(PATIENCE, meeting).await.map_err(|_| Failure::Slow)??;
+        tokio::time::timeout(patience, meeting).await.map_err(|_| Failure::Slow(patience))??;
     if !welcome.refused.is_empty() {
         return Err(Failure::Refused(welcome.refused));
     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(100);
 /// The most that is waited at all.
 const MOST: Duration = Duration::from_secs(10);
+/// The most that is waited while faults stand here, which somebody is to renew: far below a lease.
+const PRESSING: Duration = Duration::from_secs(1);
 /// A connection that lived this long was a good one.
 const GOOD: Duration = Duration::from_secs(10);
 
@@ -20,6 +22,15 @@ pub enum Attempt {
     Lived(Duration),
 }
 
+/// What waits for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing that ends without one.
+    None,
+    /// Faults, whose leases run.
+    Renewals,
+}
+
 /// Counts attempts; full jitter, so that all agents of a controller that was away do not come at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backoff {
@@ -29,12 +40,16 @@ pub struct Backoff {
 impl Backoff {
     /// How long to wait after `attempt`: a share of `random` / 2^32 of what may be waited by now. Of a
     /// refusal at least the half.
-    pub fn after(&mut self, attempt: Attempt, random: u32) -> Duration {
+    pub fn after(&mut self, attempt: Attempt, need: Need, random: u32) -> Duration {
+        let most = match need {
+            Need::None => MOST,
+            Need::Renewals => PRESSING,
+        };
         let ceiling = match (attempt, self.ceiling) {
             (Attempt::Refused, _) => MOST,
             (Attempt::Lived(time), _) if time >= GOOD => FIRST,
             (Attempt::Failed | Attempt::Lived(_), None) => FIRST,
-            (Attempt::Failed | Attempt::Lived(_), Some(before)) => (before * 2).min(MOST),
+            (Attempt::Failed | Attempt::Lived(_), Some(before)) => (before * 2).min(most),
         };
         self.ceiling = Some(ceiling);
         match attempt {
@@ -75,9 +90,24 @@ mod tests {
         let mut backoff = Backoff::default();
         for (step, (attempt, most, least)) in table.into_iter().enumerate() {
             let mut lucky = backoff.clone();
-            assert_eq!(backoff.after(attempt, u32::MAX), ms(most), "step {step}");
-            assert_eq!(lucky.after(attempt, 0), ms(least), "step {step}");
+            assert_eq!(backoff.after(attempt, Need::None, u32::MAX), ms(most), "step {step}");
+            assert_eq!(lucky.after(attempt, Need::None, 0), ms(least), "step {step}");
         }
+    }
+
+    #[test]
+    fn who_holds_faults_dials_again_within_a_second_but_for_a_refusal() {
+        use Attempt::{Failed, Refused};
+        let mut backoff = Backoff::default();
+        let mut waited = |attempt, need| backoff.after(attempt, need, u32::MAX).as_millis();
+        for _ in 0..20 {
+            waited(Failed, Need::None);
+        }
+        assert_eq!(waited(Failed, Need::Renewals), 1_000);
+        assert_eq!(waited(Failed, Need::Renewals), 1_000);
+        assert_eq!(waited(Failed, Need::None), 2_000);
+        assert_eq!(waited(Refused, Need::Renewals), 10_000);
+        assert_eq!(waited(Failed, Need::Renewals), 1_000);
     }
 
     proptest! {
@@ -85,7 +115,7 @@ mod tests {
         fn it_never_waits_longer_than_ten_seconds(randoms in proptest::collection::vec(any::<u32>(), 0..64)) {
             let mut backoff = Backoff::default();
             for random in randoms {
-                prop_assert!(backoff.after(Attempt::Failed, random) <= MOST);
+                prop_assert!(backoff.after(Attempt::Failed, Need::None, random) <= MOST);
             }
         }
     }
