@@ -44,8 +44,7 @@ pub(super) async fn ends(
         .chain(&found.leaving)
         .map(|one| format!("not {}, for {}", one.pod.name, one.why))
         .collect();
-    let usable = usable(found, selector)
-        .map_err(|Excluded { pod, why, .. }| failed(PodsError::Unusable { pod, why }))?;
+    let usable = usable(found, selector).map_err(failed)?;
     let asked = || format!("namespace {}", pods.namespace);
     let picked = pick(selector, usable, seed, |one| one.pod.to_string(), asked)?;
     let container = match &pods.which {
@@ -70,7 +69,7 @@ pub(super) async fn ends(
 
 /// Those among which is picked. What is meant and cannot be hit is left out where any will do, and an error where
 /// it was named, or how many there are is part of what was asked.
-fn usable(found: Found, selector: &Selector) -> Result<Vec<Located>, Excluded> {
+fn usable(found: Found, selector: &Selector) -> Result<Vec<Located>, PodsError> {
     let any_will_do = match selector.pick {
         Some(Pick::One | Pick::Count(_)) => true,
         Some(Pick::All | Pick::Percent(_)) | None => false,
@@ -82,7 +81,10 @@ fn usable(found: Found, selector: &Selector) -> Result<Vec<Located>, Excluded> {
         None if nobody => found.leaving.into_iter().next(),
         None => None,
     };
-    first.map_or(Ok(found.usable), Err)
+    match first {
+        None => Ok(found.usable),
+        Some(Excluded { pod, why, .. }) => Err(PodsError::Unusable { pod, why }),
+    }
 }
 
 /// Makes sure that none of what was found under another name than a pod's is in one that is left alone: whoever
@@ -225,7 +227,10 @@ mod tests {
                 None => found,
             };
             let remaining = usable(found, &selector).map(|usable| usable.len());
-            let remaining = remaining.map_err(|one| one.pod.name);
+            let remaining = remaining.map_err(|error| {
+                let PodsError::Unusable { pod, .. } = error else { panic!("{error}") };
+                pod.name
+            });
             assert_eq!(remaining, expected.map_err(ToOwned::to_owned), "{text}");
         }
     }

@@ -54,7 +54,13 @@ impl Claim {
     pub(super) fn take(journal: &Path) -> Result<Arc<Self>, ClaimError> {
         replaceable(journal)?;
         let lock = beside(journal, LOCK);
-        let failed = |error| ClaimError::Lock { lock: lock.clone(), error };
+        let failed = |error: io::Error| {
+            // It is about the place of both.
+            if error.kind() == io::ErrorKind::NotFound {
+                return ClaimError::Journal(error);
+            }
+            ClaimError::Lock { lock: lock.clone(), error }
+        };
         for _ in 0..TURNS {
             replaceable(&lock).map_err(failed)?;
             let mut options = OpenOptions::new();

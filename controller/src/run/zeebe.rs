@@ -152,7 +152,13 @@ impl Asked {
             Value::Array(list) if list.iter().all(Value::is_string) => {
                 list.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
             }
-            other => return Err(format!("{WANTED} were expected here, found {}", shown(other))),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::Array(_)
+            | Value::Object(_) => {
+                return Err(format!("{WANTED} were expected here, found {}", shown(command)));
+            }
         };
         let all = Cli::command();
         let zeebe = all.find_subcommand("zeebe").cloned();

@@ -70,7 +70,6 @@ pub(super) fn told(sought: Vec<(Link, Sought)>, wanted: Wanted, place: Place) ->
     bounded(telling, pieces, told, place)
 }
 
-
 /// What is told by `telling`, which ends in time, and with whoever listens.
 fn bounded(
     telling: impl Future<Output = ()> + Send + 'static,

@@ -77,9 +77,10 @@ async fn a_skew_would_take_the_place_of_all_that_is_in_its_way_or_of_nothing() {
     let fleet = Fleet::of(&["a", "b"]).await;
     inhabit(&fleet, "a");
     inhabit(&fleet, "b");
-    let replaceable = async |id: u64, spec: Spec| match fleet.ask(id, spec).await.unwrap_err() {
-        AskError::Admit(refusal) => (refusal.replaceable(), refusal.to_string(), refusal.hint()),
-        other => panic!("{other}"),
+    let replaceable = async |id: u64, spec: Spec| {
+        let error = fleet.ask(id, spec).await.unwrap_err();
+        let AskError::Admit(refusal) = error else { panic!("{error}") };
+        (refusal.replaceable(), refusal.to_string(), refusal.hint())
     };
     fleet.ask(2, all_ahead(&["netns:a@a", "netns:b@b"])).await.unwrap();
     // It would come back on b as well, where nothing takes its place.

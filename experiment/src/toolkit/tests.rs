@@ -187,7 +187,7 @@ fn steps_of_ours_say_what_they_do() {
         (
             "{type: schism, action: cutt}",
             "action",
-            "one of cut, skew, freeze, kill, stress, heal, effect, metric, logs was expected here, found `cutt`",
+            "one of cut, skew, freeze, kill, stress, heal, effect, metric, logs, zeebe was expected here, found `cutt`",
         ),
         ("{type: schism, action: cut, as: a b}", "action", "found `a b`"),
         (
