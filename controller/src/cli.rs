@@ -17,7 +17,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use fault::Selector;
 
 pub use self::zeebe::{
     AskCommand, BackupCommand, ClockArgs, ClockCommand, ClusterCommand, CompletionArgs, CountArgs,
@@ -241,9 +240,9 @@ pub struct StatusArgs {
 /// `targets`.
 #[derive(Debug, Args)]
 pub struct TargetsArgs {
-    /// What to look up; without it, everything that can be named on this machine, or on the nodes of a
-    /// controller
-    pub selector: Option<Selector>,
+    /// What to look up, also a name of schism.toml; without it, everything that can be named on this machine,
+    /// or on the nodes of a controller
+    pub target: Option<Named>,
     /// Become this machine's agent if there is none
     #[arg(long)]
     pub local: bool,

@@ -15,10 +15,10 @@ mod report;
 mod roles;
 pub(crate) mod runs;
 
-use fault::{IntentId, Status};
+use fault::{IntentId, Selector, Status};
 use proto::control as wire;
 
-use crate::cli::{HealArgs, StatusArgs, TargetsArgs};
+use crate::cli::{HealArgs, StatusArgs};
 use crate::control::{has_ended, is_over};
 use crate::failure::{Cause, Failure};
 use crate::outcome::Outcome;
@@ -190,20 +190,24 @@ pub(crate) async fn status(
 
 /// `schism targets` through a controller.
 pub(crate) async fn targets(
-    args: &TargetsArgs,
+    sought: &[Selector],
     place: &Controller,
     output: Output,
 ) -> Result<Outcome, Failure> {
     let mut client = connect(place, output).await?;
-    let Some(selector) = &args.selector else {
+    if sought.is_empty() {
         let listing = ListingReport::new(client.targets().await?);
         for gap in listing.gaps() {
             output.note(format!("note: {gap}"));
         }
         output.show(&listing)?;
         return Ok(Outcome::Effective);
-    };
-    output.show(&EndsReport::new(client.resolve(selector, 0).await?))?;
+    }
+    let mut ends = Vec::new();
+    for selector in sought {
+        ends.extend(client.resolve(selector, 0).await?);
+    }
+    output.show(&EndsReport::new(ends))?;
     Ok(Outcome::Effective)
 }
 

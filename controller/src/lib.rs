@@ -151,10 +151,13 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
             fleet::halt(&args.reason, &or_local(chosen), output).await
         }
         Command::Resume => fleet::resume(&or_local(chosen?), output).await,
-        Command::Targets(args) => match chosen?.filter(|_| !args.local) {
-            Some(controller) => fleet::targets(&args, &controller, output).await,
-            None => targets::run(&args, choice, output).await,
-        },
+        Command::Targets(args) => {
+            let sought = targets::sought(&args, &settings(&cli.global)?.names)?;
+            match chosen?.filter(|_| !args.local) {
+                Some(controller) => fleet::targets(&sought, &controller, output).await,
+                None => targets::run(&args, &sought, choice, output).await,
+            }
+        }
         Command::Doctor => doctor::run(&choice, output).await,
         Command::Residue(args) => residue::run(&args, socket, output).await,
         Command::Certs(args) => certs::run(&args, output),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fault::{Aspect, Kind, Status};
+use fault::{Aspect, Kind, Legible, Status};
 use serde::Serialize;
 
 use crate::cli::StatusArgs;
@@ -167,6 +167,12 @@ pub(crate) async fn run(
         output.show(&StatusReport::new(Vec::new(), args))?;
         return Ok(Outcome::Effective);
     };
+    if !connection.description.halted.is_empty() {
+        output.note(format!(
+            "the brake is on: {}; no fault is let in before it is off",
+            Legible(&connection.description.halted)
+        ));
+    }
     let mut look =
         async || connection.link.list().await.map(|faults| StatusReport::new(faults, args));
     if args.watch {

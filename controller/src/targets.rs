@@ -9,12 +9,12 @@ use crate::cut::touched;
 use crate::failure::{Cause, Failure};
 use crate::host;
 use crate::interrupts::Interrupts;
-use crate::link::Listing;
 use crate::outcome::Outcome;
 use crate::output::table::Align::{self, Left, Right};
 use crate::output::table::{Cell, Table};
 use crate::output::{Detail, Output, Report};
 use crate::resolve::{namespace_names, nothing, on_this_node};
+use crate::settings::Names;
 
 /// What can be named.
 #[derive(Debug, Serialize)]
@@ -72,14 +72,27 @@ pub(crate) fn cells(target: &Target, detail: Detail) -> Vec<Cell> {
     cells
 }
 
+/// What is looked for: nothing for all that there is.
+///
+/// # Errors
+/// A word that is not among the names.
+pub(crate) fn sought(args: &TargetsArgs, names: &Names) -> Result<Vec<Selector>, Failure> {
+    let Some(target) = &args.target else { return Ok(Vec::new()) };
+    target.stands_for(names).map_err(|error| {
+        let hint = error.hint();
+        Failure::new(Outcome::WrongUsage, "cannot look for targets", error).hint(hint)
+    })
+}
+
 /// Runs `schism targets`.
 pub(crate) async fn run(
     args: &TargetsArgs,
+    sought: &[Selector],
     mut choice: Choice,
     output: Output,
 ) -> Result<Outcome, Failure> {
     let attempted = "cannot look for targets";
-    if let Some(Selector { scheme: Scheme::Addr(_), .. }) = &args.selector {
+    if sought.iter().any(|selector| matches!(selector.scheme, Scheme::Addr(_))) {
         let reason = "addresses are peers, never a target";
         return Err(Failure::new(Outcome::WrongUsage, attempted, reason));
     }
@@ -90,33 +103,32 @@ pub(crate) async fn run(
     let Some(mut connection) = found else {
         return Err(Failure::caused(Cause::Unreachable, attempted, "there is no agent"));
     };
-    let result = interrupts.unless(attempted, show(args, &mut connection, output)).await;
+    let result = interrupts.unless(attempted, show(sought, &mut connection, output)).await;
     host::leave(connection, &mut interrupts, output, result).await
 }
 
 async fn show(
-    args: &TargetsArgs,
+    sought: &[Selector],
     connection: &mut Connection,
     output: Output,
 ) -> Result<Outcome, Failure> {
-    let targets = match &args.selector {
-        Some(selector) => {
-            on_this_node(selector, &connection.description.node)?;
-            let found = connection.link.resolve(selector, Aspect::Network).await?;
-            if found.is_empty() {
-                return Err(nothing(selector, &namespace_names()));
-            }
-            found
+    let mut targets = Vec::new();
+    for selector in sought {
+        on_this_node(selector, &connection.description.node)?;
+        let found = connection.link.resolve(selector, Aspect::Network).await?;
+        if found.is_empty() {
+            return Err(nothing(selector, &namespace_names()));
         }
-        None => {
-            let Listing { targets, left_off, unseen } = connection.link.targets().await?;
-            unseen.into_iter().for_each(|line| output.note(format!("note: {line}")));
-            if left_off > 0 {
-                output.note(format!("note: {left_off} more are not shown"));
-            }
-            targets
+        targets.extend(found);
+    }
+    if sought.is_empty() {
+        let listing = connection.link.targets().await?;
+        listing.unseen.into_iter().for_each(|line| output.note(format!("note: {line}")));
+        if listing.left_off > 0 {
+            output.note(format!("note: {} more are not shown", listing.left_off));
         }
-    };
+        targets = listing.targets;
+    }
     output.show(&TargetsReport { schema: "schism.targets/v1", targets })?;
     Ok(Outcome::Effective)
 }

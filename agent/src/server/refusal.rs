@@ -74,7 +74,8 @@ pub(super) fn refuse(error: &AgentError) -> Status {
         }
         AgentError::Halted(reason) => {
             let halted = wire::Halted { reason: reason.clone() };
-            let hint = "`schism resume` takes the brake off";
+            let hint = "`schism resume` through a controller takes the brake off, or whoever removes the file \
+                        `halt` beside the agent's socket";
             status(Code::FailedPrecondition, error, Kind::Halted(halted), hint)
         }
         AgentError::Brake(brake) => {

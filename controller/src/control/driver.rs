@@ -1,5 +1,6 @@
 //! The one task that drives every intent.
 
+mod braking;
 pub(super) mod runs;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -55,7 +56,7 @@ pub(super) async fn begin(
         Some(record) => wire::Brake::decode(record.value.as_slice()).map_err(RecordError::from)?,
         None => wire::Brake::default(),
     };
-    let (halted, brake) = watch::channel(stored.on.then_some(stored.reason));
+    let (halted, brake) = watch::channel(stored.on.then(|| stored.reason.clone()));
     let (revision, records) = store.list(Kind::Intent).await?;
     let mut intents = BTreeMap::new();
     for record in records {
@@ -84,6 +85,7 @@ pub(super) async fn begin(
         revision: revision.0,
         waiting: HashMap::new(),
         brake: halted,
+        kept_brake: stored,
         wall,
         untold: BTreeSet::new(),
         tell_at: None,
@@ -103,6 +105,8 @@ pub(super) struct Driver {
     revision: u64,
     waiting: HashMap<IntentId, Vec<(Until, oneshot::Sender<Answer>)>>,
     brake: watch::Sender<Option<String>>,
+    /// As it stands in the store.
+    kept_brake: wire::Brake,
     wall: Wall,
     /// What has changed in a way that can wait to be told and counted, and until when.
     untold: BTreeSet<IntentId>,
@@ -154,7 +158,9 @@ impl Driver {
             }
             Command::List { reply } => {
                 let at = self.at();
-                let intents = self.intents.values().map(|intent| intent.told(at)).collect();
+                let mut intents: Vec<_> =
+                    self.intents.values().map(|intent| intent.told(at)).collect();
+                intents.iter_mut().for_each(|intent| self.mark_unheard(intent));
                 let runs = self.runs.values().map(runs::told).collect();
                 // The asker may have gone.
                 let _ = reply.send(wire::ListReply { intents, revision: self.revision, runs });
@@ -162,6 +168,7 @@ impl Driver {
             Command::Brake { brake, reply } => {
                 let _ = reply.send(self.set_brake(brake).await);
             }
+            Command::Resumed { nodes } => self.resumed(&nodes).await,
             Command::Watch { since, reply } => {
                 // First the subscription: whatever is stored from here on is told by it.
                 let coming = self.events.subscribe();
@@ -178,31 +185,6 @@ impl Driver {
             Command::Run(word) => self.about_run(word).await,
             Command::End => unreachable!("it ends the task"),
         }
-    }
-
-    async fn set_brake(&mut self, brake: wire::Brake) -> Result<Vec<IntentId>, ControlError> {
-        let mut ending = Vec::new();
-        if brake.on {
-            let living = self.intents.iter().filter(|(_, one)| !one.sequence.stage().is_final());
-            ending.extend(living.map(|(id, _)| *id));
-            // First of all, and whatever the store says of it.
-            self.brake.send_replace(Some(brake.reason.clone()));
-            let reason = format!("halted: {}", brake.reason);
-            self.everybody(|_| Some(Event::Heal(reason.clone()))).await;
-        }
-        let put = self.store.put(Key::brake(), Expected::Any, brake.encode_to_vec()).await;
-        match put {
-            Ok(revision) => self.revision = revision.0,
-            Err(PutError::Store(error)) => {
-                self.tally.failed(Written::Store);
-                return Err(if brake.on { ControlError::Unkept(error) } else { error.into() });
-            }
-            // Whatever stood there was expected.
-            Err(PutError::Conflict { .. } | PutError::Gone) => return Err(ControlError::Ending),
-        }
-        self.brake.send_replace(brake.on.then(|| brake.reason.clone()));
-        self.say(wire::event::Kind::Brake(brake));
-        Ok(ending)
     }
 
     async fn apply(&mut self, draft: Draft, reply: oneshot::Sender<Answer>) {
@@ -277,9 +259,7 @@ impl Driver {
     async fn noticed(&mut self, notice: Notice) {
         match notice {
             Notice::Found(node) => {
-                if let Some(link) = self.agents.link(&node) {
-                    tokio::spawn(calls::brake(link, self.brake.subscribe()));
-                }
+                self.tell_of_brake(&node);
                 self.everybody(|intent| {
                     let has = intent.sequence.of(&node).next().is_some();
                     has.then(|| Event::Found(node.clone()))
@@ -306,6 +286,14 @@ impl Driver {
                 let owes = |intent: &Intent| intent.sequence.owes(&node);
                 self.everybody(|intent| owes(intent).then(|| Event::Found(node.clone()))).await;
             }
+        }
+    }
+
+    /// Says which parts may act of which nothing is heard.
+    fn mark_unheard(&self, intent: &mut wire::Intent) {
+        for part in intent.parts.iter_mut().filter(|part| part.owed) {
+            let node = NodeName::new(&part.node);
+            part.unheard = node.is_none_or(|node| self.agents.link(&node).is_none());
         }
     }
 

@@ -96,6 +96,9 @@ pub(super) enum Command {
         brake: wire::Brake,
         reply: oneshot::Sender<Result<Vec<IntentId>, ControlError>>,
     },
+    Resumed {
+        nodes: Vec<NodeName>,
+    },
     Watch {
         since: u64,
         reply: oneshot::Sender<Result<Watching, ControlError>>,
@@ -127,7 +130,8 @@ pub struct Watching {
 /// What came of the brake.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Braked {
-    /// Agents that could not be told.
+    /// Agents that could not be told, and are when they are there again; where it was taken off, with those that
+    /// are away.
     pub untold: Vec<NodeName>,
     /// Intents that had not ended, and are on their way out by it.
     pub ending: Vec<IntentId>,
@@ -340,7 +344,16 @@ impl Control {
         let kept = self.ask(|reply| Command::Brake { brake, reply });
         if !on {
             let ending = kept.await??;
-            return Ok(Braked { untold: self.tell_brake(None).await, ending });
+            let mut nodes: Vec<NodeName> = self.agents.links().into_keys().collect();
+            let mut untold = self.tell_brake(None).await;
+            nodes.retain(|node| !untold.contains(node));
+            // A controller that ends knows it in its next life.
+            let _ = self.commands.send(Command::Resumed { nodes }).await;
+            let away = self.agents.seen().into_iter().filter(|agent| !agent.connected);
+            untold.extend(away.map(|agent| agent.node));
+            untold.sort_unstable();
+            untold.dedup();
+            return Ok(Braked { untold, ending });
         }
         // At once: the agents' own brakes wait for no disk of ours.
         let (kept, untold) = tokio::join!(kept, self.tell_brake(Some(&reason)));

@@ -226,6 +226,7 @@ fn part_to_wire(part: &Part, status: Option<Status>, heard: u64) -> wire::Part {
         trouble: part.trouble.clone(),
         fault: Some(WireFault::from(&part.fault)),
         owed: part.state.may_be_in(),
+        unheard: false,
     }
 }
 

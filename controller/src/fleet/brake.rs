@@ -70,7 +70,10 @@ impl Report for BrakeReport {
             text.push_str(&format!("\n{sentence}"));
         }
         if !self.untold.is_empty() {
-            text.push_str(&format!("\ncould not be told: {}", self.untold.join(", ")));
+            let untold = self.untold.join(", ");
+            text.push_str(&format!(
+                "\ncould not be told, and is told when it is there again: {untold}"
+            ));
         }
         text
     }

@@ -11,7 +11,7 @@ use crate::output::quantity::{bytes, count, time};
 use crate::output::route::{Route, done};
 use crate::session::live::Live;
 
-/// How many parts the line names; the others are summed up.
+/// How many directions or targets the line names; the others are summed up.
 const NAMED: usize = 3;
 
 /// What was last told of each part.
@@ -45,14 +45,31 @@ fn line(intent: &wire::Intent, known: &[Status]) -> String {
         least(Status::time_left),
         least(Status::lease_left)
     );
-    for status in known.iter().take(NAMED) {
-        line.push_str(&format!("  {}: {}", Route::from(&status.fault), effect(&[status])));
+    let routes = routes(known);
+    for (route, of) in routes.iter().take(NAMED) {
+        line.push_str(&format!("  {route}: {}", effect(of)));
     }
-    let others: Vec<&Status> = known.iter().skip(NAMED).collect();
+    let others: Vec<&Status> = routes.iter().skip(NAMED).flat_map(|(_, of)| of).copied().collect();
     if !others.is_empty() {
-        line.push_str(&format!("  and {} more: {}", others.len(), effect(&others)));
+        let more = routes.len() - NAMED;
+        line.push_str(&format!("  and {more} more: {}", effect(&others)));
     }
     line
+}
+
+/// Parts by what they are about, in their order: a direction that is enforced at both ends is one, and what one
+/// end loses never comes to the other.
+fn routes(known: &[Status]) -> Vec<(String, Vec<&Status>)> {
+    let mut routes: Vec<(String, Vec<&Status>)> = Vec::new();
+    for status in known {
+        let route = Route::from(&status.fault).to_string();
+        let is_cut = status.fault.kind.cut().is_some();
+        match routes.iter_mut().find(|(of, _)| is_cut && *of == route) {
+            Some((_, of)) => of.push(status),
+            None => routes.push((route, vec![status])),
+        }
+    }
+    routes
 }
 
 fn effect(of: &[&Status]) -> String {
@@ -76,14 +93,17 @@ mod tests {
 
     #[test]
     fn the_line_names_some_and_counts_the_others() {
-        let known: Vec<Status> =
-            (0..5).map(|part| specimen::status(part, State::Active, 9, 9)).collect();
+        let mut known: Vec<Status> =
+            (0..6).map(|part| specimen::status(part, State::Active, 9, 9)).collect();
+        for (number, status) in known.iter_mut().enumerate().skip(2) {
+            status.fault.selector = format!("netns:c{number}").parse().unwrap();
+        }
         let intent =
             wire::Intent { id: 10, stage: wire::Stage::Active.into(), ..wire::Intent::default() };
         assert_eq!(
             line(&intent, &known),
-            "00000000000a active  58s left, lease 13s  netns:a → netns:b: lost 9 packets, 900 B  \
-             netns:a → netns:b: lost 9 packets, 900 B  netns:a → netns:b: lost 9 packets, 900 B  \
+            "00000000000a active  58s left, lease 13s  netns:a → netns:b: lost 18 packets, 1.8 kB  \
+             netns:a → netns:c2: lost 9 packets, 900 B  netns:a → netns:c3: lost 9 packets, 900 B  \
              and 2 more: lost 18 packets, 1.8 kB"
         );
         let shadowed = [specimen::status(0, State::Shadowed, 1, 1)];

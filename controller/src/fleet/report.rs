@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fault::{IntentId, Status};
+use fault::{IntentId, Status, Verdict};
 use proto::control as wire;
 use serde::Serialize;
 
@@ -63,6 +63,8 @@ struct PlannedPart {
 struct PartRecord {
     node: String,
     trouble: String,
+    /// Whether its agent is not connected, and what is told of it the last that was heard.
+    unheard: bool,
     #[serde(serialize_with = "record::faults")]
     faults: Vec<Status>,
     #[serde(skip)]
@@ -146,9 +148,26 @@ impl From<wire::Part> for PartRecord {
         Self {
             node: part.node,
             trouble: part.trouble,
+            unheard: part.unheard,
             faults: status.into_iter().collect(),
             planned: part.fault.and_then(|fault| fault.try_into().ok()),
         }
+    }
+}
+
+impl IntentsReport {
+    /// What the count of lost packets is called: nothing is, where all that is listed only counts.
+    fn lost(&self) -> &'static str {
+        let parts = self.intents.iter().flat_map(|intent| &intent.parts);
+        let cuts = || parts.clone().filter_map(|part| part.fault()?.kind.cut());
+        let all = cuts().all(|cut| cut.verdict == Verdict::Count) && cuts().next().is_some();
+        if all { "WOULD HAVE LOST" } else { "LOST" }
+    }
+}
+
+impl PartRecord {
+    fn fault(&self) -> Option<&fault::Fault> {
+        self.faults.first().map(|status| &status.fault).or(self.planned.as_ref())
     }
 }
 
@@ -170,7 +189,7 @@ impl Report for IntentsReport {
             ("LEFT", Right),
             ("LEASE", Right),
             ("MATCHED", Right),
-            ("LOST", Right),
+            (self.lost(), Right),
         ];
         if detail == Detail::Wide {
             columns.extend([("BYTES", Right), ("ASKER", Left)]);
@@ -180,12 +199,12 @@ impl Report for IntentsReport {
         for intent in &self.intents {
             for part in &intent.parts {
                 let status = part.faults.first();
-                let fault = status.map(|status| &status.fault).or(part.planned.as_ref());
+                let fault = part.fault();
                 let left = |left: Option<Duration>| left.map_or_else(|| "-".to_owned(), time);
                 let effect = status.map(|status| status.effect).unwrap_or_default();
                 let living = status.filter(|status| !status.state.is_final());
                 // The last that was heard says nothing of now where the end was not heard.
-                let is_stale = intent.over && living.is_some();
+                let is_stale = living.is_some() && (intent.over || part.unheard);
                 let living = living.filter(|_| !is_stale);
                 let state = match status {
                     Some(_) if is_stale => "unknown".to_owned(),
@@ -214,6 +233,10 @@ impl Report for IntentsReport {
                 }
                 table.row(row);
                 notes.extend(status.and_then(|status| seen(&part.node, status)));
+                notes.extend(status.and_then(|status| shadow(&status.fault)));
+                if part.unheard {
+                    notes.push(unheard(&part.node));
+                }
                 if !part.trouble.is_empty() {
                     notes.push(part.trouble.clone());
                 }
@@ -249,6 +272,18 @@ impl Report for IntentsReport {
         let intents = self.intents.iter().map(|intent| &intent.id);
         intents.chain(self.runs.iter().map(|run| &run.id)).cloned().collect()
     }
+}
+
+/// What is said of a fault that loses nothing.
+fn shadow(fault: &fault::Fault) -> Option<String> {
+    let cut = fault.kind.cut().filter(|cut| cut.verdict == Verdict::Count);
+    cut.map(|_| format!("{}: shadow: nothing is lost, only counted", fault.id.intent))
+}
+
+fn unheard(node: &str) -> String {
+    format!(
+        "{node} is not connected: what was put in there ends with its lease, or at once if its agent has ended"
+    )
 }
 
 /// A count of packets, where packets are what a fault is about.

@@ -384,7 +384,7 @@ impl wire::control_server::Control for Shared {
         if let Err(error) = noted {
             tracing::error!(%error, "halting all the same");
         }
-        let brake = wire::Brake { on: true, reason, who: caller.name };
+        let brake = wire::Brake { on: true, reason, who: caller.name, ..wire::Brake::default() };
         let braked = self.0.control.brake(brake).await.map_err(|e| refuse_control(&e))?;
         let intents = self.0.ended(&braked.ending).await.map_err(|e| refuse_control(&e))?;
         let untold = braked.untold.iter().map(ToString::to_string).collect();
@@ -398,7 +398,7 @@ impl wire::control_server::Control for Shared {
         let permitted = self.0.permitted(&request, Role::Admin, Deed::Resume, String::new());
         let caller = permitted.await?;
         self.0.audit(entry(&caller, Deed::Resume, String::new(), Verdict::Admitted)).await?;
-        let brake = wire::Brake { on: false, reason: String::new(), who: caller.name };
+        let brake = wire::Brake { who: caller.name, ..wire::Brake::default() };
         let Braked { untold, .. } =
             self.0.control.brake(brake).await.map_err(|e| refuse_control(&e))?;
         Ok(Response::new(wire::ResumeReply {

@@ -138,6 +138,38 @@ async fn the_brake_heals_everything_and_refuses_until_it_is_released() {
     fleet.control.brake(brake(false)).await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_away_when_the_brake_is_taken_off_is_told_when_it_is_back() {
+    let mut fleet = Fleet::of(&["a", "b"]).await;
+    let brake =
+        |on| proto::control::Brake { on, reason: "enough".to_owned(), ..Default::default() };
+    fleet.control.brake(brake(true)).await.unwrap();
+    fleet.disconnect("b").await;
+    let braked = fleet.control.brake(brake(false)).await.unwrap();
+    assert_eq!(braked.untold, [fault::NodeName::new("b").unwrap()]);
+    // Also by the controller's next life, which has never seen it.
+    fleet.restart().await;
+    fleet.connect("a").await;
+    fleet.connect("b").await;
+    let node = fleet.nodes["b"].agent.clone();
+    until(async || node.standing().await.unwrap() == agent::brake::Standing::Off).await;
+    fleet.cut(11, "netns:a@a", "netns:b@b").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_of_nodes_that_are_away_are_told_as_unheard() {
+    let mut fleet = Fleet::of(&["a", "b"]).await;
+    fleet.cut(12, "netns:a@a", "netns:b@b").await.unwrap();
+    let unheard = async |fleet: &Fleet| {
+        let (intents, _) = fleet.control.list().await.unwrap();
+        let parts = intents.into_iter().flat_map(|intent| intent.parts);
+        parts.filter(|part| part.unheard).map(|part| part.node).collect::<Vec<String>>()
+    };
+    assert!(unheard(&fleet).await.is_empty());
+    fleet.disconnect("b").await;
+    until(async || unheard(&fleet).await == ["b"]).await;
+}
+
 #[tokio::test]
 async fn the_error_of_a_common_start_is_small_however_long_nothing_was_heard() {
     let fleet = Fleet::of(&["a", "b"]).await;

@@ -53,7 +53,12 @@ async fn the_brake_works_without_a_disk() {
     let fleet = Fleet::over(disk.clone(), &["a", "b"]).await;
     fleet.cut(1, "netns:a@a", "netns:b@b").await.unwrap();
     disk.fill();
-    let brake = |on| Brake { on, reason: "enough".to_owned(), who: "a test".to_owned() };
+    let brake = |on| Brake {
+        on,
+        reason: "enough".to_owned(),
+        who: "a test".to_owned(),
+        ..Brake::default()
+    };
     let unkept = soon(fleet.control.brake(brake(true))).await.unwrap_err();
     assert!(matches!(unkept, ControlError::Unkept(_)), "{unkept}");
     fleet.comes_to(1, Stage::Healed).await;

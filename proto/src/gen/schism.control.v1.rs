@@ -193,6 +193,9 @@ pub struct Part {
     /// Whether the agent may still have something of it that was not confirmed to be out.
     #[prost(bool, tag = "7")]
     pub owed: bool,
+    /// Whether its agent is not connected while it may act: what is told is the last that was heard. Not stored.
+    #[prost(bool, tag = "8")]
+    pub unheard: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Spread {
@@ -540,6 +543,9 @@ pub struct Brake {
     pub reason: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
     pub who: ::prost::alloc::string::String,
+    /// Nodes that have not been told yet that it is off.
+    #[prost(string, repeated, tag = "4")]
+    pub behind: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RunVerdict {

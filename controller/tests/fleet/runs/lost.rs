@@ -145,7 +145,12 @@ async fn the_brake_ends_runs_in_rollback_and_lets_none_begin() {
     let runs = runs(&fleet, Execution::Refused).await;
     let mut command = Command::cut(&runs, 1).await;
     command.until(wire::RunPhase::Method).await;
-    let brake = wire::Brake { on: true, reason: "smoke".to_owned(), who: "eve".to_owned() };
+    let brake = wire::Brake {
+        on: true,
+        reason: "smoke".to_owned(),
+        who: "eve".to_owned(),
+        ..wire::Brake::default()
+    };
     soon(fleet.control.brake(brake)).await.unwrap();
     let (name, back) = command.order().await;
     assert_eq!((name.as_str(), fleet.nodes["b"].living().await), ("back", 0));
