@@ -35,6 +35,7 @@ fn a_skew_and_nothing_of_it_left() {
         skewed.renew(now() + LEASE).unwrap();
     }
     witness.assert_offset(HOUR);
+    witness.wait_for_skewed();
     skewed.verify().unwrap();
     let after =
         truth::read(libc::CLOCK_REALTIME).unwrap() - truth::read(libc::CLOCK_MONOTONIC).unwrap();

@@ -1,11 +1,14 @@
 //! A process that watches its own clocks: this test program again, started by other tests.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fault::ProcessIdentity;
 pub(crate) use lab::soak::witness::Testimony;
 use lab::soak::witness::{self, ERROR};
+
+/// How long its threads may take to come to a processor.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[test]
 #[ignore = "a process that other tests start"]
@@ -50,6 +53,14 @@ impl Witness {
         let seen = self.ask().offset;
         let expected = i64::try_from(offset.as_nanos()).unwrap();
         assert!((seen - expected).abs() < ERROR, "off by {seen} ns instead of {expected}");
+    }
+
+    /// Asks until its busy threads have seen a moved clock, too: beside others they have to come to a processor.
+    pub(crate) fn wait_for_skewed(&mut self) {
+        let began = Instant::now();
+        while self.ask().skewed == 0 {
+            assert!(began.elapsed() < PATIENCE, "no busy thread has seen it");
+        }
     }
 
     /// Ends it, and asserts that it never saw anything wrong.
