@@ -215,7 +215,7 @@ async fn one(
     ));
     let view = View::new(output, Arc::clone(&faults));
     let mut outlets = Outlets::new(book, kept, verdicts, view);
-    let reaper = Reaper::new(beginning.identity);
+    let reaper = Reaper::new(beginning.identity, verdicts);
     let mut executor = Executor::new(events, Arc::clone(&faults), reaper, place.settings.clone());
     let began = Instant::now();
     // On this thread alone, as steps follow each other: to wake another one for each takes longer than to decide it.

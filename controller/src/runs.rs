@@ -396,7 +396,10 @@ impl Runs {
         }
         let performer = match self.0.execution {
             Execution::Refused => Performer::Line,
-            Execution::Allowed => Performer::Here(executor(events.0.clone(), self.identity(id))),
+            Execution::Allowed => {
+                let reaper = Reaper::new(self.identity(id), run.verdicts());
+                Performer::Here(executor(events.0.clone(), reaper))
+            }
         };
         let journal = Writing::begin(self.0.archive.runs.clone(), id, of);
         let state = State::new(control.brakes());
@@ -535,7 +538,7 @@ async fn settle(control: &Control, run: &wire::Run) {
 }
 
 /// What performs steps in this process. Faults are no business of it.
-fn executor(events: mpsc::UnboundedSender<experiment::run::Event>, identity: u64) -> Executor {
+fn executor(events: mpsc::UnboundedSender<experiment::run::Event>, reaper: Reaper) -> Executor {
     let choice = Choice { socket: None, absence: Absence::Accept, typed: Vec::new() };
     let output = Output::new(None);
     let none = crate::run::faults::Faults::new(
@@ -547,7 +550,7 @@ fn executor(events: mpsc::UnboundedSender<experiment::run::Event>, identity: u64
         (events.clone(), output),
     );
     let settings = Some(crate::run::zeebe::no_settings());
-    Executor::new(events, Arc::new(none), Reaper::new(identity), settings)
+    Executor::new(events, Arc::new(none), reaper, settings)
 }
 
 fn names(named: &[wire::RunName]) -> Result<Names, RunsError> {

@@ -182,6 +182,12 @@ impl Run {
         self.shared.terms.seed
     }
 
+    /// By whose rules it is judged.
+    #[must_use]
+    pub const fn verdicts(&self) -> Verdicts {
+        self.shared.terms.verdicts
+    }
+
     /// What hides the secrets of this run, for whatever else is written of it.
     #[must_use]
     pub const fn redaction(&self) -> &Redaction {

@@ -373,7 +373,8 @@ impl Report for AgentsReport {
             ("KERNEL", Left),
             ("MISSING", Left),
             ("HEARD", Right),
-            ("CLOCK", Right),
+            // Since its machine's boot, against this controller's start: the time of day is nobody's.
+            ("BOOT CLOCK", Right),
             ("FAULTS", Right),
         ]);
         for agent in &self.agents {

@@ -80,7 +80,11 @@ pub(crate) fn effects(faults: &[Status]) -> Table {
             effect.signalled.into(),
             Cell::toned(effect.ended, all),
             effect.forced.into(),
-            brief(effect.longest).into(),
+            match effect.ended {
+                0 => "-".to_owned(),
+                _ => brief(effect.longest),
+            }
+            .into(),
             Cell::toned(effect.uncovered.len(), left_out),
         ]);
     }

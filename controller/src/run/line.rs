@@ -135,7 +135,8 @@ impl Line<'_> {
         ));
         let view = View::new(self.output, Arc::clone(&faults));
         let mut outlets = Outlets::new(book, kept, verdicts, view);
-        let (reaper, settings) = (Reaper::new(crate::cut::random()?), self.place.settings.clone());
+        let reaper = Reaper::new(crate::cut::random()?, verdicts);
+        let settings = self.place.settings.clone();
         let mut executor = Executor::new(events, faults, reaper, settings);
         let mut drawn = tokio::time::interval(view::EVERY);
         let mut interruptions = 0;

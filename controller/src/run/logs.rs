@@ -288,7 +288,12 @@ mod tests {
     use super::*;
 
     async fn found(arguments: Value) -> Result<Value, String> {
-        read(arguments.as_object().unwrap(), &Faults::nowhere(), &Arc::new(Reaper::nobody())).await
+        read(
+            arguments.as_object().unwrap(),
+            &Faults::nowhere(),
+            &Arc::new(Reaper::nobody(experiment::run::Verdicts::Strict)),
+        )
+        .await
     }
 
     #[tokio::test]

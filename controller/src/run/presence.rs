@@ -79,7 +79,8 @@ pub(super) async fn functions(experiment: &Experiment, verdicts: Verdicts) -> Ve
         })).collect::<Vec<_>>(),
     });
     // No mark of another process begins with it.
-    let python = Arc::new(Python::new(Arc::new(Reaper::new(u64::from(std::process::id())))));
+    let reaper = Reaper::new(u64::from(std::process::id()), Verdicts::Strict);
+    let python = Arc::new(Python::new(Arc::new(reaper)));
     let why = match tokio::time::timeout(PATIENCE, python.perform(order)).await {
         Ok(Ending::Returned(found)) => match Vec::<Option<Lacking>>::deserialize(found) {
             Ok(found) => {

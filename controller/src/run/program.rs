@@ -124,13 +124,20 @@ pub(super) fn in_home(path: &str) -> String {
 mod tests {
     use std::time::Instant;
 
+    use experiment::run::Verdicts;
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
     use serde_json::Value;
 
     use super::*;
 
     async fn shell(script: &str, timeout: Option<Duration>) -> Ending {
+        shell_by(Verdicts::Strict, script, timeout).await
+    }
+
+    async fn shell_by(verdicts: Verdicts, script: &str, timeout: Option<Duration>) -> Ending {
         let words = vec!["-c".to_owned(), script.to_owned()];
-        let reaper = Arc::new(Reaper::nobody());
+        let reaper = Arc::new(Reaper::nobody(verdicts));
         perform("/bin/sh", &Arguments::Words(words), &[], timeout, &reaper).await
     }
 
@@ -145,7 +152,8 @@ mod tests {
         assert_eq!(value, json!({"status": 7, "stdout": "out", "stderr": "err"}));
         let value = returned(shell("printf '\\377x'; kill -9 $$", None).await);
         assert_eq!(value, json!({"status": -9, "stdout": "\u{fffd}x", "stderr": ""}));
-        let (reaper, none) = (Arc::new(Reaper::nobody()), Arguments::Words(Vec::new()));
+        let (reaper, none) =
+            (Arc::new(Reaper::nobody(Verdicts::Strict)), Arguments::Words(Vec::new()));
         let ending = perform("/nowhere/at-all", &none, &[], None, &reaper).await;
         assert!(
             matches!(ending, Ending::Crashed(ref why) if why.contains("/nowhere")),
@@ -195,10 +203,32 @@ mod tests {
             let pid = std::fs::read_to_string(&path).unwrap();
             let over = is_over(pid.trim());
             if !over {
-                let pid = nix::unistd::Pid::from_raw(pid.trim().parse().unwrap());
-                nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+                end(&pid);
             }
             assert_eq!(over, ends, "{rest}");
+        }
+    }
+
+    fn end(pid: &str) {
+        kill(Pid::from_raw(pid.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_stays_in_the_group_of_a_program_ends_with_it_but_in_the_ways_of_the_original() {
+        let script = "sleep 60 > /dev/null 2>&1 & echo $!";
+        for (verdicts, ends) in [(Verdicts::Strict, true), (Verdicts::Compat, false)] {
+            let value = returned(shell_by(verdicts, script, None).await);
+            let pid = value["stdout"].as_str().unwrap().trim();
+            // A signal is sent at once, and heeded a moment later.
+            let began = Instant::now();
+            while ends && !is_over(pid) && began.elapsed() < Duration::from_secs(10) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let over = is_over(pid);
+            if !over {
+                end(pid);
+            }
+            assert_eq!(over, ends, "{verdicts:?}");
         }
     }
 }

@@ -225,7 +225,7 @@ mod tests {
     }
 
     fn python() -> Arc<Python> {
-        Arc::new(Python::new(Arc::new(Reaper::nobody())))
+        Arc::new(Python::new(Arc::new(Reaper::nobody(experiment::run::Verdicts::Strict))))
     }
 
     /// Where a script writes, and what is read there until everybody that it has started is gone.

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
+use experiment::run::Verdicts;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::unistd::Pid;
 use roll::Roll;
@@ -106,6 +107,7 @@ pub(crate) struct Reaper {
     program: Option<PathBuf>,
     /// What no mark of another run begins with.
     run: String,
+    verdicts: Verdicts,
     told: Mutex<Told>,
     /// Who is ending what was stopped.
     ending: Mutex<Vec<JoinHandle<()>>>,
@@ -125,21 +127,23 @@ struct Watch {
 }
 
 impl Reaper {
-    /// One that is this very program in another process.
-    pub(crate) fn new(identity: u64) -> Self {
+    /// One that is this very program in another process. Where verdicts are those of the original, what a
+    /// program leaves behind when it comes to its end stays, as there.
+    pub(crate) fn new(identity: u64, verdicts: Verdicts) -> Self {
         let answers = ANSWERS.load(Ordering::Relaxed);
         let program = answers.then(|| PathBuf::from("/proc/self/exe"));
         let run = format!("{identity:016x}");
-        Self { program, run, told: Mutex::default(), ending: Mutex::default() }
+        Self { program, run, verdicts, told: Mutex::default(), ending: Mutex::default() }
     }
 
     /// Nobody: for tests, whose program is another one.
     #[cfg(test)]
-    pub(super) fn nobody() -> Self {
+    pub(super) fn nobody(verdicts: Verdicts) -> Self {
         static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let run = format!("test-{}-{count}", std::process::id());
-        Self { program: None, run, told: Mutex::default(), ending: Mutex::default() }
+        let (told, ending) = (Mutex::default(), Mutex::default());
+        Self { program: None, run, verdicts, told, ending }
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
@@ -268,9 +272,12 @@ impl Step {
         }
     }
 
-    /// What has left its group stays.
+    /// It came to its end: what has left its group stays, and in the original's ways all.
     pub(super) fn spare(&mut self) {
         self.left = Left::Stays;
+        if self.reaper.verdicts == Verdicts::Compat {
+            self.group = None;
+        }
     }
 }
 
