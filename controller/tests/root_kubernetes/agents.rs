@@ -33,6 +33,39 @@ pub(crate) fn apply(kubectl: &Kubectl, objects: &[Value]) {
 /// Starts an agent on one node, which has no controller, and waits until it answers. The nodes have one kernel:
 /// what another agent holds would be left behind by nobody that this one sees.
 pub(crate) fn start(cluster: &Cluster, node: &str) {
+    put_up(cluster, |pod| {
+        pod["nodeSelector"] = json!({ "kubernetes.io/hostname": node });
+    });
+}
+
+/// Starts agents on all nodes that come to a controller by their tokens, at an address: there may be no name for it.
+pub(crate) fn start_by_token(cluster: &Cluster, controller: &str) {
+    put_up(cluster, |pod| {
+        let container = &mut pod["containers"][0];
+        let set = [
+            ("SCHISM_CONTROLLER", controller),
+            ("SCHISM_CONTROLLER_NAME", "schism-controller"),
+            ("SCHISM_CA", "/etc/schism/ca/ca.pem"),
+            ("SCHISM_TOKEN", "/var/run/secrets/schism/token"),
+        ];
+        let set = set.map(|(name, value)| json!({ "name": name, "value": value }));
+        container["env"].as_array_mut().unwrap().extend(set);
+        let mounts = [("ca", "/etc/schism/ca"), ("token", "/var/run/secrets/schism")];
+        let mounts = mounts
+            .map(|(name, path)| json!({ "name": name, "mountPath": path, "readOnly": true }));
+        container["volumeMounts"].as_array_mut().unwrap().extend(mounts);
+        let token = json!({ "serviceAccountToken": {
+            "audience": "schism", "expirationSeconds": 600, "path": "token",
+        } });
+        pod["volumes"].as_array_mut().unwrap().extend([
+            json!({ "name": "ca", "configMap": { "name": "schism-ca" } }),
+            json!({ "name": "token", "projected": { "sources": [token] } }),
+        ]);
+    });
+}
+
+/// Starts the agents of the manifest, without their way to a controller, and with something else about their pods.
+fn put_up(cluster: &Cluster, change: impl Fn(&mut Value)) {
     supply(cluster);
     let mut objects = manifest();
     let of_agents = |object: &Value| {
@@ -40,20 +73,16 @@ pub(crate) fn start(cluster: &Cluster, node: &str) {
         name == NAMESPACE || name == "schism-agent"
     };
     objects.retain(of_agents);
-    let pod = |object: &mut Value, part: &str| object["spec"]["template"]["spec"][part].take();
     for agents in objects.iter_mut().filter(|object| object["kind"] == "DaemonSet") {
-        let (mut containers, mut volumes) = (pod(agents, "containers"), pod(agents, "volumes"));
+        let pod = &mut agents["spec"]["template"]["spec"];
         let without = |list: &mut Value, is_of: &dyn Fn(&str) -> bool| {
             let all = list.as_array_mut().unwrap();
             all.retain(|one| !is_of(one["name"].as_str().unwrap()));
         };
-        without(&mut containers[0]["env"], &|name| OF_A_CONTROLLER.contains(&name));
-        without(&mut containers[0]["volumeMounts"], &|name| name == "certificates");
-        without(&mut volumes, &|name| name == "certificates");
-        agents["spec"]["template"]["spec"]["containers"] = containers;
-        agents["spec"]["template"]["spec"]["volumes"] = volumes;
-        agents["spec"]["template"]["spec"]["nodeSelector"] =
-            json!({ "kubernetes.io/hostname": node });
+        without(&mut pod["containers"][0]["env"], &|name| OF_A_CONTROLLER.contains(&name));
+        without(&mut pod["containers"][0]["volumeMounts"], &|name| name == "certificates");
+        without(&mut pod["volumes"], &|name| name == "certificates");
+        change(pod);
     }
     let kubectl = cluster.kubectl();
     apply(kubectl, &objects);

@@ -4,10 +4,13 @@
 
 mod agents;
 mod api;
+mod clocks;
 mod installation;
 mod pods;
 mod running;
+mod selectors;
 mod surroundings;
+mod tokens;
 mod web;
 
 use std::{

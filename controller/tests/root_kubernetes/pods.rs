@@ -1,9 +1,6 @@
 //! Pods as targets, by their UIDs alone: what an agent can do without the API server.
 
-use std::{
-    net::IpAddr,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::net::IpAddr;
 
 use lab::{
     kubernetes::{BUSYBOX, Cluster, Kubectl},
@@ -12,31 +9,13 @@ use lab::{
 use serde_json::{Value, json};
 
 use crate::{
-    agents,
+    agents, clocks,
     running::{Running, run, until},
     web,
 };
 
-/// A container of a pod that writes down what its clock shows, five times a second: the shell itself, which
-/// lives on, and no program that it starts.
-const TELLER: &str = "while :; do echo $EPOCHREALTIME >/tmp/clock; sleep 0.2; done";
-
 /// Nobody's.
 const UNKNOWN: &str = "00000000-0000-4000-8000-000000000000";
-
-/// A pod with a web server and two clocks.
-fn pod(name: &str, node: &str) -> Value {
-    let clock = |name: &str| {
-        json!({
-            "name": name, "image": BUSYBOX, "imagePullPolicy": "Never",
-            "command": ["sh", "-c", TELLER],
-        })
-    };
-    let mut list: Value = serde_json::from_str(&web::pod(name, node)).unwrap();
-    let containers = list["items"][0]["spec"]["containers"].as_array_mut().unwrap();
-    containers.extend([clock("clock"), clock("sibling")]);
-    list
-}
 
 fn hosted(name: &str, node: &str) -> Value {
     json!({
@@ -96,21 +75,6 @@ impl Estate<'_> {
         until("nothing is left behind", || self.run("residue").code == Some(0));
     }
 
-    /// How far the clock of a container is off, to a second.
-    fn offset(&self, pod: &str, container: &str) -> i64 {
-        let line = ["exec", pod, "-c", container, "--", "cat", "/tmp/clock"];
-        let shown = self.kubectl.run_with(&line).unwrap_or_default();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
-        // A file that is being written is empty for a moment: it is read again.
-        shown.trim().parse().map_or(i64::MAX, |shown: f64| (shown - now).round() as i64)
-    }
-
-    /// Waits until a clock is off by so much, up to what reading it takes here.
-    fn is_off(&self, pod: &str, container: &str, seconds: i64) {
-        let what = format!("{container} of {pod} is off by {seconds} s");
-        until(&what, || self.offset(pod, container).saturating_sub(seconds).abs() < 60);
-    }
-
     fn restarts(&self, pod: &str, container: &str) -> u64 {
         let pod = web::get(self.kubectl, "pod", pod);
         let all = pod["status"]["containerStatuses"].as_array().unwrap();
@@ -133,7 +97,7 @@ fn pods_are_cut_skewed_and_frozen_by_their_uid_whatever_their_containers_do() {
     let cluster = Cluster::start(2).unwrap();
     let kubectl = cluster.kubectl();
     let [here, there] = [0, 1].map(|number| cluster.nodes()[number].name());
-    for pod in [pod("left", here), hosted("hosted", here)] {
+    for pod in [clocks::pod("left", here), hosted("hosted", here)] {
         kubectl.apply(&pod.to_string()).unwrap();
     }
     kubectl.apply(&web::pod("near", here)).unwrap();
@@ -242,14 +206,14 @@ fn one_container_has_another_time(estate: &Estate<'_>) {
     let left = estate.target("left");
     let skew = format!("skew {left}/clock +1h --for 180s");
     let skew = estate.begin(&skew, "realtime +1h ±");
-    estate.is_off("left", "clock", HOUR);
-    estate.is_off("left", "sibling", 0);
+    clocks::are_off(estate.kubectl, "left", "clock", HOUR);
+    clocks::are_off(estate.kubectl, "left", "sibling", 0);
     // The first process of the new container begins with the true time, and is found.
     estate.restart("left", "clock");
-    estate.is_off("left", "clock", HOUR);
-    estate.is_off("left", "sibling", 0);
+    clocks::are_off(estate.kubectl, "left", "clock", HOUR);
+    clocks::are_off(estate.kubectl, "left", "sibling", 0);
     estate.heal(skew);
-    estate.is_off("left", "clock", 0);
+    clocks::are_off(estate.kubectl, "left", "clock", 0);
     estate.is_clean();
 }
 

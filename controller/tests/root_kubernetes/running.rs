@@ -38,7 +38,8 @@ impl Running {
         Self::start(command)
     }
 
-    fn start(mut command: Command) -> Self {
+    /// Any command.
+    pub(crate) fn start(mut command: Command) -> Self {
         let (pipe, output) = std::io::pipe().unwrap();
         let again = output.try_clone().unwrap();
         let process = command.stdin(Stdio::null()).stdout(output).stderr(again);
