@@ -143,12 +143,7 @@ pub async fn start(options: Options) -> Result<Daemon, StartError> {
             chance: Arc::new(uplink::by_lot),
         };
         tracing::info!(controller = %controller.address(), "agent dials");
-        let controller = Arc::new(controller);
-        let dial = move || {
-            let controller = Arc::clone(&controller);
-            async move { controller.dial().await }
-        };
-        tokio::spawn(uplink::run(uplink, dial, asked.clone()))
+        tokio::spawn(uplink::keep(uplink, controller, asked.clone()))
     });
     let mut asked = asked;
     let server = tonic::transport::Server::builder()

@@ -29,7 +29,8 @@ struct Arguments {
     /// By what name this node is known [default: its host name]. A certificate is for this name.
     #[arg(long, env = "SCHISM_NODE", value_parser = node)]
     node: Option<NodeName>,
-    /// Controller to dial, and to serve on that connection; nothing listens on the network.
+    /// Controller to dial, at each address that its name has, and to serve on that connection; nothing listens on
+    /// the network.
     #[arg(long, env = "SCHISM_CONTROLLER", value_name = "HOST:PORT")]
     #[arg(requires = "ca")]
     controller: Option<HostPort>,

@@ -32,6 +32,12 @@ impl HostPort {
     pub const fn port(&self) -> u16 {
         self.port
     }
+
+    /// The same port at one of the addresses of the host.
+    #[must_use]
+    pub fn at(&self, address: std::net::IpAddr) -> Self {
+        Self { host: ServerName::from(address), port: self.port }
+    }
 }
 
 impl FromStr for HostPort {
@@ -93,6 +99,10 @@ mod tests {
         for (text, printed) in table {
             let found = text.parse::<HostPort>().ok().map(|address| address.to_string());
             assert_eq!(found.as_deref(), printed, "{text}");
+        }
+        let named: HostPort = "db0:7070".parse().unwrap();
+        for (address, printed) in [("10.0.0.1", "10.0.0.1:7070"), ("fd00::1", "[fd00::1]:7070")] {
+            assert_eq!(named.at(address.parse().unwrap()).to_string(), printed);
         }
     }
 }

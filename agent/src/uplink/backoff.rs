@@ -6,7 +6,8 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(100);
 /// The most that is waited at all.
 const MOST: Duration = Duration::from_secs(10);
-/// The most that is waited while faults stand here, which somebody is to renew: far below a lease.
+/// The most that is waited while faults stand here, which somebody is to renew: far below a lease. And where another
+/// one of several controllers may be, which may lead from now on.
 const PRESSING: Duration = Duration::from_secs(1);
 /// A connection that lived this long was a good one.
 const GOOD: Duration = Duration::from_secs(10);
@@ -29,6 +30,8 @@ pub enum Need {
     None,
     /// Faults, whose leases run.
     Renewals,
+    /// Whoever leads next: this is one of several places of a controller.
+    Leader,
 }
 
 /// Counts attempts; full jitter, so that all agents of a controller that was away do not come at once.
@@ -43,7 +46,7 @@ impl Backoff {
     pub fn after(&mut self, attempt: Attempt, need: Need, random: u32) -> Duration {
         let most = match need {
             Need::None => MOST,
-            Need::Renewals => PRESSING,
+            Need::Renewals | Need::Leader => PRESSING,
         };
         let ceiling = match (attempt, self.ceiling) {
             (Attempt::Refused, _) => MOST,
@@ -104,7 +107,7 @@ mod tests {
             waited(Failed, Need::None);
         }
         assert_eq!(waited(Failed, Need::Renewals), 1_000);
-        assert_eq!(waited(Failed, Need::Renewals), 1_000);
+        assert_eq!(waited(Failed, Need::Leader), 1_000);
         assert_eq!(waited(Failed, Need::None), 2_000);
         assert_eq!(waited(Refused, Need::Renewals), 10_000);
         assert_eq!(waited(Failed, Need::Renewals), 1_000);

@@ -1,6 +1,8 @@
 //! Which controller, and as whom it is dialled.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,7 +36,7 @@ enum Proof {
 
 /// The controller was not reached.
 #[derive(Debug, thiserror::Error)]
-pub enum Unreached {
+pub(super) enum Unreached {
     /// Its authority cannot be read now.
     #[error("{0}")]
     Material(#[from] MaterialError),
@@ -123,18 +125,29 @@ impl Controller {
         &self.address
     }
 
-    /// Connects to it.
+    /// The addresses that its name has now; its own where it has no other name.
+    ///
+    /// # Errors
+    /// The name is not known, or nobody says what it means.
+    pub(super) async fn addresses(&self) -> io::Result<BTreeSet<IpAddr>> {
+        let host = self.address.host().to_str();
+        let found = tokio::net::lookup_host((&*host, self.address.port())).await?;
+        Ok(found.map(|one| one.ip().to_canonical()).collect())
+    }
+
+    /// Connects to it at one of its addresses.
     ///
     /// # Errors
     /// It was not reached, or is not to be trusted.
-    pub async fn dial(
+    pub(super) async fn dial(
         &self,
+        at: IpAddr,
     ) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>, Unreached> {
         let connector = match &self.proof {
             Proof::Certificate(connector) => connector.clone(),
             Proof::Token { ca, .. } => link::dial_without_certificate(ca)?,
         };
-        let stream = connector.dial(&self.address, &self.name).await?;
+        let stream = connector.dial(&self.address.at(at), &self.name).await?;
         if let Err(error) = notice_silence(stream.get_ref().0) {
             tracing::debug!(%error, "TCP keepalive not set; HTTP/2 asks as well");
         }

@@ -9,6 +9,7 @@ mod logs;
 mod malformed;
 mod misfortune;
 mod order;
+mod places;
 mod refusals;
 mod rig;
 mod session;

@@ -87,7 +87,7 @@ async fn the_agent_is_served_over_mutual_tls_under_the_name_of_its_certificate()
     let address = listener.local_addr().unwrap().to_string().parse().unwrap();
     // It is dialled by address, and shows a certificate for a name.
     let host = Some("localhost".try_into().unwrap());
-    let controller = Arc::new(Controller::new(address, host, &files, &named("fake")).unwrap());
+    let controller = Controller::new(address, host, &files, &named("fake")).unwrap();
     let uplink = Uplink {
         agent: rig.agent.clone(),
         hello: about().hello(),
@@ -96,11 +96,7 @@ async fn the_agent_is_served_over_mutual_tls_under_the_name_of_its_certificate()
         chance: Arc::new(uplink::by_lot),
     };
     let (_stop, asked) = Stop::new();
-    let dial = move || {
-        let controller = Arc::clone(&controller);
-        async move { controller.dial().await }
-    };
-    tokio::spawn(uplink::run(uplink, dial, asked));
+    tokio::spawn(uplink::keep(uplink, controller, asked));
     let (stream, _) = soon(listener.accept()).await.unwrap();
     let accepted = soon(acceptor.accept(stream)).await.unwrap();
     assert_eq!(accepted.principal, Principal::Agent(named("fake")));

@@ -121,16 +121,16 @@ impl Drop for Held {
     }
 }
 
-fn yes(holder: Holder) -> wire::Welcome {
+pub(crate) fn yes(holder: Holder) -> wire::Welcome {
     wire::Welcome { holder: Some(holder.into()), refused: String::new() }
 }
 
 /// Waits longer than an agent does before it tries again; time that stands still costs nothing.
-async fn patiently<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn patiently<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(120), future).await.unwrap()
 }
 
-async fn client(stream: DuplexStream) -> AgentClient<Channel> {
+pub(crate) async fn client(stream: DuplexStream) -> AgentClient<Channel> {
     let mut stream = Some(stream);
     let connector = tower::service_fn(move |_| {
         let stream = stream.take().ok_or_else(|| io::Error::other("one connection only"));

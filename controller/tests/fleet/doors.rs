@@ -93,7 +93,6 @@ impl House {
         let address = self.controller.agents.unwrap().to_string().parse().unwrap();
         let host = Some("localhost".try_into().unwrap());
         let controller = uplink::Controller::new(address, host, files, &name).unwrap();
-        let controller = Arc::new(controller);
         let (stop, asked) = Stop::new();
         let uplink = Uplink {
             agent: agent.clone(),
@@ -102,11 +101,7 @@ impl House {
             token: None,
             chance: Arc::new(uplink::by_lot),
         };
-        let dial = move || {
-            let controller = Arc::clone(&controller);
-            async move { controller.dial().await }
-        };
-        tokio::spawn(uplink::run(uplink, dial, asked));
+        tokio::spawn(uplink::keep(uplink, controller, asked));
         stop
     }
 }

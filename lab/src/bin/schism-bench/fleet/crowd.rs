@@ -48,7 +48,7 @@ fn dial(number: usize, address: &str, directory: &Path, asked: Stop) -> Result<(
     };
     let host = Some("localhost".try_into().context("a host")?);
     let files = Files::named(directory, &node);
-    let controller = Arc::new(Controller::new(address.parse()?, host, &files, &name)?);
+    let controller = Controller::new(address.parse()?, host, &files, &name)?;
     let uplink = Uplink {
         agent: agent.clone(),
         hello: about.hello(),
@@ -56,10 +56,6 @@ fn dial(number: usize, address: &str, directory: &Path, asked: Stop) -> Result<(
         token: None,
         chance: Arc::new(uplink::by_lot),
     };
-    let dial = move || {
-        let controller = Arc::clone(&controller);
-        async move { controller.dial().await }
-    };
-    tokio::spawn(uplink::run(uplink, dial, asked));
+    tokio::spawn(uplink::keep(uplink, controller, asked));
     Ok(())
 }
