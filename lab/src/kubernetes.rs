@@ -12,6 +12,7 @@ mod components;
 mod control_plane;
 mod kubectl;
 mod machine;
+mod names;
 mod node;
 mod packages;
 
@@ -72,6 +73,12 @@ pub enum KubernetesError {
     /// A process.
     #[error(transparent)]
     Process(#[from] ProcessError),
+    /// Nobody could be told the names of services.
+    #[error("names of services cannot be answered: {source}")]
+    Names {
+        /// Why.
+        source: io::Error,
+    },
     /// A file.
     #[error("{path}: {source}")]
     File {

@@ -10,6 +10,7 @@ use super::{
     authority::{Authority, Identity},
     control_plane::ControlPlane,
     machine::Loan,
+    names::Names,
     packages,
 };
 use crate::{directory::Directory, topology::Topology};
@@ -20,6 +21,8 @@ const READY: &str = "120s";
 /// A running cluster. All of it ends, and its files go, with the handle.
 #[derive(Debug)]
 pub struct Cluster {
+    // Before what it asks.
+    _names: Names,
     nodes: Vec<Node>,
     control_plane: ControlPlane,
     kubectl: Kubectl,
@@ -75,10 +78,12 @@ impl Cluster {
         let mut nodes = begun?;
         supply(&nodes, &images, &[pause(&packages), busybox(&packages)?])?;
         control_plane.complete(&authority, &kubectl)?;
+        let names = Names::serve(&kubectl, hub.v4.into())?;
         for node in &mut nodes {
-            node.join(&authority, control_plane.server())?;
+            node.join(&authority, control_plane.server(), hub.v4.into())?;
         }
-        let cluster = Self { nodes, control_plane, kubectl, authority, directory, topology };
+        let cluster =
+            Self { _names: names, nodes, control_plane, kubectl, authority, directory, topology };
         cluster.wait_ready()?;
         Ok(cluster)
     }

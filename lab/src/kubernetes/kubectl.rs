@@ -35,6 +35,11 @@ impl Kubectl {
         Self { settings: settings.to_owned(), ..self.clone() }
     }
 
+    /// Where it asks from.
+    pub(super) fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
     /// A command of any kind in the control plane's network, for which `kubectl` is in PATH and means this
     /// cluster.
     #[must_use]

@@ -120,11 +120,12 @@ impl Node {
         self.run("ctr", &["-n", "k8s.io", "images", "import", &archive]).map(drop)
     }
 
-    /// Starts kubelet and kube-proxy, without waiting.
+    /// Starts kubelet and kube-proxy, without waiting. Pods ask for names at an address.
     pub(super) fn join(
         &mut self,
         authority: &Authority,
         server: &str,
+        names: IpAddr,
     ) -> Result<(), KubernetesError> {
         let name = self.name().to_owned();
         let settings = |identity, what: &str| {
@@ -134,7 +135,7 @@ impl Node {
         };
         let (own, proxy) =
             (settings(Identity::Node(&name), "kubelet")?, settings(Identity::Proxy, "proxy")?);
-        let kubelet = self.machine.write("lab/kubelet.json", &self.kubelet().to_string())?;
+        let kubelet = self.machine.write("lab/kubelet.json", &self.kubelet(names).to_string())?;
         let addresses = Family::ALL.map(|family| self.address(family).to_string()).join(",");
         self.kubelet = Some(self.machine.serve(
             "kubelet",
@@ -157,7 +158,7 @@ impl Node {
         format!("on {}: {}", self.name(), said.join("\n"))
     }
 
-    fn kubelet(&self) -> serde_json::Value {
+    fn kubelet(&self, names: IpAddr) -> serde_json::Value {
         json!({
             "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
             "authentication": {
@@ -173,7 +174,7 @@ impl Node {
             // To be killed later than others takes CAP_SYS_RESOURCE.
             "oomScoreAdj": 0,
             "makeIPTablesUtilChains": false,
-            "clusterDomain": "cluster.local", "resolvConf": "",
+            "clusterDomain": "cluster.local", "clusterDNS": [names.to_string()], "resolvConf": "",
             "volumePluginDir": "/var/lib/kubelet/volume-plugins",
             // The disk is this machine's, and how full it is is none of the cluster's business.
             "evictionHard": {
