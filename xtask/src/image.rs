@@ -12,7 +12,7 @@ const TARGET: &str = "x86_64-unknown-linux-musl";
 /// The certificates of authorities of the machine that builds (package ca-certificates).
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// Builds static binaries for release, and writes an archive for each image to `target/images`.
+/// Builds small static binaries (profile `dist`), and writes an archive for each image to `target/images`.
 ///
 /// # Errors
 /// No Rust for musl, no `musl-gcc`, no certificates, or a build that fails.
@@ -25,11 +25,11 @@ pub(crate) fn write() -> Result<()> {
     }
     add_target()?;
     let product = ["-p", "agent", "-p", "controller"];
-    let build = ["build", "--release", "--locked", "--bins", "--target", TARGET];
+    let build = ["build", "--profile", "dist", "--locked", "--bins", "--target", TARGET];
     command::run(command::cargo(build.iter().chain(&product)))?;
     command::run(command::cargo(["build", "--locked", "-p", "image"]))?;
     let mut image = Command::new(workspace::binary("debug", "schism-image"));
-    image.arg("--binaries").arg(workspace::target().join(TARGET).join("release"));
+    image.arg("--binaries").arg(workspace::target().join(TARGET).join("dist"));
     image.args(["--certificates", CERTIFICATES, "--tag", env!("CARGO_PKG_VERSION")]);
     image.arg("--out").arg(workspace::target().join("images"));
     command::run(image)
