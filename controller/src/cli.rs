@@ -194,8 +194,11 @@ pub struct InstallArgs {
     /// The tag of both
     #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
     pub tag: String,
+    /// How agents show who they are; with certificates, which you make, there is one controller with a disk
+    #[arg(long, value_enum, default_value = "token")]
+    pub agents_by: crate::settings::AgentsBy,
     /// Write a chart for Helm to this directory instead, in which all that is a value
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["namespace", "registry", "tag"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["namespace", "registry", "tag", "agents_by"])]
     pub chart: Option<PathBuf>,
 }
 

@@ -4,6 +4,7 @@ mod agents;
 mod chart;
 mod controller;
 mod emit;
+mod rights;
 mod values;
 
 use std::fs;
@@ -61,8 +62,9 @@ fn namespace(values: &Values) -> Value {
 /// All objects in the order in which they are made.
 fn objects(values: &Values) -> Vec<Value> {
     let mut all = vec![namespace(values)];
-    all.extend(agents::objects(values));
+    // Agents wait for what controllers make.
     all.extend(controller::objects(values));
+    all.extend(agents::objects(values));
     all
 }
 
@@ -149,21 +151,71 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_a_node_listens_and_no_agent_has_a_token() {
+    fn nothing_of_a_node_listens_and_no_agent_may_ask_the_api_server() {
+        for by in ["token", "certificate"] {
+            let objects = given(&format!("schism install --agents-by {by}"));
+            let pod = &of_kind(&objects, "DaemonSet")["spec"]["template"]["spec"];
+            assert_eq!((&pod["hostNetwork"], &pod["hostPID"]), (&Value::Null, &Value::Bool(true)));
+            assert_eq!(pod["automountServiceAccountToken"], false);
+            assert_eq!(pod["containers"][0]["ports"], Value::Null);
+            let text = emit::documents(&objects);
+            assert!(!text.contains("hostPort") && !text.contains("privileged: true"), "{text}");
+        }
+    }
+
+    #[test]
+    fn by_token_nobody_has_a_certificate_and_several_controllers_share_a_store() {
         let objects = given("schism install");
-        let pod = &of_kind(&objects, "DaemonSet")["spec"]["template"]["spec"];
-        assert_eq!((&pod["hostNetwork"], &pod["hostPID"]), (&Value::Null, &Value::Bool(true)));
-        assert_eq!(pod["automountServiceAccountToken"], false);
-        assert_eq!(pod["containers"][0]["ports"], Value::Null);
         let text = emit::documents(&objects);
-        assert!(!text.contains("hostPort") && !text.contains("privileged: true"), "{text}");
+        assert!(!text.contains("/etc/schism/certs") && !text.contains("secretName"), "{text}");
+        let deployment = &of_kind(&objects, "Deployment")["spec"];
+        assert_eq!(deployment["replicas"], 2);
+        let container = &deployment["template"]["spec"]["containers"][0];
+        let words: Vec<&str> =
+            container["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        let line = std::iter::once("schism").chain(words);
+        let Command::Serve(args) = Cli::try_parse_from(line).unwrap().command else { panic!() };
+        assert!(args.agents_by_token && args.store_in_cluster && args.kubernetes.is_some());
+        let objects = given("schism install --agents-by certificate");
+        assert_eq!(of_kind(&objects, "Deployment")["spec"]["replicas"], 1);
+        assert!(objects.iter().all(|object| object["kind"] != "ClusterRole"));
+    }
+
+    #[test]
+    fn nobody_may_read_secrets_but_one_and_nothing_outside_is_written() {
+        let objects = given("schism install");
+        for object in objects.iter().filter(|object| object["rules"].is_array()) {
+            let of_cluster = object["kind"] == "ClusterRole";
+            for rule in object["rules"].as_array().unwrap() {
+                let has = |list: &str, word: &str| {
+                    rule[list].as_array().unwrap().iter().any(|one| one == word)
+                };
+                for list in ["apiGroups", "resources", "verbs"] {
+                    assert!(!has(list, "*") && rule[list] != json!([]), "{rule:#}");
+                }
+                let reads = has("verbs", "get") || has("verbs", "list");
+                if reads && has("resources", "secrets") {
+                    assert!(!of_cluster && rule["resourceNames"] == json!(["schism-authority"]));
+                }
+                let writes =
+                    ["create", "patch", "update", "delete"].iter().any(|v| has("verbs", v));
+                assert!(!of_cluster || !writes || has("resources", "tokenreviews"), "{rule:#}");
+            }
+        }
     }
 
     #[test]
     fn everything_is_in_the_namespace_that_was_asked_for() {
         for object in given("schism install --namespace chaos --registry r.example/x --tag 7") {
-            let place = if object["kind"] == "Namespace" { "name" } else { "namespace" };
-            assert_eq!(object["metadata"][place], "chaos", "{object:#}");
+            match object["kind"].as_str().unwrap() {
+                "Namespace" => assert_eq!(object["metadata"]["name"], "chaos"),
+                // Of all installations.
+                "CustomResourceDefinition" => {}
+                "ClusterRole" | "ClusterRoleBinding" => {
+                    assert_eq!(object["metadata"]["name"], "schism:chaos:controller");
+                }
+                _ => assert_eq!(object["metadata"]["namespace"], "chaos", "{object:#}"),
+            }
         }
         let objects = given("schism install --namespace chaos --registry r.example/x --tag 7");
         let text = emit::documents(&objects);

@@ -6,9 +6,15 @@ use anyhow::{Result, bail};
 
 use crate::{command, workspace};
 
-/// Values of a chart that its schema has to refuse: an empty tag, a policy that there is not, a name that there is
-/// not.
-const WRONG: [&str; 3] = ["tag=", "imagePullPolicy=Sometimes", "agents.secret=x"];
+/// Values of a chart that its schema has to refuse: an empty tag, a policy, a name and a proof that there are not, and
+/// no controller.
+const WRONG: [&str; 5] = [
+    "tag=",
+    "imagePullPolicy=Sometimes",
+    "agents.secret=x",
+    "agentsBy=password",
+    "controller.replicas=0",
+];
 
 /// Lints the chart, renders it with its defaults and with other values, and sees that wrong ones are refused.
 ///
@@ -18,18 +24,31 @@ pub(crate) fn check() -> Result<()> {
     command::run(helm(&["lint", "--strict"], &[]))?;
     let render = ["template", "schism", "--namespace", "chaos"];
     let rendered = command::output(helm(&render, &[]))?;
-    let other =
-        ["podMonitor=true", "controller.state.emptyDir=null", "controller.state.hostPath.path=/x"];
+    let other = [
+        "podMonitor=true",
+        "agentsBy=certificate",
+        "controller.state.emptyDir=null",
+        "controller.state.hostPath.path=/x",
+    ];
     let with_more = command::output(helm(&render, &other))?;
     for (text, part) in [
         (&rendered, "kind: DaemonSet"),
         (&rendered, "schism-controller.chaos.svc:7070"),
         (&rendered, "localhost/schism-agent:"),
+        (&rendered, r#"name: "schism:chaos:controller""#),
+        (&rendered, "kind: CustomResourceDefinition"),
+        (&rendered, "replicas: 2"),
+        (&with_more, r#"secretName: "schism-agents""#),
         (&with_more, "kind: PodMonitor"),
         (&with_more, r#""hostPath":{"path":"/x"}"#),
     ] {
         if !text.contains(part) {
             bail!("the chart was rendered without `{part}`:\n{text}");
+        }
+    }
+    for (text, part) in [(&rendered, "secretName"), (&with_more, "ClusterRole")] {
+        if text.contains(part) {
+            bail!("the chart was rendered with `{part}`:\n{text}");
         }
     }
     for wrong in WRONG {

@@ -40,7 +40,10 @@ impl Client {
         let channel = match place {
             Controller::Unix(path) => {
                 let stream = UnixStream::connect(path).await.map_err(|error| {
-                    unreachable(error.to_string()).hint("`schism serve` starts a controller")
+                    unreachable(error.to_string()).hint(
+                        "`schism serve` starts a controller; of several in a cluster the one that leads has \
+                         a socket, and the Lease schism-controller says which that is",
+                    )
                 })?;
                 Direct::over(stream).await
             }

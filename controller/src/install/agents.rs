@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::controller::{AGENTS, SERVICE};
 use super::values::Values;
 use super::{account, metadata, selector};
+use crate::settings::AgentsBy;
 
 /// What everything of the agents is called.
 const NAME: &str = "schism-agent";
@@ -27,6 +28,12 @@ const CAPABILITIES: [&str; 9] = [
 
 /// Where the certificates are in the pod.
 const CERTIFICATES: &str = "/etc/schism/certs";
+
+/// Where those of the authorities are that vouch for controllers.
+const AUTHORITY: &str = "/etc/schism/ca";
+
+/// Where the token is.
+const TOKEN: &str = "/var/run/secrets/schism";
 
 pub(super) fn objects(values: &Values) -> Vec<Value> {
     vec![account(values, NAME, COMPONENT), policy(values), daemon_set(values)]
@@ -70,10 +77,58 @@ fn daemon_set(values: &Values) -> Value {
     })
 }
 
+/// What an agent shows to a controller, and by what it knows one: environment, mounts and volumes.
+fn proof(values: &Values) -> [Vec<Value>; 3] {
+    let set = |name: &str, value: String| json!({ "name": name, "value": value });
+    let mount =
+        |name: &str, path: &str| json!({ "name": name, "mountPath": path, "readOnly": true });
+    match values.agents_by {
+        AgentsBy::Token => {
+            let token = json!({ "serviceAccountToken": {
+                "audience": "schism", "expirationSeconds": 3600, "path": "token",
+            } });
+            [
+                vec![
+                    set("SCHISM_CA", format!("{AUTHORITY}/ca.pem")),
+                    set("SCHISM_TOKEN", format!("{TOKEN}/token")),
+                ],
+                vec![mount("authority", AUTHORITY), mount("token", TOKEN)],
+                vec![
+                    // The controller makes it; until then the pod waits.
+                    json!({ "name": "authority", "configMap": { "name": "schism-ca" } }),
+                    json!({ "name": "token", "projected": { "sources": [token] } }),
+                ],
+            ]
+        }
+        AgentsBy::Certificate => {
+            let own = |file: &str| format!("{CERTIFICATES}/$(SCHISM_NODE).{file}");
+            // Read by root alone (0400).
+            let secret = json!({ "secretName": values.get("agent.secret"), "defaultMode": 256 });
+            [
+                vec![
+                    set("SCHISM_CA", format!("{CERTIFICATES}/ca.pem")),
+                    set("SCHISM_CERTIFICATE", own("pem")),
+                    set("SCHISM_KEY", own("key")),
+                ],
+                vec![mount("certificates", CERTIFICATES)],
+                vec![json!({ "name": "certificates", "secret": secret })],
+            ]
+        }
+    }
+}
+
 fn pod(values: &Values) -> Value {
+    let [_, _, of_proof] = proof(values);
     let directory = |name: &str, path: &str, kind: &str| json!({ "name": name, "hostPath": { "path": path, "type": kind } });
+    let mut volumes = vec![
+        directory("run", "/run/schism", "DirectoryOrCreate"),
+        directory("control-groups", "/sys/fs/cgroup", "Directory"),
+        directory("namespaces", "/run/netns", "DirectoryOrCreate"),
+    ];
+    volumes.extend(of_proof);
     json!({
         "serviceAccountName": NAME,
+        // None for the API server, which no agent asks.
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
         // The processes of the node, and by their control groups whose they are.
@@ -85,37 +140,39 @@ fn pod(values: &Values) -> Value {
         // It heals everything within 5 s.
         "terminationGracePeriodSeconds": 10,
         "containers": [container(values)],
-        "volumes": [
-            directory("run", "/run/schism", "DirectoryOrCreate"),
-            directory("control-groups", "/sys/fs/cgroup", "Directory"),
-            directory("namespaces", "/run/netns", "DirectoryOrCreate"),
-            {
-                "name": "certificates",
-                // Read by root alone (0400).
-                "secret": { "secretName": values.get("agent.secret"), "defaultMode": 256 },
-            },
-        ],
+        "volumes": volumes,
     })
 }
 
 fn container(values: &Values) -> Value {
-    let own = |file: &str| format!("{CERTIFICATES}/$(SCHISM_NODE).{file}");
+    let [of_proof, mounted, _] = proof(values);
+    let mut environment = vec![
+        json!({
+            "name": "SCHISM_NODE",
+            "valueFrom": { "fieldRef": { "fieldPath": "spec.nodeName" } },
+        }),
+        json!({ "name": "SCHISM_CONTROLLER", "value": values.service(SERVICE, AGENTS) }),
+        json!({ "name": "SCHISM_LOG_FORMAT", "value": values.get("logFormat") }),
+    ];
+    environment.extend(of_proof);
+    let mut mounts = vec![
+        // Socket, lock, brake, and what was changed in processes; the latter outlive the pod.
+        json!({ "name": "run", "mountPath": "/run/schism" }),
+        // What loads a target joins its control group.
+        json!({ "name": "control-groups", "mountPath": "/sys/fs/cgroup" }),
+        // Namespaces of pods in which nothing runs for a moment.
+        json!({
+            "name": "namespaces", "mountPath": "/run/netns", "readOnly": true,
+            "mountPropagation": "HostToContainer",
+        }),
+    ];
+    mounts.extend(mounted);
     let asks = json!({ "command": ["/usr/bin/schism-agent", "--answers"] });
     json!({
         "name": "agent",
         "image": values.image("schism-agent"),
         "imagePullPolicy": values.get("imagePullPolicy"),
-        "env": [
-            {
-                "name": "SCHISM_NODE",
-                "valueFrom": { "fieldRef": { "fieldPath": "spec.nodeName" } },
-            },
-            { "name": "SCHISM_CONTROLLER", "value": values.service(SERVICE, AGENTS) },
-            { "name": "SCHISM_CA", "value": format!("{CERTIFICATES}/ca.pem") },
-            { "name": "SCHISM_CERTIFICATE", "value": own("pem") },
-            { "name": "SCHISM_KEY", "value": own("key") },
-            { "name": "SCHISM_LOG_FORMAT", "value": values.get("logFormat") },
-        ],
+        "env": environment,
         "securityContext": {
             "readOnlyRootFilesystem": true,
             "runAsUser": 0,
@@ -125,18 +182,7 @@ fn container(values: &Values) -> Value {
             "seccompProfile": { "type": "Unconfined" },
         },
         "resources": values.get("agent.resources"),
-        "volumeMounts": [
-            // Socket, lock, brake, and what was changed in processes; the latter outlive the pod.
-            { "name": "run", "mountPath": "/run/schism" },
-            // What loads a target joins its control group.
-            { "name": "control-groups", "mountPath": "/sys/fs/cgroup" },
-            // Namespaces of pods in which nothing runs for a moment.
-            {
-                "name": "namespaces", "mountPath": "/run/netns", "readOnly": true,
-                "mountPropagation": "HostToContainer",
-            },
-            { "name": "certificates", "mountPath": CERTIFICATES, "readOnly": true },
-        ],
+        "volumeMounts": mounts,
         "startupProbe": { "exec": asks, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 60 },
         "readinessProbe": { "exec": asks, "periodSeconds": 30, "timeoutSeconds": 5 },
         "livenessProbe": { "exec": asks, "periodSeconds": 30, "timeoutSeconds": 5, "failureThreshold": 3 },

@@ -6,12 +6,14 @@ use serde_json::{Map, Value, json};
 
 use super::values::{Setting, Values, settings};
 use super::{agents, controller, emit};
+use crate::settings::AgentsBy;
 
 /// In the words of Helm the version of the chart is that of what it installs.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What is told after an installation.
 const NOTES: &str = "\
+{{- if eq .Values.agentsBy \"certificate\" -}}
 Agents and controller need certificates, which `schism certs` makes:
 
   schism certs init
@@ -21,6 +23,16 @@ Agents and controller need certificates, which `schism certs` makes:
 See docs/kubernetes.md for the two Secrets that hold them. Then:
 
   kubectl -n {{ .Release.Namespace }} exec deploy/schism-controller -- schism agents
+{{- else -}}
+Which agents have come says the controller that leads:
+
+  leader=$(kubectl -n {{ .Release.Namespace }} get lease schism-controller -o jsonpath='{.spec.holderIdentity}')
+  kubectl -n {{ .Release.Namespace }} exec \"${leader%_*}\" -- schism agents
+
+After an uninstallation this is left, which the controllers have made:
+
+  kubectl -n {{ .Release.Namespace }} delete secret/schism-authority configmap/schism-ca lease/schism-controller
+{{- end }}
 
 The namespace must let pods have hostPID, hostPath and capabilities:
 
@@ -30,13 +42,13 @@ The namespace must let pods have hostPID, hostPath and capabilities:
 /// The files of the chart by their paths in it.
 pub(super) fn files() -> BTreeMap<&'static str, String> {
     let settings = settings();
-    let monitor = emit::document(&controller::monitor(&Values::Chart));
+    let monitor = emit::document(&controller::monitor(&Values::of_chart(AgentsBy::Token)));
     BTreeMap::from([
         ("Chart.yaml", emit::document(&about())),
         ("values.yaml", defaults(&settings)),
         ("values.schema.json", format!("{:#}\n", schema(&settings))),
-        ("templates/agent.yaml", emit::documents(&agents::objects(&Values::Chart))),
-        ("templates/controller.yaml", emit::documents(&controller::objects(&Values::Chart))),
+        ("templates/agent.yaml", either(agents::objects)),
+        ("templates/controller.yaml", either(controller::objects)),
         (
             "templates/monitor.yaml",
             format!("{{{{- if .Values.podMonitor }}}}\n{monitor}{{{{- end }}}}\n"),
@@ -44,6 +56,30 @@ pub(super) fn files() -> BTreeMap<&'static str, String> {
         ("templates/NOTES.txt", NOTES.to_owned()),
     ])
 }
+
+/// Objects as they are in either way, each once where it is the same in both.
+fn either(objects: impl Fn(&Values) -> Vec<Value>) -> String {
+    let of = |agents_by| objects(&Values::of_chart(agents_by));
+    let (by_token, by_certificate) = (of(AgentsBy::Token), of(AgentsBy::Certificate));
+    let is = |one: &Value, other: &Value| {
+        one["kind"] == other["kind"] && one["metadata"]["name"] == other["metadata"]["name"]
+    };
+    let document = |object: &Value| {
+        let text = emit::document(object);
+        match by_certificate.iter().find(|other| is(other, object)) {
+            Some(other) if other == object => text,
+            Some(other) => {
+                let other = emit::document(other);
+                format!("{BY_TOKEN}\n{text}{{{{- else }}}}\n{other}{{{{- end }}}}\n")
+            }
+            None => format!("{BY_TOKEN}\n{text}{{{{- end }}}}\n"),
+        }
+    };
+    by_token.iter().map(document).collect::<Vec<_>>().join("---\n")
+}
+
+/// How a part of a template begins that is there only where agents come by token.
+const BY_TOKEN: &str = r#"{{- if eq .Values.agentsBy "token" }}"#;
 
 fn about() -> Value {
     json!({
@@ -150,6 +186,21 @@ mod tests {
         for path in known {
             let pointer = format!("/{}", path.replace('.', "/"));
             assert!(defaults.pointer(&pointer).is_some(), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_there_by_certificate_is_there_by_token_too() {
+        for objects in [agents::objects, controller::objects] {
+            let [by_token, by_certificate] = [AgentsBy::Token, AgentsBy::Certificate]
+                .map(|agents_by| objects(&Values::of_chart(agents_by)));
+            for object in by_certificate {
+                let is = |other: &Value| {
+                    let name = |one: &Value| one["metadata"]["name"].clone();
+                    other["kind"] == object["kind"] && name(other) == name(&object)
+                };
+                assert!(by_token.iter().any(is), "it would be in no chart: {object:#}");
+            }
         }
     }
 }

@@ -1,9 +1,10 @@
-//! The controller: one pod without any privilege, and the name by which agents find it.
+//! The controllers: pods without any privilege on their nodes, and the name by which agents find them.
 
 use serde_json::{Value, json};
 
 use super::values::Values;
-use super::{account, agents, metadata, selector};
+use super::{account, agents, metadata, rights, selector};
+use crate::settings::AgentsBy;
 
 /// What everything of the controller is called, its service as well.
 pub(super) const SERVICE: &str = "schism-controller";
@@ -29,26 +30,56 @@ const CERTIFICATES: &str = "/etc/schism/certs";
 /// Where commands in the pod find it.
 const SOCKET: &str = "/run/schism/control.sock";
 
+/// How long a new controller is there before an old one goes (40 s): by then names lead to it (caches of DNS keep
+/// what they know for up to 30 s), so that agents find it within moments when it leads.
+const SETTLED: u64 = 40;
+
 pub(super) fn objects(values: &Values) -> Vec<Value> {
-    vec![account(values, SERVICE, COMPONENT), service(values), policy(values), deployment(values)]
+    let mut all = vec![account(values, SERVICE, COMPONENT)];
+    all.extend(match values.agents_by {
+        AgentsBy::Token => rights::objects(values),
+        AgentsBy::Certificate => Vec::new(),
+    });
+    all.extend([service(values), policy(values), deployment(values)]);
+    all
+}
+
+/// The ports that are dialled, with their names. Who dials for control shows a certificate, which is there only where
+/// agents have some, too.
+fn ports(values: &Values) -> Vec<(&'static str, u16)> {
+    match values.agents_by {
+        AgentsBy::Token => vec![("agents", AGENTS), ("metrics", METRICS)],
+        AgentsBy::Certificate => {
+            vec![("agents", AGENTS), ("control", CONTROL), ("metrics", METRICS)]
+        }
+    }
 }
 
 fn service(values: &Values) -> Value {
-    let port = |name: &str, port: u16| json!({ "name": name, "port": port, "protocol": "TCP" });
+    let ports = ports(values).into_iter();
+    let ports: Vec<Value> = ports
+        .map(|(name, port)| json!({ "name": name, "port": port, "protocol": "TCP" }))
+        .collect();
     json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": metadata(values, SERVICE, COMPONENT),
         "spec": {
             // Each controller has an address of its own.
             "clusterIP": "None",
+            // Whom agents dial says nothing about who leads, and the sooner they know of one the better.
+            "publishNotReadyAddresses": true,
             "selector": selector(COMPONENT),
-            "ports": [port("agents", AGENTS), port("control", CONTROL), port("metrics", METRICS)],
+            "ports": ports,
         },
     })
 }
 
-/// Agents, and nobody else, where agents dial. Who dials elsewhere shows a certificate, or reads metrics.
+/// Agents, and nobody else, where agents dial. Who dials elsewhere shows a certificate, or reads metrics. Whom the
+/// controller itself asks is not limited: the API server, and etcd and Zeebe wherever they are.
 fn policy(values: &Values) -> Value {
+    let others = ports(values).into_iter().filter(|(name, _)| *name != "agents");
+    let others: Vec<Value> =
+        others.map(|(_, port)| json!({ "port": port, "protocol": "TCP" })).collect();
     json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
         "metadata": metadata(values, SERVICE, COMPONENT),
@@ -60,31 +91,38 @@ fn policy(values: &Values) -> Value {
                     "from": [{ "podSelector": { "matchLabels": selector(agents::COMPONENT) } }],
                     "ports": [{ "port": AGENTS, "protocol": "TCP" }],
                 },
-                {
-                    "ports": [
-                        { "port": CONTROL, "protocol": "TCP" },
-                        { "port": METRICS, "protocol": "TCP" },
-                    ],
-                },
+                { "ports": others },
             ],
         },
     })
 }
 
 fn deployment(values: &Values) -> Value {
+    let mut spec = json!({
+        "selector": { "matchLabels": selector(COMPONENT) },
+        "template": {
+            "metadata": { "labels": super::labels(COMPONENT) },
+            "spec": pod(values),
+        },
+    });
+    match values.agents_by {
+        AgentsBy::Token => {
+            spec["replicas"] = values.get("controller.replicas");
+            spec["minReadySeconds"] = json!(SETTLED);
+            spec["strategy"] = json!({
+                "type": "RollingUpdate", "rollingUpdate": { "maxSurge": 1, "maxUnavailable": 0 },
+            });
+        }
+        // A store on a disk belongs to one process.
+        AgentsBy::Certificate => {
+            spec["replicas"] = json!(1);
+            spec["strategy"] = json!({ "type": "Recreate" });
+        }
+    }
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
         "metadata": metadata(values, SERVICE, COMPONENT),
-        "spec": {
-            "replicas": 1,
-            // A store belongs to one process.
-            "strategy": { "type": "Recreate" },
-            "selector": { "matchLabels": selector(COMPONENT) },
-            "template": {
-                "metadata": { "labels": super::labels(COMPONENT) },
-                "spec": pod(values),
-            },
-        },
+        "spec": spec,
     })
 }
 
@@ -101,9 +139,9 @@ pub(super) fn monitor(values: &Values) -> Value {
 }
 
 fn pod(values: &Values) -> Value {
-    json!({
+    let mut pod = json!({
         "serviceAccountName": SERVICE,
-        "automountServiceAccountToken": false,
+        "automountServiceAccountToken": values.agents_by == AgentsBy::Token,
         "enableServiceLinks": false,
         "nodeSelector": values.get("controller.nodeSelector"),
         "tolerations": values.get("controller.tolerations"),
@@ -117,37 +155,74 @@ fn pod(values: &Values) -> Value {
         "volumes": [
             values.volume("state", "controller.state"),
             { "name": "run", "emptyDir": { "medium": "Memory" } },
-            {
-                "name": "certificates",
-                // Read by its group alone (0440).
-                "secret": { "secretName": values.get("controller.secret"), "defaultMode": 288 },
-            },
         ],
-    })
+    });
+    match values.agents_by {
+        // A node that is lost takes one of them, if that can be.
+        AgentsBy::Token => {
+            pod["topologySpreadConstraints"] = json!([{
+                "maxSkew": 1, "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": { "matchLabels": selector(COMPONENT) },
+            }]);
+        }
+        AgentsBy::Certificate => {
+            // Read by its group alone (0440).
+            let secret =
+                json!({ "secretName": values.get("controller.secret"), "defaultMode": 288 });
+            push(&mut pod["volumes"], json!({ "name": "certificates", "secret": secret }));
+        }
+    }
+    pod
+}
+
+fn push(list: &mut Value, one: Value) {
+    if let Some(list) = list.as_array_mut() {
+        list.push(one);
+    }
+}
+
+/// How a controller is to serve.
+fn arguments(values: &Values) -> Vec<String> {
+    let all = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let mut arguments = all(&["serve", "--state", "/var/lib/schism", "--socket", SOCKET]);
+    arguments.extend(["--listen-agents".to_owned(), format!("[::]:{AGENTS}")]);
+    arguments.extend(["--metrics".to_owned(), format!("[::]:{METRICS}")]);
+    match values.agents_by {
+        AgentsBy::Token => {
+            let in_cluster = ["--kubernetes", "in-cluster", "--agents-by-token"];
+            arguments.extend(all(&in_cluster));
+            arguments.push("--store-in-cluster".to_owned());
+        }
+        AgentsBy::Certificate => {
+            arguments.extend(["--listen-control".to_owned(), format!("[::]:{CONTROL}")]);
+            let files = [
+                ("--ca", "ca.pem"),
+                ("--certificate", "controller.pem"),
+                ("--key", "controller.key"),
+                ("--issued", "issued"),
+            ];
+            for (option, file) in files {
+                arguments.extend([option.to_owned(), format!("{CERTIFICATES}/{file}")]);
+            }
+        }
+    }
+    arguments
 }
 
 fn container(values: &Values) -> Value {
-    let file = |name: &str| format!("{CERTIFICATES}/{name}");
     let healthy = json!({ "path": "/healthz", "port": METRICS });
-    json!({
+    let ports = ports(values).into_iter();
+    let ports: Vec<Value> =
+        ports.map(|(name, port)| json!({ "name": name, "containerPort": port })).collect();
+    let mut container = json!({
         "name": "controller",
         "image": values.image("schism"),
         "imagePullPolicy": values.get("imagePullPolicy"),
-        "args": [
-            "serve", "--state", "/var/lib/schism", "--socket", SOCKET,
-            "--listen-agents", format!("[::]:{AGENTS}"),
-            "--listen-control", format!("[::]:{CONTROL}"),
-            "--metrics", format!("[::]:{METRICS}"),
-            "--ca", file("ca.pem"), "--certificate", file("controller.pem"),
-            "--key", file("controller.key"), "--issued", file("issued"),
-        ],
-        // For commands in the pod: kubectl exec deploy/schism-controller -- schism …
+        "args": arguments(values),
+        // For commands in the pod of the one that leads: kubectl exec POD -- schism …
         "env": [{ "name": "SCHISM_CONTROLLER", "value": format!("unix:{SOCKET}") }],
-        "ports": [
-            { "name": "agents", "containerPort": AGENTS },
-            { "name": "control", "containerPort": CONTROL },
-            { "name": "metrics", "containerPort": METRICS },
-        ],
+        "ports": ports,
         "securityContext": {
             "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
             "capabilities": { "drop": ["ALL"] },
@@ -156,9 +231,14 @@ fn container(values: &Values) -> Value {
         "volumeMounts": [
             { "name": "state", "mountPath": "/var/lib/schism" },
             { "name": "run", "mountPath": "/run/schism" },
-            { "name": "certificates", "mountPath": CERTIFICATES, "readOnly": true },
         ],
+        // One that waits for its turn is ready, too.
         "readinessProbe": { "httpGet": healthy, "periodSeconds": 5 },
         "livenessProbe": { "httpGet": healthy, "periodSeconds": 10, "failureThreshold": 3 },
-    })
+    });
+    if values.agents_by == AgentsBy::Certificate {
+        let mount = json!({ "name": "certificates", "mountPath": CERTIFICATES, "readOnly": true });
+        push(&mut container["volumeMounts"], mount);
+    }
+    container
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cli::InstallArgs;
+use crate::settings::AgentsBy;
 
 /// What begins and ends an expression of a template among texts.
 pub(super) const OPEN: &str = "\u{2039}";
@@ -20,8 +21,15 @@ pub(super) struct Setting {
     pub(super) schema: Value,
 }
 
+/// The values of an installation.
+pub(super) struct Values {
+    from: Source,
+    /// How agents show who they are.
+    pub(super) agents_by: AgentsBy,
+}
+
 /// Where values come from.
-pub(super) enum Values {
+enum Source {
     /// They are known.
     Given {
         /// Where everything is.
@@ -78,8 +86,14 @@ pub(super) fn settings() -> Vec<Setting> {
             schema: json!({ "type": "boolean" }),
         },
         Setting {
+            path: "agentsBy",
+            about: "How agents show who they are: token (of their ServiceAccount) or certificate (which you make).",
+            default: json!("token"),
+            schema: json!({ "enum": ["token", "certificate"] }),
+        },
+        Setting {
             path: "agent.secret",
-            about: "The Secret with ca.pem, and NODE.pem and NODE.key for each node.",
+            about: "With certificates: the Secret with ca.pem, and NODE.pem and NODE.key for each node.",
             default: json!("schism-agents"),
             schema: text(),
         },
@@ -109,9 +123,15 @@ pub(super) fn settings() -> Vec<Setting> {
         },
         Setting {
             path: "controller.secret",
-            about: "The Secret with ca.pem, controller.pem, controller.key and issued.",
+            about: "With certificates: the Secret with ca.pem, controller.pem, controller.key and issued.",
             default: json!("schism-controller"),
             schema: text(),
+        },
+        Setting {
+            path: "controller.replicas",
+            about: "With tokens: how many controllers there are, of which one leads.",
+            default: json!(2),
+            schema: json!({ "type": "integer", "minimum": 1, "maximum": 9 }),
         },
         Setting {
             path: "controller.resources",
@@ -121,7 +141,7 @@ pub(super) fn settings() -> Vec<Setting> {
         },
         Setting {
             path: "controller.state",
-            about: "The volume of store and archive; the default goes with the pod.",
+            about: "The volume of the archive, and with certificates of the store; the default goes with the pod.",
             default: json!({ "emptyDir": {} }),
             schema: json!({ "type": "object", "minProperties": 1, "maxProperties": 1 }),
         },
@@ -143,37 +163,53 @@ pub(super) fn settings() -> Vec<Setting> {
 impl Values {
     /// What was typed.
     pub(super) fn given(args: &InstallArgs) -> Self {
-        Self::Given {
+        let from = Source::Given {
             namespace: args.namespace.clone(),
             registry: args.registry.clone(),
             tag: args.tag.clone(),
-        }
+        };
+        Self { from, agents_by: args.agents_by }
+    }
+
+    /// Those that Helm fills in.
+    pub(super) const fn of_chart(agents_by: AgentsBy) -> Self {
+        Self { from: Source::Chart, agents_by }
     }
 
     /// A value by its path.
     pub(super) fn get(&self, path: &str) -> Value {
-        match self {
-            Self::Given { .. } => {
+        match self.from {
+            Source::Given { .. } => {
                 let known = settings().into_iter().find(|setting| setting.path == path);
                 known.map_or(Value::Null, |setting| setting.default)
             }
-            Self::Chart => expression(&format!(".Values.{path}")),
+            Source::Chart => expression(&format!(".Values.{path}")),
         }
     }
 
     /// Where everything is.
     pub(super) fn namespace(&self) -> Value {
-        match self {
-            Self::Given { namespace, .. } => json!(namespace),
-            Self::Chart => expression(".Release.Namespace"),
+        match &self.from {
+            Source::Given { namespace, .. } => json!(namespace),
+            Source::Chart => expression(".Release.Namespace"),
+        }
+    }
+
+    /// What something is called that is in no namespace: another installation has another name.
+    pub(super) fn in_cluster(&self, name: &str) -> Value {
+        match &self.from {
+            Source::Given { namespace, .. } => json!(format!("schism:{namespace}:{name}")),
+            Source::Chart => {
+                expression(&format!(r#"printf "schism:%s:{name}" .Release.Namespace"#))
+            }
         }
     }
 
     /// The image of this name.
     pub(super) fn image(&self, name: &str) -> Value {
-        match self {
-            Self::Given { registry, tag, .. } => json!(format!("{registry}/{name}:{tag}")),
-            Self::Chart => {
+        match &self.from {
+            Source::Given { registry, tag, .. } => json!(format!("{registry}/{name}:{tag}")),
+            Source::Chart => {
                 expression(&format!(r#"printf "%s/{name}:%s" .Values.registry .Values.tag"#))
             }
         }
@@ -181,21 +217,21 @@ impl Values {
 
     /// A volume of this name, of what a value says it is.
     pub(super) fn volume(&self, name: &str, path: &str) -> Value {
-        match self {
-            Self::Given { .. } => {
+        match self.from {
+            Source::Given { .. } => {
                 let mut volume = self.get(path);
                 volume["name"] = json!(name);
                 volume
             }
-            Self::Chart => expression(&format!(r#"merge (dict "name" "{name}") .Values.{path}"#)),
+            Source::Chart => expression(&format!(r#"merge (dict "name" "{name}") .Values.{path}"#)),
         }
     }
 
     /// The name of a service of the namespace, as everybody in the cluster finds it.
     pub(super) fn service(&self, name: &str, port: u16) -> Value {
-        match self {
-            Self::Given { namespace, .. } => json!(format!("{name}.{namespace}.svc:{port}")),
-            Self::Chart => {
+        match &self.from {
+            Source::Given { namespace, .. } => json!(format!("{name}.{namespace}.svc:{port}")),
+            Source::Chart => {
                 expression(&format!(r#"printf "{name}.%s.svc:{port}" .Release.Namespace"#))
             }
         }

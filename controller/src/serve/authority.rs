@@ -103,7 +103,8 @@ impl House {
             client: self.client.clone(),
             within: Within::Namespace(self.namespace.clone()),
             name: name(SERVICE),
-            identity: format!("{}-{:08x}", agent::kernel::node_name(), agent::uplink::by_lot()),
+            // A pod's host name is its own: before the mark stands which pod it is.
+            identity: format!("{}_{:08x}", agent::kernel::node_name(), agent::uplink::by_lot()),
             duration: TURN,
         };
         let mut said = None;

@@ -76,7 +76,7 @@ pub struct ServeSettings {
 }
 
 /// How agents show who they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum AgentsBy {
     /// By a certificate.
     Certificate,

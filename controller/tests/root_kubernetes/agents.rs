@@ -12,8 +12,7 @@ use serde_json::{Value, json};
 pub(crate) const NAMESPACE: &str = "schism";
 
 /// What agents need for a controller, and only for that.
-const OF_A_CONTROLLER: [&str; 4] =
-    ["SCHISM_CONTROLLER", "SCHISM_CA", "SCHISM_CERTIFICATE", "SCHISM_KEY"];
+const OF_A_CONTROLLER: [&str; 3] = ["SCHISM_CONTROLLER", "SCHISM_CA", "SCHISM_TOKEN"];
 
 /// All objects that it prints.
 pub(crate) fn manifest() -> Vec<Value> {
@@ -34,37 +33,29 @@ pub(crate) fn apply(kubectl: &Kubectl, objects: &[Value]) {
 /// what another agent holds would be left behind by nobody that this one sees.
 pub(crate) fn start(cluster: &Cluster, node: &str) {
     put_up(cluster, |pod| {
+        let without = |list: &mut Value, names: &[&str]| {
+            let all = list.as_array_mut().unwrap();
+            all.retain(|one| !names.contains(&one["name"].as_str().unwrap()));
+        };
+        without(&mut pod["containers"][0]["env"], &OF_A_CONTROLLER);
+        without(&mut pod["containers"][0]["volumeMounts"], &["authority", "token"]);
+        without(&mut pod["volumes"], &["authority", "token"]);
         pod["nodeSelector"] = json!({ "kubernetes.io/hostname": node });
     });
 }
 
-/// Starts agents on all nodes that come to a controller by their tokens, at an address: there may be no name for it.
-pub(crate) fn start_by_token(cluster: &Cluster, controller: &str) {
+/// Starts agents on all nodes for a controller beside the cluster, at an address.
+pub(crate) fn start_for(cluster: &Cluster, controller: &str) {
     put_up(cluster, |pod| {
-        let container = &mut pod["containers"][0];
-        let set = [
-            ("SCHISM_CONTROLLER", controller),
-            ("SCHISM_CONTROLLER_NAME", "schism-controller"),
-            ("SCHISM_CA", "/etc/schism/ca/ca.pem"),
-            ("SCHISM_TOKEN", "/var/run/secrets/schism/token"),
-        ];
-        let set = set.map(|(name, value)| json!({ "name": name, "value": value }));
-        container["env"].as_array_mut().unwrap().extend(set);
-        let mounts = [("ca", "/etc/schism/ca"), ("token", "/var/run/secrets/schism")];
-        let mounts = mounts
-            .map(|(name, path)| json!({ "name": name, "mountPath": path, "readOnly": true }));
-        container["volumeMounts"].as_array_mut().unwrap().extend(mounts);
-        let token = json!({ "serviceAccountToken": {
-            "audience": "schism", "expirationSeconds": 600, "path": "token",
-        } });
-        pod["volumes"].as_array_mut().unwrap().extend([
-            json!({ "name": "ca", "configMap": { "name": "schism-ca" } }),
-            json!({ "name": "token", "projected": { "sources": [token] } }),
-        ]);
+        let environment = pod["containers"][0]["env"].as_array_mut().unwrap();
+        let mut known = environment.iter_mut().filter(|one| one["name"] == "SCHISM_CONTROLLER");
+        known.next().unwrap()["value"] = json!(controller);
+        // What its certificate is for.
+        environment.push(json!({ "name": "SCHISM_CONTROLLER_NAME", "value": "schism-controller" }));
     });
 }
 
-/// Starts the agents of the manifest, without their way to a controller, and with something else about their pods.
+/// Starts the agents of the manifest with something else about their pods.
 fn put_up(cluster: &Cluster, change: impl Fn(&mut Value)) {
     supply(cluster);
     let mut objects = manifest();
@@ -74,15 +65,7 @@ fn put_up(cluster: &Cluster, change: impl Fn(&mut Value)) {
     };
     objects.retain(of_agents);
     for agents in objects.iter_mut().filter(|object| object["kind"] == "DaemonSet") {
-        let pod = &mut agents["spec"]["template"]["spec"];
-        let without = |list: &mut Value, is_of: &dyn Fn(&str) -> bool| {
-            let all = list.as_array_mut().unwrap();
-            all.retain(|one| !is_of(one["name"].as_str().unwrap()));
-        };
-        without(&mut pod["containers"][0]["env"], &|name| OF_A_CONTROLLER.contains(&name));
-        without(&mut pod["containers"][0]["volumeMounts"], &|name| name == "certificates");
-        without(&mut pod["volumes"], &|name| name == "certificates");
-        change(pod);
+        change(&mut agents["spec"]["template"]["spec"]);
     }
     let kubectl = cluster.kubectl();
     apply(kubectl, &objects);

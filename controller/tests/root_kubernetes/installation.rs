@@ -1,13 +1,12 @@
 //! The whole of what `schism install` prints, on a cluster of two nodes.
 
-use std::{path::Path, process::Command};
+use std::time::Instant;
 
 use lab::{
-    directory::Directory,
-    kubernetes::{Cluster, Kubectl},
+    kubernetes::{Cluster, Kubectl, Node},
     topology::Family,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     agents::{self, NAMESPACE},
@@ -15,114 +14,138 @@ use crate::{
     web,
 };
 
-const CONTROLLER: &str = "deploy/schism-controller";
-
-/// `schism certs`, with its files in a directory.
-fn certs(directory: &Path, line: &str) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_schism"));
-    command.arg("certs").args(line.split(' ')).arg("--dir").arg(directory);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{output:?}");
+/// One cluster with what was installed.
+struct Site<'a> {
+    cluster: &'a Cluster,
+    kubectl: &'a Kubectl,
+    nodes: [&'a str; 2],
 }
 
-/// The two Secrets of docs/kubernetes.md.
-fn secrets(kubectl: &Kubectl, nodes: &[&str]) {
-    let directory = Directory::create("certs").unwrap();
-    let path = directory.path();
-    certs(path, "init");
-    certs(path, "issue controller controller --host schism-controller.schism.svc");
-    for node in nodes {
-        certs(path, &format!("issue agent {node}"));
+impl Site<'_> {
+    /// The pod that leads, as the Lease has it; empty where nobody does.
+    fn leader(&self) -> String {
+        let line = ["-n", NAMESPACE, "get", "lease", "schism-controller", "-o"];
+        let holder = [line.as_slice(), &["jsonpath={.spec.holderIdentity}"]].concat();
+        let holder = self.kubectl.run_with(&holder).unwrap_or_default();
+        holder.rsplit_once('_').map_or_else(String::new, |(pod, _)| pod.to_owned())
     }
-    let create = |name: &str, files: &[String]| {
-        let files = files.iter().map(|file| format!("--from-file={}", path.join(file).display()));
-        let files = files.collect::<Vec<_>>().join(" ");
-        kubectl.run(&format!("-n {NAMESPACE} create secret generic {name} {files}")).unwrap();
-    };
-    let of_nodes = nodes.iter().flat_map(|node| [format!("{node}.pem"), format!("{node}.key")]);
-    let of_nodes: Vec<String> = ["ca.pem".to_owned()].into_iter().chain(of_nodes).collect();
-    create("schism-agents", &of_nodes);
-    let of_controller = ["ca.pem", "controller.pem", "controller.key", "issued"];
-    create("schism-controller", &of_controller.map(ToOwned::to_owned));
+
+    fn ask(&self, line: &str) -> Ended {
+        Running::beside(self.kubectl, &self.leader(), line).ended()
+    }
+
+    /// Something that must succeed.
+    fn done(&self, line: &str) {
+        let ended = self.ask(line);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    }
+
+    fn has_both(&self) -> bool {
+        let said = self.ask("agents").said;
+        self.nodes
+            .iter()
+            .all(|node| said.lines().any(|line| line.starts_with(node) && line.contains(" up ")))
+    }
+
+    /// Whether one pod reaches another one, in both families.
+    fn reaches(&self, from: &str, to: &str) -> [bool; 2] {
+        let address = |family| web::address(self.kubectl, to, family);
+        Family::ALL.map(|family| web::reaches(self.kubectl, from, &web::url(address(family))))
+    }
+
+    /// Waits until another one leads than `before`, and both agents have found it; says how long that took.
+    fn is_succeeded(&self, before: &str, began: Instant) {
+        until("another one leads", || {
+            let leader = self.leader();
+            !leader.is_empty() && leader != before
+        });
+        let led = began.elapsed();
+        until("both agents have found it", || self.has_both());
+        let found = began.elapsed();
+        eprintln!(
+            "led anew after {:.1} s, found after {:.1} s",
+            led.as_secs_f64(),
+            found.as_secs_f64()
+        );
+    }
+
+    /// Ends the controller that leads as a crash would.
+    fn crash(&self, leader: &str) {
+        let place = web::get_in(self.kubectl, NAMESPACE, "pod", leader);
+        let name = place["spec"]["nodeName"].as_str().unwrap();
+        let node = self.cluster.nodes().iter().find(|node| node.name() == name).unwrap();
+        // Of the node's own processes: it sees no others.
+        let processes = node.run("ps", &["-e", "-o", "pid=,args="]).unwrap();
+        let serve = processes.lines().find(|line| line.contains("/usr/bin/schism serve")).unwrap();
+        let pid = serve.split_whitespace().next().unwrap();
+        node.run("kill", &["-KILL", pid]).unwrap();
+    }
 }
 
-/// There is no DNS in the lab: agents are told where the controller's pod is.
-fn introduce(kubectl: &Kubectl) {
-    let line = format!(
-        "-n {NAMESPACE} get pods -l app.kubernetes.io/component=controller \
-         -o jsonpath={{.items[0].status.podIP}}"
-    );
-    let address = kubectl.run(&line).unwrap();
-    let alias = json!([{ "ip": address.trim(), "hostnames": ["schism-controller.schism.svc"] }]);
-    let patch = json!({ "spec": { "template": { "spec": { "hostAliases": alias } } } });
-    let line = ["-n", NAMESPACE, "patch", "daemonset", "schism-agent", "-p", &patch.to_string()];
-    kubectl.run_with(&line).unwrap();
-    agents::rolled_out(kubectl, "daemonset/schism-agent");
-}
-
-fn ask(kubectl: &Kubectl, line: &str) -> Ended {
-    Running::beside(kubectl, CONTROLLER, line).ended()
+fn of_kind(kind: &str) -> impl Fn(&&Value) -> bool {
+    move |object| object["kind"] == kind
 }
 
 #[test]
-fn what_is_installed_by_one_manifest_cuts_between_nodes_and_is_gone_with_it() {
+fn what_is_installed_by_one_manifest_leads_cuts_over_deaths_of_leaders_and_is_gone_with_it() {
     let cluster = Cluster::start(2).unwrap();
     let kubectl = cluster.kubectl();
-    let nodes: Vec<&str> = cluster.nodes().iter().map(lab::kubernetes::Node::name).collect();
+    let nodes: Vec<&str> = cluster.nodes().iter().map(Node::name).collect();
     let [here, there] = [nodes[0], nodes[1]];
     agents::supply(&cluster);
     let manifest = agents::manifest();
-    agents::apply(kubectl, &manifest[..1]);
-    secrets(kubectl, &nodes);
     agents::apply(kubectl, &manifest);
     for (name, node) in [("left", here), ("right", there)] {
         kubectl.apply(&web::pod(name, node)).unwrap();
     }
-    agents::rolled_out(kubectl, CONTROLLER);
-    introduce(kubectl);
+    let site = Site { cluster: &cluster, kubectl, nodes: [here, there] };
+    let began = Instant::now();
+    until("a controller leads", || !site.leader().is_empty());
+    until("both agents have come", || site.has_both());
+    eprintln!("installed and connected after {:.1} s", began.elapsed().as_secs_f64());
+    agents::rolled_out(kubectl, "daemonset/schism-agent");
     kubectl.run("wait --for=condition=Ready pod/left pod/right --timeout=60s").unwrap();
-    until("both agents have dialled", || {
-        let said = ask(kubectl, "agents").said;
-        nodes.iter().all(|node| {
-            let mut lines = said.lines().filter(|line| line.starts_with(node));
-            lines.any(|line| line.contains(" up "))
-        })
-    });
+    let controllers = format!("-n {NAMESPACE} wait --for=condition=Ready --timeout=60s pod");
+    kubectl.run(&format!("{controllers} -l app.kubernetes.io/component=controller")).unwrap();
 
-    let pod = |name: &str, node: &str| format!("pod:{}@{node}", web::uid(kubectl, name));
-    let (left, right) = (pod("left", here), pod("right", there));
-    let cut = || {
-        let line = format!("cut {left} {right} --mode initiator --for 120s");
-        let mut cut = Running::beside(kubectl, CONTROLLER, &line);
-        cut.says(", seed ");
-        cut
-    };
-    let reaches = |from: &str, to: &str| {
-        Family::ALL
-            .map(|family| web::reaches(kubectl, from, &web::url(web::address(kubectl, to, family))))
-    };
-    let first = cut();
-    assert_eq!(reaches("left", "right"), [false; 2]);
-    assert_eq!(reaches("right", "left"), [true; 2]);
-    let healed = ask(kubectl, "heal --all");
-    assert_eq!(healed.code, Some(0), "{healed:?}");
-    let ended = first.ended();
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert_eq!(reaches("left", "right"), [true; 2]);
+    let cut = "cut k8s:default/pod/left k8s:default/label:web=right --mode initiator --for 120s";
+    site.done(&format!("{cut} --detach"));
+    assert_eq!(site.reaches("left", "right"), [false; 2]);
+    assert_eq!(site.reaches("right", "left"), [true; 2]);
 
-    // The agent at the receiver dies as it stands: its part ends at once, and the other one is healed.
-    let second = cut();
-    assert_eq!(reaches("left", "right"), [false; 2]);
+    // It crashes; then the one that leads now is taken away, and there is a new one with a new address.
+    let (first, killed) = (site.leader(), Instant::now());
+    site.crash(&first);
+    site.is_succeeded(&first, killed);
+    assert_eq!(site.reaches("left", "right"), [false; 2]);
+    let (second, deleted) = (site.leader(), Instant::now());
+    kubectl.run(&format!("-n {NAMESPACE} delete pod {second} --wait=false")).unwrap();
+    site.is_succeeded(&second, deleted);
+    assert_eq!(site.reaches("left", "right"), [false; 2]);
+    assert_eq!(site.reaches("right", "left"), [true; 2]);
+    let status = site.ask("status -o json");
+    assert!(status.said.contains("\"active\""), "{status:?}");
+    site.done("heal --all");
+    assert_eq!(site.reaches("left", "right"), [true; 2]);
+
+    // Both agents die as they stand: what they hold ends with them.
+    site.done(&format!("{cut} --detach"));
+    assert_eq!(site.reaches("left", "right"), [false; 2]);
     for node in &nodes {
         let agent = agents::of(kubectl, node);
         kubectl.run(&format!("-n {NAMESPACE} delete {agent} --grace-period=0 --force")).unwrap();
     }
-    until("what the agents held is gone", || reaches("left", "right") == [true; 2]);
-    let ended = second.ended();
-    assert_ne!(ended.code, Some(0), "{ended:?}");
+    until("what the agents held is gone", || site.reaches("left", "right") == [true; 2]);
 
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": manifest }).to_string();
     kubectl.delete(&list).unwrap();
+    for kind in ["CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"] {
+        let known = manifest.iter().filter(of_kind(kind));
+        for object in known {
+            let name = object["metadata"]["name"].as_str().unwrap();
+            kubectl.run_with(&["get", kind, name]).unwrap_err();
+        }
+    }
     for node in cluster.nodes() {
         let residue = || node.run(env!("CARGO_BIN_EXE_schism"), &["residue"]);
         until("nothing is left behind", || residue().is_ok());

@@ -43,7 +43,7 @@ fn pods_are_cut_by_their_names_and_a_cut_outlives_the_controller_that_leads() {
     let office = Office { kubectl, directory: directory.path() };
     let first = office.start("first");
     let hub = lab.topology().hub_node().unwrap().address(Family::V4);
-    agents::start_by_token(&lab, &format!("{hub}:{PORT}"));
+    agents::start_for(&lab, &format!("{hub}:{PORT}"));
     let ready = "wait --for=condition=Ready pod/left pod/near pod/right --timeout=120s";
     kubectl.run(ready).unwrap();
     until("both agents have come", || office.has_both("first", [here, there]));
@@ -96,14 +96,20 @@ fn what_cannot_be_meant_is_refused(office: &Office<'_>) {
 
 fn pods_are_cut_by_name_and_by_label(office: &Office<'_>) {
     // On two nodes, one by its name and the other one by its labels.
-    office.done("first", "cut k8s:default/pod/left k8s:default/label:web=right --mode initiator --for 120s --detach");
+    office.done(
+        "first",
+        "cut k8s:default/pod/left k8s:default/label:web=right --mode initiator --for 120s --detach",
+    );
     assert_eq!(office.reaches("left", "right"), [false; 2]);
     assert_eq!(office.reaches("right", "left"), [true; 2]);
     assert_eq!(office.reaches("near", "right"), [true; 2]);
     office.done("first", "heal --all");
     assert_eq!(office.reaches("left", "right"), [true; 2]);
     // On one node.
-    office.done("first", "cut k8s:default/label:web=near k8s:default/pod/left --mode initiator --for 120s --detach");
+    office.done(
+        "first",
+        "cut k8s:default/label:web=near k8s:default/pod/left --mode initiator --for 120s --detach",
+    );
     assert_eq!(office.reaches("near", "left"), [false; 2]);
     assert_eq!(office.reaches("left", "near"), [true; 2]);
     assert_eq!(office.reaches("near", "right"), [true; 2]);
@@ -221,9 +227,8 @@ impl Office<'_> {
 
     fn has_both(&self, name: &str, nodes: [&str; 2]) -> bool {
         let said = self.ask(name, "agents").said;
-        let up = |node: &str| {
-            said.lines().any(|line| line.starts_with(node) && line.contains(" up "))
-        };
+        let up =
+            |node: &str| said.lines().any(|line| line.starts_with(node) && line.contains(" up "));
         nodes.iter().all(|node| up(node))
     }
 

@@ -65,6 +65,12 @@ pub(crate) fn get(kubectl: &Kubectl, kind: &str, name: &str) -> Value {
     serde_json::from_str(&kubectl.run(&format!("get {kind} {name} -o json")).unwrap()).unwrap()
 }
 
+/// The same in a namespace.
+pub(crate) fn get_in(kubectl: &Kubectl, namespace: &str, kind: &str, name: &str) -> Value {
+    let line = format!("-n {namespace} get {kind} {name} -o json");
+    serde_json::from_str(&kubectl.run(&line).unwrap()).unwrap()
+}
+
 /// The id of the container of a pod.
 pub(crate) fn container(kubectl: &Kubectl, name: &str) -> String {
     let pod = get(kubectl, "pod", name);

@@ -1,0 +1,121 @@
+//! What a controller may ask of the API server: each right is one that some part of it uses.
+
+use serde_json::{Value, json};
+
+use super::controller::{COMPONENT, SERVICE};
+use super::values::Values;
+use super::{labels, metadata};
+use crate::store;
+
+/// A right: verbs on resources of a group, of those names alone where names are given.
+struct Right {
+    group: &'static str,
+    resources: &'static [&'static str],
+    verbs: &'static [&'static str],
+    names: &'static [&'static str],
+}
+
+/// In the whole cluster.
+const IN_CLUSTER: [Right; 4] = [
+    // What selectors name, where it is, and what may have been meant.
+    Right {
+        group: "",
+        resources: &["pods", "nodes", "namespaces"],
+        verbs: &["get", "list"],
+        names: &[],
+    },
+    Right {
+        group: "apps",
+        resources: &["statefulsets", "deployments"],
+        verbs: &["get", "list"],
+        names: &[],
+    },
+    Right { group: "apps", resources: &["replicasets"], verbs: &["list"], names: &[] },
+    // Whose the token of an agent is.
+    Right {
+        group: "authentication.k8s.io",
+        resources: &["tokenreviews"],
+        verbs: &["create"],
+        names: &[],
+    },
+];
+
+/// In its own namespace. What is created cannot be limited by its name.
+const IN_NAMESPACE: [Right; 6] = [
+    // The authority that agents trust, and how it is shown to them.
+    Right { group: "", resources: &["secrets", "configmaps"], verbs: &["create"], names: &[] },
+    Right {
+        group: "",
+        resources: &["secrets"],
+        verbs: &["get", "patch"],
+        names: &["schism-authority"],
+    },
+    Right {
+        group: "",
+        resources: &["configmaps"],
+        verbs: &["get", "patch"],
+        names: &["schism-ca"],
+    },
+    // Who leads.
+    Right { group: "coordination.k8s.io", resources: &["leases"], verbs: &["create"], names: &[] },
+    Right {
+        group: "coordination.k8s.io",
+        resources: &["leases"],
+        verbs: &["get", "patch"],
+        names: &[SERVICE],
+    },
+    // The store.
+    Right {
+        group: "schism.dev",
+        resources: &["records"],
+        verbs: &["list", "create", "patch", "delete"],
+        names: &[],
+    },
+];
+
+/// The resource of the store, and roles with their bindings.
+pub(super) fn objects(values: &Values) -> Vec<Value> {
+    let mut records = store::definition();
+    records["metadata"]["labels"] = labels(COMPONENT);
+    let in_cluster = json!({
+        "name": values.in_cluster("controller"), "labels": labels(COMPONENT),
+    });
+    let own = || metadata(values, SERVICE, COMPONENT);
+    vec![
+        records,
+        role("ClusterRole", &in_cluster, &IN_CLUSTER),
+        binding("ClusterRole", &in_cluster, values),
+        role("Role", &own(), &IN_NAMESPACE),
+        binding("Role", &own(), values),
+    ]
+}
+
+fn role(kind: &str, metadata: &Value, rights: &[Right]) -> Value {
+    let rule = |right: &Right| {
+        let mut rule = json!({
+            "apiGroups": [right.group], "resources": right.resources, "verbs": right.verbs,
+        });
+        if !right.names.is_empty() {
+            rule["resourceNames"] = json!(right.names);
+        }
+        rule
+    };
+    let rules: Vec<Value> = rights.iter().map(rule).collect();
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind,
+        "metadata": metadata, "rules": rules,
+    })
+}
+
+fn binding(kind: &str, metadata: &Value, values: &Values) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": format!("{kind}Binding"),
+        "metadata": metadata,
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": metadata["name"],
+        },
+        "subjects": [{
+            "kind": "ServiceAccount", "name": SERVICE, "namespace": values.namespace(),
+        }],
+    })
+}
