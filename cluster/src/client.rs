@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    ApiError, Cause, Config, Kind, Metadata, Name, Reason, Resource, Review, Secret, Watch, Within,
+    ApiError, Cause, Config, Kind, Metadata, Name, Reason, Resource, Review, Secret, User, Watch, Within,
     call::{Call, Content},
     connection::Connections,
     kind::token,
@@ -29,6 +29,16 @@ pub struct Client {
     connections: Arc<Connections>,
     patience: Duration,
     page: usize,
+    fields: Fields,
+}
+
+/// What becomes of fields of a new object that the API server does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fields {
+    /// They are dropped.
+    Dropped,
+    /// The object is refused.
+    Refused,
 }
 
 /// Which objects of a kind are meant; all of them by default.
@@ -83,7 +93,7 @@ impl Client {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let connections = Arc::new(Connections::new(config));
-        Self { connections, patience: PATIENCE, page: PAGE }
+        Self { connections, patience: PATIENCE, page: PAGE, fields: Fields::Dropped }
     }
 
     /// The same, where a call may take so long (10 s otherwise).
@@ -97,6 +107,14 @@ impl Client {
     #[must_use]
     pub fn in_pages_of(mut self, page: usize) -> Self {
         self.page = page;
+        self
+    }
+
+    /// The same, where new objects are refused that have fields of which the API server does not know; they are
+    /// dropped otherwise.
+    #[must_use]
+    pub fn strictly(mut self) -> Self {
+        self.fields = Fields::Refused;
         self
     }
 
@@ -191,7 +209,11 @@ impl Client {
         let name = &object.metadata().name;
         let attempted = || format!("create {} {name}{within}", R::KIND.kind);
         let body = whole(object, R::KIND, attempted)?;
-        let path = R::KIND.path(within, None);
+        let mut path = R::KIND.path(within, None);
+        match self.fields {
+            Fields::Dropped => {}
+            Fields::Refused => path.push_str("?fieldValidation=Strict"),
+        }
         let call = Call { method: Method::POST, path, body: Some((Content::Json, body)) };
         self.object(&call, attempted).await
     }
@@ -271,6 +293,21 @@ impl Client {
         let call = Call { method: Method::POST, path: token::PATH.to_owned(), body };
         let answer: token::Answer = self.object(&call, attempted).await?;
         Ok(answer.review(audience))
+    }
+
+    /// Asks who it is that asks.
+    ///
+    /// # Errors
+    /// Nobody answers, or it is nobody.
+    pub async fn who_am_i(&self) -> Result<User, ApiError> {
+        let attempted = || "ask who one is".to_owned();
+        let question = json!({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview",
+        });
+        let body = Some((Content::Json, question.to_string().into_bytes()));
+        let call = Call { method: Method::POST, path: token::SELF.to_owned(), body };
+        let answer: token::Own = self.object(&call, attempted).await?;
+        Ok(answer.status.user_info)
     }
 
     async fn object<T: DeserializeOwned>(

@@ -102,7 +102,7 @@ struct Details {
 }
 
 /// How much is repeated of what is no answer of an API server.
-const SHOWN: usize = 300;
+const SHOWN: usize = 1_000;
 
 impl Cause {
     /// The refusal that a `Status` is; `code` counts where it has none.

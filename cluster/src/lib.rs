@@ -26,6 +26,7 @@ pub use config::{Config, ConfigError, Identity, Login, Token, Trust};
 pub use election::{Candidate, Held, Leadership};
 pub use error::{ApiError, Cause, Reason};
 pub use kind::{
+    happening::{Involved, PodEvent, Source},
     kept::{ConfigMap, SecretObject},
     lease::{Lease, LeaseSpec},
     node::{Node, NodeCondition, NodeInfo, NodeStatus},

@@ -125,6 +125,14 @@ impl Process {
         self.send(self.pid(), signal)
     }
 
+    /// Sends a signal to it and to what it has started; of processes that have ended it is no error.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn signal_all(&self, signal: Signal) -> Result<(), ProcessError> {
+        self.send(Pid::from_raw(-self.pid().as_raw()), signal)
+    }
+
     fn send(&self, pid: Pid, signal: Signal) -> Result<(), ProcessError> {
         let program = || self.program.clone();
         kill(pid, signal).map_err(|source| ProcessError::Signal {
@@ -163,10 +171,9 @@ impl Process {
     fn end(&mut self) -> Result<ExitStatus, ProcessError> {
         if !self.wait_end(Duration::ZERO) {
             // Its group as well: `unshare`, which has made another pid namespace, passes nothing on.
-            let group = Pid::from_raw(-self.pid().as_raw());
-            self.send(group, Signal::SIGTERM)?;
+            self.signal_all(Signal::SIGTERM)?;
             // A stopped process acts on SIGTERM only when it goes on.
-            self.send(group, Signal::SIGCONT)?;
+            self.signal_all(Signal::SIGCONT)?;
             if !self.wait_end(GRACE) {
                 self.signal(Signal::SIGKILL)?;
             }

@@ -30,6 +30,22 @@ pub struct User {
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
+/// Where one asks who one is.
+pub(crate) const SELF: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+
+/// What an API server says of who asks.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Own {
+    pub(crate) status: OwnStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct OwnStatus {
+    pub(crate) user_info: User,
+}
+
 #[derive(Deserialize)]
 pub(crate) struct Answer {
     #[serde(default)]

@@ -3,6 +3,7 @@
 use std::{fs, path::Path, thread};
 
 use image::Image;
+use nix::sys::signal::Signal;
 
 use super::{
     BUSYBOX, Components, Kubectl, KubernetesError, Node, PAUSE,
@@ -122,6 +123,22 @@ impl Cluster {
     /// An image's files can't be read, or containerd refuses it.
     pub fn supply(&self, images: &[Image]) -> Result<(), KubernetesError> {
         supply(&self.nodes, &self.directory.path().join("images"), images)
+    }
+
+    /// Has the API server stand still: it takes connections and answers nobody.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn suspend_api_server(&self) -> Result<(), KubernetesError> {
+        self.control_plane.signal_api_server(Signal::SIGSTOP)
+    }
+
+    /// Has it go on.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn resume_api_server(&self) -> Result<(), KubernetesError> {
+        self.control_plane.signal_api_server(Signal::SIGCONT)
     }
 
     /// What its processes said last.

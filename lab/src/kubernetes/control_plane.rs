@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::sys::signal::Signal;
+
 use super::{
     KubernetesError, addressing,
     authority::{Authority, Identity},
@@ -136,6 +138,11 @@ impl ControlPlane {
         self.followers.push(self.machine.serve("kube-controller-manager", &arguments)?);
         self.followers.push(self.machine.serve("kube-scheduler", &common(&scheduler))?);
         Ok(())
+    }
+
+    /// Has the API server stand still, or go on: whoever asks it has no answer meanwhile.
+    pub(super) fn signal_api_server(&self, signal: Signal) -> Result<(), KubernetesError> {
+        Ok(self.api_server.process.signal_all(signal)?)
     }
 
     /// The ends of its logs.
