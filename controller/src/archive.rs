@@ -16,7 +16,7 @@ use std::{
 pub use self::{
     ended::{Direction, Ended, Enforced, Fate, Measured},
     entry::{Audit, Deed, Node, Verdict},
-    journal::{Journal, Limits, Lines},
+    journal::{Copies, Journal, Limits, Lines},
     runs::{Of, Runs},
 };
 

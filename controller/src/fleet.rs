@@ -9,7 +9,7 @@ mod follow;
 mod listing;
 mod live;
 pub(crate) mod order;
-mod outcome;
+pub(crate) mod outcome;
 pub(crate) mod processes;
 mod report;
 mod roles;

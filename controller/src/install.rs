@@ -4,6 +4,7 @@ mod agents;
 mod chart;
 mod controller;
 mod emit;
+mod faults;
 mod rights;
 mod values;
 
@@ -65,6 +66,7 @@ fn objects(values: &Values) -> Vec<Value> {
     // Agents wait for what controllers make.
     all.extend(controller::objects(values));
     all.extend(agents::objects(values));
+    all.extend(faults::objects(values));
     all
 }
 
@@ -210,9 +212,14 @@ mod tests {
             match object["kind"].as_str().unwrap() {
                 "Namespace" => assert_eq!(object["metadata"]["name"], "chaos"),
                 // Of all installations.
-                "CustomResourceDefinition" => {}
+                "CustomResourceDefinition"
+                | "ValidatingAdmissionPolicy"
+                | "ValidatingAdmissionPolicyBinding" => {}
                 "ClusterRole" | "ClusterRoleBinding" => {
-                    assert_eq!(object["metadata"]["name"], "schism:chaos:controller");
+                    let name = object["metadata"]["name"].as_str().unwrap();
+                    let of_people = ["schism-view", "schism-inject", "schism-inject-anywhere"];
+                    let own = ["schism:chaos:controller", "schism:chaos:faults"];
+                    assert!(own.contains(&name) || of_people.contains(&name), "{name}");
                 }
                 _ => assert_eq!(object["metadata"]["namespace"], "chaos", "{object:#}"),
             }

@@ -27,6 +27,7 @@ mod local;
 mod log;
 mod manual;
 pub mod metrics;
+pub mod objects;
 mod outcome;
 mod output;
 pub mod planning;

@@ -9,7 +9,7 @@ pub(crate) mod command;
 mod connection;
 mod exposition;
 mod reading;
-mod refusal;
+pub(crate) mod refusal;
 mod revocation;
 mod running;
 mod service;
@@ -39,8 +39,9 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 
 use crate::agents::{Agents, Way};
-use crate::archive::{self, Archive, ArchiveError};
+use crate::archive::{self, Archive, ArchiveError, Copies};
 use crate::control::{Clusters, Control, ControlError, Means, Wall};
+use crate::objects;
 use crate::runs::{Execution, Runs};
 use crate::store::{IdentityError, Objects, Sqlite, Store, StoreError, incarnate};
 pub use authority::{AuthorityError, House};
@@ -225,7 +226,10 @@ impl Ground {
             }
         };
         let limits = archive::Limits::default();
-        let archive = Archive::open(options.state.join("archive"), limits).await?;
+        let mut archive = Archive::open(options.state.join("archive"), limits).await?;
+        if options.store_in.is_some() {
+            archive.audit = archive.audit.copied(Copies::Stdout);
+        }
         let (unix, socket) = OwnSocket::listen(&options.socket)?;
         let agents_port = listen(options.listen_agents).await?;
         let control_port = listen(options.listen_control).await?;
@@ -278,6 +282,11 @@ impl Ground {
         if let Some(listener) = metrics_port {
             controller.metrics = listener.local_addr().ok();
             tasks.spawn(exposition::run(listener, service.control.clone(), stopped.clone()));
+        }
+        if let Some(house) = &options.store_in {
+            let (control, audit) = (service.control.clone(), service.archive.audit.clone());
+            let means = objects::Means { client: house.client.clone(), control, audit, limits };
+            tasks.spawn(objects::keep(means, stopped.clone()));
         }
         let incoming = tokio_stream::StreamExt::map(UnixListenerStream::new(unix), |accepted| {
             accepted.map(Introduced::from)

@@ -41,16 +41,27 @@ pub struct Lines<T> {
     pub broken: usize,
 }
 
+/// Where lines go besides their file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Copies {
+    /// Nowhere.
+    #[default]
+    None,
+    /// To standard output, where a cluster collects them.
+    Stdout,
+}
+
 /// Lines of one sort; clones write to the same file.
 #[derive(Debug)]
 pub struct Journal<T> {
     grown: Arc<Mutex<Growing>>,
+    copies: Copies,
     entries: PhantomData<fn(T) -> T>,
 }
 
 impl<T> Clone for Journal<T> {
     fn clone(&self) -> Self {
-        Self { grown: Arc::clone(&self.grown), entries: PhantomData }
+        Self { grown: Arc::clone(&self.grown), copies: self.copies, entries: PhantomData }
     }
 }
 
@@ -58,7 +69,14 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Journal<T> {
     /// Goes on with a file, or begins one; makes its directory.
     pub(super) async fn open(path: PathBuf, limits: Limits) -> Result<Self, ArchiveError> {
         let grown = blocking(move || Growing::open(path, limits)).await?;
-        Ok(Self { grown: Arc::new(Mutex::new(grown)), entries: PhantomData })
+        let grown = Arc::new(Mutex::new(grown));
+        Ok(Self { grown, copies: Copies::default(), entries: PhantomData })
+    }
+
+    /// The same, where lines go elsewhere as well.
+    #[must_use]
+    pub fn copied(self, copies: Copies) -> Self {
+        Self { copies, ..self }
     }
 
     /// Adds a line; it is on the disk when this returns.
@@ -69,8 +87,17 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Journal<T> {
     pub async fn append(&self, entry: &T) -> Result<(), ArchiveError> {
         let mut line = serde_json::to_vec(entry).map_err(ArchiveError::Form)?;
         line.push(b'\n');
-        let grown = Arc::clone(&self.grown);
-        blocking(move || grown.lock().unwrap_or_else(PoisonError::into_inner).append(&line)).await
+        let (grown, copies) = (Arc::clone(&self.grown), self.copies);
+        blocking(move || {
+            let appended = grown.lock().unwrap_or_else(PoisonError::into_inner).append(&line);
+            match copies {
+                Copies::None => {}
+                // Whoever reads it may be gone; the file has it.
+                Copies::Stdout => drop(io::stdout().lock().write_all(&line)),
+            }
+            appended
+        })
+        .await
     }
 
     /// Everything that is kept.

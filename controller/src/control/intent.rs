@@ -44,6 +44,8 @@ pub struct Intent {
     pub archived: bool,
     /// Why it failed or was ended, as an earlier life has said it.
     pub told: String,
+    /// The object of a cluster by which it was asked for, if it was.
+    pub object: Option<wire::Object>,
     /// Of the store, when it was last written; 0 before.
     pub revision: u64,
 }
@@ -111,6 +113,7 @@ impl Intent {
             ended: 0,
             archived: false,
             told: String::new(),
+            object: None,
             revision: 0,
         }
     }
@@ -152,6 +155,7 @@ impl Intent {
             began: self.began,
             ended: self.ended,
             archived: self.archived,
+            object: self.object.clone(),
             fate: self
                 .sequence
                 .fate()
@@ -202,6 +206,7 @@ impl Intent {
             ended: stored.ended,
             archived: stored.archived,
             told: stored.reason,
+            object: stored.object,
             revision: 0,
         })
     }

@@ -11,7 +11,7 @@ use crate::outcome::Outcome;
 use crate::output::quantity::time;
 
 /// What a command comes to by what became of intents.
-pub(super) fn outcome(intents: &[wire::Intent]) -> Outcome {
+pub(crate) fn outcome(intents: &[wire::Intent]) -> Outcome {
     let each = |intent: &wire::Intent| match intent.stage() {
         wire::Stage::Unconfirmed => Outcome::Unconfirmed,
         // It never acted, or it did and something of it is still there.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::values::{Setting, Values, settings};
-use super::{agents, controller, emit};
+use super::{agents, controller, emit, faults};
 use crate::settings::AgentsBy;
 
 /// In the words of Helm the version of the chart is that of what it installs.
@@ -49,6 +49,7 @@ pub(super) fn files() -> BTreeMap<&'static str, String> {
         ("values.schema.json", format!("{:#}\n", schema(&settings))),
         ("templates/agent.yaml", either(agents::objects)),
         ("templates/controller.yaml", either(controller::objects)),
+        ("templates/faults.yaml", either(faults::objects)),
         (
             "templates/monitor.yaml",
             format!("{{{{- if .Values.podMonitor }}}}\n{monitor}{{{{- end }}}}\n"),

@@ -31,7 +31,7 @@ pub(super) fn invalid(invalid: &Invalid) -> Status {
     status(Code::InvalidArgument, invalid.to_string(), Kind::InvalidField(field), String::new())
 }
 
-pub(super) fn refuse(error: &AskError) -> Status {
+pub(crate) fn refuse(error: &AskError) -> Status {
     let reason = error.to_string();
     match error {
         AskError::Invalid(error) => invalid(error),

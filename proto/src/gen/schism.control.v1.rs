@@ -253,6 +253,23 @@ pub struct Intent {
     /// deadline ends it.
     #[prost(enumeration = "Stage", tag = "20")]
     pub fate: i32,
+    /// The object of a cluster by which it was asked for; none where somebody asked for it directly.
+    #[prost(message, optional, tag = "21")]
+    pub object: ::core::option::Option<Object>,
+}
+/// An object of a Kubernetes cluster, of the group schism.dev.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Object {
+    /// Fault or ClusterFault.
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    /// Empty for a ClusterFault.
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub uid: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescribeRequest {}

@@ -27,7 +27,8 @@ fn wrong(verb: FaultVerb, reason: impl std::fmt::Display) -> Failure {
     Failure::new(Outcome::WrongUsage, format!("cannot {}", name(verb)), reason)
 }
 
-pub(super) const fn name(verb: FaultVerb) -> &'static str {
+/// How a verb is typed.
+pub(crate) const fn name(verb: FaultVerb) -> &'static str {
     match verb {
         FaultVerb::Cut => "cut",
         FaultVerb::Skew => "skew",

@@ -1,0 +1,72 @@
+//! Faults as objects: their kinds, who may make them, and what of them the controller may do.
+
+use serde_json::{Value, json};
+
+use super::controller::{COMPONENT, SERVICE};
+use super::labels;
+use super::values::Values;
+use crate::objects::{GROUP, VERB, definitions, policies};
+
+/// What the controller's role is called.
+const ROLE: &str = "schism-faults";
+
+/// Everything of it. Of the cluster but for the account, whose namespace is the installation's.
+pub(super) fn objects(values: &Values) -> Vec<Value> {
+    let mut all: Vec<Value> = definitions().into_iter().chain(policies()).collect();
+    all.extend(roles());
+    all.push(json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": { "name": ROLE },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ROLE },
+        "subjects": [{ "kind": "ServiceAccount", "name": SERVICE, "namespace": values.namespace() }],
+    }));
+    for object in &mut all {
+        object["metadata"]["labels"] = merged(&object["metadata"]["labels"]);
+    }
+    all
+}
+
+fn merged(own: &Value) -> Value {
+    let mut all = labels(COMPONENT);
+    for (key, value) in own.as_object().into_iter().flatten() {
+        all[key] = value.clone();
+    }
+    all
+}
+
+fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Value {
+    json!({ "apiGroups": [group], "resources": resources, "verbs": verbs })
+}
+
+fn role(name: &str, rules: &[Value]) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": { "name": name }, "rules": rules,
+    })
+}
+
+/// Of the controller; of those who may read, of those who may make faults in a namespace, and anywhere.
+fn roles() -> [Value; 4] {
+    let both = ["faults", "clusterfaults"];
+    let whole = ["get", "list", "watch", "create", "delete"];
+    let mut viewer = role("schism-view", &[rule(GROUP, &both, &["get", "list", "watch"])]);
+    // Whoever may read what is in a namespace may read this, too.
+    viewer["metadata"]["labels"] = json!({ "rbac.authorization.k8s.io/aggregate-to-view": "true" });
+    [
+        role(
+            ROLE,
+            &[
+                rule(GROUP, &both, &["get", "list", "watch", "patch"]),
+                rule(GROUP, &["faults/status", "clusterfaults/status"], &["patch"]),
+                rule("", &["namespaces"], &["get", "list", "watch"]),
+                rule("", &["events"], &["create"]),
+            ],
+        ),
+        viewer,
+        role("schism-inject", &[rule(GROUP, &["faults"], &whole), rule("", &["pods"], &[VERB])]),
+        role(
+            "schism-inject-anywhere",
+            &[rule(GROUP, &both, &whole), rule("", &["pods", "nodes"], &[VERB])],
+        ),
+    ]
+}

@@ -1,0 +1,165 @@
+//! From an object to what is asked for. Pure.
+
+use experiment::model::FaultVerb;
+use fault::{Pick, Scheme, Selector};
+use proto::control as wire;
+use serde_json::{Map, Value};
+
+use super::resource::{Kind, Object};
+use crate::failure::Failure;
+use crate::fleet;
+use crate::outcome::Outcome;
+use crate::output::Output;
+use crate::run::faults::words::{self, Typed};
+use crate::settings::Names;
+use crate::spec::Spec;
+
+/// Where words name targets.
+const PLACES: [&str; 3] = ["from", "to", "target"];
+
+/// How pods of a namespace are named within it.
+const WITHIN: [&str; 4] = ["pod/", "sts/", "deploy/", "label:"];
+
+/// What an object asks for, as a command would.
+///
+/// # Errors
+/// It makes no sense, or names what objects of its kind may not.
+pub(crate) fn asked(kind: Kind, object: &Object) -> Result<wire::Spec, Failure> {
+    let attempted = format!("cannot do what {} asks for", object.place(kind));
+    let wrong = |reason: String| Failure::new(Outcome::WrongUsage, attempted.clone(), reason);
+    let Some((verb, said)) = object.spec.wish() else {
+        return Err(wrong(
+            "a fault is exactly one of cut, skew, freeze, kill and stress".to_owned(),
+        ));
+    };
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    let mut arguments = Map::new();
+    for (key, value) in said {
+        let value = match value.as_str().filter(|_| PLACES.contains(&key.as_str())) {
+            Some(text) => Value::String(selector(kind, namespace, text).map_err(wrong)?),
+            None => value.clone(),
+        };
+        arguments.insert(typed(key), value);
+    }
+    let texts = [("for", &object.spec.total), ("lease", &object.spec.lease)];
+    for (key, text) in texts {
+        arguments.extend(text.iter().map(|text| (key.to_owned(), Value::String(text.clone()))));
+    }
+    arguments.insert("seed".to_owned(), object.seed().into());
+    let (_, spec) = whole(verb, &arguments)?;
+    Ok(wire::Spec::from(&spec))
+}
+
+fn whole(verb: FaultVerb, arguments: &Map<String, Value>) -> Result<(String, Spec), Failure> {
+    let names = Names::default();
+    match words::typed(verb, arguments, &names, Output::new(None))? {
+        Typed::Cut(args) => fleet::cut::spec(&args, &names),
+        Typed::Within(asked) => fleet::processes::spec(asked),
+    }
+}
+
+/// A field as the command line has it.
+pub(crate) fn typed(field: &str) -> String {
+    field.chars().fold(String::new(), |mut typed, letter| {
+        if letter.is_ascii_uppercase() {
+            typed.push('-');
+        }
+        typed.push(letter.to_ascii_lowercase());
+        typed
+    })
+}
+
+/// An option of the command line as a field.
+pub(crate) fn field(option: &str) -> String {
+    let mut parts = option.split('-');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |mut field, part| {
+        let (first, rest) = part.split_at(part.len().min(1));
+        field.push_str(&first.to_ascii_uppercase());
+        field.push_str(rest);
+        field
+    })
+}
+
+/// A text without its PICK, and that.
+pub(crate) fn parted(text: &str) -> (&str, &str) {
+    match text.split_once(':') {
+        Some((word, rest)) if Pick::parse(word).is_some() => text.split_at(text.len() - rest.len()),
+        Some(_) | None => ("", text),
+    }
+}
+
+/// Whether a text names pods within a namespace that it does not say.
+pub(crate) fn is_within(text: &str) -> bool {
+    let (_, rest) = parted(text);
+    WITHIN.iter().any(|word| rest.starts_with(word))
+}
+
+/// The selector that a text stands for in an object of this kind.
+fn selector(kind: Kind, namespace: &str, text: &str) -> Result<String, String> {
+    let shown = fault::Legible(text);
+    match kind {
+        Kind::ClusterFault if is_within(text) => Err(format!(
+            "`{shown}` names no namespace: write k8s:NAMESPACE/{shown} in a ClusterFault"
+        )),
+        Kind::ClusterFault => Ok(text.to_owned()),
+        Kind::Fault if !is_within(text) => Err(format!(
+            "`{shown}` names no pods of namespace {namespace}: write pod/NAME, sts/NAME, deploy/NAME or \
+             label:SELECTOR; whatever else there is takes a ClusterFault"
+        )),
+        Kind::Fault => {
+            let (pick, rest) = parted(text);
+            let whole = format!("{pick}k8s:{namespace}/{rest}");
+            match whole.parse::<Selector>() {
+                Ok(Selector { scheme: Scheme::Kubernetes(pods), .. })
+                    if pods.namespace.as_str() == namespace =>
+                {
+                    Ok(whole)
+                }
+                Ok(_) => Err(format!("`{shown}` leaves namespace {namespace}")),
+                Err(error) => Err(format!("`{shown}`: {}", error.kind)),
+            }
+        }
+    }
+}
+
+/// The namespaces whose pods are named.
+pub(crate) fn namespaces(spec: &wire::Spec) -> Vec<String> {
+    let mut all: Vec<String> = selectors(spec)
+        .filter_map(|selector| match selector.scheme {
+            Scheme::Kubernetes(pods) => Some(pods.namespace.to_string()),
+            Scheme::Netns(_)
+            | Scheme::Pid(_)
+            | Scheme::Container(_)
+            | Scheme::Pod(_)
+            | Scheme::Host(_)
+            | Scheme::Addr(_)
+            | Scheme::Etcd(_)
+            | Scheme::Zeebe(_) => None,
+        })
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn selectors(spec: &wire::Spec) -> impl Iterator<Item = Selector> {
+    let lists: Vec<&[wire::Selector]> = match &spec.what {
+        Some(wire::spec::What::Pair(pair)) => vec![&pair.from, &pair.to],
+        Some(wire::spec::What::Partition(partition)) => vec![&partition.group, &partition.around],
+        Some(wire::spec::What::Groups(groups)) => {
+            groups.groups.iter().map(|group| group.members.as_slice()).collect()
+        }
+        Some(wire::spec::What::Skew(skew)) => vec![&skew.targets],
+        Some(wire::spec::What::Freeze(freeze)) => vec![&freeze.targets],
+        Some(wire::spec::What::Kill(kill)) => vec![&kill.targets],
+        Some(wire::spec::What::Stress(stress)) => vec![&stress.targets],
+        None => Vec::new(),
+    };
+    let all: Vec<Selector> = lists
+        .into_iter()
+        .flatten()
+        .filter_map(|selector| Selector::try_from(selector.clone()).ok())
+        .collect();
+    all.into_iter()
+}

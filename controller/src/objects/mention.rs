@@ -1,0 +1,117 @@
+//! What pods are told that a fault is about, as events of theirs. Pure.
+
+use std::collections::BTreeSet;
+
+use cluster::{Involved, Metadata, PodEvent, Source};
+use proto::control as wire;
+
+use super::resource::Place;
+use super::status::{Phase, Status, instant};
+
+/// How many pods of a fault are told: each takes a call.
+const TOLD: usize = 10;
+
+/// Who says it.
+const COMPONENT: &str = "schism";
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mention {
+    /// Of the pod.
+    pub(crate) namespace: String,
+    pub(crate) event: PodEvent,
+}
+
+/// A pod that a fault is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Subject {
+    namespace: String,
+    name: String,
+    uid: String,
+}
+
+/// What is said to pods when a status is news; `now` is Unix time, ns.
+pub(crate) fn of(place: &Place, status: &Status, intent: &wire::Intent, now: u64) -> Vec<Mention> {
+    let Some((reason, tone, what)) = said(status) else { return Vec::new() };
+    let message = format!("{what} ({place})");
+    subjects(intent)
+        .into_iter()
+        .take(TOLD)
+        .map(|subject| {
+            let Subject { namespace, name, uid } = subject;
+            let time = Some(instant(now));
+            // The same for whoever leads: it is said once.
+            let of_event = format!("{name}.{}-{}", status.intent, reason.to_ascii_lowercase());
+            let event = PodEvent {
+                metadata: Metadata { name: of_event, ..Metadata::default() },
+                involved_object: Involved {
+                    api_version: "v1".to_owned(),
+                    kind: "Pod".to_owned(),
+                    namespace: namespace.clone(),
+                    name,
+                    uid,
+                },
+                reason: reason.to_owned(),
+                message: message.clone(),
+                tone: tone.to_owned(),
+                source: Source { component: COMPONENT.to_owned() },
+                first_timestamp: time.clone(),
+                last_timestamp: time,
+                count: 1,
+            };
+            Mention { namespace, event }
+        })
+        .collect()
+}
+
+/// In one word, of which tone, and in a sentence.
+fn said(status: &Status) -> Option<(&'static str, &'static str, String)> {
+    let (kind, from, to) = (&status.kind, &status.from, &status.to);
+    let between = if from.is_empty() { to.clone() } else { format!("from {from} to {to}") };
+    match status.phase {
+        Phase::Active => {
+            let until = status.until.as_deref().unwrap_or("its end");
+            Some(("FaultBegan", "Warning", format!("{kind} {between} until {until}")))
+        }
+        Phase::Healed | Phase::Expired | Phase::Failed | Phase::Unconfirmed => {
+            let how = match status.phase {
+                Phase::Unconfirmed => "not confirmed to be healed: its lease ends it",
+                Phase::Failed => "failed and taken out",
+                _ => "healed",
+            };
+            let effect = match status.lost {
+                Some(lost) => format!("{} packets lost", grouped(lost)),
+                None => status.effect.clone(),
+            };
+            let tone = if status.phase == Phase::Unconfirmed { "Warning" } else { "Normal" };
+            Some(("FaultEnded", tone, format!("{kind} {between} {how}, {effect}")))
+        }
+        Phase::Pending | Phase::Refused | Phase::Healing | Phase::Unknown => None,
+    }
+}
+
+/// The pods at its ends.
+fn subjects(intent: &wire::Intent) -> BTreeSet<Subject> {
+    let pods = intent.ends.iter().filter_map(|end| {
+        let target = fault::Target::try_from(end.target.clone()?).ok()?;
+        let fault::Scheme::Pod(pod) = target.selector.scheme else { return None };
+        // A namespace has no dot in its name.
+        let (namespace, name) = end.member.split_once('.')?;
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        Some(Subject { namespace, name, uid: pod.uid.to_string() })
+    });
+    pods.collect()
+}
+
+/// A number as people read it: `1,204`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}

@@ -1,0 +1,212 @@
+//! Faults as objects: an API server that is a few lines, and everything else as it is.
+
+mod api;
+
+use cluster::Client;
+use controller::objects::{Means, keep};
+use fault::Limits;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use self::api::{Api, Whether};
+use super::rig::{Fleet, until};
+
+const PLURAL: &str = "clusterfaults";
+
+/// A cluster, and who keeps its objects.
+struct Estate {
+    fleet: Fleet,
+    api: Api,
+    client: Client,
+    keeper: Option<(JoinHandle<()>, watch::Sender<bool>)>,
+}
+
+impl Estate {
+    async fn new() -> Self {
+        let fleet = Fleet::of(&["a", "b"]).await;
+        let (api, client) = Api::start().await;
+        let mut estate = Self { fleet, api, client, keeper: None };
+        estate.lead();
+        estate
+    }
+
+    /// Has somebody keep the objects.
+    fn lead(&mut self) {
+        let means = Means {
+            client: self.client.clone(),
+            control: self.fleet.control.clone(),
+            audit: self.fleet.archive.audit.clone(),
+            limits: Limits::default(),
+        };
+        let (stop, stopped) = watch::channel(false);
+        self.keeper = Some((tokio::spawn(keep(means, stopped)), stop));
+    }
+
+    /// Nobody does any more, from one moment to the next.
+    fn crash(&mut self) {
+        self.keeper.take().unwrap().0.abort();
+    }
+
+    /// Nobody does any more, in good order.
+    async fn end(&mut self) {
+        let (task, stop) = self.keeper.take().unwrap();
+        stop.send_replace(true);
+        task.await.unwrap();
+    }
+
+    fn create(&self, name: &str, total: &str) {
+        let cut = json!({ "from": "netns:a@a", "to": "netns:b@b" });
+        let spec = json!({ "cut": cut, "for": total, "lease": "3s", "requestedBy": "ann" });
+        self.api.create(PLURAL, "", name, &spec);
+    }
+
+    fn status(&self, name: &str) -> Value {
+        self.api.get(PLURAL, name).map(|object| object["status"].clone()).unwrap_or_default()
+    }
+
+    async fn phase(&self, name: &str, phase: &str) {
+        until(async || self.status(name)["phase"] == phase).await;
+    }
+
+    fn is_held(&self, name: &str) -> bool {
+        let object = self.api.get(PLURAL, name).unwrap();
+        object["metadata"]["finalizers"].as_array().is_some_and(|all| !all.is_empty())
+    }
+
+    /// How many faults act on both nodes.
+    async fn acting(&self) -> usize {
+        self.fleet.nodes["a"].acting().await + self.fleet.nodes["b"].acting().await
+    }
+
+    async fn healed(&self) {
+        until(async || {
+            self.fleet.nodes["a"].living().await + self.fleet.nodes["b"].living().await == 0
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn an_object_is_put_in_told_and_healed_by_its_deletion_in_few_calls() {
+    let estate = Estate::new().await;
+    estate.create("one", "60s");
+    estate.phase("one", "Active").await;
+    assert_eq!(estate.acting().await, 2);
+    let status = estate.status("one");
+    assert_eq!(
+        (&status["kind"], &status["from"]),
+        (&json!("cut"), &json!("netns:a@a")),
+        "{status:#}"
+    );
+    assert_eq!(status["parts"], json!({ "total": 2, "acting": 2, "failed": 0, "nodes": 2 }));
+    estate.api.delete(PLURAL, "one");
+    until(async || estate.api.get(PLURAL, "one").is_none()).await;
+    estate.healed().await;
+    let expected = [
+        "PATCH /clusterfaults/one",
+        "PATCH /clusterfaults/one/status",
+        "PATCH /clusterfaults/one/status",
+        "PATCH /clusterfaults/one",
+    ];
+    assert_eq!(estate.api.calls(), expected);
+    let lines = estate.fleet.archive.audit.read().await.unwrap().entries;
+    let who: Vec<&str> = lines.iter().map(|line| line.who.as_str()).collect();
+    assert_eq!(who[0], "ann, by ClusterFault one");
+    assert_eq!(who[1], "its object was deleted: ClusterFault one");
+}
+
+#[tokio::test]
+async fn one_that_ends_at_its_deadline_stays_and_is_let_go_of() {
+    let estate = Estate::new().await;
+    estate.create("one", "1s");
+    estate.phase("one", "Expired").await;
+    until(async || !estate.is_held("one")).await;
+    let status = estate.status("one");
+    // Nobody has sent anything.
+    assert_eq!((&status["exitCode"], &status["lost"]), (&json!(3), &json!(0)), "{status:#}");
+    let calls = estate.api.calls();
+    assert_eq!(calls.len(), 4, "{calls:#?}");
+}
+
+#[tokio::test]
+async fn one_that_goes_whoever_holds_it_is_healed() {
+    let mut estate = Estate::new().await;
+    estate.create("one", "60s");
+    estate.phase("one", "Active").await;
+    estate.api.strip(PLURAL, "one");
+    estate.healed().await;
+    // While nobody looks as well.
+    estate.create("two", "60s");
+    estate.phase("two", "Active").await;
+    estate.crash();
+    estate.api.strip(PLURAL, "two");
+    assert_eq!(estate.acting().await, 2);
+    estate.lead();
+    estate.healed().await;
+}
+
+#[tokio::test]
+async fn who_leads_next_puts_nothing_in_twice_and_hangs_nothing() {
+    let mut estate = Estate::new().await;
+    estate.create("one", "60s");
+    estate.phase("one", "Active").await;
+    let before = estate.status("one");
+    estate.crash();
+    estate.lead();
+    // Whoever it is has looked at all by the time that another one acts.
+    estate.create("two", "60s");
+    estate.phase("two", "Active").await;
+    assert_eq!(estate.acting().await, 4);
+    assert_eq!(estate.status("one")["intent"], before["intent"]);
+    assert_eq!(estate.fleet.control.list().await.unwrap().0.len(), 2);
+    // In good order it lets go of what acts, and the next one holds it again.
+    estate.end().await;
+    assert!(!estate.is_held("one") && !estate.is_held("two"));
+    estate.lead();
+    until(async || estate.is_held("one")).await;
+    for name in ["one", "two"] {
+        estate.api.delete(PLURAL, name);
+        until(async || estate.api.get(PLURAL, name).is_none()).await;
+    }
+    estate.healed().await;
+}
+
+#[tokio::test]
+async fn an_api_server_that_is_away_prolongs_nothing_and_hears_of_it_later() {
+    let estate = Estate::new().await;
+    estate.create("one", "2s");
+    estate.phase("one", "Active").await;
+    estate.api.answers(Whether::No);
+    estate.healed().await;
+    assert_eq!(estate.status("one")["phase"], "Active");
+    estate.api.answers(Whether::Yes);
+    estate.phase("one", "Expired").await;
+    until(async || !estate.is_held("one")).await;
+}
+
+#[tokio::test]
+async fn a_namespace_without_the_label_and_nonsense_are_refused_and_hold_nothing() {
+    let estate = Estate::new().await;
+    estate.api.label("prod", &json!({ "schism.dev/faults": "no" }));
+    let spec = json!({ "freeze": { "target": "pod/a" } });
+    estate.api.create("faults", "prod", "unlabelled", &spec);
+    estate.api.create(PLURAL, "", "nonsense", &json!({ "freeze": { "target": "nets:a" } }));
+    estate.api.create(PLURAL, "", "nobody", &json!({ "freeze": { "target": "netns:nobody@a" } }));
+    let table = [
+        ("faults", "unlabelled", 4, "namespace prod does not let faults in"),
+        (PLURAL, "nonsense", 2, "nets"),
+        (PLURAL, "nobody", 5, "names nothing on"),
+    ];
+    for (plural, name, code, said) in table {
+        until(async || {
+            let object = estate.api.get(plural, name).unwrap();
+            object["status"]["phase"] == "Refused" && object["metadata"]["finalizers"] == json!([])
+        })
+        .await;
+        let status = estate.api.get(plural, name).unwrap()["status"].clone();
+        assert_eq!(status["exitCode"], code, "{status:#}");
+        assert!(status["message"].as_str().unwrap().contains(said), "{status:#}");
+        assert_eq!(status["conditions"][0]["status"], "False");
+    }
+}

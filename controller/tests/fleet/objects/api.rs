@@ -1,0 +1,263 @@
+//! An API server as far as faults as objects need one: lists, watches, patches of a state, finalizers.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use cluster::{Client, Config, Login, Trust};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_stream::wrappers::ReceiverStream;
+
+/// Where objects of a kind are, with `/status` after one.
+const ROOT: &str = "/apis/schism.dev/v1alpha1";
+
+/// A running one; clones are the same.
+#[derive(Clone)]
+pub(super) struct Api {
+    kept: Arc<Mutex<Kept>>,
+    /// The version of the last change.
+    changed: watch::Sender<u64>,
+    /// Whether it answers.
+    answers: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct Kept {
+    version: u64,
+    /// By plural, namespace and name.
+    objects: BTreeMap<(String, String, String), Value>,
+    /// What happened, with its version and the plural.
+    past: Vec<(u64, String, Value)>,
+    calls: Vec<String>,
+}
+
+type Answer = Response<BoxBody<Bytes, Infallible>>;
+
+impl Api {
+    pub(super) async fn start() -> (Self, Client) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let api = Self {
+            kept: Arc::default(),
+            changed: watch::Sender::new(0),
+            answers: watch::Sender::new(true),
+        };
+        let own = api.clone();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let api = own.clone();
+                let service = service_fn(move |request| {
+                    let api = api.clone();
+                    async move { Ok::<_, Infallible>(api.answer(request).await) }
+                });
+                let http = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(http.serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        let client = Client::new(Config {
+            server: format!("http://{at}").parse().unwrap(),
+            server_name: None,
+            trust: Trust::Machine,
+            login: Login::default(),
+            namespace: None,
+        });
+        (api, client)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap()
+    }
+
+    /// Whether it answers from now on; watches go on, and tell nothing.
+    pub(super) fn answers(&self, whether: Whether) {
+        self.answers.send_replace(whether == Whether::Yes);
+    }
+
+    /// What was asked of it since the last time, watches and lists left out.
+    pub(super) fn calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.kept().calls)
+    }
+
+    /// Somebody creates an object.
+    pub(super) fn create(&self, plural: &str, namespace: &str, name: &str, spec: &Value) {
+        let uid = format!("00000000-0000-4000-8000-{:012x}", 0xabc_0000 + self.kept().version);
+        let mut metadata = json!({ "name": name, "uid": uid, "generation": 1 });
+        if !namespace.is_empty() {
+            metadata["namespace"] = json!(namespace);
+        }
+        let object = json!({ "metadata": metadata, "spec": spec });
+        self.change("ADDED", (plural, namespace, name), object);
+    }
+
+    /// A namespace with labels.
+    pub(super) fn label(&self, name: &str, labels: &Value) {
+        let object = json!({ "metadata": { "name": name, "labels": labels } });
+        self.change("ADDED", ("namespaces", "", name), object);
+    }
+
+    /// Somebody deletes it: it goes when nobody holds it any more.
+    pub(super) fn delete(&self, plural: &str, name: &str) {
+        let mut object = self.get(plural, name).unwrap();
+        object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        self.settle((plural, "", name), object);
+    }
+
+    /// It goes, whoever holds it.
+    pub(super) fn strip(&self, plural: &str, name: &str) {
+        let object = self.get(plural, name).unwrap();
+        self.change("DELETED", (plural, "", name), object);
+    }
+
+    pub(super) fn get(&self, plural: &str, name: &str) -> Option<Value> {
+        let kept = self.kept();
+        let mut found =
+            kept.objects.iter().filter(|((of, _, named), _)| of == plural && named == name);
+        found.next().map(|(_, object)| object.clone())
+    }
+
+    fn settle(&self, place: (&str, &str, &str), object: Value) -> Value {
+        let metadata = &object["metadata"];
+        let held = metadata["finalizers"].as_array().is_some_and(|all| !all.is_empty());
+        let gone = metadata["deletionTimestamp"].is_string() && !held;
+        self.change(if gone { "DELETED" } else { "MODIFIED" }, place, object)
+    }
+
+    fn change(
+        &self,
+        how: &str,
+        (plural, namespace, name): (&str, &str, &str),
+        mut object: Value,
+    ) -> Value {
+        let version = {
+            let mut kept = self.kept();
+            kept.version += 1;
+            let version = kept.version;
+            object["metadata"]["resourceVersion"] = json!(version.to_string());
+            let key = (plural.to_owned(), namespace.to_owned(), name.to_owned());
+            match how {
+                "DELETED" => drop(kept.objects.remove(&key)),
+                _ => drop(kept.objects.insert(key, object.clone())),
+            }
+            let line = json!({ "type": how, "object": object });
+            kept.past.push((version, plural.to_owned(), line));
+            version
+        };
+        self.changed.send_replace(version);
+        object
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let mut answers = self.answers.subscribe();
+        answers.wait_for(|answers| *answers).await.unwrap();
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let (path, query) = (uri.path(), uri.query().unwrap_or_default());
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let within = path.strip_prefix(ROOT).or_else(|| path.strip_prefix("/api/v1")).unwrap();
+        let parts: Vec<&str> = within.trim_start_matches('/').split('/').collect();
+        if method == Method::GET {
+            return match query.split('&').find_map(|one| one.strip_prefix("resourceVersion=")) {
+                Some(since) => self.watched(parts[0], since.parse().unwrap()),
+                None => self.listed(parts[0]),
+            };
+        }
+        let said = serde_json::from_slice::<Value>(&body).unwrap();
+        self.kept().calls.push(format!("{method} {within}"));
+        match (method, parts.as_slice()) {
+            (Method::POST, ["namespaces", namespace, plural]) => {
+                let name = said["metadata"]["name"].as_str().unwrap().to_owned();
+                whole(201, &self.change("ADDED", (plural, namespace, &name), said))
+            }
+            (Method::PATCH, ["namespaces", namespace, plural, name, ..]) => {
+                self.patched((plural, namespace, name), &said)
+            }
+            (Method::PATCH, [plural, name, ..]) => self.patched((plural, "", name), &said),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn patched(&self, (plural, namespace, name): (&str, &str, &str), patch: &Value) -> Answer {
+        let refused = |code: u16, reason: &str| {
+            whole(code, &json!({ "message": "no", "reason": reason, "code": code }))
+        };
+        let Some(mut object) = self.get(plural, name) else { return refused(404, "NotFound") };
+        let expected = &patch["metadata"]["resourceVersion"];
+        if expected.is_string() && *expected != object["metadata"]["resourceVersion"] {
+            return refused(409, "Conflict");
+        }
+        merge(&mut object, patch);
+        whole(200, &self.settle((plural, namespace, name), object))
+    }
+
+    fn listed(&self, plural: &str) -> Answer {
+        let kept = self.kept();
+        let of = kept.objects.iter().filter(|((of, ..), _)| of == plural);
+        let items: Vec<&Value> = of.map(|(_, object)| object).collect();
+        let version = kept.version.to_string();
+        whole(200, &json!({ "metadata": { "resourceVersion": version }, "items": items }))
+    }
+
+    fn watched(&self, plural: &str, since: u64) -> Answer {
+        let (lines, stream) = tokio::sync::mpsc::channel(64);
+        let (api, plural) = (self.clone(), plural.to_owned());
+        tokio::spawn(async move {
+            let (mut changed, mut answers) = (api.changed.subscribe(), api.answers.subscribe());
+            let mut told = since;
+            loop {
+                answers.wait_for(|answers| *answers).await.unwrap();
+                let past: Vec<(u64, String, Value)> = api.kept().past.clone();
+                for (version, of, line) in past.into_iter().filter(|(version, ..)| *version > told)
+                {
+                    told = version;
+                    let line = Frame::data(Bytes::from(format!("{line}\n")));
+                    if of == plural && lines.send(Ok(line)).await.is_err() {
+                        return;
+                    }
+                }
+                tokio::select! {
+                    _ = changed.changed() => {}
+                    () = lines.closed() => return,
+                }
+            }
+        });
+        Response::new(BodyExt::boxed(StreamBody::new(ReceiverStream::new(stream))))
+    }
+}
+
+/// Whether it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whether {
+    Yes,
+    No,
+}
+
+fn whole(code: u16, body: &Value) -> Answer {
+    let body = Full::new(Bytes::from(body.to_string())).boxed();
+    Response::builder().status(code).body(body).unwrap()
+}
+
+/// RFC 7396.
+fn merge(into: &mut Value, patch: &Value) {
+    let Some(fields) = patch.as_object() else {
+        *into = patch.clone();
+        return;
+    };
+    if !into.is_object() {
+        *into = json!({});
+    }
+    for (key, value) in fields {
+        if value.is_null() {
+            into.as_object_mut().unwrap().remove(key);
+        } else {
+            merge(&mut into[key.as_str()], value);
+        }
+    }
+}
