@@ -31,6 +31,7 @@ pub mod objects;
 mod outcome;
 mod output;
 pub mod planning;
+pub mod plugin;
 mod processes;
 pub mod provider;
 mod residue;

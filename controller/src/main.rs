@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use agent::kernel::clock::holder;
 use anyhow::Context;
-use controller::cli::Cli;
+use controller::cli::{Cli, Misuse};
+use controller::plugin::{self, Line};
 use controller::run::reaper;
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -17,11 +18,14 @@ fn main() -> anyhow::Result<ExitCode> {
         return reaper::run().map(|()| ExitCode::SUCCESS).context("end what a run left");
     }
     let words: Vec<OsString> = std::env::args_os().collect();
-    let cli = match Cli::read(&words) {
-        Ok(cli) => cli,
+    let asked = match read(&words) {
+        Ok(asked) => asked,
         Err(misuse) => return Ok(ExitCode::from(misuse.tell())),
     };
-    let format = cli.global.output;
+    let format = match &asked {
+        Asked::Command(cli) => cli.global.output,
+        Asked::Plugin(line) => line.format(),
+    };
     let typed = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     // Two threads: renewals go on while a slow terminal takes a table, and an agent that lives in this
     // process is not held up by its own command.
@@ -30,7 +34,11 @@ fn main() -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start a runtime")?;
-    let outcome = match runtime.block_on(controller::run(cli, typed)) {
+    let done = match asked {
+        Asked::Command(cli) => runtime.block_on(controller::run(*cli, typed)),
+        Asked::Plugin(line) => runtime.block_on(plugin::run(*line)),
+    };
+    let outcome = match done {
         Ok(outcome) => outcome,
         Err(failure) => {
             controller::tell(&failure, format);
@@ -40,4 +48,17 @@ fn main() -> anyhow::Result<ExitCode> {
     // A read of a terminal or a kernel call that hangs must not hold the exit up.
     runtime.shutdown_background();
     Ok(ExitCode::from(outcome.code()))
+}
+
+/// What is asked of it, by the name under which it was started.
+enum Asked {
+    Command(Box<Cli>),
+    Plugin(Box<Line>),
+}
+
+fn read(words: &[OsString]) -> Result<Asked, Misuse> {
+    if plugin::is_asked(words) {
+        return Line::read(words).map(|line| Asked::Plugin(Box::new(line)));
+    }
+    Cli::read(words).map(|cli| Asked::Command(Box::new(cli)))
 }

@@ -27,14 +27,17 @@ impl Cli {
     /// # Errors
     /// They make none, or they ask for help.
     pub fn read(words: &[OsString]) -> Result<Self, Misuse> {
-        Self::try_parse_from(words).map_err(|error| {
-            let (error, format) = (legible(error), asked_format(words));
-            Misuse { error, format }
-        })
+        Self::try_parse_from(words).map_err(|error| Misuse::of(error, words))
     }
 }
 
 impl Misuse {
+    /// What is wrong with words, as it may be printed.
+    pub(crate) fn of(error: clap::Error, words: &[OsString]) -> Self {
+        let (error, format) = (legible(error), asked_format(words));
+        Self { error, format }
+    }
+
     /// Says it, and with which code the command exits.
     #[must_use]
     pub fn tell(&self) -> u8 {

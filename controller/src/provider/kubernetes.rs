@@ -66,27 +66,35 @@ pub enum ConnectError {
     },
 }
 
+/// Who is asked in a cluster that is reached like this, and as whom. Reads files; asks nobody yet.
+///
+/// # Errors
+/// Files that can't be read or make no sense, or no pod to be in.
+pub fn config(access: &Access) -> Result<cluster::Config, ConnectError> {
+    let (path, context) = match access {
+        Access::InCluster => {
+            return Ok(cluster::Config::in_cluster(|name| std::env::var(name).ok())?);
+        }
+        Access::Kubeconfig { path, context } => (path, context),
+    };
+    let failed = |source| ConnectError::Read { path: path.clone(), source };
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    let read = Node::read(&text, Notation::Yaml);
+    let read = read.map_err(|error| ConnectError::Document { path: path.clone(), error })?;
+    let file: Kubeconfig = serde_json::from_value(read.value())
+        .map_err(|error| ConnectError::Form { path: path.clone(), error })?;
+    let directory = path.parent().unwrap_or(std::path::Path::new(""));
+    file.config(context.as_deref(), directory)
+        .map_err(|error| ConnectError::Kubeconfig { path: path.clone(), error })
+}
+
 impl Kubernetes {
     /// A cluster as the settings have it. Reads files; asks nobody yet.
     ///
     /// # Errors
     /// Files that can't be read or make no sense, or no pod to be in.
     pub fn new(settings: &KubernetesSettings) -> Result<Self, ConnectError> {
-        let config = match &settings.access {
-            Access::InCluster => cluster::Config::in_cluster(|name| std::env::var(name).ok())?,
-            Access::Kubeconfig { path, context } => {
-                let failed = |source| ConnectError::Read { path: path.clone(), source };
-                let text = std::fs::read_to_string(path).map_err(failed)?;
-                let read = Node::read(&text, Notation::Yaml);
-                let read =
-                    read.map_err(|error| ConnectError::Document { path: path.clone(), error })?;
-                let file: Kubeconfig = serde_json::from_value(read.value())
-                    .map_err(|error| ConnectError::Form { path: path.clone(), error })?;
-                let directory = path.parent().unwrap_or(std::path::Path::new(""));
-                file.config(context.as_deref(), directory)
-                    .map_err(|error| ConnectError::Kubeconfig { path: path.clone(), error })?
-            }
-        };
+        let config = config(&settings.access)?;
         let own = match (&settings.namespace, &settings.access) {
             (Some(named), _) => Some(named.to_string()),
             (None, Access::InCluster) => config.namespace.as_ref().map(ToString::to_string),

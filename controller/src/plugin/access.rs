@@ -1,0 +1,51 @@
+//! Which cluster is meant, and as whom it is asked: as `kubectl` has it.
+
+use std::env;
+use std::path::PathBuf;
+
+use cluster::Client;
+
+use super::Line;
+use crate::failure::{Cause, Failure};
+use crate::outcome::Outcome;
+use crate::provider::kubernetes::config;
+use crate::settings::Access;
+
+/// Where a namespace is not said.
+const DEFAULT: &str = "default";
+
+/// Who is asked, and the namespace that is meant.
+///
+/// # Errors
+/// No kubeconfig that can be used.
+pub(super) fn client(line: &Line) -> Result<(Client, String), Failure> {
+    let access = match kubeconfig(line) {
+        Some(path) => Access::Kubeconfig { path, context: line.context.clone() },
+        None if env::var_os("KUBERNETES_SERVICE_HOST").is_some() => Access::InCluster,
+        None => {
+            let reason = "there is no kubeconfig";
+            return Err(Failure::caused(Cause::Unreachable, "cannot ask a cluster", reason).hint(
+                "--kubeconfig or KUBECONFIG says where it is; otherwise ~/.kube/config is read",
+            ));
+        }
+    };
+    let config = config(&access)
+        .map_err(|error| Failure::new(Outcome::WrongUsage, "cannot ask a cluster", error))?;
+    let own = config.namespace.as_ref().map(ToString::to_string);
+    let namespace = line.namespace.clone().or(own).unwrap_or_else(|| DEFAULT.to_owned());
+    Ok((Client::new(config).strictly(), namespace))
+}
+
+/// The file that is meant: of several in KUBECONFIG the first that is there.
+fn kubeconfig(line: &Line) -> Option<PathBuf> {
+    if let Some(typed) = &line.kubeconfig {
+        return Some(typed.clone());
+    }
+    if let Some(all) = env::var_os("KUBECONFIG").filter(|all| !all.is_empty()) {
+        let mut all = env::split_paths(&all);
+        let first = all.next()?;
+        return [first.clone()].into_iter().chain(all).find(|path| path.exists()).or(Some(first));
+    }
+    let home = PathBuf::from(env::var_os("HOME")?);
+    Some(home.join(".kube/config")).filter(|path| path.exists())
+}
