@@ -6,6 +6,7 @@ mod agents;
 mod api;
 mod clocks;
 mod installation;
+mod objects;
 mod pods;
 mod running;
 mod selectors;

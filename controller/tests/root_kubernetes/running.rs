@@ -9,6 +9,7 @@ use std::{
 };
 
 use lab::{kubernetes::Kubectl, process::Process};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::agents::NAMESPACE;
@@ -68,6 +69,17 @@ impl Running {
                 return &self.said[self.said.len() - 1];
             }
         }
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn crash(self) {
+        self.process.signal_all(Signal::SIGKILL).unwrap();
+        assert!(self.process.wait_end(PATIENCE));
+    }
+
+    /// Asks it to end, as Ctrl-C does.
+    pub(crate) fn interrupt(&self) {
+        self.process.signal_all(Signal::SIGINT).unwrap();
     }
 
     /// Waits for its end.
