@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    ApiError, Cause, Config, Kind, Metadata, Name, Reason, Resource, Review, Secret, User, Watch, Within,
+    ApiError, Cause, Config, Kind, Metadata, Name, Reason, Resource, Review, Secret, User, Watch,
+    Within,
     call::{Call, Content},
     connection::Connections,
     kind::token,

@@ -113,7 +113,11 @@ async fn put_in(
     };
     let made = made.map_err(|error| refused(&attempted, &error))?;
     let id = made.intent().unwrap_or(IntentId::from_random(0));
-    output.note(format!("{place}, as {}: {id}, seed {}", fault::Legible(&user.username), made.seed()));
+    output.note(format!(
+        "{place}, as {}: {id}, seed {}",
+        fault::Legible(&user.username),
+        made.seed()
+    ));
     if output.is_for_names() {
         output.print(&place.name)?;
     }
@@ -168,9 +172,11 @@ async fn heal(
     };
     if let Some(names) = named {
         known.extend(of_cluster(client).await.unwrap_or_default());
-        let is_there = |name: &Name| known.iter().any(|(_, one)| one.metadata.name == name.as_str());
+        let is_there =
+            |name: &Name| known.iter().any(|(_, one)| one.metadata.name == name.as_str());
         if let Some(missing) = names.iter().find(|name| !is_there(name)) {
-            let reason = format!("namespace {namespace} has no fault {missing}, nor has the cluster");
+            let reason =
+                format!("namespace {namespace} has no fault {missing}, nor has the cluster");
             return Err(Failure::not_found(attempted, reason)
                 .hint("`kubectl schism status` lists those that there are"));
         }
@@ -208,7 +214,8 @@ fn refused(attempted: &str, error: &ApiError) -> Failure {
         return Failure::caused(Cause::Unreachable, attempted, &error.cause);
     };
     // Its own sentence, and not by whom it was found.
-    let message = message.rsplit_once("denied request: ").map_or(message.as_str(), |(_, said)| said);
+    let message =
+        message.rsplit_once("denied request: ").map_or(message.as_str(), |(_, said)| said);
     let failure = |cause| Failure::caused(cause, attempted, message);
     match reason {
         Reason::Forbidden => failure(Cause::Refused),

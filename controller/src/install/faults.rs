@@ -6,18 +6,21 @@ use super::controller::{COMPONENT, SERVICE};
 use super::labels;
 use super::values::Values;
 use crate::objects::{GROUP, VERB, definitions, policies};
+use crate::settings::AgentsBy;
 
-/// What the controller's role is called.
-const ROLE: &str = "schism-faults";
-
-/// Everything of it. Of the cluster but for the account, whose namespace is the installation's.
+/// Everything of it, where controllers have their store in the cluster: others keep no objects.
 pub(super) fn objects(values: &Values) -> Vec<Value> {
+    match values.agents_by {
+        AgentsBy::Token => {}
+        AgentsBy::Certificate => return Vec::new(),
+    }
+    let own = values.in_cluster("faults");
     let mut all: Vec<Value> = definitions().into_iter().chain(policies()).collect();
-    all.extend(roles());
+    all.extend(roles(&own));
     all.push(json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-        "metadata": { "name": ROLE },
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ROLE },
+        "metadata": { "name": own },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": own },
         "subjects": [{ "kind": "ServiceAccount", "name": SERVICE, "namespace": values.namespace() }],
     }));
     for object in &mut all {
@@ -38,7 +41,7 @@ fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Value {
     json!({ "apiGroups": [group], "resources": resources, "verbs": verbs })
 }
 
-fn role(name: &str, rules: &[Value]) -> Value {
+fn role(name: &Value, rules: &[Value]) -> Value {
     json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
         "metadata": { "name": name }, "rules": rules,
@@ -46,15 +49,15 @@ fn role(name: &str, rules: &[Value]) -> Value {
 }
 
 /// Of the controller; of those who may read, of those who may make faults in a namespace, and anywhere.
-fn roles() -> [Value; 4] {
+fn roles(own: &Value) -> [Value; 4] {
     let both = ["faults", "clusterfaults"];
     let whole = ["get", "list", "watch", "create", "delete"];
-    let mut viewer = role("schism-view", &[rule(GROUP, &both, &["get", "list", "watch"])]);
+    let mut viewer = role(&json!("schism-view"), &[rule(GROUP, &both, &["get", "list", "watch"])]);
     // Whoever may read what is in a namespace may read this, too.
     viewer["metadata"]["labels"] = json!({ "rbac.authorization.k8s.io/aggregate-to-view": "true" });
     [
         role(
-            ROLE,
+            own,
             &[
                 rule(GROUP, &both, &["get", "list", "watch", "patch"]),
                 rule(GROUP, &["faults/status", "clusterfaults/status"], &["patch"]),
@@ -63,9 +66,12 @@ fn roles() -> [Value; 4] {
             ],
         ),
         viewer,
-        role("schism-inject", &[rule(GROUP, &["faults"], &whole), rule("", &["pods"], &[VERB])]),
         role(
-            "schism-inject-anywhere",
+            &json!("schism-inject"),
+            &[rule(GROUP, &["faults"], &whole), rule("", &["pods"], &[VERB])],
+        ),
+        role(
+            &json!("schism-inject-anywhere"),
             &[rule(GROUP, &both, &whole), rule("", &["pods", "nodes"], &[VERB])],
         ),
     ]
