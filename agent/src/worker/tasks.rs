@@ -285,7 +285,9 @@ impl Worker {
         let Some(record) = self.ledger.get_mut(id) else { return };
         record.peers = preparing.peers;
         record.notes = preparing.notes;
-        if let Some(measured) = self.kernel.measured(cookie, record.slot) {
+        if is_in_processes(record)
+            && let Some(measured) = self.kernel.measured(cookie, record.slot)
+        {
             record.notes.extend(notes(&measured));
         }
         record.done = steps;
@@ -388,7 +390,8 @@ impl Worker {
                 target.spoiled.insert(record.slot);
             }
         }
-        if let Some(record) = self.ledger.get_mut(id).filter(|record| !record.done.is_empty())
+        let seen = |record: &&mut Record| !record.done.is_empty() && is_in_processes(record);
+        if let Some(record) = self.ledger.get_mut(id).filter(seen)
             && let Some(measured) = self.kernel.measured(cookie, record.slot)
         {
             // Taking out holds processes, too.
@@ -435,6 +438,11 @@ impl Worker {
 }
 
 /// What the kernel has not of a fault that is to act; `None` if it has all.
+/// Whether anything is measured in processes: the place of a cut may be that of an earlier fault which was.
+fn is_in_processes(record: &Record) -> bool {
+    record.fault.kind.aspect() == Aspect::Processes
+}
+
 fn missing(record: &Record, observed: &Observed) -> Option<String> {
     match &record.fault.kind {
         Kind::Cut(Cut { side, .. }) => {

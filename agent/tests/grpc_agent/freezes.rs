@@ -53,6 +53,17 @@ async fn a_freeze_is_seen_by_its_commit_renewed_and_remembered_after_its_heal() 
 }
 
 #[tokio::test]
+async fn a_cut_tells_nothing_that_an_earlier_freeze_measured() {
+    let rig = Rig::frozen().await;
+    spawn(&rig, 7, "b");
+    rig.begin(&freezing(&rig, 1, "netns:b")).await;
+    rig.heal(&[1]).await.unwrap();
+    let cut = rig.begin(&rig.cut(2, "netns:a", "netns:b")).await;
+    let healed = rig.heal(&[2]).await.unwrap().remove(0);
+    assert_eq!((cut.measured, healed.measured), (None, None));
+}
+
+#[tokio::test]
 async fn a_holder_that_ends_before_its_time_fails_its_freeze_and_no_other_fault() {
     let rig = Rig::frozen().await;
     spawn(&rig, 7, "b");
