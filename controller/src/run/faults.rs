@@ -232,7 +232,7 @@ impl Faults {
             _ => return unknown(),
         };
         match found {
-            Ok(effect) => Ending::Returned(effect::value(&effect)),
+            Ok(effect) => Ending::Returned(effect.value()),
             Err(failure) => Ending::Failed(failure.text()),
         }
     }

@@ -270,7 +270,7 @@ impl Faults {
             Ok((intents, _)) => {
                 let own = intents.into_iter().find(|intent| intent.id == id.get());
                 let effect = own.map_or_else(Effect::default, |one| effect::of_intent(&one));
-                Ending::Returned(effect::value(&effect))
+                Ending::Returned(effect.value())
             }
             Err(error) => Ending::Failed(error.to_string()),
         }

@@ -297,9 +297,15 @@ impl Faults {
 }
 
 impl Effect {
-    /// As the output of a step.
+    /// As the output of a step, with whether it had any.
     #[must_use]
     pub fn value(&self) -> Value {
-        Value::Object(self.figures.clone())
+        let mut value = Value::Object(self.figures.clone());
+        value["effect"] = match self.had {
+            HadEffect::Yes => Value::Bool(true),
+            HadEffect::No => Value::Bool(false),
+            HadEffect::Unknown => Value::Null,
+        };
+        value
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use experiment::run::{Effect, HadEffect};
 use fault::Status;
 use proto::control::Intent;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::fleet;
 use crate::output::route::Route;
@@ -56,21 +56,11 @@ fn figures(statuses: &[Status]) -> Map<String, Value> {
     figures
 }
 
-/// The same as the output of a probe.
-pub(crate) fn value(effect: &Effect) -> Value {
-    let mut value = Value::Object(effect.figures.clone());
-    value["effect"] = match effect.had {
-        HadEffect::Yes => json!(true),
-        HadEffect::No => json!(false),
-        HadEffect::Unknown => Value::Null,
-    };
-    value
-}
-
 #[cfg(test)]
 mod tests {
     use fault::State;
     use proto::control as wire;
+    use serde_json::json;
 
     use super::*;
     use crate::cut::specimen;

@@ -67,15 +67,20 @@ pub(crate) fn over_of(label: &FaultLabel, intent: &wire::Intent) -> Vec<Event> {
     let is_early = match intent.stage() {
         wire::Stage::Healed => true,
         wire::Stage::Failed => stays.is_none() || statuses.iter().any(Status::ended_early),
+        // A controller that stood still may hear of it when its time would be over.
+        wire::Stage::Expired => statuses.iter().any(Status::ended_early),
         wire::Stage::Unspecified
         | wire::Stage::Pending
         | wire::Stage::Preparing
         | wire::Stage::Active
         | wire::Stage::Healing
-        | wire::Stage::Expired
         | wire::Stage::Unconfirmed => false,
     };
-    let broke = is_early.then(|| Event::FaultBroke(label.clone(), intent.reason.clone()));
+    let told = || match statuses.iter().find(|one| one.ended_early()) {
+        Some(part) if intent.reason.is_empty() => why(part),
+        Some(_) | None => intent.reason.clone(),
+    };
+    let broke = is_early.then(|| Event::FaultBroke(label.clone(), told()));
     let over = match stays {
         None => Event::FaultEnded(label.clone(), effect::of_intent(intent)),
         Some(sentence) => Event::FaultStays(label.clone(), sentence),
@@ -204,6 +209,7 @@ mod tests {
         for (status, stage, expected) in [
             (whole(State::Expired), Stage::Expired, vec!["ended"]),
             (status(State::Expired), Stage::Failed, vec!["broke", "ended"]),
+            (status(State::Expired), Stage::Expired, vec!["broke", "ended"]),
             (status(gone), Stage::Failed, vec!["broke", "ended"]),
             (status(State::Failed), Stage::Failed, vec!["broke", "ended"]),
             (status(State::Healed), Stage::Healed, vec!["broke", "ended"]),
