@@ -122,7 +122,7 @@ async fn put_in(
         output.print(&place.name)?;
     }
     let following = Following::new(client.clone(), place, made, output);
-    following.to_the_end(asked.after, &mut interrupts).await
+    following.stay_to_its_end(asked.after, &mut interrupts).await
 }
 
 async fn create(client: &Client, place: &Place, object: &Object) -> Result<Object, ApiError> {

@@ -205,16 +205,20 @@ impl Keeper {
         match event {
             Event::Listed(all) => {
                 self.trouble.clear();
-                self.listed.insert(kind);
                 let all: Vec<Object> = all.into_iter().map(Into::into).collect();
                 let there: BTreeSet<Place> = all.iter().map(|one| one.place(kind)).collect();
                 self.entries.retain(|place, _| place.kind != kind || there.contains(place));
                 for object in all {
                     self.take(kind, object);
                 }
+                // Not before all are known: what acts for the last of them is no orphan of the first.
+                self.listed.insert(kind);
                 self.end_orphans();
             }
-            Event::Applied(object) => self.take(kind, object.into()),
+            Event::Applied(object) => {
+                self.take(kind, object.into());
+                self.end_orphans();
+            }
             Event::Deleted(object) => {
                 let object: Object = object.into();
                 let place = object.place(kind);
@@ -249,7 +253,6 @@ impl Keeper {
             }
             Some(_) | None => {
                 self.entries.insert(place.clone(), Entry::new(object));
-                self.end_orphans();
             }
         }
         self.consider(&place);

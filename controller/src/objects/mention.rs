@@ -77,7 +77,13 @@ fn said(status: &Status) -> Option<(&'static str, &'static str, String)> {
             let how = match status.phase {
                 Phase::Unconfirmed => "not confirmed to be healed: its lease ends it",
                 Phase::Failed => "failed and taken out",
-                _ => "healed",
+                Phase::Healed
+                | Phase::Expired
+                | Phase::Pending
+                | Phase::Refused
+                | Phase::Active
+                | Phase::Healing
+                | Phase::Unknown => "healed",
             };
             let effect = match status.lost {
                 Some(lost) => format!("{} packets lost", grouped(lost)),

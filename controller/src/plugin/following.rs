@@ -111,7 +111,7 @@ impl Following {
     ///
     /// # Errors
     /// It was refused, or never acted.
-    pub(super) async fn to_the_end(
+    pub(super) async fn stay_to_its_end(
         mut self,
         after: After,
         interrupts: &mut Interrupts,

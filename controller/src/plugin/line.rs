@@ -232,9 +232,9 @@ fn asked(verb: FaultVerb, matched: &ArgMatches) -> Asked {
             continue;
         }
         let key = arg.get_long().map_or_else(|| id.to_owned(), field);
-        let value = match arg.get_action() {
-            ArgAction::SetTrue => Value::Bool(true),
-            _ => {
+        let value = match matches!(arg.get_action(), ArgAction::SetTrue) {
+            true => Value::Bool(true),
+            false => {
                 let raw = matched.get_raw(id).unwrap_or_default();
                 let texts: Vec<String> =
                     raw.map(|text| text.to_string_lossy().into_owned()).collect();
@@ -340,7 +340,7 @@ mod tests {
             "kubectl-schism freeze sts/zeebe/0 --tree --for 5s --lease 2s",
             "kubectl-schism stress pod/a/web --cpu 2@50% --memory 64MiB --io 1",
             "kubectl-schism kill pod/a --grace 5s",
-            "kubectl-schism skew pod/a +1h --clock realtime,monotonic --step-at 2s",
+            "kubectl-schism skew pod/a +1h --clock realtime,boottime --step-at 2s",
         ] {
             let Deed::PutIn(asked) = read(line).deed else { panic!("{line} puts nothing in") };
             let mut object = asked.object("prod", 1);

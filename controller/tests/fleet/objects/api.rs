@@ -214,8 +214,9 @@ impl Api {
             loop {
                 answers.wait_for(|answers| *answers).await.unwrap();
                 let past: Vec<(u64, String, Value)> = api.kept().past.clone();
-                for (version, of, line) in past.into_iter().filter(|(version, ..)| *version > told)
-                {
+                let before = told;
+                let new = past.into_iter().filter(|(version, ..)| *version > before);
+                for (version, of, line) in new {
                     told = version;
                     let line = Frame::data(Bytes::from(format!("{line}\n")));
                     if of == plural && lines.send(Ok(line)).await.is_err() {
