@@ -340,7 +340,7 @@ mod tests {
             "kubectl-schism freeze sts/zeebe/0 --tree --for 5s --lease 2s",
             "kubectl-schism stress pod/a/web --cpu 2@50% --memory 64MiB --io 1",
             "kubectl-schism kill pod/a --grace 5s",
-            "kubectl-schism skew pod/a +1h --clock realtime,boottime --step-at 2s",
+            "kubectl-schism skew pod/a +1h --clock realtime --step-at 2s",
         ] {
             let Deed::PutIn(asked) = read(line).deed else { panic!("{line} puts nothing in") };
             let mut object = asked.object("prod", 1);

@@ -2,6 +2,8 @@
 
 mod api;
 
+use std::time::Duration;
+
 use cluster::Client;
 use controller::objects::{Means, keep};
 use fault::Limits;
@@ -10,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use self::api::{Api, Whether};
-use super::rig::{Fleet, until};
+use super::rig::{Fleet, LIMIT, until};
 
 const PLURAL: &str = "clusterfaults";
 
@@ -56,7 +58,11 @@ impl Estate {
     }
 
     fn create(&self, name: &str, total: &str) {
-        let cut = json!({ "from": "netns:a@a", "to": "netns:b@b" });
+        self.create_between(name, ["netns:a@a", "netns:b@b"], total);
+    }
+
+    fn create_between(&self, name: &str, [from, to]: [&str; 2], total: &str) {
+        let cut = json!({ "from": from, "to": to });
         let spec = json!({ "cut": cut, "for": total, "lease": "3s", "requestedBy": "ann" });
         self.api.create(PLURAL, "", name, &spec);
     }
@@ -66,7 +72,13 @@ impl Estate {
     }
 
     async fn phase(&self, name: &str, phase: &str) {
-        until(async || self.status(name)["phase"] == phase).await;
+        let waited = async {
+            while self.status(name)["phase"] != phase {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let late = tokio::time::timeout(LIMIT, waited).await.is_err();
+        assert!(!late, "{name} is not {phase}: {:#}", self.status(name));
     }
 
     fn is_held(&self, name: &str) -> bool {
@@ -155,7 +167,7 @@ async fn who_leads_next_puts_nothing_in_twice_and_hangs_nothing() {
     estate.crash();
     estate.lead();
     // Whoever it is has looked at all by the time that another one acts.
-    estate.create("two", "60s");
+    estate.create_between("two", ["netns:b@b", "netns:a@a"], "60s");
     estate.phase("two", "Active").await;
     assert_eq!(estate.acting().await, 4);
     assert_eq!(estate.status("one")["intent"], before["intent"]);
