@@ -1,8 +1,8 @@
 //! Faults as objects of a Kubernetes cluster: whoever may create a `Fault` there has it put in, and who deletes it
 //! has it healed.
 //!
-//! Pure: what an object asks for ([`asked`]), what its status is ([`status`]), and what is to be done about it
-//! ([`decision`]). `keeper` alone asks the API server. An object's intent has an id that is made of the object's UID,
+//! Pure: what an object asks for (`asked`), what its status is (`status`), and what is to be done about it
+//! (`decision`). `keeper` alone asks the API server. An object's intent has an id that is made of the object's UID,
 //! so that whoever leads comes to the same one, and nothing is put in twice.
 
 pub(crate) mod asked;

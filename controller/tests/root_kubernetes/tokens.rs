@@ -82,8 +82,8 @@ pub(crate) fn are_good_for_their_pod_alone(lab: &Cluster, port: u16) {
     let good = token(&format!("schism-agent --audience schism {bound}"));
     for (node, token, said) in [
         (here, String::new(), "it shows no token"),
-        (here, "nonsense".to_owned(), "the API server does not take its token"),
-        (here, token(&format!("schism-agent --audience vault {bound}")), "does not take its token"),
+        (here, "nonsense".to_owned(), "is no token of a service account"),
+        (here, token(&format!("schism-agent --audience vault {bound}")), "was not made for schism"),
         (here, token("default --audience schism"), "schism:default, and agents are"),
         (here, token("schism-agent --audience schism"), "its token was made for no pod"),
         (there, good.clone(), "it says that it is node 'n2', and its token is of a pod on n1"),
