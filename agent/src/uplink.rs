@@ -23,7 +23,7 @@ pub use controller::{Controller, ControllerError};
 pub use places::everywhere;
 pub use token::{TokenError, TokenFile};
 
-use crate::server::Service;
+use crate::server::{About, Service};
 use crate::worker::Agent;
 use met::Met;
 use way::Standing;
@@ -41,6 +41,16 @@ pub struct Uplink {
     pub service: AgentServer<Service>,
     /// Spreads the attempts of many agents.
     pub chance: Chance,
+}
+
+impl Uplink {
+    /// That of an agent which says this of itself, shows no token, and dials by lot.
+    #[must_use]
+    pub fn new(agent: Agent, about: About) -> Self {
+        let hello = about.hello();
+        let service = AgentServer::new(Service::for_controllers(agent.clone(), about));
+        Self { agent, hello, token: None, service, chance: Arc::new(by_lot) }
+    }
 }
 
 /// Where a number comes from that others do not have; [`by_lot`] but in simulations.

@@ -6,12 +6,10 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use agent::server::Service;
 use agent::uplink::{self, Stop, Uplink};
 use fault::{ControllerId, Holder};
 use proto::agent as wire;
 use proto::agent::agent_client::AgentClient;
-use proto::agent::agent_server::AgentServer;
 use proto::agent::error_detail::Kind as Detail;
 use tokio::io::{AsyncReadExt, DuplexStream};
 use tokio::sync::{mpsc, watch};
@@ -63,14 +61,7 @@ impl Town {
                 Ok::<_, io::Error>(here)
             }
         };
-        let service = Service::for_controllers(rig.agent.clone(), about());
-        let uplink = Uplink {
-            agent: rig.agent.clone(),
-            hello: about().hello(),
-            service: AgentServer::new(service),
-            token: None,
-            chance: Arc::new(uplink::by_lot),
-        };
+        let uplink = Uplink::new(rig.agent.clone(), about());
         let (stop, asked) = Stop::new();
         tokio::spawn(uplink::everywhere(uplink, resolve, dial, asked));
         Self { known, _stop: stop }

@@ -4,14 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use agent::server::Service;
 use agent::uplink::{self, Controller, ControllerError, Stop, Uplink};
 use fault::{ControllerId, Holder, NodeName};
 use hyper_util::rt::TokioIo;
 use link::{Acceptor, Door, Entry, Files, Fingerprint, Issued, Material, Principal};
 use proto::agent as wire;
 use proto::agent::agent_client::AgentClient;
-use proto::agent::agent_server::AgentServer;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     SanType,
@@ -88,13 +86,7 @@ async fn the_agent_is_served_over_mutual_tls_under_the_name_of_its_certificate()
     // It is dialled by address, and shows a certificate for a name.
     let host = Some("localhost".try_into().unwrap());
     let controller = Controller::new(address, host, &files, &named("fake")).unwrap();
-    let uplink = Uplink {
-        agent: rig.agent.clone(),
-        hello: about().hello(),
-        service: AgentServer::new(Service::for_controllers(rig.agent.clone(), about())),
-        token: None,
-        chance: Arc::new(uplink::by_lot),
-    };
+    let uplink = Uplink::new(rig.agent.clone(), about());
     let (_stop, asked) = Stop::new();
     tokio::spawn(uplink::keep(uplink, controller, asked));
     let (stream, _) = soon(listener.accept()).await.unwrap();

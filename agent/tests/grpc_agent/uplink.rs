@@ -7,13 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use agent::server::Service;
 use agent::uplink::{self, Stop, Uplink};
 use fault::{ControllerId, Fault, Holder, LeaseTerms, State};
 use hyper_util::rt::TokioIo;
 use proto::agent as wire;
 use proto::agent::agent_client::AgentClient;
-use proto::agent::agent_server::AgentServer;
 use proto::agent::error_detail::Kind as Detail;
 use proto::agent::event::Kind as Event;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
@@ -52,14 +50,7 @@ impl Network {
             let held = Held::new(here, Arc::clone(&count));
             async move { sent.map(|()| held) }
         };
-        let service = Service::for_controllers(rig.agent.clone(), about());
-        let uplink = Uplink {
-            agent: rig.agent.clone(),
-            hello: about().hello(),
-            service: AgentServer::new(service),
-            token: None,
-            chance: Arc::new(uplink::by_lot),
-        };
+        let uplink = Uplink::new(rig.agent.clone(), about());
         let (stop, asked) = Stop::new();
         let agent = tokio::spawn(uplink::run(uplink, dial, asked));
         Self { incoming, held, stop, agent }

@@ -170,6 +170,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cut::specimen;
     use crate::provider::kubernetes::{Guard, PodName, Unusable, mock};
 
     fn located(name: &str, node: &str) -> Located {
@@ -252,22 +253,9 @@ mod tests {
 
     /// What an agent has found by a name, and in which pod it says that this is.
     fn end(name: &str, pod: Option<&str>) -> End {
-        let selector: Selector = name.parse().unwrap();
-        let target = Target {
-            identity: fault::TargetIdentity {
-                boot: fault::BootId::new(1),
-                namespace: fault::NamespaceCookie::new(1),
-                process: None,
-            },
-            selector: selector.clone(),
-            addresses: Vec::new(),
-            interfaces: Vec::new(),
-            processes: Vec::new(),
-            process_count: 0,
-            cgroup: None,
-            is_host: false,
-            pod: pod.and_then(PodUid::new),
-        };
+        let pod = pod.and_then(PodUid::new);
+        let target = Target { pod, ..specimen::target(name, specimen::identity(1, None)) };
+        let selector = target.selector.clone();
         let place = Place::Target(NodeName::new("n1").unwrap(), Box::new(target));
         End { selector, place, evidence: Vec::new(), member: None }
     }

@@ -458,18 +458,8 @@ fn a_namespace_lets_faults_in_by_its_label() {
 
 #[test]
 fn pods_are_told_what_is_done_to_them() {
-    let scheme = format!("pod:{UID}");
-    let target = || fault::Target {
-        identity: specimen::status(0, State::Active, 1, 1).fault.target,
-        selector: scheme.parse().unwrap(),
-        addresses: Vec::new(),
-        interfaces: Vec::new(),
-        processes: Vec::new(),
-        process_count: 0,
-        cgroup: None,
-        is_host: false,
-        pod: None,
-    };
+    let identity = specimen::status(0, State::Active, 1, 1).fault.target;
+    let target = || specimen::target(&format!("pod:{UID}"), identity);
     let end = |name: &str| wire::End {
         target: Some(target().into()),
         member: format!("prod.{name}"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use agent::brake::Brake;
 use agent::fake::FakeKernel;
-use agent::server::{About, Instance, Service};
+use agent::server::{About, Instance};
 use agent::uplink::{self, Stop, Uplink};
 use agent::worker::Agent;
 use controller::control::Clusters;
@@ -14,7 +14,6 @@ use controller::serve::{self, Options};
 use fault::{Limits, NodeName};
 use hyper_util::rt::TokioIo;
 use link::{Files, Material, ServerName};
-use proto::agent::agent_server::AgentServer;
 use proto::control as wire;
 use proto::control::control_client::ControlClient;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -94,13 +93,7 @@ impl House {
         let host = Some("localhost".try_into().unwrap());
         let controller = uplink::Controller::new(address, host, files, &name).unwrap();
         let (stop, asked) = Stop::new();
-        let uplink = Uplink {
-            agent: agent.clone(),
-            hello: about.hello(),
-            service: AgentServer::new(Service::for_controllers(agent, about)),
-            token: None,
-            chance: Arc::new(uplink::by_lot),
-        };
+        let uplink = Uplink::new(agent, about);
         tokio::spawn(uplink::keep(uplink, controller, asked));
         stop
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use agent::brake::Brake;
 use agent::fake::FakeKernel;
-use agent::server::{About, Instance, Service};
+use agent::server::{About, Instance};
 use agent::uplink::{self, Stop, Uplink};
 use agent::worker::Agent;
 use controller::control::Clusters;
@@ -20,7 +20,6 @@ use fault::{Limits, NodeName};
 use hyper_util::rt::TokioIo;
 use link::{Connector, Files, Material};
 use proto::agent as agent_wire;
-use proto::agent::agent_server::AgentServer;
 use proto::control as wire;
 use proto::control::control_client::ControlClient;
 use tempfile::TempDir;
@@ -116,13 +115,7 @@ impl Served {
             embedded: false,
             found_at_start: Vec::new(),
         };
-        let uplink = Uplink {
-            agent: agent.clone(),
-            hello: about.hello(),
-            service: AgentServer::new(Service::for_controllers(agent, about)),
-            token: None,
-            chance: Arc::new(uplink::by_lot),
-        };
+        let uplink = Uplink::new(agent, about);
         let (running, stop) = Stop::new();
         self.running.lock().unwrap().push(running);
         let (connector, address) = (self.connector(name), self.controller.agents.unwrap());

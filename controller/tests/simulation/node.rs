@@ -6,11 +6,10 @@ use std::sync::Arc;
 use agent::brake::Brake;
 use agent::fake::{Drifting, FakeKernel};
 use agent::hands::{Hands, Pace};
-use agent::server::{About, Instance, Service};
+use agent::server::{About, Instance};
 use agent::uplink::{self, Stop, Uplink};
 use agent::worker::Agent;
 use fault::{BootTime, NodeName};
-use proto::agent::agent_server::AgentServer;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -77,11 +76,8 @@ impl Node {
         };
         let lot = self.dice.fork();
         let uplink = Uplink {
-            agent: agent.clone(),
-            hello: about.hello(),
-            service: AgentServer::new(Service::for_controllers(agent.clone(), about)),
-            token: None,
             chance: Arc::new(move || u32::try_from(lot.below(1 << 32)).unwrap()),
+            ..Uplink::new(agent.clone(), about)
         };
         let (death, told) = watch::channel(false);
         let (stop, asked) = Stop::new();

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use agent::brake::Brake;
 use agent::fake::FakeKernel;
-use agent::server::{About, Instance, Service};
+use agent::server::{About, Instance};
 use agent::uplink::{self, Stop, TokenFile, Uplink};
 use agent::worker::Agent;
 use base64::Engine as _;
@@ -12,7 +12,6 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use fault::NodeName;
 use link::{Connector, HelloError, HostPort, ServerName, dial_without_certificate};
 use proto::agent as wire;
-use proto::agent::agent_server::AgentServer;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
@@ -259,13 +258,8 @@ async fn an_agent_shows_its_token_and_is_parted_with_once_that_is_good_no_more()
         embedded: false,
         found_at_start: Vec::new(),
     };
-    let uplink = Uplink {
-        agent: agent.clone(),
-        hello: about.hello(),
-        service: AgentServer::new(Service::for_controllers(agent, about)),
-        token: Some(TokenFile::new(file.path()).unwrap()),
-        chance: Arc::new(uplink::by_lot),
-    };
+    let token = Some(TokenFile::new(file.path()).unwrap());
+    let uplink = Uplink { token, ..Uplink::new(agent, about) };
     let (connector, host) = (door.connector(), door.host());
     let dial = move || {
         let (connector, host) = (connector.clone(), host.clone());

@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use agent::brake::Brake;
 use agent::fake::FakeKernel;
-use agent::server::{About, Instance, Service};
+use agent::server::{About, Instance};
 use agent::uplink::{self, Controller, Stop, Uplink};
 use agent::worker::Agent;
 use anyhow::{Context as _, Result, bail};
 use fault::NodeName;
 use link::Files;
-use proto::agent::agent_server::AgentServer;
 
 /// Serves until it is ended from outside.
 pub(crate) async fn serve(arguments: &[String]) -> Result<()> {
@@ -49,13 +48,7 @@ fn dial(number: usize, address: &str, directory: &Path, asked: Stop) -> Result<(
     let host = Some("localhost".try_into().context("a host")?);
     let files = Files::named(directory, &node);
     let controller = Controller::new(address.parse()?, host, &files, &name)?;
-    let uplink = Uplink {
-        agent: agent.clone(),
-        hello: about.hello(),
-        service: AgentServer::new(Service::for_controllers(agent, about)),
-        token: None,
-        chance: Arc::new(uplink::by_lot),
-    };
+    let uplink = Uplink::new(agent, about);
     tokio::spawn(uplink::keep(uplink, controller, asked));
     Ok(())
 }
