@@ -135,7 +135,8 @@ fn receive(socket: RawFd, buffer: &mut [u8]) -> io::Result<(usize, Option<i32>)>
     header.msg_iov = &raw mut vector;
     header.msg_iovlen = 1;
     header.msg_control = control.as_mut_ptr().cast();
-    header.msg_controllen = size_of::<[u64; 8]>();
+    // Of another width with each C library.
+    header.msg_controllen = size_of::<[u64; 8]>() as _;
     // SAFETY: every pointer in `header` is to a live buffer of the length beside it.
     let length = unsafe { libc::recvmsg(socket, &raw mut header, 0) };
     let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;

@@ -33,12 +33,12 @@ impl Ticks {
             SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
         // SAFETY: the handler does nothing, which it may do at any time.
         unsafe { sigaction(Signal::SIGALRM, &action) }.map_err(called("sigaction", own))?;
-        let here = SigevNotify::SigevThreadId {
-            signal: Signal::SIGALRM,
-            thread_id: gettid().as_raw(),
-            si_value: 0,
-        };
-        let timer = timer(here, Expiration::Interval(Self::EVERY.into()))?;
+        // `nix` knows threads as addressees only with glibc.
+        let alarm = SigevNotify::SigevSignal { signal: Signal::SIGALRM, si_value: 0 };
+        let mut here = SigEvent::new(alarm).sigevent();
+        here.sigev_notify = libc::SIGEV_THREAD_ID;
+        here.sigev_notify_thread_id = gettid().as_raw();
+        let timer = timer(SigEvent::from(&here), Expiration::Interval(Self::EVERY.into()))?;
         Ok(Self { _timer: timer })
     }
 }
@@ -54,13 +54,13 @@ impl Guard {
 
     pub(super) fn begin() -> Result<Self, HoldError> {
         let death = SigevNotify::SigevSignal { signal: Signal::SIGKILL, si_value: 0 };
-        let timer = timer(death, Expiration::OneShot(Self::AFTER.into()))?;
+        let timer = timer(SigEvent::new(death), Expiration::OneShot(Self::AFTER.into()))?;
         Ok(Self { _timer: timer })
     }
 }
 
-fn timer(notify: SigevNotify, expiration: Expiration) -> Result<Timer, HoldError> {
-    let timer = Timer::new(ClockId::CLOCK_BOOTTIME, SigEvent::new(notify));
+fn timer(event: SigEvent, expiration: Expiration) -> Result<Timer, HoldError> {
+    let timer = Timer::new(ClockId::CLOCK_BOOTTIME, event);
     let mut timer = timer.map_err(called("timer_create", Pid::this()))?;
     let set = timer.set(expiration, TimerSetTimeFlags::empty());
     set.map_err(called("timer_settime", Pid::this()))?;
@@ -109,7 +109,10 @@ pub fn give_way(by: i32) {
 }
 
 fn schedule(priority: i32) {
-    let parameters = libc::sched_param { sched_priority: priority };
-    // SAFETY: the parameters live through the call, which concerns the calling thread only.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) };
+    // By its number (sched_setscheduler(2)): musl has a function of that name that always refuses. What it takes is
+    // one int.
+    // SAFETY: the priority lives through the call, which concerns the calling thread only.
+    unsafe {
+        libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_FIFO, &raw const priority)
+    };
 }
