@@ -10,6 +10,7 @@ mod authority;
 mod cluster;
 mod components;
 mod control_plane;
+mod fake_nodes;
 mod kubectl;
 mod machine;
 mod names;

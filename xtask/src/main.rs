@@ -30,7 +30,7 @@ cargo xtask COMMAND
   demo              install, build, and show cuts on a real etcd cluster (root)
   lab zeebe up [--brokers 5]  a real Zeebe cluster with agents, until Ctrl-C or `down` (root)
   lab zeebe down|status  end the one that runs; how it is (root)
-  lab kubernetes [--nodes 2] -- COMMAND  a real Kubernetes cluster as long as a command runs (root)
+  lab kubernetes [--nodes 2] [--fake-nodes N] -- COMMAND  a real Kubernetes cluster as long as a command runs (root)
   lab zeebe suite [--report FILE] [EXPERIMENT…]  experiments of our own on a real Zeebe (root)
   bench cut [ARGS]  build for release and measure the cut (root)
   bench fleet [ARGS]  build for release and measure a controller of 1,000 agents (root)

@@ -10,6 +10,7 @@ use super::{
     addressing::Pods,
     authority::{Authority, Identity},
     control_plane::ControlPlane,
+    fake_nodes,
     machine::Loan,
     names::Names,
     packages,
@@ -123,6 +124,21 @@ impl Cluster {
     /// An image's files can't be read, or containerd refuses it.
     pub fn supply(&self, images: &[Image]) -> Result<(), KubernetesError> {
         supply(&self.nodes, &self.directory.path().join("images"), images)
+    }
+
+    /// Adds nodes that are not there, `fake-1` and so on: they are ready, and pods that are put on them run, with an
+    /// address at which nobody answers. Once for each cluster.
+    ///
+    /// # Errors
+    /// They are not ready in two minutes.
+    pub fn add_fake_nodes(&mut self, count: usize) -> Result<(), KubernetesError> {
+        self.control_plane.play_nodes(&self.authority)?;
+        self.kubectl.apply(&fake_nodes::objects(count).to_string())?;
+        let ready = format!("wait --for=condition=Ready --timeout={READY} nodes -l type=fake");
+        self.kubectl.run(&ready).map(drop).map_err(|error| {
+            let said = format!("{error}\n{}", self.control_plane.last_words());
+            KubernetesError::NotReady { what: "a node that is not there".to_owned(), said }
+        })
     }
 
     /// Has the API server stand still: it takes connections and answers nobody.

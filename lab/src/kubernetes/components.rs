@@ -25,6 +25,9 @@ const NAMES: [&str; 7] = [
 /// The module whose version is that of the cluster.
 const MODULE: &str = "k8s.io/kubernetes";
 
+/// A module of its own, of which the versions of its dependencies are others.
+const KWOK: &str = "sigs.k8s.io/kwok/cmd/kwok";
+
 /// What is compiled: no debug information, which nobody reads and which costs time.
 const FLAGS: [&str; 2] = ["-trimpath", "-gcflags=all=-dwarf=false"];
 
@@ -55,10 +58,10 @@ pub enum ComponentsError {
     )]
     NoGo(#[source] io::Error),
     /// Go failed.
-    #[error(
-        "`go {subcommand}` in lab/kubernetes ended with {status}; it takes Go 1.24 or later: {said}"
-    )]
+    #[error("`go {subcommand}` in {home} ended with {status}; it takes Go 1.24 or later: {said}")]
     Go {
+        /// Where.
+        home: PathBuf,
         /// Of Go.
         subcommand: &'static str,
         /// How it ended.
@@ -82,17 +85,11 @@ impl Components {
     /// No Go that is new enough, no way to the sources, or no room.
     pub fn obtain() -> Result<Self, ComponentsError> {
         let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("kubernetes");
-        let read = |name: &str| {
-            let path = home.join(name);
-            fs::read_to_string(&path).map_err(|source| ComponentsError::Source { path, source })
-        };
+        let read = |name| source(&home, name);
         let (main, module, sums) = (read("main.go")?, read("go.mod")?, read("go.sum")?);
         let version = version(&module).ok_or(ComponentsError::Unversioned)?;
-        let mut build = vec!["build".to_owned()];
-        build.extend(FLAGS.map(ToOwned::to_owned));
-        build.push(format!("-ldflags={}", linked(version)));
-        let go = go(&home, "env", &["env".to_owned(), "GOVERSION".to_owned()])?;
-        let arguments = build.join(" ");
+        let mut build = build(&linked(version));
+        let (go, arguments) = (go_version(&home)?, build.join(" "));
         let made_of = [&main, &module, &sums, &go, &arguments].map(|part| part.as_bytes());
         let name = cache::name(&format!("kubernetes-{version}"), &made_of);
         let directory = cache::entry(&name, |work| {
@@ -113,6 +110,41 @@ impl Components {
     pub fn directory(&self) -> &Path {
         &self.directory
     }
+}
+
+/// What plays nodes, which is built if the cache has not got it; that takes two minutes of two processors.
+///
+/// # Errors
+/// As those of [`Components::obtain`].
+pub(super) fn kwok() -> Result<PathBuf, ComponentsError> {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("kwok");
+    let (module, sums) = (source(&home, "go.mod")?, source(&home, "go.sum")?);
+    let mut build = build("-s -w");
+    let (go, arguments) = (go_version(&home)?, build.join(" "));
+    let made_of = [&module, &sums, &go, &arguments].map(|part| part.as_bytes());
+    let directory = cache::entry(&cache::name("kwok", &made_of), |work| {
+        eprintln!("building kwok, two minutes of two processors …");
+        build.extend(["-o".to_owned(), work.join("kwok").display().to_string(), KWOK.to_owned()]);
+        go_build(&home, &build)
+    })?;
+    Ok(directory.join("kwok"))
+}
+
+fn source(home: &Path, name: &str) -> Result<String, ComponentsError> {
+    let path = home.join(name);
+    fs::read_to_string(&path).map_err(|source| ComponentsError::Source { path, source })
+}
+
+fn go_version(home: &Path) -> Result<String, ComponentsError> {
+    go(home, "env", &["env".to_owned(), "GOVERSION".to_owned()])
+}
+
+/// How a program is built, but for which and where to.
+fn build(linked: &str) -> Vec<String> {
+    let mut build = vec!["build".to_owned()];
+    build.extend(FLAGS.map(ToOwned::to_owned));
+    build.push(format!("-ldflags={linked}"));
+    build
 }
 
 /// The version without its letter, as `1.34.4`.
@@ -160,7 +192,12 @@ fn go(
     let output = go.output().map_err(ComponentsError::NoGo)?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(ComponentsError::Go { subcommand, status: output.status, said });
+        return Err(ComponentsError::Go {
+            home: home.to_owned(),
+            subcommand,
+            status: output.status,
+            said,
+        });
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

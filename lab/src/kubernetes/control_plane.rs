@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 use super::{
     KubernetesError, addressing,
     authority::{Authority, Identity},
+    components, fake_nodes,
     kubectl::Kubectl,
     machine::{Component, LENT, Loan, Machine},
 };
@@ -137,6 +138,21 @@ impl ControlPlane {
         ]);
         self.followers.push(self.machine.serve("kube-controller-manager", &arguments)?);
         self.followers.push(self.machine.serve("kube-scheduler", &common(&scheduler))?);
+        Ok(())
+    }
+
+    /// Has the nodes that are marked so be played.
+    pub(super) fn play_nodes(&mut self, authority: &Authority) -> Result<(), KubernetesError> {
+        let program = components::kwok()?.display().to_string();
+        authority.admit(Identity::Administrator, &self.server, "kwok.conf")?;
+        let arguments = [
+            format!("--kubeconfig={LENT}/keys/kwok.conf"),
+            format!("--manage-nodes-with-annotation-selector={}=fake", fake_nodes::MARK),
+            format!("--cidr={}", fake_nodes::PODS),
+            // Longer than the grace period of nodes here, so that they renew in time: it is a fourth of that.
+            "--node-lease-duration-seconds=10".to_owned(),
+        ];
+        self.followers.push(self.machine.serve_program("kwok", &program, &arguments)?);
         Ok(())
     }
 

@@ -136,11 +136,21 @@ impl Machine {
         name: &'static str,
         arguments: &[String],
     ) -> Result<Component, KubernetesError> {
+        self.serve_program(name, name, arguments)
+    }
+
+    /// The same for a program that is not among the components.
+    pub(super) fn serve_program(
+        &self,
+        name: &'static str,
+        program: &str,
+        arguments: &[String],
+    ) -> Result<Component, KubernetesError> {
         let log = self.directory.join("log").join(format!("{name}.log"));
         let file = File::options().create(true).append(true).open(&log);
         let file = file.map_err(KubernetesError::file(&log))?;
         let again = file.try_clone().map_err(KubernetesError::file(&log))?;
-        let mut command = self.command(name);
+        let mut command = self.command(program);
         let process = Process::start(command.args(arguments).stdout(file).stderr(again))?;
         Ok(Component { name, log, process })
     }

@@ -18,12 +18,14 @@ use tokio::{
 };
 
 /// How it is typed.
-const USAGE: &str = "schism-lab kubernetes [--nodes 1…9] -- COMMAND [ARGUMENT…]";
+const USAGE: &str =
+    "schism-lab kubernetes [--nodes 1…9] [--fake-nodes 1…1000] -- COMMAND [ARGUMENT…]";
 
 /// What was typed.
 #[derive(Debug, PartialEq, Eq)]
 struct Asked<'a> {
     nodes: usize,
+    fake: usize,
     program: &'a str,
     arguments: &'a [String],
 }
@@ -37,8 +39,12 @@ pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "the lab makes network namespaces: run it in a root shell");
     lab::sweep()?;
     let began = Instant::now();
-    let cluster = Cluster::start(asked.nodes)?;
-    eprintln!("{} nodes are ready after {:.1} s", asked.nodes, began.elapsed().as_secs_f64());
+    let mut cluster = Cluster::start(asked.nodes)?;
+    if asked.fake > 0 {
+        cluster.add_fake_nodes(asked.fake)?;
+    }
+    let nodes = asked.nodes + asked.fake;
+    eprintln!("{nodes} nodes are ready after {:.1} s", began.elapsed().as_secs_f64());
     let mut command = cluster.kubectl().command(asked.program);
     command.args(asked.arguments);
     let status = attend(command).with_context(|| asked.program.to_owned())?;
@@ -52,13 +58,17 @@ fn parse(words: &[String]) -> Option<Asked<'_>> {
     let at = words.iter().position(|word| word == "--")?;
     let (options, rest) = (&words[..at], words.get(at + 1..)?);
     let (program, arguments) = rest.split_first()?;
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    let nodes = match options.as_slice() {
-        [] => 2,
-        ["--nodes", count] => count.parse().ok().filter(|count| (1..=9).contains(count))?,
-        _ => return None,
-    };
-    Some(Asked { nodes, program, arguments })
+    let mut asked = Asked { nodes: 2, fake: 0, program, arguments };
+    let (pairs, []) = options.as_chunks::<2>() else { return None };
+    for [option, count] in pairs {
+        let (taken, most) = match option.as_str() {
+            "--nodes" => (&mut asked.nodes, 9),
+            "--fake-nodes" => (&mut asked.fake, 1_000),
+            _ => return None,
+        };
+        *taken = count.parse().ok().filter(|count| (1..=most).contains(count))?;
+    }
+    Some(asked)
 }
 
 /// Runs a command to its end. Who asks this process to end asks the command.
@@ -96,7 +106,11 @@ mod tests {
         assert_eq!((asked.nodes, asked.program), (3, "kubectl"));
         assert_eq!(asked.arguments, words("get -- x"));
         assert_eq!(parse(&words("-- bash")).map(|asked| asked.nodes), Some(2));
-        for wrong in ["--", "bash", "--nodes 0 -- x", "--nodes x -- x", "--nodes -- x", "-n 2 -- x"]
+        let typed = words("--fake-nodes 100 --nodes 1 -- sh");
+        assert_eq!(parse(&typed).map(|asked| (asked.nodes, asked.fake)), Some((1, 100)));
+        let wrong = ["--", "bash", "--nodes 0 -- x", "--nodes x -- x", "--nodes -- x", "-n 2 -- x"];
+        for wrong in
+            wrong.into_iter().chain(["--fake-nodes 1001 -- x", "--nodes 2 --fake-nodes -- x"])
         {
             assert_eq!(parse(&words(wrong)), None, "{wrong}");
         }
