@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    ApiError, Cause, Config, Kind, Metadata, Name, Reason, Resource, Review, Secret, User, Watch,
-    Within,
+    ApiError, Asked, Cause, Config, Kind, Metadata, Name, Reason, Resource, Review, Secret, User,
+    Watch, Within,
     call::{Call, Content},
     connection::Connections,
     kind::token,
@@ -123,6 +123,12 @@ impl Client {
     #[must_use]
     pub fn config(&self) -> &Config {
         self.connections.config()
+    }
+
+    /// How many requests were sent so far, by all clones.
+    #[must_use]
+    pub fn asked(&self) -> Asked {
+        self.connections.asked().so_far()
     }
 
     pub(crate) fn connections(&self) -> &Connections {

@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{config::Config, error::Cause, server::Plain, tls};
+use crate::{asked::Counters, config::Config, error::Cause, server::Plain, tls};
 
 /// No head of an answer is longer, in bytes.
 const LONGEST_HEAD: usize = 64 << 10;
@@ -49,15 +49,21 @@ pub(crate) struct Connection {
 pub(crate) struct Connections {
     config: Config,
     idle: Mutex<Vec<(Connection, Instant)>>,
+    asked: Counters,
 }
 
 impl Connections {
     pub(crate) fn new(config: Config) -> Self {
-        Self { config, idle: Mutex::default() }
+        Self { config, idle: Mutex::default(), asked: Counters::default() }
     }
 
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What was sent so far.
+    pub(crate) fn asked(&self) -> &Counters {
+        &self.asked
     }
 
     /// Sends a request over a connection that waits, or over a new one.
@@ -65,6 +71,7 @@ impl Connections {
         &self,
         request: &Request<Full<Bytes>>,
     ) -> Result<(Response<Incoming>, Connection), Cause> {
+        self.asked.count(request.method(), request.uri());
         while let Some(mut connection) = self.take() {
             if connection.sender.ready().await.is_err() {
                 continue;

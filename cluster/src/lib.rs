@@ -5,6 +5,7 @@
 //! where it has said any, and whether that may pass ([`ApiError::is_passing`]). Objects are read as structs
 //! of the fields that are used; what they have besides is left alone, since nothing is ever replaced.
 
+mod asked;
 mod backoff;
 mod call;
 mod client;
@@ -21,6 +22,7 @@ mod server;
 mod tls;
 mod watch;
 
+pub use asked::Asked;
 pub use client::{Client, List, Precondition, Selection};
 pub use config::{Config, ConfigError, Identity, Login, Token, Trust};
 pub use election::{Candidate, Held, Leadership};

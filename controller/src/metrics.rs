@@ -116,6 +116,11 @@ struct Keeper {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    verb: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct About {
     node: String,
     version: String,
@@ -172,9 +177,9 @@ impl Metrics {
         self.merged.inc_by(reports);
     }
 
-    /// Everything.
+    /// Everything, with what was asked of the API server of a cluster, where there is one.
     #[must_use]
-    pub fn text(&self, snapshot: &Snapshot) -> String {
+    pub fn text(&self, snapshot: &Snapshot, asked: Option<cluster::Asked>) -> String {
         let mut registry = Registry::with_prefix("schism");
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "This controller", build);
@@ -193,6 +198,9 @@ impl Metrics {
         let help =
             "Reports of agents that later ones took the places of, as the controller was behind";
         registry.register("reports_merged", help, self.merged.clone());
+        if let Some(asked) = asked {
+            requests(&mut registry, asked);
+        }
         let halted: Gauge = Gauge::default();
         halted.set(i64::from(snapshot.halted.is_some()));
         registry.register("halted", "Whether the brake is on", halted);
@@ -223,6 +231,21 @@ impl Written {
             Self::Archive => "archive",
         }
     }
+}
+
+fn requests(registry: &mut Registry, asked: cluster::Asked) {
+    let family: Family<Request, Counter> = Family::default();
+    let all = [
+        ("read", asked.read),
+        ("watch", asked.watched),
+        ("create", asked.created),
+        ("change", asked.changed),
+        ("delete", asked.deleted),
+    ];
+    for (verb, count) in all {
+        family.get_or_create(&Request { verb }).inc_by(count);
+    }
+    registry.register("api_requests", "Requests to the API server of the cluster", family);
 }
 
 fn faults(registry: &mut Registry, standing: &[Standing]) {

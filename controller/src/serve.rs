@@ -281,7 +281,9 @@ impl Ground {
         };
         if let Some(listener) = metrics_port {
             controller.metrics = listener.local_addr().ok();
-            tasks.spawn(exposition::run(listener, service.control.clone(), stopped.clone()));
+            let client = options.clusters.kubernetes().map(|cluster| cluster.client().clone());
+            let exposed = exposition::Exposed { control: service.control.clone(), client };
+            tasks.spawn(exposition::run(listener, exposed, stopped.clone()));
         }
         if let Some(house) = &options.store_in {
             let (control, audit) = (service.control.clone(), service.archive.audit.clone());

@@ -45,7 +45,7 @@ impl Clusters {
     }
 
     /// The Kubernetes cluster, where there is one.
-    pub(super) fn kubernetes(&self) -> Option<&Kubernetes> {
+    pub(crate) fn kubernetes(&self) -> Option<&Kubernetes> {
         self.kubernetes.as_ref()
     }
 

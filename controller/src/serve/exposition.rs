@@ -46,29 +46,37 @@ pub(super) async fn stand_by(listener: &TcpListener) {
     }
 }
 
+/// What is told.
+#[derive(Clone)]
+pub(super) struct Exposed {
+    pub(super) control: Control,
+    /// By whom a cluster is asked, where there is one.
+    pub(super) client: Option<cluster::Client>,
+}
+
 /// Answers until the controller ends.
 pub(super) async fn run(
     listener: TcpListener,
-    control: Control,
+    exposed: Exposed,
     mut stopped: watch::Receiver<bool>,
 ) {
     let slots = Arc::new(Semaphore::new(AT_ONCE));
     loop {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
         let Some((stream, _)) = super::next(&listener, &mut stopped).await else { return };
-        let control = control.clone();
+        let exposed = exposed.clone();
         tokio::spawn(async move {
             // Who is cut off for being slow hears nothing of it.
-            let _ = tokio::time::timeout(LONGEST, answer(stream, Some(control))).await;
+            let _ = tokio::time::timeout(LONGEST, answer(stream, Some(exposed))).await;
             drop(slot);
         });
     }
 }
 
-async fn answer(stream: TcpStream, control: Option<Control>) {
+async fn answer(stream: TcpStream, exposed: Option<Exposed>) {
     let service = service_fn(move |request| {
-        let control = control.clone();
-        async move { Ok::<_, Infallible>(respond(&request, control.as_ref()).await) }
+        let exposed = exposed.clone();
+        async move { Ok::<_, Infallible>(respond(&request, exposed.as_ref()).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -82,7 +90,7 @@ async fn answer(stream: TcpStream, control: Option<Control>) {
     }
 }
 
-async fn respond(request: &Request<Incoming>, control: Option<&Control>) -> Response<Full<Bytes>> {
+async fn respond(request: &Request<Incoming>, exposed: Option<&Exposed>) -> Response<Full<Bytes>> {
     let path = request.uri().path();
     if !matches!(path, "/metrics" | "/healthz") {
         return plain(StatusCode::NOT_FOUND, "there is /metrics and /healthz\n");
@@ -92,7 +100,7 @@ async fn respond(request: &Request<Incoming>, control: Option<&Control>) -> Resp
         refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
         return refused;
     }
-    let Some(control) = control else {
+    let Some(Exposed { control, client }) = exposed else {
         return match path {
             "/healthz" => plain(StatusCode::OK, "ok: another controller leads\n"),
             _ => plain(StatusCode::SERVICE_UNAVAILABLE, "another controller leads\n"),
@@ -105,7 +113,8 @@ async fn respond(request: &Request<Incoming>, control: Option<&Control>) -> Resp
     if path == "/healthz" {
         return plain(StatusCode::OK, "ok\n");
     }
-    let mut response = Response::new(Full::from(control.metrics().text(&snapshot)));
+    let asked = client.as_ref().map(cluster::Client::asked);
+    let mut response = Response::new(Full::from(control.metrics().text(&snapshot, asked)));
     let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
