@@ -1,6 +1,7 @@
 //! Images of containers, written without an engine: an OCI layout in an archive, which `docker load` takes as
 //! well, of one layer that is not compressed. The same files make the same bytes.
 
+pub mod product;
 mod tar;
 
 use std::{

@@ -7,16 +7,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use image::Image;
+use image::product;
 
 const USAGE: &str =
     "schism-image --binaries DIRECTORY --certificates FILE --tag TAG --out DIRECTORY";
-
-/// Where every program looks for the certificates of authorities.
-const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
-
-/// Nobody's: a controller needs no privilege.
-const UNPRIVILEGED: &str = "65532:65532";
 
 /// What was typed.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -49,14 +43,8 @@ fn run(words: &[String]) -> Result<()> {
         );
         Ok(path)
     };
-    let agent = Image::new(&format!("localhost/schism-agent:{}", asked.tag))
-        .program("usr/bin/schism-agent", &binary("schism-agent")?)
-        .entrypoint(&["/usr/bin/schism-agent"]);
-    let controller = Image::new(&format!("localhost/schism:{}", asked.tag))
-        .program("usr/bin/schism", &binary("schism")?)
-        .file(CERTIFICATES, &asked.certificates)
-        .user(UNPRIVILEGED)
-        .entrypoint(&["/usr/bin/schism"]);
+    let agent = product::agent(&binary("schism-agent")?, &asked.tag);
+    let controller = product::controller(&binary("schism")?, &asked.certificates, &asked.tag);
     fs::create_dir_all(&asked.out).with_context(|| asked.out.display().to_string())?;
     for (image, name) in [(agent, "schism-agent.tar"), (controller, "schism.tar")] {
         let path = asked.out.join(name);

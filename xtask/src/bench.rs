@@ -4,7 +4,7 @@ use std::{os::unix::process::CommandExt as _, process::Command};
 
 use anyhow::{Context as _, Result};
 
-use crate::{command, compat, install, workspace};
+use crate::{command, compat, image, install, workspace};
 
 /// The programs.
 const BUILD: [&str; 9] =
@@ -48,6 +48,18 @@ pub(crate) fn experiment(arguments: &[&str]) -> Result<()> {
 pub(crate) fn zeebe(arguments: &[&str]) -> Result<()> {
     command::run(command::cargo(BUILD))?;
     become_bench("zeebe", arguments)
+}
+
+/// Builds for release, the images' programs as well, and becomes `schism-bench kubernetes` with the given arguments.
+///
+/// # Errors
+/// Not being root, a failed installation or build; a bench that started never returns here.
+pub(crate) fn kubernetes(arguments: &[&str]) -> Result<()> {
+    command::need_root("`cargo xtask bench kubernetes`")?;
+    install::packages()?;
+    command::run(command::cargo(BUILD))?;
+    let programs = image::programs()?.display().to_string();
+    become_bench("kubernetes", &[&["--programs", &programs], arguments].concat())
 }
 
 /// Builds for release and becomes `schism-bench soak` with the given arguments.

@@ -1,6 +1,9 @@
 //! `cargo xtask image`: the images of agent and controller, without an engine.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -17,6 +20,20 @@ const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// # Errors
 /// No Rust for musl, no `musl-gcc`, no certificates, or a build that fails.
 pub(crate) fn write() -> Result<()> {
+    let programs = programs()?;
+    command::run(command::cargo(["build", "--locked", "-p", "image"]))?;
+    let mut image = Command::new(workspace::binary("debug", "schism-image"));
+    image.arg("--binaries").arg(programs);
+    image.args(["--certificates", CERTIFICATES, "--tag", env!("CARGO_PKG_VERSION")]);
+    image.arg("--out").arg(workspace::target().join("images"));
+    command::run(image)
+}
+
+/// Builds what images are made of, and says where it is.
+///
+/// # Errors
+/// As those of [`write()`].
+pub(crate) fn programs() -> Result<PathBuf> {
     if command::find("musl-gcc").is_none() {
         bail!("`musl-gcc` is missing (package musl-tools): `cargo xtask install` installs it");
     }
@@ -27,12 +44,7 @@ pub(crate) fn write() -> Result<()> {
     let product = ["-p", "agent", "-p", "controller"];
     let build = ["build", "--profile", "dist", "--locked", "--bins", "--target", TARGET];
     command::run(command::cargo(build.iter().chain(&product)))?;
-    command::run(command::cargo(["build", "--locked", "-p", "image"]))?;
-    let mut image = Command::new(workspace::binary("debug", "schism-image"));
-    image.arg("--binaries").arg(workspace::target().join(TARGET).join("dist"));
-    image.args(["--certificates", CERTIFICATES, "--tag", env!("CARGO_PKG_VERSION")]);
-    image.arg("--out").arg(workspace::target().join("images"));
-    command::run(image)
+    Ok(workspace::target().join(TARGET).join("dist"))
 }
 
 /// Has Rust for musl, which a toolchain of a distribution may bring itself.

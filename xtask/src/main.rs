@@ -37,6 +37,7 @@ cargo xtask COMMAND
   bench clock [ARGS]  build for release and measure skewed clocks (root)
   bench experiment [ARGS]  build for release and measure runs of experiments
   bench zeebe [ARGS]  build for release and measure what asks Zeebe
+  bench kubernetes [ARGS]  build images and measure an installation on the lab (root)
   compat chaostoolkit [FILE|DIRECTORY…]  experiments by the original and by ours, side by side
   lab etcd suite [--short] [--report FILE]  experiments of our own on a real etcd cluster (root)
   soak clock [--seconds N] [--holders N] [--threads N]
@@ -74,6 +75,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["bench", "clock", rest @ ..] => bench::clock(rest),
         ["bench", "experiment", rest @ ..] => bench::experiment(rest),
         ["bench", "zeebe", rest @ ..] => bench::zeebe(rest),
+        ["bench", "kubernetes", rest @ ..] => bench::kubernetes(rest),
         ["lab", "etcd", "suite", rest @ ..] => suite::etcd(rest),
         ["compat", "chaostoolkit", rest @ ..] => compat::chaostoolkit(rest),
         ["soak", "clock", rest @ ..] => bench::soak(rest),

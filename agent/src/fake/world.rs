@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use fault::{
-    Aspect, Interface, LogForm, NamespaceCookie, NodeName, OwnAddress, Process, ProcessIdentity,
-    Scheme, Selector, Side, Target, TargetIdentity,
+    Aspect, Interface, LogForm, NamespaceCookie, NodeName, OwnAddress, PodUid, Process,
+    ProcessIdentity, Scheme, Selector, Side, Target, TargetIdentity,
 };
 
 use super::FakeKernel;
@@ -24,6 +24,7 @@ pub struct DeviceId(u64);
 pub struct World {
     node: NodeName,
     names: BTreeMap<String, NamespaceCookie>,
+    pods: BTreeMap<PodUid, NamespaceCookie>,
     namespaces: BTreeMap<NamespaceCookie, Namespace>,
     processes: BTreeMap<u32, Resident>,
     followed: BTreeSet<NamespaceCookie>,
@@ -89,6 +90,7 @@ impl World {
         let mut world = Self {
             node,
             names: BTreeMap::new(),
+            pods: BTreeMap::new(),
             namespaces: BTreeMap::new(),
             processes: BTreeMap::new(),
             followed: BTreeSet::new(),
@@ -180,6 +182,12 @@ impl World {
         if let Some(process) = self.processes.remove(&pid) {
             self.reap(process.namespace);
         }
+    }
+
+    /// Makes a pod with these addresses. It has no processes that anybody sees, and stays.
+    pub fn add_pod(&mut self, uid: PodUid, addresses: &[IpAddr]) {
+        let cookie = self.make(addresses);
+        self.pods.insert(uid, cookie);
     }
 
     /// Puts a device at the index that it names.
@@ -293,9 +301,9 @@ impl World {
         let direct = match &place.selector.scheme {
             Scheme::Netns(name) => self.named(name) == Some(cookie),
             Scheme::Host(_) => cookie == HOST,
+            Scheme::Pod(pod) => self.pods.get(&pod.uid) == Some(&cookie),
             Scheme::Pid(_)
             | Scheme::Container(_)
-            | Scheme::Pod(_)
             | Scheme::Addr(_)
             | Scheme::Etcd(_)
             | Scheme::Zeebe(_)
@@ -389,8 +397,11 @@ impl World {
                 Err(refused("the node's own clock is never moved".to_owned()))
             }
             Scheme::Host(_) => Ok(vec![self.target(selector, HOST, None)]),
-            // Its processes are in none.
-            Scheme::Pod(_) | Scheme::Addr(_) => Ok(Vec::new()),
+            Scheme::Pod(pod) => {
+                let found = self.pods.get(&pod.uid);
+                Ok(found.map(|cookie| self.target(selector, *cookie, None)).into_iter().collect())
+            }
+            Scheme::Addr(_) => Ok(Vec::new()),
             Scheme::Etcd(_) | Scheme::Zeebe(_) | Scheme::Kubernetes(_) => {
                 Err(Elsewhere::Role(selector.scheme.clone()).into())
             }

@@ -1,4 +1,4 @@
-//! Figures measured on this machine: `schism-bench cut|fleet|clock|experiment|zeebe [--quick] [--json FILE]`.
+//! Figures measured on this machine: `schism-bench cut|fleet|clock|experiment|zeebe|kubernetes [--quick] [--json FILE]`.
 //!
 //! And what goes on for as long as one likes: `schism-bench soak [--seconds N] [--threads N] [--seed N]`.
 //!
@@ -8,6 +8,7 @@ mod clock;
 mod experiment;
 mod fleet;
 mod footprint;
+mod kubernetes;
 mod latency;
 mod node;
 mod report;
@@ -42,6 +43,9 @@ impl Effort {
     }
 }
 
+/// What there is.
+const BENCHES: [&str; 6] = ["cut", "fleet", "clock", "experiment", "zeebe", "kubernetes"];
+
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let bench = arguments.next().unwrap_or_default();
@@ -49,6 +53,11 @@ fn main() -> Result<()> {
         let arguments: Vec<String> = arguments.collect();
         let runtime = tokio::runtime::Runtime::new()?;
         return runtime.block_on(fleet::crowd::serve(&arguments));
+    }
+    if bench == kubernetes::crowd::COMMAND {
+        let arguments: Vec<String> = arguments.collect();
+        let runtime = tokio::runtime::Runtime::new()?;
+        return runtime.block_on(kubernetes::crowd::serve(&arguments));
     }
     if bench == clock::reader::COMMAND {
         return clock::reader::serve(&arguments.collect::<Vec<_>>());
@@ -59,19 +68,24 @@ fn main() -> Result<()> {
     if bench == soak::COMMAND {
         return soak::run(&arguments.collect::<Vec<_>>());
     }
-    if !matches!(bench.as_str(), "cut" | "fleet" | "clock" | "experiment" | "zeebe") {
+    if !BENCHES.contains(&bench.as_str()) {
         bail!(
-            "usage: schism-bench cut|fleet|clock|experiment|zeebe [--quick] [--json FILE] [--chaos PROGRAM]"
+            "usage: schism-bench {} [--quick] [--json FILE] [--chaos PROGRAM] [--programs DIRECTORY]",
+            BENCHES.join("|")
         );
     }
     let mut effort = Effort::Full;
     let mut json: Option<PathBuf> = None;
     let mut chaos: Option<PathBuf> = None;
+    let mut programs: Option<PathBuf> = None;
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--quick" => effort = Effort::Quick,
             "--json" => json = Some(arguments.next().context("--json needs a file")?.into()),
             "--chaos" => chaos = Some(arguments.next().context("--chaos needs a program")?.into()),
+            "--programs" => {
+                programs = Some(arguments.next().context("--programs needs a directory")?.into());
+            }
             other => bail!("unknown argument {other}"),
         }
     }
@@ -85,6 +99,10 @@ fn main() -> Result<()> {
         "fleet" => runtime.block_on(fleet::everything(effort, &mut report))?,
         "clock" => clock::everything(effort, &mut report)?,
         "zeebe" => zeebe::everything(effort, &mut report)?,
+        "kubernetes" => {
+            let programs = programs.context("--programs says where static programs are")?;
+            kubernetes::everything(effort, &programs, &mut report)?;
+        }
         "experiment" => experiment::everything(effort, chaos, &mut report)?,
         _ => cut(&runtime, effort, &mut report)?,
     }
