@@ -197,8 +197,11 @@ pub struct InstallArgs {
     /// How agents show who they are; with certificates, which you make, there is one controller with a disk
     #[arg(long, value_enum, default_value = "token")]
     pub agents_by: crate::settings::AgentsBy,
+    /// A schism.toml for the controllers: guards, limits, clusters of etcd and Zeebe
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
     /// Write a chart for Helm to this directory instead, in which all that is a value
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["namespace", "registry", "tag", "agents_by"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["namespace", "registry", "tag", "agents_by", "settings"])]
     pub chart: Option<PathBuf>,
 }
 

@@ -17,6 +17,7 @@ use crate::cli::InstallArgs;
 use crate::failure::{Cause, Failure};
 use crate::outcome::Outcome;
 use crate::output::{Format, Output};
+use crate::settings::Settings;
 use values::Values;
 
 /// Labels of everything that belongs to an installation.
@@ -82,7 +83,8 @@ pub(crate) fn run(
     if let Some(directory) = &args.chart {
         return write(directory, output);
     }
-    let objects = objects(&Values::given(args));
+    let settings = args.settings.as_deref().map(settings).transpose()?;
+    let objects = objects(&Values::given(args, settings.unwrap_or_default()));
     let text = match format {
         Some(Format::Json) => {
             format!("{:#}", json!({ "apiVersion": "v1", "kind": "List", "items": objects }))
@@ -98,6 +100,16 @@ pub(crate) fn run(
     };
     output.print(&text)?;
     Ok(Outcome::Effective)
+}
+
+/// Settings for controllers, if they are such.
+fn settings(path: &Path) -> Result<String, Failure> {
+    let attempted = || format!("cannot take settings from {}", path.display());
+    let text = fs::read_to_string(path)
+        .map_err(|error| Failure::caused(Cause::WrongUsage, attempted(), error))?;
+    Settings::parse(path, &text)
+        .map_err(|error| Failure::caused(Cause::WrongUsage, attempted(), error))?;
+    Ok(text)
 }
 
 fn write(directory: &Path, output: Output) -> Result<Outcome, Failure> {
@@ -125,7 +137,8 @@ mod tests {
     fn given(line: &str) -> Vec<Value> {
         let cli = Cli::try_parse_from(line.split(' ')).unwrap();
         let Command::Install(args) = cli.command else { panic!("not an installation") };
-        objects(&Values::given(&args))
+        let settings = args.settings.as_deref().map(settings).transpose().unwrap();
+        objects(&Values::given(&args, settings.unwrap_or_default()))
     }
 
     fn of_kind<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
@@ -181,6 +194,28 @@ mod tests {
         let objects = given("schism install --agents-by certificate");
         assert_eq!(of_kind(&objects, "Deployment")["spec"]["replicas"], 1);
         assert!(objects.iter().all(|object| object["kind"] != "ClusterRole"));
+    }
+
+    #[test]
+    fn controllers_read_the_settings_that_were_given_and_are_others_with_others() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let with = |text: &str| {
+            fs::write(file.path(), text).unwrap();
+            given(&format!("schism install --settings {}", file.path().display()))
+        };
+        let digest = |objects: &[Value]| {
+            of_kind(objects, "Deployment")["spec"]["template"]["metadata"]["annotations"].clone()
+        };
+        let text = "[limits]\nmax-targets = 7\n";
+        let some = with(text);
+        assert_eq!(of_kind(&some, "ConfigMap")["data"]["schism.toml"], text);
+        let none = given("schism install");
+        assert_eq!(of_kind(&none, "ConfigMap")["data"]["schism.toml"], "");
+        assert_ne!(digest(&some), digest(&none));
+        assert_eq!(digest(&some), digest(&with(text)));
+        fs::write(file.path(), "nonsense = 1\n").unwrap();
+        let refused = settings(file.path()).unwrap_err();
+        assert_eq!(refused.outcome, Outcome::WrongUsage, "{}", refused.text());
     }
 
     #[test]

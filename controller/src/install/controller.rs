@@ -27,6 +27,9 @@ const USER: u32 = 65_532;
 /// Where the certificates are in the pod.
 const CERTIFICATES: &str = "/etc/schism/certs";
 
+/// The file of settings, by its name where every command looks for it.
+const SETTINGS: &str = "schism.toml";
+
 /// Where commands in the pod find it.
 const SOCKET: &str = "/run/schism/control.sock";
 
@@ -40,8 +43,17 @@ pub(super) fn objects(values: &Values) -> Vec<Value> {
         AgentsBy::Token => rights::objects(values),
         AgentsBy::Certificate => Vec::new(),
     });
-    all.extend([service(values), policy(values), deployment(values)]);
+    all.extend([settings(values), service(values), policy(values), deployment(values)]);
     all
+}
+
+/// What the controllers are told that no option says.
+fn settings(values: &Values) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": metadata(values, SERVICE, COMPONENT),
+        "data": { SETTINGS: values.settings() },
+    })
 }
 
 /// The ports that are dialled, with their names. Who dials for control shows a certificate, which is there only where
@@ -101,7 +113,11 @@ fn deployment(values: &Values) -> Value {
     let mut spec = json!({
         "selector": { "matchLabels": selector(COMPONENT) },
         "template": {
-            "metadata": { "labels": super::labels(COMPONENT) },
+            "metadata": {
+                "labels": super::labels(COMPONENT),
+                // Other settings are other pods.
+                "annotations": { "schism.dev/settings": values.settings_digest() },
+            },
             "spec": pod(values),
         },
     });
@@ -155,6 +171,7 @@ fn pod(values: &Values) -> Value {
         "volumes": [
             values.volume("state", "controller.state"),
             { "name": "run", "emptyDir": { "medium": "Memory" } },
+            { "name": "settings", "configMap": { "name": SERVICE } },
         ],
     });
     match values.agents_by {
@@ -231,6 +248,10 @@ fn container(values: &Values) -> Value {
         "volumeMounts": [
             { "name": "state", "mountPath": "/var/lib/schism" },
             { "name": "run", "mountPath": "/run/schism" },
+            {
+                "name": "settings", "mountPath": format!("/etc/schism/{SETTINGS}"),
+                "subPath": SETTINGS, "readOnly": true,
+            },
         ],
         // One that waits for its turn is ready, too.
         "readinessProbe": { "httpGet": healthy, "periodSeconds": 5 },

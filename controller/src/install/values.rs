@@ -38,6 +38,8 @@ enum Source {
         registry: String,
         /// Their tag.
         tag: String,
+        /// What schism.toml of the controllers says.
+        settings: String,
     },
     /// They are filled in by Helm.
     Chart,
@@ -146,6 +148,12 @@ pub(super) fn settings() -> Vec<Setting> {
             schema: json!({ "type": "object", "minProperties": 1, "maxProperties": 1 }),
         },
         Setting {
+            path: "controller.settings",
+            about: "What schism.toml of the controllers says: guards, limits, clusters of etcd and Zeebe.",
+            default: json!(""),
+            schema: json!({ "type": "string" }),
+        },
+        Setting {
             path: "controller.nodeSelector",
             about: "On which nodes it may be.",
             default: json!({ "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64" }),
@@ -161,12 +169,13 @@ pub(super) fn settings() -> Vec<Setting> {
 }
 
 impl Values {
-    /// What was typed.
-    pub(super) fn given(args: &InstallArgs) -> Self {
+    /// What was typed, and the settings that were read.
+    pub(super) fn given(args: &InstallArgs, settings: String) -> Self {
         let from = Source::Given {
             namespace: args.namespace.clone(),
             registry: args.registry.clone(),
             tag: args.tag.clone(),
+            settings,
         };
         Self { from, agents_by: args.agents_by }
     }
@@ -224,6 +233,26 @@ impl Values {
                 volume
             }
             Source::Chart => expression(&format!(r#"merge (dict "name" "{name}") .Values.{path}"#)),
+        }
+    }
+
+    /// What schism.toml of the controllers says.
+    pub(super) fn settings(&self) -> Value {
+        match &self.from {
+            Source::Given { settings, .. } => json!(settings),
+            Source::Chart => expression(".Values.controller.settings"),
+        }
+    }
+
+    /// The same in a word (SHA-256), which is another one when it says something else.
+    pub(super) fn settings_digest(&self) -> Value {
+        match &self.from {
+            Source::Given { settings, .. } => {
+                let digest = ring::digest::digest(&ring::digest::SHA256, settings.as_bytes());
+                let digits = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
+                json!(digits.collect::<String>())
+            }
+            Source::Chart => expression(".Values.controller.settings | sha256sum"),
         }
     }
 
