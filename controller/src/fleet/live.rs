@@ -9,7 +9,7 @@ use proto::control as wire;
 use super::{report, statuses};
 use crate::output::quantity::{bytes, count, time};
 use crate::output::route::{Route, done};
-use crate::session::live::Live;
+use crate::session::live::{Line, Live, Weight};
 
 /// How many directions or targets the line names; the others are summed up.
 const NAMED: usize = 3;
@@ -33,26 +33,24 @@ impl Parts {
     }
 }
 
-fn line(intent: &wire::Intent, known: &[Status]) -> String {
+fn line(intent: &wire::Intent, known: &[Status]) -> Line {
     let id = IntentId::from_random(intent.id);
     let least = |left: fn(&Status) -> Option<Duration>| {
         known.iter().filter_map(left).min().map_or_else(|| "-".to_owned(), time)
     };
     let worst = known.iter().map(Status::standing).find(|state| *state != State::Active);
     let standing = worst.map_or_else(|| report::stage(intent), |state| state.to_string());
-    let mut line = format!(
-        "{id} {standing}  {} left, lease {}",
-        least(Status::time_left),
-        least(Status::lease_left)
-    );
+    let mut line = Line::new(format!("{id} {standing}"));
+    line.push(Weight::Part, format!("  {} left", least(Status::time_left)));
+    line.push(Weight::Detail, format!(", lease {}", least(Status::lease_left)));
     let routes = routes(known);
     for (route, of) in routes.iter().take(NAMED) {
-        line.push_str(&format!("  {route}: {}", effect(of)));
+        line.push_detailed(Weight::Part, &format!("  {route}: {}", effect(of)));
     }
     let others: Vec<&Status> = routes.iter().skip(NAMED).flat_map(|(_, of)| of).copied().collect();
     if !others.is_empty() {
         let more = routes.len() - NAMED;
-        line.push_str(&format!("  and {more} more: {}", effect(&others)));
+        line.push_detailed(Weight::Aside, &format!("  and {more} more: {}", effect(&others)));
     }
     line
 }
@@ -101,12 +99,17 @@ mod tests {
         let intent =
             wire::Intent { id: 10, stage: wire::Stage::Active.into(), ..wire::Intent::default() };
         assert_eq!(
-            line(&intent, &known),
+            line(&intent, &known).fitting(300),
             "00000000000a active  58s left, lease 13s  netns:a → netns:b: lost 18 packets, 1.8 kB  \
              netns:a → netns:c2: lost 9 packets, 900 B  netns:a → netns:c3: lost 9 packets, 900 B  \
              and 2 more: lost 18 packets, 1.8 kB"
         );
+        assert_eq!(
+            line(&intent, &known).fitting(80),
+            "00000000000a active  58s left  netns:a → netns:b: lost 18 packets …"
+        );
         let shadowed = [specimen::status(0, State::Shadowed, 1, 1)];
-        assert!(line(&intent, &shadowed).starts_with("00000000000a shadowed  "));
+        let line = line(&intent, &shadowed).fitting(80);
+        assert!(line.starts_with("00000000000a shadowed  "), "{line}");
     }
 }

@@ -14,7 +14,7 @@ use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::output::quantity::time;
 use crate::session::After;
-use crate::session::live::Live;
+use crate::session::live::{Line, Live, Weight};
 
 /// How long a controller may take to say anything before that is told.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -274,10 +274,11 @@ fn outcome(object: &Object) -> Outcome {
 }
 
 /// One line for an object while it acts; what is left of it is counted here, since clocks may differ by hours.
-fn line(object: &Object, since: Option<Instant>) -> String {
+fn line(object: &Object, since: Option<Instant>) -> Line {
     let status = &object.status;
     let (name, phase) = (&object.metadata.name, status.phase.word().to_lowercase());
-    let Some(since) = since else { return format!("{name} {phase}") };
+    let mut line = Line::new(format!("{name} {phase}"));
+    let Some(since) = since else { return line };
     let parsed = |text: &Option<String>| {
         text.as_deref().and_then(|text| humantime::parse_rfc3339(text).ok())
     };
@@ -291,5 +292,7 @@ fn line(object: &Object, since: Option<Instant>) -> String {
     } else {
         format!("{} → {}", status.from, status.to)
     };
-    format!("{name} {phase}  {left} left  {to}: {}", status.effect)
+    line.push(Weight::Part, format!("  {left} left"));
+    line.push_detailed(Weight::Part, &format!("  {to}: {}", status.effect));
+    line
 }

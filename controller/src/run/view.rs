@@ -12,7 +12,7 @@ use super::faults::Faults;
 use super::outlets::place;
 use crate::output::quantity::time;
 use crate::output::{Audience, Output};
-use crate::session::live::Live;
+use crate::session::live::{Line, Live};
 
 /// From one rewriting to the next (200 ms).
 pub(super) const EVERY: Duration = Duration::from_millis(200);
@@ -110,7 +110,7 @@ impl View {
                 *acting.lock().unwrap_or_else(PoisonError::into_inner) = heard;
             });
         }
-        self.live.rewrite(&self.line(now));
+        self.live.rewrite(&Line::new(self.line(now)));
     }
 
     fn line(&self, now: Instant) -> String {

@@ -1,5 +1,7 @@
 //! Progress while faults act: one line that is rewritten on a terminal, added lines elsewhere.
 
+mod line;
+
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -9,6 +11,7 @@ use super::{LIVE, QUIET, Watch};
 use crate::output::quantity::time;
 use crate::output::route::{Route, done};
 use crate::output::{Audience, Output};
+pub(crate) use line::{Line, Weight};
 
 /// Where the progress goes.
 #[derive(Debug)]
@@ -57,12 +60,12 @@ impl Live {
     }
 
     /// Rewrites the line.
-    pub(crate) fn rewrite(&self, line: &str) {
+    pub(crate) fn rewrite(&self, line: &Line) {
         match self.audience {
             Audience::Terminal => {
                 let width = terminal_size::terminal_size_of(std::io::stderr())
                     .map_or(NARROW, |(width, _)| width.0);
-                self.write(&format!("{CLEAR}{}", fitting(line, width.into())));
+                self.write(&format!("{CLEAR}{}", line.fitting(width.into())));
             }
             Audience::File => {}
         }
@@ -84,31 +87,18 @@ impl Live {
 }
 
 /// The faults in one line.
-fn line(watch: &Watch, now: Instant) -> String {
-    let Some(first) = watch.statuses().next() else { return String::new() };
+fn line(watch: &Watch, now: Instant) -> Line {
+    let Some(first) = watch.statuses().next() else { return Line::default() };
     let worst = watch.statuses().map(Status::standing).find(|state| *state != State::Active);
-    let mut line = format!(
-        "{} {}  {} left, lease {}",
-        first.fault.id.intent,
-        worst.unwrap_or(State::Active),
-        time(watch.time_left_at(now)),
-        time(watch.lease_left_at(now)),
-    );
+    let mut line =
+        Line::new(format!("{} {}", first.fault.id.intent, worst.unwrap_or(State::Active)));
+    line.push(Weight::Part, format!("  {} left", time(watch.time_left_at(now))));
+    line.push(Weight::Detail, format!(", lease {}", time(watch.lease_left_at(now))));
     for status in watch.statuses() {
-        line.push_str(&format!("  {}: {}", Route::from(&status.fault), done(status)));
+        let done = format!("  {}: {}", Route::from(&status.fault), done(status));
+        line.push_detailed(Weight::Part, &done);
     }
     line
-}
-
-/// As much of a line as a terminal shows without wrapping it, which could not be rewritten.
-fn fitting(line: &str, width: usize) -> String {
-    let room = width.saturating_sub(1);
-    if line.chars().count() <= room {
-        return line.to_owned();
-    }
-    let mut cut: String = line.chars().take(room.saturating_sub(1)).collect();
-    cut.push('…');
-    cut
 }
 
 #[cfg(test)]
@@ -123,13 +113,15 @@ mod tests {
             specimen::status(0, State::Active, 9, 9),
             specimen::status(1, State::Shadowed, 1, 1),
         ];
-        let text = line(&Watch::new(statuses, now), now + Duration::from_millis(500));
+        let line = line(&Watch::new(statuses, now), now + Duration::from_millis(500));
         assert_eq!(
-            text,
+            line.fitting(200),
             "00000000000a shadowed  57.5s left, lease 12.5s  netns:a → netns:b: lost 9 packets, \
              900 B  netns:a → netns:b: lost 1 packet, 100 B"
         );
-        assert_eq!(fitting(&text, 21), "00000000000a shadow…");
-        assert_eq!(fitting("short", 80), "short");
+        assert_eq!(
+            line.fitting(80),
+            "00000000000a shadowed  57.5s left  netns:a → netns:b: lost 9 packets …"
+        );
     }
 }

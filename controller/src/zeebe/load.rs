@@ -19,7 +19,7 @@ use crate::interrupts::Interrupts;
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::output::quantity::time;
-use crate::session::live::Live;
+use crate::session::live::{Line, Live, Weight};
 
 use super::contact::Contact;
 use tally::{Judged, Tally};
@@ -107,19 +107,17 @@ async fn drive(
     }
 }
 
-fn line(tally: &Tally) -> String {
+fn line(tally: &Tally) -> Line {
     let elapsed = time(tally.began().elapsed());
-    let failures: Vec<String> =
-        tally.failures().iter().map(|(kind, count)| format!("{kind} {count}")).collect();
-    format!(
-        "{elapsed}  {} of {} succeeded, {} under way, p50 {:.1} ms, p99 {:.1} ms  {}",
-        tally.succeeded(),
-        tally.due(),
-        tally.under_way(),
-        tally.latency_ms(50.0),
-        tally.latency_ms(99.0),
-        failures.join(", ")
-    )
+    let (succeeded, due) = (tally.succeeded(), tally.due());
+    let mut line = Line::new(format!("{elapsed}  {succeeded} of {due} succeeded"));
+    line.push(Weight::Aside, format!(", {} under way", tally.under_way()));
+    line.push(Weight::Part, format!(", p99 {:.1} ms", tally.latency_ms(99.0)));
+    line.push(Weight::Detail, format!(", p50 {:.1} ms", tally.latency_ms(50.0)));
+    for (kind, count) in tally.failures() {
+        line.push(Weight::Part, format!("  {kind} {count}"));
+    }
+    line
 }
 
 /// Sends instances, to one gateway after the other.

@@ -11,6 +11,7 @@ use zeebe::{GatewayError, Key};
 use crate::outcome::Outcome;
 use crate::output::quantity::{count, time};
 use crate::output::{Detail, Report};
+use crate::session::live::{Line, Weight};
 
 /// How jobs are come by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,17 +106,18 @@ impl Tally {
         counts.troubles.insert(doing, said.clone()) != Some(said)
     }
 
-    pub(super) fn line(&self) -> String {
+    pub(super) fn line(&self) -> Line {
         let counts = self.counts();
-        let elapsed = time(counts.began.elapsed());
-        let failures: Vec<String> =
-            counts.failures.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
-        format!(
-            "{elapsed}  {} completed of {} taken  {}",
+        let mut line = Line::new(format!(
+            "{}  {} completed of {} taken",
+            time(counts.began.elapsed()),
             counts.completed,
-            counts.taken,
-            failures.join(", ")
-        )
+            counts.taken
+        ));
+        for (kind, count) in &counts.failures {
+            line.push(Weight::Part, format!("  {kind} {count}"));
+        }
+        line
     }
 
     pub(super) fn report(&self, job_type: &str, outcome: Outcome) -> WorkerReport {
