@@ -5,7 +5,7 @@ mod tally;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use zeebe::{Gateway, GatewayError, Job, JobStream, Jobs};
 
@@ -21,8 +21,9 @@ use tally::{Doing, Tally};
 
 const ATTEMPTED: &str = "cannot work for Zeebe";
 
-/// How long a gateway waits for jobs before it says that there are none.
-const WAIT: Duration = Duration::from_secs(10);
+/// How long a gateway waits for jobs before it says that there are none. At its end a worker waits for that
+/// word, so it is no more than somebody has patience for.
+const WAIT: Duration = Duration::from_secs(2);
 
 /// How long a call may take beyond that.
 const CALL: Duration = Duration::from_secs(10);
@@ -30,7 +31,7 @@ const CALL: Duration = Duration::from_secs(10);
 /// After something failed, before it is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// How long what is in hand at the end may take still.
+/// How long the last answer, and what is in hand then, may take still.
 const LAST: Duration = Duration::from_secs(5);
 
 /// How often the live line is written anew.
@@ -48,6 +49,16 @@ struct Worker {
     capacity: u32,
     tally: Tally,
     output: Output,
+    stage: watch::Sender<Stage>,
+}
+
+/// How far a worker is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It takes what it has hands for.
+    Working,
+    /// It asks for nothing more, and completes what it is given still.
+    Ending,
 }
 
 /// Whether jobs are pushed as well.
@@ -81,12 +92,14 @@ pub(crate) async fn run(
         capacity,
         tally: Tally::default(),
         output,
+        stage: watch::Sender::new(Stage::Working),
     });
     let mut live = Live::new(output);
     let mut redraw = interval(REDRAW);
     redraw.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let polling = worker.poll();
+    tokio::pin!(polling);
     let outcome = {
-        let polling = worker.poll();
         let pushed = async {
             match worker.pushing {
                 Pushing::On => worker.stream().await,
@@ -99,7 +112,7 @@ pub(crate) async fn run(
                 None => std::future::pending().await,
             }
         };
-        tokio::pin!(polling, pushed, over);
+        tokio::pin!(pushed, over);
         loop {
             tokio::select! {
                 biased;
@@ -116,40 +129,73 @@ pub(crate) async fn run(
         }
     };
     live.clear();
-    // What it has in hand it completes; it takes nothing more.
-    let idle = worker.free.acquire_many(worker.capacity);
-    let _ = timeout(LAST, idle).await;
+    worker.stage.send_replace(Stage::Ending);
+    let last = async {
+        // A question that is given up is answered to nobody: its jobs would be given out, and lie there.
+        polling.await;
+        let _ = worker.free.acquire_many(worker.capacity).await;
+    };
+    tokio::select! {
+        biased;
+        // Who asks once more waits for nothing.
+        _ = interrupts.next() => {}
+        _ = timeout(LAST, last) => {}
+    }
     output.show(&worker.tally.report(&args.job_type, outcome))?;
     Ok(outcome)
 }
 
 impl Worker {
-    /// Asks for jobs for ever.
+    /// Asks for jobs until it ends, and hears every answer.
     async fn poll(self: &Arc<Self>) {
-        loop {
-            // A gateway gives no fewer than it may: so many hands have to be free.
-            let Ok(first) = Arc::clone(&self.free).acquire_owned().await else { return };
-            let mut hands = vec![first];
-            while let Ok(another) = Arc::clone(&self.free).try_acquire_owned() {
-                hands.push(another);
-            }
+        while let Some(hands) = self.unless_ending(self.hands()).await {
             let most = u32::try_from(hands.len()).unwrap_or(u32::MAX);
             let jobs = Jobs { most, ..self.jobs.clone() };
             // Where jobs are pushed the hands are needed for those.
             let wait = (self.pushing == Pushing::Off).then_some(WAIT);
-            match self.gateway.activate(&jobs, wait, WAIT + CALL).await {
+            self.tally.asked(most);
+            let answer = self.gateway.activate(&jobs, wait, WAIT + CALL).await;
+            self.tally.answered(answer.as_ref().err());
+            let pause = match answer {
                 Ok(found) => {
                     for (job, hand) in found.into_iter().zip(hands) {
                         self.take(job, hand);
                     }
                     self.tally.well(Doing::Polling);
-                    sleep(self.poll_every).await;
+                    self.poll_every
                 }
                 Err(error) => {
-                    drop(hands);
-                    self.trouble(Doing::Polling, &error).await;
+                    self.trouble(Doing::Polling, &error);
+                    AGAIN
                 }
+            };
+            if self.unless_ending(sleep(pause)).await.is_none() {
+                return;
             }
+        }
+    }
+
+    /// All hands that are free, as soon as one is: a gateway gives no fewer than it may.
+    async fn hands(&self) -> Vec<OwnedSemaphorePermit> {
+        let first = match Arc::clone(&self.free).acquire_owned().await {
+            Ok(first) => first,
+            // Nobody closes it.
+            Err(_) => std::future::pending().await,
+        };
+        let mut hands = vec![first];
+        while let Ok(another) = Arc::clone(&self.free).try_acquire_owned() {
+            hands.push(another);
+        }
+        hands
+    }
+
+    /// Waits for something, and gives it up when the worker ends.
+    async fn unless_ending<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut stage = self.stage.subscribe();
+        tokio::select! {
+            biased;
+            _ = stage.wait_for(|stage| *stage == Stage::Ending) => None,
+            done = work => Some(done),
         }
     }
 
@@ -158,7 +204,8 @@ impl Worker {
         loop {
             self.tally.stream_opened();
             let error = self.follow(self.gateway.stream(&self.jobs)).await;
-            self.trouble(Doing::Streaming, &error).await;
+            self.trouble(Doing::Streaming, &error);
+            sleep(AGAIN).await;
         }
     }
 
@@ -197,10 +244,13 @@ impl Worker {
         });
     }
 
-    async fn trouble(&self, doing: Doing, error: &GatewayError) {
+    fn trouble(&self, doing: Doing, error: &GatewayError) {
         if self.tally.trouble(doing, error) {
-            self.output.note(format!("{doing} jobs does not go: {error}; trying again"));
+            let then = match *self.stage.borrow() {
+                Stage::Working => "; trying again",
+                Stage::Ending => "",
+            };
+            self.output.note(format!("{doing} jobs does not go: {error}{then}"));
         }
-        sleep(AGAIN).await;
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Told {
     pub(crate) creation: Creation,
     /// How many jobs are given out and not completed, and how many were at the most.
     pub(crate) in_hand: (i64, i64),
+    /// How jobs are given out.
+    pub(crate) giving: Giving,
     /// How often somebody wanted jobs to be pushed.
     pub(crate) streams: u32,
     /// Where the broker is.
@@ -65,6 +67,18 @@ pub(crate) enum Creation {
     OneKey,
     /// All are answered, and none is created.
     Empty,
+}
+
+/// How jobs are given out.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Giving {
+    /// At once.
+    #[default]
+    Prompt,
+    /// The answer comes so long after they were given out.
+    Late(Duration),
+    /// The answer never comes.
+    Mute,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -110,11 +124,18 @@ impl gateway_server::Gateway for Gateway {
         request: Request<wire::ActivateJobsRequest>,
     ) -> Answer<Self::ActivateJobsStream> {
         let most = request.into_inner().max_jobs_to_activate;
-        let mut told = self.0.lock().unwrap();
-        told.wanted.push(most);
-        told.in_hand.0 += i64::from(most);
-        told.in_hand.1 = told.in_hand.1.max(told.in_hand.0);
-        let first = i64::try_from(told.wanted.len() * 10).unwrap();
+        let (first, giving) = {
+            let mut told = self.0.lock().unwrap();
+            told.wanted.push(most);
+            told.in_hand.0 += i64::from(most);
+            told.in_hand.1 = told.in_hand.1.max(told.in_hand.0);
+            (i64::try_from(told.wanted.len() * 10).unwrap(), told.giving)
+        };
+        match giving {
+            Giving::Prompt => {}
+            Giving::Late(time) => tokio::time::sleep(time).await,
+            Giving::Mute => std::future::pending().await,
+        }
         let job = |key| wire::ActivatedJob { key, retries: 3, ..Default::default() };
         let jobs = (first..first + i64::from(most)).map(job).collect();
         Ok(Response::new(tokio_stream::iter(vec![Ok(wire::ActivateJobsResponse { jobs })])))

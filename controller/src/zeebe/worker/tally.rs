@@ -39,8 +39,14 @@ struct Counts {
     taken: u64,
     pushed: u64,
     completed: u64,
+    /// Taken, and neither completed nor failed.
+    in_hand: u64,
     again: u64,
     streams: u64,
+    /// For how many jobs it has asked and waits for the answer.
+    asked: u32,
+    /// For how many it has asked without an answer in time.
+    unheard: u64,
     keys: HashSet<Key>,
     failures: BTreeMap<&'static str, u64>,
     /// What was last said, so that it is not said again.
@@ -54,8 +60,11 @@ impl Default for Tally {
             taken: 0,
             pushed: 0,
             completed: 0,
+            in_hand: 0,
             again: 0,
             streams: 0,
+            asked: 0,
+            unheard: 0,
             keys: HashSet::new(),
             failures: BTreeMap::new(),
             troubles: BTreeMap::new(),
@@ -71,8 +80,23 @@ impl Tally {
     pub(super) fn taken(&self, key: Key) {
         let mut counts = self.counts();
         counts.taken += 1;
+        counts.in_hand += 1;
         if !counts.keys.insert(key) {
             counts.again += 1;
+        }
+    }
+
+    /// So many jobs are asked for.
+    pub(super) fn asked(&self, most: u32) {
+        self.counts().asked = most;
+    }
+
+    /// The answer is there, or why there is none. One that is late may have been given to nobody, jobs and all.
+    pub(super) fn answered(&self, error: Option<&GatewayError>) {
+        let mut counts = self.counts();
+        let asked = std::mem::take(&mut counts.asked);
+        if matches!(error, Some(GatewayError::Late(_))) {
+            counts.unheard += u64::from(asked);
         }
     }
 
@@ -82,11 +106,15 @@ impl Tally {
     }
 
     pub(super) fn completed(&self) {
-        self.counts().completed += 1;
+        let mut counts = self.counts();
+        counts.completed += 1;
+        counts.in_hand -= 1;
     }
 
     pub(super) fn failed(&self, error: &GatewayError) {
-        *self.counts().failures.entry(error.kind()).or_default() += 1;
+        let mut counts = self.counts();
+        *counts.failures.entry(error.kind()).or_default() += 1;
+        counts.in_hand -= 1;
     }
 
     pub(super) fn stream_opened(&self) {
@@ -132,6 +160,8 @@ impl Tally {
             completed: counts.completed,
             again: counts.again,
             streams: counts.streams,
+            unheard: counts.unheard + u64::from(counts.asked),
+            left: counts.in_hand,
             failures: counts.failures.clone(),
         }
     }
@@ -153,6 +183,10 @@ pub(super) struct WorkerReport {
     again: u64,
     /// How often it was asked that they be pushed.
     streams: u64,
+    /// For how many it has asked and heard no answer in time: they may be given out.
+    unheard: u64,
+    /// How many it was not done with at its end.
+    left: u64,
     failures: BTreeMap<&'static str, u64>,
 }
 
@@ -169,6 +203,13 @@ impl Report for WorkerReport {
         );
         if self.streams > 0 {
             text += &format!("; asked {} that they be pushed", count(self.streams, "time"));
+        }
+        if self.left > 0 {
+            text += &format!("\n{} left: not done with at the end", count(self.left, "job"));
+        }
+        if self.unheard > 0 {
+            let jobs = count(self.unheard, "job");
+            text += &format!("\nup to {jobs} may be given out and were not heard of");
         }
         for (kind, count) in &self.failures {
             text += &format!("\n{kind} {count}");
