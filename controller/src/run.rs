@@ -53,6 +53,7 @@ use book::Book;
 use claim::Claim;
 use executor::Executor;
 use faults::Faults;
+use faults::acting::Sight;
 use line::Line;
 use outlets::Outlets;
 use places::Outs;
@@ -213,7 +214,7 @@ async fn one(
         run.seed(),
         (events.clone(), output),
     ));
-    let view = View::new(output, Arc::clone(&faults));
+    let view = View::new(output, Sight::Kept(Arc::clone(&faults)));
     let mut outlets = Outlets::new(book, kept, verdicts, view);
     let reaper = Reaper::new(beginning.identity, verdicts);
     let mut executor = Executor::new(events, Arc::clone(&faults), reaper, place.settings.clone());

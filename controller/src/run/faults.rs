@@ -1,5 +1,6 @@
 //! Faults that steps put in: kept as long as the run wants them, whoever holds them for it.
 
+pub(crate) mod acting;
 mod checking;
 pub(crate) mod controller;
 pub(crate) mod effect;
@@ -9,11 +10,10 @@ pub(crate) mod words;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use experiment::model::{FaultLabel, FaultVerb};
 use experiment::run::{Effect, Ending, Event, FaultKey, Healing, NamedFault};
-use fault::{IntentId, Status};
+use fault::IntentId;
 use proto::control as wire;
 use serde_json::{Map, Value};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard, mpsc};
@@ -26,9 +26,8 @@ use crate::fleet::client::LOG;
 use crate::log::Wanted;
 use crate::outcome::Outcome;
 use crate::output::Output;
-use crate::output::quantity::time;
-use crate::output::route::done;
 use crate::settings::{Controller, Names};
+use acting::Acting;
 pub(super) use checking::{Wrong, check, is_template};
 use controller::AtController;
 use here::Here;
@@ -237,8 +236,8 @@ impl Faults {
         }
     }
 
-    /// The faults that act, each in a few words; none while nobody can say.
-    pub(super) async fn acting(&self) -> Vec<String> {
+    /// The faults that act; none while nobody can say.
+    async fn acting(&self) -> Vec<Acting> {
         let place = self.place.try_lock().ok().and_then(|place| place.clone());
         let Some(place) = place else { return Vec::new() };
         let intent = |slot: &Slot| Some(slot.try_lock().ok()?.as_ref()?.intent());
@@ -254,22 +253,7 @@ impl Faults {
             Place::Here(here) => here.statuses().await,
             Place::Controller(there) => there.statuses().await,
         };
-        let statuses = statuses.unwrap_or_default();
-        let acting = own.iter().filter_map(|(label, intent)| {
-            let parts: Vec<&Status> =
-                statuses.iter().filter(|status| status.fault.id.intent == *intent).collect();
-            let doing = parts.first().map(|first| match parts.len() {
-                1 => done(first),
-                several => format!("{} and {} more", done(first), several - 1),
-            })?;
-            let lease = parts.iter().filter_map(|part| part.lease_left()).min();
-            let left = parts.iter().filter_map(|part| part.time_left()).min();
-            let shown = |name: &str, span: Option<Duration>| {
-                span.map_or_else(String::new, |span| format!(", {name} {}", time(span)))
-            };
-            Some(format!("{label}: {doing}{}{}", shown("left", left), shown("lease", lease)))
-        });
-        acting.collect()
+        acting::told(&own, &statuses.unwrap_or_default())
     }
 
     /// The targets that a selector names, one selector each.

@@ -17,6 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::book::Book;
 use super::executor::Executor;
 use super::faults::Faults;
+use super::faults::acting::{Elsewhere, Sight};
 use super::outlets::Outlets;
 use super::places::Outs;
 use super::reaper::Reaper;
@@ -133,7 +134,8 @@ impl Line<'_> {
             seed,
             (events.clone(), self.output),
         ));
-        let view = View::new(self.output, Arc::clone(&faults));
+        let sight = Arc::new(Elsewhere::new(client.clone()));
+        let view = View::new(self.output, Sight::Elsewhere(Arc::clone(&sight)));
         let mut outlets = Outlets::new(book, kept, verdicts, view);
         let reaper = Reaper::new(crate::cut::random()?, verdicts);
         let settings = self.place.settings.clone();
@@ -144,6 +146,7 @@ impl Line<'_> {
             tokio::select! {
                 reply = told.message() => match reply {
                     Ok(Some(wire::RunReply { kind: Some(Reply::End(end)) })) => break Ok(end),
+                    Ok(Some(wire::RunReply { kind: Some(Reply::Run(run)) })) => sight.hear(&run),
                     Ok(Some(reply)) => self.told(reply, &mut executor, &mut outlets),
                     Ok(None) => break Err("the controller closed the connection".to_owned()),
                     Err(status) => break Err(fleet::client::reason(&status)),

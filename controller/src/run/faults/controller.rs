@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tonic::Streaming;
 
 use super::super::logs::Telling;
+use super::acting;
 use super::effect;
 use super::words::Typed;
 use super::{Standing, ended, id};
@@ -140,7 +141,7 @@ impl AtController {
 
     pub(super) async fn statuses(&self) -> Result<Vec<Status>, Failure> {
         let intents = self.client.clone().list().await?;
-        Ok(intents.iter().flat_map(fleet::statuses).collect())
+        Ok(acting::living(&intents))
     }
 
     /// What targets write, as their agents read it for the controller.
