@@ -151,19 +151,21 @@ fn healed_all(
     Ok(outcome)
 }
 
-/// Ends an intent of a controller.
+/// Ends an intent of a controller. What stays of it and does nothing any more is told.
 ///
 /// # Errors
-/// It is not confirmed to be out.
+/// It is not confirmed that nothing of it acts.
 pub(crate) async fn end(id: IntentId, place: &Controller, output: Output) -> Result<(), Failure> {
     let healed = connect(place, output).await?.heal(vec![id.get()], false).await?;
-    match healed.iter().find_map(unconfirmed) {
-        None => Ok(()),
-        Some(sentence) => {
+    for intent in &healed {
+        let Some(sentence) = unconfirmed(intent) else { continue };
+        if !outcome::is_inert(intent) {
             let attempted = format!("cannot confirm the heal of {id}");
-            Err(Failure::new(Outcome::Unconfirmed, attempted, sentence))
+            return Err(Failure::new(Outcome::Unconfirmed, attempted, sentence));
         }
+        output.note(sentence);
     }
+    Ok(())
 }
 
 /// `schism status` through a controller.

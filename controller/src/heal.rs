@@ -132,18 +132,28 @@ pub(crate) async fn run(
     confirmed.map(|()| Outcome::Effective)
 }
 
-/// Ends what this machine's agent has of an intent.
+/// Ends what this machine's agent has of an intent. What stays of it and does nothing any more is told.
 ///
 /// # Errors
-/// It is not confirmed to be out.
+/// It is not confirmed that nothing of it acts.
 pub(crate) async fn end(intent: IntentId, choice: &Choice, output: Output) -> Result<(), Failure> {
     // An agent that has ended took it out.
     let Some(mut connection) = connect::find(choice, output).await? else { return Ok(()) };
     let known = connection.link.list().await?;
     let ids = known.iter().map(|status| status.fault.id).filter(|id| id.intent == intent);
     let faults = connection.link.heal(&Scope::Faults(ids.collect())).await?;
-    confirmed(&faults)
+    for note in faults.iter().flat_map(drifts) {
+        output.note(note);
+    }
+    let acting: Vec<Status> = faults.into_iter().filter(|status| !status.is_inert()).collect();
+    confirmed(&acting)
 }
+
+/// What is said of a skew that has ended, but not in every process whole.
+pub(crate) const INERT: &str = "a process has not got its own bytes back";
+/// And what that means.
+pub(crate) const INERT_MEANS: &str =
+    "its clocks show true time; the agent goes on trying, and `schism residue` shows what is left";
 
 /// Whether faults that were to end are out.
 ///
@@ -155,9 +165,15 @@ pub(crate) fn confirmed(faults: &[Status]) -> Result<(), Failure> {
         return Ok(());
     }
     let names: Vec<String> = open.iter().map(ToString::to_string).collect();
-    let attempted = format!("cannot confirm the heal of {}", names.join(", "));
+    let names = names.join(", ");
+    let mut of = faults.iter().filter(|status| open.contains(&status.fault.id));
+    if of.all(Status::is_inert) {
+        let attempted = format!("cannot take {names} out whole");
+        return Err(Failure::new(Outcome::Unconfirmed, attempted, INERT).hint(INERT_MEANS));
+    }
+    let attempted = format!("cannot confirm the heal of {names}");
     Err(Failure::new(Outcome::Unconfirmed, attempted, "the agent did not take it out whole")
-        .hint("the kernel ends it at its lease's end; `schism status` shows when"))
+        .hint("the kernel ends it at its lease's end; `schism status --all` shows how it stands"))
 }
 
 /// The faults that a name means.
@@ -237,6 +253,21 @@ mod tests {
                 (found, expected) => panic!("{text}: {found:?}, not {expected:?}"),
             }
         }
+    }
+
+    #[test]
+    fn what_has_not_got_its_bytes_back_is_not_said_to_act() {
+        let mut cut = specimen::status(0, State::Failed, 1, 1);
+        cut.drifts = vec![fault::Drift::NotTakenOut("detach".to_owned())];
+        let acts = confirmed(std::slice::from_ref(&cut)).unwrap_err();
+        assert!(acts.text().contains("the kernel ends it at its lease's end"), "{}", acts.text());
+        let mut skew = cut.clone();
+        skew.fault.kind = specimen::skew();
+        let inert = confirmed(std::slice::from_ref(&skew)).unwrap_err();
+        assert_eq!(inert.outcome, Outcome::Unconfirmed);
+        assert!(inert.text().contains("its clocks show true time"), "{}", inert.text());
+        let both = confirmed(&[cut, skew]).unwrap_err();
+        assert!(both.text().contains("lease's end"), "{}", both.text());
     }
 
     #[test]

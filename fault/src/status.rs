@@ -141,6 +141,13 @@ impl Status {
             && self.drifts.iter().any(|drift| matches!(drift, Drift::NotTakenOut(_)))
     }
 
+    /// Whether what stays of it does nothing any more: a process that has not got its own bytes back when its skew
+    /// ended has true time all the same.
+    #[must_use]
+    pub fn is_inert(&self) -> bool {
+        self.stays() && matches!(self.fault.kind, Kind::Skew(_))
+    }
+
     /// How much of the lease is left.
     #[must_use]
     pub fn lease_left(&self) -> Option<Duration> {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use fault::{
-    BootId, BootTime, Chance, Cut, Effect, Fault, FaultId, FlowAge, Hook, IntentId, Kind,
-    LeaseTerms, Mode, NamespaceCookie, PeerTarget, Peers, ProcessIdentity, Side, State, Status,
-    Target, TargetIdentity, Verdict, Window,
+    BootId, BootTime, Chance, Clocks, Cut, Effect, Ending, Extent, Fault, FaultId, FlowAge, Hook,
+    IntentId, Kind, LeaseTerms, Mode, NamespaceCookie, PeerTarget, Peers, ProcessIdentity, Shape,
+    Side, Skew, State, Status, Target, TargetIdentity, Verdict, Window,
 };
 
 /// When it began, in ns since boot.
@@ -34,6 +34,16 @@ pub(crate) fn target(selector: &str, identity: TargetIdentity) -> Target {
         is_host: false,
         pod: None,
     }
+}
+
+/// An hour ahead.
+pub(crate) fn skew() -> Kind {
+    Kind::Skew(Skew {
+        shape: Shape::Offset("+1h".parse().unwrap()),
+        clocks: Clocks::REALTIME,
+        ending: Ending::Step,
+        extent: Extent::Named,
+    })
 }
 
 /// `netns:a → netns:b` for 60 s with a lease of 15 s, two seconds after its start.

@@ -7,6 +7,7 @@ use proto::control as wire;
 
 use super::happened;
 use crate::control::is_over;
+use crate::heal::{INERT, INERT_MEANS};
 use crate::outcome::Outcome;
 use crate::output::quantity::time;
 
@@ -59,8 +60,21 @@ pub(crate) fn unconfirmed(intent: &wire::Intent) -> Option<String> {
         None => "its lease ends it".to_owned(),
     };
     let id = IntentId::from_random(intent.id);
+    if is_inert(intent) {
+        let nodes = nodes.join(", ");
+        return Some(format!("{id} is not out whole on {nodes}: {INERT}; {INERT_MEANS}"));
+    }
     let place = if nodes.is_empty() { String::new() } else { format!(" on {}", nodes.join(", ")) };
     Some(format!("{id} is not confirmed to be healed{place}: {end}"))
+}
+
+/// Whether nothing of it acts any more, whatever stays of it.
+pub(super) fn is_inert(intent: &wire::Intent) -> bool {
+    let is_open = |part: &&wire::Part| part.owed || is_left(part);
+    let is_inert = |part: &wire::Part| !part.owed && heard(part).is_some_and(|it| it.is_inert());
+    is_over(intent)
+        && intent.stage() != wire::Stage::Unconfirmed
+        && intent.parts.iter().filter(is_open).all(is_inert)
 }
 
 fn is_confirmed(intent: &wire::Intent) -> bool {
@@ -133,5 +147,27 @@ mod tests {
         assert!(unconfirmed(&intent(wire::Stage::Healing, healing)).unwrap().contains(" on b: "));
         assert_eq!(unconfirmed(&intent(wire::Stage::Healed, vec![ended])), None);
         assert_eq!(confirmed(&[both]), Outcome::Unconfirmed);
+    }
+
+    #[test]
+    fn a_skew_that_is_not_out_whole_is_not_said_to_act() {
+        let mut status = specimen::status(0, State::Failed, 1, 1);
+        status.drifts = vec![Drift::NotTakenOut("detach".to_owned())];
+        let left = |status: Status| {
+            let part = wire::Part { status: Some(status.into()), ..part(0, "a", State::Failed) };
+            intent(wire::Stage::Failed, vec![part, self::part(1, "b", State::Healed)])
+        };
+        let cut = left(status.clone());
+        assert!(!is_inert(&cut));
+        assert!(unconfirmed(&cut).unwrap().contains("its lease ends it there"));
+        status.fault.kind = specimen::skew();
+        let skew = left(status);
+        assert!(is_inert(&skew));
+        let said = unconfirmed(&skew).unwrap();
+        assert!(said.contains("is not out whole on a: ") && said.contains("true time"), "{said}");
+        let mut lost = skew;
+        lost.parts[1].owed = true;
+        lost.set_stage(wire::Stage::Unconfirmed);
+        assert!(!is_inert(&lost));
     }
 }

@@ -21,16 +21,24 @@ struct Teller {
     stdin: Option<ChildStdin>,
     lines: Lines<BufReader<ChildStdout>>,
     truth: i64,
+    /// What it said before that.
+    first: Vec<String>,
 }
 
 impl Teller {
     fn start() -> Self {
+        Self::running(TELLER, 0)
+    }
+
+    /// One that says so many lines first.
+    fn running(script: &str, first: usize) -> Self {
         let mut command = Command::new("/usr/bin/python3");
-        command.args(["-c", TELLER]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let stdin = process.stdin.take();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let mut teller = Self { process, stdin, lines, truth: 0 };
+        let mut teller = Self { process, stdin, lines, truth: 0, first: Vec::new() };
+        teller.first.extend((0..first).map(|_| teller.lines.next().unwrap().unwrap()));
         teller.truth = teller.line();
         teller
     }
@@ -206,6 +214,44 @@ fn nothing_is_ended_for_a_skew_that_cannot_take_its_place() {
     assert_eq!((one.offset(), other.offset()), (0, 0));
     agent.signal(Signal::SIGTERM);
     assert_eq!(agent.ended().code, Some(0));
+    machine.is_clean();
+}
+
+/// A process that tells what its clocks show, and has a child that ends with it.
+const PARENT: &str = "
+import subprocess, sys
+child = subprocess.Popen([sys.executable, '-c', 'import sys; sys.stdin.read()'], stdin=subprocess.PIPE)
+print(child.pid, flush=True)
+";
+
+#[test]
+fn a_child_that_is_frozen_keeps_no_skew_of_its_tree_from_being_replaced() {
+    let machine = Machine::pair();
+    let agent = machine.daemon();
+    let mut moved = Teller::running(&format!("{PARENT}{TELLER}"), 1);
+    let child = moved.first[0].clone();
+    let line =
+        |offset: &str| format!("skew pid:{} {offset} --tree --for 60s --detach", moved.pid());
+    let (first, second) = (line("+1h"), line("-90s --replace"));
+    let first = machine.run(&first);
+    assert_eq!(first.code, Some(0), "{first:?}");
+    assert!(first.stderr.contains("in 2 processes"), "{first:?}");
+    let frozen = machine.run(&format!("freeze pid:{child} --for 60s --detach"));
+    assert_eq!(frozen.code, Some(0), "{frozen:?}");
+    let second = machine.run(&second);
+    assert_eq!(second.code, Some(0), "{second:?}");
+    let told = format!("{}.0: not taken out: ", first.stdout.trim());
+    assert!(second.stderr.contains(&told), "{second:?}");
+    assert!(second.stderr.contains(&format!("process {child}: ")), "{second:?}");
+    assert_eq!(moved.offset(), -90);
+    // A heal of a skew that is not out whole says what that means.
+    let third = machine.run(&format!("heal {}", second.stdout.trim()));
+    assert!(!third.stderr.contains("lease's end"), "{third:?}");
+    assert_eq!(moved.offset(), 0);
+    assert_eq!(machine.run("heal --all").code, Some(0));
+    agent.signal(Signal::SIGTERM);
+    assert_eq!(agent.ended().code, Some(0));
+    machine.run("residue --remove");
     machine.is_clean();
 }
 
