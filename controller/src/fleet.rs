@@ -1,5 +1,6 @@
 //! Commands that go through a controller.
 
+mod agents;
 mod brake;
 pub(crate) mod client;
 pub(crate) mod cut;
@@ -25,12 +26,13 @@ use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::settings::Controller;
 use crate::spec::Spec;
+use agents::AgentsReport;
 use brake::BrakeReport;
 use client::Client;
 use ends::{EndRecord, EndsReport};
 use listing::ListingReport;
 pub(crate) use outcome::unconfirmed;
-use report::{AgentsReport, IntentsReport};
+use report::IntentsReport;
 
 /// What ends are, by name: a selector each.
 pub(crate) fn names(ends: Vec<wire::End>) -> Vec<String> {

@@ -11,7 +11,9 @@ use crate::failure::Failure;
 use crate::interrupts::Interrupts;
 use crate::outcome::Outcome;
 use crate::output::quantity::{bytes, time};
-use crate::output::route::{Route, done, drifts, place, selection, tone, what};
+use crate::output::route::{
+    Route, done, drifts, got_through, lost, place, selection, tone, what,
+};
 use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table};
 use crate::output::{Audience, Detail, Output, Report, record};
@@ -107,14 +109,14 @@ impl StatusReport {
                 Cell::toned(status.standing(), tone(status.standing())),
                 left(status, status.time_left()).into(),
                 left(status, status.lease_left()).into(),
-                effect.lost.into(),
-                effect.matched.saturating_sub(effect.lost).into(),
+                lost(cut, effect.lost).into(),
+                got_through(cut, effect).into(),
             ];
             if detail == Detail::Wide {
                 cells.extend::<[Cell; 5]>([
                     place(cut.side).into(),
                     effect.matched.into(),
-                    bytes(effect.lost_bytes).into(),
+                    lost(cut, bytes(effect.lost_bytes)).into(),
                     status.hook.seen.into(),
                     cut.seed.into(),
                 ]);
@@ -272,5 +274,22 @@ ID              FROM → TO          MODE    STATE   LEFT  LEASE  LOST  PASSED
         let args = StatusArgs { all: true, watch: false };
         let text = StatusReport::new(Vec::new(), &args).text(Detail::Normal);
         assert_eq!(text, "no fault is active on this machine");
+    }
+
+    #[test]
+    fn what_only_counts_is_told_apart_from_what_is_lost() {
+        let args = StatusArgs { all: false, watch: false };
+        let mut shadow = specimen::status(1, State::Active, 12, 10);
+        let fault::Kind::Cut(cut) = &mut shadow.fault.kind else { panic!("{shadow:?}") };
+        cut.verdict = fault::Verdict::Count;
+        let faults = vec![specimen::status(0, State::Active, 12, 10), shadow];
+        let report = StatusReport::new(faults, &args);
+        let plain = anstream::adapter::strip_str(&report.text(Detail::Normal)).to_string();
+        let expected = "\
+ID              FROM → TO          MODE    STATE   LEFT  LEASE         LOST  PASSED
+00000000000a.0  netns:a → netns:b  packet  active   58s    13s           10       2
+00000000000a.1  netns:a → netns:b  packet  active   58s    13s  would be 10      12
+";
+        assert_eq!(plain, expected);
     }
 }

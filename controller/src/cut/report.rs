@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use fault::{BootTime, Cut, Effect, Mode, Status, Verdict};
+use fault::{BootTime, Effect, Mode, Status, Verdict};
 use serde::Serialize;
 
 use super::prove::Proof;
 use crate::outcome::Outcome;
 use crate::output::quantity::{bytes, offset};
-use crate::output::route::{Route, drifts, place, tone};
+use crate::output::route::{Route, drifts, lost, place, tone};
 use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table, Tone};
 use crate::output::{Detail, Report, record};
@@ -89,16 +89,14 @@ impl Report for CutReport {
 
 /// What cuts did, one line a part; faults of other kinds are left out.
 pub(crate) fn effects(faults: &[Status], detail: Detail) -> Table {
-    let cuts = || faults.iter().filter_map(|status| Some((status, status.fault.kind.cut()?)));
-    let is_shadow = |(_, cut): (&Status, &Cut)| cut.verdict == Verdict::Count;
-    let lost = if cuts().any(is_shadow) { "WOULD HAVE LOST" } else { "LOST" };
+    let cuts = faults.iter().filter_map(|status| Some((status, status.fault.kind.cut()?)));
     let mut columns = vec![
         ("ID", Left),
         ("CUT", Left),
         ("AT", Left),
         ("STATE", Left),
         ("MATCHED", Right),
-        (lost, Right),
+        ("LOST", Right),
         ("SEGMENTS", Right),
         ("BYTES", Right),
         ("FIRST LOSS", Right),
@@ -109,7 +107,7 @@ pub(crate) fn effects(faults: &[Status], detail: Detail) -> Table {
         columns.extend([("SEEN", Right), ("UNPARSABLE", Right), ("SEED", Right)]);
     }
     let mut table = Table::new(&columns);
-    for (status, cut) in cuts() {
+    for (status, cut) in cuts {
         let effect = &status.effect;
         let when = |time: Option<BootTime>| match (time, status.lease) {
             (Some(time), Some(window)) => offset(time.since(window.start)),
@@ -122,9 +120,9 @@ pub(crate) fn effects(faults: &[Status], detail: Detail) -> Table {
             place(cut.side).into(),
             Cell::toned(status.standing(), tone(status.standing())),
             Cell::toned(effect.matched, matched),
-            effect.lost.into(),
-            effect.lost_segments.into(),
-            bytes(effect.lost_bytes).into(),
+            lost(cut, effect.lost).into(),
+            lost(cut, effect.lost_segments).into(),
+            lost(cut, bytes(effect.lost_bytes)).into(),
             when(effect.first_loss).into(),
             when(effect.last_loss).into(),
             passed(effect).into(),

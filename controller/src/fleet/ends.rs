@@ -10,7 +10,7 @@ use crate::output::table::Align::Left;
 use crate::output::table::{Cell, Table};
 use crate::output::{Detail, Report};
 
-/// One end of a cut, as it was found right before the injection.
+/// One end of a fault, as it was found right before the injection.
 #[derive(Debug, Serialize)]
 pub(super) struct EndRecord {
     selector: String,

@@ -135,7 +135,10 @@ impl Order {
             self.show(past, outcome)?;
         }
         if measured == Outcome::NothingMatched {
-            output.note("nothing was matched in one direction at least, so it had no effect there");
+            output.note(match spec.what {
+                What::Cut(..) => outcome::UNMATCHED,
+                What::Within { .. } => outcome::UNMEASURED,
+            });
         }
         if roles.lost() {
             output.note(

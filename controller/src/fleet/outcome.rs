@@ -11,6 +11,13 @@ use crate::heal::{INERT, INERT_MEANS};
 use crate::outcome::Outcome;
 use crate::output::quantity::time;
 
+/// What is said where a cut had no effect.
+pub(crate) const UNMATCHED: &str =
+    "nothing was matched in one direction at least, so it had no effect there";
+/// What is said where a fault in processes had none.
+pub(crate) const UNMEASURED: &str =
+    "of one target at least nothing was measured, so no effect is known there";
+
 /// What a command comes to by what became of intents.
 pub(crate) fn outcome(intents: &[wire::Intent]) -> Outcome {
     let each = |intent: &wire::Intent| match intent.stage() {

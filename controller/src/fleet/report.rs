@@ -1,8 +1,8 @@
-//! Intents and agents as people and programs read them. Pure.
+//! Intents as people and programs read them. Pure.
 
 use std::time::Duration;
 
-use fault::{IntentId, Status, Verdict};
+use fault::{Aspect, IntentId, Status, Verdict};
 use proto::control as wire;
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use super::runs::{self, RunRecord};
 use crate::cut::plan;
 use crate::outcome::Outcome;
 use crate::output::quantity::{bytes, time};
-use crate::output::route::{Route, done, place, what};
+use crate::output::route::{Route, done, lost, place, what};
 use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table};
 use crate::output::{Detail, Report, record};
@@ -155,30 +155,19 @@ impl From<wire::Part> for PartRecord {
     }
 }
 
-impl IntentsReport {
-    /// What the count of lost packets is called: nothing is, where all that is listed only counts.
-    fn lost(&self) -> &'static str {
-        let parts = self.intents.iter().flat_map(|intent| &intent.parts);
-        let cuts = || parts.clone().filter_map(|part| part.fault()?.kind.cut());
-        let all = cuts().all(|cut| cut.verdict == Verdict::Count) && cuts().next().is_some();
-        if all { "WOULD HAVE LOST" } else { "LOST" }
-    }
-}
-
 impl PartRecord {
     fn fault(&self) -> Option<&fault::Fault> {
         self.faults.first().map(|status| &status.fault).or(self.planned.as_ref())
     }
 }
 
-impl Report for IntentsReport {
-    fn text(&self, detail: Detail) -> String {
-        if self.intents.is_empty() {
-            return match self.runs.as_slice() {
-                [] => self.empty.to_owned(),
-                runs => runs::text(runs, detail),
-            };
-        }
+impl IntentsReport {
+    fn parts(&self) -> impl Iterator<Item = (&IntentRecord, &PartRecord)> {
+        self.intents.iter().flat_map(|intent| intent.parts.iter().map(move |part| (intent, part)))
+    }
+
+    /// What is lost between two ends, and parts of which nothing is known.
+    fn cuts(&self, detail: Detail) -> Option<Table> {
         let mut columns = vec![
             ("ID", Left),
             ("NODE", Left),
@@ -189,51 +178,84 @@ impl Report for IntentsReport {
             ("LEFT", Right),
             ("LEASE", Right),
             ("MATCHED", Right),
-            (self.lost(), Right),
+            ("LOST", Right),
         ];
         if detail == Detail::Wide {
             columns.extend([("BYTES", Right), ("ASKER", Left)]);
         }
         let mut table = Table::new(&columns);
+        let mut parts = self.parts().filter(|(_, part)| !part.is_in_processes()).peekable();
+        parts.peek()?;
+        for (intent, part) in parts {
+            let fault = part.fault();
+            let cut = fault.and_then(|fault| fault.kind.cut());
+            let effect = part.faults.first().map(|status| status.effect).unwrap_or_default();
+            let lost = |figure: String| match cut {
+                Some(cut) => lost(cut, figure),
+                None => figure,
+            };
+            let route = fault.map_or_else(String::new, |fault| Route::from(fault).to_string());
+            let mut row = vec![
+                Cell::from(intent.id.clone()),
+                Cell::from(part.node.clone()),
+                Cell::from(route),
+                Cell::from(cut.map_or("-", |cut| place(cut.side))),
+            ];
+            row.extend(part.standing(intent));
+            row.push(Cell::from(effect.matched));
+            row.push(Cell::from(lost(effect.lost.to_string())));
+            if detail == Detail::Wide {
+                row.push(Cell::from(lost(bytes(effect.lost_bytes))));
+                row.push(Cell::from(fault::Legible(&intent.asker).to_string()));
+            }
+            table.row(row);
+        }
+        Some(table)
+    }
+
+    /// What is done to processes.
+    fn in_processes(&self, detail: Detail) -> Option<Table> {
+        let mut columns = vec![
+            ("ID", Left),
+            ("NODE", Left),
+            ("PROCESSES OF", Left),
+            ("FAULT", Left),
+            ("STAGE", Left),
+            ("STATE", Left),
+            ("LEFT", Right),
+            ("LEASE", Right),
+            ("MEASURED", Left),
+        ];
+        if detail == Detail::Wide {
+            columns.push(("ASKER", Left));
+        }
+        let mut table = Table::new(&columns);
+        let mut parts = self.parts().filter(|(_, part)| part.is_in_processes()).peekable();
+        parts.peek()?;
+        for (intent, part) in parts {
+            let Some(fault) = part.fault() else { continue };
+            let mut row = vec![
+                Cell::from(intent.id.clone()),
+                Cell::from(part.node.clone()),
+                Cell::from(Route::from(fault)),
+                Cell::from(what(&fault.kind)),
+            ];
+            row.extend(part.standing(intent));
+            row.push(Cell::from(part.faults.first().map_or_else(|| "-".to_owned(), done)));
+            if detail == Detail::Wide {
+                row.push(Cell::from(fault::Legible(&intent.asker).to_string()));
+            }
+            table.row(row);
+        }
+        Some(table)
+    }
+
+    /// What is to be said beside the figures.
+    fn notes(&self, detail: Detail) -> Vec<String> {
         let mut notes = Vec::new();
         for intent in &self.intents {
             for part in &intent.parts {
-                let status = part.faults.first();
-                let fault = part.fault();
-                let left = |left: Option<Duration>| left.map_or_else(|| "-".to_owned(), time);
-                let effect = status.map(|status| status.effect).unwrap_or_default();
-                let living = status.filter(|status| !status.state.is_final());
-                // The last that was heard says nothing of now where the end was not heard.
-                let is_stale = living.is_some() && (intent.over || part.unheard);
-                let living = living.filter(|_| !is_stale);
-                let state = match status {
-                    Some(_) if is_stale => "unknown".to_owned(),
-                    Some(status) => status.standing().to_string(),
-                    None => "-".to_owned(),
-                };
-                let mut row = vec![
-                    Cell::from(intent.id.clone()),
-                    Cell::from(part.node.clone()),
-                    Cell::from(
-                        fault.map_or_else(String::new, |fault| Route::from(fault).to_string()),
-                    ),
-                    Cell::from(
-                        fault.and_then(|fault| fault.kind.cut()).map_or("-", |cut| place(cut.side)),
-                    ),
-                    Cell::from(intent.stage.clone()),
-                    Cell::from(state),
-                    Cell::from(left(living.and_then(Status::time_left))),
-                    Cell::from(left(living.and_then(Status::lease_left))),
-                    packets(fault, effect.matched),
-                    packets(fault, effect.lost),
-                ];
-                if detail == Detail::Wide {
-                    row.push(Cell::from(bytes(effect.lost_bytes)));
-                    row.push(Cell::from(fault::Legible(&intent.asker).to_string()));
-                }
-                table.row(row);
-                notes.extend(status.and_then(|status| seen(&part.node, status)));
-                notes.extend(status.and_then(|status| shadow(&status.fault)));
+                notes.extend(part.faults.first().and_then(|status| shadow(&status.fault)));
                 if part.unheard {
                     notes.push(unheard(&part.node));
                 }
@@ -249,23 +271,64 @@ impl Report for IntentsReport {
                 notes.extend(intent.ends.iter().filter_map(EndRecord::found));
             }
         }
-        let mut text = table.text();
+        notes.dedup();
+        notes
+    }
+
+    fn table(&self, detail: Detail) -> String {
+        let tables = [self.cuts(detail), self.in_processes(detail)].into_iter().flatten();
+        let tables: Vec<String> = tables.map(|table| table.text()).collect();
+        let mut text = tables.join("\n");
         if !self.matrix.is_empty() {
             text = format!("{}\n{text}", self.matrix);
         }
-        notes.dedup();
-        for note in notes {
+        for note in self.notes(detail) {
             text.push('\n');
             text.push_str(&note);
         }
         for PlannedPart { node, part } in &self.plans {
             text.push_str(&format!("\non {node}: {}", part.text(detail).trim_end()));
         }
-        if !self.runs.is_empty() {
-            text.push_str("\n\n");
-            text.push_str(&runs::text(&self.runs, detail));
-        }
         text
+    }
+}
+
+impl PartRecord {
+    fn is_in_processes(&self) -> bool {
+        self.fault().is_some_and(|fault| fault.kind.aspect() == Aspect::Processes)
+    }
+
+    /// Stage, state, and what is left of its time and of its lease.
+    fn standing(&self, intent: &IntentRecord) -> [Cell; 4] {
+        let left = |left: Option<Duration>| left.map_or_else(|| "-".to_owned(), time);
+        let status = self.faults.first();
+        let living = status.filter(|status| !status.state.is_final());
+        // The last that was heard says nothing of now where the end was not heard.
+        let is_stale = living.is_some() && (intent.over || self.unheard);
+        let living = living.filter(|_| !is_stale);
+        let state = match status {
+            Some(_) if is_stale => "unknown".to_owned(),
+            Some(status) => status.standing().to_string(),
+            None => "-".to_owned(),
+        };
+        [
+            Cell::from(intent.stage.clone()),
+            Cell::from(state),
+            Cell::from(left(living.and_then(Status::time_left))),
+            Cell::from(left(living.and_then(Status::lease_left))),
+        ]
+    }
+}
+
+impl Report for IntentsReport {
+    fn text(&self, detail: Detail) -> String {
+        let runs = (!self.runs.is_empty()).then(|| runs::text(&self.runs, detail));
+        match (self.intents.is_empty(), runs) {
+            (true, None) => self.empty.to_owned(),
+            (true, Some(runs)) => runs,
+            (false, None) => self.table(detail),
+            (false, Some(runs)) => format!("{}\n\n{runs}", self.table(detail)),
+        }
     }
 
     fn names(&self) -> Vec<String> {
@@ -286,12 +349,6 @@ fn unheard(node: &str) -> String {
     )
 }
 
-/// A count of packets, where packets are what a fault is about.
-fn packets(fault: Option<&fault::Fault>, count: u64) -> Cell {
-    let counts = fault.is_none_or(|fault| fault.kind.cut().is_some());
-    Cell::from(if counts { count.to_string() } else { "-".to_owned() })
-}
-
 /// What the processes of a part were seen to do; `None` for a cut.
 fn seen(node: &str, status: &Status) -> Option<String> {
     if status.fault.kind.cut().is_some() {
@@ -305,119 +362,6 @@ fn seen(node: &str, status: &Status) -> Option<String> {
 pub(super) fn in_processes(intent: &wire::Intent) -> Vec<String> {
     let parts = intent.parts.iter().cloned().map(PartRecord::from);
     parts.filter_map(|part| seen(&part.node, part.faults.first()?)).collect()
-}
-
-/// Agents as the controller knows them.
-#[derive(Debug, Serialize)]
-pub(super) struct AgentsReport {
-    schema: &'static str,
-    agents: Vec<AgentRecord>,
-}
-
-#[derive(Debug, Serialize)]
-struct AgentRecord {
-    node: String,
-    connected: bool,
-    version: String,
-    kernel: String,
-    missing: Vec<String>,
-    heard_seconds_ago: f64,
-    clock_offset_seconds: f64,
-    clock_error_seconds: f64,
-    active_faults: u32,
-    remote: String,
-    contested: bool,
-}
-
-impl AgentsReport {
-    pub(super) fn new(agents: Vec<wire::AgentStatus>) -> Self {
-        let agents = agents.into_iter().map(AgentRecord::from).collect();
-        Self { schema: "schism.agents/v1", agents }
-    }
-}
-
-impl From<wire::AgentStatus> for AgentRecord {
-    fn from(agent: wire::AgentStatus) -> Self {
-        use proto::agent::capability::Presence;
-        let about = agent.description.unwrap_or_default();
-        let missing = about
-            .capabilities
-            .iter()
-            .filter(|capability| capability.presence() == Presence::Missing)
-            .map(|capability| capability.name.clone());
-        Self {
-            node: agent.node,
-            connected: agent.connected,
-            missing: missing.collect(),
-            version: about.version,
-            kernel: about.kernel,
-            heard_seconds_ago: Duration::from_nanos(agent.heard_ago_ns).as_secs_f64(),
-            clock_offset_seconds: agent.clock_offset_ns as f64 / 1e9,
-            clock_error_seconds: agent.clock_error_ns as f64 / 1e9,
-            active_faults: agent.active_faults,
-            remote: agent.remote,
-            contested: agent.contested,
-        }
-    }
-}
-
-impl Report for AgentsReport {
-    fn text(&self, _: Detail) -> String {
-        if self.agents.is_empty() {
-            return "no agent has dialled this controller".to_owned();
-        }
-        let mut table = Table::new(&[
-            ("NODE", Left),
-            ("LINK", Left),
-            ("VERSION", Left),
-            ("KERNEL", Left),
-            ("MISSING", Left),
-            ("HEARD", Right),
-            // Since its machine's boot, against this controller's start: the time of day is nobody's.
-            ("BOOT CLOCK", Right),
-            ("FAULTS", Right),
-        ]);
-        for agent in &self.agents {
-            let missing = match agent.missing.as_slice() {
-                [] => "-".to_owned(),
-                names => names.join(","),
-            };
-            let heard = time(Duration::from_secs_f64(agent.heard_seconds_ago));
-            let error = agent.clock_error_seconds * 1e3;
-            table.row(vec![
-                Cell::from(agent.node.clone()),
-                Cell::from(agent.link().to_owned()),
-                Cell::from(agent.version.clone()),
-                Cell::from(agent.kernel.clone()),
-                Cell::from(missing),
-                Cell::from(format!("{heard} ago")),
-                Cell::from(format!("{:+.6}s ±{error:.3}ms", agent.clock_offset_seconds)),
-                Cell::from(agent.active_faults.to_string()),
-            ]);
-        }
-        let mut text = table.text();
-        for agent in self.agents.iter().filter(|agent| agent.contested) {
-            text.push_str(&format!(
-                "\n{}: two agents dial with its certificate and take each other's place; stop one of them",
-                agent.node
-            ));
-        }
-        text
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.agents.iter().map(|agent| agent.node.clone()).collect()
-    }
-}
-
-impl AgentRecord {
-    const fn link(&self) -> &'static str {
-        match (self.contested, self.connected) {
-            (true, _) => "contested",
-            (false, true) => "up",
-            (false, false) => "lost",
-        }
-    }
 }
 
 /// How an intent stands, in one word.

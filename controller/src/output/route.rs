@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use fault::{Cut, Fault, FlowAge, Kind, Side, State, Status, Verdict};
+use fault::{Cut, Effect, Fault, FlowAge, Kind, Side, State, Status, Verdict};
 
 use serde::Serialize;
 
@@ -84,6 +84,22 @@ pub(crate) fn done(status: &Status) -> String {
         Kind::Freeze(_) => freezes::stood(status.measured.as_ref()),
         Kind::Kill(_) => kills::ended(status.measured.as_ref()),
         Kind::Stress(_) => loads::took(status.measured.as_ref()),
+    }
+}
+
+/// A figure of what a cut has lost; of one that only counts, of what it would have.
+pub(crate) fn lost(cut: &Cut, figure: impl fmt::Display) -> String {
+    match cut.verdict {
+        Verdict::Drop => figure.to_string(),
+        Verdict::Count => format!("would be {figure}"),
+    }
+}
+
+/// How many packets of those that matched got through.
+pub(crate) const fn got_through(cut: &Cut, effect: &Effect) -> u64 {
+    match cut.verdict {
+        Verdict::Drop => effect.matched.saturating_sub(effect.lost),
+        Verdict::Count => effect.matched,
     }
 }
 

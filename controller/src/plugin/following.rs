@@ -7,6 +7,7 @@ use cluster::{Client, Event, Resource, Selection, Watch, Within};
 use super::report::FaultsReport;
 use super::{delete, refused};
 use crate::failure::{Cause, Failure};
+use crate::fleet::outcome::{UNMATCHED, UNMEASURED};
 use crate::interrupts::Interrupts;
 use crate::objects::resource::{ClusterFault, Fault, Kind, Object, Place};
 use crate::objects::status::Phase;
@@ -192,9 +193,8 @@ impl Following {
                     self.show(outcome)?;
                 }
                 if outcome == Outcome::NothingMatched {
-                    self.output.note(
-                        "nothing was matched in one direction at least, so it had no effect there",
-                    );
+                    let in_processes = self.object.status.from.is_empty();
+                    self.output.note(if in_processes { UNMEASURED } else { UNMATCHED });
                 }
                 Ok(outcome)
             }
