@@ -24,6 +24,17 @@ pub enum Standing {
     On(String),
 }
 
+impl Standing {
+    /// Why they may not; empty where they may.
+    #[must_use]
+    pub fn reason(self) -> String {
+        match self {
+            Self::Off => String::new(),
+            Self::On(reason) => reason,
+        }
+    }
+}
+
 /// Where a node's brake is kept. Clones are handles to the same one.
 #[derive(Clone, Debug)]
 pub struct Brake(Kept);

@@ -13,7 +13,7 @@ use proto::{Invalid, address, required};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::brake::{LONGEST_REASON, Standing};
+use crate::brake::LONGEST_REASON;
 use crate::doctor;
 use crate::kernel::{Listing, Place, ProbeOrder};
 use crate::residue::{self, Removal};
@@ -163,10 +163,7 @@ impl wire::agent_server::Agent for Service {
     ) -> Result<Response<wire::Description>, Status> {
         let kernel = self.agent.kernel().clone();
         let capabilities = self.work(move || Ok(kernel.capabilities())).await?;
-        let halted = match self.agent.standing().await.map_err(|e| refuse(&e))? {
-            Standing::Off => String::new(),
-            Standing::On(reason) => reason,
-        };
+        let brake = self.agent.standing().await.map_err(|e| refuse(&e))?;
         Ok(Response::new(wire::Description {
             node: self.about.node.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -176,7 +173,7 @@ impl wire::agent_server::Agent for Service {
             pid: std::process::id(),
             embedded: self.about.embedded,
             capabilities: capabilities.into_iter().map(Into::into).collect(),
-            halted,
+            halted: brake.reason(),
             instance: self.about.instance.get(),
             found_at_start: self.about.found_at_start.iter().cloned().map(Into::into).collect(),
         }))

@@ -203,12 +203,14 @@ struct Commit {
 }
 
 /// What came of a heartbeat.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renewed {
     /// These act on.
     pub renewed: Vec<FaultId>,
     /// These have ended, were never heard of, or are somebody else's.
     pub refused: Vec<FaultId>,
+    /// How the brake stands.
+    pub brake: Standing,
 }
 
 impl Agent {

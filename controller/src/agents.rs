@@ -63,6 +63,8 @@ struct Known {
     connection: u64,
     link: Option<Link>,
     description: wire::Description,
+    /// Why it takes no faults, by its last word; empty where it does.
+    halted: String,
     remote: Option<SocketAddr>,
     local: Option<SocketAddr>,
     heard: Instant,
@@ -87,6 +89,8 @@ pub struct Seen {
     pub connected: bool,
     /// What it said of itself when it last connected.
     pub description: wire::Description,
+    /// Why it takes no faults, as it said with its last answer; empty where it does.
+    pub halted: String,
     /// When it was last heard, ago.
     pub heard_ago: Duration,
     /// Its clock.
@@ -175,6 +179,7 @@ impl Agents {
                 node: node.clone(),
                 connected: known.link.is_some(),
                 description: known.description.clone(),
+                halted: known.halted.clone(),
                 heard_ago: known.heard.elapsed(),
                 offset: known.clock.offset(now),
                 remote: known.remote,

@@ -39,11 +39,20 @@ pub(crate) fn names(ends: Vec<wire::End>) -> Vec<String> {
     ends.into_iter().map(|end| EndRecord::from(end).to_string()).collect()
 }
 
-/// Connects to a controller, and says which that is.
+/// Connects to a controller, and says which that is and whether the brake is on.
 ///
 /// # Errors
 /// It cannot be reached.
 pub(crate) async fn connect(place: &Controller, output: Output) -> Result<Client, Failure> {
+    let (client, about) = reach(place, output).await?;
+    if !about.halted.is_empty() {
+        output.note(format!("the brake is on: {}", fault::Legible(&about.halted)));
+    }
+    Ok(client)
+}
+
+/// Connects to a controller, and says which that is.
+async fn reach(place: &Controller, output: Output) -> Result<(Client, wire::Description), Failure> {
     let mut client = Client::open(place).await?;
     let about = client.describe().await.map_err(|failure| {
         if !matches!(failure.cause, Cause::Unreachable | Cause::Other) {
@@ -60,10 +69,7 @@ pub(crate) async fn connect(place: &Controller, output: Output) -> Result<Client
         about.epoch,
         fault::Legible(&about.caller)
     ));
-    if !about.halted.is_empty() {
-        output.note(format!("the brake is on: {}", fault::Legible(&about.halted)));
-    }
-    Ok(client)
+    Ok((client, about))
 }
 
 /// `schism heal` through a controller.
@@ -176,14 +182,15 @@ pub(crate) async fn status(
     place: &Controller,
     output: Output,
 ) -> Result<Outcome, Failure> {
-    let mut client = connect(place, output).await?;
+    // Its report says how the brake stands.
+    let (mut client, _) = reach(place, output).await?;
     let mut look = async || {
-        let wire::ListReply { mut intents, mut runs, .. } = client.all().await?;
-        intents.retain(|intent| args.all || !is_over(intent));
-        intents.sort_by_key(|intent| intent.asked);
-        runs.retain(|run| args.all || !has_ended(run));
-        runs.sort_by_key(|run| run.asked);
-        Ok(IntentsReport::status(intents, runs))
+        let mut told = client.all().await?;
+        told.intents.retain(|intent| args.all || !is_over(intent));
+        told.intents.sort_by_key(|intent| intent.asked);
+        told.runs.retain(|run| args.all || !has_ended(run));
+        told.runs.sort_by_key(|run| run.asked);
+        Ok(IntentsReport::status(told))
     };
     if args.watch {
         return crate::status::again(output, look).await;

@@ -11,9 +11,7 @@ use crate::failure::Failure;
 use crate::interrupts::Interrupts;
 use crate::outcome::Outcome;
 use crate::output::quantity::{bytes, time};
-use crate::output::route::{
-    Route, done, drifts, got_through, lost, place, selection, tone, what,
-};
+use crate::output::route::{Route, done, drifts, got_through, lost, place, selection, tone, what};
 use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table};
 use crate::output::{Audience, Detail, Output, Report, record};
@@ -29,10 +27,12 @@ struct StatusReport {
     schema: &'static str,
     #[serde(serialize_with = "record::faults")]
     faults: Vec<Status>,
+    /// Why no fault is let in; empty where one is.
+    halted: String,
 }
 
 impl StatusReport {
-    fn new(faults: Vec<Status>, args: &StatusArgs) -> Self {
+    fn new(faults: Vec<Status>, halted: String, args: &StatusArgs) -> Self {
         let shown = |status: &Status| args.all || !status.state.is_final();
         let mut faults: Vec<Status> = faults.into_iter().filter(shown).collect();
         // What has no start yet comes last.
@@ -40,26 +40,17 @@ impl StatusReport {
             let start = status.lease.map(|window| window.start);
             (start.is_none(), start, status.fault.id)
         });
-        Self { schema: "schism.status/v1", faults }
+        Self { schema: "schism.status/v1", faults, halted }
     }
 }
 
 impl Report for StatusReport {
     fn text(&self, detail: Detail) -> String {
-        if self.faults.is_empty() {
-            return "no fault is active on this machine".to_owned();
-        }
-        let has = |aspect| self.faults.iter().any(|status| status.fault.kind.aspect() == aspect);
-        let mut tables = Vec::new();
-        if has(Aspect::Network) {
-            tables.push(self.cuts(detail).text());
-        }
-        if has(Aspect::Processes) {
-            tables.push(self.in_processes().text());
-        }
-        let mut text = tables.join("\n");
-        for note in self.faults.iter().flat_map(drifts) {
-            text.push_str(&format!("{note}\n"));
+        let mut text = self.table(detail);
+        if !self.halted.is_empty() {
+            let reason = Legible(&self.halted);
+            let line = format!("the brake is on: {reason}; no fault is let in before it is off");
+            text = format!("{}\n{line}", text.trim_end());
         }
         text
     }
@@ -78,6 +69,25 @@ fn left(status: &Status, left: Option<Duration>) -> String {
 }
 
 impl StatusReport {
+    fn table(&self, detail: Detail) -> String {
+        if self.faults.is_empty() {
+            return "no fault is active on this machine".to_owned();
+        }
+        let has = |aspect| self.faults.iter().any(|status| status.fault.kind.aspect() == aspect);
+        let mut tables = Vec::new();
+        if has(Aspect::Network) {
+            tables.push(self.cuts(detail).text());
+        }
+        if has(Aspect::Processes) {
+            tables.push(self.in_processes().text());
+        }
+        let mut text = tables.join("\n");
+        for note in self.faults.iter().flat_map(drifts) {
+            text.push_str(&format!("{note}\n"));
+        }
+        text
+    }
+
     fn cuts(&self, detail: Detail) -> Table {
         let mut columns = vec![
             ("ID", Left),
@@ -166,17 +176,14 @@ pub(crate) async fn run(
              their lease, or by `schism residue --remove`)",
             choice.place().display()
         ));
-        output.show(&StatusReport::new(Vec::new(), args))?;
+        output.show(&StatusReport::new(Vec::new(), String::new(), args))?;
         return Ok(Outcome::Effective);
     };
-    if !connection.description.halted.is_empty() {
-        output.note(format!(
-            "the brake is on: {}; no fault is let in before it is off",
-            Legible(&connection.description.halted)
-        ));
-    }
-    let mut look =
-        async || connection.link.list().await.map(|faults| StatusReport::new(faults, args));
+    let mut look = async || {
+        let faults = connection.link.list().await?;
+        let halted = connection.link.describe().await?.halted;
+        Ok(StatusReport::new(faults, halted, args))
+    };
     if args.watch {
         return again(output, look).await;
     }
@@ -223,7 +230,7 @@ mod tests {
             specimen::status(0, State::Active, 12, 10),
             specimen::status(1, State::Healed, 1, 1),
         ];
-        let report = StatusReport::new(faults, &args);
+        let report = StatusReport::new(faults, String::new(), &args);
         let plain = anstream::adapter::strip_str(&report.text(Detail::Normal)).to_string();
         let expected = "\
 ID              FROM → TO          MODE    STATE   LEFT  LEASE  LOST  PASSED
@@ -242,7 +249,7 @@ ID              FROM → TO          MODE    STATE   LEFT  LEASE  LOST  PASSED
         if let Some(window) = &mut faults[1].lease {
             window.start = window.start + Duration::from_secs(1);
         }
-        let report = StatusReport::new(faults, &args);
+        let report = StatusReport::new(faults, String::new(), &args);
         assert_eq!(report.names(), ["00000000000a.2", "00000000000a.1", "00000000000a.0"]);
     }
 
@@ -251,7 +258,7 @@ ID              FROM → TO          MODE    STATE   LEFT  LEASE  LOST  PASSED
         let args = StatusArgs { all: false, watch: false };
         let mut status = specimen::status(0, State::Active, 0, 0);
         status.now = fault::BootTime::from_nanos(specimen::START - 1);
-        let report = StatusReport::new(vec![status], &args);
+        let report = StatusReport::new(vec![status], String::new(), &args);
         let plain = anstream::adapter::strip_str(&report.text(Detail::Normal)).to_string();
         assert!(plain.contains("  prepared  ") && !plain.contains("active"), "{plain}");
         let document = serde_json::to_value(&report).unwrap();
@@ -261,7 +268,8 @@ ID              FROM → TO          MODE    STATE   LEFT  LEASE  LOST  PASSED
     #[test]
     fn a_document_says_between_whom_and_counts_time_in_seconds() {
         let args = StatusArgs { all: false, watch: false };
-        let report = StatusReport::new(vec![specimen::status(0, State::Active, 1, 1)], &args);
+        let faults = vec![specimen::status(0, State::Active, 1, 1)];
+        let report = StatusReport::new(faults, String::new(), &args);
         let document = serde_json::to_value(&report).unwrap();
         let fault = &document["faults"][0];
         assert_eq!((&fault["from"], &fault["to"]), (&"netns:a".into(), &"netns:b".into()));
@@ -272,8 +280,15 @@ ID              FROM → TO          MODE    STATE   LEFT  LEASE  LOST  PASSED
     #[test]
     fn nothing_is_a_sentence() {
         let args = StatusArgs { all: true, watch: false };
-        let text = StatusReport::new(Vec::new(), &args).text(Detail::Normal);
-        assert_eq!(text, "no fault is active on this machine");
+        let report = |halted: &str| StatusReport::new(Vec::new(), halted.to_owned(), &args);
+        assert_eq!(report("").text(Detail::Normal), "no fault is active on this machine");
+        assert_eq!(
+            report("enough").text(Detail::Normal),
+            "no fault is active on this machine\n\
+             the brake is on: enough; no fault is let in before it is off"
+        );
+        let document = serde_json::to_value(report("enough")).unwrap();
+        assert_eq!(document["halted"], "enough", "{document:#}");
     }
 
     #[test]
@@ -283,7 +298,7 @@ ID              FROM → TO          MODE    STATE   LEFT  LEASE  LOST  PASSED
         let fault::Kind::Cut(cut) = &mut shadow.fault.kind else { panic!("{shadow:?}") };
         cut.verdict = fault::Verdict::Count;
         let faults = vec![specimen::status(0, State::Active, 12, 10), shadow];
-        let report = StatusReport::new(faults, &args);
+        let report = StatusReport::new(faults, String::new(), &args);
         let plain = anstream::adapter::strip_str(&report.text(Detail::Normal)).to_string();
         let expected = "\
 ID              FROM → TO          MODE    STATE   LEFT  LEASE         LOST  PASSED

@@ -119,6 +119,7 @@ async fn heard(
         refused: renewed.refused.into_iter().map(Into::into).collect(),
         now: agent.kernel().now().nanos(),
         number,
+        halted: Some(renewed.brake.reason()),
     }))
 }
 

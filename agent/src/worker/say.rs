@@ -27,7 +27,8 @@ impl Worker {
         ids: Vec<FaultId>,
         asker: Option<Holder>,
     ) -> Result<Renewed, AgentError> {
-        let mut result = Renewed::default();
+        let (renewed, refused) = (Vec::new(), Vec::new());
+        let mut result = Renewed { renewed, refused, brake: self.obey() };
         match self.holders.hear(asker) {
             // Who names nothing only listens.
             Err(error) if !ids.is_empty() => return Err(error.into()),

@@ -135,6 +135,7 @@ impl Agents {
             let one = Known {
                 connection,
                 link: Some(link.clone()),
+                halted: description.halted.clone(),
                 description,
                 remote: way.remote,
                 local: way.local,

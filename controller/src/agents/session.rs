@@ -113,6 +113,10 @@ fn heard(
             {
                 known.heard = Instant::now();
                 known.clock.heard(began, now, BootTime::from_nanos(renewed.now));
+                // An older agent says it only when it connects.
+                if let Some(halted) = renewed.halted {
+                    known.halted = halted;
+                }
             }
             let ids = renewed.ids.into_iter().filter_map(|id| id.try_into().ok()).collect();
             agents.notify(Notice::Renewed(node.clone(), ids, began));

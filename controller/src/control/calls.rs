@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use fault::{BootTime, Fault, FaultId, NodeName};
 use proto::control as wire;
-use tokio::sync::watch;
 
 use super::intent::Intent;
 use crate::agents::Agents;
@@ -23,24 +22,52 @@ const EACH: Duration = Duration::from_micros(150);
 /// To tell more nodes than this takes longer than their clocks are off.
 const FEW: usize = 32;
 
-/// How often an agent is told of the brake that does not answer, and how long from one time to the next.
-const BRAKINGS: u32 = 10;
+/// From one attempt to tell an agent of the brake to the next.
 const BRAKE_AGAIN: Duration = Duration::from_secs(1);
 
 type Calls = Pin<Box<dyn Future<Output = Vec<Event>> + Send>>;
 
-/// Tells an agent of the brake that was not there when it was put on.
-pub(super) async fn brake(mut link: Link, brake: watch::Receiver<Option<String>>) {
-    for _ in 0..BRAKINGS {
-        let Some(reason) = brake.borrow().clone() else { return };
-        match link.halt(&reason).await {
-            Ok(_) => return,
-            Err(error) => {
-                tracing::warn!(reason = error.reason, "an agent was not told of the brake")
-            }
+/// How the brake stands, as somebody knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It is on.
+    On,
+    /// It is off.
+    Off,
+}
+
+impl Known {
+    /// By why new faults are refused, if they are.
+    pub(super) const fn of(halted: Option<&String>) -> Self {
+        match halted {
+            Some(_) => Self::On,
+            None => Self::Off,
         }
+    }
+}
+
+/// Tells an agent how the brake stands; what it knows then, if it has confirmed that.
+pub(super) async fn brake(mut link: Link, halted: Option<String>) -> Option<Known> {
+    let told = match &halted {
+        Some(reason) => link.halt(reason).await.map(drop),
+        None => link.resume().await,
+    };
+    match told {
+        Ok(()) => Some(Known::of(halted.as_ref())),
+        Err(error) => {
+            tracing::warn!(reason = error.reason, "an agent was not told how the brake stands");
+            None
+        }
+    }
+}
+
+/// The same, of one that is told again as long as it answers and has not confirmed it: not at once.
+pub(super) async fn brake_again(link: Link, halted: Option<String>) -> Option<Known> {
+    let known = brake(link, halted).await;
+    if known.is_none() {
         tokio::time::sleep(BRAKE_AGAIN).await;
     }
+    known
 }
 
 /// Makes the calls of an action.

@@ -27,6 +27,7 @@ use crate::link::nanos;
 use crate::metrics::{Metrics, Standing, Written};
 use crate::sequence::{Action, Event, Stage};
 use crate::store::{Expected, Key, Kind, PutError, Revision, Store};
+use braking::Behind;
 use runs::Runs;
 
 /// How often time is looked at while anything is on its way.
@@ -85,6 +86,7 @@ pub(super) async fn begin(
         revision: revision.0,
         waiting: HashMap::new(),
         brake: halted,
+        behind: Behind::stored(&stored),
         kept_brake: stored,
         wall,
         untold: BTreeSet::new(),
@@ -105,6 +107,7 @@ pub(super) struct Driver {
     revision: u64,
     waiting: HashMap<IntentId, Vec<(Until, oneshot::Sender<Answer>)>>,
     brake: watch::Sender<Option<String>>,
+    behind: Behind,
     /// As it stands in the store.
     kept_brake: wire::Brake,
     wall: Wall,
@@ -163,12 +166,15 @@ impl Driver {
                 intents.iter_mut().for_each(|intent| self.mark_unheard(intent));
                 let runs = self.runs.values().map(runs::told).collect();
                 // The asker may have gone.
-                let _ = reply.send(wire::ListReply { intents, revision: self.revision, runs });
+                let revision = self.revision;
+                let (brake, halted) = (Some(self.told_brake()), self.halted());
+                let _ = reply.send(wire::ListReply { intents, revision, runs, brake, halted });
             }
             Command::Brake { brake, reply } => {
                 let _ = reply.send(self.set_brake(brake).await);
             }
-            Command::Resumed { nodes } => self.resumed(&nodes).await,
+            Command::Braked { node, known } => self.braked(node, known).await,
+            Command::KnowBrake { nodes, known } => self.know_brake(known, &nodes).await,
             Command::Watch { since, reply } => {
                 // First the subscription: whatever is stored from here on is told by it.
                 let coming = self.events.subscribe();
@@ -259,7 +265,7 @@ impl Driver {
     async fn noticed(&mut self, notice: Notice) {
         match notice {
             Notice::Found(node) => {
-                self.tell_of_brake(&node);
+                self.found_braked(&node);
                 self.everybody(|intent| {
                     let has = intent.sequence.of(&node).next().is_some();
                     has.then(|| Event::Found(node.clone()))
@@ -283,6 +289,7 @@ impl Driver {
                     self.step(id, Event::Renewed(parts, sent)).await;
                 }
                 // It answers: what it could not be asked for may have failed without its link being lost.
+                self.tell_of_brake(&node);
                 let owes = |intent: &Intent| intent.sequence.owes(&node);
                 self.everybody(|intent| owes(intent).then(|| Event::Found(node.clone()))).await;
             }

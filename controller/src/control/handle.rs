@@ -7,6 +7,7 @@ use proto::control as wire;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::asking::Draft;
+use super::calls::{self, Known};
 use super::clusters::Clusters;
 use super::driver::{self, runs::RunWord};
 use super::intent::RecordError;
@@ -96,8 +97,15 @@ pub(super) enum Command {
         brake: wire::Brake,
         reply: oneshot::Sender<Result<Vec<IntentId>, ControlError>>,
     },
-    Resumed {
+    /// One was told how the brake stands, or could not be.
+    Braked {
+        node: NodeName,
+        known: Option<Known>,
+    },
+    /// These know how it stands.
+    KnowBrake {
         nodes: Vec<NodeName>,
+        known: Known,
     },
     Watch {
         since: u64,
@@ -340,37 +348,44 @@ impl Control {
     /// # Errors
     /// The store failed. The brake is on all the same ([`ControlError::Unkept`]); it is not taken off.
     pub async fn brake(&self, brake: wire::Brake) -> Result<Braked, ControlError> {
-        let (on, reason) = (brake.on, brake.reason.clone());
+        let halted = brake.on.then(|| brake.reason.clone());
         let kept = self.ask(|reply| Command::Brake { brake, reply });
-        if !on {
-            let ending = kept.await??;
-            let mut nodes: Vec<NodeName> = self.agents.links().into_keys().collect();
-            let mut untold = self.tell_brake(None).await;
-            nodes.retain(|node| !untold.contains(node));
-            // A controller that ends knows it in its next life.
-            let _ = self.commands.send(Command::Resumed { nodes }).await;
+        let (ending, mut untold) = match &halted {
+            None => {
+                let ending = kept.await??;
+                (ending, self.tell_brake(None).await)
+            }
+            // At once: the agents' own brakes wait for no disk of ours.
+            Some(_) => {
+                let (kept, untold) = tokio::join!(kept, self.tell_brake(halted.clone()));
+                (kept??, untold)
+            }
+        };
+        if halted.is_none() {
             let away = self.agents.seen().into_iter().filter(|agent| !agent.connected);
             untold.extend(away.map(|agent| agent.node));
             untold.sort_unstable();
             untold.dedup();
-            return Ok(Braked { untold, ending });
         }
-        // At once: the agents' own brakes wait for no disk of ours.
-        let (kept, untold) = tokio::join!(kept, self.tell_brake(Some(&reason)));
-        kept?.map(|ending| Braked { untold, ending })
+        Ok(Braked { untold, ending })
     }
 
-    /// Passes the brake on to every agent that is connected, on with a reason; says who was not told.
-    async fn tell_brake(&self, reason: Option<&str>) -> Vec<NodeName> {
-        let tell = |(node, mut link): (NodeName, Link)| async move {
-            let told = match reason {
-                Some(reason) => link.halt(reason).await,
-                None => link.resume().await,
-            };
-            told.err().map(|_| node)
+    /// Passes the brake on to every agent that is connected, on with a reason; says who has not confirmed it.
+    async fn tell_brake(&self, halted: Option<String>) -> Vec<NodeName> {
+        let tell = |(node, link): (NodeName, Link)| {
+            let halted = halted.clone();
+            async move { (node, calls::brake(link, halted).await) }
         };
         let told = futures_util::future::join_all(self.agents.links().into_iter().map(tell)).await;
-        told.into_iter().flatten().collect()
+        let (known, untold): (Vec<_>, Vec<_>) =
+            told.into_iter().partition(|(_, known)| known.is_some());
+        let nodes = |told: Vec<(NodeName, Option<Known>)>| {
+            told.into_iter().map(|(node, _)| node).collect::<Vec<_>>()
+        };
+        let (known, nodes_known) = (Known::of(halted.as_ref()), nodes(known));
+        // A controller that ends knows it in its next life.
+        let _ = self.commands.send(Command::KnowBrake { nodes: nodes_known, known }).await;
+        nodes(untold)
     }
 
     /// What is counted.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proto::control as wire;
 use serde::Serialize;
 
+use super::brake::takes_none;
 use crate::output::quantity::time;
 use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table};
@@ -30,6 +31,8 @@ struct AgentRecord {
     active_faults: u32,
     remote: String,
     contested: bool,
+    /// Why it takes no faults; empty where it does.
+    halted: String,
 }
 
 impl AgentsReport {
@@ -60,6 +63,7 @@ impl From<wire::AgentStatus> for AgentRecord {
             active_faults: agent.active_faults,
             remote: agent.remote,
             contested: agent.contested,
+            halted: agent.halted,
         }
     }
 }
@@ -79,6 +83,7 @@ impl Report for AgentsReport {
             // Since its machine's boot, against this controller's start: the time of day is nobody's.
             ("BOOT CLOCK", Right),
             ("FAULTS", Right),
+            ("BRAKE", Left),
         ]);
         for agent in &self.agents {
             let missing = match agent.missing.as_slice() {
@@ -96,6 +101,7 @@ impl Report for AgentsReport {
                 Cell::from(format!("{heard} ago")),
                 Cell::from(format!("{:+.6}s ±{error:.3}ms", agent.clock_offset_seconds)),
                 Cell::from(agent.active_faults.to_string()),
+                Cell::from(if agent.halted.is_empty() { "-" } else { "on" }),
             ]);
         }
         let mut text = table.text();
@@ -104,6 +110,9 @@ impl Report for AgentsReport {
                 "\n{}: two agents dial with its certificate and take each other's place; stop one of them",
                 agent.node
             ));
+        }
+        for agent in self.agents.iter().filter(|agent| !agent.halted.is_empty()) {
+            text.push_str(&format!("\n{}", takes_none(&agent.node, &agent.halted)));
         }
         text
     }

@@ -8,6 +8,63 @@ use super::report::IntentRecord;
 use crate::outcome::Outcome;
 use crate::output::{Detail, Report};
 
+/// How the brake stands.
+#[derive(Debug, Serialize)]
+pub(super) struct BrakeRecord {
+    /// Whether the controller's is on.
+    halted: bool,
+    reason: String,
+    who: String,
+    /// Nodes that have not confirmed that they know.
+    untold: Vec<String>,
+    /// Nodes that take no faults, whoever has put the brake on there.
+    nodes: Vec<HaltedNode>,
+}
+
+#[derive(Debug, Serialize)]
+struct HaltedNode {
+    node: String,
+    reason: String,
+}
+
+/// That a node takes no faults, and why.
+pub(super) fn takes_none(node: &str, reason: &str) -> String {
+    format!("{node} takes no faults: {}", fault::Legible(reason))
+}
+
+impl BrakeRecord {
+    pub(super) fn new(brake: wire::Brake, nodes: Vec<wire::HaltedNode>) -> Self {
+        let nodes = nodes.into_iter().map(|one| HaltedNode { node: one.node, reason: one.reason });
+        Self {
+            halted: brake.on,
+            reason: brake.reason,
+            who: brake.who,
+            untold: brake.behind,
+            nodes: nodes.collect(),
+        }
+    }
+
+    /// What people are told of it; nothing where everything may be done.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.halted {
+            let who = fault::Legible(&self.who);
+            let by = if self.who.is_empty() { String::new() } else { format!(" (by {who})") };
+            lines.push(format!("the brake is on{by}: {}", fault::Legible(&self.reason)));
+        }
+        // What is said of all is not said of each.
+        let other = self.nodes.iter().filter(|one| !self.halted || one.reason != self.reason);
+        let is_told = |one: &&HaltedNode| !self.untold.contains(&one.node);
+        lines.extend(other.filter(is_told).map(|one| takes_none(&one.node, &one.reason)));
+        if !self.untold.is_empty() {
+            let stands = if self.halted { "on" } else { "off" };
+            let untold = self.untold.join(", ");
+            lines.push(format!("not known to have heard that the brake is {stands}: {untold}"));
+        }
+        lines
+    }
+}
+
 /// What came of the brake.
 #[derive(Debug, Serialize)]
 pub(super) struct BrakeReport {
@@ -86,6 +143,38 @@ impl Report for BrakeReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_halted_is_told_once() {
+        let node = |node: &str, reason: &str| wire::HaltedNode {
+            node: node.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let brake = |on, reason: &str, behind: &[&str]| wire::Brake {
+            on,
+            reason: reason.to_owned(),
+            who: if on { "ann".to_owned() } else { String::new() },
+            behind: behind.iter().map(|node| (*node).to_owned()).collect(),
+        };
+        let lines = |brake, nodes| BrakeRecord::new(brake, nodes).lines();
+        assert_eq!(lines(brake(false, "", &[]), Vec::new()), Vec::<String>::new());
+        let by_hand = "/run/schism/halt is there";
+        assert_eq!(
+            lines(brake(false, "", &["c"]), vec![node("b", by_hand), node("c", "enough")]),
+            [
+                "b takes no faults: /run/schism/halt is there",
+                "not known to have heard that the brake is off: c"
+            ]
+        );
+        assert_eq!(
+            lines(brake(true, "enough", &["c"]), vec![node("a", "enough"), node("b", by_hand)]),
+            [
+                "the brake is on (by ann): enough",
+                "b takes no faults: /run/schism/halt is there",
+                "not known to have heard that the brake is on: c"
+            ]
+        );
+    }
 
     #[test]
     fn a_brake_that_healed_everything_is_done_and_another_one_is_not() {

@@ -6,6 +6,7 @@ use fault::{Aspect, IntentId, Status, Verdict};
 use proto::control as wire;
 use serde::Serialize;
 
+use super::brake::BrakeRecord;
 use super::ends::EndRecord;
 use super::runs::{self, RunRecord};
 use crate::cut::plan;
@@ -30,6 +31,9 @@ pub(super) struct IntentsReport {
     runs: Vec<RunRecord>,
     #[serde(skip_serializing_if = "String::is_empty")]
     matrix: String,
+    /// How the brake stands, where everything is listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    brake: Option<BrakeRecord>,
     /// Of a dry run, what would be put in place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     plans: Vec<PlannedPart>,
@@ -75,7 +79,7 @@ impl IntentsReport {
     fn new(schema: &'static str, intents: Vec<wire::Intent>, empty: &'static str) -> Self {
         let intents = intents.into_iter().map(IntentRecord::from).collect();
         let (runs, plans, matrix) = (Vec::new(), Vec::new(), String::new());
-        Self { schema, exit_code: None, intents, runs, matrix, plans, empty }
+        Self { schema, exit_code: None, intents, runs, matrix, brake: None, plans, empty }
     }
 
     /// With what the command exits with.
@@ -102,8 +106,13 @@ impl IntentsReport {
         Self::new("schism.fleet-heal/v1", intents, "nothing to heal").with(runs)
     }
 
-    pub(super) fn status(intents: Vec<wire::Intent>, runs: Vec<wire::Run>) -> Self {
-        Self::new("schism.fleet-status/v1", intents, "no fault is active").with(runs)
+    /// What is told of everything, without what was left out of it.
+    pub(super) fn status(told: wire::ListReply) -> Self {
+        let wire::ListReply { intents, runs, brake, halted, .. } = told;
+        // An older controller says nothing of it.
+        let brake = brake.map(|brake| BrakeRecord::new(brake, halted));
+        let report = Self::new("schism.fleet-status/v1", intents, "no fault is active").with(runs);
+        Self { brake, ..report }
     }
 
     fn with(self, runs: Vec<wire::Run>) -> Self {
@@ -323,12 +332,16 @@ impl PartRecord {
 impl Report for IntentsReport {
     fn text(&self, detail: Detail) -> String {
         let runs = (!self.runs.is_empty()).then(|| runs::text(&self.runs, detail));
-        match (self.intents.is_empty(), runs) {
+        let mut text = match (self.intents.is_empty(), runs) {
             (true, None) => self.empty.to_owned(),
             (true, Some(runs)) => runs,
             (false, None) => self.table(detail),
             (false, Some(runs)) => format!("{}\n\n{runs}", self.table(detail)),
+        };
+        for line in self.brake.iter().flat_map(BrakeRecord::lines) {
+            text = format!("{}\n{line}", text.trim_end());
         }
+        text
     }
 
     fn names(&self) -> Vec<String> {

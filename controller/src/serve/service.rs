@@ -182,6 +182,7 @@ impl wire::control_server::Control for Shared {
             active_faults: seen.active,
             remote: seen.remote.map(|remote| remote.to_string()).unwrap_or_default(),
             contested: seen.contested,
+            halted: seen.halted,
         });
         Ok(Response::new(wire::AgentsReply { agents: agents.collect() }))
     }

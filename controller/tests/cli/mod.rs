@@ -485,8 +485,7 @@ impl Agent for Service {
                 if count == 2 && !service.answer_second(&events).await {
                     return;
                 }
-                let renewed =
-                    wire::Renewed { number: 0, ids, refused: Vec::new(), now: service.now() };
+                let renewed = wire::Renewed { ids, now: service.now(), ..Default::default() };
                 let event = wire::Event { kind: Some(Kind::Renewed(renewed)) };
                 let _ = events.send(Ok(event)).await;
             }

@@ -5,7 +5,7 @@ use fault::{IntentId, Limits};
 use proto::control::{Brake, Stage};
 
 use crate::disk::Disk;
-use crate::rig::{Fleet, soon, spec};
+use crate::rig::{Fleet, soon, spec, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_requests_that_are_too_much_together_one_is_refused() {
@@ -71,4 +71,57 @@ async fn the_brake_works_without_a_disk() {
     assert!(refused.to_string().contains("the brake is on"), "{refused}");
     let kept = soon(fleet.control.brake(brake(false))).await;
     assert!(kept.is_err(), "what cannot be stored is not taken off");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_no_faults_and_who_has_not_heard_of_the_brake_is_listed() {
+    let mut fleet = Fleet::of(&["a", "b"]).await;
+    let halted = async |fleet: &Fleet| {
+        // What a node says comes with its next answer.
+        for node in fleet.nodes.values() {
+            fleet.control.agents().ask_clock(&node.name);
+        }
+        let told = fleet.control.listing().await.unwrap();
+        let told = told.halted.into_iter().map(|one| (one.node, one.reason));
+        told.collect::<Vec<(String, String)>>()
+    };
+    let pair = |node: &str, reason: &str| (node.to_owned(), reason.to_owned());
+    let brake = async |fleet: &Fleet| {
+        let brake = fleet.control.listing().await.unwrap().brake.unwrap();
+        (brake.on, brake.reason, brake.who, brake.behind)
+    };
+    let set = |on| Brake {
+        on,
+        reason: "enough".to_owned(),
+        who: "a test".to_owned(),
+        ..Brake::default()
+    };
+    fleet.nodes["b"].agent.halt("by hand".to_owned()).await.unwrap();
+    until(async || halted(&fleet).await == [pair("b", "by hand")]).await;
+    assert_eq!(brake(&fleet).await, (false, String::new(), String::new(), Vec::new()));
+    soon(fleet.control.brake(set(true))).await.unwrap();
+    let both = [pair("a", "enough"), pair("b", "enough")];
+    until(async || halted(&fleet).await == both).await;
+    let (enough, who) = ("enough".to_owned(), "a test".to_owned());
+    assert_eq!(brake(&fleet).await, (true, enough, who, Vec::new()));
+    fleet.disconnect("b").await;
+    soon(fleet.control.brake(set(false))).await.unwrap();
+    let behind = vec!["b".to_owned()];
+    assert_eq!(brake(&fleet).await, (false, String::new(), String::new(), behind));
+    fleet.connect("b").await;
+    until(async || brake(&fleet).await.3.is_empty() && halted(&fleet).await.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_away_when_the_brake_is_put_on_is_behind_until_it_is_back() {
+    let mut fleet = Fleet::of(&["a", "b"]).await;
+    fleet.disconnect("b").await;
+    let on = Brake { on: true, reason: "enough".to_owned(), ..Brake::default() };
+    soon(fleet.control.brake(on)).await.unwrap();
+    let behind = async |fleet: &Fleet| fleet.control.listing().await.unwrap().brake.unwrap().behind;
+    assert_eq!(behind(&fleet).await, ["b"]);
+    fleet.connect("b").await;
+    until(async || behind(&fleet).await.is_empty()).await;
+    let standing = fleet.nodes["b"].agent.standing().await.unwrap();
+    assert_eq!(standing.reason(), "enough");
 }

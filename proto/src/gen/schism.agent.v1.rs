@@ -1047,6 +1047,9 @@ pub struct Renewed {
     /// Of the heartbeat.
     #[prost(uint64, tag = "4")]
     pub number: u64,
+    /// Why this node takes no faults; empty where it does. Older agents do not say.
+    #[prost(string, optional, tag = "5")]
+    pub halted: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Draining {}

@@ -370,6 +370,9 @@ pub struct AgentStatus {
     /// Another agent with this node's certificate took its place within the last minute while it was connected.
     #[prost(bool, tag = "9")]
     pub contested: bool,
+    /// Why the node takes no faults, as it said with its last answer to a heartbeat; empty where it does.
+    #[prost(string, tag = "10")]
+    pub halted: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ResolveRequest {
@@ -504,6 +507,19 @@ pub struct ListReply {
     /// Runs likewise.
     #[prost(message, repeated, tag = "3")]
     pub runs: ::prost::alloc::vec::Vec<Run>,
+    /// How the brake stands, with the nodes that have not confirmed yet that they know.
+    #[prost(message, optional, tag = "4")]
+    pub brake: ::core::option::Option<Brake>,
+    /// Connected nodes that take no faults, whoever has put the brake on there.
+    #[prost(message, repeated, tag = "5")]
+    pub halted: ::prost::alloc::vec::Vec<HaltedNode>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HaltedNode {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchRequest {
@@ -560,7 +576,7 @@ pub struct Brake {
     pub reason: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
     pub who: ::prost::alloc::string::String,
-    /// Nodes that have not been told yet that it is off.
+    /// Nodes that have not confirmed yet that they know how it stands. Of a brake that is on, nothing of it is stored.
     #[prost(string, repeated, tag = "4")]
     pub behind: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }

@@ -1,4 +1,4 @@
-//! The brake as the driver keeps it, with the nodes that have not heard yet that it is off.
+//! The brake as the driver keeps it, with the nodes that have not confirmed yet that they know how it stands.
 
 use std::collections::BTreeSet;
 
@@ -7,10 +7,32 @@ use prost::Message as _;
 use proto::control as wire;
 
 use super::{Driver, calls};
+use crate::control::calls::Known;
 use crate::control::handle::{Command, ControlError};
 use crate::metrics::Written;
 use crate::sequence::Event;
 use crate::store::{Expected, Key, PutError};
+
+/// Who is to be told.
+#[derive(Debug, Default)]
+pub(super) struct Behind {
+    /// Those that have not confirmed it.
+    nodes: BTreeSet<NodeName>,
+    /// Those of them that are being told.
+    asked: BTreeSet<NodeName>,
+}
+
+impl Behind {
+    /// As it stands in the store.
+    pub(super) fn stored(brake: &wire::Brake) -> Self {
+        let nodes = brake.behind.iter().filter_map(|name| NodeName::new(name)).collect();
+        Self { nodes, asked: BTreeSet::new() }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.nodes.iter().map(ToString::to_string).collect()
+    }
+}
 
 impl Driver {
     /// Puts the brake on or takes it off, durably. On it is at once, whatever becomes of that.
@@ -19,20 +41,26 @@ impl Driver {
         mut brake: wire::Brake,
     ) -> Result<Vec<IntentId>, ControlError> {
         let mut ending = Vec::new();
+        let known = || self.agents.seen().into_iter().map(|agent| agent.node).collect();
         if brake.on {
+            self.behind.nodes = known();
             let living = self.intents.iter().filter(|(_, one)| !one.sequence.stage().is_final());
             ending.extend(living.map(|(id, _)| *id));
             // First of all, and whatever the store says of it.
             self.brake.send_replace(Some(brake.reason.clone()));
             let reason = format!("halted: {}", brake.reason);
             self.everybody(|_| Some(Event::Heal(reason.clone()))).await;
+            // Whoever connects is told of one that is on.
+            brake.behind = Vec::new();
+            self.keep_brake(&brake).await?;
         } else {
             // Until each has confirmed it.
-            let known = self.agents.seen().into_iter().map(|agent| agent.node.to_string());
-            brake.behind = known.collect::<BTreeSet<String>>().into_iter().collect();
+            let behind = Behind { nodes: known(), asked: self.behind.asked.clone() };
+            brake.behind = behind.names();
+            self.keep_brake(&brake).await?;
+            self.behind = behind;
+            self.brake.send_replace(None);
         }
-        self.keep_brake(&brake).await?;
-        self.brake.send_replace(brake.on.then(|| brake.reason.clone()));
         self.say(wire::event::Kind::Brake(wire::Brake { behind: Vec::new(), ..brake.clone() }));
         self.kept_brake = brake;
         Ok(ending)
@@ -53,35 +81,78 @@ impl Driver {
         }
     }
 
-    /// An agent is there: it is told how the brake stands, where it was away when that changed.
-    pub(super) fn tell_of_brake(&self, node: &NodeName) {
-        let Some(mut link) = self.agents.link(node) else { return };
-        if self.kept_brake.on
-            || !self.kept_brake.behind.iter().any(|behind| behind == node.as_str())
-        {
-            tokio::spawn(calls::brake(link, self.brake.subscribe()));
+    /// How it stands, and who has not confirmed that.
+    pub(super) fn told_brake(&self) -> wire::Brake {
+        let halted = self.brake.borrow().clone();
+        let (on, behind) = (halted.is_some(), self.behind.names());
+        let who = if on { self.kept_brake.who.clone() } else { String::new() };
+        wire::Brake { on, reason: halted.unwrap_or_default(), who, behind }
+    }
+
+    /// Connected nodes that take no faults.
+    pub(super) fn halted(&self) -> Vec<wire::HaltedNode> {
+        let seen = self.agents.seen().into_iter();
+        let halted = seen.filter(|agent| agent.connected && !agent.halted.is_empty());
+        let told = |agent: crate::agents::Seen| wire::HaltedNode {
+            node: agent.node.to_string(),
+            reason: agent.halted,
+        };
+        halted.map(told).collect()
+    }
+
+    /// An agent is there, which may have been away when the brake was put on: it is told.
+    pub(super) fn found_braked(&mut self, node: &NodeName) {
+        if self.brake.borrow().is_some() {
+            self.behind.nodes.insert(node.clone());
+        }
+        self.tell_of_brake(node);
+    }
+
+    /// An agent answers: it is told how the brake stands, if it has not confirmed yet that it knows.
+    pub(super) fn tell_of_brake(&mut self, node: &NodeName) {
+        if !self.behind.nodes.contains(node) || self.behind.asked.contains(node) {
             return;
         }
-        let (commands, brake, node) = (self.commands.clone(), self.brake.subscribe(), node.clone());
+        let Some(link) = self.agents.link(node) else { return };
+        self.behind.asked.insert(node.clone());
+        let halted = self.brake.borrow().clone();
+        let (commands, node) = (self.commands.clone(), node.clone());
         tokio::spawn(async move {
-            let is_off = brake.borrow().is_none();
-            if is_off
-                && link.resume().await.is_ok()
-                && let Some(commands) = commands.upgrade()
-            {
-                // A controller that ends knows it in its next life.
-                let _ = commands.send(Command::Resumed { nodes: vec![node] }).await;
+            let known = calls::brake_again(link, halted).await;
+            // A controller that ends knows it in its next life.
+            if let Some(commands) = commands.upgrade() {
+                let _ = commands.send(Command::Braked { node, known }).await;
             }
         });
     }
 
-    /// These know that the brake is off.
-    pub(super) async fn resumed(&mut self, nodes: &[NodeName]) {
-        let mut brake = self.kept_brake.clone();
-        brake.behind.retain(|behind| !nodes.iter().any(|node| node.as_str() == behind));
-        if brake.on || brake.behind == self.kept_brake.behind {
+    /// One has been told, or could not be.
+    pub(super) async fn braked(&mut self, node: NodeName, known: Option<Known>) {
+        self.behind.asked.remove(&node);
+        let stands = Known::of(self.brake.borrow().as_ref());
+        match known {
+            None => {}
+            Some(known) if known == stands => self.know_brake(known, &[node]).await,
+            // It changed meanwhile, and what was said later may have come first.
+            Some(_) => {
+                self.behind.nodes.insert(node.clone());
+                self.tell_of_brake(&node);
+            }
+        }
+    }
+
+    /// These have confirmed it.
+    pub(super) async fn know_brake(&mut self, known: Known, nodes: &[NodeName]) {
+        // It may have changed since.
+        if known != Known::of(self.brake.borrow().as_ref()) {
             return;
         }
+        let before = self.behind.nodes.len();
+        self.behind.nodes.retain(|behind| !nodes.contains(behind));
+        if known == Known::On || self.behind.nodes.len() == before {
+            return;
+        }
+        let brake = wire::Brake { behind: self.behind.names(), ..self.kept_brake.clone() };
         if let Err(error) = self.keep_brake(&brake).await {
             // They are told once more, which changes nothing.
             tracing::warn!(%error, "which agents know that the brake is off is not written down");
