@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::warden;
 
-/// How long the kernel may take to let go of processes that are gone.
+/// How long the kernel may take to let go of processes that are gone (5 s).
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Between two looks at what announces nothing.
@@ -79,11 +79,12 @@ impl Drop for ControlGroup {
     }
 }
 
-/// Removes a group with all groups within, and waits until then for processes that are about to leave them.
+/// Removes a group with all groups within, and waits until then for processes that are about to leave them. One
+/// that is not there needs nothing.
 ///
 /// # Errors
 /// A process is in one of them.
-fn remove_until(directory: &Path, end: Instant) -> io::Result<()> {
+pub fn remove_until(directory: &Path, end: Instant) -> io::Result<()> {
     loop {
         let removed = remove(directory);
         if removed.is_ok() || Instant::now() >= end {

@@ -19,7 +19,7 @@
 
 mod cache;
 pub mod clock;
-mod control_group;
+pub mod control_group;
 pub mod directory;
 pub mod estate;
 pub mod etcd;
@@ -37,5 +37,4 @@ pub mod traffic;
 mod warden;
 pub mod zeebe;
 
-pub use control_group::ControlGroupError;
 pub use leftover::{LeftoverError, sweep};

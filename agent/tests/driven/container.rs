@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use lab::control_group::remove_until;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -73,11 +74,10 @@ impl Drop for Group {
             // It may be on its way out.
             let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
         }
-        let began = Instant::now();
+        let end = Instant::now() + PATIENCE;
         for directory in &self.directories {
-            // Whoever ends is in it for a moment longer.
-            while fs::remove_dir(directory).is_err() && began.elapsed() < PATIENCE {
-                std::thread::sleep(Duration::from_millis(2));
+            if let Err(error) = remove_until(directory, end) {
+                eprintln!("{}: {error}", directory.display());
             }
         }
     }

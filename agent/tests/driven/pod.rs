@@ -4,8 +4,9 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use lab::control_group::remove_until;
 use lab::directory::Directory;
 
 use crate::container::PATIENCE;
@@ -64,15 +65,9 @@ impl Pod {
 
 impl Drop for Pod {
     fn drop(&mut self) {
-        let containers = fs::read_dir(&self.group).into_iter().flatten().flatten();
-        let groups = containers.map(|entry| entry.path()).filter(|path| path.is_dir());
-        let all = groups.chain([self.group.clone(), self.group.parent().unwrap().to_owned()]);
-        let began = Instant::now();
-        for group in all.collect::<Vec<_>>() {
-            // Whoever ends is in it for a moment longer.
-            while fs::remove_dir(&group).is_err() && began.elapsed() < PATIENCE {
-                std::thread::sleep(Duration::from_millis(2));
-            }
+        let all = self.group.parent().unwrap();
+        if let Err(error) = remove_until(all, Instant::now() + PATIENCE) {
+            eprintln!("{}: {error}", all.display());
         }
     }
 }
