@@ -36,6 +36,7 @@ use crate::kernel::{
     Kernel, KernelError, Listing, Log, Observed, Place, ProbeOrder, ProbeResult, Sight, Slot, Step,
     Stir, bound_process, clock,
 };
+use crate::server::{About, Instance};
 use trouble::Troubles;
 
 /// A model of one node's kernel. Clones are handles to the same one.
@@ -84,6 +85,19 @@ impl fmt::Debug for FakeKernel {
 }
 
 impl FakeKernel {
+    /// What an agent with such a kernel says of itself.
+    #[must_use]
+    pub fn about(node: NodeName, instance: Instance) -> About {
+        About {
+            node,
+            boot: Self::BOOT,
+            instance,
+            socket: "/nowhere/agent.sock".into(),
+            embedded: false,
+            found_at_start: Vec::new(),
+        }
+    }
+
     /// Which boot every fake node is in.
     pub const BOOT: BootId = BootId::new(0x5c41_5300_0000_0000_0000_0000_0000_0001);
 

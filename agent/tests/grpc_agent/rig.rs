@@ -71,14 +71,7 @@ pub(crate) fn packet_cut() -> Cut {
 
 /// What the agent of these tests says of itself.
 pub(crate) fn about() -> About {
-    About {
-        node: NodeName::new("fake").unwrap(),
-        boot: FakeKernel::BOOT,
-        instance: Instance::new(7),
-        socket: "/nowhere/agent.sock".into(),
-        embedded: false,
-        found_at_start: Vec::new(),
-    }
+    FakeKernel::about(NodeName::new("fake").unwrap(), Instance::new(7))
 }
 
 impl Rig {

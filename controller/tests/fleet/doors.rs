@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use agent::brake::Brake;
 use agent::fake::FakeKernel;
-use agent::server::{About, Instance};
+use agent::server::Instance;
 use agent::uplink::{self, Stop, Uplink};
 use agent::worker::Agent;
 use controller::control::Clusters;
@@ -81,14 +81,7 @@ impl House {
         let name = NodeName::new(node).unwrap();
         let kernel = Arc::new(FakeKernel::running(name.clone()));
         let agent = Agent::start(kernel, Brake::in_memory());
-        let about = About {
-            node: name.clone(),
-            boot: FakeKernel::BOOT,
-            instance: Instance::new(instance),
-            socket: "/nowhere/agent.sock".into(),
-            embedded: false,
-            found_at_start: Vec::new(),
-        };
+        let about = FakeKernel::about(name.clone(), Instance::new(instance));
         let address = self.controller.agents.unwrap().to_string().parse().unwrap();
         let host = Some("localhost".try_into().unwrap());
         let controller = uplink::Controller::new(address, host, files, &name).unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use agent::brake::Brake;
 use agent::fake::FakeKernel;
-use agent::server::{About, Instance, Service};
+use agent::server::{Instance, Service};
 use agent::worker::Agent;
 use controller::agents::{Agents, Way};
 use controller::archive::{self, Archive};
@@ -204,14 +204,7 @@ async fn serve(name: NodeName, agent: Agent, mut stream: tokio::io::DuplexStream
     link::write(&mut stream, &hello).await.unwrap();
     let welcome: agent_wire::Welcome = link::read(&mut stream).await.unwrap();
     assert_eq!(welcome.refused, "");
-    let about = About {
-        node: name,
-        boot: FakeKernel::BOOT,
-        instance: Instance::new(7),
-        socket: "/nowhere/agent.sock".into(),
-        embedded: false,
-        found_at_start: Vec::new(),
-    };
+    let about = FakeKernel::about(name, Instance::new(7));
     let incoming = tokio_stream::once(Ok::<_, std::io::Error>(stream));
     let service = AgentServer::new(Service::for_controllers(agent, about));
     let server = Server::builder().add_service(service);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use agent::brake::Brake;
 use agent::fake::FakeKernel;
-use agent::server::{About, Instance};
+use agent::server::Instance;
 use agent::uplink::{self, Stop, Uplink};
 use agent::worker::Agent;
 use controller::control::Clusters;
@@ -107,14 +107,7 @@ impl Served {
         kernel.node(|node| node.add_namespace(name, &[own]));
         self.kernels.lock().unwrap().insert(name.to_owned(), kernel.clone());
         let agent = Agent::start(Arc::new(kernel), Brake::in_memory());
-        let about = About {
-            node,
-            boot: FakeKernel::BOOT,
-            instance: Instance::new(7),
-            socket: "/nowhere/agent.sock".into(),
-            embedded: false,
-            found_at_start: Vec::new(),
-        };
+        let about = FakeKernel::about(node, Instance::new(7));
         let uplink = Uplink::new(agent, about);
         let (running, stop) = Stop::new();
         self.running.lock().unwrap().push(running);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use agent::brake::Brake;
 use agent::fake::{Drifting, FakeKernel};
 use agent::hands::{Hands, Pace};
-use agent::server::{About, Instance};
+use agent::server::Instance;
 use agent::uplink::{self, Stop, Uplink};
 use agent::worker::Agent;
 use fault::{BootTime, NodeName};
@@ -66,14 +66,7 @@ impl Node {
         });
         let kernel = Arc::new(self.kernel.clone());
         let agent = Agent::start_with(kernel, self.brake.clone(), Hands::Tasks(pace));
-        let about = About {
-            node: self.name.clone(),
-            boot: FakeKernel::BOOT,
-            instance: Instance::new(self.lives),
-            socket: "/nowhere/agent.sock".into(),
-            embedded: false,
-            found_at_start: Vec::new(),
-        };
+        let about = FakeKernel::about(self.name.clone(), Instance::new(self.lives));
         let lot = self.dice.fork();
         let uplink = Uplink {
             chance: Arc::new(move || u32::try_from(lot.below(1 << 32)).unwrap()),

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use agent::brake::Brake;
 use agent::fake::FakeKernel;
-use agent::server::{About, Instance};
+use agent::server::Instance;
 use agent::uplink::{self, Stop, TokenFile, Uplink};
 use agent::worker::Agent;
 use base64::Engine as _;
@@ -250,14 +250,7 @@ async fn an_agent_shows_its_token_and_is_parted_with_once_that_is_good_no_more()
     file.write_all(word.as_bytes()).unwrap();
     let node = NodeName::new("n1").unwrap();
     let agent = Agent::start(Arc::new(FakeKernel::running(node.clone())), Brake::in_memory());
-    let about = About {
-        node,
-        boot: FakeKernel::BOOT,
-        instance: Instance::new(7),
-        socket: "/nowhere/agent.sock".into(),
-        embedded: false,
-        found_at_start: Vec::new(),
-    };
+    let about = FakeKernel::about(node, Instance::new(7));
     let token = Some(TokenFile::new(file.path()).unwrap());
     let uplink = Uplink { token, ..Uplink::new(agent, about) };
     let (connector, host) = (door.connector(), door.host());

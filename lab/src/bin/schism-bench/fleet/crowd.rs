@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use agent::brake::Brake;
 use agent::fake::FakeKernel;
-use agent::server::{About, Instance};
+use agent::server::Instance;
 use agent::uplink::{self, Controller, Stop, Uplink};
 use agent::worker::Agent;
 use anyhow::{Context as _, Result, bail};
@@ -37,14 +37,7 @@ fn dial(number: usize, address: &str, directory: &Path, asked: Stop) -> Result<(
     let own = Ipv4Addr::from(0x0a00_0000 | u32::try_from(number)?);
     kernel.node(|node| node.add_namespace("shared", &[IpAddr::V4(own)]));
     let agent = Agent::start(Arc::new(kernel), Brake::in_memory());
-    let about = About {
-        node: name.clone(),
-        boot: FakeKernel::BOOT,
-        instance: Instance::random()?,
-        socket: "/nowhere/agent.sock".into(),
-        embedded: false,
-        found_at_start: Vec::new(),
-    };
+    let about = FakeKernel::about(name.clone(), Instance::random()?);
     let host = Some("localhost".try_into().context("a host")?);
     let files = Files::named(directory, &node);
     let controller = Controller::new(address.parse()?, host, &files, &name)?;
