@@ -179,7 +179,6 @@ mod tests {
             uid: format!("uid-{name}"),
             node: fault::NodeName::new(node).unwrap(),
             addresses: BTreeSet::from([[10, 0, 0, 1].into()]),
-            containers: [("app".to_owned(), "aaaa".to_owned())].into(),
         }
     }
 

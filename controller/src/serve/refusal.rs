@@ -114,7 +114,7 @@ fn refuse_pods(selector: &Selector, error: &PodsError, reason: String) -> Status
             let guard = Guard::Protected.into();
             (Code::FailedPrecondition, Kind::Guarded(wire::Guarded { guard, replaceable: 0 }))
         }
-        PodsError::Unusable { pod, .. } | PodsError::Stopped { pod, .. } => {
+        PodsError::Unusable { pod, .. } => {
             let (namespace, name) = (pod.namespace.clone(), pod.name.clone());
             let unusable = wire::PodUnusable { namespace, name };
             (Code::FailedPrecondition, Kind::PodUnusable(unusable))

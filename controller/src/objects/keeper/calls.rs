@@ -263,7 +263,6 @@ pub(super) fn is_passing(error: &AskError) -> bool {
                 | PodsError::NoObject { .. }
                 | PodsError::NoNamespace { .. }
                 | PodsError::NoContainer { .. }
-                | PodsError::Stopped { .. }
                 | PodsError::Unusable { .. } => false,
             },
             ResolveError::Nothing { .. }

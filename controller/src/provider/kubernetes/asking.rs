@@ -57,14 +57,6 @@ pub enum PodsError {
         /// What may have been meant.
         hint: String,
     },
-    /// A container that does not run.
-    #[error("container {container} of pod {pod} does not run")]
-    Stopped {
-        /// In which pod.
-        pod: PodName,
-        /// Which.
-        container: String,
-    },
     /// A pod that cannot be hit.
     #[error("pod {pod} cannot be hit: {why}")]
     Unusable {
@@ -133,7 +125,6 @@ impl PodsError {
             Self::NoObject { hint, .. }
             | Self::NoNamespace { hint, .. }
             | Self::NoContainer { hint, .. } => hint.clone(),
-            Self::Stopped { .. } => "name its pod, or wait until it runs again".to_owned(),
             Self::Unusable { why, .. } => why.hint().to_owned(),
             Self::Unknown { .. } => {
                 "what the cluster does not know may be anybody's; `kubectl get pods -A` lists those that it has"

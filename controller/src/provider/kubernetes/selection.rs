@@ -50,8 +50,6 @@ pub struct Located {
     pub node: NodeName,
     /// Its addresses, at least one.
     pub addresses: BTreeSet<IpAddr>,
-    /// The ids of its containers that run, by name.
-    pub containers: BTreeMap<String, String>,
 }
 
 /// Why a pod cannot be hit.
@@ -205,18 +203,16 @@ fn locate(pod: &Pod, nodes: &BTreeMap<String, Node>, guard: &Guard) -> Result<Lo
         return Err(Unusable::NodeNotReady { node, reason });
     }
     let all = pod.status.container_statuses.iter().chain(&pod.status.init_container_statuses);
-    let running = all.filter(|status| status.is_running());
-    let containers: BTreeMap<String, String> =
-        running.filter_map(|status| Some((status.name.clone(), status.id()?.to_owned()))).collect();
+    let mut running = all.filter(|status| status.is_running() && status.id().is_some());
     let addresses: BTreeSet<IpAddr> =
         pod.status.pod_ips.iter().filter_map(|one| one.ip.parse().ok()).collect();
     // Between two lives of its only container nothing runs, and the pod is there all the same.
-    if containers.is_empty() && pod.status.phase == Phase::Pending {
+    if pod.status.phase == Phase::Pending && running.next().is_none() {
         return Err(Unusable::Pending);
     }
     if addresses.is_empty() {
         return Err(Unusable::NoAddress);
     }
     let node = NodeName::new(node).ok_or_else(|| Unusable::NoNode(node.to_owned()))?;
-    Ok(Located { pod: name, uid: pod.metadata.uid.clone(), node, addresses, containers })
+    Ok(Located { pod: name, uid: pod.metadata.uid.clone(), node, addresses })
 }

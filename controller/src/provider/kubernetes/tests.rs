@@ -79,14 +79,12 @@ fn names(found: &Found) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_pod_is_found_with_its_node_addresses_and_containers() {
+async fn a_pod_is_found_with_its_node_and_addresses() {
     let kubernetes = serving(cluster(), Guard::default()).await;
     let found = find(&kubernetes, "k8s:prod/pod/web-0/app").await.unwrap();
     let [one] = found.usable.as_slice() else { panic!("{found:?}") };
     assert_eq!((one.uid.as_str(), one.node.as_str()), ("uid-web-0", "n1"));
     assert_eq!(one.addresses.len(), 2);
-    // What does not run has no id that means anything.
-    assert_eq!(one.containers, BTreeMap::from([("app".to_owned(), "aaaa".to_owned())]));
     assert_eq!(one.pod.member().unwrap().as_str(), "prod.web-0");
 }
 
