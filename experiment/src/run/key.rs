@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::lot::mix;
+
 /// What a fault is asked for by, wherever it is put in: no other fault of any run has it.
 ///
 /// 48 random bits, printed as 12 hexadecimal digits. It is in the journal before anybody is asked for the
@@ -21,12 +23,7 @@ impl FaultKey {
 
     /// The key of a run's fault, counted from 0.
     pub(super) const fn nth(identity: u64, number: u64) -> Self {
-        // SplitMix64: neighbours have nothing in common.
-        let mut word =
-            identity.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        Self((word ^ (word >> 31)) & ((1 << Self::BITS) - 1))
+        Self(mix(identity, number) & ((1 << Self::BITS) - 1))
     }
 
     /// The number behind it.

@@ -41,7 +41,7 @@ impl Lot<'_> {
 }
 
 /// SplitMix64: neighbours have nothing in common.
-const fn mix(state: u64, number: u64) -> u64 {
+pub(super) const fn mix(state: u64, number: u64) -> u64 {
     let mut word = state.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
