@@ -43,12 +43,18 @@ impl Caretaker {
         Self { workshop, owed: Arc::default() }
     }
 
-    /// Sees to it that these get their bytes back, each from its time on, for as long as this process lives;
-    /// whoever is left then is found at the next start.
-    pub(super) fn attend(&self, owed: impl IntoIterator<Item = (ProcessIdentity, BootTime)>) {
+    /// Sees to it that those of these that are owed their bytes by their records get them, each from its time on,
+    /// for as long as this process lives; whoever is left then is found at the next start.
+    pub(super) fn attend(&self, processes: impl IntoIterator<Item = ProcessIdentity>) {
+        let now = boot_now();
+        let due = |process| {
+            // Without a record there is nothing of ours in it.
+            let record = self.workshop.records.get(process).ok().flatten()?;
+            Some((process, Due { at: record.owed_from()?.max(now), pause: PAUSE }))
+        };
+        let owed: Vec<(ProcessIdentity, Due)> = processes.into_iter().filter_map(due).collect();
         let mut known = self.owed();
-        let due = |(process, at)| (process, Due { at, pause: PAUSE });
-        known.processes.extend(owed.into_iter().map(due));
+        known.processes.extend(owed);
         if known.processes.is_empty() || known.attended {
             return;
         }
@@ -97,9 +103,7 @@ impl Caretaker {
         let Some(_claim) = self.workshop.claims.attempt(process) else { return Some(later) };
         // Without a record there is nothing of ours in it; with one of a skew that acts, another skew has it.
         let record = self.workshop.records.get(process).ok().flatten()?;
-        if !record.left && record.returning_until == 0 {
-            return None;
-        }
+        record.owed_from()?;
         let restored = self.workshop.restore(&record);
         if is_whole(&restored) {
             tracing::info!(pid = process.pid, "it has its own bytes again");

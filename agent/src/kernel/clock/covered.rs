@@ -19,7 +19,7 @@ use self::roll::Roll;
 pub use self::taken_out::is_whole;
 pub(super) use self::taken_out::{TakenOut, trouble};
 use super::deputy::{self, Deputy, Urgency};
-use super::skewed::{ClockError, Outcome, Restored, Skewed, Workshop};
+use super::skewed::{ClockError, Outcome, Skewed, Workshop};
 use super::subject::Refusal;
 use super::{boot_now, scope};
 use crate::clock::parameters::{Distance, Parameters};
@@ -476,14 +476,7 @@ impl Covered {
         let places: Vec<Range<u64>> =
             members.values().map(|member| member.skewed.place().clone()).collect();
         let mut out = TakenOut::default();
-        for (process, restored) in self.heal(members) {
-            match restored {
-                Ok(Restored::Returning) => {
-                    out.returning.push((process, boot_now() + self.state().way_back));
-                }
-                restored => out.admit(process, restored),
-            }
-        }
+        self.heal(members).into_iter().for_each(|(who, what)| out.admit(who, what));
         // Those that come back by themselves have forks that do so, too.
         if matches!(self.skew.ending, Ending::Step) {
             match self.workshop.sweep(&places) {

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use fault::{BootId, ProcessIdentity};
+use fault::{BootId, BootTime, ProcessIdentity};
 use serde::{Deserialize, Serialize};
 
 /// The form of the records; another one is left alone.
@@ -88,6 +88,12 @@ impl Record {
     #[must_use]
     pub const fn process(&self) -> ProcessIdentity {
         ProcessIdentity { pid: self.pid, started: self.started }
+    }
+
+    /// From when on its process is owed its own bytes; `None` while a skew has it.
+    #[must_use]
+    pub fn owed_from(&self) -> Option<BootTime> {
+        (self.left || self.returning_until > 0).then(|| BootTime::from_nanos(self.returning_until))
     }
 
     /// Whether it is of this boot.

@@ -66,8 +66,8 @@ impl Workshop {
     /// clocks have come back since then.
     #[must_use]
     pub fn leftover(&self, process: ProcessIdentity) -> Option<Record> {
-        let now = boot_now().nanos();
-        let is_over = |record: &Record| record.left || (1..=now).contains(&record.returning_until);
+        let now = boot_now();
+        let is_over = |record: &Record| record.owed_from().is_some_and(|from| from <= now);
         self.records.get(process).ok().flatten().filter(is_over)
     }
 

@@ -67,8 +67,7 @@ impl Register {
         }
         let covered = Arc::new(Covered::new(place.clone(), *skew, &self.workshop));
         if let Err(error) = covered.cover(&there) {
-            let left = there.iter().filter(|one| self.workshop.leftover(**one).is_some());
-            self.caretaker.attend(left.map(|process| (*process, boot_now())));
+            self.caretaker.attend(there);
             return Err(failed(error));
         }
         let key = (place.identity.namespace, slot);
@@ -132,9 +131,7 @@ impl Register {
         // Whatever it came to: another fault may get this place.
         self.ended().insert((target, slot), (boot_now(), covered.effect()));
         self.skews().remove(&(target, slot));
-        let now = boot_now();
-        let left = taken_out.left.into_iter().map(|process| (process, now));
-        self.caretaker.attend(left.chain(taken_out.returning));
+        self.caretaker.attend(taken_out.processes);
         if taken_out.trouble.is_empty() {
             Ok(())
         } else {
@@ -182,10 +179,7 @@ impl Register {
     /// The records could not be read.
     pub fn recover(&self) -> Result<Vec<(ProcessIdentity, Option<String>)>, ClockError> {
         let outcomes = self.workshop.recover()?;
-        let records = self.workshop.records.all()?;
-        let owed = records.iter().filter(|record| record.left || record.returning_until > 0);
-        let due = |record: &Record| BootTime::from_nanos(record.returning_until).max(boot_now());
-        self.caretaker.attend(owed.map(|record| (record.process(), due(record))));
+        self.caretaker.attend(self.workshop.records.all()?.iter().map(Record::process));
         Ok(outcomes.into_iter().map(|(who, what)| (who, trouble(who, what))).collect())
     }
 }

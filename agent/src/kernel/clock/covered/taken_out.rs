@@ -1,6 +1,6 @@
 //! What came of giving processes their own bytes back.
 
-use fault::{BootTime, ProcessIdentity};
+use fault::ProcessIdentity;
 
 use crate::kernel::clock::skewed::{ClockError, Outcome, Restored};
 
@@ -8,20 +8,17 @@ use crate::kernel::clock::skewed::{ClockError, Outcome, Restored};
 /// a record.
 #[derive(Debug, Default)]
 pub(in crate::kernel::clock) struct TakenOut {
-    /// Who has not got them.
-    pub(in crate::kernel::clock) left: Vec<ProcessIdentity>,
-    /// Who gets them later: when its clocks have come back.
-    pub(in crate::kernel::clock) returning: Vec<(ProcessIdentity, BootTime)>,
+    /// Who was to get them: the record of one that has not got them, or gets them when its clocks have come back,
+    /// says so.
+    pub(in crate::kernel::clock) processes: Vec<ProcessIdentity>,
     /// What could not be done, for people.
     pub(in crate::kernel::clock) trouble: Vec<String>,
 }
 
 impl TakenOut {
     pub(super) fn admit(&mut self, process: ProcessIdentity, restored: Outcome) {
-        if let Some(trouble) = trouble(process, restored) {
-            self.left.push(process);
-            self.trouble.push(trouble);
-        }
+        self.processes.push(process);
+        self.trouble.extend(trouble(process, restored));
     }
 }
 
