@@ -394,7 +394,7 @@ impl World {
                 Err(Elsewhere::Node { named, own }.into())
             }
             Scheme::Host(_) if aspect == Aspect::Processes => {
-                Err(refused("the node's own clock is never moved".to_owned()))
+                Err(refused("a node as a whole is no target of what concerns processes".to_owned()))
             }
             Scheme::Host(_) => Ok(vec![self.target(selector, HOST, None)]),
             Scheme::Pod(pod) => {

@@ -60,7 +60,9 @@ async fn clocks_are_moved_on_their_node_measured_and_healed() {
 async fn what_has_no_processes_and_what_is_skewed_already_is_refused() {
     let fleet = Fleet::of(&["a"]).await;
     inhabit(&fleet, "a");
-    for (target, why) in [("host:a", "own clock is never"), ("addr:10.0.0.1", "no processes")] {
+    for (target, why) in
+        [("host:a", "a node as a whole is no target"), ("addr:10.0.0.1", "no processes")]
+    {
         let refused = fleet.ask(1, ahead(target)).await.unwrap_err();
         assert!(refused.to_string().contains(why), "{target}: {refused}");
     }

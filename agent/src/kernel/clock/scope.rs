@@ -137,12 +137,10 @@ pub fn indispensable(process: ProcessIdentity, name: &str) -> Option<String> {
     })
 }
 
-/// The node is no target of what is done to processes.
+/// The node is no target of what is done to processes, nor of what is read of them.
 #[must_use]
 pub fn of_node() -> KernelError {
-    refused(
-        "the node's own clock is never moved, and all of its processes are no target".to_owned(),
-    )
+    refused("a node as a whole is no target of what concerns processes".to_owned())
 }
 
 /// A refusal, with what to do about it.
