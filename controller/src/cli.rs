@@ -80,8 +80,9 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "General")]
 pub struct Global {
-    /// The agent's socket [default: /run/schism/agent.sock]
+    /// The socket of this machine's agent [default: /run/schism/agent.sock]
     #[arg(long, global = true, value_name = "PATH", env = "SCHISM_AGENT_SOCKET")]
     pub agent_socket: Option<PathBuf>,
     /// How results are printed; without it, as a table for people
@@ -130,13 +131,13 @@ pub enum Command {
     Agents,
     /// Put the brake of a controller on: heal everything, and refuse new faults until `resume`
     Halt(HaltArgs),
-    /// Take the brake off
+    /// Take the brake off again, on every node
     Resume,
     /// Ask a Zeebe cluster, and have it do something
     Zeebe(Box<ZeebeArgs>),
     /// Make and revoke the certificates by which controllers, agents and people know each other
     Certs(CertsArgs),
-    /// Print what a Kubernetes cluster is to have, for `kubectl apply -f -`
+    /// Print the objects by which a Kubernetes cluster runs agents and controllers, for `kubectl apply -f -`
     Install(InstallArgs),
     /// Print a shell's completions
     Completions(CompletionsArgs),
@@ -153,16 +154,16 @@ pub struct ServeArgs {
     /// The unix socket for commands on this machine [default: /run/schism/control.sock]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-    /// Where agents dial
+    /// Where agents dial; no agent can without it
     #[arg(long, value_name = "IP:PORT")]
     pub listen_agents: Option<crate::settings::Listen>,
-    /// Where commands on other machines dial
+    /// Where commands on other machines dial; without it, only those on this machine can
     #[arg(long, value_name = "IP:PORT")]
     pub listen_control: Option<crate::settings::Listen>,
     /// Where metrics are read by Prometheus, in the clear: GET /metrics, and /healthz
     #[arg(long, value_name = "IP:PORT")]
     pub metrics: Option<crate::settings::Listen>,
-    /// The file of certificates that are admitted
+    /// The file of certificates that are admitted, which `schism certs` writes
     #[arg(long, value_name = "PATH")]
     pub issued: Option<PathBuf>,
     /// The Kubernetes cluster in which agents are: `in-cluster` for that of the own pod, or a kubeconfig, whose
@@ -185,13 +186,13 @@ pub struct ServeArgs {
 /// `install`.
 #[derive(Debug, Args)]
 pub struct InstallArgs {
-    /// Where everything is
+    /// The namespace of all of it
     #[arg(long, default_value = "schism", value_parser = label)]
     pub namespace: String,
-    /// Where the images schism-agent and schism are
+    /// Where the images `schism-agent` and `schism` are pulled from
     #[arg(long, value_name = "HOST/PATH", default_value = "localhost")]
     pub registry: String,
-    /// The tag of both
+    /// The tag of both images
     #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
     pub tag: String,
     /// How agents show who they are; with certificates, which you make, there is one controller with a disk
@@ -200,7 +201,7 @@ pub struct InstallArgs {
     /// A schism.toml for the controllers: guards, limits, clusters of etcd and Zeebe
     #[arg(long, value_name = "FILE")]
     pub settings: Option<PathBuf>,
-    /// Write a chart for Helm to this directory instead, in which all that is a value
+    /// Write a chart for Helm to this directory instead, in which all of these options are values
     #[arg(long, value_name = "DIR", conflicts_with_all = ["namespace", "registry", "tag", "agents_by", "settings"])]
     pub chart: Option<PathBuf>,
 }
@@ -214,7 +215,7 @@ fn label(text: &str) -> Result<String, &'static str> {
 /// `halt`.
 #[derive(Debug, Args)]
 pub struct HaltArgs {
-    /// Why, for people
+    /// Why: it is told to whoever is refused a fault
     #[arg(default_value = "by hand")]
     pub reason: String,
 }

@@ -137,7 +137,10 @@ pub(crate) async fn find(choice: &Choice, output: Output) -> Result<Option<Conne
         Decision::Become => begin(&socket, choice, output).await.map(Some),
         Decision::NoAgent => Ok(None),
         Decision::FailAbsent => Err(fail(format!("none listens at {socket_name}"))
-            .hint("start one with `schism-agent`, or let this command be it with --local")),
+            .hint(
+                "start one with `schism-agent`, let this command be it with --local, or ask a controller with \
+                 --controller",
+            )),
         Decision::FailForbidden => Err(fail(format!("EACCES, Permission denied at {socket_name}"))
             .hint(format!("type: {}", elevated(&choice.typed)))),
         Decision::FailUnprivileged => {

@@ -94,7 +94,7 @@ pub enum SettingsError {
         message: String,
     },
     /// Something is not said anywhere.
-    #[error("{key} is missing in schism.toml: {reason}")]
+    #[error("{key} is missing, neither an option nor schism.toml says it: {reason}")]
     Missing {
         /// The section and key.
         key: &'static str,

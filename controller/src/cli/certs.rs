@@ -37,7 +37,7 @@ pub enum CertsCommand {
     List,
     /// Stop admitting a certificate
     ///
-    /// Removes its line from `issued`. Controllers refuse it from the next connection on.
+    /// Removes its line from `issued`. Controllers refuse it from then on, and disconnect whoever is connected by it.
     Revoke(RevokeArgs),
 }
 

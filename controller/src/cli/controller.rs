@@ -17,21 +17,21 @@ pub struct ConfigArgs {
 
 /// Which controller, instead of the one that the settings name.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Controller")]
+#[command(next_help_heading = "Through a controller")]
 pub struct ControllerArgs {
-    /// Where it listens: unix:PATH or tcp:HOST:PORT
+    /// Ask the controller that listens there, unix:PATH or tcp:HOST:PORT, not this machine's agent
     #[arg(long, value_name = "ADDRESS", env = "SCHISM_CONTROLLER", global = true)]
     pub controller: Option<Address>,
-    /// For which name its certificate must be [default: the address's host]
+    /// For which name the controller's certificate must be [default: the address's host]
     #[arg(long, value_name = "HOST", env = "SCHISM_SERVER_NAME", global = true)]
     pub server_name: Option<Host>,
-    /// The authority's certificate
+    /// The certificate of the authority that signed the controller's
     #[arg(long, value_name = "PATH", env = "SCHISM_CA", global = true)]
     pub ca: Option<PathBuf>,
-    /// Your certificate
+    /// Your own certificate; that of the controller for `schism serve`
     #[arg(long, value_name = "PATH", env = "SCHISM_CERTIFICATE", global = true)]
     pub certificate: Option<PathBuf>,
-    /// Your certificate's key
+    /// Its key
     #[arg(long, value_name = "PATH", env = "SCHISM_KEY", global = true)]
     pub key: Option<PathBuf>,
 }

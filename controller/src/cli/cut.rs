@@ -11,21 +11,22 @@ use super::Named;
 /// `cut`.
 #[derive(Debug, Args)]
 pub struct CutArgs {
-    /// Who sends what is lost; with --preset, the group that falls apart
+    /// Who sends what is lost: a selector such as netns:a, container:ID, addr:10.0.0.0/24 or etcd:leader, or a
+    /// name of schism.toml; with --preset, the group that falls apart
     pub from: Named,
-    /// To whom
+    /// To whom it is sent
     #[arg(required_unless_present = "preset", conflicts_with = "preset")]
     pub to: Option<Named>,
     /// Make a partition of a group in this shape instead
     #[arg(long, value_name = "SHAPE", value_parser = presets(), conflicts_with_all = ["both_ways", "prove"])]
     pub preset: Option<Preset>,
-    /// The member around which it is made [default: one by the seed]
+    /// The member around which the shape is made [default: one by the seed]
     #[arg(long, value_name = "MEMBER", requires = "preset")]
     pub around: Option<Named>,
-    /// Let a group lose the majority that can talk
+    /// Allow that a group has no majority any more whose members can talk to each other
     #[arg(long)]
     pub allow_quorum_loss: bool,
-    /// How long, in any case
+    /// How long; it ends then in any case
     #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = fault::parse_duration, allow_hyphen_values = true)]
     pub total: Duration,
     /// How long the kernel lets the cut act without being renewed by this command
@@ -46,7 +47,7 @@ pub struct CutArgs {
     /// Only flows of this age with respect to the cut
     #[arg(long, value_enum, default_value_t = FlowsArg::All)]
     pub flows: FlowsArg,
-    /// How much of it
+    /// How much is lost of what would be lost otherwise
     #[arg(long, value_name = "PERCENT", default_value = "100%", allow_hyphen_values = true)]
     pub loss: Chance,
     /// From which losses and picks are drawn [default: a random one, which is printed]
@@ -64,11 +65,11 @@ pub struct CutArgs {
     /// Send probes both ways before, during and after, and print what arrived
     #[arg(long, conflicts_with = "detach")]
     pub prove: bool,
-    /// Leave the cut to the agent and return: nobody renews it, so its lease is all of its time. A
-    /// controller renews it
+    /// Leave it and return. An agent has nobody who renews it then, so its lease is all of its time; a
+    /// controller renews it itself
     #[arg(long)]
     pub detach: bool,
-    /// Go with the roles: where they move while it acts, cut whom they have come to instead
+    /// Go with the roles: where one moves to another member while the cut acts, cut that one instead
     #[arg(long, conflicts_with_all = ["detach", "prove", "preset", "local"])]
     pub follow: bool,
     /// Become this machine's agent if there is none

@@ -11,7 +11,7 @@ use super::{MannerArgs, Named};
 pub struct FreezeArgs {
     /// Who stands still: pid:NUMBER, or all processes of container:ID, pod:UID[/CONTAINER] or netns:NAME
     pub target: Named,
-    /// How long, in any case
+    /// How long; it ends then in any case
     #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = fault::parse_duration, allow_hyphen_values = true)]
     pub total: Duration,
     /// How long the processes stand still without being renewed by this command
@@ -20,7 +20,7 @@ pub struct FreezeArgs {
     /// Also the descendants of the target's processes
     #[arg(long)]
     pub tree: bool,
-    /// Let a group lose the majority that can talk
+    /// Allow that a group has no majority any more whose members can talk to each other
     #[arg(long)]
     pub allow_quorum_loss: bool,
     /// How.

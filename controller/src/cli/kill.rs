@@ -27,7 +27,7 @@ pub struct KillArgs {
     /// Also the descendants of the target's processes
     #[arg(long)]
     pub tree: bool,
-    /// Let a group lose the majority that can talk
+    /// Allow that a group has no majority any more whose members can talk to each other
     #[arg(long)]
     pub allow_quorum_loss: bool,
     /// How.

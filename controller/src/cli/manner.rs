@@ -13,8 +13,8 @@ pub struct MannerArgs {
     /// Print the plan and do nothing
     #[arg(long, conflicts_with = "detach")]
     pub dry_run: bool,
-    /// Leave it to the agent and return: nobody renews it, so its lease is all of its time. A controller
-    /// renews it
+    /// Leave it and return. An agent has nobody who renews it then, so its lease is all of its time; a
+    /// controller renews it itself
     #[arg(long)]
     pub detach: bool,
     /// Become this machine's agent if there is none

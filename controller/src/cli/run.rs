@@ -44,7 +44,7 @@ pub struct RunArgs {
     /// End the method at the first deviation
     #[arg(long)]
     pub fail_fast: bool,
-    /// A value of the configuration: NAME=VALUE or NAME:TYPE=VALUE
+    /// A value of the experiment's configuration: NAME=VALUE or NAME:TYPE=VALUE
     #[arg(long = "var", value_name = "VARIABLE")]
     pub variables: Vec<Variable>,
     /// A file of values: JSON, YAML, or .env for the environment
@@ -74,7 +74,7 @@ pub struct ValidateArgs {
     /// Experiments, in JSON or YAML: files, or http(s) addresses
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<Source>,
-    /// What Chaos Toolkit reads over is a warning
+    /// Only warn of what Chaos Toolkit ignores
     #[arg(long)]
     pub compat: bool,
 }

@@ -16,7 +16,7 @@ pub struct SkewArgs {
     /// --strobe: 0s]
     #[arg(required_unless_present_any = ["drift", "strobe"], allow_hyphen_values = true)]
     pub offset: Option<Offset>,
-    /// How long, in any case
+    /// How long; it ends then in any case
     #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = fault::parse_duration, allow_hyphen_values = true)]
     pub total: Duration,
     /// How long the processes go on with it without being renewed by this command

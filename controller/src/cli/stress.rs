@@ -16,7 +16,7 @@ pub struct StressArgs {
     /// What is taken.
     #[command(flatten)]
     pub taken: TakenArgs,
-    /// How long, in any case
+    /// How long; it ends then in any case
     #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = fault::parse_duration, allow_hyphen_values = true)]
     pub total: Duration,
     /// How long the workers go on without being renewed by this command

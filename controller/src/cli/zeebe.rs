@@ -23,7 +23,7 @@ pub struct ZeebeArgs {
     #[command(flatten)]
     pub place: ZeebePlaceArgs,
     /// How long all of it may take, with every retry
-    #[arg(long, global = true, value_name = "TIME", default_value = "30s",
+    #[arg(long, help_heading = "General", global = true, value_name = "TIME", default_value = "30s",
           value_parser = fault::parse_duration)]
     pub timeout: Duration,
     /// What is to be done.
@@ -33,8 +33,9 @@ pub struct ZeebeArgs {
 
 /// Which cluster, where [zeebe] of schism.toml does not say so.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Cluster")]
 pub struct ZeebePlaceArgs {
-    /// A gateway that stands alone [default: those of schism.toml]
+    /// Where a gateway listens [default: those of schism.toml]
     #[arg(long, global = true, value_name = "URL", env = "SCHISM_ZEEBE_GATEWAY")]
     pub gateway: Option<GatewayUrl>,
     /// Where a broker is managed, in the order of their numbers [default: port 9600 where gateways say
@@ -65,7 +66,7 @@ pub enum ZeebeCommand {
 pub enum AskCommand {
     /// Show what every broker says of every partition, and what gateways have heard
     Topology,
-    /// Wait until something holds; 1 if it does not in time
+    /// Wait until something holds; exit code 1 if it does not in time
     Verify {
         /// What.
         #[command(subcommand)]
@@ -83,9 +84,9 @@ pub enum AskCommand {
     Load(LoadArgs),
     /// Take jobs and complete them, by asking for them or as they are pushed
     Worker(WorkerArgs),
-    /// Have leaders move to where they are to be
+    /// Have each partition led by the broker that is to lead it
     Rebalance,
-    /// The cluster's configuration
+    /// Show and change which brokers the cluster has
     Cluster {
         /// What about it.
         #[command(subcommand)]
@@ -93,13 +94,13 @@ pub enum AskCommand {
     },
     /// Brokers' own clocks, by which their timers run; needs ZEEBE_CLOCK_CONTROLLED
     Clock(ClockArgs),
-    /// Exporting, in the whole cluster
+    /// Stop exporting in the whole cluster, and go on with it
     Exporting {
         /// What about it.
         #[command(subcommand)]
         what: ExportingCommand,
     },
-    /// Backups
+    /// Take backups, and wait for them
     Backup {
         /// What about them.
         #[command(subcommand)]
@@ -107,7 +108,7 @@ pub enum AskCommand {
     },
     /// Have a process instance ignored from now on
     Ban {
-        /// Its key
+        /// The key of the process instance
         #[arg(value_name = "KEY")]
         instance: i64,
     },
@@ -240,7 +241,7 @@ pub struct PublishArgs {
 pub enum ClusterCommand {
     /// Show it
     Status,
-    /// Wait until a change is completed; 1 if it failed or is not in time
+    /// Wait until a change is completed; exit code 1 if it failed or is not in time
     Wait {
         /// The change's number
         #[arg(long, value_name = "N")]
@@ -323,7 +324,7 @@ pub enum BackupCommand {
         #[arg(long, value_name = "N")]
         id: u64,
     },
-    /// Wait until one is completed; 1 if it failed or is not in time
+    /// Wait until one is completed; exit code 1 if it failed or is not in time
     Wait {
         /// Its number
         #[arg(long, value_name = "N")]

@@ -41,8 +41,9 @@ impl Client {
             Controller::Unix(path) => {
                 let stream = UnixStream::connect(path).await.map_err(|error| {
                     unreachable(error.to_string()).hint(
-                        "`schism serve` starts a controller; of several in a cluster the one that leads has \
-                         a socket, and the Lease schism-controller says which that is",
+                        "--controller says where one listens, and `schism serve` starts one; of several in a \
+                         cluster the one that leads has a socket, and the Lease schism-controller says which \
+                         that is",
                     )
                 })?;
                 Direct::over(stream).await

@@ -12,9 +12,9 @@ use super::super::{ModeArg, Named, TakenArgs};
 /// What is done to members. All of it needs a controller.
 #[derive(Debug, Subcommand)]
 pub enum MemberCommand {
-    /// End members as they are to end, and wait until they are back; through a controller
+    /// Have members end in their own time (SIGTERM), and wait until they are back; through a controller
     Restart(EndArgs),
-    /// End members at once; through a controller
+    /// End members at once (SIGKILL); through a controller
     Terminate(WhoArgs),
     /// Have members stand still, for a while; through a controller
     Freeze(FreezeMemberArgs),
@@ -36,7 +36,7 @@ pub struct WhoArgs {
     /// All that match, not one
     #[arg(long)]
     pub all: bool,
-    /// Let a partition lose the majority that can talk
+    /// Allow that a partition has no majority any more whose members can talk to each other
     #[arg(long)]
     pub allow_quorum_loss: bool,
 }
@@ -92,7 +92,7 @@ pub struct DisconnectArgs {
     /// How long at most, without `connect`
     #[arg(long = "for", value_name = "TIME", default_value = "10m", value_parser = fault::parse_duration)]
     pub total: Duration,
-    /// Let a partition lose the majority that can talk
+    /// Allow that a partition has no majority any more whose members can talk to each other
     #[arg(long)]
     pub allow_quorum_loss: bool,
 }

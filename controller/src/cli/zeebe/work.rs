@@ -33,7 +33,7 @@ pub struct LoadArgs {
     /// How many may be under way; what comes on top of them is not sent, and counts as failed
     #[arg(long, value_name = "N", default_value = "10000")]
     pub in_flight: InFlight,
-    /// How many may fail; 1 if more do [default: none]
+    /// How many may fail; exit code 1 if more do [default: none]
     #[arg(long, value_name = "PERCENT")]
     pub may_fail: Option<Chance>,
 }
@@ -47,7 +47,7 @@ pub struct WorkerArgs {
     /// Have jobs pushed, too
     #[arg(long)]
     pub stream: bool,
-    /// Ask for jobs, and again so long after an answer
+    /// How long after an answer it asks for jobs again
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = fault::parse_duration)]
     pub poll_every: Duration,
     /// How long a job takes [default: no time]
@@ -56,7 +56,7 @@ pub struct WorkerArgs {
     /// How many jobs it has in hand at most
     #[arg(long, value_name = "N", default_value = "32")]
     pub capacity: InFlight,
-    /// How long jobs are given out for
+    /// For how long nobody else is given a job that it was given
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = fault::parse_duration)]
     pub given_for: Duration,
     /// How long it works [default: until Ctrl-C]
