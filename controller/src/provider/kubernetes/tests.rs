@@ -264,3 +264,41 @@ async fn a_pod_is_guarded_by_whatever_name_an_agent_has_found_it() {
     let nobody = serving(Objects::new(), by_default).await;
     assert_eq!(nobody.admit(&BTreeSet::new()).await, Ok(()));
 }
+
+/// Neither crate may depend on the other, so each has the rule: a name of a selector is one that the API server
+/// is asked for.
+#[test]
+fn names_of_selectors_and_of_paths_are_the_same() {
+    let long = |length: usize| "a".repeat(length);
+    let dotted = format!("{}.{}", long(64), long(188));
+    let texts = [
+        "web",
+        "web-0",
+        "0",
+        "a.b-c.d",
+        "",
+        ".",
+        "..",
+        "a/b",
+        "a b",
+        "a%2fb",
+        "Web",
+        "-a",
+        "a-",
+        "a..b",
+        "a.-b",
+        "é",
+        "a_b",
+        &long(63),
+        &long(64),
+        &long(253),
+        &long(254),
+        &dotted,
+    ];
+    for text in texts {
+        let named = text.parse::<fault::ObjectName>().is_ok();
+        assert_eq!(named, text.parse::<cluster::Name>().is_ok(), "{text}");
+        let within = text.parse::<fault::KubernetesNamespace>().is_ok();
+        assert_eq!(within, text.parse::<cluster::Namespace>().is_ok(), "{text}");
+    }
+}
