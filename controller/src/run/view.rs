@@ -178,8 +178,8 @@ mod tests {
             ),
             (
                 120,
-                "  10s  method: write in the background  method: read back  ! the-cut: lost 9 packets, \
-                 left 50s  steady ✓",
+                "  10s  method: write in the background 9s  method: read back 3s  ! the-cut: lost 9 packets, \
+                 900 B, left 50s  steady ✓",
             ),
             (80, "  10s  method: read back  ! the-cut: lost 9 packets  steady ✓ …"),
             (60, "  10s  method: read back  ! the-cut: lost 9 packets …"),

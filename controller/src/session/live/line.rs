@@ -101,16 +101,17 @@ mod tests {
     fn what_matters_least_is_left_out_first() {
         let table = [
             (
-                100,
+                120,
                 "0a active  57s left, lease 12s  a → b: lost 9 packets, 900 B  b → a: lost 1 packet, 100 B  \
                  and 2 more",
             ),
             (
-                92,
-                "0a active  57s left, lease 12s  a → b: lost 9 packets, 900 B  b → a: lost 1 packet  and 2 more",
+                100,
+                "0a active  57s left, lease 12s  a → b: lost 9 packets, 900 B  b → a: lost 1 packet  \
+                 and 2 more",
             ),
             (
-                85,
+                92,
                 "0a active  57s left, lease 12s  a → b: lost 9 packets  b → a: lost 1 packet  and 2 more",
             ),
             (80, "0a active  57s left  a → b: lost 9 packets  b → a: lost 1 packet  and 2 more"),
