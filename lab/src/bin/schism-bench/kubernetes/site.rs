@@ -120,7 +120,11 @@ impl Site {
     /// Waits until so many agents are connected.
     pub(super) fn has_agents(&self, count: usize) -> Result<()> {
         let come = || Ok((self.counted()?.agents >= count as f64).then_some(()));
-        until(&format!("{count} agents"), come)
+        until(&format!("{count} agents"), come).with_context(|| {
+            let leader = self.leader().unwrap_or_default();
+            let log = format!("-n {NAMESPACE} logs {leader} --tail=20");
+            format!("{leader} says: {}", self.kubectl().run(&log).unwrap_or_default())
+        })
     }
 
     /// The pod that leads.
