@@ -168,6 +168,7 @@ mod tests {
         assert!(!is_inert(&cut));
         assert!(unconfirmed(&cut).unwrap().contains("its lease ends it there"));
         status.fault.kind = specimen::skew();
+        status.fault.peers = fault::Peers { fixed: Vec::new(), followed: None };
         let skew = left(status);
         assert!(is_inert(&skew));
         let said = unconfirmed(&skew).unwrap();
