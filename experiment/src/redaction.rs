@@ -1,7 +1,12 @@
-//! Secrets are for those who perform steps. Nothing that is written or shown has them.
+//! Secrets are for those who perform steps. Nothing that is written or shown has them, also where they come back in
+//! another form.
+
+mod forms;
 
 use std::fmt;
+use std::ops::Range;
 
+use forms::Writing;
 use serde_json::{Map, Value};
 
 /// What stands where a secret stood.
@@ -36,6 +41,10 @@ impl<T> fmt::Debug for Confidential<T> {
 pub struct Redaction {
     /// The longest first, since one may be a part of another.
     hidden: Vec<String>,
+    /// The same as they are in names of hosts.
+    hosts: Vec<String>,
+    /// What their base64 has in any case.
+    base64: Vec<String>,
 }
 
 impl fmt::Debug for Redaction {
@@ -59,6 +68,9 @@ impl Redaction {
         secrets.values().for_each(|secret| collect(secret, hidden));
         hidden.sort_by(|one: &String, other| other.len().cmp(&one.len()).then(one.cmp(other)));
         hidden.dedup();
+        let long = || self.hidden.iter().filter(|secret| is_long(secret));
+        self.hosts = long().filter_map(|secret| forms::host(secret)).collect();
+        self.base64 = long().flat_map(|secret| forms::base64(secret)).collect();
     }
 
     /// A text without secrets.
@@ -67,14 +79,24 @@ impl Redaction {
         if self.hidden.iter().any(|secret| secret == text) {
             return HIDDEN.to_owned();
         }
-        let long = self.hidden.iter().filter(|secret| secret.chars().count() >= SHORTEST);
-        long.fold(text.to_owned(), |text, secret| {
+        let mut text = text.to_owned();
+        let long = || self.hidden.iter().filter(|secret| is_long(secret));
+        for secret in long().chain(&self.hosts) {
             if text.contains(secret.as_str()) {
-                text.replace(secret.as_str(), HIDDEN)
-            } else {
-                text
+                text = text.replace(secret.as_str(), HIDDEN);
             }
-        })
+        }
+        for form in &self.base64 {
+            let parts = forms::around(&text, form);
+            hide(&mut text, parts);
+        }
+        for writing in Writing::ALL {
+            for secret in long() {
+                let parts = writing.find(&text, secret);
+                hide(&mut text, parts);
+            }
+        }
+        text
     }
 
     /// A value without secrets: in its texts at any depth, in keys, and as numbers.
@@ -109,6 +131,17 @@ impl Redaction {
             shown.insert("secrets".to_owned(), sources(secrets));
         }
         shown
+    }
+}
+
+fn is_long(secret: &str) -> bool {
+    secret.chars().count() >= SHORTEST
+}
+
+/// Hides parts of a text, which stand in their order.
+fn hide(text: &mut String, parts: Vec<Range<usize>>) {
+    for part in parts.into_iter().rev() {
+        text.replace_range(part, HIDDEN);
     }
 }
 
@@ -173,6 +206,23 @@ mod tests {
                 ]
             })
         );
+    }
+
+    #[test]
+    fn secrets_are_hidden_in_whatever_form_they_come_back() {
+        let secrets = json!({"g": {"a": "Pass w/rd+\"9\"", "b": "TopSecret9"}});
+        let redaction = Redaction::new(secrets.as_object().unwrap());
+        for (text, expected) in [
+            ("q=Pass%20w%2Frd%2b%229%22&r=1", "q=********&r=1"),
+            ("q=Pass+w/rd%2B%229%22&r=1", "q=********&r=1"),
+            (r#"{"p": "Pass w/rd+\"9\""}"#, r#"{"p": "********"}"#),
+            ("Basic YW5uOlBhc3Mgdy9yZCsiOSI=", "Basic ********"),
+            ("Basic dTpUb3BTZWNyZXQ5, more", "Basic ********, more"),
+            ("no host topsecret9.example.org", "no host ********.example.org"),
+            ("100 % of it + more \\ less", "100 % of it + more \\ less"),
+        ] {
+            assert_eq!(redaction.text(text), expected);
+        }
     }
 
     #[test]
