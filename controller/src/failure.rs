@@ -1,5 +1,6 @@
 //! Why a command did nothing, in words.
 
+use experiment::hint::MARK;
 use fault::{FaultId, IntentId};
 use nix::errno::Errno;
 use prost::Message;
@@ -176,7 +177,7 @@ impl Failure {
     #[must_use]
     pub fn text(&self) -> String {
         match &self.hint {
-            Some(hint) => format!("{self}\n  hint: {hint}"),
+            Some(hint) => format!("{self}{MARK}{hint}"),
             None => self.to_string(),
         }
     }

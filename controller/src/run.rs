@@ -9,6 +9,7 @@ pub(crate) mod faults;
 mod line;
 pub(crate) mod logs;
 mod metric;
+mod news;
 mod outlets;
 mod places;
 mod presence;

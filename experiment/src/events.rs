@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::hint;
 use crate::journal::Status;
-use crate::model::Lane;
+use crate::model::{FaultLabel, Lane};
 use crate::run::{HadEffect, Interruption, Progress, Section};
 use crate::timestamp::Timestamp;
 
@@ -58,7 +59,7 @@ fn event(progress: &Progress) -> (&'static str, Value) {
             });
             bounded(&mut event, output);
             if let Some(error) = error {
-                event["error"] = error.clone().into();
+                tell(&mut event, "error", error);
             }
             if let Some(met) = met {
                 event["tolerance_met"] = (*met).into();
@@ -78,15 +79,9 @@ fn event(progress: &Progress) -> (&'static str, Value) {
             let label = label.as_str();
             ("fault-ended", json!({"fault": label, "had_effect": had, "effect": effect.figures}))
         }
-        Progress::FaultBroke(label, why) => {
-            ("fault-broke", json!({"fault": label.as_str(), "reason": why}))
-        }
-        Progress::FaultLost(label, why) => {
-            ("fault-lost", json!({"fault": label.as_str(), "reason": why}))
-        }
-        Progress::FaultUnconfirmed(label, why) => {
-            ("fault-unconfirmed", json!({"fault": label.as_str(), "reason": why}))
-        }
+        Progress::FaultBroke(label, why) => ("fault-broke", of_fault(label, why)),
+        Progress::FaultLost(label, why) => ("fault-lost", of_fault(label, why)),
+        Progress::FaultUnconfirmed(label, why) => ("fault-unconfirmed", of_fault(label, why)),
         Progress::Interrupted(by) => {
             let kind = match by {
                 Interruption::Asked(_)
@@ -101,6 +96,21 @@ fn event(progress: &Progress) -> (&'static str, Value) {
         }
         Progress::Noted(reason) => ("noted", json!({"reason": reason.to_string()})),
     }
+}
+
+/// What went wrong, and what to do about it.
+fn tell(event: &mut Value, key: &str, why: &str) {
+    let (why, hint) = hint::apart(why);
+    event[key] = why.into();
+    if let Some(hint) = hint {
+        event["hint"] = hint.into();
+    }
+}
+
+fn of_fault(label: &FaultLabel, why: &str) -> Value {
+    let mut event = json!({"fault": label.as_str()});
+    tell(&mut event, "reason", why);
+    event
 }
 
 fn evaluated(section: Section) -> Value {
@@ -159,6 +169,11 @@ mod tests {
             line(&ended("x\ny".into()), at),
             r#"{"type":"activity-completed","timestamp":"1970-01-01T00:00:00.000000+00:00","name":"a","activity_type":"action","status":"succeeded","duration":1.5,"output":"x\ny"}"#
         );
+        let mut failed = ended(Value::Null);
+        if let Progress::StepEnded { error, .. } = &mut failed {
+            *error = Some("no\n  hint: look".to_owned());
+        }
+        assert!(line(&failed, at).ends_with(r#""error":"no","hint":"look"}"#));
         let long = line(&ended("x".repeat(LONGEST).into()), at);
         assert!(long.contains("\"output_size\":4098") && !long.contains("xxx"));
     }

@@ -25,6 +25,7 @@
 //!   before anybody is asked for the fault.
 //! - Limits of a provider itself (`timeout` of a process, of a request) are kept by who performs; those of
 //!   steps by the run.
+//! - What to do about an error stands behind it ([`hint::MARK`]), and is told apart from it.
 //! - Output is bounded, and made to text, before it gets here.
 //! - [`redaction::Confidential`] holds secrets: what is in it goes to whom it is for, and nowhere else. Other
 //!   texts of a run are cleaned by [`run::Run::redaction`].
@@ -33,6 +34,7 @@ pub mod configuration;
 pub mod document;
 pub mod environment;
 pub mod events;
+pub mod hint;
 pub mod journal;
 pub mod junit;
 pub mod line;

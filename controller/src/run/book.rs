@@ -187,6 +187,13 @@ pub(super) fn companions(path: &Path) -> [PathBuf; 3] {
     [TAIL, NEW, LOCK].map(|ending| beside(path, ending))
 }
 
+/// The journal beside which a file stands by its name, if it does.
+pub(super) fn accompanied(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let own = [TAIL, NEW, LOCK].iter().find_map(|ending| name.strip_suffix(ending))?;
+    (!own.is_empty()).then(|| path.with_file_name(own))
+}
+
 /// Where a file is made before it is put in its place.
 pub(super) fn coming(path: &Path) -> PathBuf {
     beside(path, NEW)

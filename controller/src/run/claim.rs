@@ -81,6 +81,22 @@ impl Claim {
         Err(ClaimError::Unsteady(lock))
     }
 
+    /// Whether somebody has a journal, or what would be one. Nothing is made for that.
+    pub(super) fn is_taken(journal: &Path) -> bool {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
+        let Ok(file) = options.open(beside(journal, LOCK)) else { return false };
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => true,
+            Ok(()) => {
+                // Closing is not enough, as below.
+                let _: io::Result<()> = file.unlock();
+                false
+            }
+            Err(TryLockError::Error(_)) => false,
+        }
+    }
+
     /// The journal.
     pub(super) fn journal(&self) -> &Path {
         &self.journal
@@ -123,8 +139,12 @@ mod tests {
         let claim = Claim::take(&journal).unwrap();
         assert!(matches!(Claim::take(&journal), Err(ClaimError::Held)));
         assert_eq!(claim.journal(), journal);
+        assert!(Claim::is_taken(&journal));
         drop(claim);
-        assert!(!lock.exists());
+        assert!(!lock.exists() && !Claim::is_taken(&journal) && !lock.exists());
+        fs::write(&lock, "of a run that was killed").unwrap();
+        assert!(!Claim::is_taken(&journal) && lock.exists());
+        fs::remove_file(&lock).unwrap();
         let claim = Claim::take(&journal).unwrap();
         assert_eq!(fs::metadata(&lock).unwrap().permissions().mode() & 0o777, 0o600);
         // Whoever takes the file away by hand lets another run in, whose file stays.

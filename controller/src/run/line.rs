@@ -1,6 +1,5 @@
 //! A run that a controller decides: this command performs what the controller must not, and tells.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use super::book::Book;
 use super::executor::Executor;
 use super::faults::Faults;
 use super::faults::acting::{Elsewhere, Sight};
+use super::news::News;
 use super::outlets::Outlets;
 use super::places::Outs;
 use super::reaper::Reaper;
@@ -116,7 +116,7 @@ impl Line<'_> {
         let failed = |error| Failure::new(Outcome::WrongUsage, "cannot begin the run", error);
         super::aside::put(&outs.journal, self.output)?;
         let book = Book::open(Arc::clone(&outs.journal), None).map_err(failed)?;
-        let kept = outs.events.as_ref().map(File::try_clone).transpose().map_err(failed)?;
+        let kept = outs.events.as_ref().map(News::again).transpose().map_err(failed)?;
         let mut asks = Asks::listen().map_err(failed)?;
         let (said, requests) = mpsc::channel(64);
         let said = Said(said);

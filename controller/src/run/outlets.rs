@@ -1,10 +1,9 @@
 //! What is written of a run while it goes on: its journal, its events, and lines for people.
 
-use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use experiment::hint;
 use experiment::journal::Status;
 use experiment::run::{Progress, Reason, Run, Section, Verdict, Verdicts};
 use experiment::timestamp::Timestamp;
@@ -12,6 +11,7 @@ use fault::OnOneLine;
 use serde_json::Value;
 
 use super::book::{Book, Readers, replace};
+use super::news::News;
 use super::view::View;
 use crate::output::quantity::time;
 
@@ -19,7 +19,7 @@ use crate::output::quantity::time;
 pub(super) struct Outlets {
     book: Book,
     verdicts: Verdicts,
-    events: Option<fs::File>,
+    events: Option<News>,
     view: View,
     /// What is said before the first rollback.
     heading: Option<&'static str>,
@@ -30,7 +30,7 @@ pub(super) struct Outlets {
 impl Outlets {
     pub(super) const fn new(
         book: Book,
-        events: Option<fs::File>,
+        events: Option<News>,
         verdicts: Verdicts,
         view: View,
     ) -> Self {
@@ -103,10 +103,14 @@ impl Outlets {
                 self.view.tell(heading);
             }
             // Names and outputs are somebody else's.
-            self.view.tell(&OnOneLine(&line).to_string());
+            let (line, hint) = hint::apart(&line);
+            self.view.tell(&OnOneLine(line).to_string());
+            if let Some(hint) = hint {
+                self.view.tell(&format!("      hint: {}", OnOneLine(hint)));
+            }
         }
         if let Some(events) = &mut self.events
-            && let Err(error) = writeln!(events, "{}", experiment::events::line(progress, now))
+            && let Err(error) = events.tell(&experiment::events::line(progress, now))
         {
             self.events = None;
             self.trouble(format!("events are not written any more: {error}"));
@@ -137,6 +141,13 @@ const LONGEST_ERROR: usize = 1_000;
 
 fn found(output: &Value) -> String {
     format!(": found {}", short(&output.to_string(), LONGEST))
+}
+
+/// An error, and what to do about it.
+fn why(error: &str) -> String {
+    let (error, hint) = hint::apart(error);
+    let hint = hint.map(|hint| format!("{}{}", hint::MARK, short(hint, LONGEST_ERROR)));
+    format!(": {}{}", short(error, LONGEST_ERROR), hint.unwrap_or_default())
 }
 
 fn short(whole: &str, longest: usize) -> String {
@@ -188,7 +199,8 @@ fn line(progress: &Progress) -> Option<String> {
                 return None;
             }
             let (mark, why) = match (status, error) {
-                (_, Some(error)) => ("✗", format!(": {}", short(error, LONGEST_ERROR))),
+                (Some(Status::Interrupted), Some(error)) => ("■", why(error)),
+                (_, Some(error)) => ("✗", why(error)),
                 // Whatever it did, it did not come to its end.
                 (Some(Status::Interrupted), None) => ("■", ": interrupted".to_owned()),
                 (_, None) if *met == Some(false) => {

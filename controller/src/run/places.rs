@@ -1,12 +1,12 @@
 //! What a run reads and what it writes: no file for two things.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::claim::{Claim, ClaimError};
+use super::news::{News, NewsError};
 use super::{JOURNAL, Source, book, journal_of};
 use crate::cli::RunArgs;
 use crate::failure::Failure;
@@ -22,7 +22,7 @@ pub(super) struct Outs {
     pub(super) journal: Arc<Claim>,
     pub(super) junit: Option<PathBuf>,
     /// One for all runs of a command.
-    pub(super) events: Option<File>,
+    pub(super) events: Option<News>,
 }
 
 impl Outs {
@@ -42,11 +42,17 @@ impl Outs {
         let outs = numbers.into_iter().map(|number| Self::numbered(args, number, taken));
         let mut outs = outs.collect::<Result<Vec<_>, _>>()?;
         // With nothing in it, and only when nobody else has the journals.
-        let events = args.events.as_deref().map(File::create).transpose();
-        let events = events.map_err(|error| unopened(args, error))?;
+        let Some(path) = &args.events else { return Ok(outs) };
+        free(Purpose::Events, path)?;
+        let failed = |error: &dyn std::fmt::Display| unwritten(Purpose::Events, path, error);
+        let events = News::open(path).map_err(|error| match error {
+            NewsError::Unread => {
+                failed(&error).hint(format!("begin to read it first: `cat {} &`", path.display()))
+            }
+            NewsError::Io(_) => failed(&error),
+        })?;
         for outs in &mut outs {
-            let events = events.as_ref().map(File::try_clone).transpose();
-            outs.events = events.map_err(|error| unopened(args, error))?;
+            outs.events = Some(events.again().map_err(|error| failed(&error))?);
         }
         Ok(outs)
     }
@@ -57,37 +63,65 @@ impl Outs {
         taken: Option<&Arc<Claim>>,
     ) -> Result<Self, Failure> {
         let journal = journal_of(journal(args), number);
-        let failed = |purpose: Purpose, path: &Path, error: &dyn std::fmt::Display| {
-            let attempted = format!("cannot write {} to {}", purpose.written(), path.display());
-            Failure::new(Outcome::WrongUsage, attempted, error)
-        };
         let taken = taken.filter(|taken| resolved(taken.journal()) == resolved(&journal));
         let claim = match taken {
             Some(taken) => Arc::clone(taken),
-            None => Claim::take(&journal).map_err(|error| {
-                let failure = failed(Purpose::Journal, &journal, &error);
-                match error {
-                    ClaimError::Held => failure.hint("`--journal FILE` names another file"),
-                    ClaimError::Lock { .. } | ClaimError::Unsteady(_) | ClaimError::Journal(_) => {
-                        failure
-                    }
-                }
-            })?,
+            None => claimed(&journal)?,
         };
         let junit = args.junit.as_deref().map(|path| journal_of(path, number));
         for (purpose, path) in
             [(Purpose::Journal, Some(&journal)), (Purpose::Suite, junit.as_ref())]
         {
             let Some(path) = path else { continue };
-            book::writable(path).map_err(|error| failed(purpose, path, &error))?;
+            if purpose == Purpose::Suite {
+                free(purpose, path)?;
+            }
+            book::writable(path).map_err(|error| unwritten(purpose, path, &error))?;
         }
         Ok(Self { journal: claim, junit, events: None })
     }
 }
 
-fn unopened(args: &RunArgs, error: io::Error) -> Failure {
-    let path = args.events.as_deref().unwrap_or(Path::new("")).display();
-    Failure::new(Outcome::WrongUsage, format!("cannot write the events to {path}"), error)
+fn claimed(journal: &Path) -> Result<Arc<Claim>, Failure> {
+    free(Purpose::Journal, journal)?;
+    Claim::take(journal).map_err(|error| {
+        let failure = unwritten(Purpose::Journal, journal, &error);
+        match error {
+            ClaimError::Held => failure.hint("`--journal FILE` names another file"),
+            ClaimError::Lock { .. } | ClaimError::Unsteady(_) | ClaimError::Journal(_) => failure,
+        }
+    })
+}
+
+fn unwritten(purpose: Purpose, path: &Path, error: &dyn std::fmt::Display) -> Failure {
+    let attempted = format!("cannot write {} to {}", purpose.written(), path.display());
+    Failure::new(Outcome::WrongUsage, attempted, error)
+}
+
+/// Whether a file, with what is made beside it, is none that another run writes.
+///
+/// # Errors
+/// It is one.
+fn free(purpose: Purpose, path: &Path) -> Result<(), Failure> {
+    let path = &resolved(path);
+    let companions = match purpose {
+        Purpose::Journal => book::companions(path).to_vec(),
+        Purpose::Suite => vec![path.clone(), book::coming(path)],
+        Purpose::Events
+        | Purpose::Resumed
+        | Purpose::Experiment
+        | Purpose::Values
+        | Purpose::Settings => vec![path.clone()],
+    };
+    let reason = if let Some(journal) = companions.iter().find(|path| Claim::is_taken(path)) {
+        format!("a run that goes on writes its journal to {}", journal.display())
+    } else if let Some(journal) = book::accompanied(path).filter(|path| Claim::is_taken(path)) {
+        format!("it belongs to {}, the journal of a run that goes on", journal.display())
+    } else {
+        return Ok(());
+    };
+    let hint = format!("`{} FILE` names another file", purpose.flag());
+    Err(unwritten(purpose, path, &reason).hint(hint))
 }
 
 /// Where the journal goes: in the place of that whose rollbacks are played, unless that is the name of a run.
@@ -300,6 +334,27 @@ mod tests {
         for (one, two) in [("there", "missing"), ("missing", "in/missing"), ("in", "in")] {
             assert!(!place(one).is(&place(two)), "{one} {two}");
         }
+        let journal = path("journal.json");
+        let claim = Claim::take(&journal).unwrap();
+        fs::write(&journal, "{}").unwrap();
+        symlink("journal.json.lock", path("elsewhere.jsonl")).unwrap();
+        for (purpose, name) in [
+            (Purpose::Events, "journal.json"),
+            (Purpose::Events, "journal.json.lock"),
+            (Purpose::Events, "elsewhere.jsonl"),
+            (Purpose::Suite, "journal.json"),
+            (Purpose::Suite, "journal.json.tail"),
+            (Purpose::Journal, "journal.json.lock"),
+            (Purpose::Journal, "journal.json.new"),
+        ] {
+            let refused = free(purpose, &path(name)).unwrap_err();
+            assert!(refused.reason.contains("a run that goes on"), "{name}: {refused}");
+        }
+        for name in ["journal.json.lock2", "there", "missing"] {
+            assert_eq!(free(Purpose::Events, &path(name)), Ok(()), "{name}");
+        }
+        drop(claim);
+        assert_eq!(free(Purpose::Events, &journal), Ok(()));
         let null = || Place::new(Purpose::Events, "/dev/null".into());
         assert!(!null().is(&null()), "a device takes whatever comes");
     }

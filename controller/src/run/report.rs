@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use experiment::hint;
 use experiment::restoration;
 use experiment::run::Verdict;
 use serde::Serialize;
@@ -107,6 +108,8 @@ struct Step {
     seconds: Value,
     tolerance_met: Value,
     error: Option<String>,
+    /// What to do about it.
+    hint: Option<String>,
 }
 
 /// A verdict, whoever decided it.
@@ -132,6 +135,8 @@ impl Step {
     fn new(section: &'static str, item: &Value) -> Self {
         let lines = item["exception"].as_array().into_iter().flatten();
         let lines: Vec<&str> = lines.filter_map(Value::as_str).collect();
+        let told = lines.concat();
+        let (error, hint) = hint::apart(told.trim_end());
         Self {
             section,
             name: item["activity"]["name"].clone(),
@@ -139,7 +144,8 @@ impl Step {
             status: item["status"].clone(),
             seconds: item["duration"].clone(),
             tolerance_met: item["tolerance_met"].clone(),
-            error: (!lines.is_empty()).then(|| lines.concat().trim_end().to_owned()),
+            error: (!lines.is_empty()).then(|| error.to_owned()),
+            hint: hint.map(str::to_owned),
         }
     }
 }

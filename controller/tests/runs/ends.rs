@@ -1,5 +1,6 @@
 //! Signals, at every phase of a run.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -306,6 +307,22 @@ fn a_journal_that_a_run_writes_is_nobody_elses() {
         assert!(refused.stderr.contains("a run that goes on writes it"), "{refused:?}");
         assert_eq!((written("journal.json"), written("events.jsonl")), before);
         assert!(!workshop.path("journal.json.owed-1").exists() && written("back").is_empty());
+    }
+    // Nor is it, or what stands beside it, a place for something else of another run.
+    let lock = fs::metadata(workshop.path("journal.json.lock")).unwrap().len();
+    for (flag, name) in [
+        ("--events", "journal.json"),
+        ("--events", "journal.json.lock"),
+        ("--junit", "journal.json"),
+        ("--junit", "journal.json.lock"),
+        ("--journal", "journal.json.lock"),
+    ] {
+        let more = if flag == "--journal" { "" } else { "--journal other.json" };
+        let refused = workshop.run(&format!("run experiment.json {more} {flag} {name}"));
+        assert_eq!(refused.code, Some(2), "{flag} {name}: {refused:?}");
+        assert!(refused.stderr.contains("a run that goes on"), "{flag} {name}: {refused:?}");
+        assert_eq!(written("journal.json"), before.0, "{flag} {name}");
+        assert_eq!(fs::metadata(workshop.path("journal.json.lock")).unwrap().len(), lock);
     }
     // One that is killed is in nobody's way.
     first.signal(Signal::SIGKILL);

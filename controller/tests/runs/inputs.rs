@@ -329,6 +329,19 @@ fn what_is_read_is_not_written_over_and_nothing_is_written_twice() {
 }
 
 #[test]
+fn a_pipe_for_events_that_nobody_reads_holds_no_run_up() {
+    let workshop = Workshop::new();
+    let line = workshop.experiment(json!({"method": [script("step", "true")]}));
+    nix::unistd::mkfifo(&workshop.path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let ended = workshop.run(&format!("{line} --events pipe"));
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    let said =
+        "cannot write the events to pipe: it is a pipe that nobody reads\n  hint: begin to read";
+    assert!(ended.stderr.contains(said), "{ended:?}");
+    assert!(!workshop.path("journal.json").exists());
+}
+
+#[test]
 fn where_nothing_can_be_written_is_told_by_name_before_anything_runs() {
     let workshop = Workshop::new();
     let line = workshop.experiment(json!({"method": [script("never", "touch never")]}));

@@ -1,0 +1,140 @@
+//! Where the events of runs go (`--events`): a file, or whatever is behind a pipe or a device. Nobody waits for
+//! that for long.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// How long one line may wait for whoever reads (1 s): the run waits as long.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why events go nowhere.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NewsError {
+    /// A pipe without anybody at its other end.
+    #[error("it is a pipe that nobody reads")]
+    Unread,
+    /// Anything else.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Events, a line each.
+#[derive(Debug)]
+pub(super) struct News(File);
+
+impl News {
+    /// With nothing in it.
+    ///
+    /// # Errors
+    /// It cannot be written, or nobody reads it.
+    pub(super) fn open(path: &Path) -> Result<Self, NewsError> {
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(true).write(true);
+        // Otherwise a pipe is opened when somebody reads it, whenever that is (fifo(7)).
+        options.custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits());
+        match options.open(path) {
+            Ok(file) => Ok(Self(file)),
+            Err(error) if error.raw_os_error() == Some(Errno::ENXIO as i32) && is_pipe(path) => {
+                Err(NewsError::Unread)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The same for another run.
+    ///
+    /// # Errors
+    /// There are too many files.
+    pub(super) fn again(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
+    /// Adds a line.
+    ///
+    /// # Errors
+    /// It could not be written whole, or whoever reads does not go on.
+    pub(super) fn tell(&mut self, line: &str) -> io::Result<()> {
+        let until = Instant::now() + PATIENCE;
+        let line = format!("{line}\n");
+        let mut left = line.as_bytes();
+        while !left.is_empty() {
+            match self.0.write(left) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => left = &left[written..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(until)?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn wait(&self, until: Instant) -> io::Result<()> {
+        let left = until.saturating_duration_since(Instant::now());
+        let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+        let mut waiting = [PollFd::new(self.0.as_fd(), PollFlags::POLLOUT)];
+        match poll(&mut waiting, left) {
+            Ok(0) => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "whoever reads them does not go on"))
+            }
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+fn is_pipe(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|there| there.file_type().is_fifo())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_that_nobody_reads_holds_nobody_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        mkfifo(&path, Mode::S_IRWXU).unwrap();
+        assert!(matches!(News::open(&path), Err(NewsError::Unread)));
+        let mut reader = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlag::O_NONBLOCK.bits())
+            .open(&path)
+            .unwrap();
+        let mut news = News::open(&path).unwrap();
+        news.tell("one").unwrap();
+        let mut said = [0; 4];
+        reader.read_exact(&mut said).unwrap();
+        assert_eq!(&said, b"one\n");
+        // It is there and reads no more.
+        let long = "x".repeat(4 << 20);
+        assert_eq!(news.tell(&long).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(reader);
+        assert_eq!(news.tell("two").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn a_file_begins_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("events");
+        fs::write(&path, "of another run").unwrap();
+        let mut news = News::open(&path).unwrap();
+        news.tell("one").unwrap();
+        news.again().unwrap().tell("two").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntwo\n");
+    }
+}
