@@ -16,8 +16,10 @@ mod report;
 mod roles;
 pub(crate) mod runs;
 
+use experiment::run::invocation::Concern;
 use fault::{IntentId, Selector, Status};
 use proto::control as wire;
+use serde_json::{Value, json};
 
 use crate::cli::{HealArgs, StatusArgs};
 use crate::control::{has_ended, is_over};
@@ -36,7 +38,20 @@ use report::IntentsReport;
 
 /// What ends are, by name: a selector each.
 pub(crate) fn names(ends: Vec<wire::End>) -> Vec<String> {
-    ends.into_iter().map(|end| EndRecord::from(end).to_string()).collect()
+    ends.into_iter().map(|end| EndRecord::from(end).name()).collect()
+}
+
+/// An intent as a journal has it: who was meant by its selectors, and each of its faults with its node.
+pub(crate) fn record(intent: &wire::Intent) -> Value {
+    let faults = intent.parts.iter().filter_map(|part| {
+        let status = Status::try_from(part.status.clone()?).ok()?;
+        let mut record = serde_json::to_value(status).ok()?;
+        record["node"] = part.node.as_str().into();
+        Some(record)
+    });
+    let ends = intent.ends.iter().cloned().map(EndRecord::from).collect::<Vec<_>>();
+    let id = IntentId::from_random(intent.id).to_string();
+    json!({"id": id, "ends": ends, "faults": faults.collect::<Vec<_>>()})
 }
 
 /// Connects to a controller, and says which that is and whether the brake is on.
@@ -216,7 +231,8 @@ pub(crate) async fn targets(
     }
     let mut ends = Vec::new();
     for selector in sought {
-        ends.extend(client.resolve(selector, 0).await?);
+        let aspect = crate::resolve::aspect(selector, Concern::Anything);
+        ends.extend(client.resolve(selector, aspect, 0).await?);
     }
     output.show(&EndsReport::new(ends))?;
     Ok(Outcome::Effective)

@@ -1,5 +1,6 @@
 //! From names to targets, and what to say where that does not work.
 
+use experiment::run::invocation::Concern;
 use fault::{Aspect, Pod, Scheme, Selector, Target};
 
 use crate::failure::Failure;
@@ -20,6 +21,27 @@ pub(crate) fn namespace_names() -> Vec<String> {
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     names
+}
+
+/// What of its targets a selector means. Where nobody says it, a process is more than its network, which may be that
+/// of the whole node.
+pub(crate) const fn aspect(selector: &Selector, concern: Concern) -> Aspect {
+    match (concern, &selector.scheme) {
+        (Concern::Network, _) => Aspect::Network,
+        (Concern::Processes, _)
+        | (Concern::Anything, Scheme::Pid(_) | Scheme::Container(_) | Scheme::Pod(_)) => {
+            Aspect::Processes
+        }
+        (
+            Concern::Anything,
+            Scheme::Netns(_)
+            | Scheme::Host(_)
+            | Scheme::Addr(_)
+            | Scheme::Etcd(_)
+            | Scheme::Zeebe(_)
+            | Scheme::Kubernetes(_),
+        ) => Aspect::Network,
+    }
 }
 
 /// What a selector names on the agent's node, after its pick.

@@ -1,6 +1,7 @@
 //! `schism targets`.
 
-use fault::{Aspect, Scheme, Selector, Target};
+use experiment::run::invocation::Concern;
+use fault::{Scheme, Selector, Target};
 use serde::Serialize;
 
 use crate::cli::TargetsArgs;
@@ -13,7 +14,7 @@ use crate::outcome::Outcome;
 use crate::output::table::Align::{self, Left, Right};
 use crate::output::table::{Cell, Table};
 use crate::output::{Detail, Output, Report};
-use crate::resolve::{namespace_names, nothing, on_this_node};
+use crate::resolve::{aspect, namespace_names, nothing, on_this_node};
 use crate::settings::Names;
 
 /// What can be named.
@@ -115,7 +116,8 @@ async fn show(
     let mut targets = Vec::new();
     for selector in sought {
         on_this_node(selector, &connection.description.node)?;
-        let found = connection.link.resolve(selector, Aspect::Network).await?;
+        let aspect = aspect(selector, Concern::Anything);
+        let found = connection.link.resolve(selector, aspect).await?;
         if found.is_empty() {
             return Err(nothing(selector, &namespace_names()));
         }

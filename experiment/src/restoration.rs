@@ -30,13 +30,14 @@ pub enum Lost {
     },
 }
 
-/// Has variables stand for what is hidden in an experiment that was kept.
+/// Has variables stand for what is hidden in an experiment that was kept. Of a group they may give a part: the rest
+/// comes from where it came from. What they have given is taken out of them, since they would stand for whole groups.
 ///
 /// # Errors
 /// All values that are hidden, and that no variable gives.
 pub fn restore(
     experiment: &mut Experiment,
-    variables: &Variables,
+    variables: &mut Variables,
     environment: &Environment,
 ) -> Result<(), Vec<Lost>> {
     let mut lost = Vec::new();
@@ -47,17 +48,16 @@ pub fn restore(
         }
     }
     for (name, source) in &mut experiment.secrets {
+        if let Some(given) = variables.secrets.get(name).filter(|value| !value.is_null()) {
+            fill(source, given);
+        }
         let mut hidden = Vec::new();
         collect(name, source, &mut hidden);
-        if hidden.is_empty() {
-            continue;
-        }
-        match variables.secrets.get(name).filter(|value| !value.is_null()) {
-            Some(given) => *source = SecretSource::Inline(given.clone()),
-            None => lost.extend(
-                hidden.into_iter().map(|secret| Lost::Secret { secret, whole: name.clone() }),
-            ),
-        }
+        let whole = |secret| Lost::Secret { secret, whole: name.clone() };
+        lost.extend(hidden.into_iter().map(whole));
+    }
+    if lost.is_empty() {
+        variables.secrets.retain(|name, _| experiment.secrets.iter().all(|(own, _)| own != name));
     }
     if lost.is_empty() { Ok(()) } else { Err(lost) }
 }
@@ -98,6 +98,20 @@ fn is_lost(setting: &Setting, environment: &Environment) -> bool {
         Setting::Probe(probe) => {
             let written = probe.written.clone().unwrap_or_else(|| probe.rendered());
             is_in(&Value::Object(written).to_string())
+        }
+    }
+}
+
+/// Puts what was given in the place of where it came from.
+fn fill(source: &mut SecretSource, given: &Value) {
+    let (SecretSource::Group(group), Value::Object(given)) = (&mut *source, given) else {
+        *source = SecretSource::Inline(given.clone());
+        return;
+    };
+    for (name, value) in given.iter().filter(|(_, value)| !value.is_null()) {
+        match group.iter_mut().find(|(own, _)| own == name) {
+            Some((_, source)) => fill(source, value),
+            None => group.push((name.clone(), SecretSource::Inline(value.clone()))),
         }
     }
 }
@@ -147,7 +161,7 @@ mod tests {
         let mut variables = Variables::default();
         variables.configuration.insert("given".to_owned(), json!("g"));
         let environment: Environment = [("D".to_owned(), "d".to_owned())].into_iter().collect();
-        let lost = restore(&mut experiment, &variables, &Environment::default()).unwrap_err();
+        let lost = restore(&mut experiment, &mut variables, &Environment::default()).unwrap_err();
         let secret = |secret: &str, whole: &str| Lost::Secret {
             secret: secret.to_owned(),
             whole: whole.to_owned(),
@@ -165,7 +179,7 @@ mod tests {
         variables.configuration.insert("url".to_owned(), json!("u"));
         variables.secrets.insert("token".to_owned(), json!("t"));
         variables.secrets.insert("group".to_owned(), json!({"a": "b"}));
-        restore(&mut experiment, &variables, &environment).unwrap();
+        restore(&mut experiment, &mut variables, &environment).unwrap();
         let environment: Environment = [("E".to_owned(), "e".to_owned())].into_iter().collect();
         let secrets = crate::secrets::load(
             &experiment.secrets,
@@ -175,7 +189,7 @@ mod tests {
         );
         assert_eq!(
             Value::Object(secrets.unwrap()),
-            json!({"token": "t", "group": {"a": "b"}, "other": {"e": "e"}})
+            json!({"token": "t", "group": {"a": "b", "e": "e"}, "other": {"e": "e"}})
         );
     }
 

@@ -22,6 +22,7 @@ mod hooks;
 mod interrupting;
 pub mod invocation;
 mod key;
+mod lacking;
 mod lot;
 mod method;
 mod phase;
@@ -149,9 +150,12 @@ impl Run {
         run.method = Queue::new(Section::Method, []);
         run.shared.faults.are_left();
         for (label, key) in &owed.faults {
-            run.shared.faults.adopt(label.clone(), *key);
+            let policy = faults::policy(&experiment, label);
+            run.shared.faults.adopt(label.clone(), *key, policy);
         }
         run.resumes = true;
+        // What is owed is owed whatever comes before it is played.
+        run.touched = true;
         run
     }
 
@@ -330,6 +334,7 @@ impl Run {
         let Some((label, waiting)) = self.shared.faults.healed(call, healing) else { return };
         let ending = match healing {
             Healing::Out(effect) | Healing::Broken(effect, _) => Ending::Returned(effect.value()),
+            Healing::Absent => Ending::Returned(Effect::default().value()),
             Healing::Unconfirmed(why) => Ending::Failed(format!("not confirmed: {why}")),
         };
         for call in waiting {
@@ -339,6 +344,8 @@ impl Run {
             Healing::Out(effect) | Healing::Broken(effect, _) => {
                 self.told_ended(label, effect.clone());
             }
+            // Whoever asked for it was told why.
+            Healing::Absent => (),
             Healing::Unconfirmed(why) => {
                 self.shared.tell(Progress::FaultUnconfirmed(label, why.clone()));
             }

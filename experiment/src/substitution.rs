@@ -128,6 +128,16 @@ impl Scope {
         Value::String(whole)
     }
 
+    /// The names in a text that stand for nothing.
+    #[must_use]
+    pub fn unknown<'t>(&self, text: &'t str) -> Vec<&'t str> {
+        let named = parts(text).into_iter().filter_map(|part| match part {
+            Part::Named(name, _) | Part::Braced(name, _) => Some(name),
+            Part::Plain(_) | Part::Dollar => None,
+        });
+        named.filter(|name| self.find(name).is_none()).collect()
+    }
+
     /// The same of a template.
     #[must_use]
     pub fn template(&self, template: &Template) -> Value {

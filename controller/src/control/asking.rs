@@ -168,9 +168,36 @@ impl Control {
     ///
     /// # Errors
     /// It does not name what was meant.
-    pub async fn resolve(&self, selector: &Selector, seed: u64) -> Result<Vec<End>, ResolveError> {
+    pub async fn resolve(
+        &self,
+        selector: &Selector,
+        aspect: Aspect,
+        seed: u64,
+    ) -> Result<Vec<End>, ResolveError> {
         let sight = self.sight_of(std::slice::from_ref(selector)).await;
-        self.ends(selector, Aspect::Network, seed, &sight).await
+        self.ends(selector, aspect, seed, &sight).await
+    }
+
+    /// What selectors name together right now, each place once.
+    ///
+    /// # Errors
+    /// One of them does not name what was meant.
+    pub(crate) async fn meant(
+        &self,
+        selectors: &[(Selector, Aspect)],
+        seed: u64,
+    ) -> Result<Vec<End>, ResolveError> {
+        let plain: Vec<Selector> = selectors.iter().map(|(selector, _)| selector.clone()).collect();
+        // One look for everything: who leads may change while it is asked for.
+        let sight = self.sight_of(&plain).await;
+        let mut all: Vec<End> = Vec::new();
+        for (selector, aspect) in selectors {
+            let found = self.ends(selector, *aspect, seed, &sight).await?;
+            let is_new = |end: &End| all.iter().all(|one| !one.place.is_same(&end.place, *aspect));
+            let new: Vec<End> = found.into_iter().filter(is_new).collect();
+            all.extend(new);
+        }
+        Ok(all)
     }
 
     /// A look at clusters, if any of these names something of one.

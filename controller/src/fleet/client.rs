@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fault::{IntentId, Selector};
+use fault::{Aspect, IntentId, Selector};
 use link::Material;
 use prost::Message as _;
 use proto::control as wire;
@@ -76,10 +76,13 @@ impl Client {
     pub(crate) async fn resolve(
         &mut self,
         selector: &Selector,
+        aspect: Aspect,
         seed: u64,
     ) -> Result<Vec<wire::End>, Failure> {
         let attempted = format!("cannot resolve {selector}");
-        let call = self.0.resolve(wire::ResolveRequest { selector: Some(selector.into()), seed });
+        let aspect = proto::agent::Aspect::from(aspect).into();
+        let selector = Some(selector.into());
+        let call = self.0.resolve(wire::ResolveRequest { selector, seed, aspect });
         Ok(within(&attempted, ANSWER, call).await?.ends)
     }
 

@@ -53,6 +53,14 @@ impl fmt::Display for EndRecord {
 }
 
 impl EndRecord {
+    /// A selector of it alone.
+    pub(super) fn name(&self) -> String {
+        match self.node.as_str() {
+            "" => self.target.clone(),
+            node => format!("{}@{node}", self.target),
+        }
+    }
+
     /// How it was found; nothing where there is nothing to say.
     pub(super) fn found(&self) -> Option<String> {
         let evidence = self.evidence.join("; ");
@@ -105,11 +113,7 @@ impl Report for EndsReport {
     }
 
     fn names(&self) -> Vec<String> {
-        let name = |end: &EndRecord| match end.node.as_str() {
-            "" => end.target.clone(),
-            node => format!("{}@{node}", end.target),
-        };
-        self.ends.iter().map(name).collect()
+        self.ends.iter().map(EndRecord::name).collect()
     }
 }
 

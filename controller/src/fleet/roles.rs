@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use fault::{Pick, Scheme, Selector};
+use fault::{Aspect, Pick, Scheme, Selector};
 use proto::control as wire;
 use tokio::time::sleep;
 
@@ -103,7 +103,10 @@ impl Roles {
         let mut client = Client::open(place).await.map_err(|failure| failure.reason)?;
         let mut found = BTreeMap::new();
         for selector in &self.asked {
-            let ends = client.resolve(selector, 0).await.map_err(|failure| failure.reason)?;
+            let ends = client
+                .resolve(selector, Aspect::Network, 0)
+                .await
+                .map_err(|failure| failure.reason)?;
             let players = ends.into_iter().map(|end| end.member).collect();
             found.insert(selector.to_string(), players);
         }

@@ -54,7 +54,7 @@ fn whole(verb: FaultVerb, arguments: &Map<String, Value>) -> Result<(String, Spe
     let names = Names::default();
     match words::typed(verb, arguments, &names, Output::new(None))? {
         Typed::Cut(args) => fleet::cut::spec(&args, &names),
-        Typed::Within(asked) => fleet::processes::spec(asked),
+        Typed::Within(asked) | Typed::Replacing(asked) => fleet::processes::spec(asked),
     }
 }
 

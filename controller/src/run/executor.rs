@@ -182,7 +182,9 @@ async fn carry_out(
         Invocation::Schism { verb: Verb::Heal, .. } => {
             Ending::Failed("`heal` takes the name of a fault as `fault`".to_owned())
         }
-        Invocation::Targets { selector, seed } => faults.targets(&selector, seed).await,
+        Invocation::Targets { selector, seed, concern } => {
+            faults.targets(&selector, seed, concern).await
+        }
     }
 }
 

@@ -8,10 +8,11 @@ pub(crate) mod ended;
 mod here;
 pub(crate) mod words;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use experiment::model::{FaultLabel, FaultVerb};
+use experiment::run::invocation::Concern;
 use experiment::run::{Effect, Ending, Event, FaultKey, Healing, NamedFault};
 use fault::IntentId;
 use proto::control as wire;
@@ -26,11 +27,13 @@ use crate::fleet::client::LOG;
 use crate::log::Wanted;
 use crate::outcome::Outcome;
 use crate::output::Output;
+use crate::processes::Asked;
 use crate::settings::{Controller, Names};
 use acting::Acting;
 pub(super) use checking::{Wrong, check, is_template};
 use controller::AtController;
 use here::Here;
+use words::Typed;
 pub(super) use words::told;
 
 /// Where faults are put in.
@@ -74,6 +77,14 @@ pub(super) fn whereabouts(controller: Option<&Controller>, choice: &Choice) -> S
 /// What a fault is asked for by, in the words of whoever holds it.
 const fn id(key: FaultKey) -> IntentId {
     IntentId::from_random(key.get())
+}
+
+/// What was put in, with what it has taken the place of.
+pub(crate) fn with_replaced(mut value: Value, ended: &BTreeSet<IntentId>) -> Value {
+    if !ended.is_empty() {
+        value["replaced"] = ended.iter().map(ToString::to_string).collect();
+    }
+    value
 }
 
 /// All faults of a run.
@@ -158,10 +169,13 @@ impl Faults {
         };
         let begun = async {
             let typed = words::typed(verb, arguments, &self.names, self.output)?;
-            match &*self.place().await? {
-                Place::Here(here) => here.begin(&fault, typed, &self.names, &mut standing).await,
-                Place::Controller(there) => {
-                    there.begin(&fault, typed, &self.names, &mut standing).await
+            let place = self.place().await?;
+            match typed {
+                Typed::Replacing(asked) => {
+                    self.replacing(&fault, asked, &place, &mut standing).await
+                }
+                typed @ (Typed::Cut(_) | Typed::Within(_)) => {
+                    self.put_in(&fault, typed, &place, &mut standing).await
                 }
             }
         };
@@ -172,13 +186,87 @@ impl Faults {
         }
     }
 
+    async fn put_in(
+        &self,
+        fault: &NamedFault,
+        typed: Typed,
+        place: &Place,
+        standing: &mut Option<Standing>,
+    ) -> Result<Value, Failure> {
+        match place {
+            Place::Here(here) => here.begin(fault, typed, &self.names, standing).await,
+            Place::Controller(there) => there.begin(fault, typed, &self.names, standing).await,
+        }
+    }
+
+    /// Puts a fault in, and ends each one first that is all that is in its way.
+    async fn replacing(
+        &self,
+        fault: &NamedFault,
+        asked: Asked,
+        place: &Place,
+        standing: &mut Option<Standing>,
+    ) -> Result<Value, Failure> {
+        let mut ended = BTreeSet::new();
+        loop {
+            let typed = Typed::Within(asked.clone());
+            let failure = match self.put_in(fault, typed, place, standing).await {
+                Ok(value) => return Ok(with_replaced(value, &ended)),
+                Err(failure) => failure,
+            };
+            // One that was ended and is still there is nothing to end again.
+            let there = failure.replaceable.filter(|_| standing.is_none());
+            let Some(there) = there.filter(|there| ended.insert(*there)) else {
+                return Err(failure);
+            };
+            self.make_room(there, place).await?;
+        }
+    }
+
+    /// Ends what is in the way of a fault. One of this run has not broken off by that.
+    async fn make_room(&self, there: IntentId, place: &Place) -> Result<(), Failure> {
+        self.output.note(format!("{there} has moved these clocks already, and is healed first"));
+        let mut own = self.held(there);
+        match (own.as_mut().and_then(|(_, slot)| slot.as_mut()), place) {
+            (Some(Standing::Here(held)), _) => held.forget(),
+            (Some(Standing::Controller(id)), Place::Controller(at)) => at.forget(*id),
+            (Some(Standing::Controller(_)), Place::Here(_)) | (None, _) => (),
+        }
+        let healing = match place {
+            Place::Here(here) => here.heal_left(there).await?,
+            Place::Controller(at) => at.heal(there.get()).await?,
+        };
+        if let Healing::Unconfirmed(why) = healing {
+            let attempted = format!("cannot confirm the heal of {there}");
+            return Err(Failure::new(Outcome::Unconfirmed, attempted, why));
+        }
+        if let Some((label, mut slot)) = own {
+            for event in ended::replaced(&label, healing) {
+                // The run may be over.
+                let _ = self.events.send(event);
+            }
+            *slot = None;
+        }
+        Ok(())
+    }
+
+    /// A fault of this run by what it was asked for, with its turn. One that is just put in or taken out is left to
+    /// whoever does so.
+    fn held(&self, intent: IntentId) -> Option<(FaultLabel, OwnedMutexGuard<Option<Standing>>)> {
+        self.slots().iter().find_map(|(label, slot)| {
+            let turn = Arc::clone(slot).try_lock_owned().ok()?;
+            let is_it = turn.as_ref().is_some_and(|standing| standing.intent() == intent);
+            is_it.then(|| (label.clone(), turn))
+        })
+    }
+
     /// Takes a fault out, wherever it stands. One that is on its way in is waited for.
     pub(super) async fn heal(&self, fault: &NamedFault) -> Healing {
         let slot = self.slots().get(&fault.label).cloned();
         let Some(slot) = slot else { return self.heal_left(fault.key).await };
         let mut standing = slot.lock().await;
         let place = match (&*standing, self.place().await) {
-            (None, _) => return Healing::Out(Effect::default()),
+            (None, _) => return Healing::Absent,
             (Some(_), Err(failure)) => return Healing::Unconfirmed(failure.text()),
             (Some(_), Ok(place)) => place,
         };
@@ -189,7 +277,7 @@ impl Faults {
         };
         match healed {
             Ok(Healing::Unconfirmed(why)) => Healing::Unconfirmed(why),
-            Ok(healing @ (Healing::Out(_) | Healing::Broken(..))) => {
+            Ok(healing @ (Healing::Out(_) | Healing::Broken(..) | Healing::Absent)) => {
                 *standing = None;
                 healing
             }
@@ -256,13 +344,13 @@ impl Faults {
         acting::told(&own, &statuses.unwrap_or_default())
     }
 
-    /// The targets that a selector names, one selector each.
-    pub(super) async fn targets(&self, selector: &str, seed: u64) -> Ending {
+    /// The targets that a selector or a name stands for, one selector each.
+    pub(super) async fn targets(&self, named: &str, seed: u64, concern: Concern) -> Ending {
         let found = async {
-            let selector = words::selector(selector)?;
+            let selectors = words::meant(named, &self.names, concern)?;
             match &*self.place().await? {
-                Place::Here(here) => here.targets(&selector, seed).await,
-                Place::Controller(there) => there.targets(&selector, seed).await,
+                Place::Here(here) => here.targets(&selectors, seed).await,
+                Place::Controller(there) => there.targets(&selectors, seed).await,
             }
         };
         match found.await {

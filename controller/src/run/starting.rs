@@ -228,8 +228,8 @@ pub(super) async fn again(
     mut experiment: Experiment,
     place: &Where,
 ) -> Result<Started, Failure> {
-    let (variables, environment) = given(args)?;
-    restoration::restore(&mut experiment, &variables, &environment)
+    let (mut variables, environment) = given(args)?;
+    restoration::restore(&mut experiment, &mut variables, &environment)
         .map_err(|lost| several(&format!("cannot run {run}"), &lost))?;
     let values = (&variables, &environment, &Settings::default());
     begin(args, run, experiment, values, place).await
@@ -344,8 +344,8 @@ pub(super) async fn resume(
     let reading = toolkit::read(&text, Notation::Json, Manner::Compat);
     let mut experiment =
         reading.experiment.ok_or_else(|| failed(&"the experiment in it cannot be read"))?;
-    let (variables, environment) = given(args)?;
-    restoration::restore(&mut experiment, &variables, &environment)
+    let (mut variables, environment) = given(args)?;
+    restoration::restore(&mut experiment, &mut variables, &environment)
         .map_err(|lost| several(&attempted, &lost))?;
     let settings =
         configuration::load(&experiment.configuration, &variables.configuration, &environment)

@@ -327,8 +327,8 @@ impl Driving {
                 let fault = fault.to_owned();
                 tokio::spawn(async move { answer(faults.effect(&fault).await) });
             }
-            (Invocation::Targets { selector, seed }, _) => {
-                tokio::spawn(async move { answer(faults.targets(&selector, seed).await) });
+            (Invocation::Targets { selector, seed, concern }, _) => {
+                tokio::spawn(async move { answer(faults.targets(&selector, seed, concern).await) });
             }
             (Invocation::Schism { verb: Verb::Read(Reading::Logs), arguments }, _)
                 if self.is_for_agents(&arguments) =>

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use experiment::model::{FaultLabel, FaultVerb};
+use experiment::run::invocation::Concern;
 use experiment::run::{Effect, Ending, Event, Healing};
-use fault::{IntentId, Limits, NodeName, Selector};
+use fault::{IntentId, Limits, NodeName};
 use proto::control as wire;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard, mpsc};
 use tokio::task::AbortHandle;
 use tokio_stream::StreamExt as _;
@@ -19,7 +20,8 @@ use crate::fleet;
 use crate::log;
 use crate::output::Output;
 use crate::run::faults::controller::spec;
-use crate::run::faults::{effect, ended, words};
+use crate::run::faults::words::Typed;
+use crate::run::faults::{effect, ended, with_replaced, words};
 use crate::run::logs;
 use crate::serve::watching;
 use crate::settings::Names;
@@ -34,6 +36,18 @@ enum Refusal {
     Ask(#[from] AskError),
     #[error("the audit log cannot be written, so nothing is done: {0}")]
     Audit(#[from] ArchiveError),
+}
+
+impl Refusal {
+    /// What it would take the place of, if that is all that is in its way.
+    fn replaceable(&self) -> Option<IntentId> {
+        match self {
+            Self::Ask(AskError::Admit(error) | AskError::Control(ControlError::Admit(error))) => {
+                error.replaceable()
+            }
+            Self::Ask(_) | Self::Audit(_) => None,
+        }
+    }
 }
 
 /// The turn of whoever puts a fault in.
@@ -162,6 +176,7 @@ impl Faults {
             return Ending::Failed(format!("another fault is called `{label}`"));
         };
         let typed = words::typed(verb, arguments, &self.names, Output::new(None));
+        let replaces = matches!(typed, Ok(Typed::Replacing(_)));
         let spec = match typed.and_then(|typed| spec(typed, &self.names)) {
             Ok(spec) => wire::Spec::from(&spec),
             Err(failure) => return Ending::Failed(failure.text()),
@@ -172,16 +187,26 @@ impl Faults {
         locked(&self.labels).insert(id.get(), label.clone());
         // From here on something of it may be there.
         *standing = Some(id);
-        let intent = match self.request(id, spec).await {
-            Ok(intent) => intent,
-            Err(Refusal::Ask(AskError::Control(error @ ControlError::Ending))) => {
-                return Ending::Crashed(error.to_string());
-            }
-            Err(error) => {
-                locked(&self.labels).remove(&id.get());
-                *standing = None;
-                return Ending::Failed(error.to_string());
-            }
+        let mut ended = BTreeSet::new();
+        let intent = loop {
+            let error = match self.request(id, spec.clone()).await {
+                Ok(intent) => break intent,
+                Err(Refusal::Ask(AskError::Control(error @ ControlError::Ending))) => {
+                    return Ending::Crashed(error.to_string());
+                }
+                Err(error) => error,
+            };
+            let there = error.replaceable().filter(|_| replaces);
+            let why = match there.filter(|there| ended.insert(*there)) {
+                Some(there) => match self.make_room(there).await {
+                    Ok(()) => continue,
+                    Err(why) => why,
+                },
+                None => error.to_string(),
+            };
+            locked(&self.labels).remove(&id.get());
+            *standing = None;
+            return Ending::Failed(why);
         };
         match intent.stage() {
             // What could not be taken out again is asked for once more, and told.
@@ -194,8 +219,7 @@ impl Faults {
                 Ending::Failed(intent.reason)
             }
             wire::Stage::Active | wire::Stage::Healed | wire::Stage::Expired => {
-                let faults = serde_json::to_value(fleet::statuses(&intent)).unwrap_or_default();
-                Ending::Returned(json!({"id": id.to_string(), "faults": faults}))
+                Ending::Returned(with_replaced(fleet::record(&intent), &ended))
             }
             wire::Stage::Unspecified
             | wire::Stage::Pending
@@ -231,13 +255,51 @@ impl Faults {
         Ok(self.control.apply(draft).await.map_err(AskError::from)?)
     }
 
+    /// Ends what is in the way of a fault, as somebody who asks for that. One of this run has not broken off by that.
+    async fn make_room(&self, there: IntentId) -> Result<(), String> {
+        let own = locked(&self.slots).iter().find_map(|(label, slot)| {
+            let turn = Arc::clone(slot).try_lock_owned().ok()?;
+            (*turn == Some(there)).then(|| (label.clone(), turn))
+        });
+        if own.is_some() {
+            locked(&self.labels).remove(&there.get());
+        }
+        let audit = Audit {
+            at: SystemTime::now(),
+            who: self.asker.clone(),
+            deed: Deed::Heal,
+            what: there.to_string(),
+            intent: None,
+            nodes: Vec::new(),
+            until: None,
+            verdict: Verdict::Admitted,
+        };
+        self.audit.append(&audit).await.map_err(|error| Refusal::Audit(error).to_string())?;
+        let healed = self.control.heal(there, &format!("replaced by {}", self.asker)).await;
+        let healing = match healed {
+            Ok(intent) => ended::healing_of(&intent),
+            Err(error) => return Err(error.to_string()),
+        };
+        if let Healing::Unconfirmed(why) = healing {
+            return Err(why);
+        }
+        if let Some((label, mut turn)) = own {
+            for event in ended::replaced(&label, healing) {
+                // The run may be over.
+                let _ = self.events.send(event);
+            }
+            *turn = None;
+        }
+        Ok(())
+    }
+
     /// Takes a fault out, wherever it stands. One that is on its way in is waited for.
     pub(super) async fn heal(&self, label: &FaultLabel) -> Healing {
         let Some(slot) = locked(&self.slots).get(label).cloned() else {
-            return Healing::Out(Effect::default());
+            return Healing::Absent;
         };
         let standing = slot.lock().await;
-        let Some(id) = *standing else { return Healing::Out(Effect::default()) };
+        let Some(id) = *standing else { return Healing::Absent };
         match self.control.heal(id, &format!("healed by {}", self.asker)).await {
             Ok(intent) => ended::healing_of(&intent),
             // It was never put in, or ended so long ago that it is forgotten.
@@ -276,13 +338,13 @@ impl Faults {
         }
     }
 
-    /// The targets that a selector names, one selector each.
-    pub(super) async fn targets(&self, selector: &str, seed: u64) -> Ending {
-        let selector: Selector = match words::selector(selector) {
-            Ok(selector) => selector,
+    /// The targets that a selector or a name stands for, one selector each.
+    pub(super) async fn targets(&self, named: &str, seed: u64, concern: Concern) -> Ending {
+        let selectors = match words::meant(named, &self.names, concern) {
+            Ok(selectors) => selectors,
             Err(failure) => return Ending::Failed(failure.text()),
         };
-        match self.control.resolve(&selector, seed).await {
+        match self.control.meant(&selectors, seed).await {
             Ok(ends) => {
                 let names = fleet::names(ends.iter().map(Into::into).collect());
                 Ending::Returned(names.into_iter().map(Value::String).collect())

@@ -192,11 +192,14 @@ impl wire::control_server::Control for Shared {
         request: Request<wire::ResolveRequest>,
     ) -> Result<Response<wire::ResolveReply>, Status> {
         caller(&request, Role::Viewer)?;
-        let wire::ResolveRequest { selector, seed } = request.into_inner();
+        let request = request.into_inner();
+        let aspect = request.aspect().into();
+        let wire::ResolveRequest { selector, seed, .. } = request;
         let selector = required(selector, "selector")
             .and_then(fault::Selector::try_from)
             .map_err(|invalid| refusal::invalid(&invalid))?;
-        let ends = self.0.control.resolve(&selector, seed).await.map_err(|e| refuse_resolve(&e))?;
+        let ends = self.0.control.resolve(&selector, aspect, seed).await;
+        let ends = ends.map_err(|e| refuse_resolve(&e))?;
         Ok(Response::new(wire::ResolveReply { ends: ends.iter().map(Into::into).collect() }))
     }
 

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use nix::sys::signal::Signal;
+use serde_json::{Value, json};
 
 use crate::machine::Machine;
 
@@ -175,6 +176,46 @@ fn a_skew_takes_the_place_of_another_where_that_is_asked_for() {
     agent.signal(Signal::SIGTERM);
     assert_eq!(agent.ended().code, Some(0));
     assert_eq!(moved.offset(), 0);
+    machine.is_clean();
+}
+
+#[test]
+fn a_step_takes_the_place_of_another_and_is_repeated_for_processes() {
+    let machine = Machine::pair();
+    let (mut one, mut other) = (Teller::start(), Teller::start());
+    let skew = |name: &str, offset: &str, more: Value| {
+        let mut arguments = json!({"target": format!("pid:{}", one.pid()), "offset": offset,
+            "for": "60s"});
+        arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"type": "action", "name": name, "provider": {"type": "schism", "action": "skew",
+            "as": name, "arguments": arguments}})
+    };
+    let mut each = skew("each", "5s", json!({"target": "${process}"}));
+    each["for-each"] = json!({"name": "process", "targets": format!("pid:{}", other.pid())});
+    let method =
+        [skew("first", "1h", json!({})), skew("second", "-90s", json!({"replace": true})), each];
+    let experiment = json!({"title": "t", "description": "d", "method": method});
+    let path = machine.directory().join("skews.json");
+    std::fs::write(&path, experiment.to_string()).unwrap();
+    let journal = machine.directory().join("skews-journal.json");
+    let line = format!("run {} --local --journal {}", path.display(), journal.display());
+    let ended = machine.run(&line);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(
+        ended.stderr.contains("has moved these clocks already, and is healed first"),
+        "{ended:?}"
+    );
+    let text = std::fs::read_to_string(&journal).unwrap();
+    let written: Value = serde_json::from_str(&text).unwrap();
+    let ours = &written["schism"]["faults"];
+    assert_eq!(ours["first"]["state"], "ended", "{written:#}");
+    assert_eq!(written["run"][1]["output"]["replaced"], json!([ours["first"]["id"]]));
+    assert!(written["run"][1]["output"]["faults"][0]["node"].is_string(), "{written:#}");
+    assert_eq!((one.offset(), other.offset()), (0, 0));
+    std::fs::remove_file(path).unwrap();
+    std::fs::remove_file(journal).unwrap();
+    let shown = machine.run(&format!("targets pid:{} --local -o name", one.pid()));
+    assert_eq!((shown.code, shown.stdout.trim()), (Some(0), format!("pid:{}", one.pid()).as_str()));
     machine.is_clean();
 }
 

@@ -121,7 +121,7 @@ impl Evaluation {
                     continue;
                 }
                 self.finding = match (ended.how, ended.met) {
-                    (How::Stopped | How::Asked, _) => Finding::Stopped,
+                    (How::Stopped | How::Left(_) | How::Asked, _) => Finding::Stopped,
                     (How::Failed(_), _) => Finding::Unknown(name),
                     (How::Crashed(_), _) => Finding::Broken(name),
                     (How::Succeeded, _) if ended.incomparable.is_some() => Finding::Broken(name),

@@ -72,6 +72,8 @@ pub enum Healing {
     Out(Effect),
     /// It was over already, before its deadline, and why.
     Broken(Effect, String),
+    /// It was never put in.
+    Absent,
     /// Nobody said that it is: its lease will end it.
     Unconfirmed(String),
 }

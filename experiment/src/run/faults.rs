@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::action::NamedFault;
 use super::event::{CallId, Effect, HadEffect, Healing};
 use super::key::FaultKey;
-use crate::model::{EffectPolicy, FaultLabel};
+use crate::model::{Call, EffectPolicy, Experiment, FaultLabel, Provider, Verb};
 
 /// What became of a fault.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,7 +104,7 @@ impl Faults {
         let wanted = label.map_or_else(
             || {
                 self.unnamed += 1;
-                format!("fault-{}", self.unnamed)
+                format!("{UNNAMED}-{}", self.unnamed)
             },
             ToString::to_string,
         );
@@ -129,8 +129,7 @@ impl Faults {
     }
 
     /// A fault of a run that was killed.
-    pub(super) fn adopt(&mut self, label: FaultLabel, key: FaultKey) {
-        let policy = EffectPolicy::Optional;
+    pub(super) fn adopt(&mut self, label: FaultLabel, key: FaultKey, policy: EffectPolicy) {
         self.all.insert(label, RunFault::new(FaultState::Unknown, key, policy));
     }
 
@@ -265,11 +264,15 @@ impl Faults {
         healing: &Healing,
     ) -> Option<(FaultLabel, Vec<CallId>)> {
         let (label, fault) = self.all.iter_mut().find(|(_, fault)| fault.heals.contains(&call))?;
+        let (label, waiting) = (label.clone(), std::mem::take(&mut fault.heals));
         fault.state = match healing {
             Healing::Out(effect) | Healing::Broken(effect, _) => FaultState::Ended(effect.clone()),
             Healing::Unconfirmed(why) => FaultState::Unconfirmed(why.clone()),
+            Healing::Absent => {
+                self.all.remove(&label);
+                return Some((label, waiting));
+            }
         };
-        let (label, waiting) = (label.clone(), std::mem::take(&mut fault.heals));
         if let Healing::Broken(_, why) = healing {
             self.was_broken(&label, why);
         }
@@ -293,6 +296,34 @@ impl Faults {
                 matches!(&fault.state, FaultState::Ended(effect) if effect.had == HadEffect::No);
             without && fault.policy == EffectPolicy::Required
         })
+    }
+}
+
+/// What a fault is called that its step does not name, before its number.
+const UNNAMED: &str = "fault";
+
+/// Whether a fault of an experiment must have had an effect, by what its step calls it. Of steps that share a
+/// name one that must is enough.
+pub(super) fn policy(experiment: &Experiment, label: &FaultLabel) -> EffectPolicy {
+    let is_it = |call: &Call| {
+        let own = call.label.as_ref().map_or(UNNAMED, FaultLabel::as_str);
+        let number =
+            |rest: &str| rest.strip_prefix('-').is_some_and(|rest| rest.parse::<u64>().is_ok());
+        label.as_str().strip_prefix(own).is_some_and(|rest| rest.is_empty() || number(rest))
+    };
+    let steps = experiment.method.iter().chain(&experiment.rollbacks);
+    let mut policies = steps.filter_map(|step| match &step.provider {
+        Provider::Schism(call) if matches!(call.verb, Verb::Fault(_)) && is_it(call) => {
+            Some(call.effect)
+        }
+        Provider::Schism(_) | Provider::Process(_) | Provider::Http(_) | Provider::Python(_) => {
+            None
+        }
+    });
+    if policies.any(|policy| policy == EffectPolicy::Required) {
+        EffectPolicy::Required
+    } else {
+        EffectPolicy::Optional
     }
 }
 

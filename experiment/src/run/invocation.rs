@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::terms::Verdicts;
-use crate::model::{HttpTimeout, Process, ProcessArguments, Provider, Template, Tls, Verb};
+use crate::model::{
+    FaultVerb, HttpTimeout, Process, ProcessArguments, Provider, Reading, Template, Tls, Verb,
+};
 use crate::substitution::{Scope, wording};
 
 /// What an executor performs.
@@ -65,7 +67,43 @@ pub enum Invocation {
         selector: String,
         /// From what a pick is drawn.
         seed: u64,
+        /// What of them the step is about.
+        #[serde(default)]
+        concern: Concern,
     },
+}
+
+/// What of a target a step is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Concern {
+    /// Its network.
+    #[default]
+    Network,
+    /// Its processes.
+    Processes,
+    /// Nobody knows: it is a program, or somebody else, who is given its name.
+    Anything,
+}
+
+impl Concern {
+    /// What of its targets a step is about.
+    #[must_use]
+    pub const fn of(provider: &Provider) -> Self {
+        match provider {
+            Provider::Schism(call) => match call.verb {
+                Verb::Fault(FaultVerb::Cut) => Self::Network,
+                Verb::Fault(
+                    FaultVerb::Skew | FaultVerb::Freeze | FaultVerb::Kill | FaultVerb::Stress,
+                )
+                | Verb::Read(Reading::Logs) => Self::Processes,
+                Verb::Heal | Verb::Read(Reading::Effect | Reading::Metric) | Verb::Zeebe => {
+                    Self::Anything
+                }
+            },
+            Provider::Process(_) | Provider::Http(_) | Provider::Python(_) => Self::Anything,
+        }
+    }
 }
 
 /// What a program is given.

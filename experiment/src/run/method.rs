@@ -145,7 +145,7 @@ impl Run {
             How::Succeeded if ended.met == Some(false) && counts => {
                 self.shared.note(Reason::Probe(name));
             }
-            How::Failed(_) | How::Succeeded | How::Stopped | How::Asked => (),
+            How::Failed(_) | How::Succeeded | How::Stopped | How::Left(_) | How::Asked => (),
         }
         if let Some(why) = ended.interrupts {
             self.interrupt(Interruption::Asked(why), now);

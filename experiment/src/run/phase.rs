@@ -118,9 +118,9 @@ impl Run {
             }
             return true;
         }
-        let failed = self.shared.standing.status().is_some();
+        let failed = self.shared.standing.status().is_some() && !self.resumes;
         if self.leaving.is_some() || failed {
-            // Nothing was touched: there is nothing to roll back.
+            // Nothing was touched, so that there is nothing to roll back; what another run owed stays owed.
             self.close(now);
             return true;
         }
@@ -313,6 +313,12 @@ impl Run {
             (RollbackStrategy::Always, _) | (RollbackStrategy::Default, Verdicts::Strict) => true,
             (RollbackStrategy::Never, _) => false,
             (RollbackStrategy::Deviated, _) => self.shared.standing.deviated(),
+            // The original knows no such end: what is owed is kept for whoever takes it over.
+            (RollbackStrategy::Default, Verdicts::Compat)
+                if self.leaving == Some(Interruption::Lost) =>
+            {
+                true
+            }
             (RollbackStrategy::Default, Verdicts::Compat) => {
                 !matches!(self.shared.standing.status(), Some(Status::Failed | Status::Interrupted))
             }
@@ -330,10 +336,10 @@ impl Run {
                 How::Succeeded if counts && ended.met == Some(false) => {
                     self.shared.note(Reason::Rollback(name));
                 }
-                How::Stopped if ended.is_owed => {
+                How::Stopped | How::Left(_) if ended.is_owed => {
                     self.shared.note(Reason::RollbackStopped(name));
                 }
-                How::Failed(_) | How::Succeeded | How::Stopped | How::Asked => (),
+                How::Failed(_) | How::Succeeded | How::Stopped | How::Left(_) | How::Asked => (),
             }
             if let Some(why) = ended.interrupts {
                 self.interrupt(Interruption::Asked(why), now);

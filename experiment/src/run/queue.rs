@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Moment;
 use super::action::{Action, Perform};
 use super::event::{CallId, Ending};
-use super::invocation::Invocation;
+use super::invocation::{Concern, Invocation};
 use super::lot::Lot;
 use super::progress::Section;
 use super::shared::Shared;
@@ -159,10 +159,11 @@ impl Queue {
                 let call = shared.call();
                 let lot = Lot { section: self.section, index: pending.index, instance: None };
                 let seed = lot.seed(shared.terms.seed);
+                let concern = Concern::of(&pending.activity.provider);
                 let perform = Perform {
                     call,
                     name: shared.redaction.text(&pending.activity.name),
-                    invocation: Confidential::new(Invocation::Targets { selector, seed }),
+                    invocation: Confidential::new(Invocation::Targets { selector, seed, concern }),
                     fault: None,
                 };
                 self.front = Some((Front::Targets(call, pending), None));

@@ -6,6 +6,7 @@ use super::event::HadEffect;
 use super::faults::{FaultState, RunFault};
 use super::terms::Verdicts;
 use super::{Moment, Run};
+use crate::hint;
 use crate::journal::{Changes, Interrupted, Journal, Now, Owed, Status};
 use crate::model::{FaultLabel, RollbackStrategy};
 
@@ -193,7 +194,14 @@ fn described(state: &FaultState) -> Value {
         FaultState::Standing => json!({"state": "standing"}),
         FaultState::Unknown => json!({"state": "unknown"}),
         FaultState::Healing => json!({"state": "healing"}),
-        FaultState::Unconfirmed(why) => json!({"state": "unconfirmed", "reason": why}),
+        FaultState::Unconfirmed(why) => {
+            let (why, hint) = hint::apart(why);
+            let mut shown = json!({"state": "unconfirmed", "reason": why});
+            if let Some(hint) = hint {
+                shown["hint"] = hint.into();
+            }
+            shown
+        }
         FaultState::Ended(effect) => {
             let had = match effect.had {
                 HadEffect::Yes => Value::Bool(true),

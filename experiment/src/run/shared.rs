@@ -8,6 +8,7 @@ use super::Moment;
 use super::action::Action;
 use super::event::CallId;
 use super::faults::Faults;
+use super::lacking::Given;
 use super::progress::Progress;
 use super::standing::{Reason, Standing};
 use super::terms::Terms;
@@ -28,6 +29,8 @@ pub(super) struct Shared {
     pub(super) faults: Faults,
     pub(super) standing: Standing,
     pub(super) started: Timestamp,
+    /// What the experiment gives values for.
+    pub(super) given: Given,
     calls: u64,
     asked: Vec<Action>,
 }
@@ -44,6 +47,7 @@ impl Shared {
         let standing = Standing::new(terms.verdicts);
         let probes = experiment.hypothesis.iter().flat_map(|hypothesis| &hypothesis.probes);
         let probes = probes.map(|probe| Arc::new(probe.clone())).collect();
+        let given = Given::by(&experiment);
         Self {
             experiment,
             probes,
@@ -53,6 +57,7 @@ impl Shared {
             faults,
             standing,
             started,
+            given,
             calls: 0,
             asked: Vec::new(),
         }

@@ -34,6 +34,8 @@ pub(super) enum How {
     Crashed(String),
     /// Somebody stopped it before its end.
     Stopped,
+    /// It was not tried, and why: it is left to somebody who knows what it needs.
+    Left(String),
     /// It wants the whole run to end.
     Asked,
 }
@@ -154,7 +156,7 @@ impl Step {
             | Stage::Asking { .. }
             | Stage::Waiting(_) => true,
             Stage::PauseAfter(_) | Stage::After(_) | Stage::Over => {
-                self.how == How::Stopped && !heals
+                matches!(self.how, How::Stopped | How::Left(_)) && !heals
             }
         }
     }
@@ -449,7 +451,9 @@ impl Step {
         let at = shared.at(now);
         let output = shared.shown(&self.value);
         let error = match &self.how {
-            How::Failed(why) | How::Crashed(why) => Some(shared.redaction.text(why)),
+            How::Failed(why) | How::Crashed(why) | How::Left(why) => {
+                Some(shared.redaction.text(why))
+            }
             How::Succeeded | How::Stopped | How::Asked => None,
         };
         if let Some(item) = &mut self.item {
@@ -458,8 +462,12 @@ impl Step {
                 (How::Failed(_), _) | (How::Crashed(_), Verdicts::Strict) => {
                     Some(StepStatus::Failed)
                 }
-                (How::Stopped | How::Asked, Verdicts::Strict) => Some(StepStatus::Interrupted),
-                (How::Crashed(_) | How::Stopped | How::Asked, Verdicts::Compat) => None,
+                (How::Stopped | How::Left(_) | How::Asked, Verdicts::Strict) => {
+                    Some(StepStatus::Interrupted)
+                }
+                (How::Crashed(_) | How::Stopped | How::Left(_) | How::Asked, Verdicts::Compat) => {
+                    None
+                }
             };
             item.output = output.clone();
             let told = error.clone().filter(|_| item.status.is_some());
@@ -489,7 +497,7 @@ impl Step {
                 How::Succeeded => Some(Status::Completed),
                 How::Failed(_) => Some(Status::Failed),
                 How::Crashed(_) => Some(Status::Aborted),
-                How::Stopped | How::Asked => Some(Status::Interrupted),
+                How::Stopped | How::Left(_) | How::Asked => Some(Status::Interrupted),
             },
             took,
             output,

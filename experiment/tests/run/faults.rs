@@ -5,8 +5,8 @@ use std::time::Duration;
 use experiment::journal::{Owed, resumed};
 use experiment::run::invocation::Invocation;
 use experiment::run::{
-    Action, Effect, Ending, Event, Exit, HadEffect, Healing, Interruption, Perform, Reason, Run,
-    Terms, Verdicts,
+    Action, Effect, Ending, Event, Exit, HadEffect, Healing, Interruption, Perform, Progress,
+    Reason, Run, Terms, Verdicts,
 };
 use serde_json::{Value, json};
 
@@ -176,6 +176,48 @@ fn what_may_have_been_put_in_is_taken_out_and_what_was_not_is_not() {
         None => answer(perform),
     });
     assert_eq!((rig.healed.as_slice(), rig.aborted.len()), (["c".to_owned()].as_slice(), 1));
+}
+
+#[test]
+fn a_fault_that_was_refused_is_nowhere_and_nothing_is_told_of_its_end() {
+    let mut rig = Rig::new(&file(&[cut("c")]), strict());
+    rig.interrupt(5, Interruption::Sigint);
+    rig.heal_ends = Some(Healing::Absent);
+    rig.play(|perform| match perform.fault {
+        Some(_) => (Duration::from_millis(8), Ending::Failed("refused by a guard".into())),
+        None => answer(perform),
+    });
+    assert_eq!(rig.healed, ["c"]);
+    let told = rig.told.iter().any(|told| matches!(told, Progress::FaultEnded(..)));
+    assert!(!told, "{:?}", rig.told);
+    let ours = &rig.journal()["schism"];
+    assert_eq!((&ours["faults"], &ours["owed"]), (&json!({}), &Value::Null));
+}
+
+#[test]
+fn what_another_run_has_left_is_judged_as_it_would_have_been() {
+    let mut each = cut("c");
+    each["for-each"] = json!({"name": "t", "in": [1, 2]});
+    let mut unnamed = cut("x");
+    unnamed["provider"].as_object_mut().unwrap().remove("as");
+    let mut optional = cut("maybe");
+    optional["provider"]["effect"] = json!("optional");
+    let file = file(&[each, unnamed, optional]);
+    for (label, exit) in [
+        ("c", Exit::NoEffect),
+        ("c-2", Exit::NoEffect),
+        ("fault-1", Exit::NoEffect),
+        ("maybe", Exit::Done),
+        ("maybe-2", Exit::Done),
+        ("c2", Exit::Done),
+    ] {
+        let key = "00000000000b".parse().unwrap();
+        let faults = [(label.parse().unwrap(), key)].into();
+        let mut rig = Rig::resuming(&file, strict(), &Owed { faults, ..Owed::default() });
+        let effect = Effect { had: HadEffect::No, ..Effect::default() };
+        rig.heal_ends = Some(Healing::Out(effect));
+        assert_eq!(rig.play(answer).exit, exit, "{label}");
+    }
 }
 
 #[test]

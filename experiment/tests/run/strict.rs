@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use experiment::journal::Status;
+use experiment::journal::{Owed, Status};
 use experiment::model::{FaultLabel, HypothesisStrategy, RollbackStrategy};
-use experiment::run::invocation::Invocation;
+use experiment::run::invocation::{Concern, Invocation};
 use experiment::run::{
     Ending, Exit, FailFast, Interruption, Level, Original, Perform, Progress, Reason, Run, Terms,
     Verdicts,
@@ -220,11 +220,13 @@ fn a_step_is_repeated_for_each() {
     );
     file["configuration"] = json!({"b": "B", "list": [1, 2]});
     let (mut targets, mut seeds) = (Vec::new(), Vec::new());
+    let mut concerns = Vec::new();
     let mut play = player();
     let mut rig = Rig::new(&file, Terms { seed: 7, ..strict() });
     rig.play(|perform| match perform.invocation.reveal() {
-        Invocation::Targets { selector, seed } => {
+        Invocation::Targets { selector, seed, concern } => {
             seeds.push(*seed);
+            concerns.push(*concern);
             returned(json!([format!("{selector}/0")]))
         }
         Invocation::Python { arguments, .. } if arguments.contains_key("target") => {
@@ -241,6 +243,7 @@ fn a_step_is_repeated_for_each() {
         json!(["a", "B", 1, 2, "all:etcd:member/0", "one:etcd:member/0"])
     );
     assert!(seeds.len() == 2 && seeds[0] != seeds[1] && !seeds.contains(&0), "{seeds:?}");
+    assert_eq!(concerns, [Concern::Anything; 2]);
     assert_eq!(rig.items("run").len(), 7);
     assert_eq!(rig.items("run")[5], "ok failed", "B is no list");
     assert_eq!(rig.journal()["run"][4]["schism"]["target"], "all:etcd:member/0");
@@ -334,6 +337,91 @@ fn what_compat_does_not_play_any_more_once_it_is_interrupted_stays_owed() {
     rig.play(player());
     assert_eq!(rig.items("rollbacks"), ["ok succeeded", "nap -"], "as the original has it");
     assert_eq!(rig.journal()["schism"]["owed"]["rollbacks"], json!([1, 2]));
+}
+
+#[test]
+fn what_is_owed_is_kept_in_compat_too_where_the_command_is_lost() {
+    for verdicts in [Verdicts::Strict, Verdicts::Compat] {
+        let mut rig = Rig::new(&file(None, &[python("action", "nap")]), Terms::new(verdicts));
+        rig.interrupt(100, Interruption::Lost);
+        let mut play = player();
+        // Nobody is there who could play them.
+        let verdict = rig.play(|perform| match rig_is_back(perform) {
+            true => (Duration::ZERO, Ending::Untried),
+            false => play(perform),
+        });
+        assert_eq!(verdict.status, Status::Interrupted);
+        let owed = &rig.journal()["schism"]["owed"]["rollbacks"];
+        assert_eq!(*owed, json!([0, 1, 2]), "{verdicts:?}");
+    }
+}
+
+/// Whether it is a step of the rollbacks: the method has naps alone.
+fn rig_is_back(perform: &Perform) -> bool {
+    perform.call != experiment::run::CallId::from_number(1)
+}
+
+/// The same with programs that all end well.
+fn quiet() -> impl FnMut(&Perform) -> Answer {
+    let mut play = player();
+    move |perform| match perform.invocation.reveal() {
+        Invocation::Process { .. } => returned(json!({"status": 0})),
+        Invocation::Http { .. }
+        | Invocation::Python { .. }
+        | Invocation::Schism { .. }
+        | Invocation::Targets { .. } => play(perform),
+    }
+}
+
+#[test]
+fn a_step_with_words_that_nobody_knows_is_not_played_with_these() {
+    let says = |words: &str| {
+        json!({"type": "action", "name": "says",
+            "provider": {"type": "process", "path": "echo", "arguments": [words]}})
+    };
+    let mut file = file(None, &[says("${outputs.none.x} ${HOME}"), says("$HOME ${HOME}")]);
+    file["secrets"] = json!({"g": {"e": {"type": "env", "key": "E"}}});
+    file["rollbacks"] = json!([says("${e}"), says("back"), says("${outputs.none}")]);
+    let mut rig = Rig::new(&file, strict());
+    assert_eq!(rig.play(quiet()).exit, Exit::Failed);
+    assert_eq!(rig.items("run"), ["says failed", "says succeeded"]);
+    let error = rig.journal()["run"][0]["exception"][0].to_string();
+    assert!(error.contains("no step has found `${outputs.none.x}`"), "{error}");
+    // Who gives too little is told, and plays it another time.
+    let owed = Owed { rollbacks: vec![0, 1, 2], ..Owed::default() };
+    let mut other = Rig::resuming(&file, strict(), &owed);
+    let verdict = other.play(quiet());
+    assert_eq!(other.items("rollbacks"), ["says interrupted", "says succeeded", "says failed"]);
+    assert_eq!(verdict.exit, Exit::Failed);
+    let journal = other.journal();
+    assert_eq!(journal["schism"]["owed"]["rollbacks"], json!([0]));
+    let error = journal["rollbacks"][0]["exception"][0].to_string();
+    assert!(error.contains("nobody has given `e`"), "{error}");
+    // The original reads over it.
+    let mut compat = Rig::new(&file, Terms::new(Verdicts::Compat));
+    compat.play(quiet());
+    assert_eq!(compat.items("run"), ["says succeeded", "says succeeded"]);
+    let mut left = Rig::resuming(&file, Terms::new(Verdicts::Compat), &owed);
+    left.play(quiet());
+    assert_eq!(left.journal()["schism"]["owed"]["rollbacks"], json!([0]));
+}
+
+#[test]
+fn a_setting_that_nobody_finds_any_more_leaves_the_rest_of_what_is_owed() {
+    let mut file = file(None, &[]);
+    file["configuration"] = json!({"gone": python("probe", "boom")});
+    let says = json!({"type": "action", "name": "says",
+        "provider": {"type": "process", "path": "echo", "arguments": ["${gone}"]}});
+    file["rollbacks"] = json!([python("action", "ok"), says]);
+    let owed = Owed { rollbacks: vec![0, 1], ..Owed::default() };
+    let mut rig = Rig::resuming(&file, strict(), &owed);
+    assert_eq!(rig.play(quiet()).exit, Exit::Failed);
+    assert_eq!(rig.items("rollbacks"), ["ok succeeded", "says interrupted"]);
+    assert_eq!(rig.journal()["schism"]["owed"]["rollbacks"], json!([1]));
+    let mut stopped = Rig::resuming(&file, strict(), &owed);
+    stopped.interrupt(0, Interruption::Sigint);
+    stopped.play(quiet());
+    assert_eq!(stopped.journal()["schism"]["owed"]["rollbacks"], json!([0, 1]));
 }
 
 #[test]

@@ -381,6 +381,9 @@ pub struct ResolveRequest {
     /// From what a pick is drawn.
     #[prost(uint64, tag = "2")]
     pub seed: u64,
+    /// What of the targets is meant: what shares a host's network has processes of its own all the same.
+    #[prost(enumeration = "crate::agent::Aspect", tag = "3")]
+    pub aspect: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ResolveReply {

@@ -6,11 +6,11 @@ use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue};
 use experiment::document::shown;
 use experiment::model::FaultVerb;
-use fault::LeaseTerms;
+use fault::{LeaseTerms, Pick, Selector};
 use serde_json::{Map, Value};
 
 use super::words::{self, Typed};
-use crate::cli::Cli;
+use crate::cli::{Cli, CutArgs};
 use crate::output::Output;
 use crate::settings::Names;
 
@@ -99,13 +99,24 @@ fn senseless(
     output: Output,
 ) -> Option<String> {
     let failure = match words::typed(verb, given, names, output) {
-        Ok(Typed::Cut(args)) => crate::cut::check(&args, names).err()?,
-        Ok(Typed::Within(asked)) => {
+        Ok(Typed::Cut(args)) => match crate::cut::check(&args, names) {
+            Err(failure) => failure,
+            Ok(()) => return itself(&args, names),
+        },
+        Ok(Typed::Within(asked) | Typed::Replacing(asked)) => {
             return LeaseTerms::new(asked.lease, asked.total).err().map(|error| error.to_string());
         }
         Err(failure) => failure,
     };
     Some(failure.reason)
+}
+
+/// That both sides of a cut are one target. Where one of several is picked, each side draws its own.
+fn itself(args: &CutArgs, names: &Names) -> Option<String> {
+    let (from, to) = (args.from.stands_for(names).ok()?, args.to.as_ref()?.stands_for(names).ok()?);
+    let is_drawn = |one: &Selector| one.pick.is_some_and(|pick| pick != Pick::All);
+    let both = from.iter().find(|one| to.contains(one) && !is_drawn(one))?;
+    Some(format!("both sides are {both}: nothing can be cut from itself"))
 }
 
 /// Whether a value is put into it.

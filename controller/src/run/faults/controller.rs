@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use experiment::model::FaultLabel;
 use experiment::run::{Effect, Event, Healing, NamedFault};
-use fault::{IntentId, Selector, Status};
+use fault::{Aspect, Selector, Status};
 use futures_util::StreamExt as _;
 use proto::control as wire;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Streaming;
@@ -96,8 +96,6 @@ impl AtController {
             Ok(intent) if intent.stage() == wire::Stage::Active || is_over(&intent) => {
                 let reason = intent.reason.clone();
                 let failed = intent.stage() == wire::Stage::Failed;
-                let shown = IntentId::from_random(id).to_string();
-                let faults = serde_json::to_value(fleet::statuses(&intent)).unwrap_or_default();
                 if failed {
                     // What could not be taken out again is asked for once more, and told.
                     if fleet::unconfirmed(&intent).is_none() {
@@ -106,7 +104,7 @@ impl AtController {
                     }
                     return Err(Failure::caused(Cause::Refused, attempted, reason));
                 }
-                Ok(json!({"id": shown, "faults": faults}))
+                Ok(fleet::record(&intent))
             }
             Ok(intent) => Err(Failure::caused(Cause::Unreachable, attempted, intent.reason)),
             Err(failure) => {
@@ -158,11 +156,22 @@ impl AtController {
 
     pub(super) async fn targets(
         &self,
-        selector: &Selector,
+        selectors: &[(Selector, Aspect)],
         seed: u64,
     ) -> Result<Vec<String>, Failure> {
-        let ends = self.client().await?.resolve(selector, seed).await?;
-        Ok(fleet::names(ends))
+        let mut client = self.client().await?;
+        let mut names = Vec::new();
+        for (selector, aspect) in selectors {
+            let found = fleet::names(client.resolve(selector, *aspect, seed).await?).into_iter();
+            let new: Vec<String> = found.filter(|name| !names.contains(name)).collect();
+            names.extend(new);
+        }
+        Ok(names)
+    }
+
+    /// Nothing more is told of the end of a fault.
+    pub(super) fn forget(&self, id: u64) {
+        lock(&self.labels).remove(&id);
     }
 }
 
@@ -238,6 +247,6 @@ impl Watch {
 pub(crate) fn spec(typed: Typed, names: &Names) -> Result<Spec, Failure> {
     Ok(match typed {
         Typed::Cut(args) => fleet::cut::spec(&args, names)?.1,
-        Typed::Within(asked) => fleet::processes::spec(asked)?.1,
+        Typed::Within(asked) | Typed::Replacing(asked) => fleet::processes::spec(asked)?.1,
     })
 }

@@ -30,11 +30,25 @@ pub(crate) fn healing_of(intent: &wire::Intent) -> Healing {
     if let Some(sentence) = fleet::unconfirmed(intent) {
         return Healing::Unconfirmed(sentence);
     }
+    if intent.began == 0 {
+        return Healing::Absent;
+    }
     let effect = effect::of_intent(intent);
-    if intent.stage() == wire::Stage::Failed && intent.began > 0 {
+    if intent.stage() == wire::Stage::Failed {
         Healing::Broken(effect, intent.reason.clone())
     } else {
         Healing::Out(effect)
+    }
+}
+
+/// What a run is told of a fault of its own that has made room for another one of it.
+pub(crate) fn replaced(label: &FaultLabel, healing: Healing) -> Vec<Event> {
+    match healing {
+        Healing::Out(effect) => vec![Event::FaultEnded(label.clone(), effect)],
+        Healing::Broken(effect, why) => {
+            vec![Event::FaultBroke(label.clone(), why), Event::FaultEnded(label.clone(), effect)]
+        }
+        Healing::Absent | Healing::Unconfirmed(_) => Vec::new(),
     }
 }
 
@@ -163,6 +177,7 @@ mod tests {
         match healing {
             Healing::Out(_) => "out",
             Healing::Broken(..) => "broken",
+            Healing::Absent => "absent",
             Healing::Unconfirmed(_) => "unconfirmed",
         }
     }
@@ -199,7 +214,7 @@ mod tests {
         }
         // One that was never put in has not ended before its time.
         let never = wire::Intent { began: 0, ..intent(Stage::Failed, status(failed)) };
-        assert_eq!(word(&healing_of(&never)), "out");
+        assert_eq!(word(&healing_of(&never)), "absent");
     }
 
     #[test]

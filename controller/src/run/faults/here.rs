@@ -26,6 +26,7 @@ use crate::log::{self, Wanted};
 use crate::output::Output;
 use crate::session::Watch;
 use crate::settings::Names;
+use crate::skew::replacement;
 
 /// How often an agent says what faults have done (1 s).
 const REPORT: Duration = Duration::from_secs(1);
@@ -51,13 +52,18 @@ impl Held {
     pub(super) const fn intent(&self) -> IntentId {
         self.intent
     }
+
+    /// Nothing more is told of its end.
+    pub(super) fn forget(&mut self) {
+        if let Some(keeper) = self.keeper.take() {
+            keeper.abort();
+        }
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(keeper) = &self.keeper {
-            keeper.abort();
-        }
+        self.forget();
     }
 }
 
@@ -109,12 +115,13 @@ impl Here {
             Err(failure) => {
                 let is_out = match link.heal(&Scope::Faults(ids)).await {
                     Ok(statuses) => ended::left_nothing(&statuses),
-                    Err(_) => failure.cause == Cause::NotFound,
+                    // What was refused its agent does not know.
+                    Err(other) => [&failure, &other].iter().any(|one| one.cause == Cause::NotFound),
                 };
                 if is_out {
                     *standing = None;
                 }
-                return Err(failure);
+                return Err(replacement::judged(failure, &faults, &mut link).await);
             }
         };
         let watch = Watch::new(committed.clone(), std::time::Instant::now());
@@ -123,8 +130,13 @@ impl Here {
         if let Standing::Here(held) = held {
             held.keeper = Some(keeper.abort_handle());
         }
-        Ok(json!({"id": committed.first().map(|one| one.fault.id.intent.to_string()),
-                  "faults": serde_json::to_value(&committed).unwrap_or_default()}))
+        let node = self.connection.lock().await.description.node.clone();
+        let faults = committed.iter().filter_map(|status| {
+            let mut record = serde_json::to_value(status).ok()?;
+            record["node"] = node.as_str().into();
+            Some(record)
+        });
+        Ok(json!({"id": id(fault.key).to_string(), "faults": faults.collect::<Vec<_>>()}))
     }
 
     async fn faults(
@@ -138,7 +150,9 @@ impl Here {
             Typed::Cut(args) => {
                 crate::cut::faults(id, &args, names, &mut connection, self.output).await
             }
-            Typed::Within(asked) => crate::processes::faults(id, asked, &mut connection).await,
+            Typed::Within(asked) | Typed::Replacing(asked) => {
+                crate::processes::faults(id, asked, &mut connection).await
+            }
         }
     }
 
@@ -185,16 +199,33 @@ impl Here {
         self.link.clone().list().await
     }
 
+    /// The targets that selectors name together, each once.
     pub(super) async fn targets(
         &self,
-        selector: &Selector,
+        selectors: &[(Selector, Aspect)],
         seed: u64,
     ) -> Result<Vec<String>, Failure> {
+        let (_, found) = self.found(selectors, seed).await?;
+        Ok(found.into_iter().map(|target| target.selector.to_string()).collect())
+    }
+
+    /// This node's name, and what selectors name on it together, each target once.
+    async fn found(
+        &self,
+        selectors: &[(Selector, Aspect)],
+        seed: u64,
+    ) -> Result<(String, Vec<Target>), Failure> {
         let node = self.connection.lock().await.description.node.clone();
         let mut link = self.link.clone();
-        let found =
-            crate::resolve::targets(&mut link, &node, selector, Aspect::Network, seed).await?;
-        Ok(found.into_iter().map(|target| target.selector.to_string()).collect())
+        let mut found: Vec<Target> = Vec::new();
+        for (selector, aspect) in selectors {
+            let targets =
+                crate::resolve::targets(&mut link, &node, selector, *aspect, seed).await?;
+            let new = |target: &Target| found.iter().all(|one| one.identity != target.identity);
+            let targets: Vec<Target> = targets.into_iter().filter(new).collect();
+            found.extend(targets);
+        }
+        Ok((node, found))
     }
 
     /// What targets of this node write.
@@ -204,17 +235,10 @@ impl Here {
         since: &[control_wire::TargetLog],
         (wanted, seed): (Wanted, u64),
     ) -> Result<Telling, Failure> {
-        let node = self.connection.lock().await.description.node.clone();
-        let mut link = self.link.clone();
-        let mut found: Vec<Target> = Vec::new();
-        for selector in selectors {
-            let targets =
-                crate::resolve::targets(&mut link, &node, selector, Aspect::Processes, seed)
-                    .await?;
-            let new = |target: &Target| found.iter().all(|one| one.identity != target.identity);
-            let targets: Vec<Target> = targets.into_iter().filter(new).collect();
-            found.extend(targets);
-        }
+        let selectors: Vec<(Selector, Aspect)> =
+            selectors.iter().map(|selector| (selector.clone(), Aspect::Processes)).collect();
+        let (node, found) = self.found(&selectors, seed).await?;
+        let link = self.link.clone();
         let named = NodeName::new(&node);
         let named =
             named.ok_or_else(|| Failure::caused(Cause::Other, LOG, "the node has no name"))?;

@@ -4,14 +4,16 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, Parser as _};
 use experiment::document::kind;
 use experiment::model::FaultVerb;
-use fault::{Selector, SelectorError};
+use experiment::run::invocation::Concern;
+use fault::{Aspect, Selector, SelectorError};
 use serde_json::{Map, Value};
 
-use crate::cli::{Cli, Command, CutArgs};
+use crate::cli::{Cli, Command, CutArgs, Named};
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::processes::Asked;
+use crate::resolve::aspect;
 use crate::settings::Names;
 
 /// What is not an option but has its place, by verb.
@@ -45,6 +47,8 @@ pub(crate) enum Typed {
     Cut(Box<CutArgs>),
     /// In processes.
     Within(Asked),
+    /// The same in the place of what is in its way.
+    Replacing(Asked),
 }
 
 /// What is asked for, checked as the command line checks it.
@@ -59,6 +63,9 @@ pub(crate) fn typed(
 ) -> Result<Typed, Failure> {
     let asked = match parsed(verb, arguments)? {
         Command::Cut(args) => return Ok(Typed::Cut(args)),
+        Command::Skew(args) if args.replace => {
+            return Ok(Typed::Replacing(crate::skew::asked(&args, names, output)?));
+        }
         Command::Skew(args) => crate::skew::asked(&args, names, output)?,
         Command::Freeze(args) => crate::freeze::asked(&args, names)?,
         Command::Kill(args) => crate::kill::asked(&args, names)?,
@@ -248,13 +255,27 @@ fn word(value: &Value) -> String {
     }
 }
 
-/// What names targets.
+/// Who is meant by a text that names targets, and what of them.
 ///
 /// # Errors
-/// It is no selector.
-pub(crate) fn selector(text: &str) -> Result<Selector, Failure> {
+/// It is no selector, and no name of `schism.toml`.
+pub(crate) fn meant(
+    text: &str,
+    names: &Names,
+    concern: Concern,
+) -> Result<Vec<(Selector, Aspect)>, Failure> {
     let attempted = format!("cannot find {text}");
-    text.parse().map_err(|error| Failure::new(Outcome::WrongUsage, attempted, error))
+    let named = text
+        .parse::<Named>()
+        .map_err(|error| Failure::new(Outcome::WrongUsage, &attempted, error))?;
+    let selectors = named.stands_for(names).map_err(|error| {
+        Failure::new(Outcome::WrongUsage, &attempted, &error).hint(error.hint())
+    })?;
+    let with_aspect = |selector: Selector| {
+        let aspect = aspect(&selector, concern);
+        (selector, aspect)
+    };
+    Ok(selectors.into_iter().map(with_aspect).collect())
 }
 
 #[cfg(test)]
@@ -289,6 +310,36 @@ mod tests {
             let error = of(FaultVerb::Freeze, arguments).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn a_skew_may_take_the_place_of_another() {
+        let asked = |replace: bool| {
+            let given = json!({"target": "pid:7", "offset": "1h", "replace": replace});
+            let given = given.as_object().unwrap();
+            typed(FaultVerb::Skew, given, &Names::default(), Output::new(None)).unwrap()
+        };
+        assert!(matches!(asked(true), Typed::Replacing(_)));
+        assert!(matches!(asked(false), Typed::Within(_)));
+    }
+
+    #[test]
+    fn what_a_step_is_repeated_for_is_named_as_on_a_command_line() {
+        let names: Names =
+            [("db".parse().unwrap(), vec!["netns:a".parse().unwrap(), "pid:7".parse().unwrap()])]
+                .into_iter()
+                .collect();
+        let of = |text, concern| {
+            let meant = meant(text, &names, concern).map_err(|failure| failure.reason)?;
+            let shown = meant.into_iter().map(|(selector, aspect)| (selector.to_string(), aspect));
+            Ok::<Vec<(String, Aspect)>, String>(shown.collect())
+        };
+        let (network, processes) = (Aspect::Network, Aspect::Processes);
+        let both = |one, two| Ok(vec![("netns:a".to_owned(), one), ("pid:7".to_owned(), two)]);
+        assert_eq!(of("db", Concern::Processes), both(processes, processes));
+        assert_eq!(of("db", Concern::Network), both(network, network));
+        assert_eq!(of("db", Concern::Anything), both(network, processes));
+        assert!(of("web", Concern::Anything).unwrap_err().contains("gives no such name"));
     }
 
     #[test]

@@ -41,6 +41,26 @@ async fn a_line_that_is_lost_ends_the_run_in_rollback_wherever_it_is() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_owed_by_the_originals_rules_is_kept_as_well() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let runs = runs(&fleet, Execution::Refused).await;
+    let mut begun = beginning(&cut(), Map::new());
+    begun.terms = Terms::new(Verdicts::Compat);
+    let mut command = Command::begin(&runs, begin(1, &begun)).await.unwrap();
+    command.until(wire::RunPhase::Method).await;
+    drop(command);
+    let lost = comes_to(&fleet, 1, wire::RunPhase::Owed).await;
+    assert_eq!(owed(&lost), ["back"]);
+    assert_eq!(fleet.nodes["b"].living().await, 0);
+    let mut other = Command::take_over(&runs, 1, &Values::default()).await.unwrap();
+    let (name, back) = other.order().await;
+    assert_eq!(name, "back");
+    other.answer(&back).await;
+    other.finish().await;
+    assert_eq!(run(&fleet, 1).await.phase(), wire::RunPhase::Ended);
+}
+
 /// Rollbacks of which some need whoever started the run: programs before, between and behind a fault and its
 /// end.
 fn mixed() -> Value {

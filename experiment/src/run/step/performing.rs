@@ -12,6 +12,7 @@ use crate::run::action::{Action, Perform};
 use crate::run::event::{CallId, Effect, Ending};
 use crate::run::faults::{Asked, FaultState};
 use crate::run::invocation::{Invocation, invocation};
+use crate::run::lacking::{Lacking, lacking};
 use crate::run::lot::Lot;
 use crate::run::progress::{Progress, Section};
 use crate::run::shared::Shared;
@@ -23,6 +24,9 @@ impl Step {
         self.tries += 1;
         self.deadline = None;
         let activity = self.activity.clone();
+        if let Some(lacking) = self.lacking(shared) {
+            return self.lacks(&lacking, shared, now);
+        }
         let prepared = invocation(&activity.provider, &self.scope(shared), shared.terms.verdicts);
         let mut invocation = match prepared {
             Ok(invocation) => invocation,
@@ -45,6 +49,28 @@ impl Step {
             shared.record();
         }
         self.perform(invocation, shared, now);
+    }
+
+    /// A value of the experiment that this step needs and nobody knows. With its words as they are written the step
+    /// would be another one. By the original's rules it is performed so.
+    fn lacking(&self, shared: &Shared) -> Option<Lacking> {
+        if shared.terms.verdicts == Verdicts::Compat && !shared.faults.finish_another() {
+            return None;
+        }
+        lacking(&self.activity.provider, &self.scope(shared), &shared.given)
+    }
+
+    /// What was given to the run that is finished can be given again; what its steps have found cannot.
+    fn lacks(&mut self, lacking: &Lacking, shared: &mut Shared, now: Moment) {
+        let why = lacking.to_string();
+        let is_left = shared.faults.finish_another() && self.section == Section::Rollbacks;
+        match lacking {
+            Lacking::Value(_) if is_left => {
+                self.end(How::Left(why), shared, now);
+                self.skip_pause(shared);
+            }
+            Lacking::Value(_) | Lacking::Output(_) => self.failed(why, shared, now),
+        }
     }
 
     /// What is random in a fault comes from the run's seed, where its step has none.
