@@ -47,6 +47,16 @@ pub struct Asked {
     /// Those that no probe determines.
     settings: Map<String, Value>,
     secrets: Map<String, Value>,
+    #[serde(skip)]
+    past: Past,
+}
+
+/// Whether an experiment was begun before: what its reader thought of it then does not matter any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Past {
+    #[default]
+    New,
+    Begun,
 }
 
 /// What is kept of a run: no secrets, and no values that came from somewhere else.
@@ -97,7 +107,7 @@ impl Asked {
     pub fn of(beginning: &Beginning) -> Result<Self, LineError> {
         let experiment = beginning.experiment.written.clone().ok_or(LineError::Unwritten)?;
         let kept = Kept { experiment, terms: beginning.terms.clone() };
-        Ok(Self::again(kept, Values::of(beginning)))
+        Ok(Self { past: Past::New, ..Self::again(kept, Values::of(beginning)) })
     }
 
     /// What was kept, with values for it.
@@ -105,7 +115,7 @@ impl Asked {
     pub fn again(kept: Kept, values: Values) -> Self {
         let Kept { experiment, terms } = kept;
         let Values { settings, secrets } = values;
-        Self { experiment, terms, settings, secrets }
+        Self { experiment, terms, settings, secrets, past: Past::Begun }
     }
 
     /// What may be kept of it.
@@ -129,7 +139,7 @@ impl Asked {
     /// # Errors
     /// It is no experiment.
     pub fn is_plain(&self) -> Result<bool, LineError> {
-        let experiment = read(&self.experiment, &self.terms)?;
+        let experiment = read(&self.experiment, &self.terms, self.past)?;
         let is_written = |(name, setting): &(String, Setting)| match setting {
             Setting::Value(value) => self.settings.get(name) == Some(value),
             Setting::Env { .. } | Setting::Probe(_) => false,
@@ -148,7 +158,7 @@ impl Asked {
         host: Host,
         started: Timestamp,
     ) -> Result<Beginning, LineError> {
-        let experiment = read(&self.experiment, &self.terms)?;
+        let experiment = read(&self.experiment, &self.terms, self.past)?;
         let mut settings = Vec::with_capacity(experiment.configuration.len());
         for (name, setting) in &experiment.configuration {
             let setup = match (self.settings.get(name), setting) {
@@ -172,7 +182,7 @@ impl Kept {
     /// # Errors
     /// It is none, by this version.
     pub fn read(&self) -> Result<Experiment, LineError> {
-        read(&self.experiment, &self.terms)
+        read(&self.experiment, &self.terms, Past::Begun)
     }
 
     /// Values for it, as far as it says them itself.
@@ -222,10 +232,10 @@ impl Kept {
     }
 }
 
-fn read(written: &Map<String, Value>, terms: &Terms) -> Result<Experiment, LineError> {
-    let manner = match terms.verdicts {
-        Verdicts::Compat => Manner::Compat,
-        Verdicts::Strict => Manner::Strict,
+fn read(written: &Map<String, Value>, terms: &Terms, past: Past) -> Result<Experiment, LineError> {
+    let manner = match (terms.verdicts, past) {
+        (Verdicts::Compat, _) | (Verdicts::Strict, Past::Begun) => Manner::Compat,
+        (Verdicts::Strict, Past::New) => Manner::Strict,
     };
     let text = Value::Object(written.clone()).to_string();
     let reading = toolkit::read(&text, Notation::Json, manner);
@@ -323,7 +333,7 @@ mod tests {
             automatic: Automatic::Everywhere,
         };
         let terms = Terms { controls: vec![hook], ..Terms::new(Verdicts::Strict) };
-        let experiment = read(&written, &terms).unwrap();
+        let experiment = read(&written, &terms, Past::New).unwrap();
         let settings =
             configuration::load(&experiment.configuration, &Map::new(), &Environment::default());
         let Value::Object(secrets) = json!({"g": {"key": "hunter2-and-more"}}) else { panic!() };

@@ -97,6 +97,44 @@ pub enum Fault {
         "the name of a control was expected here, found `{0}`: no control of the experiment is called so"
     )]
     NoControl(String),
+    /// The output of no step before.
+    #[error("the output of an earlier step was expected here, found `{name}`{}", did(.similar.as_deref()))]
+    Output {
+        /// What stands there.
+        name: String,
+        /// One that there is and looks like it.
+        similar: Option<String>,
+    },
+    /// A value that is given nowhere.
+    #[error(
+        "the name of a setting or a secret was expected here, found `{name}`{}",
+        did(.similar.as_deref())
+    )]
+    Value {
+        /// What stands there.
+        name: String,
+        /// One that there is and looks like it.
+        similar: Option<String>,
+    },
+    /// A group of secrets that there is not.
+    #[error(
+        "the name of a group of secrets was expected here, found `{name}`{}",
+        did(.similar.as_deref())
+    )]
+    Group {
+        /// What stands there.
+        name: String,
+        /// One that there is and looks like it.
+        similar: Option<String>,
+    },
+    /// A name that is given twice.
+    #[error("`{0}` stands for something else already: a name is given once")]
+    Taken(String),
+    /// A fault that is not there yet.
+    #[error(
+        "the fault of an earlier step was expected here, found `{0}`, which a later step puts in"
+    )]
+    Later(String),
     /// A key that nobody reads.
     #[error("unknown key `{key}`{}", meant(.similar.as_deref(), .known))]
     Unknown {
@@ -130,6 +168,10 @@ pub enum Fault {
         "arguments in one text are given to a shell, with all values that are put into it: a list is safe"
     )]
     Shell,
+}
+
+fn did(similar: Option<&str>) -> String {
+    similar.map(|similar| format!(": did you mean `{similar}`?")).unwrap_or_default()
 }
 
 /// Up to so many keys are told where one of them was expected.

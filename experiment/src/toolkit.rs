@@ -7,6 +7,7 @@ mod activity;
 mod control;
 mod fields;
 mod invocation;
+mod names;
 mod reference;
 mod settings;
 mod source;
@@ -132,6 +133,7 @@ fn experiment(reader: &mut Reader, node: &Node) -> Option<Experiment> {
     if let Some(node) = runtime {
         experiment.runtime = self::runtime(reader, node);
     }
+    names::check(reader, node);
     if let Value::Object(map) = node.value() {
         experiment.written = Some(map);
     }

@@ -9,6 +9,7 @@ use fault::SelectorError;
 use serde_json::{Map, Value};
 
 use super::faults::{Wrong, check, is_template};
+use super::logs;
 use super::presence::Missing;
 use super::reading::{Arguments, Expected, LogsArguments, MetricArguments, arguments};
 use super::zeebe;
@@ -32,6 +33,11 @@ pub(super) fn problems(experiment: &Node, names: &Names, output: Output) -> Vec<
     for (node, place) in providers {
         checker.provider(node, &place);
     }
+    visit(experiment, String::new(), &mut |node, place| {
+        if place.ends_with(".for-each") {
+            checker.instances(node, place);
+        }
+    });
     checker.found
 }
 
@@ -158,6 +164,15 @@ impl Checker<'_> {
                 if let Some(why) = asked.and_then(|asked| asked.trouble()) {
                     self.value(given, (at, &place), None, why);
                 }
+                self.address(given, (at, &place), "url");
+                self.address(given, (at, &place), "prometheus");
+                if let Some(since) = values.get("since").filter(|since| !is_template(since))
+                    && !since.is_number()
+                    && !since.is_null()
+                {
+                    let why = format!("a number was expected here, found {}", shown(since));
+                    self.value(given, (at, &place), Some("since"), why);
+                }
             }
             Some(Verb::Read(Reading::Logs)) => {
                 if values.get("pattern").is_none_or(Value::is_null) {
@@ -175,6 +190,14 @@ impl Checker<'_> {
                 {
                     self.value(given, (at, &place), Some("target"), why);
                 }
+                if let Some(Value::String(since)) = &asked.since
+                    && since != logs::NOW
+                    && !since.contains("${")
+                {
+                    let wanted = "`now`, or what an earlier `logs` has found";
+                    let why = format!("{wanted}, was expected here, found `{since}`");
+                    self.value(given, (at, &place), Some("since"), why);
+                }
                 if !asked.pattern.contains("${")
                     && let Err(error) = pattern::compile(&asked.pattern)
                 {
@@ -183,6 +206,29 @@ impl Checker<'_> {
                     self.value(given, (at, &place), Some("pattern"), why);
                 }
             }
+        }
+    }
+
+    /// What a step is repeated for.
+    fn instances(&mut self, node: &Node, place: &str) {
+        let Some(Entry { value, .. }) = entry(node, "targets") else { return };
+        // Whoever reads experiments tells what is no text.
+        let Shape::Text(target) = &value.shape else { return };
+        if !target.contains("${")
+            && let Err(why) = meant(target, self.names)
+        {
+            self.tell(value.at, &format!("{place}.targets"), Fault::Argument(why));
+        }
+    }
+
+    /// An address that is none of the web's.
+    fn address(&mut self, given: Option<&Node>, at: (Position, &str), key: &'static str) {
+        let Some(text) = given.and_then(|given| text(given, key)) else { return };
+        let is_one = ["http://", "https://", "${", "$"].iter().any(|way| text.starts_with(way));
+        if !is_one {
+            let wanted = "an address that begins with http:// or https://";
+            let why = format!("{wanted} was expected here, found `{text}`");
+            self.value(given, at, Some(key), why);
         }
     }
 
@@ -427,6 +473,19 @@ extensions: [{name: e, provider: {type: schism, action: cut}}]
                 "probe: logs, arguments: {target: 'pid:7', file: /x, pattern: x}",
                 "either `file` or `target` was expected here, found both",
             ),
+            (
+                "probe: metric, arguments: {url: 'ftp://u/x', metric: m}",
+                "arguments.url: an address that begins with http:// or https:// was expected here, found `ftp://u/x`",
+            ),
+            (
+                "probe: metric, arguments: {url: 'http://u', metric: m, since: soon}",
+                "arguments.since: a number was expected here, found `soon`",
+            ),
+            (
+                "probe: logs, arguments: {file: /x, pattern: x, since: then}",
+                "arguments.since: `now`, or what an earlier `logs` has found, was expected here",
+            ),
+            ("action: cut, arguments: {from: 'netns:a', to: 'netns:a'}", "both sides are netns:a"),
             ("probe: logs, arguments: {command: [ls]}", "`pattern` is missing: what is looked for"),
             ("action: zeebe", "`command` is missing: the words behind `schism zeebe`"),
             (
@@ -441,6 +500,25 @@ extensions: [{name: e, provider: {type: schism, action: cut}}]
     }
 
     #[test]
+    fn what_a_step_is_repeated_for_is_named_as_on_a_command_line() {
+        let each = |targets: &str| {
+            told(&format!(
+                "method:\n- {{for-each: {{name: x, targets: {targets}}}, provider: {{type: process}}}}\n"
+            ))
+        };
+        for targets in ["'all:etcd:member'", "'${group}'", "pid:7"] {
+            assert_eq!(each(targets), Vec::<String>::new(), "{targets}");
+        }
+        for (targets, expected) in [
+            ("'pid:x'", "method[0].for-each.targets: a pid is a number"),
+            ("web", "method[0].for-each.targets: web is no selector, and schism.toml gives no"),
+        ] {
+            let all = each(targets);
+            assert!(all.iter().any(|told| told.contains(expected)), "{targets}: {all:#?}");
+        }
+    }
+
+    #[test]
     fn what_makes_sense_passes() {
         let text = "\
 method:
@@ -450,8 +528,8 @@ method:
 - provider: {type: schism, action: heal, arguments: {fault: c-2}}
 - provider: {type: schism, probe: effect, arguments: {fault: fault-1}}
 - provider: {type: schism, probe: effect, arguments: {fault: '${f}'}}
-- provider: {type: schism, probe: metric, arguments: {url: u, metric: m, labels: {a: b}, timeout: '${t}'}}
-- provider: {type: schism, probe: metric, arguments: {prometheus: u, query: q, since: '${outputs.b}'}}
+- provider: {type: schism, probe: metric, arguments: {url: 'http://u', metric: m, labels: {a: b}, timeout: '${t}'}}
+- provider: {type: schism, probe: metric, arguments: {prometheus: 'http://u', query: q, since: '${outputs.b}'}}
 - provider: {type: schism, probe: logs, arguments: {command: [a, b], pattern: x}}
 - provider: {type: schism, probe: logs, arguments: {command: '${c}', pattern: '${p}'}}
 - provider: {type: schism, probe: logs, arguments: {target: 'one:etcd:member', pattern: x, since: now}}

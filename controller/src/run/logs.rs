@@ -30,7 +30,7 @@ use target::look;
 pub(crate) use target::{Telling, telling};
 
 /// By what a step says that only what comes is to be looked at.
-const NOW: &str = "now";
+pub(super) const NOW: &str = "now";
 /// How many of the lines that were found are returned.
 const SHOWN: usize = 10;
 /// How much of a line is looked at (1 MiB).

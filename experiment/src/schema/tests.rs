@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::schema;
 use crate::document::{Node, Notation};
+use crate::problem::Fault;
 use crate::toolkit::{Manner, read_node};
 
 /// Whether a value is what a schema says, by as much of JSON Schema as ours uses.
@@ -129,7 +130,12 @@ fn what_the_reader_refuses_is_refused() {
             let named = read_node(&node, Manner::Strict).problems.iter().all(|problem| {
                 matches!(
                     problem.fault,
-                    crate::problem::Fault::NoControl(_) | crate::problem::Fault::Reference(_)
+                    Fault::NoControl(_)
+                        | Fault::Reference(_)
+                        | Fault::Output { .. }
+                        | Fault::Value { .. }
+                        | Fault::Group { .. }
+                        | Fault::Later(_)
                 )
             });
             let told = read_node(&node, Manner::Strict).problems;

@@ -21,6 +21,10 @@ pub(super) fn steps(reader: &mut Reader, node: &Node, place: &str) -> Vec<Activi
             reader.error(node.at, &place, Fault::Lacks { key: "tolerance", wanted });
         }
         let Some(step) = step(reader, node, &place) else { continue };
+        if judged && step.kind == ActivityKind::Action {
+            let (wanted, found) = ("a probe", "an action".to_owned());
+            reader.lax(node.at, &place, Fault::Kind { wanted, found });
+        }
         steps.push(step);
     }
     steps
@@ -206,7 +210,13 @@ fn for_each(reader: &mut Reader, node: &Node, place: &str) -> Option<ForEach> {
     let instances = match (list, targets) {
         (Some(node), None) => match &node.shape {
             Shape::Text(text) => Some(Instances::Value(text.as_str().into())),
-            Shape::List(list) => Some(Instances::Values(list.iter().map(Node::value).collect())),
+            Shape::List(list) => {
+                if list.is_empty() {
+                    let (wanted, found) = ("a list with something in it", node.shown());
+                    reader.lax(node.at, &fields.path("in"), Fault::Kind { wanted, found });
+                }
+                Some(Instances::Values(list.iter().map(Node::value).collect()))
+            }
             Shape::Null | Shape::Bool(_) | Shape::Number(_) | Shape::Map(_) => {
                 reader.kind(node, &fields.path("in"), "a list, or `${name}` of one");
                 None

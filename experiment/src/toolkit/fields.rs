@@ -264,7 +264,7 @@ fn entry<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
     entries.iter().rev().find(|entry| entry.key == key).map(|entry| &entry.value)
 }
 
-fn similar(key: &str, known: &[&'static str]) -> Option<String> {
+pub(super) fn similar(key: &str, known: &[&str]) -> Option<String> {
     let key = key.to_lowercase().replace('_', "-");
     known
         .iter()

@@ -187,6 +187,12 @@ fn call(reader: &mut Reader, fields: &mut Fields<'_>, kind: Option<ActivityKind>
         let is_probe = verb.fits(ActivityKind::Probe);
         verb_elsewhere(reader, fields, &verb, if is_probe { "action" } else { "probe" });
     }
+    if !matches!(verb, Verb::Fault(_)) {
+        let keys = fields.entries().iter();
+        for entry in keys.filter(|entry| matches!(entry.key.as_str(), "as" | "effect")) {
+            reader.lax(entry.at, &fields.path(&entry.key), Fault::NotRead);
+        }
+    }
     let effect = effect.and_then(|node| {
         let path = fields.path("effect");
         match reader.text(node, &path)?.as_str() {

@@ -136,6 +136,45 @@ fn what_is_missing_is_said_with_what_stands_there_then() {
 }
 
 #[test]
+fn what_can_never_be_is_told() {
+    let tolerance = |tolerance: &str| {
+        format!(
+            "title: t\ndescription: d\nmethod: []\nsteady-state-hypothesis:\n  title: h\n  probes:\n  \
+             - {{type: probe, name: p, provider: {{type: process, path: p}}, tolerance: {tolerance}}}\n"
+        )
+    };
+    let range = |range: &str| tolerance(&format!("{{type: range, range: {range}}}"));
+    for (text, expected) in [
+        (range("[1, 5]"), None),
+        (range("[5, 5]"), None),
+        (
+            range("[5, 1]"),
+            Some(
+                "tolerance.range: two numbers, the smaller one first, was expected here, found 5 and 1",
+            ),
+        ),
+        (
+            tolerance("0").replace("type: probe", "type: action"),
+            Some("probes[0]: a probe was expected here, found an action"),
+        ),
+        (
+            method(
+                "- {type: action, name: a, provider: {type: process, path: p}, for-each: {name: x, in: []}}\n",
+            ),
+            Some("for-each.in: a list with something in it was expected here, found an empty list"),
+        ),
+    ] {
+        let told = problems(&text, Manner::Strict);
+        let is_as_expected = match expected {
+            Some(expected) => told.len() == 1 && told[0].contains(expected),
+            None => told.is_empty(),
+        };
+        assert!(is_as_expected, "{text}: {told:#?}");
+        assert!(read(&text, Notation::Yaml, Manner::Compat).experiment.is_some(), "{text}");
+    }
+}
+
+#[test]
 fn what_the_original_reads_over_is_only_told_in_compat() {
     let text = method(
         "- {type: action, name: a, timout: 1, x-own: 1, provider: {type: http, url: https://u, expected_status: 200}}\ntitle: again\n",
@@ -190,6 +229,12 @@ fn steps_of_ours_say_what_they_do() {
             "one of cut, skew, freeze, kill, stress, heal, effect, metric, logs, zeebe was expected here, found `cutt`",
         ),
         ("{type: schism, action: cut, as: a b}", "action", "found `a b`"),
+        ("{type: schism, action: heal, as: a}", "action", "provider.as: nobody reads this here"),
+        (
+            "{type: schism, probe: logs, effect: optional}",
+            "probe",
+            "provider.effect: nobody reads this here",
+        ),
         (
             "{type: schism, action: cut, effect: maybe}",
             "action",

@@ -65,6 +65,11 @@ fn range(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<Tolerance> {
     };
     match bounds.as_deref() {
         Some([low, high]) => {
+            if let Some(node) = range.filter(|_| low.as_f64() > high.as_f64()) {
+                let wanted = "two numbers, the smaller one first,";
+                let fault = Fault::Kind { wanted, found: format!("{low} and {high}") };
+                reader.lax(node.at, &fields.path("range"), fault);
+            }
             Some(Tolerance::Range { low: low.clone(), high: high.clone(), target })
         }
         Some(_) | None => {

@@ -152,15 +152,15 @@ async fn a_controller_that_performs_asks_agents_for_logs_itself() {
         let cookie = node.named("a").unwrap();
         node.write_to(cookie, written);
     });
-    let look = |target: &str, since: Value| {
-        json!({"type": "probe", "name": "look", "as": "look", "provider": {"type": "schism",
+    let look = |name: &str, target: &str, since: Value| {
+        json!({"type": "probe", "name": "look", "as": name, "provider": {"type": "schism",
             "probe": "logs", "arguments": {"target": target, "pattern": "leader", "since": since}}})
     };
     let mut experiment = cut();
     experiment["method"] = json!([
-        look("netns:a@a", Value::Null),
-        look("netns:a@a", json!("${outputs.look}")),
-        look("netns:b@b", Value::Null),
+        look("look", "netns:a@a", Value::Null),
+        look("look", "netns:a@a", json!("${outputs.look}")),
+        look("other", "netns:b@b", Value::Null),
     ]);
     experiment["rollbacks"] = json!([]);
     experiment.as_object_mut().unwrap().remove("steady-state-hypothesis");
