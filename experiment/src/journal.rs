@@ -8,6 +8,8 @@ mod resumed;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -59,8 +61,8 @@ pub enum StepStatus {
 /// A step, in the order of keys that the original has.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
-    /// The step as it was written.
-    pub activity: Map<String, Value>,
+    /// The step as it was written, which is the same for every look at the steady state.
+    pub activity: Arc<Map<String, Value>>,
     /// What it found.
     pub output: Value,
     /// When it began.
@@ -83,7 +85,7 @@ pub struct Item {
 impl Serialize for Item {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("activity", &self.activity)?;
+        map.serialize_entry("activity", &*self.activity)?;
         map.serialize_entry("output", &self.output)?;
         map.serialize_entry("start", &self.start)?;
         if let Some(status) = self.status {
@@ -123,7 +125,13 @@ pub struct SteadyStates {
     /// After the method.
     pub after: Option<SteadyState>,
     /// During the method.
-    pub during: Vec<SteadyState>,
+    #[serde(serialize_with = "each")]
+    pub during: Vec<Arc<SteadyState>>,
+}
+
+/// There are thousands of them, which are copied for nobody.
+fn each<S: Serializer>(states: &[Arc<SteadyState>], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(states.iter().map(|state| &**state))
 }
 
 /// Where a run took place.

@@ -225,7 +225,7 @@ impl Run {
 
     /// Hides more than its secrets: what whoever made it knows to be one.
     pub fn hide(&mut self, values: &serde_json::Map<String, serde_json::Value>) {
-        self.shared.redaction.add(values);
+        self.shared.hide(values);
     }
 
     /// The faults of this run.

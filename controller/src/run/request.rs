@@ -83,7 +83,10 @@ impl Order {
             .danger_accept_invalid_certs(careless)
             // A probe asks whether somebody takes a connection now, as the original does: none outlives its request.
             .pool_max_idle_per_host(0)
-            .tcp_keepalive(None);
+            .tcp_keepalive(None)
+            // Either of these turns it on again, for a first word after two hours.
+            .tcp_keepalive_interval(None)
+            .tcp_keepalive_retries(None);
         if let Some(limit) = connect {
             builder = builder.connect_timeout(limit);
         }

@@ -1,6 +1,8 @@
 //! What changed in a journal: a long one is not written anew for each step.
 
-use serde::Serialize;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::{Interrupted, Item, Status, SteadyState};
@@ -20,9 +22,17 @@ pub struct Changes {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<SteadyState>,
     /// Evaluations during the method, by their place.
-    pub during: Vec<(usize, SteadyState)>,
+    #[serde(serialize_with = "each")]
+    pub during: Vec<(usize, Arc<SteadyState>)>,
     /// What is small, and stands here whole.
     pub now: Now,
+}
+
+fn each<S: Serializer>(
+    states: &[(usize, Arc<SteadyState>)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(states.iter().map(|(place, state)| (place, &**state)))
 }
 
 /// What of a journal is small.

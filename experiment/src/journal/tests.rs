@@ -4,7 +4,7 @@ use super::*;
 
 fn item() -> Item {
     Item {
-        activity: Map::new(),
+        activity: Arc::default(),
         output: Value::Null,
         start: Timestamp::from_micros(0),
         status: Some(StepStatus::Failed),

@@ -1,5 +1,7 @@
 //! The method, and the steady state while it goes on.
 
+use std::sync::Arc;
+
 use super::evaluation::{Evaluation, Finding};
 use super::event::{CallId, Ending, Interruption};
 use super::progress::Section;
@@ -160,7 +162,7 @@ impl Run {
         if finding != Finding::Stopped && !is_lost {
             let state = evaluation.state();
             if self.during.keeps(&state, self.states.during.len()) {
-                self.states.during.push(state);
+                self.states.during.push(Arc::new(state));
             }
             self.during.count += 1;
         }

@@ -1,5 +1,7 @@
 //! What is written down of a run.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use super::event::HadEffect;
@@ -55,7 +57,7 @@ impl Run {
             after: self.states.after.clone().filter(|_| !told.after),
             during: {
                 let new = self.states.during.iter().enumerate().skip(told.during);
-                new.map(|(place, state)| (place, state.clone())).collect()
+                new.map(|(place, state)| (place, Arc::clone(state))).collect()
             },
             now: self.now(now),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Moment;
 use super::action::Action;
@@ -31,6 +31,8 @@ pub(super) struct Shared {
     pub(super) started: Timestamp,
     /// What the experiment gives values for.
     pub(super) given: Given,
+    /// Probes of the steady state as anybody may see them: they are written down at every look.
+    shown: Vec<(Arc<Activity>, Arc<Map<String, Value>>)>,
     calls: u64,
     asked: Vec<Action>,
 }
@@ -58,6 +60,7 @@ impl Shared {
             standing,
             started,
             given,
+            shown: Vec::new(),
             calls: 0,
             asked: Vec::new(),
         }
@@ -94,6 +97,28 @@ impl Shared {
 
     pub(super) fn at(&self, now: Moment) -> Timestamp {
         self.started.after(now)
+    }
+
+    /// Hides these, too.
+    pub(super) fn hide(&mut self, values: &Map<String, Value>) {
+        self.redaction.add(values);
+        self.shown.clear();
+    }
+
+    /// A step as it was written, without secrets.
+    pub(super) fn shown_step(&mut self, step: &Arc<Activity>) -> Arc<Map<String, Value>> {
+        let known = self.shown.iter().find(|(known, _)| Arc::ptr_eq(known, step));
+        if let Some((_, shown)) = known {
+            return Arc::clone(shown);
+        }
+        let shown = Arc::new(match &step.written {
+            Some(written) => self.redaction.map(written),
+            None => self.redaction.map(&step.rendered()),
+        });
+        if self.probes.iter().any(|probe| Arc::ptr_eq(probe, step)) {
+            self.shown.push((Arc::clone(step), Arc::clone(&shown)));
+        }
+        shown
     }
 
     pub(super) fn shown(&self, value: &Value) -> Value {

@@ -271,7 +271,7 @@ impl Step {
             ours.insert(name.to_string(), shared.shown(value));
         }
         self.item = Some(Item {
-            activity: shared.redaction.map(&self.written()),
+            activity: shared.shown_step(&self.activity),
             output: Value::Null,
             start: shared.at(now),
             status: None,
