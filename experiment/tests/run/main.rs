@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 mod faults;
+mod lacking;
 mod properties;
 mod rig;
 mod strict;

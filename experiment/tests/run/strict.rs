@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use experiment::journal::{Owed, Status};
+use experiment::journal::Status;
 use experiment::model::{FaultLabel, HypothesisStrategy, RollbackStrategy};
 use experiment::run::invocation::{Concern, Invocation};
 use experiment::run::{
@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use crate::rig::{Answer, Rig, beginning, read, returned};
 use crate::verdicts::player;
 
-fn strict() -> Terms {
+pub(crate) fn strict() -> Terms {
     Terms { frequency: Duration::from_millis(50), ..Terms::new(Verdicts::Strict) }
 }
 
-fn python(kind: &str, func: &str) -> Value {
+pub(crate) fn python(kind: &str, func: &str) -> Value {
     json!({"type": kind, "name": func, "provider": {"type": "python", "module": "cases", "func": func}})
 }
 
@@ -27,7 +27,7 @@ fn with(mut step: Value, more: &Value) -> Value {
     step
 }
 
-fn file(probe: Option<Value>, method: &[Value]) -> Value {
+pub(crate) fn file(probe: Option<Value>, method: &[Value]) -> Value {
     let mut file = json!({
         "title": "t", "description": "d", "method": method,
         "rollbacks": [python("action", "ok"), python("action", "boom"), python("action", "nap")],
@@ -359,69 +359,6 @@ fn what_is_owed_is_kept_in_compat_too_where_the_command_is_lost() {
 /// Whether it is a step of the rollbacks: the method has naps alone.
 fn rig_is_back(perform: &Perform) -> bool {
     perform.call != experiment::run::CallId::from_number(1)
-}
-
-/// The same with programs that all end well.
-fn quiet() -> impl FnMut(&Perform) -> Answer {
-    let mut play = player();
-    move |perform| match perform.invocation.reveal() {
-        Invocation::Process { .. } => returned(json!({"status": 0})),
-        Invocation::Http { .. }
-        | Invocation::Python { .. }
-        | Invocation::Schism { .. }
-        | Invocation::Targets { .. } => play(perform),
-    }
-}
-
-#[test]
-fn a_step_with_words_that_nobody_knows_is_not_played_with_these() {
-    let says = |words: &str| {
-        json!({"type": "action", "name": "says",
-            "provider": {"type": "process", "path": "echo", "arguments": [words]}})
-    };
-    let mut file = file(None, &[says("${outputs.none.x} ${HOME}"), says("$HOME ${HOME}")]);
-    file["secrets"] = json!({"g": {"e": {"type": "env", "key": "E"}}});
-    file["rollbacks"] = json!([says("${e}"), says("back"), says("${outputs.none}")]);
-    let mut rig = Rig::new(&file, strict());
-    assert_eq!(rig.play(quiet()).exit, Exit::Failed);
-    assert_eq!(rig.items("run"), ["says failed", "says succeeded"]);
-    let error = rig.journal()["run"][0]["exception"][0].to_string();
-    assert!(error.contains("no step has found `${outputs.none.x}`"), "{error}");
-    // Who gives too little is told, and plays it another time.
-    let owed = Owed { rollbacks: vec![0, 1, 2], ..Owed::default() };
-    let mut other = Rig::resuming(&file, strict(), &owed);
-    let verdict = other.play(quiet());
-    assert_eq!(other.items("rollbacks"), ["says interrupted", "says succeeded", "says failed"]);
-    assert_eq!(verdict.exit, Exit::Failed);
-    let journal = other.journal();
-    assert_eq!(journal["schism"]["owed"]["rollbacks"], json!([0]));
-    let error = journal["rollbacks"][0]["exception"][0].to_string();
-    assert!(error.contains("nobody has given `e`"), "{error}");
-    // The original reads over it.
-    let mut compat = Rig::new(&file, Terms::new(Verdicts::Compat));
-    compat.play(quiet());
-    assert_eq!(compat.items("run"), ["says succeeded", "says succeeded"]);
-    let mut left = Rig::resuming(&file, Terms::new(Verdicts::Compat), &owed);
-    left.play(quiet());
-    assert_eq!(left.journal()["schism"]["owed"]["rollbacks"], json!([0]));
-}
-
-#[test]
-fn a_setting_that_nobody_finds_any_more_leaves_the_rest_of_what_is_owed() {
-    let mut file = file(None, &[]);
-    file["configuration"] = json!({"gone": python("probe", "boom")});
-    let says = json!({"type": "action", "name": "says",
-        "provider": {"type": "process", "path": "echo", "arguments": ["${gone}"]}});
-    file["rollbacks"] = json!([python("action", "ok"), says]);
-    let owed = Owed { rollbacks: vec![0, 1], ..Owed::default() };
-    let mut rig = Rig::resuming(&file, strict(), &owed);
-    assert_eq!(rig.play(quiet()).exit, Exit::Failed);
-    assert_eq!(rig.items("rollbacks"), ["ok succeeded", "says interrupted"]);
-    assert_eq!(rig.journal()["schism"]["owed"]["rollbacks"], json!([1]));
-    let mut stopped = Rig::resuming(&file, strict(), &owed);
-    stopped.interrupt(0, Interruption::Sigint);
-    stopped.play(quiet());
-    assert_eq!(stopped.journal()["schism"]["owed"]["rollbacks"], json!([0, 1]));
 }
 
 #[test]
