@@ -32,7 +32,7 @@ pub use kind::{
     kept::{ConfigMap, SecretObject},
     lease::{Lease, LeaseSpec},
     node::{Node, NodeCondition, NodeInfo, NodeStatus},
-    pod::{Container, ContainerStatus, Phase, Pod, PodIp, PodSpec, PodStatus},
+    pod::{Container, ContainerPort, ContainerStatus, Phase, Pod, PodIp, PodSpec, PodStatus},
     space::NamespaceObject,
     token::{Review, User},
     workload::{

@@ -11,6 +11,7 @@ mod run;
 mod skew;
 mod stress;
 mod typed;
+mod within;
 mod zeebe;
 
 use std::path::PathBuf;
@@ -38,6 +39,7 @@ pub use run::{RunArgs, ValidateArgs};
 pub use skew::SkewArgs;
 pub use stress::{StressArgs, TakenArgs};
 pub use typed::Misuse;
+pub use within::{NoRole, WithinArgs};
 
 use crate::heal::FaultName;
 use crate::output::Format;
@@ -60,7 +62,8 @@ use crate::output::Format;
 /// Targets are named SCHEME:PATH. netns:NAME is a network namespace that `ip netns` knows, pid:NUMBER
 /// a process, container:ID a container by its id or the beginning of it, pod:UID a pod of Kubernetes,
 /// pod:UID/CONTAINER the processes of one of its containers, host:NODE the machine itself, addr:PREFIX
-/// addresses (a peer, never a target). one:, all:, a number or a percentage before it picks among
+/// addresses (a peer, never a target). Through a controller etcd:ROLE and zeebe:ROLE are members of a cluster by what
+/// they are, in a namespace of Kubernetes with -n, and k8s:NAMESPACE/… its pods by name. one:, all:, a number or a percentage before it picks among
 /// several matches.
 ///
 /// Exit codes: 0 done and had an effect; 1 deviated, residue found, or something is missing; 2 wrong
@@ -248,8 +251,11 @@ pub struct StatusArgs {
 #[derive(Debug, Args)]
 pub struct TargetsArgs {
     /// What to look up, also a name of schism.toml; without it, everything that can be named on this machine,
-    /// or on the nodes of a controller
+    /// or on the nodes of a controller, or with -n the members of what is found in that namespace
     pub target: Option<Named>,
+    /// Where roles are.
+    #[command(flatten)]
+    pub within: WithinArgs,
     /// Become this machine's agent if there is none
     #[arg(long)]
     pub local: bool,

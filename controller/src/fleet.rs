@@ -17,7 +17,10 @@ mod roles;
 pub(crate) mod runs;
 
 use experiment::run::invocation::Concern;
-use fault::{IntentId, Selector, Status};
+use fault::{
+    ClusterPath, EtcdMembers, EtcdRole, IntentId, Pick, Scheme, Selector, Status, ZeebeMembers,
+    ZeebeRole,
+};
 use proto::control as wire;
 use serde_json::{Value, json};
 
@@ -233,6 +236,42 @@ pub(crate) async fn targets(
     for selector in sought {
         let aspect = crate::resolve::aspect(selector, Concern::Anything);
         ends.extend(client.resolve(selector, aspect, 0).await?);
+    }
+    output.show(&EndsReport::new(ends))?;
+    Ok(Outcome::Effective)
+}
+
+/// `schism targets -n NAMESPACE` through a controller: all members of whatever is found there.
+pub(crate) async fn members(
+    path: &ClusterPath,
+    place: &Controller,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let mut client = connect(place, output).await?;
+    let cluster = Some(path.clone());
+    let zeebe = |role| Scheme::Zeebe(ZeebeMembers { cluster: cluster.clone(), role });
+    let of_etcd = EtcdMembers { cluster: cluster.clone(), role: EtcdRole::Any };
+    let groups =
+        [vec![Scheme::Etcd(of_etcd)], vec![zeebe(ZeebeRole::AnyBroker), zeebe(ZeebeRole::Gateway)]];
+    let (mut ends, mut failures) = (Vec::new(), Vec::new());
+    for group in groups {
+        for scheme in group {
+            let all = Selector { pick: Some(Pick::All), scheme, node: None };
+            match client.resolve(&all, 0).await {
+                Ok(found) => ends.extend(found),
+                Err(failure) => {
+                    failures.push(failure);
+                    break;
+                }
+            }
+        }
+    }
+    if ends.is_empty() {
+        let nobody = || Failure::not_found("cannot look for targets", "there is nothing");
+        return Err(failures.into_iter().next().unwrap_or_else(nobody));
+    }
+    for failure in failures {
+        output.note(format!("note: {}", failure.reason));
     }
     output.show(&EndsReport::new(ends))?;
     Ok(Outcome::Effective)

@@ -14,7 +14,8 @@ use crate::spec::{QuorumLoss, Within};
 /// It makes no sense, whatever the names stand for.
 pub(crate) fn asked(args: &FreezeArgs, names: &Names) -> Result<Asked, Failure> {
     let attempted = args.attempt();
-    let selectors = AskedError::selectors(&args.target, names, "a whole node is never frozen");
+    let selectors =
+        AskedError::selectors(&args.target, &args.within, names, "a whole node is never frozen");
     Ok(Asked {
         selectors: selectors.map_err(|error| error.refused(&attempted))?,
         within: Within::Freeze(Freeze {

@@ -21,7 +21,8 @@ const WATCHED: Duration = Duration::from_secs(10);
 /// It makes no sense, whatever the names stand for.
 pub(crate) fn asked(args: &KillArgs, names: &Names) -> Result<Asked, Failure> {
     let attempted = args.attempt();
-    let selectors = AskedError::selectors(&args.target, names, "nobody kills a whole node");
+    let selectors =
+        AskedError::selectors(&args.target, &args.within, names, "nobody kills a whole node");
     let selectors = selectors.map_err(|error| error.refused(&attempted))?;
     let kill = kill(args);
     let total = kill.grace.unwrap_or_default().saturating_add(WATCHED);

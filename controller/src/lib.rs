@@ -155,7 +155,11 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
         Command::Resume => fleet::resume(&or_local(chosen?), output).await,
         Command::Targets(args) => {
             let sought = targets::sought(&args, &settings(&cli.global)?.names)?;
-            match chosen?.filter(|_| !args.local) {
+            let controller = chosen?.filter(|_| !args.local);
+            if let (None, Some(path)) = (&args.target, &args.within.namespace) {
+                return fleet::members(path, &or_local(controller), output).await;
+            }
+            match controller {
                 Some(controller) => fleet::targets(&sought, &controller, output).await,
                 None => targets::run(&args, &sought, choice, output).await,
             }

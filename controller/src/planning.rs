@@ -8,6 +8,7 @@ use fault::{
     PeerTarget, Peers, Prefix, Scheme, Selector, Side, Target,
 };
 
+use crate::provider::kubernetes::Located;
 use crate::spec::{Loss, Spec};
 
 /// One end of a cut, as it was found.
@@ -21,6 +22,10 @@ pub struct End {
     pub evidence: Vec<String>,
     /// Its name in its group.
     pub member: Option<MemberName>,
+    /// The pod that it is, or is in, where that is known.
+    pub pod: Option<Box<Located>>,
+    /// What keeps it from being of use to its group, as far as that is known.
+    pub troubles: Vec<String>,
 }
 
 /// What an end is.
@@ -224,6 +229,12 @@ fn sides(loss: &Loss, from: &End, to: &End) -> Result<Vec<Side>, PlanError> {
 }
 
 impl End {
+    /// One of which nothing else is known.
+    #[must_use]
+    pub const fn found(selector: Selector, place: Place, evidence: Vec<String>) -> Self {
+        Self { selector, place, evidence, member: None, pod: None, troubles: Vec::new() }
+    }
+
     fn check_other(&self, other: &Self) -> Result<(), PlanError> {
         let same =
             || PlanError::Same(Box::new(self.selector.clone()), Box::new(other.selector.clone()));

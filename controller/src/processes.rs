@@ -9,7 +9,7 @@ use fault::{
     TermsError,
 };
 
-use crate::cli::{MannerArgs, Named, NamedError};
+use crate::cli::{MannerArgs, Named, NamedError, NoRole, WithinArgs};
 use crate::connect::{self, Absence, Choice, Connection};
 use crate::cut::{Plan, random, random_seed};
 use crate::failure::{Cause, Failure};
@@ -61,6 +61,8 @@ impl Asked {
 pub(crate) enum AskedError {
     #[error(transparent)]
     Name(#[from] NamedError),
+    #[error(transparent)]
+    NoRole(#[from] NoRole),
     #[error("{0} is no process: {1}, and addresses have none")]
     NoProcesses(String, &'static str),
     #[error("the processes of {0} may be in several control groups")]
@@ -76,10 +78,12 @@ impl AskedError {
     /// The name stands for nothing, or for something without.
     pub(crate) fn selectors(
         name: &Named,
+        within: &WithinArgs,
         names: &Names,
         never: &'static str,
     ) -> Result<Vec<Selector>, Self> {
-        let selectors = name.stands_for(names)?;
+        let mut selectors = name.stands_for(names)?;
+        within.apply(&mut selectors)?;
         match without_processes(&selectors) {
             Some(selector) => Err(Self::NoProcesses(selector.to_string(), never)),
             None => Ok(selectors),
@@ -90,6 +94,7 @@ impl AskedError {
     pub(crate) fn hint(&self) -> String {
         match self {
             Self::Name(error) => error.hint(),
+            Self::NoRole(error) => error.hint(),
             Self::NoProcesses(..) => "name a pid:, a container:, a pod: or a netns:".to_owned(),
             Self::Groups(_) => "name a pid:, a container: or a container of a pod:".to_owned(),
             Self::Terms(TermsError::Lease) => "ask for a longer --lease".to_owned(),

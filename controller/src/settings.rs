@@ -6,6 +6,7 @@
 mod clusters;
 mod controller;
 mod etcd;
+mod groups;
 mod kubernetes;
 mod names;
 mod place;
@@ -27,6 +28,7 @@ use serde::de::DeserializeOwned;
 pub use self::zeebe::{OAuthSettings, ZeebeSettings};
 pub use controller::{Address, AddressError, Controller, ControllerSettings};
 pub use etcd::EtcdSettings;
+pub use groups::{EtcdPods, Groups, ZeebePods};
 pub use kubernetes::{Access, Keeping, KubernetesSettings};
 pub use names::{Names, StaticName, StaticNameError};
 pub use place::Places;

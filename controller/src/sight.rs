@@ -7,55 +7,60 @@ use std::fmt;
 use std::net::IpAddr;
 
 use fault::{
-    ClusterName, EtcdMembers, Fault, Group, GroupError, Impairment, Kind, Link, MemberName,
-    NodeName, Selector, Side, Stop, Target, ZeebeMembers,
+    ClusterName, ClusterPath, EtcdMembers, Fault, Group, GroupError, Impairment, Kind, Link,
+    MemberName, NodeName, Scheme, Selector, Side, Stop, Target, ZeebeMembers,
 };
 
 use crate::admit::Known;
 use crate::planning::{End, Place};
 use crate::provider::Selected;
+pub use crate::provider::System;
 use crate::provider::etcd::{self, EtcdView};
+use crate::provider::kubernetes::{GroupsError, Home, Homes, Located, PodName, PodsError};
 use crate::provider::zeebe::{self, ZeebeView};
 
 /// Every cluster, or why it could not be seen.
 #[derive(Clone, Debug, Default)]
 pub struct Sight {
-    /// The clusters by name.
+    /// The clusters of the settings by name.
     pub clusters: BTreeMap<GroupName, Result<Cluster, AskError>>,
+    /// Those that are in namespaces of Kubernetes, as far as anybody means them.
+    pub housed: BTreeMap<GroupName, Result<Cluster, AskError>>,
     /// The agents that did not say which addresses are their targets', and why.
     pub silent: BTreeMap<NodeName, String>,
 }
 
-/// A sort of system whose members play roles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum System {
-    /// etcd.
-    Etcd,
-    /// Zeebe.
-    Zeebe,
-}
-
-impl fmt::Display for System {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Etcd => "etcd",
-            Self::Zeebe => "zeebe",
-        })
-    }
-}
-
-/// What a controller calls a cluster: `etcd:NAME`, `zeebe:NAME`.
+/// What a controller calls a cluster: `etcd:NAME`, `zeebe:NAME`, `zeebe:NAMESPACE/INSTANCE`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GroupName {
     /// Of which sort it is.
     pub system: System,
-    /// Its name among those of its sort.
-    pub name: ClusterName,
+    /// Its name among those of its sort, or where it is.
+    pub path: ClusterPath,
 }
 
 impl fmt::Display for GroupName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.system, self.name)
+        write!(f, "{}:{}", self.system, self.path)
+    }
+}
+
+impl GroupName {
+    /// The cluster that a selector says that its members are of; `None` where it names no members, or leaves that open.
+    #[must_use]
+    pub fn of(selector: &Selector) -> Option<Self> {
+        let (system, path) = match &selector.scheme {
+            Scheme::Etcd(members) => (System::Etcd, members.cluster.as_ref()),
+            Scheme::Zeebe(members) => (System::Zeebe, members.cluster.as_ref()),
+            Scheme::Netns(_)
+            | Scheme::Pid(_)
+            | Scheme::Container(_)
+            | Scheme::Pod(_)
+            | Scheme::Host(_)
+            | Scheme::Addr(_)
+            | Scheme::Kubernetes(_) => return None,
+        };
+        path.map(|path| Self { system, path: path.clone() })
     }
 }
 
@@ -77,6 +82,9 @@ pub enum AskError {
     /// One of Zeebe.
     #[error(transparent)]
     Zeebe(#[from] zeebe::AskError),
+    /// One that should be in a namespace.
+    #[error(transparent)]
+    Groups(#[from] GroupsError),
 }
 
 /// Why a role names nobody that can be found.
@@ -106,6 +114,17 @@ pub struct Cluster {
     pub view: View,
     /// Which targets own a member's addresses. One, if all is well; members may share it.
     pub owners: BTreeMap<MemberName, Vec<(NodeName, Target)>>,
+    /// The pods in which members are; `None` of a cluster of the settings.
+    pub homes: Option<Homes>,
+}
+
+/// Who plays a role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Player {
+    /// What it is, and where.
+    pub end: End,
+    /// Its pod, of a cluster in a namespace.
+    pub home: Option<Box<Home>>,
 }
 
 /// Why a role leads to no target.
@@ -114,6 +133,19 @@ pub enum SightError {
     /// No cluster is configured.
     #[error("this controller knows no cluster of {0}")]
     NoCluster(System),
+    /// A pod that cannot be hit, or that nobody finds.
+    #[error(transparent)]
+    Pods(Box<PodsError>),
+    /// A pod whose node says nothing.
+    #[error("pod {pod} is on node {node}: {reason}")]
+    Away {
+        /// Which.
+        pod: PodName,
+        /// Where it is.
+        node: NodeName,
+        /// What came of asking.
+        reason: String,
+    },
     /// Several, and none was named.
     #[error("this controller knows several clusters of {system}: {}", list(there))]
     Unnamed {
@@ -126,7 +158,7 @@ pub enum SightError {
     #[error("this controller knows no cluster {name}; it knows {}", list(there))]
     Unknown {
         /// Which was meant.
-        name: ClusterName,
+        name: ClusterPath,
         /// Those that it knows.
         there: Vec<ClusterName>,
     },
@@ -161,21 +193,26 @@ pub enum SightError {
 impl SightError {
     /// What to do about it; empty where waiting is all there is.
     #[must_use]
-    pub const fn hint(&self) -> &'static str {
-        match self {
-            Self::NoCluster(System::Etcd) => {
-                "[etcd] in the schism.toml of the controller says where one is asked"
-            }
-            Self::NoCluster(System::Zeebe) => {
-                "[zeebe] in the schism.toml of the controller says where one is asked"
+    pub fn hint(&self) -> String {
+        let hint = match self {
+            Self::NoCluster(system) => {
+                return format!(
+                    "say in which namespace of Kubernetes it is, as in -n NAMESPACE; or [{system}] in the schism.toml \
+                     of the controller says where one is asked"
+                );
             }
             Self::Unnamed { .. } | Self::Unknown { .. } => {
                 "write the cluster before the role, as in etcd:CLUSTER/ROLE"
             }
-            Self::Unowned { .. } => "`schism agents` lists the nodes that are there",
+            Self::Unowned { .. } | Self::Away { .. } => {
+                "`schism agents` lists the nodes that are there"
+            }
             Self::Owned { .. } => "name the target itself, such as netns:NAME@NODE",
-            Self::Ask(_) | Self::Select(_) => "",
-        }
+            Self::Ask(AskError::Groups(error)) => return error.hint(),
+            Self::Pods(error) => return error.hint(),
+            Self::Ask(AskError::Etcd(_) | AskError::Zeebe(_)) | Self::Select(_) => "",
+        };
+        hint.to_owned()
     }
 }
 
@@ -208,7 +245,11 @@ impl Sight {
     ///
     /// # Errors
     /// Who plays it is not known, or not where they are.
-    pub fn ends(&self, selector: &Selector, members: Members<'_>) -> Result<Vec<End>, SightError> {
+    pub fn players(
+        &self,
+        selector: &Selector,
+        members: Members<'_>,
+    ) -> Result<Vec<Player>, SightError> {
         let (system, named) = match members {
             Members::Etcd(members) => (System::Etcd, members.cluster.as_ref()),
             Members::Zeebe(members) => (System::Zeebe, members.cluster.as_ref()),
@@ -226,49 +267,79 @@ impl Sight {
                 return Err(SightError::NoCluster(system));
             }
         };
-        selected.into_iter().map(|one| self.end(cluster, selector, one)).collect()
+        selected.into_iter().map(|one| self.player(cluster, selector, one)).collect()
     }
 
-    fn cluster(&self, system: System, name: Option<&ClusterName>) -> Result<&Cluster, SightError> {
-        let all = || self.clusters.iter().filter(|(group, _)| group.system == system);
-        let there = || all().map(|(group, _)| group.name.clone()).collect::<Vec<_>>();
-        let seen = match (name, all().count()) {
-            (_, 0) => return Err(SightError::NoCluster(system)),
-            (Some(name), _) => {
-                let found = all().find(|(group, _)| group.name == *name);
-                found.ok_or_else(|| SightError::Unknown { name: name.clone(), there: there() })?.1
+    fn cluster(&self, system: System, path: Option<&ClusterPath>) -> Result<&Cluster, SightError> {
+        let known = || self.clusters.iter().filter(|(group, _)| group.system == system);
+        let there = || known().map(|(group, _)| group.path.name.clone()).collect::<Vec<_>>();
+        let seen = match (path, known().count()) {
+            (Some(path), count) => {
+                let group = GroupName { system, path: path.clone() };
+                match self.clusters.get(&group).or_else(|| self.housed.get(&group)) {
+                    Some(found) => found,
+                    None if count == 0 => return Err(SightError::NoCluster(system)),
+                    None => return Err(SightError::Unknown { name: group.path, there: there() }),
+                }
             }
-            (None, 1) => all().next().ok_or(SightError::NoCluster(system))?.1,
+            (None, 0) => return Err(SightError::NoCluster(system)),
+            // One that is in a namespace has to be asked for by that.
+            (None, 1) => known().next().ok_or(SightError::NoCluster(system))?.1,
             (None, _) => return Err(SightError::Unnamed { system, there: there() }),
         };
         seen.as_ref().map_err(|error| error.clone().into())
     }
 
-    fn end(
+    fn player(
         &self,
         cluster: &Cluster,
         selector: &Selector,
         selected: Selected,
-    ) -> Result<End, SightError> {
+    ) -> Result<Player, SightError> {
         let Selected { member, addresses, mut evidence } = selected;
-        let (node, target) = match cluster.owners(&member) {
-            [one] => one,
-            [] => {
+        let home = match &cluster.homes {
+            None => None,
+            Some(homes) => Some(homes.of(&addresses).ok_or_else(|| {
+                let silent = BTreeMap::new();
+                SightError::Unowned { member: member.clone(), addresses: addresses.clone(), silent }
+            })?),
+        };
+        let located = home.map(|home| home.located().map_err(SightError::Pods)).transpose()?;
+        let (node, target) = match (cluster.owners(&member), located) {
+            ([one], _) => one,
+            ([], Some(located)) => return Err(self.unfound(located)),
+            ([], None) => {
                 let silent = self.silent.clone();
                 return Err(SightError::Unowned { member, addresses, silent });
             }
-            several => {
+            (several, _) => {
                 let targets = several.iter().map(|(node, t)| format!("{}@{node}", t.selector));
                 return Err(SightError::Owned { member, addresses, targets: targets.collect() });
             }
         };
-        evidence.push(format!("the agent of {node} has it as {}", target.selector));
-        Ok(End {
-            selector: selector.clone(),
-            place: Place::Target(node.clone(), Box::new(target.clone())),
-            evidence,
+        evidence.push(match located {
+            Some(Located { pod, uid, .. }) => {
+                format!("it is pod {pod}, {uid}, on {node}, and its agent found it")
+            }
+            None => format!("the agent of {node} has it as {}", target.selector),
+        });
+        let place = Place::Target(node.clone(), Box::new(target.clone()));
+        let end = End {
+            troubles: cluster.view.troubles_of(&member),
             member: Some(member),
-        })
+            pod: located.cloned().map(Box::new),
+            ..End::found(selector.clone(), place, evidence)
+        };
+        Ok(Player { end, home: home.cloned().map(Box::new) })
+    }
+
+    /// Why an agent does not have a pod that is on its node.
+    fn unfound(&self, located: &Located) -> SightError {
+        let (pod, node) = (located.pod.clone(), located.node.clone());
+        match self.silent.get(&node) {
+            Some(reason) => SightError::Away { pod, node, reason: reason.clone() },
+            None => SightError::Pods(Box::new(PodsError::NotOnNode { pod, node })),
+        }
     }
 
     /// What faults do to each cluster that those which are asked for touch, beside those that are active;
@@ -280,7 +351,7 @@ impl Sight {
         asked: &[(NodeName, Fault)],
         active: &[(NodeName, Fault)],
     ) -> Vec<Result<Known, Unseen>> {
-        let known = self.clusters.iter().flat_map(|(name, seen)| {
+        let known = self.clusters.iter().chain(&self.housed).flat_map(|(name, seen)| {
             match self.known_of(name, seen, asked, active) {
                 Ok(known) => known.into_iter().map(Ok).collect(),
                 Err(why) => vec![Err(Unseen { name: name.clone(), why })],
@@ -327,6 +398,18 @@ impl View {
                 members.map(|one| (one.name.clone(), &one.addresses, one.answer.is_ok())).collect()
             }
             Self::Zeebe(view) => view.members().collect(),
+        }
+    }
+
+    /// What keeps a member from being of use to the others.
+    fn troubles_of(&self, member: &MemberName) -> Vec<String> {
+        match self {
+            Self::Etcd(view) => {
+                let own = view.members.iter().find(|one| one.name == *member);
+                let silence = own.and_then(|one| one.answer.as_ref().err());
+                silence.map(|why| format!("{member} says nothing: {why}")).into_iter().collect()
+            }
+            Self::Zeebe(view) => view.troubles_of(&[member.as_str()]),
         }
     }
 

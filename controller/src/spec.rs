@@ -140,6 +140,19 @@ impl QuorumLoss {
     }
 }
 
+impl Spec {
+    /// All that names anybody.
+    pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
+        let lists: Vec<&[Selector]> = match &self.what {
+            What::Within { targets, .. } => vec![targets],
+            What::Cut(Between::Pair { from, to, .. }, _) => vec![from, to],
+            What::Cut(Between::Partition { group, around, .. }, _) => vec![group, around],
+            What::Cut(Between::Groups(groups), _) => groups.iter().map(Vec::as_slice).collect(),
+        };
+        lists.into_iter().flatten()
+    }
+}
+
 impl fmt::Display for Spec {
     /// As it could be typed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

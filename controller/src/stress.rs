@@ -14,7 +14,8 @@ use crate::spec::{QuorumLoss, Within};
 /// It makes no sense, whatever the names stand for.
 pub(crate) fn asked(args: &StressArgs, names: &Names) -> Result<Asked, Failure> {
     let attempted = args.attempt();
-    let selectors = AskedError::selectors(&args.target, names, "a node has no control group");
+    let selectors =
+        AskedError::selectors(&args.target, &args.within, names, "a node has no control group");
     let selectors = selectors.map_err(|error| error.refused(&attempted))?;
     if let Some(several) =
         selectors.iter().find(|selector| matches!(selector.scheme, Scheme::Netns(_)))

@@ -76,13 +76,17 @@ pub(crate) fn cells(target: &Target, detail: Detail) -> Vec<Cell> {
 /// What is looked for: nothing for all that there is.
 ///
 /// # Errors
-/// A word that is not among the names.
+/// A word that is not among the names, or a namespace and no role.
 pub(crate) fn sought(args: &TargetsArgs, names: &Names) -> Result<Vec<Selector>, Failure> {
     let Some(target) = &args.target else { return Ok(Vec::new()) };
-    target.stands_for(names).map_err(|error| {
-        let hint = error.hint();
+    let wrong = |error: String, hint| {
         Failure::new(Outcome::WrongUsage, "cannot look for targets", error).hint(hint)
-    })
+    };
+    let selectors = target.stands_for(names);
+    let mut selectors = selectors.map_err(|error| wrong(error.to_string(), error.hint()))?;
+    let applied = args.within.apply(&mut selectors);
+    applied.map_err(|error| wrong(error.to_string(), error.hint()))?;
+    Ok(selectors)
 }
 
 /// Runs `schism targets`.

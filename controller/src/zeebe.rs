@@ -19,6 +19,7 @@ mod worker;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use fault::ClusterPath;
 use zeebe::{Key, Management, ManagementError, Pause, Scaling};
 
 use crate::cli::{
@@ -49,12 +50,17 @@ pub(crate) async fn run(
             ask(&contact, command, &patience, output).await
         }
         ZeebeCommand::Member(command) => {
-            let through =
-                Through::new(args.place.cluster.clone(), &settings.names, controller?, output);
+            let cluster = args.place.cluster.clone().map(ClusterPath::of);
+            let cluster = args.place.namespace.clone().or(cluster);
+            let through = Through::new(cluster, &settings.names, controller?, output);
             match command {
                 MemberCommand::Restart(asked) => {
-                    let contact = Contact::open(&args.place, settings)?;
-                    through.restart(&asked, &contact, &patience).await
+                    // In a namespace it is only the controller who reaches them.
+                    let contact = match args.place.namespace {
+                        Some(_) => None,
+                        None => Some(Contact::open(&args.place, settings)?),
+                    };
+                    through.restart(&asked, contact.as_ref(), &patience).await
                 }
                 MemberCommand::Terminate(who) => through.terminate(&who).await,
                 MemberCommand::Freeze(asked) => through.freeze(&asked).await,

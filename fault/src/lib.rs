@@ -6,6 +6,7 @@
 mod address;
 mod blast;
 mod chance;
+mod cluster;
 mod cut;
 mod effect;
 mod fault;
@@ -38,6 +39,7 @@ mod zeebe;
 pub use address::{AddressError, Prefix, Scope};
 pub use blast::{Blast, BlastError, Hit, Limits, Share, ShareError};
 pub use chance::{Chance, ChanceError};
+pub use cluster::{ClusterPath, ClusterPathError};
 pub use cut::{Cut, Enforcement, FlowAge, Mode, Protocol, Side, Verdict};
 pub use effect::{Effect, Hook};
 pub use fault::{Aspect, Fault, Kind, PeerTarget, Peers};

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use crate::{MemberName, MemberNameError};
+use crate::{ClusterPath, MemberName, MemberNameError};
 
 /// The words that say a role of Zeebe, which name no cluster either, so that all clusters are named alike.
 const OF_ZEEBE: [&str; 3] = ["partition", "broker", "gateway"];
@@ -49,11 +49,11 @@ impl Serialize for ClusterName {
     }
 }
 
-/// The PATH of `etcd:`, `[CLUSTER/]ROLE`.
+/// The PATH of `etcd:`, `[CLUSTER/]ROLE` or `[NAMESPACE/[INSTANCE/]]ROLE`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EtcdMembers {
     /// In which cluster; `None` for the only one that there is.
-    pub cluster: Option<ClusterName>,
+    pub cluster: Option<ClusterPath>,
     /// Which of its members.
     pub role: EtcdRole,
 }
@@ -75,7 +75,10 @@ pub enum EtcdRole {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EtcdRoleError {
     /// None of the forms.
-    #[error("of etcd there are leader, follower, member and member/NAME, after CLUSTER/ or alone")]
+    #[error(
+        "of etcd there are leader, follower, member and member/NAME, after CLUSTER/, NAMESPACE/ or \
+         NAMESPACE/INSTANCE/, or alone"
+    )]
     Form,
     /// A member that cannot be named so.
     #[error(transparent)]
@@ -86,12 +89,7 @@ impl FromStr for EtcdMembers {
     type Err = EtcdRoleError;
 
     fn from_str(text: &str) -> Result<Self, EtcdRoleError> {
-        let (cluster, role) = match text.split_once('/') {
-            Some((first, rest)) if first != MEMBER => {
-                (Some(ClusterName::new(first).ok_or(EtcdRoleError::Form)?), rest)
-            }
-            Some(_) | None => (None, text),
-        };
+        let (cluster, role) = ClusterPath::before(text);
         Ok(Self { cluster, role: role.parse()? })
     }
 }

@@ -301,8 +301,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        ClusterName, EtcdRole, LabelRequirement, LabelSelector, LabelTest, PartitionNumber, PodsBy,
-        ZeebeRole,
+        ClusterName, ClusterPath, EtcdRole, LabelRequirement, LabelSelector, LabelTest,
+        PartitionNumber, PodsBy, ZeebeRole,
     };
 
     fn roles() -> impl Strategy<Value = EtcdRole> {
@@ -323,6 +323,13 @@ mod tests {
             any::<u32>().prop_map(ZeebeRole::Broker),
             Just(ZeebeRole::Gateway),
         ]
+    }
+
+    fn clusters() -> impl Strategy<Value = Option<ClusterPath>> {
+        let name =
+            || "[a-zA-Z0-9._-]{1,20}".prop_filter_map("a word", |name| ClusterName::new(&name));
+        let path = (name(), proptest::option::of(name()));
+        proptest::option::of(path.prop_map(|(name, instance)| ClusterPath::new(name, instance)))
     }
 
     fn labels() -> impl Strategy<Value = LabelSelector> {
@@ -377,16 +384,10 @@ mod tests {
                 bytes[0] = 0xfd;
                 Scheme::Addr(Prefix::new(bytes, 64, None).unwrap())
             }),
-            (proptest::option::of("[a-zA-Z0-9._-]{1,20}"), roles()).prop_map(|(cluster, role)| {
-                let cluster = cluster.and_then(|name| ClusterName::new(&name));
-                Scheme::Etcd(EtcdMembers { cluster, role })
-            }),
-            (proptest::option::of("[a-zA-Z0-9._-]{1,20}"), zeebe_roles()).prop_map(
-                |(cluster, role)| {
-                    let cluster = cluster.and_then(|name| ClusterName::new(&name));
-                    Scheme::Zeebe(ZeebeMembers { cluster, role })
-                }
-            ),
+            (clusters(), roles())
+                .prop_map(|(cluster, role)| Scheme::Etcd(EtcdMembers { cluster, role })),
+            (clusters(), zeebe_roles())
+                .prop_map(|(cluster, role)| Scheme::Zeebe(ZeebeMembers { cluster, role })),
             pods().prop_map(|pods| Scheme::Kubernetes(Box::new(pods))),
         ];
         let pick = prop_oneof![
@@ -441,7 +442,8 @@ mod tests {
             ("one:etcd:member/a b", 9, 10),
             ("etcd:ns/leaders", 5, 10),
             ("etcd:leader/leader", 5, 13),
-            ("etcd:ns/a/leader", 5, 11),
+            ("etcd:ns/a/b/leader", 5, 13),
+            ("etcd:ns/a/", 5, 5),
             ("etcd:ns/", 5, 3),
             ("etcd:/leader", 5, 7),
             ("zeebe:leader", 6, 6),
@@ -470,9 +472,11 @@ mod tests {
             ("etcd:blue/leader", None, Some("blue"), EtcdRole::Leader, None),
             ("etcd:blue/member", None, Some("blue"), EtcdRole::Any, None),
             ("etcd:blue/member/m0", None, Some("blue"), member("m0"), None),
+            ("etcd:prod/blue/leader", None, Some("prod/blue"), EtcdRole::Leader, None),
+            ("etcd:prod/blue/member/m0", None, Some("prod/blue"), member("m0"), None),
         ];
         for (text, pick, cluster, role, node) in table {
-            let cluster = cluster.map(|name| ClusterName::new(name).unwrap());
+            let cluster = cluster.map(|path| path.parse().unwrap());
             let scheme = Scheme::Etcd(EtcdMembers { cluster, role });
             let selector = Selector { pick, scheme, node: node.and_then(NodeName::new) };
             assert_eq!(text.parse(), Ok(selector.clone()));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::ClusterName;
+use crate::ClusterPath;
 
 /// The words that say what is meant, and so name no cluster.
 const PARTITION: &str = "partition";
@@ -39,11 +39,11 @@ impl fmt::Display for PartitionNumber {
     }
 }
 
-/// The PATH of `zeebe:`, `[CLUSTER/]ROLE`.
+/// The PATH of `zeebe:`, `[CLUSTER/]ROLE` or `[NAMESPACE/[INSTANCE/]]ROLE`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ZeebeMembers {
     /// In which cluster; `None` for the only one that there is.
-    pub cluster: Option<ClusterName>,
+    pub cluster: Option<ClusterPath>,
     /// Which of its members.
     pub role: ZeebeRole,
 }
@@ -69,7 +69,7 @@ pub enum ZeebeRoleError {
     /// None of the forms.
     #[error(
         "of Zeebe there are partition/N/leader, partition/N/follower, broker, broker/N and gateway, \
-         after CLUSTER/ or alone"
+         after CLUSTER/, NAMESPACE/ or NAMESPACE/INSTANCE/, or alone"
     )]
     Form,
     /// No number of a partition.
@@ -84,12 +84,7 @@ impl FromStr for ZeebeMembers {
     type Err = ZeebeRoleError;
 
     fn from_str(text: &str) -> Result<Self, ZeebeRoleError> {
-        let (cluster, role) = match text.split_once('/') {
-            Some((first, rest)) if !matches!(first, PARTITION | BROKER | GATEWAY) => {
-                (Some(ClusterName::new(first).ok_or(ZeebeRoleError::Form)?), rest)
-            }
-            Some(_) | None => (None, text),
-        };
+        let (cluster, role) = ClusterPath::before(text);
         Ok(Self { cluster, role: role.parse()? })
     }
 }
@@ -156,9 +151,11 @@ mod tests {
             ("broker", None, ZeebeRole::AnyBroker),
             ("gateway", None, ZeebeRole::Gateway),
             ("blue/gateway", Some("blue"), ZeebeRole::Gateway),
+            ("prod/blue/partition/3/leader", Some("prod/blue"), ZeebeRole::Leader(partition(3))),
+            ("prod/blue/broker", Some("prod/blue"), ZeebeRole::AnyBroker),
         ];
         for (text, cluster, role) in table {
-            let cluster = cluster.map(|name| ClusterName::new(name).unwrap());
+            let cluster = cluster.map(|path| path.parse().unwrap());
             let members = ZeebeMembers { cluster, role };
             assert_eq!(text.parse(), Ok(members.clone()));
             assert_eq!(members.to_string(), text);
@@ -185,6 +182,10 @@ mod tests {
             ("gateway/1", Form),
             ("member/gateway", Form),
             ("a b/gateway", Form),
+            ("a/b c/gateway", Form),
+            ("a/b/c/gateway", Form),
+            ("a/b/leader", Form),
+            ("a/b", Form),
         ];
         for (text, error) in table {
             assert_eq!(text.parse::<ZeebeMembers>(), Err(error), "{text}");

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use fault::{
-    ClusterName, ContainerName, EtcdMembers, EtcdRole, FaultId, IntentId, NodeName,
+    ClusterName, ClusterPath, ContainerName, EtcdMembers, EtcdRole, FaultId, IntentId, NodeName,
     PartitionNumber, Pod, PodError, PodUid, Prefix, Scheme, Scope, Selector, ZeebeMembers,
     ZeebeRole,
 };
@@ -112,8 +112,8 @@ impl From<&EtcdMembers> for wire::EtcdRole {
             EtcdRole::Any => Role::Any(Any {}),
             EtcdRole::Member(name) => Role::Member(name.to_string()),
         };
-        let cluster = members.cluster.as_ref().map(ToString::to_string).unwrap_or_default();
-        Self { role: Some(role), cluster }
+        let [cluster, instance] = names(members.cluster.as_ref());
+        Self { role: Some(role), cluster, instance }
     }
 }
 
@@ -130,17 +130,28 @@ impl TryFrom<wire::EtcdRole> for EtcdMembers {
                 name.parse().map(EtcdRole::Member).map_err(|e| Invalid::new("member", e))?
             }
         };
-        Ok(Self { cluster: cluster(&members.cluster)?, role })
+        Ok(Self { cluster: cluster(&members.cluster, &members.instance)?, role })
     }
 }
 
-fn cluster(name: &str) -> Result<Option<ClusterName>, Invalid> {
-    match name {
+/// What a cluster is called, and which of several; nothing where that is not said.
+fn names(cluster: Option<&ClusterPath>) -> [String; 2] {
+    let text = |name: Option<&ClusterName>| name.map(ToString::to_string).unwrap_or_default();
+    [text(cluster.map(|path| &path.name)), text(cluster.and_then(|path| path.instance()))]
+}
+
+fn cluster(name: &str, instance: &str) -> Result<Option<ClusterPath>, Invalid> {
+    let named = |name: &str, field| match name {
         "" => Ok(None),
         name => {
             let name = ClusterName::new(name);
-            name.map(Some).ok_or_else(|| Invalid::new("cluster", "is no cluster's name"))
+            name.map(Some).ok_or_else(|| Invalid::new(field, "is no cluster's name"))
         }
+    };
+    match (named(name, "cluster")?, named(instance, "instance")?) {
+        (Some(name), instance) => Ok(Some(ClusterPath::new(name, instance))),
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(Invalid::new("instance", "is of no namespace")),
     }
 }
 
@@ -154,8 +165,8 @@ impl From<&ZeebeMembers> for wire::ZeebeRole {
             ZeebeRole::AnyBroker => Role::AnyBroker(Any {}),
             ZeebeRole::Gateway => Role::Gateway(Any {}),
         };
-        let cluster = members.cluster.as_ref().map(ToString::to_string).unwrap_or_default();
-        Self { role: Some(role), cluster }
+        let [cluster, instance] = names(members.cluster.as_ref());
+        Self { role: Some(role), cluster, instance }
     }
 }
 
@@ -175,7 +186,7 @@ impl TryFrom<wire::ZeebeRole> for ZeebeMembers {
             Role::AnyBroker(Any {}) => ZeebeRole::AnyBroker,
             Role::Gateway(Any {}) => ZeebeRole::Gateway,
         };
-        Ok(Self { cluster: cluster(&members.cluster)?, role })
+        Ok(Self { cluster: cluster(&members.cluster, &members.instance)?, role })
     }
 }
 

@@ -96,10 +96,12 @@ fn a_role_arrives_as_it_was() {
         "etcd:follower",
         "etcd:blue/member",
         "etcd:member/etcd-0",
+        "etcd:prod/blue/leader",
         "zeebe:partition/1/leader",
         "zeebe:blue/partition/3/follower",
         "zeebe:broker",
         "zeebe:blue/broker/0",
+        "zeebe:prod/blue/partition/2/leader",
         "zeebe:gateway",
         "pod:7f3e2a10-4b5c-4d6e-8f90-a1b2c3d4e5f6",
         "pod:7f3e2a10-4b5c-4d6e-8f90-a1b2c3d4e5f6/web",
@@ -120,13 +122,16 @@ fn a_role_arrives_as_it_was() {
 fn a_role_that_means_nothing_is_refused_by_its_field() {
     use wire::etcd_role::Role;
     let table = [
-        ("etcd.role", None, ""),
-        ("etcd.member", Some(Role::Member("a/b".to_owned())), ""),
-        ("etcd.cluster", Some(Role::Leader(wire::etcd_role::Leader {})), "a/b"),
-        ("etcd.cluster", Some(Role::Leader(wire::etcd_role::Leader {})), "member"),
+        ("etcd.role", None, ["", ""]),
+        ("etcd.member", Some(Role::Member("a/b".to_owned())), ["", ""]),
+        ("etcd.cluster", Some(Role::Leader(wire::etcd_role::Leader {})), ["a/b", ""]),
+        ("etcd.cluster", Some(Role::Leader(wire::etcd_role::Leader {})), ["member", ""]),
+        ("etcd.instance", Some(Role::Leader(wire::etcd_role::Leader {})), ["a", "leader"]),
+        ("etcd.instance", Some(Role::Leader(wire::etcd_role::Leader {})), ["", "a"]),
     ];
-    for (field, role, cluster) in table {
-        let members = wire::EtcdRole { role, cluster: cluster.to_owned() };
+    for (field, role, [cluster, instance]) in table {
+        let (cluster, instance) = (cluster.to_owned(), instance.to_owned());
+        let members = wire::EtcdRole { role, cluster, instance };
         let scheme = wire::selector::Scheme::Etcd(members);
         let found = Selector::try_from(wire::Selector { scheme: Some(scheme) });
         assert_eq!(found.unwrap_err().field, field);

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use fault::{
-    Aspect, Interface, LogForm, NamespaceCookie, NodeName, OwnAddress, PodUid, Process,
-    ProcessIdentity, Scheme, Selector, Side, Target, TargetIdentity,
+    Aspect, ContainerName, Interface, LogForm, NamespaceCookie, NodeName, OwnAddress, Pod, PodUid,
+    Process, ProcessIdentity, Scheme, Selector, Side, Target, TargetIdentity,
 };
 
 use super::FakeKernel;
@@ -147,6 +147,13 @@ impl World {
         cookie
     }
 
+    /// A pod with these addresses, in which nothing runs yet.
+    pub fn add_pod(&mut self, uid: &PodUid, addresses: &[IpAddr]) -> NamespaceCookie {
+        let cookie = self.make(addresses);
+        self.pods.insert(uid.clone(), cookie);
+        cookie
+    }
+
     /// Removes the name; the namespace goes on as long as processes live in it.
     pub fn remove_namespace(&mut self, name: &str) {
         if let Some(cookie) = self.names.remove(name) {
@@ -156,7 +163,8 @@ impl World {
 
     fn reap(&mut self, cookie: NamespaceCookie) {
         self.stir(cookie);
-        let named = self.names.values().any(|named| *named == cookie);
+        let mut names = self.names.values().chain(self.pods.values());
+        let named = names.any(|named| *named == cookie);
         let inhabited = self.processes.values().any(|process| process.namespace == cookie);
         if !named && !inhabited && cookie != HOST {
             self.namespaces.remove(&cookie);
@@ -177,17 +185,17 @@ impl World {
         ProcessIdentity { pid, started }
     }
 
+    /// Whether there is a process of this number.
+    #[must_use]
+    pub fn runs(&self, pid: u32) -> bool {
+        self.processes.contains_key(&pid)
+    }
+
     /// Ends a process, and its namespace with the last one in it that has no name.
     pub fn kill(&mut self, pid: u32) {
         if let Some(process) = self.processes.remove(&pid) {
             self.reap(process.namespace);
         }
-    }
-
-    /// Makes a pod with these addresses. It has no processes that anybody sees, and stays.
-    pub fn add_pod(&mut self, uid: PodUid, addresses: &[IpAddr]) {
-        let cookie = self.make(addresses);
-        self.pods.insert(uid, cookie);
     }
 
     /// Puts a device at the index that it names.
@@ -349,8 +357,13 @@ impl World {
                 process.container.as_ref().is_some_and(|container| container.starts_with(id))
             }
             Scheme::Netns(_) => process.namespace == place.identity.namespace,
-            Scheme::Pod(_)
-            | Scheme::Host(_)
+            Scheme::Pod(Pod { container, .. }) => {
+                let is_in =
+                    |name: &ContainerName| process.container.as_deref() == Some(name.as_str());
+                process.namespace == place.identity.namespace
+                    && container.as_ref().is_none_or(is_in)
+            }
+            Scheme::Host(_)
             | Scheme::Addr(_)
             | Scheme::Etcd(_)
             | Scheme::Zeebe(_)
@@ -398,8 +411,11 @@ impl World {
             }
             Scheme::Host(_) => Ok(vec![self.target(selector, HOST, None)]),
             Scheme::Pod(pod) => {
-                let found = self.pods.get(&pod.uid);
-                Ok(found.map(|cookie| self.target(selector, *cookie, None)).into_iter().collect())
+                let found = self.pods.get(&pod.uid).map(|cookie| Target {
+                    pod: Some(pod.uid.clone()),
+                    ..self.target(selector, *cookie, None)
+                });
+                Ok(found.into_iter().collect())
             }
             Scheme::Addr(_) => Ok(Vec::new()),
             Scheme::Etcd(_) | Scheme::Zeebe(_) | Scheme::Kubernetes(_) => {

@@ -26,6 +26,12 @@ pub struct PodSpec {
     /// Its node, once it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_name: Option<String>,
+    /// What it calls itself, where it was told to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// The service under which others find it by that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subdomain: Option<String>,
     /// Whether its network is that of its node.
     pub host_network: bool,
     /// Its containers.
@@ -40,6 +46,17 @@ pub struct PodSpec {
 pub struct Container {
     /// Its name in its pod.
     pub name: String,
+    /// Where it listens, as far as it says so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<ContainerPort>,
+}
+
+/// Where a container listens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ContainerPort {
+    /// The port.
+    pub container_port: u16,
 }
 
 /// What became of a pod.

@@ -6,7 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use fault::{Chance, Enforcement, FlowAge, Mode, Preset, Protocol};
 
-use super::Named;
+use super::{Named, WithinArgs};
 
 /// `cut`.
 #[derive(Debug, Args)]
@@ -17,6 +17,9 @@ pub struct CutArgs {
     /// To whom it is sent
     #[arg(required_unless_present = "preset", conflicts_with = "preset")]
     pub to: Option<Named>,
+    /// Where roles are.
+    #[command(flatten)]
+    pub within: WithinArgs,
     /// Make a partition of a group in this shape instead
     #[arg(long, value_name = "SHAPE", value_parser = presets(), conflicts_with_all = ["both_ways", "prove"])]
     pub preset: Option<Preset>,

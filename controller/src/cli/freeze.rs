@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{MannerArgs, Named};
+use super::{MannerArgs, Named, WithinArgs};
 
 /// `freeze`.
 #[derive(Debug, Args)]
 pub struct FreezeArgs {
     /// Who stands still: pid:NUMBER, or all processes of container:ID, pod:UID[/CONTAINER] or netns:NAME
     pub target: Named,
+    /// Where roles are.
+    #[command(flatten)]
+    pub within: WithinArgs,
     /// How long; it ends then in any case
     #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = fault::parse_duration, allow_hyphen_values = true)]
     pub total: Duration,

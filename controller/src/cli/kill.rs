@@ -5,13 +5,16 @@ use std::time::Duration;
 use clap::Args;
 use fault::Signal;
 
-use super::{MannerArgs, Named};
+use super::{MannerArgs, Named, WithinArgs};
 
 /// `kill`.
 #[derive(Debug, Args)]
 pub struct KillArgs {
     /// Who ends: pid:NUMBER, or all processes of container:ID, pod:UID[/CONTAINER] or netns:NAME
     pub target: Named,
+    /// Where roles are.
+    #[command(flatten)]
+    pub within: WithinArgs,
     /// What they are sent: TERM, KILL, INT, QUIT, ABRT, HUP, USR1 or USR2
     #[arg(short, long, value_name = "SIGNAL", default_value = "TERM")]
     pub signal: Signal,

@@ -5,13 +5,16 @@ use std::time::Duration;
 use clap::Args;
 use fault::{Clocks, Ending, Offset, Rate, Strobe};
 
-use super::{MannerArgs, Named};
+use super::{MannerArgs, Named, WithinArgs};
 
 /// `skew`.
 #[derive(Debug, Args)]
 pub struct SkewArgs {
     /// Whose clocks: pid:NUMBER, or all processes of container:ID, pod:UID[/CONTAINER] or netns:NAME
     pub target: Named,
+    /// Where roles are.
+    #[command(flatten)]
+    pub within: WithinArgs,
     /// How far ahead of the truth, such as +1h, or behind it, such as -90s [default with --drift and
     /// --strobe: 0s]
     #[arg(required_unless_present_any = ["drift", "strobe"], allow_hyphen_values = true)]

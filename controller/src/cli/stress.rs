@@ -6,13 +6,16 @@ use std::time::Duration;
 use clap::Args;
 use fault::{CpuLoad, LoadError, MemoryLoad, Stress, some_workers};
 
-use super::{MannerArgs, Named};
+use super::{MannerArgs, Named, WithinArgs};
 
 /// `stress`.
 #[derive(Debug, Args)]
 pub struct StressArgs {
     /// Who has less: pid:NUMBER, container:ID or pod:UID/CONTAINER, whose control group the workers join
     pub target: Named,
+    /// Where roles are.
+    #[command(flatten)]
+    pub within: WithinArgs,
     /// What is taken.
     #[command(flatten)]
     pub taken: TakenArgs,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use fault::ClusterName;
+use fault::{ClusterName, ClusterPath};
 use zeebe::{GatewayUrl, ManagementUrl, PartitionId};
 
 pub use members::{
@@ -48,6 +48,10 @@ pub struct ZeebePlaceArgs {
     /// Which cluster of schism.toml, where there are several
     #[arg(long, global = true, value_name = "NAME", value_parser = cluster, conflicts_with = "gateway")]
     pub cluster: Option<ClusterName>,
+    /// The namespace of Kubernetes in which the cluster is, and which of several there, for what goes through a
+    /// controller
+    #[arg(short, long, global = true, value_name = "NAMESPACE[/INSTANCE]", conflicts_with_all = ["gateway", "cluster"])]
+    pub namespace: Option<ClusterPath>,
 }
 
 /// A command of `zeebe`.

@@ -11,8 +11,9 @@ use super::intent::Intent;
 use super::resolving::{self, ResolveError};
 use crate::admit::{AdmitError, Guards};
 use crate::planning::{Direction, End, Place, Plan, PlanError, in_processes, plan};
-use crate::sight::Sight;
-use crate::spec::{Between, MOST_GROUPS, Spec, Ways, What};
+use crate::provider::kubernetes::Kubernetes;
+use crate::sight::{GroupName, Sight};
+use crate::spec::{Between, MOST_GROUPS, QuorumLoss, Spec, Ways, What, Within};
 
 /// Why nothing was put in.
 #[derive(Debug, thiserror::Error)]
@@ -78,8 +79,17 @@ impl Control {
             return Err(ControlError::Halted(reason).into());
         }
         // One look for everything: who leads may change while it is asked for.
-        let sight = self.sight().await;
+        let meant = spec.selectors().filter_map(GroupName::of).collect();
+        let mut sight = self.sight(&meant).await;
         let Layout { ends, directions, matrix } = self.layout(&spec, &sight).await?;
+        if let (Some(kubernetes), QuorumLoss::Refused) =
+            (self.clusters().kubernetes(), spec.quorum_loss)
+        {
+            if may_silence(&spec.what) {
+                let members = memberships(kubernetes, &ends);
+                self.clusters().look_at(self.agents(), &mut sight, members).await;
+            }
+        }
         let Plan { directions: planned, faults } = match &spec.what {
             What::Cut(_, loss) => {
                 let control_path = self.agents().control_path();
@@ -212,7 +222,10 @@ impl Control {
             | Scheme::Addr(_)
             | Scheme::Kubernetes(_) => false,
         };
-        if selectors.iter().any(is_role) { self.sight().await } else { Sight::default() }
+        if !selectors.iter().any(is_role) {
+            return Sight::default();
+        }
+        self.sight(&selectors.iter().filter_map(GroupName::of).collect()).await
     }
 
     /// What selectors name together, each place once.
@@ -262,6 +275,23 @@ impl Control {
             Ok([one]) => Ok(one),
             Err(members) => Err(AskError::Around { found: members.len() }),
         }
+    }
+}
+
+/// The groups whose members were named as pods, and not by what they are.
+fn memberships(kubernetes: &Kubernetes, ends: &[End]) -> BTreeSet<GroupName> {
+    let named = ends.iter().filter(|end| matches!(end.selector.scheme, Scheme::Kubernetes(_)));
+    let pods = named.filter_map(|end| end.pod.as_deref());
+    let groups = pods.flat_map(|pod| kubernetes.memberships(pod));
+    groups.map(|(system, path)| GroupName { system, path }).collect()
+}
+
+/// Whether members may hear less of each other by it.
+const fn may_silence(what: &What) -> bool {
+    match what {
+        What::Cut(..) => true,
+        What::Within { within: Within::Freeze(_) | Within::Kill(_), .. } => true,
+        What::Within { within: Within::Skew(_) | Within::Stress(_), .. } => false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is asked of the task that drives intents, and how.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fault::{IntentId, NodeName};
@@ -18,7 +19,7 @@ use crate::archive::{Ended, Journal};
 use crate::link::Link;
 use crate::metrics::{Metrics, Snapshot, Standing};
 use crate::sequence::Event;
-use crate::sight::Sight;
+use crate::sight::{GroupName, Sight};
 use crate::store::{Revision, Store, StoreError};
 
 /// What a controller says to a request about an intent.
@@ -218,9 +219,14 @@ impl Control {
         &self.clusters
     }
 
-    /// How they stand right now.
-    pub(super) async fn sight(&self) -> Sight {
-        self.clusters.sight(&self.agents).await
+    /// How they stand right now, those of namespaces as far as they are meant.
+    pub(super) async fn sight(&self, meant: &BTreeSet<GroupName>) -> Sight {
+        self.clusters.sight(&self.agents, meant).await
+    }
+
+    /// Whether the settings call a cluster so.
+    pub(crate) fn has_cluster(&self, group: &GroupName) -> bool {
+        self.clusters.has(group)
     }
 
     /// Of everything that was stored after a revision the last state, then whatever happens; with 0 what

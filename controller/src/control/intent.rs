@@ -299,6 +299,8 @@ impl From<&End> for wire::End {
             addresses,
             evidence: end.evidence.clone(),
             member: end.member.as_ref().map(ToString::to_string).unwrap_or_default(),
+            troubles: end.troubles.clone(),
+            pod: end.pod.as_ref().map(|pod| pod.pod.to_string()).unwrap_or_default(),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::agents::Agents;
 use crate::failure::{Cause, Failure};
 use crate::planning::{End, Place};
 use crate::provider::kubernetes::{Excluded, Found, Kubernetes, Located, PodsError};
+use crate::sight::Player;
 
 /// How long an agent may take to say what a pod is.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -53,16 +54,14 @@ pub(super) async fn ends(
     };
     let one = async |located: Located| {
         let target = target(agents, selector, &located, container, aspect).await?;
-        let Located { pod, uid, node, .. } = located;
+        let Located { pod, uid, node, .. } = &located;
         let mut evidence =
             vec![format!("the API server has pod {pod}, {uid}, on {node}, and its agent found it")];
         evidence.extend(left_out.iter().cloned());
-        Ok::<_, ResolveError>(End {
-            selector: selector.clone(),
-            place: Place::Target(node, Box::new(target)),
-            evidence,
-            member: pod.member(),
-        })
+        let place = Place::Target(node.clone(), Box::new(target));
+        let (member, pod) = (pod.member(), Some(Box::new(located)));
+        let end = End::found(selector.clone(), place, evidence);
+        Ok::<_, ResolveError>(End { member, pod, ..end })
     };
     try_join_all(picked.into_iter().map(one)).await
 }
@@ -159,6 +158,59 @@ async fn target(
     Err(failed(PodsError::OtherAddresses { pod, node, told, found: reachable }))
 }
 
+/// What the agent of its node finds of a pod, or of a container of it: nothing, or the one target that has its addresses.
+///
+/// # Errors
+/// It does not say, and why.
+pub(super) async fn housed(
+    agents: &Agents,
+    located: &Located,
+    container: Option<&ContainerName>,
+    aspect: Aspect,
+) -> Result<Option<Target>, String> {
+    let away = || "its agent is not connected".to_owned();
+    let mut link = agents.link(&located.node).ok_or_else(away)?;
+    let Some(scheme) = scheme(located, container) else { return Ok(None) };
+    let on_node = Selector { pick: None, scheme, node: None };
+    let found = match tokio::time::timeout(PATIENCE, link.resolve(&on_node, aspect)).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(Failure { cause: Cause::NotFound, .. })) => return Ok(None),
+        Ok(Err(failure)) => return Err(failure.reason),
+        Err(_) => return Err("no answer in time".to_owned()),
+    };
+    let found = <[Target; 1]>::try_from(found).ok().map(|[target]| target);
+    Ok(found.filter(|target| {
+        let own: BTreeSet<IpAddr> = target.addresses.iter().map(|one| one.address).collect();
+        own.is_superset(&located.addresses)
+    }))
+}
+
+/// The container of each member in which something is to be done, in place of its pod: of what else is in that nothing
+/// is meant.
+///
+/// # Errors
+/// Its agent does not find it.
+pub(super) async fn members(
+    agents: &Agents,
+    selector: &Selector,
+    players: Vec<Player>,
+    aspect: Aspect,
+) -> Result<Vec<End>, ResolveError> {
+    let one = async |Player { end, home }: Player| {
+        let located = home.as_deref().and_then(|home| Some((home, home.pod.as_ref().ok()?)));
+        match (located, aspect) {
+            (None, _) | (_, Aspect::Network) => Ok(end),
+            (Some((home, located)), Aspect::Processes) => {
+                let container = home.container.as_ref();
+                let target = target(agents, selector, located, container, aspect).await?;
+                let place = Place::Target(located.node.clone(), Box::new(target));
+                Ok(End { place, ..end })
+            }
+        }
+    };
+    try_join_all(players.into_iter().map(one)).await
+}
+
 /// How the agent of its node knows a pod.
 fn scheme(located: &Located, container: Option<&ContainerName>) -> Option<Scheme> {
     let uid = PodUid::new(&located.uid)?;
@@ -167,6 +219,8 @@ fn scheme(located: &Located, container: Option<&ContainerName>) -> Option<Scheme
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
@@ -179,6 +233,7 @@ mod tests {
             uid: format!("uid-{name}"),
             node: fault::NodeName::new(node).unwrap(),
             addresses: BTreeSet::from([[10, 0, 0, 1].into()]),
+            labels: BTreeMap::new(),
         }
     }
 
@@ -256,7 +311,7 @@ mod tests {
         let target = Target { pod, ..specimen::target(name, specimen::identity(1, None)) };
         let selector = target.selector.clone();
         let place = Place::Target(NodeName::new("n1").unwrap(), Box::new(target));
-        End { selector, place, evidence: Vec::new(), member: None }
+        End::found(selector, place, Vec::new())
     }
 
     #[tokio::test]

@@ -11,8 +11,8 @@ use crate::agents::Agents;
 use crate::failure::{Cause, Failure};
 use crate::link::Link;
 use crate::planning::{End, Place};
-use crate::provider::kubernetes::PodsError;
-use crate::sight::{Members, Sight, SightError};
+use crate::provider::kubernetes::{GroupsError, Kubernetes, PodsError};
+use crate::sight::{AskError, Members, Player, Sight, SightError};
 
 /// How long all agents together may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -120,10 +120,16 @@ pub(super) async fn ends(
         Scheme::Addr(prefix) => {
             let place = Place::Addresses(prefix.clone());
             let (selector, evidence) = (selector.clone(), Vec::new());
-            return Ok(vec![End { selector, place, evidence, member: None }]);
+            return Ok(vec![End::found(selector, place, evidence)]);
         }
-        Scheme::Etcd(members) => of_group(selector, seed, sight, Members::Etcd(members))?,
-        Scheme::Zeebe(members) => of_group(selector, seed, sight, Members::Zeebe(members))?,
+        Scheme::Etcd(members) => {
+            let found = of_group(selector, seed, sight, Members::Etcd(members))?;
+            return at_home(agents, kubernetes, selector, found, aspect).await;
+        }
+        Scheme::Zeebe(members) => {
+            let found = of_group(selector, seed, sight, Members::Zeebe(members))?;
+            return at_home(agents, kubernetes, selector, found, aspect).await;
+        }
         Scheme::Netns(_)
         | Scheme::Pid(_)
         | Scheme::Container(_)
@@ -141,7 +147,7 @@ async fn of_nodes(
     aspect: Aspect,
     seed: u64,
 ) -> Result<Vec<End>, ResolveError> {
-    let end = |place, evidence| End { selector: selector.clone(), place, evidence, member: None };
+    let end = |place, evidence| End::found(selector.clone(), place, evidence);
     let (asked, away) = whom(agents, selector)?;
     // How many there are is part of what was asked.
     let counts = matches!(selector.pick, Some(Pick::All | Pick::Percent(_)));
@@ -194,15 +200,48 @@ fn of_group(
     seed: u64,
     sight: &Sight,
     members: Members<'_>,
-) -> Result<Vec<End>, ResolveError> {
-    let found = sight.ends(selector, members);
-    let mut found = found.map_err(|error| ResolveError::Sight {
-        selector: selector.clone(),
-        error: Box::new(error),
-    })?;
-    found.retain(|end| selector.node.is_none() || end.node() == selector.node.as_ref());
+) -> Result<Vec<Player>, ResolveError> {
+    let found = sight.players(selector, members);
+    let mut found = found.map_err(|error| unseen(selector, error))?;
+    found.retain(|one| selector.node.is_none() || one.end.node() == selector.node.as_ref());
     let asked = || selector.node.as_ref().map_or("any node".to_owned(), ToString::to_string);
-    pick(selector, found, seed, name, asked)
+    pick(selector, found, seed, |one| name(&one.end), asked)
+}
+
+/// Why a role leads nowhere; where that is due to pods, as it is of pods.
+fn unseen(selector: &Selector, error: SightError) -> ResolveError {
+    let selector = selector.clone();
+    match error {
+        SightError::Pods(error) | SightError::Ask(AskError::Groups(GroupsError::Pods(error))) => {
+            ResolveError::Pods { selector, error }
+        }
+        SightError::Away { pod, node, reason } => {
+            ResolveError::Agent { node, reason: format!("pod {pod} is there: {reason}") }
+        }
+        error @ (SightError::NoCluster(_)
+        | SightError::Unnamed { .. }
+        | SightError::Unknown { .. }
+        | SightError::Ask(_)
+        | SightError::Select(_)
+        | SightError::Unowned { .. }
+        | SightError::Owned { .. }) => ResolveError::Sight { selector, error: Box::new(error) },
+    }
+}
+
+/// Who was picked: of pods of a namespace it was looked at who may be hit before anybody was asked for them.
+async fn at_home(
+    agents: &Agents,
+    kubernetes: Option<&Kubernetes>,
+    selector: &Selector,
+    found: Vec<Player>,
+    aspect: Aspect,
+) -> Result<Vec<End>, ResolveError> {
+    let elsewhere = found.iter().all(|player| player.home.is_none());
+    let found = pods::members(agents, selector, found, aspect).await?;
+    if elsewhere {
+        pods::admit(kubernetes, selector, &found).await?;
+    }
+    Ok(found)
 }
 
 /// Another node's own name is not found on this one, which is no trouble.

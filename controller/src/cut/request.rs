@@ -8,7 +8,7 @@ use fault::{
     PeerTarget, Peers, Prefix, Protocol, Scheme, Selector, Side, Target, TermsError, Verdict,
 };
 
-use crate::cli::{CutArgs, NamedError};
+use crate::cli::{CutArgs, NamedError, NoRole};
 use crate::output::quantity::time;
 use crate::settings::Names;
 use crate::spec::{Between, Ways};
@@ -53,6 +53,8 @@ pub(crate) struct Direction {
 pub(crate) enum RequestError {
     #[error(transparent)]
     Name(#[from] NamedError),
+    #[error(transparent)]
+    NoRole(#[from] NoRole),
     #[error("both sides are addr:, so there is no side on this machine to enforce it at")]
     OnlyAddresses,
     #[error("--port selects by a port, and icmp has none")]
@@ -78,6 +80,7 @@ impl RequestError {
     pub(crate) fn hint(&self) -> String {
         let hint = match self {
             Self::Name(error) => return error.hint(),
+            Self::NoRole(error) => return error.hint(),
             Self::OnlyAddresses => "name a target of this machine on one side, such as netns:NAME",
             Self::PortOfIcmp => "leave --port out, or select --proto tcp or udp",
             Self::LossTwice(_) => "enforce it at one side",
@@ -218,9 +221,11 @@ impl Request {
 }
 
 fn between(args: &CutArgs, names: &Names) -> Result<Between, RequestError> {
-    let from = args.from.stands_for(names)?;
-    let to = args.to.as_ref().map(|to| to.stands_for(names)).transpose()?;
-    let around = args.around.as_ref().map(|around| around.stands_for(names)).transpose()?;
+    let mut from = args.from.stands_for(names)?;
+    let mut to = args.to.as_ref().map(|to| to.stands_for(names)).transpose()?;
+    let mut around = args.around.as_ref().map(|around| around.stands_for(names)).transpose()?;
+    let others = to.iter_mut().chain(&mut around).flatten();
+    args.within.apply(from.iter_mut().chain(others))?;
     Ok(match args.preset {
         Some(preset) => {
             Between::Partition { preset, group: from, around: around.unwrap_or_default() }

@@ -1,7 +1,7 @@
 //! From an object to what is asked for. Pure.
 
 use experiment::model::FaultVerb;
-use fault::{Pick, Scheme, Selector};
+use fault::{ClusterName, ClusterPath, Pick, Scheme, Selector};
 use proto::control as wire;
 use serde_json::{Map, Value};
 
@@ -12,6 +12,7 @@ use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::run::faults::words::{self, Typed};
 use crate::settings::Names;
+use crate::sight::GroupName;
 use crate::spec::Spec;
 
 /// Where words name targets.
@@ -89,10 +90,56 @@ pub(crate) fn parted(text: &str) -> (&str, &str) {
     }
 }
 
+/// How members are named by what they are.
+const ROLES: [&str; 2] = ["etcd:", "zeebe:"];
+
 /// Whether a text names pods within a namespace that it does not say.
 pub(crate) fn is_within(text: &str) -> bool {
     let (_, rest) = parted(text);
     WITHIN.iter().any(|word| rest.starts_with(word))
+}
+
+/// Whether a text names members of a cluster by what they are, and leaves open of which.
+pub(crate) fn is_open_role(text: &str) -> bool {
+    let parsed = text.parse::<Selector>().map(|selector| selector.scheme);
+    match parsed {
+        Ok(Scheme::Etcd(members)) => members.cluster.is_none(),
+        Ok(Scheme::Zeebe(members)) => members.cluster.is_none(),
+        Ok(_) | Err(_) => false,
+    }
+}
+
+/// Whether a text is such as names members by what they are.
+fn is_role(text: &str) -> bool {
+    let (_, rest) = parted(text);
+    ROLES.iter().any(|word| rest.starts_with(word))
+}
+
+/// The members that a text names in an object of a namespace: what stands before the role is an installation there.
+fn role(namespace: &str, text: &str) -> Result<String, String> {
+    let shown = fault::Legible(text);
+    let parsed = text.parse::<Selector>();
+    let mut selector = parsed.map_err(|error| format!("`{shown}`: {}", error.kind))?;
+    let cluster = match &mut selector.scheme {
+        Scheme::Etcd(members) => &mut members.cluster,
+        Scheme::Zeebe(members) => &mut members.cluster,
+        Scheme::Netns(_)
+        | Scheme::Pid(_)
+        | Scheme::Container(_)
+        | Scheme::Pod(_)
+        | Scheme::Host(_)
+        | Scheme::Addr(_)
+        | Scheme::Kubernetes(_) => return Err(format!("`{shown}` is no role")),
+    };
+    let name = ClusterName::new(namespace).ok_or_else(|| {
+        format!("namespace {namespace} is called as a role is, so that none in it can be named")
+    })?;
+    let named = cluster.take();
+    if named.as_ref().is_some_and(|path| path.instance().is_some()) {
+        return Err(format!("`{shown}` leaves namespace {namespace}"));
+    }
+    *cluster = Some(ClusterPath::new(name, named.map(|path| path.name)));
+    Ok(selector.to_string())
 }
 
 /// The selector that a text stands for in an object of this kind.
@@ -103,9 +150,10 @@ fn selector(kind: Kind, namespace: &str, text: &str) -> Result<String, String> {
             "`{shown}` names no namespace: write k8s:NAMESPACE/{shown} in a ClusterFault"
         )),
         Kind::ClusterFault => Ok(text.to_owned()),
+        Kind::Fault if is_role(text) => role(namespace, text),
         Kind::Fault if !is_within(text) => Err(format!(
-            "`{shown}` names no pods of namespace {namespace}: write pod/NAME, sts/NAME, deploy/NAME or \
-             label:SELECTOR; whatever else there is takes a ClusterFault"
+            "`{shown}` names no pods of namespace {namespace}: write pod/NAME, sts/NAME, deploy/NAME, \
+             label:SELECTOR, etcd:ROLE or zeebe:ROLE; whatever else there is takes a ClusterFault"
         )),
         Kind::Fault => {
             let (pick, rest) = parted(text);
@@ -123,19 +171,30 @@ fn selector(kind: Kind, namespace: &str, text: &str) -> Result<String, String> {
     }
 }
 
-/// The namespaces whose pods are named.
-pub(crate) fn namespaces(spec: &wire::Spec) -> Vec<String> {
+/// The clusters whose members are named by what they are.
+pub(crate) fn groups(spec: &wire::Spec) -> Vec<GroupName> {
+    selectors(spec).filter_map(|selector| GroupName::of(&selector)).collect()
+}
+
+/// The namespaces whose pods are named, by their names or by what they are; of clusters of the settings nobody knows
+/// where they are.
+pub(crate) fn namespaces(
+    spec: &wire::Spec,
+    is_of_settings: impl Fn(&GroupName) -> bool,
+) -> Vec<String> {
     let mut all: Vec<String> = selectors(spec)
-        .filter_map(|selector| match selector.scheme {
+        .filter_map(|selector| match &selector.scheme {
             Scheme::Kubernetes(pods) => Some(pods.namespace.to_string()),
+            Scheme::Etcd(_) | Scheme::Zeebe(_) => {
+                let group = GroupName::of(&selector).filter(|group| !is_of_settings(group));
+                group.map(|group| group.path.name.to_string())
+            }
             Scheme::Netns(_)
             | Scheme::Pid(_)
             | Scheme::Container(_)
             | Scheme::Pod(_)
             | Scheme::Host(_)
-            | Scheme::Addr(_)
-            | Scheme::Etcd(_)
-            | Scheme::Zeebe(_) => None,
+            | Scheme::Addr(_) => None,
         })
         .collect();
     all.sort_unstable();

@@ -29,6 +29,11 @@ pub(crate) enum Withheld {
     /// One has no label.
     #[error("namespace {0} does not let faults in")]
     Namespace(String),
+    /// A cluster that may be anywhere.
+    #[error(
+        "{0} is a cluster of the controller's settings, wherever that is, and not the namespace's own"
+    )]
+    Elsewhere(String),
 }
 
 impl Withheld {
@@ -36,6 +41,7 @@ impl Withheld {
     pub(crate) fn hint(&self) -> String {
         match self {
             Self::Unknown => String::new(),
+            Self::Elsewhere(_) => "a ClusterFault may name it".to_owned(),
             Self::Namespace(name) => {
                 format!(
                     "whoever it belongs to may: kubectl label namespace {name} {LABEL}={ALLOWED}"

@@ -8,7 +8,8 @@ use self::field::{flag, number, rule, text, time, word};
 use super::resource::{GROUP, Kind, VERSION};
 
 /// How a selector is written in a Fault, by CEL (RE2).
-const WITHIN: &str = "self.matches('^((one|all|[0-9]+%?):)?((pod|sts|deploy)/[^/:]+.*|label:.+)$')";
+const WITHIN: &str =
+    "self.matches('^((one|all|[0-9]+%?):)?((pod|sts|deploy)/[^/:]+.*|(label|etcd|zeebe):.+)$')";
 
 /// And in a ClusterFault.
 const ANYWHERE: &str = "self.matches('^((one|all|[0-9]+%?):)?[a-z0-9]+:.+$') && \
@@ -105,7 +106,7 @@ fn selector(kind: Kind, about: &str) -> Value {
         Kind::Fault => (
             WITHIN,
             "in a Fault a selector names pods of its own namespace: pod/NAME[/CONTAINER], sts/NAME[/ORDINAL], \
-             deploy/NAME or label:SELECTOR, with one:, all:, a number: or a percentage: before it; whatever else \
+             deploy/NAME, label:SELECTOR, etcd:ROLE or zeebe:ROLE, with one:, all:, a number: or a percentage: before it; whatever else \
              there is takes a ClusterFault",
         ),
         Kind::ClusterFault => (

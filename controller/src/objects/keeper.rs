@@ -28,6 +28,7 @@ use crate::control::{AskError, Control, is_over};
 use crate::failure::{Cause, Failure};
 use crate::link::nanos;
 use crate::serve::watching;
+use crate::sight::GroupName;
 use calls::Done;
 
 /// How long what is in the way of a fault may take to pass: agents dial a new leader within moments.
@@ -406,7 +407,16 @@ impl Keeper {
                 return self.consider(place);
             }
         };
-        match self.consent.check(&asked::namespaces(&spec)) {
+        let is_of_settings = |group: &GroupName| self.means.control.has_cluster(group);
+        let elsewhere = match place.kind {
+            Kind::Fault => asked::groups(&spec).into_iter().find(is_of_settings),
+            Kind::ClusterFault => None,
+        };
+        let consent = match elsewhere {
+            Some(group) => Err(Withheld::Elsewhere(group.to_string())),
+            None => self.consent.check(&asked::namespaces(&spec, is_of_settings)),
+        };
+        match consent {
             Ok(()) => {}
             // It is listed within moments.
             Err(Withheld::Unknown) => {

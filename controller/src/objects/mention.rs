@@ -101,8 +101,9 @@ fn subjects(intent: &wire::Intent) -> BTreeSet<Subject> {
     let pods = intent.ends.iter().filter_map(|end| {
         let target = fault::Target::try_from(end.target.clone()?).ok()?;
         let fault::Scheme::Pod(pod) = target.selector.scheme else { return None };
-        // A namespace has no dot in its name.
-        let (namespace, name) = end.member.split_once('.')?;
+        // An earlier version kept it in the member's name; a namespace has no dot in its own.
+        let named = end.pod.split_once('/').or_else(|| end.member.split_once('.'));
+        let (namespace, name) = named?;
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
         Some(Subject { namespace, name, uid: pod.uid.to_string() })
     });

@@ -109,7 +109,34 @@ fn an_object_asks_for_what_a_command_would() {
     assert_eq!(found.total_ns, second(30));
     assert_eq!(found.seed, 0x7f3e_2a10_4b5c_4d6e);
     assert_eq!(cut().intent().unwrap().to_string(), "a1b2c3d4e5f6");
-    assert_eq!(asked::namespaces(&found), ["prod"]);
+    assert_eq!(asked::namespaces(&found, |_| false), ["prod"]);
+}
+
+#[test]
+fn roles_of_an_object_are_those_of_its_namespace() {
+    let cut = |from: &str, to: &str| object(json!({ "cut": { "from": from, "to": to } }));
+    let table = [
+        (
+            ["zeebe:partition/1/leader", "zeebe:partition/3/leader"],
+            "cut zeebe:prod/partition/1/leader zeebe:prod/partition/3/leader",
+        ),
+        (
+            ["one:etcd:follower@n1", "all:zeebe:blue/gateway"],
+            "cut one:etcd:prod/follower@n1 all:zeebe:prod/blue/gateway",
+        ),
+        (["etcd:member/m0", "pod/a"], "cut etcd:prod/member/m0 k8s:prod/pod/a"),
+    ];
+    for ([from, to], expected) in table {
+        let found = asked(Kind::Fault, &cut(from, to)).unwrap();
+        assert_eq!(spec::typed(&found), expected);
+        assert_eq!(asked::namespaces(&found, |_| false), ["prod"]);
+    }
+    // One of the settings is in no namespace that anybody knows.
+    let roles = cut("zeebe:blue/broker/0", "k8s:other/pod/a");
+    let found = asked(Kind::ClusterFault, &roles).unwrap();
+    assert_eq!(spec::typed(&found), "cut zeebe:blue/broker/0 k8s:other/pod/a");
+    assert_eq!(asked::namespaces(&found, |_| false), ["blue", "other"]);
+    assert_eq!(asked::namespaces(&found, |group| group.to_string() == "zeebe:blue"), ["other"]);
 }
 
 #[test]
@@ -124,6 +151,12 @@ fn what_an_object_may_not_ask_for_is_a_sentence() {
         (Kind::Fault, json!({ "freeze": { "target": "host:n1" } }), "takes a ClusterFault"),
         (Kind::Fault, json!({ "freeze": { "target": "k8s:other/pod/a" } }), "takes a ClusterFault"),
         (Kind::Fault, json!({ "freeze": { "target": "pod:a/b" } }), "takes a ClusterFault"),
+        (
+            Kind::Fault,
+            json!({ "freeze": { "target": "etcd:other/blue/leader" } }),
+            "leaves namespace prod",
+        ),
+        (Kind::Fault, json!({ "freeze": { "target": "one:zeebe:king" } }), "of Zeebe there are"),
         (Kind::Fault, json!({ "freeze": { "target": "pod/A" } }), "an object of Kubernetes has"),
         (
             Kind::Fault,
@@ -462,7 +495,8 @@ fn pods_are_told_what_is_done_to_them() {
     let target = || specimen::target(&format!("pod:{UID}"), identity);
     let end = |name: &str| wire::End {
         target: Some(target().into()),
-        member: format!("prod.{name}"),
+        member: "broker-1".to_owned(),
+        pod: format!("prod/{name}"),
         ..wire::End::default()
     };
     let mut healed = intent(wire::Stage::Healed, &[State::Healed]);

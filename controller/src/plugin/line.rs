@@ -11,7 +11,7 @@ use experiment::model::FaultVerb;
 use serde_json::{Map, Number, Value};
 
 use crate::cli::{Cli, Misuse};
-use crate::objects::asked::{field, is_within};
+use crate::objects::asked::{field, is_open_role, is_within};
 use crate::objects::resource::{Kind, Object, Spec};
 use crate::output::Format;
 use crate::run::faults::words::name;
@@ -26,6 +26,9 @@ const WITHOUT: [&str; 7] = ["local", "dry_run", "prove", "follow", "preset", "ar
 
 /// What is about the command alone.
 const DETACH: &str = "detach";
+
+/// Where it is done, and as what it is typed here.
+const NAMESPACE: &str = "namespace";
 
 /// What names targets.
 const PLACES: [&str; 3] = ["from", "to", "target"];
@@ -180,7 +183,7 @@ fn command() -> Command {
         .long_about(
             "Has a cluster suffer honest network, clock and process faults, for a bounded time.\n\nEach is an object \
              that is made as the user of the kubeconfig: a Fault where pods are named within the namespace (pod/NAME, \
-             sts/NAME, deploy/NAME, label:SELECTOR), a ClusterFault where they are named by k8s:NAMESPACE/… or \
+             sts/NAME, deploy/NAME, label:SELECTOR, etcd:ROLE, zeebe:ROLE), a ClusterFault where they are named by k8s:NAMESPACE/… or \
              something else is. Ctrl-C deletes it, which heals it. Exit codes are those of schism.",
         )
         .subcommand_required(true)
@@ -215,6 +218,10 @@ fn verb(verb: FaultVerb) -> Command {
             return arg.value_parser(ValueParser::new(NonEmptyStringValueParser::new()));
         }
         match id.as_str() {
+            NAMESPACE => arg
+                .value_parser(ValueParser::new(NonEmptyStringValueParser::new()))
+                .value_name("NAME")
+                .help("The namespace that is meant"),
             DETACH => arg.help("Return once it acts, and leave it to the controller"),
             // It is not taken away, since others say that they exclude it.
             id if WITHOUT.contains(&id) => arg.hide(true),
@@ -228,7 +235,10 @@ fn asked(verb: FaultVerb, matched: &ArgMatches) -> Asked {
     let (mut words, mut top) = (Map::new(), Map::new());
     for arg in all.get_arguments() {
         let id = arg.get_id().as_str();
-        if id == DETACH || matched.value_source(id) != Some(ValueSource::CommandLine) {
+        if id == DETACH
+            || id == NAMESPACE
+            || matched.value_source(id) != Some(ValueSource::CommandLine)
+        {
             continue;
         }
         let key = arg.get_long().map_or_else(|| id.to_owned(), field);
@@ -264,7 +274,7 @@ impl Asked {
     pub(super) fn kind(&self) -> Kind {
         let texts =
             PLACES.iter().filter_map(|place| self.words.get(*place).and_then(Value::as_str));
-        let within = texts.map(is_within).collect::<Vec<_>>();
+        let within = texts.map(|text| is_within(text) || is_open_role(text)).collect::<Vec<_>>();
         if within.iter().all(|within| *within) { Kind::Fault } else { Kind::ClusterFault }
     }
 
@@ -350,6 +360,20 @@ mod tests {
             // What names no namespace is none of a ClusterFault.
             assert_eq!(found.is_ok(), !line.contains("addr:"), "{line}: {found:?}");
         }
+    }
+
+    #[test]
+    fn roles_are_of_the_namespace_unless_they_say_of_which_cluster() {
+        let (kind, found) = object(
+            "kubectl-schism cut -n prod zeebe:partition/1/leader zeebe:partition/3/leader --for 1m",
+        );
+        assert_eq!((kind, &found["metadata"]["namespace"]), (Kind::Fault, &json!("prod")));
+        let cut = json!({ "from": "zeebe:partition/1/leader", "to": "zeebe:partition/3/leader" });
+        assert_eq!(found["spec"], json!({ "cut": cut, "for": "1m" }));
+        let (kind, _) = object("kubectl-schism freeze etcd:blue/leader -n prod");
+        assert_eq!(kind, Kind::ClusterFault);
+        let line = read("kubectl-schism -n prod kill one:etcd:follower");
+        assert_eq!(line.namespace.as_deref(), Some("prod"));
     }
 
     #[test]

@@ -16,6 +16,8 @@ use std::{sync::Arc, time::Duration};
 
 use rustls::ClientConfig;
 
+use super::Directory;
+
 pub use self::{
     asking::AskError,
     endpoint::{Endpoint, EndpointError},
@@ -35,6 +37,8 @@ pub struct Etcd {
     endpoints: Vec<Endpoint>,
     tls: Option<Arc<ClientConfig>>,
     patience: Duration,
+    /// The pods that members can be; `None` where they are wherever their URLs lead.
+    pods: Option<Directory>,
 }
 
 impl Etcd {
@@ -48,7 +52,26 @@ impl Etcd {
         credentials: Option<&Credentials>,
     ) -> Result<Self, TlsError> {
         let tls = credentials.map(tls::config).transpose()?;
-        Ok(Self { endpoints, tls, patience: PATIENCE })
+        Ok(Self { endpoints, tls, patience: PATIENCE, pods: None })
+    }
+
+    /// The same, whose members are pods: each is asked at its endpoint alone, and is nowhere else.
+    #[must_use]
+    pub fn in_pods(mut self, pods: Directory) -> Self {
+        self.pods = Some(pods);
+        self
+    }
+
+    /// At which endpoints a member is asked that calls these its client URLs.
+    fn endpoints_of(&self, urls: &[String]) -> Vec<Result<Endpoint, EndpointError>> {
+        let parsed = urls.iter().map(|url| url.parse::<Endpoint>());
+        let Some(pods) = &self.pods else { return parsed.collect() };
+        let own = parsed.flatten().filter_map(|url| {
+            let (_, addresses) = pods.find(&url.host)?;
+            let is_it = |one: &&Endpoint| one.address().is_some_and(|at| addresses.contains(&at));
+            self.endpoints.iter().find(is_it).cloned()
+        });
+        own.map(Ok).collect()
     }
 
     /// Asks every member, all at once. Takes as long as the slowest of them, 2 s at most.

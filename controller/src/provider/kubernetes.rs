@@ -1,6 +1,7 @@
 //! Pods of a Kubernetes cluster: its API server says which there are, where they are, and how.
 
 mod asking;
+mod group;
 mod guard;
 mod likeness;
 #[cfg(test)]
@@ -14,16 +15,18 @@ use experiment::document::{DocumentError, Node, Notation};
 
 pub use self::{
     asking::PodsError,
+    group::{GroupsError, Home, Homes, Housed},
     guard::{ControlPlane, Guard, Protected},
     selection::{Excluded, Found, Located, PodName, Unusable},
 };
-use crate::settings::{Access, KubernetesSettings};
+use crate::settings::{Access, Groups, KubernetesSettings};
 
 /// A cluster that can be asked.
 #[derive(Clone, Debug)]
 pub struct Kubernetes {
     client: Client,
     guard: Guard,
+    groups: Groups,
 }
 
 /// Why a cluster cannot be asked.
@@ -105,13 +108,20 @@ impl Kubernetes {
             allowed: settings.namespaces.clone(),
             control_plane: settings.control_plane,
         };
-        Ok(Self { client: Client::new(config), guard })
+        Ok(Self { client: Client::new(config), guard, groups: settings.groups.clone() })
     }
 
     /// A cluster by a client of it.
     #[must_use]
     pub fn of(client: Client, guard: Guard) -> Self {
-        Self { client, guard }
+        Self { client, guard, groups: Groups::default() }
+    }
+
+    /// The same, where groups are found like this.
+    #[must_use]
+    pub fn finding(mut self, groups: Groups) -> Self {
+        self.groups = groups;
+        self
     }
 
     /// Asks it directly.

@@ -10,9 +10,12 @@ mod view;
 
 use std::{fs, io, path::PathBuf, time::Duration};
 
+use fault::MemberName;
 use zeebe::{
     Gateway, Management, ManagementUrl, OAuthClient, OpenError, Secret, Trust, TrustError,
 };
+
+use super::Directory;
 
 pub use self::{
     asking::AskError,
@@ -31,11 +34,24 @@ const PATIENCE: Duration = Duration::from_millis(900);
 pub struct Zeebe {
     /// At least one.
     gateways: Vec<Gateway>,
+    /// What each of them is called here.
+    names: Vec<MemberName>,
     /// Where brokers are managed, by their numbers; empty where that follows from what gateways say.
     brokers: Vec<ManagementUrl>,
     /// Asks any of them.
     management: Management,
     patience: Duration,
+    /// The pods that members can be; `None` where they are wherever gateways say.
+    pods: Option<Pods>,
+}
+
+/// Pods that are members.
+#[derive(Clone, Debug)]
+struct Pods {
+    brokers: Directory,
+    gateways: Directory,
+    /// How a broker is managed, at whatever address.
+    management: ManagementUrl,
 }
 
 /// Why a cluster cannot be asked.
@@ -83,7 +99,27 @@ impl Zeebe {
         let anywhere = anywhere.or_else(|| ManagementUrl::of_host("localhost").ok());
         let Some(anywhere) = anywhere else { return Err(TrustError::Nobody.into()) };
         let management = Management::new(anywhere, &trust, PATIENCE)?;
-        Ok(Self { gateways, brokers: settings.brokers.clone(), management, patience: PATIENCE })
+        let name = |number: usize| {
+            let name = MemberName::new(&format!("gateway-{number}"));
+            name.unwrap_or_else(|| unreachable!("letters and digits"))
+        };
+        let names = (1..=gateways.len()).map(name).collect();
+        let (brokers, patience) = (settings.brokers.clone(), PATIENCE);
+        Ok(Self { gateways, names, brokers, management, patience, pods: None })
+    }
+
+    /// The same, whose members are pods and nothing else: gateways are called by these names, and brokers are managed as
+    /// the one at `management`, which is anywhere.
+    #[must_use]
+    pub fn in_pods(
+        mut self,
+        names: Vec<MemberName>,
+        [brokers, gateways]: [Directory; 2],
+        management: ManagementUrl,
+    ) -> Self {
+        self.names = names;
+        self.pods = Some(Pods { brokers, gateways, management });
+        self
     }
 
     /// The first gateway.

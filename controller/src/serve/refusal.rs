@@ -96,7 +96,7 @@ pub(super) fn refuse_resolve(error: &ResolveError) -> Status {
         ResolveError::Pods { selector, error } => return refuse_pods(selector, error, reason),
         ResolveError::Sight { selector, error } => {
             let kind = Kind::Unclear(wire::Unclear { selector: selector.to_string() });
-            (Code::FailedPrecondition, kind, error.hint().to_owned())
+            (Code::FailedPrecondition, kind, error.hint())
         }
     };
     status(code, reason, kind, hint)

@@ -12,7 +12,8 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 
 use super::SettingsError;
-use super::value::{Several, anchor, path, text};
+use super::groups::{Groups, WrittenEtcd, WrittenZeebe};
+use super::value::{Several, anchor, path, table, text};
 use crate::provider::kubernetes::ControlPlane;
 
 /// The word for the cluster of the own pod.
@@ -67,6 +68,8 @@ pub struct KubernetesSettings {
     pub agents: Option<ObjectName>,
     /// Where the store is.
     pub store: Keeping,
+    /// How groups are found in a namespace.
+    pub groups: Groups,
 }
 
 /// Where a controller keeps what it has to know after a restart.
@@ -98,6 +101,10 @@ pub struct Written {
     #[serde(deserialize_with = "text")]
     agent_account: Option<ObjectName>,
     store_in_cluster: Option<bool>,
+    #[serde(deserialize_with = "table")]
+    etcd: WrittenEtcd,
+    #[serde(deserialize_with = "table")]
+    zeebe: WrittenZeebe,
 }
 
 fn namespaces<'de, D: Deserializer<'de>>(
@@ -113,6 +120,8 @@ fn namespaces<'de, D: Deserializer<'de>>(
 impl Written {
     pub(super) fn anchor(&mut self, base: &Path) {
         anchor(&mut self.kubeconfig, base);
+        self.etcd.anchor(base);
+        self.zeebe.anchor(base);
     }
 
     /// The same, where what was typed says how the cluster is reached.
@@ -154,7 +163,9 @@ impl Written {
             && self.namespace.is_none()
             && self.agents_by_token.is_none()
             && self.agent_account.is_none()
-            && self.store_in_cluster.is_none();
+            && self.store_in_cluster.is_none()
+            && self.etcd == WrittenEtcd::default()
+            && self.zeebe == WrittenZeebe::default();
         let agents = match (self.agents_by_token, self.agent_account) {
             (Some(true), Some(account)) => Some(account),
             (Some(true), None) => AGENTS.parse().ok(),
@@ -199,6 +210,7 @@ impl Written {
                 Some(true) => Keeping::Cluster,
                 Some(false) | None => Keeping::Disk,
             },
+            groups: Groups { etcd: self.etcd.complete()?, zeebe: self.zeebe.complete()? },
         }))
     }
 }
@@ -241,6 +253,7 @@ mod tests {
             ("in-cluster = true\ncontext = 'x'", "kubernetes.in-cluster"),
             ("context = 'x'", "kubernetes.kubeconfig is missing"),
             ("namespaces = ['a']", "kubernetes.kubeconfig is missing"),
+            ("etcd = { port = 1 }", "kubernetes.kubeconfig is missing"),
             ("namespaces = ['A']", "a namespace of Kubernetes has"),
             ("namespaces = []", "an empty list names nothing"),
             ("kubeconfg = 'x'", "unknown field"),

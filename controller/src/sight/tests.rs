@@ -62,21 +62,22 @@ fn cluster(voices: &[Voice]) -> Cluster {
     let members: Vec<EtcdMember> = (1..).zip(voices).map(member).collect();
     let owner = |number: u8| (member_name(number), vec![(node(number), target(number))]);
     let owners = (1..).take(voices.len()).map(owner).collect();
-    Cluster { view: View::Etcd(EtcdView { cluster: ClusterId(7), members }), owners }
+    Cluster { view: View::Etcd(EtcdView { cluster: ClusterId(7), members }), owners, homes: None }
 }
 
 fn group(name: &str) -> GroupName {
-    GroupName { system: System::Etcd, name: ClusterName::new(name).unwrap() }
+    GroupName { system: System::Etcd, path: name.parse().unwrap() }
 }
 
 fn sight(voices: &[Voice]) -> Sight {
-    Sight { clusters: [(group("etcd"), Ok(cluster(voices)))].into(), silent: BTreeMap::new() }
+    Sight { clusters: [(group("etcd"), Ok(cluster(voices)))].into(), ..Sight::default() }
 }
 
 fn found(sight: &Sight, text: &str) -> Result<Vec<End>, SightError> {
     let selector: Selector = text.parse().unwrap();
     let Scheme::Etcd(members) = selector.scheme.clone() else { panic!("{text} is of etcd") };
-    sight.ends(&selector, Members::Etcd(&members))
+    let players = sight.players(&selector, Members::Etcd(&members))?;
+    Ok(players.into_iter().map(|player| player.end).collect())
 }
 
 fn names(ends: &[End]) -> Vec<String> {
@@ -210,9 +211,9 @@ fn admitted(
     // Overlaps have tables of their own; here the active ones are of other targets or none.
     admit(asked, &[], &groups, &limits, QuorumLoss::Refused).map_err(|error| match &error {
         AdmitError::Quorum { group, .. } => format!("quorum of {group}"),
-        AdmitError::Unseen(_) | AdmitError::Blast(_) | AdmitError::Overlap { .. } => {
-            error.to_string()
-        }
+        AdmitError::Unseen(_)
+        | AdmitError::Blast(_)
+        | AdmitError::Overlap { .. } => error.to_string(),
     })
 }
 
@@ -310,9 +311,9 @@ fn of_zeebe() -> Sight {
     };
     let brokers = (1..=3).map(broker).collect();
     let view = View::Zeebe(ZeebeView { partitions: 2, brokers, gateways: Vec::new() });
-    let cluster = Cluster { view, owners: (1..=3).map(owner).collect() };
-    let name = GroupName { system: System::Zeebe, name: ClusterName::new("zeebe").unwrap() };
-    Sight { clusters: [(name, Ok(cluster))].into(), silent: BTreeMap::new() }
+    let cluster = Cluster { view, owners: (1..=3).map(owner).collect(), homes: None };
+    let name = GroupName { system: System::Zeebe, path: "zeebe".parse().unwrap() };
+    Sight { clusters: [(name, Ok(cluster))].into(), ..Sight::default() }
 }
 
 #[test]
@@ -331,7 +332,8 @@ fn roles_of_zeebe_lead_to_targets_of_their_own_clusters_only() {
     let found = |sight: &Sight, text: &str| {
         let selector: Selector = text.parse().unwrap();
         let Scheme::Zeebe(members) = selector.scheme.clone() else { panic!("{text} is of Zeebe") };
-        sight.ends(&selector, Members::Zeebe(&members))
+        let players = sight.players(&selector, Members::Zeebe(&members))?;
+        Ok(players.into_iter().map(|player| player.end).collect::<Vec<_>>())
     };
     assert_eq!(names(&found(&sight, "zeebe:partition/1/leader").unwrap()), ["broker-1"]);
     let followers = found(&sight, "all:zeebe:zeebe/partition/1/follower").unwrap();

@@ -54,7 +54,7 @@ impl Request {
     /// It makes no sense, whatever the names stand for.
     pub(crate) fn new(args: &SkewArgs, names: &Names) -> Result<Self, RequestError> {
         let never = "the node's own clock is never moved";
-        let selectors = AskedError::selectors(&args.target, names, never)?;
+        let selectors = AskedError::selectors(&args.target, &args.within, names, never)?;
         if args.total < SHORTEST {
             return Err(RequestError::TooShort(args.total));
         }

@@ -24,6 +24,15 @@ pub(crate) struct Contact {
 impl Contact {
     /// The cluster that was named by flags, else that of the settings.
     pub(crate) fn open(args: &ZeebePlaceArgs, settings: &Settings) -> Result<Self, Failure> {
+        if let Some(path) = &args.namespace {
+            let reason =
+                "what asks Zeebe itself does not go through a controller, which alone reaches pods";
+            let hint = format!(
+                "forward the port of a gateway (kubectl -n {} port-forward) and name it with --gateway",
+                path.name
+            );
+            return Err(Failure::new(Outcome::WrongUsage, ATTEMPTED, reason).hint(hint));
+        }
         let chosen = match &args.gateway {
             Some(gateway) => ZeebeSettings {
                 gateways: vec![gateway.clone()],

@@ -7,17 +7,18 @@
 use std::time::Duration;
 
 use fault::{
-    ClusterName, Cut, Extent, FlowAge, Freeze, Kill, LeaseTerms, Pick, Scheme, Selector, Signal,
-    Verdict, ZeebeMembers,
+    ClusterPath, Cut, Extent, FlowAge, Freeze, Kill, LeaseTerms, Pick, Scheme, Selector, Signal,
+    Verdict, ZeebeMembers, ZeebeRole,
 };
 use proto::control as wire;
 
 use crate::cli::{
     DisconnectArgs, EndArgs, FreezeMemberArgs, MannerArgs, Named, ReconnectArgs, StressMemberArgs,
-    Who, WhoArgs,
+    Who, WhoArgs, WithinArgs,
 };
 use crate::failure::{Cause, Failure};
 use crate::fleet;
+use crate::fleet::client::Client;
 use crate::fleet::order::{Moves, Order};
 use crate::outcome::Outcome;
 use crate::output::Output;
@@ -37,7 +38,7 @@ const WATCHED: Duration = Duration::from_secs(10);
 
 /// Whom all of this goes through.
 pub(crate) struct Through<'a> {
-    cluster: Option<ClusterName>,
+    cluster: Option<ClusterPath>,
     names: &'a Names,
     controller: Controller,
     output: Output,
@@ -45,7 +46,7 @@ pub(crate) struct Through<'a> {
 
 impl<'a> Through<'a> {
     pub(crate) const fn new(
-        cluster: Option<ClusterName>,
+        cluster: Option<ClusterPath>,
         names: &'a Names,
         controller: Controller,
         output: Output,
@@ -57,7 +58,7 @@ impl<'a> Through<'a> {
     pub(crate) async fn restart(
         &self,
         asked: &EndArgs,
-        contact: &Contact,
+        contact: Option<&Contact>,
         patience: &Patience,
     ) -> Result<Outcome, Failure> {
         let kill =
@@ -142,8 +143,7 @@ impl<'a> Through<'a> {
         let is_meant = |spec: &Spec| {
             let What::Cut(between, _) = &spec.what else { return false };
             let ends = ends(between);
-            let of_zeebe = ends.iter().all(|end| matches!(end.scheme, Scheme::Zeebe(_)));
-            of_zeebe
+            ends.iter().all(|end| self.is_ours(end))
                 && (named.is_empty()
                     || ends.iter().any(|end| named.iter().any(|one| one.scheme == end.scheme)))
         };
@@ -203,7 +203,9 @@ impl<'a> Through<'a> {
             }
             Who::Other(named) => named.clone(),
         };
-        let selectors = AskedError::selectors(&named, self.names, "a node is no member");
+        let nowhere = WithinArgs::default();
+        let never = "a node is no member";
+        let selectors = AskedError::selectors(&named, &nowhere, self.names, never);
         let mut selectors = selectors.map_err(|error| error.refused(attempted))?;
         for selector in &mut selectors {
             match which {
@@ -214,11 +216,36 @@ impl<'a> Through<'a> {
         Ok(selectors)
     }
 
+    /// Whether a selector is of the cluster that is meant, or of any where none is.
+    fn is_ours(&self, selector: &Selector) -> bool {
+        let Scheme::Zeebe(members) = &selector.scheme else { return false };
+        self.cluster.is_none() || members.cluster == self.cluster
+    }
+
+    /// What a controller says of those that were ended.
+    async fn look_through_controller(&self, gone: &[&str]) -> Look<()> {
+        let look = async || {
+            let mut client = Client::open(&self.controller).await?;
+            let mut found = Vec::new();
+            for role in [ZeebeRole::AnyBroker, ZeebeRole::Gateway] {
+                let members = ZeebeMembers { cluster: self.cluster.clone(), role };
+                let scheme = Scheme::Zeebe(members);
+                let all = Selector { pick: Some(Pick::All), scheme, node: None };
+                found.extend(client.resolve(&all, 0).await?);
+            }
+            Ok::<_, Failure>(found)
+        };
+        match look().await {
+            Err(failure) => Look::Not(failure.reason),
+            Ok(found) => judged(&troubles(gone, &found)),
+        }
+    }
+
     /// Waits until those that were ended answer again.
     async fn await_back(
         &self,
         ended: &wire::Intent,
-        contact: &Contact,
+        contact: Option<&Contact>,
         patience: &Patience,
     ) -> Outcome {
         let gone: Vec<&str> = ended.ends.iter().map(|end| end.member.as_str()).collect();
@@ -227,11 +254,11 @@ impl<'a> Through<'a> {
             return Outcome::Effective;
         }
         self.output.note(format!("{} ended; waiting until back", gone.join(", ")));
-        let reached = patience.until("not all are back", async || match contact.view().await {
-            Err(error) => Look::Not(error.to_string()),
-            Ok(view) => match view.troubles_of(&gone).as_slice() {
-                [] => Look::Holds(()),
-                troubles => Look::Not(troubles.join("; ")),
+        let reached = patience.until("not all are back", async || match contact {
+            None => self.look_through_controller(&gone).await,
+            Some(contact) => match contact.view().await {
+                Err(error) => Look::Not(error.to_string()),
+                Ok(view) => judged(&view.troubles_of(&gone)),
             },
         });
         match reached.await {
@@ -242,6 +269,23 @@ impl<'a> Through<'a> {
             }
         }
     }
+}
+
+/// Whether what was ended is of use again.
+fn judged(troubles: &[String]) -> Look<()> {
+    match troubles {
+        [] => Look::Holds(()),
+        troubles => Look::Not(troubles.join("; ")),
+    }
+}
+
+/// What is still the matter with members, by what was found of all that there are.
+fn troubles(gone: &[&str], found: &[wire::End]) -> Vec<String> {
+    let of = |member: &&str| match found.iter().find(|end| end.member == **member) {
+        Some(end) => end.troubles.clone(),
+        None => vec![format!("{member} is not there")],
+    };
+    gone.iter().flat_map(of).collect()
 }
 
 /// How many of those that match are meant.
@@ -263,5 +307,35 @@ fn ends(between: &Between) -> Vec<&Selector> {
         Between::Pair { from, to, .. } => from.iter().chain(to).collect(),
         Between::Partition { group, .. } => group.iter().collect(),
         Between::Groups(groups) => groups.iter().flatten().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_back_when_the_controller_hears_that_they_are_of_use() {
+        let end = |member: &str, troubles: &[&str]| wire::End {
+            member: member.to_owned(),
+            troubles: troubles.iter().map(|one| (*one).to_owned()).collect(),
+            ..wire::End::default()
+        };
+        let found = [
+            end("broker-0", &[]),
+            end("broker-1", &["broker-1 says nothing: late"]),
+            end("camunda-gateway-x", &[]),
+        ];
+        let table: [(&[&str], &[&str]); 4] = [
+            (&["broker-0", "camunda-gateway-x"], &[]),
+            (&["broker-1"], &["broker-1 says nothing: late"]),
+            (&["broker-2", "broker-0"], &["broker-2 is not there"]),
+            (&[], &[]),
+        ];
+        for (gone, expected) in table {
+            assert_eq!(troubles(gone, &found), expected, "{gone:?}");
+        }
+        assert!(matches!(judged(&[]), Look::Holds(())));
+        assert!(matches!(judged(&["late".to_owned()]), Look::Not(why) if why == "late"));
     }
 }

@@ -7,6 +7,7 @@ mod disk;
 mod doors;
 mod endings;
 mod guards;
+mod namespaces;
 mod objects;
 mod processes;
 mod rig;

@@ -81,9 +81,18 @@ impl Fleet {
 
     /// With a store that may fail.
     pub(crate) async fn over(store: Arc<dyn Store>, names: &[&'static str]) -> Self {
+        Self::on(store, Clusters::default(), names).await
+    }
+
+    /// With clusters that can be asked.
+    pub(crate) async fn with(clusters: Clusters, names: &[&'static str]) -> Self {
+        Self::on(Arc::new(Memory::new()), clusters, names).await
+    }
+
+    async fn on(store: Arc<dyn Store>, clusters: Clusters, names: &[&'static str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let archive = Archive::open(directory.path(), archive::Limits::default()).await.unwrap();
-        let control = control(&store, &archive).await;
+        let control = control(&store, &archive, clusters).await;
         let numbered = names.iter().zip(1..);
         let nodes = numbered.map(|(name, last)| (*name, Node::new(name, last))).collect();
         let mut fleet =
@@ -140,7 +149,7 @@ impl Fleet {
         for task in std::mem::take(&mut self.connections).into_values() {
             task.abort();
         }
-        self.control = control(&self.store, &self.archive).await;
+        self.control = control(&self.store, &self.archive, Clusters::default()).await;
     }
 
     /// The same with all tasks of the new one in a runtime: with that it can be killed.
@@ -149,7 +158,8 @@ impl Fleet {
             task.abort();
         }
         let (store, archive) = (Arc::clone(&self.store), self.archive.clone());
-        let started = runtime.spawn(async move { control(&store, &archive).await });
+        let started =
+            runtime.spawn(async move { control(&store, &archive, Clusters::default()).await });
         self.control = started.await.unwrap();
     }
 
@@ -189,12 +199,12 @@ impl Fleet {
     }
 }
 
-async fn control(store: &Arc<dyn Store>, archive: &Archive) -> Control {
+async fn control(store: &Arc<dyn Store>, archive: &Archive, clusters: Clusters) -> Control {
     let store = Arc::clone(store);
     let incarnation = incarnate(store.as_ref()).await.unwrap();
     let (agents, notices) = Agents::new(incarnation.into());
     let ended = Some(archive.ended.clone());
-    let means = Means { store, ended, clusters: Clusters::default(), wall: Wall::System };
+    let means = Means { store, ended, clusters, wall: Wall::System };
     Control::start(means, agents, notices).await.unwrap()
 }
 

@@ -1,6 +1,6 @@
 //! Labels, in the words of `kubectl -l`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -100,6 +100,30 @@ impl LabelSelector {
     #[must_use]
     pub fn requirements(&self) -> &[LabelRequirement] {
         &self.0
+    }
+
+    /// Whether it selects what has these labels, as the API server would.
+    #[must_use]
+    pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.0.iter().all(|one| one.test.holds(labels.get(one.key.as_str()).map(String::as_str)))
+    }
+}
+
+impl LabelTest {
+    /// Whether it holds of a label with this value, or of one that is not there.
+    fn holds(&self, value: Option<&str>) -> bool {
+        let is = |wanted: &LabelValue| value == Some(wanted.as_str());
+        let number = || value.and_then(|value| value.parse::<u64>().ok());
+        match self {
+            Self::Exists => value.is_some(),
+            Self::Absent => value.is_none(),
+            Self::Equals(wanted) => is(wanted),
+            Self::Differs(other) => !is(other),
+            Self::In(wanted) => wanted.iter().any(is),
+            Self::NotIn(others) => !others.iter().any(is),
+            Self::Above(least) => number().is_some_and(|number| number > *least),
+            Self::Below(most) => number().is_some_and(|number| number < *most),
+        }
     }
 }
 
@@ -321,6 +345,33 @@ impl fmt::Display for LabelValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_are_selected_as_the_api_server_does() {
+        let labels = [("app", "etcd"), ("tier", ""), ("n", "7")];
+        let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let table = [
+            ("app=etcd", true),
+            ("app=etcd,tier=", true),
+            ("app=etcd,tier=db", false),
+            ("app!=etcd", false),
+            ("old!=etcd", true),
+            ("app in (a,etcd)", true),
+            ("old in (a)", false),
+            ("app notin (a)", true),
+            ("old notin (a)", true),
+            ("app notin (etcd)", false),
+            ("app,!old", true),
+            ("!app", false),
+            ("n>6,n<8", true),
+            ("n>7", false),
+            ("app>1", false),
+            ("old<1", false),
+        ];
+        for (text, expected) in table {
+            assert_eq!(text.parse::<LabelSelector>().unwrap().selects(&labels), expected, "{text}");
+        }
+    }
 
     #[test]
     fn the_words_of_kubectl() {

@@ -108,9 +108,13 @@ pub struct Pod {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EtcdRole {
-    /// Which of the clusters that a controller can ask; empty for the only one.
+    /// Which of the clusters that a controller can ask, or the namespace of Kubernetes in which it is; empty for the
+    /// only one.
     #[prost(string, tag = "5")]
     pub cluster: ::prost::alloc::string::String,
+    /// Which of several in that namespace; empty for the only one.
+    #[prost(string, tag = "6")]
+    pub instance: ::prost::alloc::string::String,
     #[prost(oneof = "etcd_role::Role", tags = "1, 2, 3, 4")]
     pub role: ::core::option::Option<etcd_role::Role>,
 }
@@ -140,9 +144,13 @@ pub mod etcd_role {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ZeebeRole {
-    /// Which of the clusters that a controller can ask; empty for the only one.
+    /// Which of the clusters that a controller can ask, or the namespace of Kubernetes in which it is; empty for the
+    /// only one.
     #[prost(string, tag = "6")]
     pub cluster: ::prost::alloc::string::String,
+    /// Which of several in that namespace; empty for the only one.
+    #[prost(string, tag = "7")]
+    pub instance: ::prost::alloc::string::String,
     #[prost(oneof = "zeebe_role::Role", tags = "1, 2, 3, 4, 5")]
     pub role: ::core::option::Option<zeebe_role::Role>,
 }

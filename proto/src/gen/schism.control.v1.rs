@@ -159,6 +159,12 @@ pub struct End {
     /// Its name in its group; empty for none.
     #[prost(string, tag = "6")]
     pub member: ::prost::alloc::string::String,
+    /// What keeps it from being of use to its group, for people; nothing where all is well, or not known.
+    #[prost(string, repeated, tag = "7")]
+    pub troubles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The pod that it is or is in, NAMESPACE/NAME; empty where that is not known.
+    #[prost(string, tag = "8")]
+    pub pod: ::prost::alloc::string::String,
 }
 /// One direction between two ends, of one intent.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -4,7 +4,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
     net::IpAddr,
-    time::Duration,
 };
 
 use fault::{Legible, MemberName, Standing};
@@ -12,7 +11,7 @@ use hyper::Uri;
 use tokio::{net::lookup_host, task::JoinSet, time::timeout};
 
 use super::{
-    ClusterId, Endpoint, Etcd, EtcdAnswer, EtcdMember, EtcdView, MemberId, Silence,
+    ClusterId, Endpoint, EndpointError, Etcd, EtcdAnswer, EtcdMember, EtcdView, MemberId, Silence,
     http::ask,
     wire::{MEMBER_LIST, MemberList, STATUS, Status},
 };
@@ -51,15 +50,15 @@ pub(super) async fn view(etcd: &Etcd) -> Result<EtcdView, AskError> {
     }
     let lists = ask_all::<MemberList>(etcd, etcd.endpoints.iter().cloned(), MEMBER_LIST).await;
     let (cluster, members) = agreed(lists)?;
-    let urls = members.iter().flat_map(|member| &member.client_urls);
+    let told = members.iter().flat_map(|member| etcd.endpoints_of(&member.client_urls));
     let endpoints: BTreeSet<Endpoint> =
-        urls.filter_map(|url| url.parse().ok()).chain(etcd.endpoints.iter().cloned()).collect();
+        told.filter_map(Result::ok).chain(etcd.endpoints.iter().cloned()).collect();
     let (statuses, addresses) =
-        tokio::join!(ask_all::<Status>(etcd, endpoints, STATUS), resolve(&members, etcd.patience));
+        tokio::join!(ask_all::<Status>(etcd, endpoints, STATUS), resolve(&members, etcd));
     let statuses: BTreeMap<Endpoint, Result<Status, Silence>> = statuses.into_iter().collect();
     let mut members: Vec<EtcdMember> = members
         .into_iter()
-        .map(|member| assembled(member, cluster, &statuses, &addresses))
+        .map(|member| assembled(etcd, member, cluster, &statuses, &addresses))
         .collect();
     members.sort_by(|one, other| one.name.cmp(&other.name));
     match members.windows(2).find(|pair| pair[0].name == pair[1].name) {
@@ -160,6 +159,7 @@ fn listed(list: MemberList) -> Result<Vec<Listed>, Silence> {
 }
 
 fn assembled(
+    etcd: &Etcd,
     member: Listed,
     cluster: ClusterId,
     statuses: &BTreeMap<Endpoint, Result<Status, Silence>>,
@@ -171,7 +171,10 @@ fn assembled(
         let found = host(url).and_then(|host| resolved.get(&host));
         match found {
             Some(Ok(found)) => {
-                let usable = |ip: &&IpAddr| !ip.is_loopback() && !ip.is_unspecified();
+                // The API server says where a pod is.
+                let usable = |ip: &&IpAddr| {
+                    etcd.pods.is_some() || !(ip.is_loopback() || ip.is_unspecified())
+                };
                 let before = found.len();
                 let found: Vec<IpAddr> = found.iter().filter(usable).copied().collect();
                 if found.len() < before {
@@ -184,7 +187,11 @@ fn assembled(
         }
     }
     astray.dedup();
-    let answer = answer(id, cluster, &client_urls, statuses);
+    // A Service has all of them, and so is none; that is no news of a member that is found otherwise.
+    if etcd.pods.is_some() && !addresses.is_empty() {
+        astray.clear();
+    }
+    let answer = answer(id, cluster, &etcd.endpoints_of(&client_urls), statuses);
     EtcdMember { name, id, standing, peer_urls, client_urls, addresses, astray, answer }
 }
 
@@ -192,7 +199,7 @@ fn assembled(
 fn answer(
     id: MemberId,
     cluster: ClusterId,
-    urls: &[String],
+    endpoints: &[Result<Endpoint, EndpointError>],
     statuses: &BTreeMap<Endpoint, Result<Status, Silence>>,
 ) -> Result<EtcdAnswer, Silence> {
     let own = statuses
@@ -209,8 +216,7 @@ fn answer(
         });
     }
     let mut silence = Silence::NotStarted;
-    for url in urls {
-        let endpoint: Result<Endpoint, _> = url.parse();
+    for endpoint in endpoints {
         silence = match endpoint.as_ref().map(|endpoint| statuses.get(endpoint)) {
             Err(error) => Silence::Url(error.to_string()),
             Ok(Some(Ok(status))) => Silence::Other(MemberId(status.header.member_id)),
@@ -221,12 +227,21 @@ fn answer(
     Err(silence)
 }
 
-async fn resolve(
-    members: &[Listed],
-    patience: Duration,
-) -> BTreeMap<String, Result<Vec<IpAddr>, String>> {
+async fn resolve(members: &[Listed], etcd: &Etcd) -> BTreeMap<String, Result<Vec<IpAddr>, String>> {
+    let patience = etcd.patience;
     let urls = members.iter().flat_map(|member| member.peer_urls.iter().chain(&member.client_urls));
     let hosts: BTreeSet<String> = urls.filter_map(|url| host(url)).collect();
+    if let Some(pods) = &etcd.pods {
+        let found = hosts.into_iter().map(|host| {
+            let own = match pods.find(&host) {
+                Some((pod, [])) => Err(format!("pod {pod} has no address yet")),
+                Some((_, own)) => Ok(own.to_vec()),
+                None => Err("it is none of its pods".to_owned()),
+            };
+            (host, own)
+        });
+        return found.collect();
+    }
     let found = all(hosts.into_iter().map(|host| async move {
         let found = match host.parse::<IpAddr>() {
             Ok(address) => Ok(vec![address]),

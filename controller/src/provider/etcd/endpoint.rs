@@ -1,6 +1,6 @@
 //! Where a member listens for clients.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr};
 
 use fault::Legible;
 use hyper::Uri;
@@ -21,6 +21,8 @@ pub struct Endpoint {
     /// A name or an address, IPv6 without brackets.
     pub(super) host: String,
     pub(super) port: u16,
+    /// Where it is dialled, whatever its host leads to.
+    pub(super) at: Option<IpAddr>,
 }
 
 /// A text is no client URL.
@@ -69,11 +71,25 @@ impl FromStr for Endpoint {
         if host.is_empty() || authority.as_str() != rest {
             return Err(form());
         }
-        Ok(Self { transport, host: host.to_owned(), port })
+        Ok(Self { transport, host: host.to_owned(), port, at: None })
     }
 }
 
 impl Endpoint {
+    /// One that is dialled at an address: in the clear, or over TLS with a certificate for `host`.
+    #[must_use]
+    pub fn at(address: IpAddr, port: u16, host: Option<String>) -> Self {
+        match host {
+            Some(host) => Self { transport: Transport::Tls, host, port, at: Some(address) },
+            None => Self { transport: Transport::Plain, host: address.to_string(), port, at: None },
+        }
+    }
+
+    /// The address at which it is dialled, where that follows from nobody's word.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.at.or_else(|| self.host.parse().ok())
+    }
+
     /// Whether it is asked over TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {

@@ -81,7 +81,10 @@ pub(super) async fn ask<T: DeserializeOwned>(
     patience: Duration,
 ) -> Result<T, Silence> {
     let asked = async {
-        let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await;
+        let stream = match endpoint.at {
+            Some(address) => TcpStream::connect((address, endpoint.port)).await,
+            None => TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await,
+        };
         let stream = stream.map_err(|error| Silence::Connect(error.to_string()))?;
         match (endpoint.transport, tls) {
             (Transport::Plain, _) => exchange(endpoint, path, stream).await,

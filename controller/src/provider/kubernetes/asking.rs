@@ -269,7 +269,7 @@ impl Kubernetes {
     }
 
     /// Makes sure that a namespace is there of which nothing was found. Who may not look finds no fault.
-    async fn check_namespace(&self, name: &str) -> Result<(), PodsError> {
+    pub(super) async fn check_namespace(&self, name: &str) -> Result<(), PodsError> {
         let wanted: Name = name.parse()?;
         match self.client.get::<NamespaceObject>(&Within::Cluster, &wanted).await {
             Err(error) if error.reason() == Some(&Reason::NotFound) => {
@@ -281,7 +281,10 @@ impl Kubernetes {
         }
     }
 
-    async fn nodes(&self, names: &BTreeSet<&str>) -> Result<BTreeMap<String, Node>, PodsError> {
+    pub(super) async fn nodes(
+        &self,
+        names: &BTreeSet<&str>,
+    ) -> Result<BTreeMap<String, Node>, PodsError> {
         let known: Vec<Node> = if names.len() > FEW_NODES {
             self.client.list(&Within::Cluster, &Selection::default()).await?.items
         } else {

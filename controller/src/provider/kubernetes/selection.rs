@@ -50,6 +50,8 @@ pub struct Located {
     pub node: NodeName,
     /// Its addresses, at least one.
     pub addresses: BTreeSet<IpAddr>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Why a pod cannot be hit.
@@ -181,7 +183,11 @@ impl Found {
     }
 }
 
-fn locate(pod: &Pod, nodes: &BTreeMap<String, Node>, guard: &Guard) -> Result<Located, Unusable> {
+pub(super) fn locate(
+    pod: &Pod,
+    nodes: &BTreeMap<String, Node>,
+    guard: &Guard,
+) -> Result<Located, Unusable> {
     let name = PodName::of(pod);
     guard.admit(&name.namespace)?;
     let node = pod.spec.node_name.as_deref();
@@ -214,5 +220,6 @@ fn locate(pod: &Pod, nodes: &BTreeMap<String, Node>, guard: &Guard) -> Result<Lo
         return Err(Unusable::NoAddress);
     }
     let node = NodeName::new(node).ok_or_else(|| Unusable::NoNode(node.to_owned()))?;
-    Ok(Located { pod: name, uid: pod.metadata.uid.clone(), node, addresses })
+    let (uid, labels) = (pod.metadata.uid.clone(), pod.metadata.labels.clone());
+    Ok(Located { pod: name, uid, node, addresses, labels })
 }

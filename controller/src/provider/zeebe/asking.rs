@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use tokio::{net::lookup_host, time::timeout};
 use zeebe::{Gateway, GatewayError, GatewayUrl, ManagementUrl, NodeId, Topology};
 
-use super::{Zeebe, ZeebeBroker, ZeebeGateway, ZeebeView, view::BrokerSilence};
+use super::{Pods, Zeebe, ZeebeBroker, ZeebeGateway, ZeebeView, view::BrokerSilence};
 
 /// No cluster is larger, and whoever says so is not to have us ask everybody.
 const MOST_BROKERS: u32 = 1024;
@@ -39,22 +39,20 @@ pub enum AskError {
 
 /// Where a broker is, as far as anybody says.
 struct Placed {
+    /// By these its addresses are looked up.
     hosts: BTreeSet<String>,
+    /// What is known of them already.
+    known: Places,
     management: Result<ManagementUrl, BrokerSilence>,
 }
 
 pub(super) async fn view(zeebe: &Zeebe) -> Result<ZeebeView, AskError> {
     let (heard, gateways) = tokio::join!(
         heard(zeebe),
-        join_all(
-            zeebe
-                .gateways
-                .iter()
-                .map(|gateway| { resolve(gateway.place().host().to_owned(), zeebe.patience) })
-        )
+        join_all(zeebe.gateways.iter().map(|gateway| place(zeebe, gateway.place().host())))
     );
     let told: Vec<&Topology> = heard.iter().filter_map(|heard| heard.as_ref().ok()).collect();
-    if told.is_empty() && zeebe.brokers.is_empty() {
+    if told.is_empty() && !zeebe.knows_brokers() {
         let at = zeebe.gateways.iter().map(|gateway| gateway.place().clone());
         let errors = heard.into_iter().filter_map(Result::err);
         return Err(AskError::Silent(at.zip(errors).collect()));
@@ -65,8 +63,8 @@ pub(super) async fn view(zeebe: &Zeebe) -> Result<ZeebeView, AskError> {
     {
         return Err(AskError::Clusters { one, other });
     }
-    let placed = placed(&zeebe.brokers, &told)?;
-    let asked = placed.into_iter().map(|(id, Placed { hosts, management })| {
+    let placed = placed(zeebe, &told)?;
+    let asked = placed.into_iter().map(|(id, Placed { hosts, known, management })| {
         let (any, patience) = (zeebe.management.clone(), zeebe.patience);
         async move {
             let answer = async {
@@ -78,7 +76,7 @@ pub(super) async fn view(zeebe: &Zeebe) -> Result<ZeebeView, AskError> {
             let places = join_all(hosts.into_iter().map(|host| resolve(host, patience)));
             let (answer, places) = tokio::join!(answer, places);
             let mut broker = ZeebeBroker { addresses: BTreeSet::new(), astray: Vec::new(), answer };
-            for (addresses, astray) in places {
+            for (addresses, astray) in places.into_iter().chain([known]) {
                 broker.addresses.extend(addresses);
                 broker.astray.extend(astray);
             }
@@ -88,7 +86,8 @@ pub(super) async fn view(zeebe: &Zeebe) -> Result<ZeebeView, AskError> {
     let brokers: BTreeMap<NodeId, ZeebeBroker> = join_all(asked).await.into_iter().collect();
     let own = brokers.values().filter_map(|broker| broker.answer.as_ref().ok());
     let highest = own.filter_map(|own| own.keys().last()).map(|partition| partition.number()).max();
-    let gateways = zeebe.gateways.iter().zip(heard).zip(gateways).zip(1..).map(gateway).collect();
+    let named = zeebe.gateways.iter().zip(heard).zip(gateways).zip(&zeebe.names);
+    let gateways = named.map(gateway).collect();
     let partitions = partitions.or(highest).unwrap_or_default();
     Ok(ZeebeView { partitions, brokers, gateways })
 }
@@ -97,12 +96,12 @@ pub(super) async fn view(zeebe: &Zeebe) -> Result<ZeebeView, AskError> {
 pub(super) async fn brokers(zeebe: &Zeebe) -> Result<Vec<(NodeId, ManagementUrl)>, AskError> {
     let heard = heard(zeebe).await;
     let told: Vec<&Topology> = heard.iter().filter_map(|heard| heard.as_ref().ok()).collect();
-    if told.is_empty() && zeebe.brokers.is_empty() {
+    if told.is_empty() && !zeebe.knows_brokers() {
         let at = zeebe.gateways.iter().map(|gateway| gateway.place().clone());
         let errors = heard.into_iter().filter_map(Result::err);
         return Err(AskError::Silent(at.zip(errors).collect()));
     }
-    let placed = placed(&zeebe.brokers, &told)?.into_iter();
+    let placed = placed(zeebe, &told)?.into_iter();
     Ok(placed.filter_map(|(id, one)| Some((id, one.management.ok()?))).collect())
 }
 
@@ -113,15 +112,14 @@ async fn heard(zeebe: &Zeebe) -> Vec<Result<Topology, GatewayError>> {
     join_all(zeebe.gateways.iter().map(|gateway| ask(gateway.clone(), zeebe.patience))).await
 }
 
-type Told<'a> = (((&'a Gateway, Result<Topology, GatewayError>), Places), u32);
+type Told<'a> = (((&'a Gateway, Result<Topology, GatewayError>), Places), &'a MemberName);
 
 /// Addresses, and why a host leads to none.
 type Places = (Vec<IpAddr>, Vec<String>);
 
-fn gateway((((gateway, answer), (addresses, astray)), number): Told<'_>) -> ZeebeGateway {
-    let name = MemberName::new(&format!("gateway-{number}"));
+fn gateway((((gateway, answer), (addresses, astray)), name): Told<'_>) -> ZeebeGateway {
     ZeebeGateway {
-        name: name.unwrap_or_else(|| unreachable!("letters and digits")),
+        name: name.clone(),
         at: gateway.place().clone(),
         addresses: addresses.into_iter().collect(),
         astray,
@@ -129,32 +127,90 @@ fn gateway((((gateway, answer), (addresses, astray)), number): Told<'_>) -> Zeeb
     }
 }
 
-/// Every broker that is configured, that a gateway names, or that there is to be.
-fn placed(
-    configured: &[ManagementUrl],
-    told: &[&Topology],
-) -> Result<BTreeMap<NodeId, Placed>, AskError> {
+impl Zeebe {
+    /// Whether brokers are known before anybody tells of them.
+    fn knows_brokers(&self) -> bool {
+        let numbered = self.pods.as_ref().is_some_and(|pods| !pods.brokers.numbered().is_empty());
+        numbered || !self.brokers.is_empty()
+    }
+}
+
+/// Every broker that is configured, that is a pod, that a gateway names, or that there is to be.
+fn placed(zeebe: &Zeebe, told: &[&Topology]) -> Result<BTreeMap<NodeId, Placed>, AskError> {
     let size = told.iter().map(|topology| topology.cluster_size).max().unwrap_or_default();
-    let size = size.max(u32::try_from(configured.len()).unwrap_or(u32::MAX));
+    let size = size.max(u32::try_from(zeebe.brokers.len()).unwrap_or(u32::MAX));
     if size > MOST_BROKERS {
         return Err(AskError::TooMany(size));
     }
     let mut ids: BTreeSet<NodeId> = (0..size).map(NodeId::new).collect();
     ids.extend(told.iter().flat_map(|topology| topology.brokers.keys()));
-    let place = |id: NodeId| {
+    if let Some(pods) = &zeebe.pods
+        && told.is_empty()
+    {
+        ids.extend(pods.brokers.numbered().into_keys().map(NodeId::new));
+    }
+    let hosts = |id: NodeId| -> BTreeSet<String> {
         let named = told.iter().filter_map(|topology| topology.brokers.get(&id));
-        let mut hosts: BTreeSet<String> = named.map(|broker| broker.host.clone()).collect();
-        let own = usize::try_from(id.number()).ok().and_then(|number| configured.get(number));
-        let management = match (own, hosts.first()) {
-            (Some(own), _) => Ok(own.clone()),
-            (None, Some(host)) => ManagementUrl::of_host(host)
-                .map_err(|error| BrokerSilence::Place(error.to_string())),
-            (None, None) => Err(BrokerSilence::Unnamed),
-        };
-        hosts.extend(own.map(|own| own.host().to_owned()));
-        (id, Placed { hosts, management })
+        named.map(|broker| broker.host.clone()).collect()
+    };
+    let place = |id: NodeId| match &zeebe.pods {
+        Some(pods) => (id, housed(pods, id, &hosts(id))),
+        None => (id, configured(&zeebe.brokers, id, hosts(id))),
     };
     Ok(ids.into_iter().map(place).collect())
+}
+
+/// One that is wherever the settings say, or else where gateways say that it is.
+fn configured(brokers: &[ManagementUrl], id: NodeId, mut hosts: BTreeSet<String>) -> Placed {
+    let own = usize::try_from(id.number()).ok().and_then(|number| brokers.get(number));
+    let management = match (own, hosts.first()) {
+        (Some(own), _) => Ok(own.clone()),
+        (None, Some(host)) => {
+            ManagementUrl::of_host(host).map_err(|error| BrokerSilence::Place(error.to_string()))
+        }
+        (None, None) => Err(BrokerSilence::Unnamed),
+    };
+    hosts.extend(own.map(|own| own.host().to_owned()));
+    Placed { hosts, known: Places::default(), management }
+}
+
+/// One that is a pod: the one that gateways name, and of whom none says anything the one of its number, as charts have
+/// it.
+fn housed(pods: &Pods, id: NodeId, hosts: &BTreeSet<String>) -> Placed {
+    let named = hosts.iter().find_map(|host| pods.brokers.find(host).map(|(_, own)| own));
+    let own = match (named, hosts.first()) {
+        (Some(own), _) => Ok(own),
+        (None, Some(host)) => {
+            let host = Legible(host);
+            Err(BrokerSilence::Place(format!(
+                "{host}, where gateways have it, is none of the pods"
+            )))
+        }
+        (None, None) => {
+            let own = pods.brokers.numbered().get(&id.number()).copied();
+            own.ok_or(BrokerSilence::Unnamed)
+        }
+    };
+    let addresses = own.as_ref().map(|own| own.to_vec()).unwrap_or_default();
+    let management = own.and_then(|own| {
+        let at =
+            own.first().ok_or(BrokerSilence::Place("its pod has no address yet".to_owned()))?;
+        let at = pods.management.at(&at.to_string());
+        at.map_err(|error| BrokerSilence::Place(error.to_string()))
+    });
+    let astray = management.as_ref().err().map(ToString::to_string);
+    Placed { hosts: BTreeSet::new(), known: (addresses, astray.into_iter().collect()), management }
+}
+
+/// Where a gateway is.
+async fn place(zeebe: &Zeebe, host: &str) -> Places {
+    match &zeebe.pods {
+        None => resolve(host.to_owned(), zeebe.patience).await,
+        Some(pods) => {
+            let own = pods.gateways.find(host).map(|(_, own)| own.to_vec());
+            (own.unwrap_or_default(), Vec::new())
+        }
+    }
 }
 
 /// Where a host is, without what means whoever asks.
@@ -193,6 +249,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::provider::Directory;
     use crate::settings::ZeebeSettings;
 
     fn zeebe(brokers: Vec<ManagementUrl>, gateway: GatewayUrl) -> Zeebe {
@@ -225,10 +282,57 @@ mod tests {
     }
 
     #[test]
+    fn in_a_namespace_a_broker_is_a_pod_and_nobody_else() {
+        let own = |last: u8| vec![IpAddr::from([10, 0, 0, last])];
+        let brokers = [("zeebe-0", own(1)), ("zeebe-1", own(2)), ("zeebe-2", Vec::new())];
+        let brokers = brokers.map(|(name, own)| (name.to_owned(), own));
+        let directories = [Directory::new(brokers), Directory::default()];
+        let management = "anywhere:9601".parse().unwrap();
+        let zeebe = zeebe(Vec::new(), "gw".parse().unwrap());
+        let zeebe = zeebe.in_pods(vec!["gw".parse().unwrap()], directories, management);
+        let broker = |host: &str| zeebe::Broker {
+            host: host.to_owned(),
+            port: 26501,
+            version: "8.5.8".to_owned(),
+            partitions: BTreeMap::new(),
+        };
+        // Numbered otherwise than the pods, as over several regions.
+        let told = Topology {
+            brokers: [
+                (NodeId::new(0), broker("zeebe-1.zeebe.prod.svc")),
+                (NodeId::new(1), broker("10.9.9.9")),
+                (NodeId::new(3), broker("zeebe-0.elsewhere")),
+            ]
+            .into(),
+            cluster_size: 3,
+            partitions: 1,
+            replication_factor: 3,
+            gateway_version: "8.5.8".to_owned(),
+        };
+        let table = [
+            (0, Ok("http://10.0.0.2:9601"), 1),
+            (1, Err("10.9.9.9, where gateways have it, is none of the pods"), 0),
+            (2, Err("its pod has no address yet"), 0),
+            (3, Ok("http://10.0.0.1:9601"), 1),
+        ];
+        let found = placed(&zeebe, &[&told]).unwrap();
+        for (id, expected, addresses) in table {
+            let one = &found[&NodeId::new(id)];
+            let management = one.management.as_ref().map(ToString::to_string);
+            let management = management.map_err(ToString::to_string);
+            assert_eq!(management, expected.map(str::to_owned).map_err(str::to_owned), "{id}");
+            assert_eq!((one.known.0.len(), one.hosts.len()), (addresses, 0), "{id}");
+        }
+        // Of whom nobody says anything the number of the pod is all there is.
+        let found = placed(&zeebe, &[]).unwrap();
+        assert_eq!(found.keys().map(|id| id.number()).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(found[&NodeId::new(1)].known.0, own(2));
+    }
+
+    #[test]
     fn brokers_are_those_that_are_named_or_to_be() {
-        let configured: Vec<ManagementUrl> =
-            vec!["b0".parse().unwrap(), "b1:19600".parse().unwrap()];
-        let placed = placed(&configured, &[]).unwrap();
+        let brokers: Vec<ManagementUrl> = vec!["b0".parse().unwrap(), "b1:19600".parse().unwrap()];
+        let placed = placed(&zeebe(brokers, "gw".parse().unwrap()), &[]).unwrap();
         assert_eq!(placed.len(), 2);
         let of = |id: u32| placed[&NodeId::new(id)].management.as_ref().unwrap().to_string();
         assert_eq!((of(0), of(1)), ("http://b0:9600".to_owned(), "http://b1:19600".to_owned()));

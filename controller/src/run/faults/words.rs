@@ -296,6 +296,12 @@ mod tests {
         assert!(cut.both_ways && cut.port == Some(2379) && cut.total.as_secs() == 30);
         let arguments = json!({"target": "pid:7", "offset": "-90s", "clock": ["realtime"]});
         assert!(matches!(of(FaultVerb::Skew, arguments), Ok(Command::Skew(_))));
+        let arguments = json!({"target": "etcd:leader", "namespace": "store/blue"});
+        let Ok(Command::Freeze(freeze)) = of(FaultVerb::Freeze, arguments) else {
+            panic!("no freeze")
+        };
+        let namespace = freeze.within.namespace.map(|path| path.to_string());
+        assert_eq!(namespace.as_deref(), Some("store/blue"));
         let arguments = json!({"target": "pid:7", "cpu": "2@50%", "memory": "64MiB"});
         assert!(matches!(of(FaultVerb::Stress, arguments), Ok(Command::Stress(_))));
         for (arguments, expected) in [

@@ -43,7 +43,7 @@ fn dial(node: &Value, address: &str, ca: &Path, asked: Stop) -> Result<()> {
     for pod in node["pods"].as_array().context("pods")? {
         let uid = PodUid::new(&text(pod, "uid")?).context("a UID")?;
         let own: IpAddr = text(pod, "address")?.parse()?;
-        kernel.node(|world| world.add_pod(uid, &[own]));
+        kernel.node(|world| world.add_pod(&uid, &[own]));
     }
     let agent = Agent::start(Arc::new(kernel), Brake::in_memory());
     let about = About {
