@@ -1,5 +1,6 @@
 //! The kinds of objects that are read, each with the fields that are used.
 
+pub(crate) mod budget;
 pub(crate) mod happening;
 pub(crate) mod kept;
 pub(crate) mod lease;

@@ -28,6 +28,7 @@ pub use config::{Config, ConfigError, Identity, Login, Token, Trust};
 pub use election::{Candidate, Held, Leadership};
 pub use error::{ApiError, Cause, Reason};
 pub use kind::{
+    budget::{Budget, BudgetSpec, BudgetStatus},
     happening::{Involved, PodEvent, Source},
     kept::{ConfigMap, SecretObject},
     lease::{Lease, LeaseSpec},

@@ -7,6 +7,7 @@ use fault::{
     NamespaceCookie, NodeName, Obstacle, QuorumLoss, obstacle,
 };
 
+use crate::provider::kubernetes::BudgetError;
 use crate::sight::{Sight, Unseen};
 use crate::spec;
 
@@ -24,6 +25,9 @@ pub enum AdmitError {
     /// A group cannot be seen.
     #[error(transparent)]
     Unseen(#[from] Unseen),
+    /// More pods would be down than may be.
+    #[error(transparent)]
+    Budget(Box<BudgetError>),
     /// More would be hit than may be.
     #[error(transparent)]
     Blast(#[from] BlastError),
@@ -32,13 +36,19 @@ pub enum AdmitError {
     Overlap(Box<Obstacle<NodeName>>),
 }
 
+impl From<BudgetError> for AdmitError {
+    fn from(error: BudgetError) -> Self {
+        Self::Budget(Box::new(error))
+    }
+}
+
 impl AdmitError {
     /// The intent whose place the new one would take if that was healed, with any others that are in its way.
     #[must_use]
     pub fn replaceable(&self) -> Option<IntentId> {
         match self {
             Self::Overlap(obstacle) => obstacle.replaceable(),
-            Self::Quorum { .. } | Self::Unseen(_) | Self::Blast(_) => None,
+            Self::Quorum { .. } | Self::Unseen(_) | Self::Budget(_) | Self::Blast(_) => None,
         }
     }
 
@@ -49,6 +59,7 @@ impl AdmitError {
             Self::Quorum { .. } | Self::Unseen(_) => {
                 "if that is what you want, say --allow-quorum-loss".to_owned()
             }
+            Self::Budget(error) => error.hint(),
             Self::Blast(_) => {
                 "heal something first, or raise the limits of the controller".to_owned()
             }

@@ -11,7 +11,7 @@ use super::intent::Intent;
 use super::resolving::{self, ResolveError};
 use crate::admit::{AdmitError, Guards};
 use crate::planning::{Direction, End, Place, Plan, PlanError, in_processes, plan};
-use crate::provider::kubernetes::Kubernetes;
+use crate::provider::kubernetes::{Kubernetes, Located};
 use crate::sight::{GroupName, Sight};
 use crate::spec::{Between, MOST_GROUPS, QuorumLoss, Spec, Ways, What, Within};
 
@@ -88,6 +88,11 @@ impl Control {
             if may_silence(&spec.what) {
                 let members = memberships(kubernetes, &ends);
                 self.clusters().look_at(self.agents(), &mut sight, members).await;
+            }
+            if is_deadly(&spec.what) {
+                let pods: Vec<&Located> =
+                    ends.iter().filter_map(|end| end.pod.as_deref()).collect();
+                kubernetes.spare(&pods).await.map_err(AdmitError::from)?;
             }
         }
         let Plan { directions: planned, faults } = match &spec.what {
@@ -284,6 +289,17 @@ fn memberships(kubernetes: &Kubernetes, ends: &[End]) -> BTreeSet<GroupName> {
     let pods = named.filter_map(|end| end.pod.as_deref());
     let groups = pods.flat_map(|pod| kubernetes.memberships(pod));
     groups.map(|(system, path)| GroupName { system, path }).collect()
+}
+
+/// Whether processes are ended by it.
+const fn is_deadly(what: &What) -> bool {
+    match what {
+        What::Within { within: Within::Kill(kill), .. } => kill.signal.ends(),
+        What::Within {
+            within: Within::Freeze(_) | Within::Skew(_) | Within::Stress(_), ..
+        }
+        | What::Cut(..) => false,
+    }
 }
 
 /// Whether members may hear less of each other by it.

@@ -16,7 +16,7 @@ struct Right {
 }
 
 /// In the whole cluster.
-const IN_CLUSTER: [Right; 4] = [
+const IN_CLUSTER: [Right; 5] = [
     // What selectors name, where it is, and what may have been meant.
     Right {
         group: "",
@@ -31,6 +31,8 @@ const IN_CLUSTER: [Right; 4] = [
         names: &[],
     },
     Right { group: "apps", resources: &["replicasets"], verbs: &["list"], names: &[] },
+    // How many pods may be down at once.
+    Right { group: "policy", resources: &["poddisruptionbudgets"], verbs: &["list"], names: &[] },
     // Whose the token of an agent is.
     Right {
         group: "authentication.k8s.io",

@@ -1,6 +1,7 @@
 //! Pods of a Kubernetes cluster: its API server says which there are, where they are, and how.
 
 mod asking;
+mod budget;
 mod group;
 mod guard;
 mod likeness;
@@ -15,6 +16,7 @@ use experiment::document::{DocumentError, Node, Notation};
 
 pub use self::{
     asking::PodsError,
+    budget::BudgetError,
     group::{GroupsError, Home, Homes, Housed},
     guard::{ControlPlane, Guard, Protected},
     selection::{Excluded, Found, Located, PodName, Unusable},

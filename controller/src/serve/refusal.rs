@@ -48,6 +48,7 @@ pub(crate) fn refuse(error: &AskError) -> Status {
 fn refuse_admit(error: &AdmitError) -> Status {
     let guard = match error {
         AdmitError::Quorum { .. } | AdmitError::Unseen(_) => Guard::Quorum,
+        AdmitError::Budget(_) => Guard::Disruption,
         AdmitError::Blast(_) => Guard::BlastRadius,
         AdmitError::Overlap { .. } => Guard::Overlap,
     };

@@ -212,6 +212,7 @@ fn admitted(
     admit(asked, &[], &groups, &limits, QuorumLoss::Refused).map_err(|error| match &error {
         AdmitError::Quorum { group, .. } => format!("quorum of {group}"),
         AdmitError::Unseen(_)
+        | AdmitError::Budget(_)
         | AdmitError::Blast(_)
         | AdmitError::Overlap { .. } => error.to_string(),
     })

@@ -88,6 +88,26 @@ async fn the_majority_of_a_namespace_is_kept_whatever_a_second_request_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_budget_of_pods_is_kept_by_kills() {
+    let members = Members::start().await;
+    let space = Space::with_etcd(3);
+    let fleet = estate(&space, &members).await;
+    space.budget(0);
+    for target in ["etcd:prod/leader", "k8s:prod/pod/etcd-0/etcd"] {
+        let refused = fleet.ask(1, killing(target)).await.unwrap_err();
+        let AskError::Admit(error) = &refused else { panic!("{refused}") };
+        let said = "PodDisruptionBudget prod/keep lets 0 more of its pods be down, and 1 would be: prod/etcd-0";
+        assert_eq!(error.to_string(), said);
+    }
+    // What ends nobody is no disruption.
+    fleet.cut(2, "etcd:prod/leader", "etcd:prod/member/m2").await.unwrap();
+    fleet.heal(2).await;
+    space.budget(1);
+    fleet.ask(3, killing("etcd:prod/leader")).await.unwrap();
+    fleet.comes_to(3, Stage::Expired).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_meant_is_said_before_anything_is_touched() {
     let members = Members::start().await;
     let mut space = Space::with_etcd(3);

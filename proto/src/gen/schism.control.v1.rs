@@ -958,6 +958,8 @@ pub mod guarded {
         Overlap = 3,
         /// What is never hit unless whoever runs the controller has allowed it.
         Protected = 4,
+        /// More pods would be down at once than their PodDisruptionBudgets let.
+        Disruption = 5,
     }
     impl Guard {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -971,6 +973,7 @@ pub mod guarded {
                 Self::BlastRadius => "GUARD_BLAST_RADIUS",
                 Self::Overlap => "GUARD_OVERLAP",
                 Self::Protected => "GUARD_PROTECTED",
+                Self::Disruption => "GUARD_DISRUPTION",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -981,6 +984,7 @@ pub mod guarded {
                 "GUARD_BLAST_RADIUS" => Some(Self::BlastRadius),
                 "GUARD_OVERLAP" => Some(Self::Overlap),
                 "GUARD_PROTECTED" => Some(Self::Protected),
+                "GUARD_DISRUPTION" => Some(Self::Disruption),
                 _ => None,
             }
         }

@@ -40,6 +40,7 @@ pub(super) struct Space(Arc<Mutex<Kept>>);
 struct Kept {
     /// By namespace.
     pods: BTreeMap<String, Vec<Value>>,
+    budgets: Vec<Value>,
     calls: Vec<String>,
 }
 
@@ -71,6 +72,15 @@ impl Space {
         pod["spec"]["nodeName"] = Value::Null;
         pod["status"]["phase"] = json!("Pending");
         self.kept().pods.entry(namespace.to_owned()).or_default().push(pod);
+    }
+
+    /// So many more members of the etcd may be down.
+    pub(super) fn budget(&self, allowed: u32) {
+        let selector = json!({ "matchLabels": { "app.kubernetes.io/instance": "store" } });
+        self.kept().budgets = vec![json!({
+            "metadata": { "name": "keep", "namespace": "prod" }, "spec": { "selector": selector },
+            "status": { "disruptionsAllowed": allowed },
+        })];
     }
 
     /// Somebody deletes a pod.
@@ -136,6 +146,9 @@ impl Space {
             ["namespaces", namespace, "pods", name] => {
                 let mut all = kept.pods.get(*namespace).cloned().unwrap_or_default().into_iter();
                 all.find(|pod| pod["metadata"]["name"] == *name)
+            }
+            [.., "poddisruptionbudgets"] => {
+                Some(json!({ "metadata": {}, "items": kept.budgets.clone() }))
             }
             ["namespaces"] => {
                 let names = kept.pods.keys().map(|name| json!({ "metadata": { "name": name } }));
