@@ -5,6 +5,7 @@
 mod agents;
 mod api;
 mod clocks;
+mod groups;
 mod installation;
 mod objects;
 mod pods;
