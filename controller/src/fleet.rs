@@ -257,7 +257,7 @@ pub(crate) async fn members(
     for group in groups {
         for scheme in group {
             let all = Selector { pick: Some(Pick::All), scheme, node: None };
-            match client.resolve(&all, 0).await {
+            match client.resolve(&all, fault::Aspect::Network, 0).await {
                 Ok(found) => ends.extend(found),
                 Err(failure) => {
                     failures.push(failure);

@@ -231,7 +231,7 @@ impl<'a> Through<'a> {
                 let members = ZeebeMembers { cluster: self.cluster.clone(), role };
                 let scheme = Scheme::Zeebe(members);
                 let all = Selector { pick: Some(Pick::All), scheme, node: None };
-                found.extend(client.resolve(&all, 0).await?);
+                found.extend(client.resolve(&all, fault::Aspect::Network, 0).await?);
             }
             Ok::<_, Failure>(found)
         };

@@ -43,7 +43,9 @@ async fn processes_stand_still_on_their_node_and_are_let_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_no_processes_is_not_frozen() {
     let fleet = Fleet::of(&["a"]).await;
-    for (target, why) in [("host:a", "a node as a whole is no target"), ("addr:10.0.0.1", "no processes")] {
+    for (target, why) in
+        [("host:a", "a node as a whole is no target"), ("addr:10.0.0.1", "no processes")]
+    {
         let refused = fleet.ask(1, freezing(target)).await.unwrap_err();
         assert!(refused.to_string().contains(why), "{target}: {refused}");
     }

@@ -17,6 +17,9 @@ use crate::redaction::Redaction;
 use crate::substitution::Scope;
 use crate::timestamp::Timestamp;
 
+/// A step as anybody may see it.
+type Shown = Arc<Map<String, Value>>;
+
 /// What all parts of a run share: they ask through it, and read what is known.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -32,7 +35,7 @@ pub(super) struct Shared {
     /// What the experiment gives values for.
     pub(super) given: Given,
     /// Probes of the steady state as anybody may see them: they are written down at every look.
-    shown: Vec<(Arc<Activity>, Arc<Map<String, Value>>)>,
+    shown: Vec<(Arc<Activity>, Shown)>,
     calls: u64,
     asked: Vec<Action>,
 }
@@ -106,7 +109,7 @@ impl Shared {
     }
 
     /// A step as it was written, without secrets.
-    pub(super) fn shown_step(&mut self, step: &Arc<Activity>) -> Arc<Map<String, Value>> {
+    pub(super) fn shown_step(&mut self, step: &Arc<Activity>) -> Shown {
         let known = self.shown.iter().find(|(known, _)| Arc::ptr_eq(known, step));
         if let Some((_, shown)) = known {
             return Arc::clone(shown);

@@ -104,7 +104,6 @@ mod tests {
             uid: format!("uid-{name}"),
             node: fault::NodeName::new("n1").unwrap(),
             addresses: BTreeSet::new(),
-            containers: BTreeMap::new(),
             labels: [("app".to_owned(), app.to_owned())].into(),
         }
     }

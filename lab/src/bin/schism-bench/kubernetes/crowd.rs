@@ -57,6 +57,7 @@ fn dial(node: &Value, address: &str, ca: &Path, asked: Stop) -> Result<()> {
     let host = Some("schism-controller.schism.svc".try_into().context("a host")?);
     let token = text(node, "token")?;
     let controller = Controller::by_token(address.parse()?, host, ca, Path::new(&token))?;
-    tokio::spawn(uplink::keep(Uplink::new(agent, about), controller, asked));
+    let uplink = Uplink { token: controller.token(), ..Uplink::new(agent, about) };
+    tokio::spawn(uplink::keep(uplink, controller, asked));
     Ok(())
 }
