@@ -283,9 +283,10 @@ impl Control {
     }
 }
 
-/// The groups whose members were named as pods, and not by what they are.
+/// The groups whose members were named otherwise than by what they are.
 fn memberships(kubernetes: &Kubernetes, ends: &[End]) -> BTreeSet<GroupName> {
-    let named = ends.iter().filter(|end| matches!(end.selector.scheme, Scheme::Kubernetes(_)));
+    let is_role = |scheme: &Scheme| matches!(scheme, Scheme::Etcd(_) | Scheme::Zeebe(_));
+    let named = ends.iter().filter(|end| !is_role(&end.selector.scheme));
     let pods = named.filter_map(|end| end.pod.as_deref());
     let groups = pods.flat_map(|pod| kubernetes.memberships(pod));
     groups.map(|(system, path)| GroupName { system, path }).collect()

@@ -87,23 +87,29 @@ fn usable(found: Found, selector: &Selector) -> Result<Vec<Located>, PodsError> 
 }
 
 /// Makes sure that none of what was found under another name than a pod's is in one that is left alone: whoever
-/// may not name it may not reach it by its number, its namespace or its role either.
+/// may not name it may not reach it by its number, its namespace or its role either. Returned: the same, with the pods
+/// in which they are.
 ///
 /// # Errors
 /// It may not be hit, or nobody can say whether it may.
 pub(super) async fn admit(
     kubernetes: Option<&Kubernetes>,
     selector: &Selector,
-    found: &[End],
-) -> Result<(), ResolveError> {
-    let Some(kubernetes) = kubernetes else { return Ok(()) };
+    found: Vec<End>,
+) -> Result<Vec<End>, ResolveError> {
+    let Some(kubernetes) = kubernetes else { return Ok(found) };
     let in_pod = |end: &End| match &end.place {
         Place::Target(node, target) => Some((node.clone(), uid(target)?.clone())),
         Place::Addresses(_) => None,
     };
     let pods: BTreeSet<(NodeName, PodUid)> = found.iter().filter_map(in_pod).collect();
     let failed = |error| ResolveError::Pods { selector: selector.clone(), error: Box::new(error) };
-    kubernetes.admit(&pods).await.map_err(failed)
+    let known = kubernetes.admit(&pods).await.map_err(failed)?;
+    let with_pod = found.into_iter().map(|end| {
+        let pod = in_pod(&end).and_then(|place| known.get(&place));
+        End { pod: pod.cloned().map(Box::new), ..end }
+    });
+    Ok(with_pod.collect())
 }
 
 /// The pod in which a target is.
@@ -325,16 +331,33 @@ mod tests {
         let by_name = end(&format!("pod:{UID}/dns"), None);
         for one in found.into_iter().chain([by_name]) {
             let (selector, all) = (one.selector.clone(), [end("pid:9", None), one]);
-            let refused = admit(Some(&kubernetes), &selector, &all).await.unwrap_err();
+            let refused = admit(Some(&kubernetes), &selector, all.to_vec()).await.unwrap_err();
             let ResolveError::Pods { error, .. } = &refused else { panic!("{refused}") };
             let PodsError::Unusable { why: Unusable::Protected(_), pod } = &**error else {
                 panic!("{refused}")
             };
             assert_eq!(pod.to_string(), "kube-system/dns");
             // Without a cluster nothing of one is left alone.
-            admit(None, &selector, &all).await.unwrap();
+            assert_eq!(admit(None, &selector, all.to_vec()).await.unwrap(), all);
         }
-        let plain = [end("pid:9", None), end("netns:a", None)];
-        admit(Some(&kubernetes), &plain[0].selector, &plain).await.unwrap();
+        let plain = vec![end("pid:9", None), end("netns:a", None)];
+        let selector = plain[0].selector.clone();
+        assert_eq!(admit(Some(&kubernetes), &selector, plain.clone()).await.unwrap(), plain);
+    }
+
+    #[tokio::test]
+    async fn of_what_was_found_by_another_name_the_pod_is_known() {
+        let labels = json!({ "app.kubernetes.io/name": "etcd" });
+        let pod = json!({
+            "metadata": { "name": "etcd-0", "namespace": "prod", "uid": UID, "labels": labels },
+        });
+        let client = mock::client([("/api/v1/pods", json!([pod]))].into()).await;
+        let kubernetes = Kubernetes::of(client, Guard::default());
+        let all = vec![end("pid:7", Some(UID)), end("netns:a", None)];
+        let found = admit(Some(&kubernetes), &all[0].selector.clone(), all).await.unwrap();
+        let pod = found[0].pod.as_ref().unwrap();
+        assert_eq!((pod.pod.to_string().as_str(), pod.uid.as_str()), ("prod/etcd-0", UID));
+        assert_eq!(kubernetes.memberships(pod).len(), 1);
+        assert_eq!(found[1].pod, None);
     }
 }

@@ -136,8 +136,7 @@ pub(super) async fn ends(
         | Scheme::Pod(_)
         | Scheme::Host(_) => of_nodes(agents, selector, aspect, seed).await?,
     };
-    pods::admit(kubernetes, selector, &found).await?;
-    Ok(found)
+    pods::admit(kubernetes, selector, found).await
 }
 
 /// What agents know by the name of a selector, after its pick.
@@ -238,10 +237,7 @@ async fn at_home(
 ) -> Result<Vec<End>, ResolveError> {
     let elsewhere = found.iter().all(|player| player.home.is_none());
     let found = pods::members(agents, selector, found, aspect).await?;
-    if elsewhere {
-        pods::admit(kubernetes, selector, &found).await?;
-    }
-    Ok(found)
+    if elsewhere { pods::admit(kubernetes, selector, found).await } else { Ok(found) }
 }
 
 /// Another node's own name is not found on this one, which is no trouble.

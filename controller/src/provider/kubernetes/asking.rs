@@ -9,7 +9,7 @@ use cluster::{
 use fault::{ContainerName, KubernetesPods, NodeName, ObjectName, PodUid, PodsBy};
 use futures_util::future::try_join_all;
 
-use super::selection::{Found, PodName, Unusable};
+use super::selection::{Found, Located, PodName, Unusable};
 use super::{Kubernetes, likeness};
 
 /// Of so many nodes each is asked for by itself; of more, all at once.
@@ -168,14 +168,19 @@ impl Kubernetes {
         Ok(Found::of(&named, &nodes, &self.guard))
     }
 
-    /// Makes sure that pods may be hit that agents have found on their nodes, under whatever name.
+    /// Makes sure that pods may be hit that agents have found on their nodes, under whatever name. Returned: what the
+    /// API server has of each.
     ///
     /// # Errors
     /// One of them may not, or the API server does not say or does not know it.
-    pub async fn admit(&self, found: &BTreeSet<(NodeName, PodUid)>) -> Result<(), PodsError> {
+    pub async fn admit(
+        &self,
+        found: &BTreeSet<(NodeName, PodUid)>,
+    ) -> Result<BTreeMap<(NodeName, PodUid), Located>, PodsError> {
         let names: BTreeSet<&str> = found.iter().map(|(node, _)| node.as_str()).collect();
+        let mut known = BTreeMap::new();
         if names.is_empty() {
-            return Ok(());
+            return Ok(known);
         }
         let nodes = self.nodes(&names).await?;
         for name in names {
@@ -194,9 +199,10 @@ impl Kubernetes {
                         why: protected.into(),
                     },
                 )?;
+                known.insert((node.clone(), uid.clone()), Located::of(pod, node.clone()));
             }
         }
-        Ok(())
+        Ok(known)
     }
 
     async fn named(&self, within: &Within, pods: &KubernetesPods) -> Result<Vec<Pod>, PodsError> {

@@ -188,8 +188,7 @@ pub(super) fn locate(
     nodes: &BTreeMap<String, Node>,
     guard: &Guard,
 ) -> Result<Located, Unusable> {
-    let name = PodName::of(pod);
-    guard.admit(&name.namespace)?;
+    guard.admit(pod.metadata.namespace.as_deref().unwrap_or_default())?;
     let node = pod.spec.node_name.as_deref();
     guard.admit_pod(pod, node.and_then(|node| nodes.get(node)))?;
     if pod.metadata.deletion_timestamp.is_some() {
@@ -210,16 +209,27 @@ pub(super) fn locate(
     }
     let all = pod.status.container_statuses.iter().chain(&pod.status.init_container_statuses);
     let mut running = all.filter(|status| status.is_running() && status.id().is_some());
-    let addresses: BTreeSet<IpAddr> =
-        pod.status.pod_ips.iter().filter_map(|one| one.ip.parse().ok()).collect();
+    let node = NodeName::new(node).ok_or_else(|| Unusable::NoNode(node.to_owned()))?;
+    let located = Located::of(pod, node);
     // Between two lives of its only container nothing runs, and the pod is there all the same.
     if pod.status.phase == Phase::Pending && running.next().is_none() {
         return Err(Unusable::Pending);
     }
-    if addresses.is_empty() {
+    if located.addresses.is_empty() {
         return Err(Unusable::NoAddress);
     }
-    let node = NodeName::new(node).ok_or_else(|| Unusable::NoNode(node.to_owned()))?;
-    let (uid, labels) = (pod.metadata.uid.clone(), pod.metadata.labels.clone());
-    Ok(Located { pod: name, uid, node, addresses, labels })
+    Ok(located)
+}
+
+impl Located {
+    /// A pod that is on a node, however it is.
+    pub(super) fn of(pod: &Pod, node: NodeName) -> Self {
+        Self {
+            pod: PodName::of(pod),
+            uid: pod.metadata.uid.clone(),
+            node,
+            addresses: pod.status.pod_ips.iter().filter_map(|one| one.ip.parse().ok()).collect(),
+            labels: pod.metadata.labels.clone(),
+        }
+    }
 }

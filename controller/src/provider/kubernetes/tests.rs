@@ -253,16 +253,17 @@ async fn a_pod_is_guarded_by_whatever_name_an_agent_has_found_it() {
         let one = (fault::NodeName::new(node).unwrap(), fault::PodUid::new(uid).unwrap());
         let web = (one.0.clone(), fault::PodUid::new(WEB).unwrap());
         // One that is left alone is refused with all that were asked for beside it.
-        let admitted = kubernetes.admit(&[web, one].into()).await;
+        let pods: BTreeSet<_> = [web, one].into();
+        let admitted = kubernetes.admit(&pods).await;
         let said = admitted.map_err(|error| error.to_string());
         match (said, why) {
-            (Ok(()), None) => {}
+            (Ok(known), None) => assert!(known.into_keys().eq(pods), "all that were asked for"),
             (Err(said), Some(why)) => assert!(said.contains(why), "{uid}: {said}"),
             (said, why) => panic!("{uid} on {node}: {said:?}, not {why:?}"),
         }
     }
     let nobody = serving(Objects::new(), by_default).await;
-    assert_eq!(nobody.admit(&BTreeSet::new()).await, Ok(()));
+    assert_eq!(nobody.admit(&BTreeSet::new()).await, Ok(BTreeMap::new()));
 }
 
 /// Neither crate may depend on the other, so each has the rule: a name of a selector is one that the API server

@@ -281,8 +281,9 @@ mod tests {
         assert_eq!(first.astray, ["127.0.0.1 means whoever asks"]);
     }
 
-    #[test]
-    fn in_a_namespace_a_broker_is_a_pod_and_nobody_else() {
+    // A gateway is dialled by a task, if it ever is.
+    #[tokio::test]
+    async fn in_a_namespace_a_broker_is_a_pod_and_nobody_else() {
         let own = |last: u8| vec![IpAddr::from([10, 0, 0, last])];
         let brokers = [("zeebe-0", own(1)), ("zeebe-1", own(2)), ("zeebe-2", Vec::new())];
         let brokers = brokers.map(|(name, own)| (name.to_owned(), own));
@@ -329,8 +330,8 @@ mod tests {
         assert_eq!(found[&NodeId::new(1)].known.0, own(2));
     }
 
-    #[test]
-    fn brokers_are_those_that_are_named_or_to_be() {
+    #[tokio::test]
+    async fn brokers_are_those_that_are_named_or_to_be() {
         let brokers: Vec<ManagementUrl> = vec!["b0".parse().unwrap(), "b1:19600".parse().unwrap()];
         let placed = placed(&zeebe(brokers, "gw".parse().unwrap()), &[]).unwrap();
         assert_eq!(placed.len(), 2);
