@@ -197,8 +197,8 @@ impl SightError {
         let hint = match self {
             Self::NoCluster(system) => {
                 return format!(
-                    "say in which namespace of Kubernetes it is, as in -n NAMESPACE; or [{system}] in the schism.toml \
-                     of the controller says where one is asked"
+                    "[{system}] in the schism.toml of the controller says where one is asked; where it knows a \
+                     Kubernetes cluster, -n NAMESPACE finds one there"
                 );
             }
             Self::Unnamed { .. } | Self::Unknown { .. } => {

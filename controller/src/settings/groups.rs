@@ -7,11 +7,9 @@ use fault::LabelSelector;
 use link::ServerName;
 use serde::Deserialize;
 use serde::de::Deserializer;
-use zeebe::Url;
 
 use super::SettingsError;
-use super::value::{Several, anchor, host, path, text};
-use super::zeebe::OAuthSettings;
+use super::value::{Several, anchor, host, path};
 use crate::provider::etcd::{Credentials, OwnCertificate};
 
 /// By what pods of etcd are known: charts say so.
@@ -59,8 +57,6 @@ pub struct ZeebePods {
     pub gateway_port: u16,
     /// The port at which brokers are managed.
     pub management_port: u16,
-    /// Who we are, where gateways want a token.
-    pub oauth: Option<OAuthSettings>,
 }
 
 impl Default for EtcdPods {
@@ -72,7 +68,7 @@ impl Default for EtcdPods {
 impl Default for ZeebePods {
     fn default() -> Self {
         let (brokers, gateways) = (selectors(&BROKERS), selectors(&GATEWAYS));
-        Self { brokers, gateways, gateway_port: 26500, management_port: 9600, oauth: None }
+        Self { brokers, gateways, gateway_port: 26500, management_port: 9600 }
     }
 }
 
@@ -107,14 +103,6 @@ pub(super) struct WrittenZeebe {
     gateways: Vec<LabelSelector>,
     gateway_port: Option<std::num::NonZeroU16>,
     management_port: Option<std::num::NonZeroU16>,
-    #[serde(deserialize_with = "text")]
-    oauth_server: Option<Url>,
-    #[serde(deserialize_with = "path")]
-    oauth_ca: Option<PathBuf>,
-    client_id: Option<String>,
-    #[serde(deserialize_with = "path")]
-    client_secret_file: Option<PathBuf>,
-    audience: Option<String>,
 }
 
 fn labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LabelSelector>, D::Error> {
@@ -167,37 +155,17 @@ impl WrittenEtcd {
 }
 
 impl WrittenZeebe {
-    pub(super) fn anchor(&mut self, base: &Path) {
-        for path in [&mut self.oauth_ca, &mut self.client_secret_file] {
-            anchor(path, base);
-        }
-    }
-
-    pub(super) fn complete(self) -> Result<ZeebePods, SettingsError> {
+    pub(super) fn complete(self) -> ZeebePods {
         let usual = ZeebePods::default();
-        let oauth = match (self.oauth_server, self.client_id, self.client_secret_file) {
-            (None, None, None) if self.audience.is_none() && self.oauth_ca.is_none() => None,
-            (Some(server), Some(id), Some(secret)) => {
-                let audience = self.audience.unwrap_or_default();
-                Some(OAuthSettings { server, id, secret, audience, ca: self.oauth_ca })
-            }
-            _ => {
-                return Err(SettingsError::Contradiction {
-                    key: "kubernetes.zeebe.oauth-server",
-                    reason: "a token takes oauth-server, client-id and client-secret-file together",
-                });
-            }
-        };
         let port = |port: Option<std::num::NonZeroU16>, usual| {
             port.map_or(usual, std::num::NonZeroU16::get)
         };
-        Ok(ZeebePods {
+        ZeebePods {
             brokers: or_usual(self.brokers, usual.brokers),
             gateways: or_usual(self.gateways, usual.gateways),
             gateway_port: port(self.gateway_port, usual.gateway_port),
             management_port: port(self.management_port, usual.management_port),
-            oauth,
-        })
+        }
     }
 }
 
@@ -241,7 +209,8 @@ mod tests {
             ("[kubernetes.etcd]\nlabels = '='", "a label"),
             ("[kubernetes.etcd]\nkey = 'k'", "a certificate and its key go together"),
             ("[kubernetes.etcd]\nserver-name = 'x'", "kubernetes.etcd.ca"),
-            ("[kubernetes.zeebe]\nclient-id = 'x'", "a token takes oauth-server"),
+            // Whoever has a pod in a namespace would be shown it.
+            ("[kubernetes.zeebe]\nclient-id = 'x'", "unknown field"),
             ("[kubernetes.zeebe]\nbroker = 'x'", "unknown field"),
         ];
         for (text, said) in table {

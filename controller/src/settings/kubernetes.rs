@@ -121,7 +121,6 @@ impl Written {
     pub(super) fn anchor(&mut self, base: &Path) {
         anchor(&mut self.kubeconfig, base);
         self.etcd.anchor(base);
-        self.zeebe.anchor(base);
     }
 
     /// The same, where what was typed says how the cluster is reached.
@@ -210,7 +209,7 @@ impl Written {
                 Some(true) => Keeping::Cluster,
                 Some(false) | None => Keeping::Disk,
             },
-            groups: Groups { etcd: self.etcd.complete()?, zeebe: self.zeebe.complete()? },
+            groups: Groups { etcd: self.etcd.complete()?, zeebe: self.zeebe.complete() },
         }))
     }
 }

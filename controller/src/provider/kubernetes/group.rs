@@ -275,12 +275,8 @@ impl Kubernetes {
         if gateways.is_empty() {
             return Err(nobody(wanted, &homes));
         }
-        let own = ZeebeSettings {
-            gateways,
-            brokers: Vec::new(),
-            ca: None,
-            oauth: settings.oauth.clone(),
-        };
+        // Nobody is shown a token, which any pod could have itself shown that has the labels.
+        let own = ZeebeSettings { gateways, brokers: Vec::new(), ca: None, oauth: None };
         let anywhere = format!("localhost:{}", settings.management_port);
         let management: ManagementUrl = anywhere.parse().map_err(unusable)?;
         let directories = [Part::First, part].map(|part| sorted.directory(part));
