@@ -113,7 +113,7 @@ impl Site<'_> {
     /// The pods that play a role now.
     fn players(&self, role: &str) -> Vec<String> {
         let found = self.done(&format!("targets -n {STORE} all:etcd:{role} -o json")).document();
-        let ends = found["targets"].as_array().unwrap();
+        let ends = found["ends"].as_array().unwrap();
         ends.iter().map(|end| end["member"].as_str().unwrap().to_owned()).collect()
     }
 
@@ -124,7 +124,7 @@ impl Site<'_> {
             let line = format!("targets -n {STORE} etcd:leader -o json");
             let asked = self.ask(&line);
             if asked.code == Some(0) {
-                leader = asked.document()["targets"][0]["member"].as_str().unwrap().to_owned();
+                leader = asked.document()["ends"][0]["member"].as_str().unwrap().to_owned();
             }
             !leader.is_empty() && leader != before
         });
@@ -227,10 +227,11 @@ fn an_object_names_a_role_of_its_namespace(site: &Site<'_>) {
     kubectl.run(&acts).unwrap_or_else(|error| {
         panic!("{error}: {:#}", web::get_in(kubectl, STORE, "fault", "deaf"))
     });
-    let events = kubectl.run(&format!("-n {STORE} get events -o json")).unwrap();
-    let events: Value = serde_json::from_str(&events).unwrap();
-    let told =
-        events["items"].as_array().unwrap().iter().filter(|one| one["reason"] == "FaultBegan");
-    assert_eq!(told.count(), 2, "both pods are told: {events:#}");
+    until("both pods are told", || {
+        let events = kubectl.run(&format!("-n {STORE} get events -o json")).unwrap();
+        let events: Value = serde_json::from_str(&events).unwrap();
+        let all = events["items"].as_array().unwrap().iter();
+        all.filter(|event| event["reason"] == "FaultBegan").count() == 2
+    });
     kubectl.run(&format!("-n {STORE} delete fault deaf --timeout=60s")).unwrap();
 }
