@@ -217,8 +217,19 @@ fn fields_are_options_in_other_letters() {
 fn definitions_have_the_fields_of_the_command_line() {
     use clap::CommandFactory as _;
     let of_commands = [
-        "local", "dry-run", "prove", "follow", "preset", "around", "replace", "detach", "for",
-        "lease", "seed", "help",
+        "local",
+        "dry-run",
+        "prove",
+        "follow",
+        "preset",
+        "around",
+        "replace",
+        "detach",
+        "for",
+        "lease",
+        "seed",
+        "help",
+        "namespace",
     ];
     let all = crate::cli::Cli::command();
     for definition in definitions() {
