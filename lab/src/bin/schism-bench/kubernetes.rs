@@ -89,7 +89,10 @@ fn commands(site: &Site, times: usize, report: &mut Report) -> Result<()> {
     report.add(
         "requests of the controller for one fault on two nodes, until it is healed and gone",
         "≤ 8 (6 + 1 per node)",
-        format!("{each:.1} (n = {times})"),
+        format!(
+            "{each:.1}, of which {:.1} read (n = {times})",
+            (after.reads - before.reads) / times as f64
+        ),
         Verdict::of(each <= 8.05),
     );
     Ok(())

@@ -52,6 +52,8 @@ pub(super) struct Counted {
     pub(super) applying: f64,
     /// Requests to the API server.
     pub(super) requests: f64,
+    /// Those of them that only read.
+    pub(super) reads: f64,
     /// Agents that are connected.
     pub(super) agents: f64,
 }
@@ -161,6 +163,7 @@ impl Site {
             applied_in_50_ms: sum("schism_apply_seconds_bucket{le=\"0.05\"}"),
             applying: sum("schism_apply_seconds_sum"),
             requests: sum("schism_api_requests_total"),
+            reads: sum("schism_api_requests_total{verb=\"read\"}"),
             agents: sum("schism_agents_connected"),
         })
     }
