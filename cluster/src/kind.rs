@@ -6,6 +6,7 @@ pub(crate) mod kept;
 pub(crate) mod lease;
 pub(crate) mod node;
 pub(crate) mod pod;
+pub(crate) mod service;
 pub(crate) mod space;
 pub(crate) mod token;
 pub(crate) mod workload;

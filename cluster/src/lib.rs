@@ -34,6 +34,7 @@ pub use kind::{
     lease::{Lease, LeaseSpec},
     node::{Node, NodeCondition, NodeInfo, NodeStatus},
     pod::{Container, ContainerPort, ContainerStatus, Phase, Pod, PodIp, PodSpec, PodStatus},
+    service::{Endpoint, EndpointSlice, Service, ServiceSpec, ServiceType, TargetRef},
     space::NamespaceObject,
     token::{Review, User},
     workload::{
