@@ -3,73 +3,29 @@
 //! Nothing acts before everything is prepared; what fails on one node is healed on all; what cannot be
 //! confirmed is said to be unconfirmed and is asked for again when its agent is back.
 
+mod change;
 mod event;
 mod part;
+mod stage;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
 use fault::{FaultId, LeaseTerms, NodeName, Status};
 
+pub use change::Change;
 pub use event::{Action, Event, Refusal};
-pub use part::{Part, PartState};
+pub use part::{Part, PartState, Seated};
+pub use stage::Stage;
 
 /// Time since some fixed moment of the controller's life.
 pub type Moment = Duration;
 
 /// How long after the deadline a node may take to say so.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// What has become of an intent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Written, nothing touched.
-    Pending,
-    /// On its way in.
-    Preparing,
-    /// It acts everywhere.
-    Active,
-    /// On its way out.
-    Healing,
-    /// Out by request, confirmed everywhere.
-    Healed,
-    /// Out at its deadline.
-    Expired,
-    /// It could not be put in or kept; out wherever it was.
-    Failed,
-    /// A node did not confirm its end; its lease ends it.
-    Unconfirmed,
-}
-
-impl Stage {
-    /// Whether nothing more will come of it, unless a node that was lost comes back.
-    #[must_use]
-    pub const fn is_final(self) -> bool {
-        match self {
-            Self::Pending | Self::Preparing | Self::Active | Self::Healing => false,
-            Self::Healed | Self::Expired | Self::Failed | Self::Unconfirmed => true,
-        }
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Pending => "pending",
-            Self::Preparing => "preparing",
-            Self::Active => "active",
-            Self::Healing => "healing",
-            Self::Healed => "healed",
-            Self::Expired => "expired",
-            Self::Failed => "failed",
-            Self::Unconfirmed => "unconfirmed",
-        })
-    }
-}
 
 /// An intent on its way.
 #[derive(Clone, Debug)]
@@ -125,6 +81,15 @@ impl Sequence {
         }
         let spans = spans(&parts);
         Self { stage, parts, spans, terms, fate, deadline, guessed: true }
+    }
+
+    /// The same, once it is known of each part whose place others may take there.
+    #[must_use]
+    pub fn seated(mut self, of: impl Fn(&Part) -> Seated) -> Self {
+        for part in &mut self.parts {
+            part.seated = of(part);
+        }
+        self
     }
 
     /// What has become of it.
@@ -234,7 +199,11 @@ impl Sequence {
                 }
                 Vec::new()
             }
+            Event::Changed(change) => self.change(*change, now),
+            Event::Joined(node, ids, result) => self.joined(&node, &ids, result, now),
+            Event::Left(node, ids, result) => self.left(&node, &ids, result, now),
             Event::Found(node) => self.found(&node),
+            Event::Lost(reason) => self.heal(Stage::Failed, reason, now),
             Event::Heal(reason) => self.heal(Stage::Healed, reason, now),
             Event::Tick => self.tick(now),
         }
@@ -401,6 +370,9 @@ impl Sequence {
         if !ended {
             return Vec::new();
         }
+        if self.stage == Stage::Active && self.is_let_go(id) {
+            return vec![Action::Record];
+        }
         match self.stage {
             Stage::Active if in_time => self.finish_if_out(now),
             Stage::Active => {
@@ -413,6 +385,15 @@ impl Sequence {
                 Vec::new()
             }
         }
+    }
+
+    /// Whether the end of a part is no failure.
+    fn is_let_go(&mut self, id: FaultId) -> bool {
+        let Some(place) = self.place(id) else { return false };
+        let part = &mut self.parts[place];
+        part.let_go |= part.gone_with_its_pod().is_some();
+        part.shorten();
+        part.let_go
     }
 
     /// Takes everything out that may be in.
@@ -499,7 +480,11 @@ impl Sequence {
 
     fn found(&mut self, node: &NodeName) -> Vec<Action> {
         match self.stage {
-            Stage::Active => vec![Action::List(node.clone())],
+            Stage::Active => {
+                let mut actions = self.leave_late(node);
+                actions.push(Action::List(node.clone()));
+                actions
+            }
             Stage::Healing | Stage::Unconfirmed if self.owes(node) => vec![self.take_out(node)],
             Stage::Healing | Stage::Unconfirmed => Vec::new(),
             Stage::Pending | Stage::Preparing | Stage::Healed | Stage::Expired | Stage::Failed => {
@@ -549,6 +534,10 @@ impl Sequence {
             | Stage::Expired
             | Stage::Failed
             | Stage::Unconfirmed => return Vec::new(),
+        }
+        let over = self.settle_leavers(now);
+        if self.stage != Stage::Active {
+            return over;
         }
         if self.deadline.is_some_and(|deadline| now > deadline + GRACE) {
             if self.guessed {

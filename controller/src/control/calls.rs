@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::time::Duration;
 
-use fault::{BootTime, Fault, FaultId, NodeName};
+use fault::{BootTime, Fault, FaultId, NodeName, Status};
 use proto::control as wire;
 
 use super::intent::Intent;
 use crate::agents::Agents;
 use crate::failure::{Cause, Failure};
 use crate::link::{Link, Rehearsal, Scope, nanos};
-use crate::sequence::{Action, Event, Moment, Part, Refusal};
+use crate::sequence::{Action, Event, Moment, Part, PartState, Refusal};
 
 /// How far ahead faults on several nodes begin, beyond what the clocks are off: the commits must be there
 /// by then.
@@ -108,7 +108,11 @@ pub(super) fn call(agents: &Agents, intent: &Intent, action: Action) -> Calls {
             Box::pin(async move { futures_util::future::join_all(calls).await })
         }
         Action::Heal(node) => {
-            let ids = intent.sequence.of(&node).map(|part| part.fault.id).collect();
+            // What has left, or never came, is nothing that a node must know of.
+            let stays = |part: &&Part| {
+                !part.let_go || part.state.may_be_in() || part.state == PartState::Healing
+            };
+            let ids = intent.sequence.of(&node).filter(stays).map(|part| part.fault.id).collect();
             let link = agents.link(&node);
             Box::pin(async move {
                 let result = match link {
@@ -121,6 +125,32 @@ pub(super) fn call(agents: &Agents, intent: &Intent, action: Action) -> Calls {
                 vec![Event::Healed(node, result)]
             })
         }
+        Action::Join(node, ids) => {
+            let all = intent.sequence.of(&node).filter(|part| ids.contains(&part.fault.id));
+            let faults: Vec<Fault> = all.map(|part| part.fault.clone()).collect();
+            let link = agents.link(&node);
+            Box::pin(async move {
+                let result = match link {
+                    Some(link) => join(link, &faults).await,
+                    None => Err(Refusal::Refused("its agent is not connected".to_owned())),
+                };
+                vec![Event::Joined(node, ids, result)]
+            })
+        }
+        Action::Leave(node, ids) => {
+            let link = agents.link(&node);
+            Box::pin(async move {
+                let scope = Scope::Faults(ids.iter().copied().collect());
+                let result = match link {
+                    Some(mut link) => {
+                        let healed = link.heal(&scope).await;
+                        healed.map_err(|failure| refusal(failure, Absence::Unknown))
+                    }
+                    None => Err(unconnected()),
+                };
+                vec![Event::Left(node, ids, result)]
+            })
+        }
         Action::List(node) => {
             let link = agents.link(&node);
             let id = intent.id;
@@ -131,6 +161,19 @@ pub(super) fn call(agents: &Agents, intent: &Intent, action: Action) -> Calls {
                 vec![Event::Listed(node, own.collect())]
             })
         }
+    }
+}
+
+/// Has faults come in beside others that act, which is all at once or nothing.
+async fn join(mut link: Link, faults: &[Fault]) -> Result<Vec<Status>, Refusal> {
+    let attempted = "cannot put it in place again";
+    let prepared = link.prepare(attempted, faults, Rehearsal::No).await;
+    prepared.map_err(|failure| refusal(failure, Absence::Refused))?;
+    let ids: Vec<FaultId> = faults.iter().map(|fault| fault.id).collect();
+    match link.commit("cannot let it act again", &ids, None).await {
+        Ok(statuses) => Ok(statuses),
+        // They are in place: whoever hears of this takes them out.
+        Err(failure) => Err(Refusal::Unreachable(failure.reason)),
     }
 }
 

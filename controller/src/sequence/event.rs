@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use fault::{FaultId, NodeName, Status};
 
-use super::Moment;
+use super::{Change, Moment};
 
 /// Why a node did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,10 +43,27 @@ pub enum Event {
     Renewed(Vec<FaultId>, Moment),
     /// A node's agent is there again, or still.
     Found(NodeName),
+    /// Pods have gone, or others have come, while it acts.
+    Changed(Box<Change>),
+    /// A node was asked to have these parts come in and act.
+    Joined(NodeName, BTreeSet<FaultId>, Result<Vec<Status>, Refusal>),
+    /// A node was asked to have these parts leave.
+    Left(NodeName, BTreeSet<FaultId>, Result<Vec<Status>, Refusal>),
+    /// It has lost what it was about.
+    Lost(String),
     /// Somebody wants it to end.
     Heal(String),
     /// Time has passed.
     Tick,
+}
+
+impl Event {
+    /// The parts that were to come in beside others, and of which a node has answered.
+    #[must_use]
+    pub fn joined(&self) -> &BTreeSet<FaultId> {
+        static NONE: BTreeSet<FaultId> = BTreeSet::new();
+        if let Self::Joined(_, ids, _) = self { ids } else { &NONE }
+    }
 }
 
 /// What is to be done.
@@ -58,6 +75,10 @@ pub enum Action {
     Commit(BTreeSet<NodeName>),
     /// Ask a node to take its parts out.
     Heal(NodeName),
+    /// Ask a node to put these parts in place and let them act at once.
+    Join(NodeName, BTreeSet<FaultId>),
+    /// Ask a node to take these parts out, and no others.
+    Leave(NodeName, BTreeSet<FaultId>),
     /// Ask a node what it has.
     List(NodeName),
     /// Store what this has become, before anybody is told.

@@ -23,6 +23,19 @@ pub struct Part {
     pub trouble: String,
     /// Its node was asked to put it in place, and has not answered: a heal may overtake that.
     pub unanswered: bool,
+    /// Its end is no failure: its pod went, or another part has taken its place.
+    pub let_go: bool,
+    /// Whose place others may take.
+    pub seated: Seated,
+}
+
+/// At which ends of a part there is a pod whose place another one may take: that it goes with it is no failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seated {
+    /// Where it acts.
+    pub target: bool,
+    /// At the other side.
+    pub peer: bool,
 }
 
 /// How far a part is.
@@ -126,6 +139,8 @@ impl Part {
             read: None,
             trouble: String::new(),
             unanswered: false,
+            let_go: false,
+            seated: Seated { target: false, peer: false },
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Tables of what happens, and random orders of it.
 
+mod changing;
+
 use std::net::IpAddr;
 
 use fault::{

@@ -1,0 +1,143 @@
+//! What changes while it acts.
+
+use fault::Gone;
+
+use super::*;
+
+fn id(part: u16) -> FaultId {
+    fault(part).id
+}
+
+fn ids<const N: usize>(parts: [u16; N]) -> BTreeSet<FaultId> {
+    parts.map(id).into()
+}
+
+const TARGET: Seated = Seated { target: true, peer: false };
+const PEER: Seated = Seated { target: false, peer: true };
+
+/// One that acts, where a pod may go at the target of part 0 and at the other side of part 1.
+fn seated() -> Sequence {
+    let active = active();
+    active.seated(|part| if part.fault.id.part == 0 { TARGET } else { PEER })
+}
+
+fn join(name: &str, part: u16) -> (NodeName, Fault, Seated) {
+    (node(name), fault(part), TARGET)
+}
+
+fn change(leave: BTreeSet<FaultId>, join: Vec<(NodeName, Fault, Seated)>) -> Event {
+    Event::Changed(Box::new(Change { leave, join }))
+}
+
+fn heard(part: u16, state: State) -> Event {
+    Event::Heard(Box::new(status(part, state)))
+}
+
+#[test]
+fn what_goes_with_its_pod_is_no_failure_and_anything_else_is() {
+    let table = [
+        (0, State::Gone(Gone::Namespace), Stage::Active),
+        (0, State::Gone(Gone::Process), Stage::Active),
+        (0, State::Gone(Gone::Peer), Stage::Healing),
+        (0, State::Failed, Stage::Healing),
+        (1, State::Gone(Gone::Peer), Stage::Active),
+        (1, State::Gone(Gone::Namespace), Stage::Healing),
+    ];
+    for (part, state, stage) in table {
+        let mut sequence = seated();
+        let _ = sequence.on(heard(part, state), 2 * SECOND);
+        assert_eq!(sequence.stage(), stage, "part {part}, {state}");
+    }
+}
+
+#[test]
+fn what_comes_in_is_stored_first_and_what_leaves_leaves_at_once() {
+    let mut sequence = seated();
+    let actions = sequence.on(change(ids([0]), vec![join("b", 2), join("c", 3)]), 2 * SECOND);
+    let expected = [
+        Action::Leave(node("a"), ids([0])),
+        Action::Record,
+        Action::Join(node("b"), ids([2])),
+        Action::Join(node("c"), ids([3])),
+    ];
+    assert_eq!(actions, expected);
+    assert_eq!(sequence.acting(), 1, "nothing that leaves is renewed");
+    let left = Event::Left(node("a"), ids([0]), Ok(vec![status(0, State::Healed)]));
+    assert_eq!(sequence.on(left, 2 * SECOND), [Action::Record]);
+    let joined = Event::Joined(node("b"), ids([2]), Ok(vec![status(2, State::Active)]));
+    assert_eq!(sequence.on(joined, 2 * SECOND), [Action::Record]);
+    assert_eq!((sequence.stage(), sequence.acting()), (Stage::Active, 2));
+    // Of one node what is meant is asked for by number, and what stays goes on.
+    let more = sequence.on(change(ids([1]), Vec::new()), 2 * SECOND);
+    assert_eq!(more, [Action::Leave(node("b"), ids([1]))]);
+    assert_eq!(sequence.part(id(2)).unwrap().state, PartState::Active);
+}
+
+#[test]
+fn what_cannot_come_in_ends_nothing() {
+    let mut sequence = seated();
+    let _ = sequence.on(change(BTreeSet::new(), vec![join("c", 2)]), 2 * SECOND);
+    let no = Refusal::Refused("no room".to_owned());
+    let actions = sequence.on(Event::Joined(node("c"), ids([2]), Err(no)), 2 * SECOND);
+    assert_eq!(actions, [Action::Record], "it has nothing of it");
+    assert_eq!(sequence.part(id(2)).unwrap().state, PartState::Ended);
+    // Of who did not answer nobody knows.
+    let _ = sequence.on(change(BTreeSet::new(), vec![join("c", 3)]), 2 * SECOND);
+    let actions = sequence.on(Event::Joined(node("c"), ids([3]), Err(unreachable())), 2 * SECOND);
+    assert_eq!(actions, [Action::Leave(node("c"), ids([3])), Action::Record]);
+    let _ = sequence.on(Event::Left(node("c"), ids([3]), Err(unreachable())), 2 * SECOND);
+    assert_eq!(sequence.part(id(3)).unwrap().state, PartState::Lost);
+    let again = sequence.on(Event::Found(node("c")), 3 * SECOND);
+    assert_eq!(again, [Action::Leave(node("c"), ids([3])), Action::List(node("c"))]);
+    let _ = sequence.on(Event::Left(node("c"), ids([3]), Err(Refusal::Unknown)), 3 * SECOND);
+    assert_eq!((sequence.stage(), sequence.acting()), (Stage::Active, 2));
+}
+
+#[test]
+fn a_heal_waits_for_what_is_on_its_way_in() {
+    let mut sequence = seated();
+    let _ = sequence.on(change(BTreeSet::new(), vec![join("c", 2)]), 2 * SECOND);
+    let actions = sequence.on(Event::Heal("asked".to_owned()), 2 * SECOND);
+    let nodes = ["a", "b", "c"].map(|name| Action::Heal(node(name)));
+    assert_eq!(actions[..3], nodes);
+    for (name, result) in [
+        ("a", Ok(vec![status(0, State::Healed)])),
+        ("b", Ok(vec![status(1, State::Healed)])),
+        ("c", Err(Refusal::Unknown)),
+    ] {
+        let _ = sequence.on(Event::Healed(node(name), result), 2 * SECOND);
+    }
+    assert_eq!(sequence.stage(), Stage::Healing, "c has not answered");
+    // The heal was there first: it came in after all.
+    let joined = Event::Joined(node("c"), ids([2]), Ok(vec![status(2, State::Active)]));
+    assert_eq!(sequence.on(joined, 2 * SECOND), [Action::Leave(node("c"), ids([2]))]);
+    let left = Event::Left(node("c"), ids([2]), Ok(vec![status(2, State::Healed)]));
+    assert_eq!(sequence.on(left, 2 * SECOND), [Action::Record]);
+    assert_eq!(sequence.stage(), Stage::Healed);
+}
+
+#[test]
+fn what_is_left_by_all_its_pods_ends_at_its_deadline() {
+    let mut sequence = seated();
+    let _ = sequence.on(heard(0, State::Gone(Gone::Namespace)), 2 * SECOND);
+    let _ = sequence.on(heard(1, State::Gone(Gone::Peer)), 2 * SECOND);
+    assert_eq!((sequence.stage(), sequence.acting()), (Stage::Active, 0));
+    assert_eq!(sequence.on(Event::Tick, 30 * SECOND), []);
+    assert_eq!(sequence.on(Event::Tick, 61 * SECOND), [Action::Record]);
+    assert_eq!(sequence.stage(), Stage::Expired);
+    // What is over is not changed any more.
+    assert_eq!(sequence.on(change(BTreeSet::new(), vec![join("c", 2)]), 62 * SECOND), []);
+    assert_eq!(sequence.parts().len(), 2);
+}
+
+#[test]
+fn what_has_lost_its_meaning_fails() {
+    let mut sequence = seated();
+    let actions = sequence.on(Event::Lost("its pod is gone".to_owned()), 2 * SECOND);
+    assert_eq!(actions[..2], ["a", "b"].map(|name| Action::Heal(node(name))));
+    for (name, part) in [("a", 0), ("b", 1)] {
+        let healed = Event::Healed(node(name), Ok(vec![status(part, State::Healed)]));
+        let _ = sequence.on(healed, 2 * SECOND);
+    }
+    assert_eq!((sequence.stage(), sequence.reason()), (Stage::Failed, "its pod is gone"));
+}
