@@ -17,6 +17,9 @@ mod pods;
 mod reading;
 mod rehearsing;
 mod resolving;
+mod seating;
+mod seats;
+mod services;
 mod tally;
 mod wall;
 

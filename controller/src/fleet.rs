@@ -16,6 +16,8 @@ mod report;
 mod roles;
 pub(crate) mod runs;
 
+use std::collections::BTreeMap;
+
 use experiment::run::invocation::Concern;
 use fault::{
     ClusterPath, EtcdMembers, EtcdRole, IntentId, Pick, Scheme, Selector, Status, ZeebeMembers,
@@ -306,19 +308,56 @@ fn brake(report: &BrakeReport, output: Output) -> Result<Outcome, Failure> {
 }
 
 /// Whether something happened in each direction of an intent, at one of its ends at least: what one end
-/// loses never comes to the other. Of what has no direction at each of its targets; nothing where nothing
-/// was heard.
+/// loses never comes to the other. All that a service leads to is one end. Of what has no direction at each of its
+/// targets; nothing where nothing was heard.
 pub(crate) fn happened(intent: &wire::Intent) -> Vec<bool> {
     let statuses = statuses(intent);
+    if statuses.is_empty() {
+        return Vec::new();
+    }
+    if intent.cuts.is_empty() {
+        // Of a pod that went another one has taken the place.
+        let stayed = staying(intent);
+        return match stayed.as_slice() {
+            [] => vec![statuses.iter().any(Status::happened)],
+            stayed => stayed.iter().map(Status::happened).collect(),
+        };
+    }
     let at = |part: &u32| {
         let mut of = statuses.iter().filter(|status| u32::from(status.fault.id.part) == *part);
         of.any(Status::happened)
     };
-    match intent.cuts.as_slice() {
-        [] => statuses.iter().map(Status::happened).collect(),
-        _ if statuses.is_empty() => Vec::new(),
-        cuts => cuts.iter().map(|cut| cut.parts.iter().any(at)).collect(),
+    let mut all: BTreeMap<(Side, Side), bool> = BTreeMap::new();
+    for cut in &intent.cuts {
+        let between = (Side::of(intent, cut.from), Side::of(intent, cut.to));
+        *all.entry(between).or_default() |= cut.parts.iter().any(at);
     }
+    all.into_values().collect()
+}
+
+/// An end of a cut as it was meant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Side {
+    End(u32),
+    Service(String),
+}
+
+impl Side {
+    fn of(intent: &wire::Intent, end: u32) -> Self {
+        let found = intent.ends.get(usize::try_from(end).unwrap_or(usize::MAX));
+        let selector = found.and_then(|end| Selector::try_from(end.selector.clone()?).ok());
+        match selector {
+            Some(selector) if selector.is_service() => Self::Service(selector.to_string()),
+            Some(_) | None => Self::End(end),
+        }
+    }
+}
+
+/// The last that was heard of each part that no other one has taken the place of, nor could have.
+pub(crate) fn staying(intent: &wire::Intent) -> Vec<Status> {
+    let parts = intent.parts.iter().filter(|part| !part.let_go);
+    let told = parts.filter_map(|part| part.status.clone());
+    told.filter_map(|status| status.try_into().ok()).collect()
 }
 
 /// The last that was heard of each part.

@@ -16,8 +16,11 @@ pub(crate) fn asked(args: &FreezeArgs, names: &Names) -> Result<Asked, Failure> 
     let attempted = args.attempt();
     let selectors =
         AskedError::selectors(&args.target, &args.within, names, "a whole node is never frozen");
+    let selectors = selectors.map_err(|error| error.refused(&attempted))?;
+    let restarts = args.restart.of(selectors.iter());
     Ok(Asked {
-        selectors: selectors.map_err(|error| error.refused(&attempted))?,
+        restarts: restarts.map_err(|error| AskedError::from(error).refused(&attempted))?,
+        selectors,
         within: Within::Freeze(Freeze {
             extent: if args.tree { Extent::Tree } else { Extent::Named },
         }),

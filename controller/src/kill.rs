@@ -32,6 +32,7 @@ pub(crate) fn asked(args: &KillArgs, names: &Names) -> Result<Asked, Failure> {
         lease: args.lease.min(total),
         total,
         quorum_loss: QuorumLoss::of(args.allow_quorum_loss),
+        restarts: None,
         manner: args.manner,
         attempted,
     })

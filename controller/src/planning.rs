@@ -33,8 +33,8 @@ pub struct End {
 pub enum Place {
     /// A target of a node.
     Target(NodeName, Box<Target>),
-    /// Addresses, wherever they are.
-    Addresses(Prefix),
+    /// Addresses, wherever they are, at least one.
+    Addresses(Vec<Prefix>),
 }
 
 impl Place {
@@ -244,7 +244,7 @@ impl End {
     /// Its addresses as the node of the other end knows them.
     fn peers(&self, node: &NodeName) -> Result<Peers, PlanError> {
         match &self.place {
-            Place::Addresses(prefix) => Ok(Peers { fixed: vec![prefix.clone()], followed: None }),
+            Place::Addresses(prefixes) => Ok(Peers { fixed: prefixes.clone(), followed: None }),
             Place::Target(own, target) if own == node => Ok(Peers {
                 fixed: Vec::new(),
                 followed: Some(PeerTarget {

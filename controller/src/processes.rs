@@ -9,7 +9,7 @@ use fault::{
     TermsError,
 };
 
-use crate::cli::{MannerArgs, Named, NamedError, NoRole, WithinArgs};
+use crate::cli::{MannerArgs, Named, NamedError, NoPods, NoRole, WithinArgs};
 use crate::connect::{self, Absence, Choice, Connection};
 use crate::cut::{Plan, random, random_seed};
 use crate::failure::{Cause, Failure};
@@ -24,7 +24,7 @@ use crate::session::live::Live;
 use crate::session::{self, After, Errand, Watch};
 use crate::settings::Names;
 use crate::skew::replacement;
-use crate::spec::{QuorumLoss, Within};
+use crate::spec::{OnRestart, QuorumLoss, Within};
 use report::ProcessesReport;
 
 /// What was typed of a fault in processes, checked as far as that goes without an agent.
@@ -42,6 +42,8 @@ pub(crate) struct Asked {
     pub(crate) total: Duration,
     /// Whether a group may lose its majority by it.
     pub(crate) quorum_loss: QuorumLoss,
+    /// What becomes of it when pods go, if that was said.
+    pub(crate) restarts: Option<OnRestart>,
     /// How it is put in and kept.
     pub(crate) manner: MannerArgs,
 }
@@ -63,6 +65,8 @@ pub(crate) enum AskedError {
     Name(#[from] NamedError),
     #[error(transparent)]
     NoRole(#[from] NoRole),
+    #[error(transparent)]
+    NoPods(#[from] NoPods),
     #[error("{0} is no process: {1}, and addresses have none")]
     NoProcesses(String, &'static str),
     #[error("the processes of {0} may be in several control groups")]
@@ -95,6 +99,7 @@ impl AskedError {
         match self {
             Self::Name(error) => error.hint(),
             Self::NoRole(error) => error.hint(),
+            Self::NoPods(_) => "leave it out".to_owned(),
             Self::NoProcesses(..) => "name a pid:, a container:, a pod: or a netns:".to_owned(),
             Self::Groups(_) => "name a pid:, a container: or a container of a pod:".to_owned(),
             Self::Terms(TermsError::Lease) => "ask for a longer --lease".to_owned(),
@@ -188,7 +193,7 @@ const fn absence(manner: &MannerArgs) -> Absence {
 /// It was not done, and why.
 pub(crate) async fn run(asked: Asked, choice: Choice, output: Output) -> Result<Outcome, Failure> {
     let seed = asked.seed()?;
-    let Asked { attempted, selectors, within, lease, total, manner, quorum_loss: _ } = asked;
+    let Asked { attempted, selectors, within, lease, total, manner, .. } = asked;
     let renewed = lease;
     let lease = if manner.detach { total } else { lease };
     let terms = LeaseTerms::new(lease, total)

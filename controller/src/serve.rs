@@ -239,6 +239,7 @@ impl Ground {
             store,
             ended: Some(archive.ended.clone()),
             clusters: options.clusters.clone(),
+            limits: options.limits,
             wall: Wall::System,
         };
         let control = Control::start(means, agents.clone(), notices).await?;

@@ -9,7 +9,7 @@ use crate::cli::SkewArgs;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
 use crate::output::Output;
-use crate::processes::Asked;
+use crate::processes::{Asked, AskedError};
 use crate::settings::Names;
 use crate::spec::{QuorumLoss, Within};
 use request::Request;
@@ -34,7 +34,9 @@ pub(crate) fn asked(args: &SkewArgs, names: &Names, output: Output) -> Result<As
         Failure::new(Outcome::WrongUsage, &attempted, &error).hint(error.hint())
     })?;
     warn(&request.skew, output);
+    let restarts = args.restart.of(request.selectors.iter());
     Ok(Asked {
+        restarts: restarts.map_err(|error| AskedError::from(error).refused(&attempted))?,
         selectors: request.selectors,
         within: Within::Skew(request.skew),
         lease: args.lease,

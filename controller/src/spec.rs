@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use fault::{Cut, Enforcement, Freeze, Kill, Kind, LeaseTerms, Preset, Selector, Skew, Stress};
+use fault::{
+    Cut, Enforcement, Freeze, Kill, Kind, LeaseTerms, Preset, Scheme, Selector, Skew, Stress,
+};
 use proto::control as wire;
 use proto::{Invalid, control_wire, required};
 
@@ -27,6 +29,17 @@ pub struct Spec {
     pub terms: LeaseTerms,
     /// Whether a group may lose its majority by it.
     pub quorum_loss: QuorumLoss,
+    /// What becomes of it when pods go that it is about, if that was said.
+    pub restarts: Option<OnRestart>,
+}
+
+/// What becomes of a fault when a pod that it is about goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnRestart {
+    /// The pod that takes its place gets the fault again, for the time that is left.
+    Reapply,
+    /// The fault ends.
+    End,
 }
 
 /// What, and of whom.
@@ -141,15 +154,35 @@ impl QuorumLoss {
 }
 
 impl Spec {
-    /// All that names anybody.
+    /// What becomes of it when a pod goes that it is about; `None` where it is about none, or about its end.
+    #[must_use]
+    pub fn on_restart(&self) -> Option<OnRestart> {
+        let is_pod = |selector: &&Selector| matches!(selector.scheme, Scheme::Kubernetes(_));
+        if matches!(self.what, What::Within { within: Within::Kill(_), .. }) {
+            return None;
+        }
+        self.selectors().find(is_pod)?;
+        Some(self.restarts.unwrap_or(OnRestart::Reapply))
+    }
+
+    /// Whoever is named.
     pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
         let lists: Vec<&[Selector]> = match &self.what {
             What::Within { targets, .. } => vec![targets],
-            What::Cut(Between::Pair { from, to, .. }, _) => vec![from, to],
-            What::Cut(Between::Partition { group, around, .. }, _) => vec![group, around],
-            What::Cut(Between::Groups(groups), _) => groups.iter().map(Vec::as_slice).collect(),
+            What::Cut(between, _) => between.lists(),
         };
         lists.into_iter().flatten()
+    }
+}
+
+impl Between {
+    /// Its selectors, side by side.
+    pub(crate) fn lists(&self) -> Vec<&[Selector]> {
+        match self {
+            Self::Pair { from, to, .. } => vec![from, to],
+            Self::Partition { group, around, .. } => vec![group, around],
+            Self::Groups(groups) => groups.iter().map(Vec::as_slice).collect(),
+        }
     }
 }
 
@@ -231,7 +264,17 @@ impl TryFrom<wire::Spec> for Spec {
             seed: spec.seed,
             terms,
             quorum_loss: QuorumLoss::of(spec.allow_quorum_loss),
+            restarts: on_restart(spec.on_restart)?,
         })
+    }
+}
+
+fn on_restart(number: i32) -> Result<Option<OnRestart>, Invalid> {
+    match wire::OnRestart::try_from(number) {
+        Ok(wire::OnRestart::Unspecified) => Ok(None),
+        Ok(wire::OnRestart::Reapply) => Ok(Some(OnRestart::Reapply)),
+        Ok(wire::OnRestart::End) => Ok(Some(OnRestart::End)),
+        Err(_) => Err(Invalid::new("on_restart", "is not known here")),
     }
 }
 
@@ -344,6 +387,12 @@ impl From<&Spec> for wire::Spec {
             lease_ns: nanos(spec.terms.lease),
             total_ns: nanos(spec.terms.total),
             allow_quorum_loss: spec.quorum_loss == QuorumLoss::Allowed,
+            on_restart: match spec.restarts {
+                None => wire::OnRestart::Unspecified,
+                Some(OnRestart::Reapply) => wire::OnRestart::Reapply,
+                Some(OnRestart::End) => wire::OnRestart::End,
+            }
+            .into(),
         }
     }
 }

@@ -22,7 +22,9 @@ pub(crate) fn asked(args: &StressArgs, names: &Names) -> Result<Asked, Failure> 
     {
         return Err(AskedError::Groups(several.to_string()).refused(&attempted));
     }
+    let restarts = args.restart.of(selectors.iter());
     Ok(Asked {
+        restarts: restarts.map_err(|error| AskedError::from(error).refused(&attempted))?,
         selectors,
         within: Within::Stress(args.taken.into()),
         lease: args.lease,

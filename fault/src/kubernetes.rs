@@ -1,4 +1,4 @@
-//! Pods of a Kubernetes cluster, by name, by what made them, or by labels.
+//! Pods of a Kubernetes cluster, by name, by what made them, by labels, or by the service that leads to them.
 
 mod label;
 
@@ -13,11 +13,13 @@ use crate::{ContainerName, Legible};
 const POD: &str = "pod";
 const STATEFUL_SET: &str = "sts";
 const DEPLOYMENT: &str = "deploy";
+const SERVICE: &str = "svc";
 const LABELLED: &str = "label:";
-const ALIASES: [(&str, &[&str]); 4] = [
+const ALIASES: [(&str, &[&str]); 5] = [
     (POD, &["pods", "po"]),
     (STATEFUL_SET, &["statefulset", "statefulsets", "ss"]),
     (DEPLOYMENT, &["deployment", "deployments", "dep"]),
+    (SERVICE, &["service", "services"]),
     (LABELLED, &["label", "labels", "-l", "selector"]),
 ];
 
@@ -55,6 +57,8 @@ pub enum PodsBy {
     },
     /// `deploy/NAME`, the pods of a Deployment.
     Deployment(ObjectName),
+    /// `svc/NAME`, what a service leads to: a side of a cut, and more than pods.
+    Service(ObjectName),
     /// `label:SELECTOR`, those whose labels fit.
     Labels(LabelSelector),
 }
@@ -73,7 +77,7 @@ pub enum KubernetesError {
     /// Not that form.
     #[error(
         "of Kubernetes there are NAMESPACE/pod/NAME[/CONTAINER], NAMESPACE/sts/NAME[/ORDINAL], \
-         NAMESPACE/deploy/NAME and NAMESPACE/label:SELECTOR"
+         NAMESPACE/deploy/NAME, NAMESPACE/label:SELECTOR and NAMESPACE/svc/NAME"
     )]
     Form,
     /// What stands first is no namespace but a kind.
@@ -81,7 +85,8 @@ pub enum KubernetesError {
     NoNamespace(String),
     /// A kind that there is not.
     #[error(
-        "pods are named by pod/, sts/, deploy/ or label:, not by '{}'{}", Legible(.0), likely(.0)
+        "pods are named by pod/, sts/, deploy/ or label:, and what a service leads to by svc/, not by '{}'{}",
+        Legible(.0), likely(.0)
     )]
     Kind(String),
     /// A namespace that cannot be named so.
@@ -128,6 +133,20 @@ fn is_label(text: &str) -> bool {
         && text.bytes().all(|byte| plain(byte) || byte == b'-')
 }
 
+impl KubernetesPods {
+    /// The service that is named, if one is.
+    #[must_use]
+    pub fn service(&self) -> Option<&ObjectName> {
+        match &self.which {
+            PodsBy::Service(name) => Some(name),
+            PodsBy::Name { .. }
+            | PodsBy::StatefulSet { .. }
+            | PodsBy::Deployment(_)
+            | PodsBy::Labels(_) => None,
+        }
+    }
+}
+
 impl FromStr for KubernetesPods {
     type Err = KubernetesError;
 
@@ -140,7 +159,8 @@ impl FromStr for KubernetesPods {
             });
         };
         // `pod/web`, and labels with a prefix: but a namespace may be called so.
-        let known = ["pod/", "sts/", "deploy/", LABELLED].iter().any(|kind| rest.starts_with(kind));
+        let known =
+            ["pod/", "sts/", "deploy/", "svc/", LABELLED].iter().any(|kind| rest.starts_with(kind));
         if first.starts_with(LABELLED) || (is_kind(first) && !known) {
             return Err(KubernetesError::NoNamespace(text.to_owned()));
         }
@@ -170,7 +190,8 @@ fn by_name(text: &str) -> Result<PodsBy, KubernetesError> {
             Ok(PodsBy::StatefulSet { name: name.parse()?, ordinal: Some(ordinal) })
         }
         [DEPLOYMENT, name] => Ok(PodsBy::Deployment(name.parse()?)),
-        [POD | STATEFUL_SET | DEPLOYMENT, ..] | [] => Err(KubernetesError::Form),
+        [SERVICE, name] => Ok(PodsBy::Service(name.parse()?)),
+        [POD | STATEFUL_SET | DEPLOYMENT | SERVICE, ..] | [] => Err(KubernetesError::Form),
         [kind, ..] => Err(KubernetesError::Kind((*kind).to_owned())),
     }
 }
@@ -188,6 +209,7 @@ impl fmt::Display for KubernetesPods {
                 write!(f, "{STATEFUL_SET}/{name}/{ordinal}")
             }
             PodsBy::Deployment(name) => write!(f, "{DEPLOYMENT}/{name}"),
+            PodsBy::Service(name) => write!(f, "{SERVICE}/{name}"),
             PodsBy::Labels(labels) => write!(f, "{LABELLED}{labels}"),
         }
     }
@@ -253,6 +275,8 @@ mod tests {
             ("a/sts/zeebe", "a", PodsBy::StatefulSet { name: name("zeebe"), ordinal: None }),
             ("a/sts/zeebe/0", "a", PodsBy::StatefulSet { name: name("zeebe"), ordinal: Some(0) }),
             ("a/deploy/web", "a", PodsBy::Deployment(name("web"))),
+            ("a/svc/web", "a", PodsBy::Service(name("web"))),
+            ("svc/svc/svc", "svc", PodsBy::Service(name("svc"))),
             ("a/label:app=web", "a", PodsBy::Labels("app=web".parse().unwrap())),
             ("pod/label:x/y=z", "pod", PodsBy::Labels("x/y=z".parse().unwrap())),
         ];
@@ -276,6 +300,9 @@ mod tests {
             ("prod/statefulset/web", "did you mean sts?"),
             ("prod/deployments/web", "did you mean deploy?"),
             ("prod/labels/web", "did you mean label:?"),
+            ("prod/service/web", "did you mean svc?"),
+            ("svc/web", "did you mean NAMESPACE/svc/web?"),
+            ("prod/svc/web/80", "of Kubernetes there are"),
             ("prod/node/web", "not by 'node'"),
             ("prod/web", "not by 'web'"),
             ("prod/pod", "of Kubernetes there are"),

@@ -41,7 +41,7 @@ pub enum Scheme {
     Etcd(EtcdMembers),
     /// `zeebe:ROLE`, brokers and gateways of a Zeebe cluster.
     Zeebe(ZeebeMembers),
-    /// `k8s:NAMESPACE/…`, pods of a Kubernetes cluster.
+    /// `k8s:NAMESPACE/…`, pods of a Kubernetes cluster, or what a service leads to.
     Kubernetes(Box<KubernetesPods>),
 }
 
@@ -148,9 +148,33 @@ pub enum SelectorErrorKind {
     /// No pods of Kubernetes.
     #[error("{0}")]
     Kubernetes(KubernetesError),
+    /// Nor does what a service leads to.
+    #[error("svc/ names all that the service leads to; it takes no pick")]
+    PickOfService,
+    /// A service leads to nodes as it likes.
+    #[error("a service is on no node; it takes no @NODE")]
+    NodeOfService,
     /// An address set has no members to pick from.
     #[error("addr: names all its addresses; it takes no pick")]
     PickOfAddresses,
+}
+
+impl Selector {
+    /// Whether it names what a service of Kubernetes leads to.
+    #[must_use]
+    pub fn is_service(&self) -> bool {
+        match &self.scheme {
+            Scheme::Kubernetes(pods) => pods.service().is_some(),
+            Scheme::Netns(_)
+            | Scheme::Pid(_)
+            | Scheme::Container(_)
+            | Scheme::Pod(_)
+            | Scheme::Host(_)
+            | Scheme::Addr(_)
+            | Scheme::Etcd(_)
+            | Scheme::Zeebe(_) => false,
+        }
+    }
 }
 
 impl FromStr for Selector {
@@ -190,7 +214,17 @@ impl FromStr for Selector {
         if pick.is_some() && matches!(scheme, Scheme::Addr(_)) {
             return fail(0, begin - 1, SelectorErrorKind::PickOfAddresses);
         }
-        Ok(Self { pick, scheme, node })
+        let selector = Self { pick, scheme, node };
+        match (&selector.pick, &selector.node) {
+            (Some(_), _) if selector.is_service() => {
+                fail(0, begin - 1, SelectorErrorKind::PickOfService)
+            }
+            (None, Some(node)) if selector.is_service() => {
+                let length = node.as_str().len();
+                fail(text.len() - length, length, SelectorErrorKind::NodeOfService)
+            }
+            _ => Ok(selector),
+        }
     }
 }
 
@@ -364,6 +398,7 @@ mod tests {
                 ordinal,
             }),
             name().prop_map(|name| PodsBy::Deployment(name.parse().unwrap())),
+            name().prop_map(|name| PodsBy::Service(name.parse().unwrap())),
             labels().prop_map(PodsBy::Labels),
         ];
         (name(), which).prop_map(|(namespace, which)| KubernetesPods {
@@ -398,7 +433,10 @@ mod tests {
         ];
         let node = proptest::option::of("[a-z][a-z0-9.-]{0,10}");
         (proptest::option::of(pick), scheme, node).prop_map(|(pick, scheme, node)| {
-            let pick = pick.filter(|_| !matches!(scheme, Scheme::Addr(_)));
+            let is_service =
+                matches!(&scheme, Scheme::Kubernetes(pods) if pods.service().is_some());
+            let pick = pick.filter(|_| !is_service && !matches!(scheme, Scheme::Addr(_)));
+            let node = node.filter(|_| !is_service);
             Selector { pick, scheme, node: node.and_then(|name| NodeName::new(&name)) }
         })
     }
@@ -451,6 +489,8 @@ mod tests {
             ("k8s:", 4, 0),
             ("k8s:pod/web", 4, 7),
             ("one:k8s:prod/pods/web", 8, 13),
+            ("all:k8s:prod/svc/web", 0, 3),
+            ("k8s:prod/svc/web@n1", 17, 2),
             ("k8s:prod/label:app in a@n1", 4, 19),
         ];
         for (text, at, length) in table {

@@ -21,6 +21,7 @@ impl From<&KubernetesPods> for wire::KubernetesPods {
                 Which::StatefulSet(part::StatefulSet { name: name.to_string(), ordinal: *ordinal })
             }
             PodsBy::Deployment(name) => Which::Deployment(name.to_string()),
+            PodsBy::Service(name) => Which::Service(name.to_string()),
             PodsBy::Labels(labels) => Which::Labels(part::Labels {
                 requirements: labels.requirements().iter().map(Into::into).collect(),
             }),
@@ -47,6 +48,7 @@ impl TryFrom<wire::KubernetesPods> for KubernetesPods {
             Which::Deployment(name) => {
                 PodsBy::Deployment(name.parse().map_err(named("deployment"))?)
             }
+            Which::Service(name) => PodsBy::Service(name.parse().map_err(named("service"))?),
             Which::Labels(labels) => {
                 let all: Result<Vec<_>, Invalid> =
                     labels.requirements.into_iter().map(TryInto::try_into).collect();

@@ -110,6 +110,7 @@ fn a_role_arrives_as_it_was() {
         "k8s:prod/sts/zeebe",
         "k8s:prod/sts/zeebe/0",
         "k8s:prod/deploy/web",
+        "k8s:prod/svc/web",
         "k8s:prod/label:app.kubernetes.io/name=web,tier!=db,zone in (,a,b),old notin (x),new,!gone,n>1,m<2",
     ] {
         let selector: Selector = text.parse().unwrap();

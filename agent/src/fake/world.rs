@@ -147,8 +147,9 @@ impl World {
         cookie
     }
 
-    /// A pod with these addresses, in which nothing runs yet.
+    /// A pod with these addresses, in which nothing runs yet. If there is one, this is its next sandbox.
     pub fn add_pod(&mut self, uid: &PodUid, addresses: &[IpAddr]) -> NamespaceCookie {
+        self.remove_pod(uid);
         let cookie = self.make(addresses);
         self.pods.insert(uid.clone(), cookie);
         cookie
@@ -157,6 +158,13 @@ impl World {
     /// Removes the name; the namespace goes on as long as processes live in it.
     pub fn remove_namespace(&mut self, name: &str) {
         if let Some(cookie) = self.names.remove(name) {
+            self.reap(cookie);
+        }
+    }
+
+    /// Removes the pod; its namespace goes on as long as processes live in it.
+    pub fn remove_pod(&mut self, uid: &PodUid) {
+        if let Some(cookie) = self.pods.remove(uid) {
             self.reap(cookie);
         }
     }

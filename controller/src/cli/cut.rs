@@ -6,7 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use fault::{Chance, Enforcement, FlowAge, Mode, Preset, Protocol};
 
-use super::{Named, WithinArgs};
+use super::{Named, RestartArgs, WithinArgs};
 
 /// `cut`.
 #[derive(Debug, Args)]
@@ -75,6 +75,9 @@ pub struct CutArgs {
     /// Go with the roles: where one moves to another member while the cut acts, cut that one instead
     #[arg(long, conflicts_with_all = ["detach", "prove", "preset", "local"])]
     pub follow: bool,
+    /// What becomes of it.
+    #[command(flatten)]
+    pub restart: RestartArgs,
     /// Become this machine's agent if there is none
     #[arg(long)]
     pub local: bool,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{MannerArgs, Named, WithinArgs};
+use super::{MannerArgs, Named, RestartArgs, WithinArgs};
 
 /// `freeze`.
 #[derive(Debug, Args)]
@@ -26,6 +26,9 @@ pub struct FreezeArgs {
     /// Allow that a group has no majority any more whose members can talk to each other
     #[arg(long)]
     pub allow_quorum_loss: bool,
+    /// What becomes of it.
+    #[command(flatten)]
+    pub restart: RestartArgs,
     /// How.
     #[command(flatten)]
     pub manner: MannerArgs,

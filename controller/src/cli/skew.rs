@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use fault::{Clocks, Ending, Offset, Rate, Strobe};
 
-use super::{MannerArgs, Named, WithinArgs};
+use super::{MannerArgs, Named, RestartArgs, WithinArgs};
 
 /// `skew`.
 #[derive(Debug, Args)]
@@ -46,6 +46,9 @@ pub struct SkewArgs {
     /// End the skew that has moved these clocks already, and take its place; they have the truth in between
     #[arg(long, conflicts_with = "dry_run")]
     pub replace: bool,
+    /// What becomes of it.
+    #[command(flatten)]
+    pub restart: RestartArgs,
     /// How.
     #[command(flatten)]
     pub manner: MannerArgs,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use fault::{CpuLoad, LoadError, MemoryLoad, Stress, some_workers};
 
-use super::{MannerArgs, Named, WithinArgs};
+use super::{MannerArgs, Named, RestartArgs, WithinArgs};
 
 /// `stress`.
 #[derive(Debug, Args)]
@@ -25,6 +25,9 @@ pub struct StressArgs {
     /// How long the workers go on without being renewed by this command
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = fault::parse_duration, allow_hyphen_values = true)]
     pub lease: Duration,
+    /// What becomes of it.
+    #[command(flatten)]
+    pub restart: RestartArgs,
     /// How.
     #[command(flatten)]
     pub manner: MannerArgs,

@@ -8,7 +8,7 @@ use proto::control as wire;
 
 use super::handle::{Control, ControlError};
 use super::intent::Intent;
-use super::resolving::{self, ResolveError};
+use super::resolving::{self, ResolveError, Role};
 use crate::admit::{AdmitError, Guards};
 use crate::planning::{Direction, End, Place, Plan, PlanError, in_processes, plan};
 use crate::provider::kubernetes::{Kubernetes, Located};
@@ -86,7 +86,7 @@ impl Control {
             (self.clusters().kubernetes(), spec.quorum_loss)
         {
             if may_silence(&spec.what) {
-                let members = memberships(kubernetes, &ends);
+                let members = memberships(kubernetes, pods_otherwise_named(&ends));
                 self.clusters().look_at(self.agents(), &mut sight, members).await;
             }
             if is_deadly(&spec.what) {
@@ -150,26 +150,29 @@ impl Control {
         let [first, second] = seeds(spec.seed);
         match &spec.what {
             What::Within { targets, .. } => Ok(Layout {
-                ends: self.all(targets, Aspect::Processes, first, sight).await?,
+                ends: self.all(targets, Role::Processes, first, sight).await?,
                 directions: BTreeSet::new(),
                 matrix: String::new(),
             }),
             What::Cut(Between::Pair { from, to, ways }, _) => {
-                let senders = self.all(from, Aspect::Network, first, sight).await?;
-                let receivers = self.all(to, Aspect::Network, second, sight).await?;
+                let senders = self.all(from, Role::Sender, first, sight).await?;
+                let receivers = self.all(to, Role::Receiver, second, sight).await?;
                 let (ends, directions) = pairs(senders, receivers, *ways);
+                if directions.is_empty() {
+                    return Err(PlanError::OnlyAddresses.into());
+                }
                 Ok(Layout { ends, directions, matrix: String::new() })
             }
             What::Cut(Between::Groups(groups), _) => {
                 let mut found = Vec::new();
                 for (group, seed) in groups.iter().zip(seeds::<MOST_GROUPS>(spec.seed)) {
-                    found.push(self.all(group, Aspect::Network, seed, sight).await?);
+                    found.push(self.all(group, Role::Member, seed, sight).await?);
                 }
                 let (ends, directions) = apart(found);
                 Ok(Layout { ends, directions, matrix: String::new() })
             }
             What::Cut(Between::Partition { preset, group, around }, _) => {
-                let ends = self.all(group, Aspect::Network, first, sight).await?;
+                let ends = self.all(group, Role::Member, first, sight).await?;
                 let around = match around.as_slice() {
                     [] => None,
                     around => Some(self.around(around, &ends, second, sight).await?),
@@ -190,7 +193,7 @@ impl Control {
         seed: u64,
     ) -> Result<Vec<End>, ResolveError> {
         let sight = self.sight_of(std::slice::from_ref(selector)).await;
-        self.ends(selector, aspect, seed, &sight).await
+        self.ends(selector, Role::of(aspect), seed, &sight).await
     }
 
     /// What selectors name together right now, each place once.
@@ -207,7 +210,7 @@ impl Control {
         let sight = self.sight_of(&plain).await;
         let mut all: Vec<End> = Vec::new();
         for (selector, aspect) in selectors {
-            let found = self.ends(selector, *aspect, seed, &sight).await?;
+            let found = self.ends(selector, Role::of(*aspect), seed, &sight).await?;
             let is_new = |end: &End| all.iter().all(|one| !one.place.is_same(&end.place, *aspect));
             let new: Vec<End> = found.into_iter().filter(is_new).collect();
             all.extend(new);
@@ -237,13 +240,14 @@ impl Control {
     pub(super) async fn all(
         &self,
         selectors: &[Selector],
-        aspect: Aspect,
+        role: Role,
         seed: u64,
         sight: &Sight,
     ) -> Result<Vec<End>, ResolveError> {
+        let aspect = role.aspect();
         let mut all: Vec<End> = Vec::new();
         for selector in selectors {
-            for end in self.ends(selector, aspect, seed, sight).await? {
+            for end in self.ends(selector, role, seed, sight).await? {
                 if !all.iter().any(|known| known.place.is_same(&end.place, aspect)) {
                     all.push(end);
                 }
@@ -255,11 +259,11 @@ impl Control {
     async fn ends(
         &self,
         selector: &Selector,
-        aspect: Aspect,
+        role: Role,
         seed: u64,
         sight: &Sight,
     ) -> Result<Vec<End>, ResolveError> {
-        resolving::ends(self.agents(), self.clusters(), selector, aspect, seed, sight).await
+        resolving::ends(self.agents(), self.clusters(), selector, role, seed, sight).await
     }
 
     async fn around(
@@ -269,7 +273,7 @@ impl Control {
         seed: u64,
         sight: &Sight,
     ) -> Result<MemberName, AskError> {
-        let found = self.all(around, Aspect::Network, seed, sight).await?;
+        let found = self.all(around, Role::Member, seed, sight).await?;
         let members: Vec<MemberName> = found
             .iter()
             .filter_map(|end| {
@@ -283,12 +287,19 @@ impl Control {
     }
 }
 
-/// The groups whose members were named otherwise than by what they are.
-fn memberships(kubernetes: &Kubernetes, ends: &[End]) -> BTreeSet<GroupName> {
+/// Pods that were named otherwise than by what they are in a group.
+fn pods_otherwise_named(ends: &[End]) -> impl Iterator<Item = &Located> {
     let is_role = |scheme: &Scheme| matches!(scheme, Scheme::Etcd(_) | Scheme::Zeebe(_));
-    let named = ends.iter().filter(|end| !is_role(&end.selector.scheme));
-    let pods = named.filter_map(|end| end.pod.as_deref());
-    let groups = pods.flat_map(|pod| kubernetes.memberships(pod));
+    let named = ends.iter().filter(move |end| !is_role(&end.selector.scheme));
+    named.filter_map(|end| end.pod.as_deref())
+}
+
+/// The groups of which pods are members.
+pub(super) fn memberships<'a>(
+    kubernetes: &Kubernetes,
+    pods: impl IntoIterator<Item = &'a Located>,
+) -> BTreeSet<GroupName> {
+    let groups = pods.into_iter().flat_map(|pod| kubernetes.memberships(pod));
     groups.map(|(system, path)| GroupName { system, path }).collect()
 }
 
@@ -304,7 +315,7 @@ const fn is_deadly(what: &What) -> bool {
 }
 
 /// Whether members may hear less of each other by it.
-const fn may_silence(what: &What) -> bool {
+pub(super) const fn may_silence(what: &What) -> bool {
     match what {
         What::Cut(..) => true,
         What::Within { within: Within::Freeze(_) | Within::Kill(_), .. } => true,
@@ -319,6 +330,9 @@ fn pairs(senders: Vec<End>, receivers: Vec<End>, ways: Ways) -> (Vec<End>, BTree
     let mut directions = BTreeSet::new();
     for from in 0..first {
         for to in first..first + second {
+            if is_beside_the_point(&ends[from], &ends[to]) {
+                continue;
+            }
             directions.insert(Direction { from, to });
             if ways == Ways::Both {
                 directions.insert(Direction { from: to, to: from });
@@ -326,6 +340,14 @@ fn pairs(senders: Vec<End>, receivers: Vec<End>, ways: Ways) -> (Vec<End>, BTree
         }
     }
     (ends, directions)
+}
+
+/// Whether nothing is to be enforced between two ends: what a service has beside its pods sends to a target as they do,
+/// and between addresses its pods alone can be kept from sending.
+fn is_beside_the_point(from: &End, to: &End) -> bool {
+    let of_service = from.selector.is_service();
+    let is_target = |end: &End| matches!(end.place, Place::Target(..));
+    of_service && !is_target(from) && !is_target(to)
 }
 
 /// What members of one group send to those of another is lost.
@@ -366,7 +388,9 @@ fn member(end: &End) -> MemberName {
     }
     let text = match &end.place {
         Place::Target(node, target) => format!("{}.{node}", target.selector.scheme),
-        Place::Addresses(prefix) => prefix.to_string(),
+        Place::Addresses(prefixes) => {
+            prefixes.iter().map(ToString::to_string).collect::<Vec<_>>().join("-")
+        }
     };
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let plain: String = text.chars().map(|c| if fits(c) { c } else { '-' }).take(253).collect();

@@ -1,5 +1,6 @@
 //! The one task that drives every intent.
 
+pub(super) mod amending;
 mod braking;
 pub(super) mod runs;
 
@@ -20,13 +21,15 @@ use super::handle::{Answer, Command, ControlError, Means, Until, Watching};
 use super::intent::{At, Intent, RecordError};
 use super::kept::{Ended, surplus};
 use super::past::Past;
+use super::seating::Keepers;
 use super::tally::Tally;
 use super::wall::Wall;
 use crate::agents::{Agents, Notice, Notices, Renewals};
 use crate::link::nanos;
 use crate::metrics::{Metrics, Standing, Written};
-use crate::sequence::{Action, Event, Stage};
+use crate::sequence::{Action, Event, Part, Stage};
 use crate::store::{Expected, Key, Kind, PutError, Revision, Store};
+use amending::Joining;
 use braking::Behind;
 use runs::Runs;
 
@@ -75,6 +78,8 @@ pub(super) async fn begin(
     let endings = Endings::open(means.ended.clone(), without.collect()).await;
     let metrics = Metrics::default();
     let driver = Driver {
+        keepers: Keepers::new(means, agents.clone(), commands.clone()),
+        joining: Joining::default(),
         tally: Tally::new(metrics.clone(), intents.values()),
         store,
         endings,
@@ -96,6 +101,9 @@ pub(super) async fn begin(
 }
 
 pub(super) struct Driver {
+    /// Who sees to pods that go and come.
+    keepers: Keepers,
+    joining: Joining,
     endings: Endings,
     tally: Tally,
     store: Arc<dyn Store>,
@@ -119,6 +127,9 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Command>, mut notices: Notices) {
         self.conclude().await;
+        for intent in self.intents.values() {
+            self.keepers.mind(intent);
+        }
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -187,7 +198,13 @@ impl Driver {
             Command::Faults { reply } => {
                 let _ = reply.send(self.faults());
             }
-            Command::Happened { id, event } => self.step(id, *event).await,
+            Command::Happened { id, event } => {
+                let joined = event.joined().clone();
+                self.step(id, *event).await;
+                self.joining.answered(id, &joined);
+            }
+            Command::Look { id, reply } => drop(reply.send(self.look(id))),
+            Command::Amend { id, amendment, reply } => self.amend(id, *amendment, reply).await,
             Command::Run(word) => self.about_run(word).await,
             Command::End => unreachable!("it ends the task"),
         }
@@ -329,6 +346,7 @@ impl Driver {
         let quiet = matches!(event, Event::Renewed(..) | Event::Tick);
         let actions = intent.sequence.on(event, now);
         let after = intent.sequence.stage();
+        self.keepers.mind(intent);
         if after == Stage::Active && before != after {
             let left =
                 intent.sequence.deadline().map_or(Duration::ZERO, |end| end.saturating_sub(now));
@@ -452,7 +470,9 @@ impl Driver {
         let living = self.intents.values().filter(|one| !one.sequence.stage().is_final());
         let parts = living.flat_map(|intent| {
             let (sequence, stage) = (&intent.sequence, intent.sequence.stage());
-            sequence.parts().iter().map(move |part| Standing {
+            // What has left an intent that acts does not stand with it.
+            let stands = |part: &&Part| !part.let_go || part.state.may_be_in();
+            sequence.parts().iter().filter(stands).map(move |part| Standing {
                 id: part.fault.id,
                 node: part.node.clone(),
                 stage,

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use fault::{IntentId, NodeName};
+use fault::{IntentId, Limits, NodeName};
 use proto::control as wire;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::asking::Draft;
 use super::calls::{self, Known};
 use super::clusters::Clusters;
-use super::driver::{self, runs::RunWord};
-use super::intent::RecordError;
+use super::driver::{self, amending::Amendment, runs::RunWord};
+use super::intent::{Intent, RecordError};
 use super::wall::Wall;
 use crate::admit::AdmitError;
 use crate::agents::{Agents, Notices};
@@ -122,6 +123,17 @@ pub(super) enum Command {
         id: IntentId,
         event: Box<Event>,
     },
+    /// How an intent is that acts, and how much is left of it; nothing of any other.
+    Look {
+        id: IntentId,
+        reply: oneshot::Sender<Option<(Box<Intent>, Duration)>>,
+    },
+    /// Answered once what was to come in has, or has not.
+    Amend {
+        id: IntentId,
+        amendment: Box<Amendment>,
+        reply: oneshot::Sender<()>,
+    },
     Run(RunWord),
     /// Whoever else could ask, nobody is answered any more.
     End,
@@ -154,6 +166,8 @@ pub struct Means {
     pub ended: Option<Journal<Ended>>,
     /// The clusters that can be asked.
     pub clusters: Clusters,
+    /// How much may be hit at once, once pods have come that take the place of others.
+    pub limits: Limits,
     /// The time of day.
     pub wall: Wall,
 }

@@ -1,17 +1,19 @@
 //! An intent with what became of it, as it is stored and told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use fault::{Fault, IntentId, LeaseTerms, NodeName, Status};
+use fault::{Fault, IntentId, LeaseTerms, MemberName, NodeName, Status};
 use prost::Message as _;
 use proto::agent::Fault as WireFault;
 use proto::control as wire;
 use proto::{Invalid, required};
 
+use super::seats::seating;
 use crate::link::nanos;
 use crate::planning::{End, Place, Planned};
 use crate::sequence::{Moment, Part, PartState, Sequence, Stage};
+use crate::spec::{OnRestart, Spec};
 
 /// An intent on its way.
 #[derive(Clone, Debug)]
@@ -46,6 +48,8 @@ pub struct Intent {
     pub told: String,
     /// The object of a cluster by which it was asked for, if it was.
     pub object: Option<wire::Object>,
+    /// Pods that could have been picked and were not: they take nobody's place.
+    pub bystanders: BTreeSet<String>,
     /// Of the store, when it was last written; 0 before.
     pub revision: u64,
 }
@@ -98,12 +102,15 @@ impl Intent {
         asked: u64,
     ) -> Self {
         let parts = faults.into_iter().map(|(node, fault)| Part::new(node, fault)).collect();
+        let ends: Vec<wire::End> = ends.iter().map(Into::into).collect();
+        let cuts: Vec<wire::Cut> = planned.iter().map(Into::into).collect();
+        let seating = seating(&ends, &cuts, on_restart(&spec));
         Self {
             id,
+            sequence: Sequence::new(parts, terms).seated(seating),
             spec,
-            sequence: Sequence::new(parts, terms),
-            ends: ends.iter().map(Into::into).collect(),
-            cuts: planned.iter().map(Into::into).collect(),
+            ends,
+            cuts,
             asked,
             deadline: 0,
             asker,
@@ -114,6 +121,7 @@ impl Intent {
             archived: false,
             told: String::new(),
             object: None,
+            bystanders: BTreeSet::new(),
             revision: 0,
         }
     }
@@ -156,6 +164,7 @@ impl Intent {
             ended: self.ended,
             archived: self.archived,
             object: self.object.clone(),
+            bystanders: self.bystanders.iter().cloned().collect(),
             fate: self
                 .sequence
                 .fate()
@@ -191,10 +200,13 @@ impl Intent {
         let terms = required(terms, "parts")?;
         let left = Duration::from_nanos(stored.deadline.saturating_sub(wall));
         let deadline = (stored.deadline != 0).then(|| now + left);
+        let spec = required(stored.spec, "spec")?;
+        let seating = seating(&stored.ends, &stored.cuts, on_restart(&spec));
+        let sequence = Sequence::resume(stage, fate, parts, terms, deadline, now);
         Ok(Self {
             id: IntentId::from_random(stored.id),
-            spec: required(stored.spec, "spec")?,
-            sequence: Sequence::resume(stage, fate, parts, terms, deadline, now),
+            sequence: sequence.seated(seating),
+            spec,
             ends: stored.ends,
             cuts: stored.cuts,
             asked: stored.asked,
@@ -207,6 +219,7 @@ impl Intent {
             archived: stored.archived,
             told: stored.reason,
             object: stored.object,
+            bystanders: stored.bystanders.into_iter().collect(),
             revision: 0,
         })
     }
@@ -232,13 +245,17 @@ fn part_to_wire(part: &Part, status: Option<Status>, heard: u64) -> wire::Part {
         fault: Some(WireFault::from(&part.fault)),
         owed: part.state.may_be_in(),
         unheard: false,
+        let_go: part.let_go,
     }
 }
 
 fn part_from_wire(part: wire::Part, stage: Stage) -> Result<Part, Invalid> {
     let node = NodeName::new(&part.node).ok_or_else(|| Invalid::new("node", "is no name"))?;
     let fault = required(part.fault, "fault")?.try_into()?;
+    // What was on its way in when an earlier life ended, beside others that act, is not known to act.
+    let let_go = part.let_go || part.owed && stage == Stage::Active && part.status.is_none();
     let state = match (stage, part.owed) {
+        (Stage::Active, true) if let_go => PartState::Lost,
         (Stage::Active, true) => PartState::Active,
         (Stage::Pending | Stage::Preparing | Stage::Healing | Stage::Unconfirmed, true) => {
             PartState::Lost
@@ -249,6 +266,7 @@ fn part_from_wire(part: wire::Part, stage: Stage) -> Result<Part, Invalid> {
         state,
         status: part.status.map(Status::try_from).transpose()?,
         trouble: part.trouble,
+        let_go,
         ..Part::new(node, fault)
     })
 }
@@ -288,9 +306,12 @@ impl TryFrom<wire::Stage> for Stage {
 
 impl From<&End> for wire::End {
     fn from(end: &End) -> Self {
-        let (target, addresses) = match &end.place {
-            Place::Target(_, target) => (Some((**target).clone().into()), None),
-            Place::Addresses(prefix) => (None, Some(prefix.into())),
+        let (target, addresses, several) = match &end.place {
+            Place::Target(_, target) => (Some((**target).clone().into()), None, Vec::new()),
+            Place::Addresses(prefixes) => match prefixes.as_slice() {
+                [one] => (None, Some(one.into()), Vec::new()),
+                several => (None, None, several.iter().map(Into::into).collect()),
+            },
         };
         Self {
             selector: Some((&end.selector).into()),
@@ -301,7 +322,40 @@ impl From<&End> for wire::End {
             member: end.member.as_ref().map(ToString::to_string).unwrap_or_default(),
             troubles: end.troubles.clone(),
             pod: end.pod.as_ref().map(|pod| pod.pod.to_string()).unwrap_or_default(),
+            several,
+            vacant: false,
         }
+    }
+}
+
+/// What becomes of what was asked when pods go that it is about; `None` where it is about none.
+pub(super) fn on_restart(spec: &wire::Spec) -> Option<OnRestart> {
+    Spec::try_from(spec.clone()).ok().and_then(|spec| spec.on_restart())
+}
+
+impl TryFrom<&wire::End> for End {
+    type Error = Invalid;
+
+    /// As it was found, but for what else is known of its pod.
+    fn try_from(end: &wire::End) -> Result<Self, Invalid> {
+        let addresses = end.addresses.iter().chain(&end.several);
+        let place = match end.target.clone() {
+            Some(target) => {
+                let node = NodeName::new(&end.node);
+                let node = node.ok_or_else(|| Invalid::new("node", "is no name"))?;
+                Place::Target(node, Box::new(target.try_into()?))
+            }
+            None => {
+                let prefixes = addresses.map(|prefix| prefix.clone().try_into());
+                Place::Addresses(prefixes.collect::<Result<_, Invalid>>()?)
+            }
+        };
+        let selector = required(end.selector.clone(), "selector")?.try_into()?;
+        Ok(Self {
+            member: MemberName::new(&end.member),
+            troubles: end.troubles.clone(),
+            ..Self::found(selector, place, end.evidence.clone())
+        })
     }
 }
 

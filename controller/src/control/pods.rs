@@ -48,27 +48,56 @@ pub(super) async fn ends(
     let usable = usable(found, selector).map_err(failed)?;
     let asked = || format!("namespace {}", pods.namespace);
     let picked = pick(selector, usable, seed, |one| one.pod.to_string(), asked)?;
-    let container = match &pods.which {
-        PodsBy::Name { container, .. } => container.as_ref(),
-        PodsBy::StatefulSet { .. } | PodsBy::Deployment(_) | PodsBy::Labels(_) => None,
-    };
-    let one = async |located: Located| {
-        let target = target(agents, selector, &located, container, aspect).await?;
-        let Located { pod, uid, node, .. } = &located;
-        let mut evidence =
-            vec![format!("the API server has pod {pod}, {uid}, on {node}, and its agent found it")];
-        evidence.extend(left_out.iter().cloned());
-        let place = Place::Target(node.clone(), Box::new(target));
-        let (member, pod) = (pod.member(), Some(Box::new(located)));
-        let end = End::found(selector.clone(), place, evidence);
-        Ok::<_, ResolveError>(End { member, pod, ..end })
-    };
+    let one = |located| end(agents, selector, located, aspect, &left_out);
     try_join_all(picked.into_iter().map(one)).await
+}
+
+/// A pod as an end, once the agent of its node has found it.
+///
+/// # Errors
+/// That agent is not there, or finds nothing of it, or something else.
+pub(super) async fn end(
+    agents: &Agents,
+    selector: &Selector,
+    located: Located,
+    aspect: Aspect,
+    more: &[String],
+) -> Result<End, ResolveError> {
+    let container = match &selector.scheme {
+        Scheme::Kubernetes(pods) => container(pods),
+        Scheme::Netns(_)
+        | Scheme::Pid(_)
+        | Scheme::Container(_)
+        | Scheme::Pod(_)
+        | Scheme::Host(_)
+        | Scheme::Addr(_)
+        | Scheme::Etcd(_)
+        | Scheme::Zeebe(_) => None,
+    };
+    let target = target(agents, selector, &located, container, aspect).await?;
+    let Located { pod, uid, node, .. } = &located;
+    let mut evidence =
+        vec![format!("the API server has pod {pod}, {uid}, on {node}, and its agent found it")];
+    evidence.extend(more.iter().cloned());
+    let place = Place::Target(node.clone(), Box::new(target));
+    let (member, pod) = (pod.member(), Some(Box::new(located)));
+    Ok(End { member, pod, ..End::found(selector.clone(), place, evidence) })
+}
+
+/// The container of pods that is meant.
+fn container(pods: &KubernetesPods) -> Option<&ContainerName> {
+    match &pods.which {
+        PodsBy::Name { container, .. } => container.as_ref(),
+        PodsBy::StatefulSet { .. }
+        | PodsBy::Deployment(_)
+        | PodsBy::Service(_)
+        | PodsBy::Labels(_) => None,
+    }
 }
 
 /// Those among which is picked. What is meant and cannot be hit is left out where any will do, and an error where
 /// it was named, or how many there are is part of what was asked.
-fn usable(found: Found, selector: &Selector) -> Result<Vec<Located>, PodsError> {
+pub(super) fn usable(found: Found, selector: &Selector) -> Result<Vec<Located>, PodsError> {
     let any_will_do = match selector.pick {
         Some(Pick::One | Pick::Count(_)) => true,
         Some(Pick::All | Pick::Percent(_)) | None => false,

@@ -1,10 +1,10 @@
 //! Whose logs are looked at.
 
-use fault::{Aspect, NodeName, Selector, Target};
+use fault::{NodeName, Selector, Target};
 use proto::control as wire;
 
 use super::handle::Control;
-use super::resolving::ResolveError;
+use super::resolving::{ResolveError, Role};
 use crate::failure::{Cause, Failure};
 use crate::link::Link;
 use crate::log::{self, Sought};
@@ -22,7 +22,7 @@ impl Control {
         seed: u64,
     ) -> Result<Vec<(Link, Sought)>, ResolveError> {
         let sight = self.sight_of(selectors).await;
-        let found = self.all(selectors, Aspect::Processes, seed, &sight).await?;
+        let found = self.all(selectors, Role::Processes, seed, &sight).await?;
         let found: Vec<(NodeName, Target)> = found.into_iter().filter_map(target).collect();
         let Some(first) = selectors.first() else { return Ok(Vec::new()) };
         if found.is_empty() {

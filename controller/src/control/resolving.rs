@@ -6,7 +6,7 @@ use std::time::Duration;
 use fault::{Aspect, NodeName, Pick, Scheme, Selector};
 
 use super::clusters::Clusters;
-use super::pods;
+use super::{pods, services};
 use crate::agents::Agents;
 use crate::failure::{Cause, Failure};
 use crate::link::Link;
@@ -89,6 +89,9 @@ pub enum ResolveError {
         /// Why.
         error: Box<SightError>,
     },
+    /// A service where only targets make sense.
+    #[error("{0} is a service: it can be one side of a cut, FROM or TO, and nothing else")]
+    Service(Selector),
     /// Pods that are not found, or cannot be hit.
     #[error("{selector}: {error}")]
     Pods {
@@ -99,6 +102,36 @@ pub enum ResolveError {
     },
 }
 
+/// As what something is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// What it sends is lost.
+    Sender,
+    /// What is sent to it is lost.
+    Receiver,
+    /// One of those between which something is lost.
+    Member,
+    /// Something is done to its processes.
+    Processes,
+}
+
+impl Role {
+    /// Where nothing is said but what of it is meant.
+    pub(super) const fn of(aspect: Aspect) -> Self {
+        match aspect {
+            Aspect::Network => Self::Receiver,
+            Aspect::Processes => Self::Processes,
+        }
+    }
+
+    pub(super) const fn aspect(self) -> Aspect {
+        match self {
+            Self::Sender | Self::Receiver | Self::Member => Aspect::Network,
+            Self::Processes => Aspect::Processes,
+        }
+    }
+}
+
 /// What a selector names over all agents, after its pick.
 ///
 /// # Errors
@@ -107,18 +140,21 @@ pub(super) async fn ends(
     agents: &Agents,
     clusters: &Clusters,
     selector: &Selector,
-    aspect: Aspect,
+    role: Role,
     seed: u64,
     sight: &Sight,
 ) -> Result<Vec<End>, ResolveError> {
-    let kubernetes = clusters.kubernetes();
+    let (aspect, kubernetes) = (role.aspect(), clusters.kubernetes());
     let found = match &selector.scheme {
         // Of those it was looked at who may be hit before anybody was asked for them.
-        Scheme::Kubernetes(pods) => {
-            return pods::ends(kubernetes, agents, selector, pods, aspect, seed).await;
-        }
+        Scheme::Kubernetes(pods) => match pods.service() {
+            Some(name) => {
+                return services::ends(kubernetes, agents, selector, (pods, name), role).await;
+            }
+            None => return pods::ends(kubernetes, agents, selector, pods, aspect, seed).await,
+        },
         Scheme::Addr(prefix) => {
-            let place = Place::Addresses(prefix.clone());
+            let place = Place::Addresses(vec![prefix.clone()]);
             let (selector, evidence) = (selector.clone(), Vec::new());
             return Ok(vec![End::found(selector, place, evidence)]);
         }
@@ -279,7 +315,10 @@ fn name(end: &End) -> String {
             Some(member) => format!("{member} ({}@{node})", target.selector),
             None => format!("{}@{node}", target.selector),
         },
-        Place::Addresses(prefix) => format!("addr:{prefix}"),
+        Place::Addresses(prefixes) => {
+            let all: Vec<String> = prefixes.iter().map(ToString::to_string).collect();
+            format!("addr:{}", all.join(","))
+        }
     }
 }
 

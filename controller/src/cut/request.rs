@@ -8,10 +8,10 @@ use fault::{
     PeerTarget, Peers, Prefix, Protocol, Scheme, Selector, Side, Target, TermsError, Verdict,
 };
 
-use crate::cli::{CutArgs, NamedError, NoRole};
+use crate::cli::{CutArgs, NamedError, NoPods, NoRole};
 use crate::output::quantity::time;
 use crate::settings::Names;
-use crate::spec::{Between, Ways};
+use crate::spec::{Between, OnRestart, Ways};
 
 /// The shortest cut. Putting one in takes some tens of milliseconds; one that is shorter may be over
 /// before anything has been read back of it.
@@ -28,6 +28,8 @@ pub(crate) struct Request {
     pub(crate) terms: LeaseTerms,
     /// What it loses; the side is set per fault.
     pub(crate) cut: Cut,
+    /// What becomes of it when pods go, if that was said.
+    pub(crate) restarts: Option<OnRestart>,
 }
 
 /// One side of a cut, as it was found.
@@ -55,6 +57,8 @@ pub(crate) enum RequestError {
     Name(#[from] NamedError),
     #[error(transparent)]
     NoRole(#[from] NoRole),
+    #[error(transparent)]
+    NoPods(#[from] NoPods),
     #[error("both sides are addr:, so there is no side on this machine to enforce it at")]
     OnlyAddresses,
     #[error("--port selects by a port, and icmp has none")]
@@ -81,6 +85,7 @@ impl RequestError {
         let hint = match self {
             Self::Name(error) => return error.hint(),
             Self::NoRole(error) => return error.hint(),
+            Self::NoPods(_) => "leave it out",
             Self::OnlyAddresses => "name a target of this machine on one side, such as netns:NAME",
             Self::PortOfIcmp => "leave --port out, or select --proto tcp or udp",
             Self::LossTwice(_) => "enforce it at one side",
@@ -112,6 +117,7 @@ impl Request {
         random_seed: u64,
     ) -> Result<Self, RequestError> {
         let between = between(args, names)?;
+        let restarts = args.restart.of(between.lists().into_iter().flatten())?;
         let enforcement = args.enforce.map(Enforcement::from);
         let protocol = args.proto.map(Protocol::from);
         if args.port.is_some() && protocol == Some(Protocol::Icmp) {
@@ -127,6 +133,7 @@ impl Request {
         let lease = if args.detach { args.total } else { args.lease };
         Ok(Self {
             between,
+            restarts,
             enforcement,
             terms: LeaseTerms::new(lease, args.total).map_err(RequestError::Terms)?,
             cut: Cut {

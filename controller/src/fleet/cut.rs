@@ -43,6 +43,7 @@ pub(crate) fn spec(args: &CutArgs, names: &Names) -> Result<(String, Spec), Fail
         terms: fault::LeaseTerms::new(args.lease, args.total)
             .map_err(|error| Failure::caused(Cause::WrongUsage, attempted.clone(), error))?,
         quorum_loss: QuorumLoss::of(args.allow_quorum_loss),
+        restarts: request.restarts,
     };
     Ok((attempted, spec))
 }

@@ -10,6 +10,9 @@ use crate::output::table::Align::Left;
 use crate::output::table::{Cell, Table};
 use crate::output::{Detail, Report};
 
+/// How many addresses of one end are told.
+const TOLD: usize = 8;
+
 /// One end of a fault, as it was found right before the injection.
 #[derive(Debug, Serialize)]
 pub(super) struct EndRecord {
@@ -18,6 +21,9 @@ pub(super) struct EndRecord {
     target: String,
     member: String,
     evidence: Vec<String>,
+    /// It is more than one selector of targets or addresses says.
+    #[serde(skip)]
+    is_service: bool,
 }
 
 impl From<wire::End> for EndRecord {
@@ -26,19 +32,30 @@ impl From<wire::End> for EndRecord {
         let unknown = || "?".to_owned();
         let typed = end.selector.and_then(|typed| Selector::try_from(typed).ok());
         let found = end.target.and_then(|target| Target::try_from(target).ok());
-        let addresses = end.addresses.and_then(|prefix| Prefix::try_from(prefix).ok());
+        let addresses = end.addresses.into_iter().chain(end.several);
+        let addresses: Vec<Prefix> =
+            addresses.filter_map(|prefix| Prefix::try_from(prefix).ok()).collect();
         Self {
+            is_service: typed.as_ref().is_some_and(Selector::is_service) && found.is_none(),
             selector: typed.map_or_else(unknown, |selector| selector.to_string()),
             node: end.node,
-            target: match (found, addresses) {
+            target: match (found, addresses.as_slice()) {
                 (Some(target), _) => target.selector.to_string(),
-                (None, Some(prefix)) => format!("addr:{prefix}"),
-                (None, None) => unknown(),
+                (None, []) => unknown(),
+                (None, addresses) => listed(addresses),
             },
             member: end.member,
             evidence: end.evidence,
         }
     }
+}
+
+/// Addresses, the first few of many.
+fn listed(addresses: &[Prefix]) -> String {
+    let told: Vec<String> = addresses.iter().take(TOLD).map(ToString::to_string).collect();
+    let more = addresses.len() - told.len();
+    let more = if more > 0 { format!(",… and {more} more") } else { String::new() };
+    format!("addr:{}{more}", told.join(","))
 }
 
 impl fmt::Display for EndRecord {
@@ -56,6 +73,7 @@ impl EndRecord {
     /// A selector of it alone.
     pub(super) fn name(&self) -> String {
         match self.node.as_str() {
+            _ if self.is_service => self.selector.clone(),
             "" => self.target.clone(),
             node => format!("{}@{node}", self.target),
         }
@@ -129,6 +147,7 @@ mod tests {
             target: "netns:db0".to_owned(),
             member: "m0".to_owned(),
             evidence: vec!["m0 says leader m0 (term 4, revision 9)".to_owned()],
+            is_service: false,
         };
         let report = EndsReport { schema: "", ends: vec![end] };
         let text = report.text(Detail::Wide);
@@ -136,5 +155,19 @@ mod tests {
         let found = "etcd:leader is m0, netns:db0@n1: m0 says leader m0 (term 4, revision 9)";
         assert!(text.contains(found), "{text}");
         assert_eq!(report.names(), ["netns:db0@n1"]);
+    }
+
+    #[test]
+    fn what_a_service_leads_to_is_named_by_the_service() {
+        let selector: Selector = "k8s:prod/svc/web".parse().unwrap();
+        let prefixes = ["10.96.0.7", "10.1.0.1"].map(|text| text.parse::<Prefix>().unwrap());
+        let end = wire::End {
+            selector: Some((&selector).into()),
+            several: prefixes.iter().map(Into::into).collect(),
+            ..wire::End::default()
+        };
+        let end = EndRecord::from(end);
+        assert_eq!(end.to_string(), "addr:10.96.0.7,10.1.0.1");
+        assert_eq!(end.name(), "k8s:prod/svc/web");
     }
 }

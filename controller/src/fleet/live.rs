@@ -6,7 +6,7 @@ use std::time::Duration;
 use fault::{Aspect, Cut, FaultId, IntentId, State, Status, Verdict};
 use proto::control as wire;
 
-use super::{report, statuses};
+use super::{report, staying};
 use crate::output::quantity::{bytes, count, time};
 use crate::output::route::{Route, done};
 use crate::session::live::{Line, Live, Weight};
@@ -14,17 +14,28 @@ use crate::session::live::{Line, Live, Weight};
 /// How many directions or targets the line names; the others are summed up.
 const NAMED: usize = 3;
 
-/// What was last told of each part.
+/// What was last told of each part, and of pods that went and came.
 #[derive(Debug, Default)]
-pub(super) struct Parts(BTreeMap<FaultId, State>);
+pub(super) struct Parts {
+    states: BTreeMap<FaultId, State>,
+    /// `None` before the first look: what was noted by then is told elsewhere.
+    notes: Option<Vec<String>>,
+}
 
 impl Parts {
-    /// Rewrites the line, and says what stays: parts that came to another state.
+    /// Rewrites the line, and says what stays: parts that came to another state, pods that went and came.
     pub(super) fn show(&mut self, live: &mut Live, intent: &wire::Intent) {
-        let known = statuses(intent);
+        // Of a pod that went another one has taken the place, which is noted.
+        let known = staying(intent);
+        let before = self.notes.replace(intent.notes.clone());
+        for note in
+            before.iter().flat_map(|told| intent.notes.iter().filter(|one| !told.contains(one)))
+        {
+            live.tell(note);
+        }
         for status in &known {
             let standing = status.standing();
-            let before = self.0.insert(status.fault.id, standing);
+            let before = self.states.insert(status.fault.id, standing);
             if before.is_some_and(|before| before != standing) {
                 live.tell(&format!("{} is {standing}", status.fault.id));
             }

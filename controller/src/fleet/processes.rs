@@ -28,10 +28,12 @@ pub(crate) async fn run(
 /// It makes no sense.
 pub(crate) fn spec(asked: Asked) -> Result<(String, Spec), Failure> {
     let seed = asked.seed()?;
-    let Asked { attempted, selectors, within, lease, total, quorum_loss, manner: _ } = asked;
+    let Asked { attempted, selectors, within, lease, total, quorum_loss, restarts, manner: _ } =
+        asked;
     // A controller renews what a command leaves to it.
     let terms = fault::LeaseTerms::new(lease, total)
         .map_err(|error| AskedError::Terms(error).refused(&attempted))?;
-    let spec = Spec { what: What::Within { targets: selectors, within }, seed, terms, quorum_loss };
+    let what = What::Within { targets: selectors, within };
+    let spec = Spec { what, seed, terms, quorum_loss, restarts };
     Ok((attempted, spec))
 }

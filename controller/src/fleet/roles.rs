@@ -133,13 +133,15 @@ fn can_move(selector: &Selector) -> bool {
         Some(Pick::One | Pick::Count(_) | Pick::Percent(_)) => true,
     };
     let role = match selector.scheme {
-        Scheme::Etcd(_) | Scheme::Zeebe(_) | Scheme::Kubernetes(_) => true,
+        Scheme::Etcd(_) | Scheme::Zeebe(_) => true,
         Scheme::Netns(_)
         | Scheme::Pid(_)
         | Scheme::Container(_)
         | Scheme::Pod(_)
         | Scheme::Host(_)
-        | Scheme::Addr(_) => false,
+        | Scheme::Addr(_)
+        // Of pods the controller sees who takes whose place.
+        | Scheme::Kubernetes(_) => false,
     };
     role && !picked
 }

@@ -16,12 +16,20 @@ struct Right {
 }
 
 /// In the whole cluster.
-const IN_CLUSTER: [Right; 5] = [
+const IN_CLUSTER: [Right; 7] = [
     // What selectors name, where it is, and what may have been meant.
+    Right { group: "", resources: &["nodes", "namespaces"], verbs: &["get", "list"], names: &[] },
+    // And what becomes of it while a fault is about it.
     Right {
         group: "",
-        resources: &["pods", "nodes", "namespaces"],
-        verbs: &["get", "list"],
+        resources: &["pods", "services"],
+        verbs: &["get", "list", "watch"],
+        names: &[],
+    },
+    Right {
+        group: "discovery.k8s.io",
+        resources: &["endpointslices"],
+        verbs: &["get", "list", "watch"],
         names: &[],
     },
     Right {

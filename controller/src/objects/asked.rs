@@ -19,7 +19,7 @@ use crate::spec::Spec;
 const PLACES: [&str; 3] = ["from", "to", "target"];
 
 /// How pods of a namespace are named within it.
-const WITHIN: [&str; 4] = ["pod/", "sts/", "deploy/", "label:"];
+const WITHIN: [&str; 5] = ["pod/", "sts/", "deploy/", "svc/", "label:"];
 
 /// What an object asks for, as a command would.
 ///
@@ -42,7 +42,11 @@ pub(crate) fn asked(kind: Kind, object: &Object) -> Result<wire::Spec, Failure> 
         };
         arguments.insert(typed(key), value);
     }
-    let texts = [("for", &object.spec.total), ("lease", &object.spec.lease)];
+    let texts = [
+        ("for", &object.spec.total),
+        ("lease", &object.spec.lease),
+        ("on-restart", &object.spec.on_restart),
+    ];
     for (key, text) in texts {
         arguments.extend(text.iter().map(|text| (key.to_owned(), Value::String(text.clone()))));
     }
@@ -153,7 +157,7 @@ fn selector(kind: Kind, namespace: &str, text: &str) -> Result<String, String> {
         Kind::Fault if is_role(text) => role(namespace, text),
         Kind::Fault if !is_within(text) => Err(format!(
             "`{shown}` names no pods of namespace {namespace}: write pod/NAME, sts/NAME, deploy/NAME, \
-             label:SELECTOR, etcd:ROLE or zeebe:ROLE; whatever else there is takes a ClusterFault"
+             label:SELECTOR, svc/NAME, etcd:ROLE or zeebe:ROLE; whatever else there is takes a ClusterFault"
         )),
         Kind::Fault => {
             let (pick, rest) = parted(text);

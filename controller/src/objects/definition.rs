@@ -9,7 +9,7 @@ use super::resource::{GROUP, Kind, VERSION};
 
 /// How a selector is written in a Fault, by CEL (RE2).
 const WITHIN: &str =
-    "self.matches('^((one|all|[0-9]+%?):)?((pod|sts|deploy)/[^/:]+.*|(label|etcd|zeebe):.+)$')";
+    "self.matches('^((one|all|[0-9]+%?):)?((pod|sts|deploy|svc)/[^/:]+.*|(label|etcd|zeebe):.+)$')";
 
 /// And in a ClusterFault.
 const ANYWHERE: &str = "self.matches('^((one|all|[0-9]+%?):)?[a-z0-9]+:.+$') && \
@@ -106,8 +106,8 @@ fn selector(kind: Kind, about: &str) -> Value {
         Kind::Fault => (
             WITHIN,
             "in a Fault a selector names pods of its own namespace: pod/NAME[/CONTAINER], sts/NAME[/ORDINAL], \
-             deploy/NAME, label:SELECTOR, etcd:ROLE or zeebe:ROLE, with one:, all:, a number: or a percentage: before it; whatever else \
-             there is takes a ClusterFault",
+             deploy/NAME, label:SELECTOR, etcd:ROLE, zeebe:ROLE or, in a cut, svc/NAME, with one:, all:, a number: or a \
+             percentage: before it; whatever else there is takes a ClusterFault",
         ),
         Kind::ClusterFault => (
             ANYWHERE,
@@ -150,6 +150,11 @@ fn spec(kind: Kind) -> Value {
             )],
         ),
         "stress": stress(kind),
+        "onRestart": word(
+            "What becomes of it when a pod that it is about goes: the pod that takes its place gets it again for the \
+             time that is left, or it ends [reapply].",
+            &["reapply", "end"],
+        ),
         "for": time("How long, in any case [60s]; at most 7 days."),
         "lease": time("How long it acts without being renewed by the controller [15s]."),
         "seed": number("From which losses and picks are drawn [of the object's UID].", 0, SAFE),
@@ -169,6 +174,10 @@ fn spec(kind: Kind) -> Value {
         rule(
             "!(has(self.kill) && has(self.__for__))",
             "a kill has no time of its own: it is over once the processes have ended; grace says when SIGKILL is sent",
+        ),
+        rule(
+            "!(has(self.kill) && has(self.onRestart))",
+            "a kill is over once the processes have ended: whoever takes their place is none of its business",
         ),
     ];
     object("What is to be done. It cannot be changed.", &[], properties, rules)

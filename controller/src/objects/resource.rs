@@ -135,6 +135,9 @@ pub(crate) struct Spec {
     pub(crate) lease: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) seed: Option<u64>,
+    /// What becomes of it when a pod goes that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) on_restart: Option<String>,
     /// Who says that it is his: the policy makes sure of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) requested_by: Option<String>,

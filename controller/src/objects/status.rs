@@ -293,8 +293,7 @@ fn directions(intent: &wire::Intent, begun: &Status) -> Vec<Direction> {
         Direction { from: begun.to.clone(), to: begun.from.clone(), ..Direction::default() },
     ];
     for cut in &intent.cuts {
-        // Whoever is FROM stands before all that are TO.
-        let direction = &mut both[usize::from(cut.from > cut.to)];
+        let direction = &mut both[usize::from(goes_back(intent, cut))];
         let own = statuses.iter().filter(|one| cut.parts.contains(&u32::from(one.fault.id.part)));
         let effect = own.fold(Effect::default(), |mut sum, one| {
             sum += one.effect;
@@ -307,6 +306,28 @@ fn directions(intent: &wire::Intent, begun: &Status) -> Vec<Direction> {
         direction.lost_bytes = direction.lost_bytes.saturating_add(effect.lost_bytes);
     }
     both.into_iter().filter(|direction| direction.links > 0).collect()
+}
+
+/// Whether a link goes from TO to FROM. Whoever was FROM in the beginning stands before all that were TO; what came since
+/// stands after them, and is what it was named as.
+fn goes_back(intent: &wire::Intent, cut: &wire::Cut) -> bool {
+    let named = |end: u32| {
+        let end = intent.ends.get(usize::try_from(end).unwrap_or(usize::MAX));
+        end.and_then(|end| end.selector.as_ref())
+    };
+    let Some(wire::Spec { what: Some(wire::spec::What::Pair(pair)), .. }) = &intent.spec else {
+        return cut.from > cut.to;
+    };
+    let is_only_of = |end: u32, these: &[wire::Selector], others: &[wire::Selector]| {
+        named(end).is_some_and(|named| these.contains(named) && !others.contains(named))
+    };
+    if is_only_of(cut.from, &pair.from, &pair.to) {
+        false
+    } else if is_only_of(cut.from, &pair.to, &pair.from) {
+        true
+    } else {
+        cut.from > cut.to
+    }
 }
 
 fn effect(intent: &wire::Intent, directions: &[Direction]) -> String {
@@ -328,10 +349,12 @@ fn parts(intent: &wire::Intent) -> Parts {
     let acts = |status: &&fault::Status| !status.state.is_final();
     let is_active = intent.stage() == wire::Stage::Active;
     let acting = if is_active { statuses(intent).iter().filter(acts).count() } else { 0 };
-    let failed = intent.parts.iter().filter(|part| !part.trouble.is_empty()).count();
-    let nodes: BTreeSet<&str> = intent.parts.iter().map(|part| part.node.as_str()).collect();
+    // What has left is counted by what it did, and by nothing else.
+    let stays = || intent.parts.iter().filter(|part| !part.let_go);
+    let failed = stays().filter(|part| !part.trouble.is_empty()).count();
+    let nodes: BTreeSet<&str> = stays().map(|part| part.node.as_str()).collect();
     Parts {
-        total: number(intent.parts.len()),
+        total: number(stays().count()),
         acting: number(acting),
         failed: number(failed),
         nodes: number(nodes.len()),

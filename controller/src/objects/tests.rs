@@ -169,6 +169,13 @@ fn what_an_object_may_not_ask_for_is_a_sentence() {
             "write k8s:NAMESPACE/pod/a",
         ),
         (Kind::Fault, json!({ "kill": { "target": "pod/a" }, "for": "5s" }), "--for"),
+        (Kind::Fault, json!({ "kill": { "target": "pod/a" }, "onRestart": "end" }), "--on-restart"),
+        (
+            Kind::Fault,
+            json!({ "freeze": { "target": "pod/a" }, "onRestart": "never" }),
+            "one of reapply, end",
+        ),
+        (Kind::Fault, json!({ "freeze": { "target": "one:svc/a" } }), "takes no pick"),
         (
             Kind::Fault,
             json!({ "freeze": { "target": "pod/a" }, "for": "1x" }),
@@ -202,9 +209,12 @@ fn an_object_that_makes_no_sense_is_read_and_asks_for_nothing() {
 
 #[test]
 fn fields_are_options_in_other_letters() {
-    for (of_object, of_command) in
-        [("for", "for"), ("bothWays", "both-ways"), ("allowQuorumLoss", "allow-quorum-loss")]
-    {
+    for (of_object, of_command) in [
+        ("for", "for"),
+        ("bothWays", "both-ways"),
+        ("allowQuorumLoss", "allow-quorum-loss"),
+        ("onRestart", "on-restart"),
+    ] {
         assert_eq!(
             (typed(of_object).as_str(), field(of_command).as_str()),
             (of_command, of_object)
@@ -230,6 +240,7 @@ fn definitions_have_the_fields_of_the_command_line() {
         "seed",
         "help",
         "namespace",
+        "on-restart",
     ];
     let all = crate::cli::Cli::command();
     for definition in definitions() {
@@ -249,7 +260,7 @@ fn definitions_have_the_fields_of_the_command_line() {
             fields.sort_unstable();
             assert_eq!(fields, options.iter().collect::<Vec<_>>(), "{verb}");
         }
-        for name in ["for", "lease", "seed", "requestedBy"] {
+        for name in ["for", "lease", "seed", "onRestart", "requestedBy"] {
             assert!(spec[name].is_object(), "{name}");
         }
     }

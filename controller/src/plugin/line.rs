@@ -255,7 +255,7 @@ fn asked(verb: FaultVerb, matched: &ArgMatches) -> Asked {
                 }
             }
         };
-        let is_top = ["for", "lease", "seed"].contains(&key.as_str());
+        let is_top = ["for", "lease", "seed", "onRestart"].contains(&key.as_str());
         let of = if is_top { &mut top } else { &mut words };
         of.insert(key, value);
     }
@@ -284,6 +284,7 @@ impl Asked {
         let text = |key: &str| self.top.get(key).and_then(Value::as_str).map(ToOwned::to_owned);
         spec.total = text("for");
         spec.lease = text("lease");
+        spec.on_restart = text("onRestart");
         spec.seed = self.top.get("seed").and_then(Value::as_u64);
         let metadata = Metadata {
             name: format!("{}-{:06x}", name(self.verb), random & 0xff_ffff),
@@ -337,6 +338,9 @@ mod tests {
             found["spec"],
             json!({ "skew": { "target": "k8s:prod/sts/zeebe/2", "offset": "-90s", "heal": "slew:500ppm" } })
         );
+        let (kind, found) = object("kubectl-schism cut pod/a svc/b --on-restart end");
+        let spec = json!({ "cut": { "from": "pod/a", "to": "svc/b" }, "onRestart": "end" });
+        assert_eq!((kind, &found["spec"]), (Kind::Fault, &spec));
         let (_, found) = object("kubectl-schism kill pod/a/web --signal KILL --no-force");
         let kill = json!({ "target": "pod/a/web", "signal": "KILL", "noForce": true });
         assert_eq!(found["spec"], json!({ "kill": kill }));
@@ -347,7 +351,8 @@ mod tests {
         for line in [
             "kubectl-schism cut pod/a pod/b",
             "kubectl-schism cut pod/a addr:10.0.0.0/8 --proto tcp --flows new",
-            "kubectl-schism freeze sts/zeebe/0 --tree --for 5s --lease 2s",
+            "kubectl-schism cut svc/a label:b=c --on-restart reapply",
+            "kubectl-schism freeze sts/zeebe/0 --tree --for 5s --lease 2s --on-restart end",
             "kubectl-schism stress pod/a/web --cpu 2@50% --memory 64MiB --io 1",
             "kubectl-schism kill pod/a --grace 5s",
             "kubectl-schism skew pod/a +1h --clock realtime --step-at 2s",
@@ -401,6 +406,7 @@ mod tests {
             "cut --preset bridge pod/a",
             "skew pod/a 1h --replace",
             "kill pod/a --local",
+            "kill pod/a --on-restart end",
         ] {
             let words: Vec<OsString> = ["kubectl-schism"]
                 .into_iter()

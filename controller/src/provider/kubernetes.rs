@@ -8,8 +8,10 @@ mod likeness;
 #[cfg(test)]
 pub(crate) mod mock;
 mod selection;
+mod service;
 #[cfg(test)]
 mod tests;
+mod watching;
 
 use cluster::{ApiError, Client, Kubeconfig, KubeconfigError};
 use experiment::document::{DocumentError, Node, Notation};
@@ -20,6 +22,8 @@ pub use self::{
     group::{GroupsError, Home, Homes, Housed},
     guard::{ControlPlane, Guard, Protected},
     selection::{Excluded, Found, Located, PodName, Unusable},
+    service::Led,
+    watching::{Attention, Fact, Stirred},
 };
 use crate::settings::{Access, Groups, KubernetesSettings};
 

@@ -94,6 +94,12 @@ pub(super) fn refuse_resolve(error: &ResolveError) -> Status {
             let hint = "look at all that may be meant, such as etcd:member, or at one by its name";
             (Code::FailedPrecondition, kind, hint.to_owned())
         }
+        ResolveError::Service(_) => {
+            let field = proto::agent::InvalidField { field: "spec".to_owned() };
+            let hint =
+                "name its pods, such as k8s:NAMESPACE/label:SELECTOR or k8s:NAMESPACE/sts/NAME";
+            (Code::InvalidArgument, Kind::InvalidField(field), hint.to_owned())
+        }
         ResolveError::Pods { selector, error } => return refuse_pods(selector, error, reason),
         ResolveError::Sight { selector, error } => {
             let kind = Kind::Unclear(wire::Unclear { selector: selector.to_string() });
@@ -111,7 +117,9 @@ fn refuse_pods(selector: &Selector, error: &PodsError, reason: String) -> Status
         | PodsError::NoNamespace { .. }
         | PodsError::NoContainer { .. }
         | PodsError::NotOnNode { .. } => (Code::NotFound, nothing()),
-        PodsError::Unusable { why: Unusable::Protected(_), .. } | PodsError::Unknown { .. } => {
+        PodsError::Unusable { why: Unusable::Protected(_), .. }
+        | PodsError::Service { .. }
+        | PodsError::Unknown { .. } => {
             let guard = Guard::Protected.into();
             (Code::FailedPrecondition, Kind::Guarded(wire::Guarded { guard, replaceable: 0 }))
         }
@@ -120,9 +128,10 @@ fn refuse_pods(selector: &Selector, error: &PodsError, reason: String) -> Status
             let unusable = wire::PodUnusable { namespace, name };
             (Code::FailedPrecondition, Kind::PodUnusable(unusable))
         }
-        PodsError::NoCluster | PodsError::Name(_) | PodsError::OtherAddresses { .. } => {
-            (Code::FailedPrecondition, unclear())
-        }
+        PodsError::NoCluster
+        | PodsError::Name(_)
+        | PodsError::ExternalName { .. }
+        | PodsError::OtherAddresses { .. } => (Code::FailedPrecondition, unclear()),
         PodsError::Api(_) => (Code::Unavailable, unclear()),
         PodsError::NoAgent { node, .. } => {
             (Code::Unavailable, Kind::Unreachable(wire::Unreachable { node: node.to_string() }))

@@ -162,6 +162,7 @@ fn spec(verdict: Verdict) -> Spec {
         )
         .unwrap(),
         quorum_loss: QuorumLoss::Refused,
+        restarts: None,
     }
 }
 

@@ -129,6 +129,7 @@ impl<'a> Through<'a> {
             seed,
             terms: terms(asked.total, &attempted)?,
             quorum_loss: QuorumLoss::of(asked.allow_quorum_loss),
+            restarts: None,
         };
         let order = self.order(attempted, spec, After::Detach);
         order.carry_out(&self.controller).await
@@ -182,6 +183,7 @@ impl<'a> Through<'a> {
             lease: LEASE.min(total),
             total,
             quorum_loss: QuorumLoss::of(who.allow_quorum_loss),
+            restarts: None,
             manner: MannerArgs { seed: None, dry_run: false, detach: false, local: false },
             attempted,
         };

@@ -9,6 +9,7 @@ mod endings;
 mod guards;
 mod namespaces;
 mod objects;
+mod pods;
 mod processes;
 mod rig;
 mod runs;

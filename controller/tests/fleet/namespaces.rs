@@ -1,8 +1,8 @@
 //! Groups that are found in a namespace: an API server that has pods, members that answer at their addresses, and
 //! agents that have them.
 
-mod etcd;
-mod space;
+pub(crate) mod etcd;
+pub(crate) mod space;
 
 use controller::control::{AskError, ResolveError};
 use fault::Selector;

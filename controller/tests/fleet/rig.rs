@@ -37,6 +37,7 @@ pub(crate) struct Node {
 /// A controller with its store, and nodes that have dialled it.
 pub(crate) struct Fleet {
     pub(crate) store: Arc<dyn Store>,
+    clusters: Clusters,
     pub(crate) archive: Archive,
     pub(crate) control: Control,
     pub(crate) nodes: BTreeMap<&'static str, Node>,
@@ -92,11 +93,18 @@ impl Fleet {
     async fn on(store: Arc<dyn Store>, clusters: Clusters, names: &[&'static str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let archive = Archive::open(directory.path(), archive::Limits::default()).await.unwrap();
-        let control = control(&store, &archive, clusters).await;
+        let control = control(&store, &clusters, &archive).await;
         let numbered = names.iter().zip(1..);
         let nodes = numbered.map(|(name, last)| (*name, Node::new(name, last))).collect();
-        let mut fleet =
-            Self { store, archive, control, nodes, connections: BTreeMap::new(), directory };
+        let mut fleet = Self {
+            store,
+            clusters,
+            archive,
+            control,
+            nodes,
+            connections: BTreeMap::new(),
+            directory,
+        };
         for name in names {
             fleet.connect(name).await;
         }
@@ -149,7 +157,7 @@ impl Fleet {
         for task in std::mem::take(&mut self.connections).into_values() {
             task.abort();
         }
-        self.control = control(&self.store, &self.archive, Clusters::default()).await;
+        self.control = control(&self.store, &self.clusters, &self.archive).await;
     }
 
     /// The same with all tasks of the new one in a runtime: with that it can be killed.
@@ -158,8 +166,8 @@ impl Fleet {
             task.abort();
         }
         let (store, archive) = (Arc::clone(&self.store), self.archive.clone());
-        let started =
-            runtime.spawn(async move { control(&store, &archive, Clusters::default()).await });
+        let clusters = self.clusters.clone();
+        let started = runtime.spawn(async move { control(&store, &clusters, &archive).await });
         self.control = started.await.unwrap();
     }
 
@@ -199,12 +207,13 @@ impl Fleet {
     }
 }
 
-async fn control(store: &Arc<dyn Store>, archive: &Archive, clusters: Clusters) -> Control {
+async fn control(store: &Arc<dyn Store>, clusters: &Clusters, archive: &Archive) -> Control {
     let store = Arc::clone(store);
     let incarnation = incarnate(store.as_ref()).await.unwrap();
     let (agents, notices) = Agents::new(incarnation.into());
     let ended = Some(archive.ended.clone());
-    let means = Means { store, ended, clusters, wall: Wall::System };
+    let (clusters, limits) = (clusters.clone(), Limits::default());
+    let means = Means { store, ended, clusters, limits, wall: Wall::System };
     Control::start(means, agents, notices).await.unwrap()
 }
 

@@ -67,7 +67,8 @@ impl Office {
         let set = if self.dice.happens(10) { self.dice.below(2 * HOUR) } else { HOUR };
         let today = DAY + set + u64::try_from(self.began.elapsed().as_nanos()).unwrap();
         let wall = Wall::Told(today, Instant::now());
-        let means = Means { store, ended: None, clusters: Clusters::default(), wall };
+        let (clusters, limits) = (Clusters::default(), Limits::default());
+        let means = Means { store, ended: None, clusters, limits, wall };
         let control = Control::start(means, agents.clone(), notices).await.ok()?;
         let (death, told) = watch::channel(false);
         let mut calls = self.port.open(told);

@@ -181,7 +181,7 @@ pub mod zeebe_role {
 pub struct KubernetesPods {
     #[prost(string, tag = "1")]
     pub namespace: ::prost::alloc::string::String,
-    #[prost(oneof = "kubernetes_pods::Which", tags = "2, 3, 4, 5")]
+    #[prost(oneof = "kubernetes_pods::Which", tags = "2, 3, 4, 5, 6")]
     pub which: ::core::option::Option<kubernetes_pods::Which>,
 }
 /// Nested message and enum types in `KubernetesPods`.
@@ -255,6 +255,9 @@ pub mod kubernetes_pods {
         Deployment(::prost::alloc::string::String),
         #[prost(message, tag = "5")]
         Labels(Labels),
+        /// The name of a Service: what it leads to, as one side of a cut.
+        #[prost(string, tag = "6")]
+        Service(::prost::alloc::string::String),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

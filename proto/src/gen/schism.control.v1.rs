@@ -113,6 +113,9 @@ pub struct Spec {
     /// Of the guards, only this one can be told to let it pass.
     #[prost(bool, tag = "8")]
     pub allow_quorum_loss: bool,
+    /// Nothing for what no pods are named in.
+    #[prost(enumeration = "OnRestart", tag = "14")]
+    pub on_restart: i32,
     #[prost(oneof = "spec::What", tags = "1, 2, 9, 10, 11, 12, 13")]
     pub what: ::core::option::Option<spec::What>,
 }
@@ -165,6 +168,12 @@ pub struct End {
     /// The pod that it is or is in, NAMESPACE/NAME; empty where that is not known.
     #[prost(string, tag = "8")]
     pub pod: ::prost::alloc::string::String,
+    /// Where no target is named and there is not exactly one prefix: all of them, and `addresses` is not there.
+    #[prost(message, repeated, tag = "9")]
+    pub several: ::prost::alloc::vec::Vec<crate::agent::Prefix>,
+    /// Its pod is gone, and no other one has taken its place yet.
+    #[prost(bool, tag = "10")]
+    pub vacant: bool,
 }
 /// One direction between two ends, of one intent.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -202,6 +211,9 @@ pub struct Part {
     /// Whether its agent is not connected while it may act: what is told is the last that was heard. Not stored.
     #[prost(bool, tag = "8")]
     pub unheard: bool,
+    /// Its end is no failure: its pod went, or another fault has taken its place.
+    #[prost(bool, tag = "9")]
+    pub let_go: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Spread {
@@ -262,6 +274,9 @@ pub struct Intent {
     /// The object of a cluster by which it was asked for; none where somebody asked for it directly.
     #[prost(message, optional, tag = "21")]
     pub object: ::core::option::Option<Object>,
+    /// Pods that could have been picked in the beginning and were not, NAMESPACE/NAME: they take nobody's place.
+    #[prost(string, repeated, tag = "22")]
+    pub bystanders: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// An object of a Kubernetes cluster, of the group schism.dev.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1160,6 +1175,39 @@ impl Preset {
             "PRESET_BRIDGE" => Some(Self::Bridge),
             "PRESET_MAJORITIES_RING" => Some(Self::MajoritiesRing),
             "PRESET_MINORITY_THIRD" => Some(Self::MinorityThird),
+            _ => None,
+        }
+    }
+}
+/// What becomes of a fault when a pod that it is about goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum OnRestart {
+    /// As REAPPLY.
+    Unspecified = 0,
+    /// The pod that takes its place gets the fault again, for the time that is left.
+    Reapply = 1,
+    /// It ends.
+    End = 2,
+}
+impl OnRestart {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ON_RESTART_UNSPECIFIED",
+            Self::Reapply => "ON_RESTART_REAPPLY",
+            Self::End => "ON_RESTART_END",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ON_RESTART_UNSPECIFIED" => Some(Self::Unspecified),
+            "ON_RESTART_REAPPLY" => Some(Self::Reapply),
+            "ON_RESTART_END" => Some(Self::End),
             _ => None,
         }
     }

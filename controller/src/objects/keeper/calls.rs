@@ -263,6 +263,8 @@ pub(super) fn is_passing(error: &AskError) -> bool {
                 | PodsError::NoObject { .. }
                 | PodsError::NoNamespace { .. }
                 | PodsError::NoContainer { .. }
+                | PodsError::ExternalName { .. }
+                | PodsError::Service { .. }
                 | PodsError::Unusable { .. } => false,
             },
             ResolveError::Nothing { .. }
@@ -270,6 +272,7 @@ pub(super) fn is_passing(error: &AskError) -> bool {
             | ResolveError::TooFew { .. }
             | ResolveError::Refused { .. }
             | ResolveError::Other { .. }
+            | ResolveError::Service(_)
             | ResolveError::Sight { .. } => false,
         },
         AskError::Control(error) => matches!(error, ControlError::Store(_) | ControlError::Ending),

@@ -9,6 +9,7 @@ use cluster::{
 use fault::{ContainerName, KubernetesPods, NodeName, ObjectName, PodUid, PodsBy};
 use futures_util::future::try_join_all;
 
+use super::guard::Protected;
 use super::selection::{Found, Located, PodName, Unusable};
 use super::{Kubernetes, likeness};
 
@@ -47,6 +48,18 @@ pub enum PodsError {
         /// What may have been meant.
         hint: String,
     },
+    /// A service that is but a name.
+    #[error(
+        "service {namespace}/{name} is but a name for {stands_for}: it has no addresses of its own"
+    )]
+    ExternalName {
+        /// In which namespace.
+        namespace: String,
+        /// Which.
+        name: String,
+        /// The name for which it stands.
+        stands_for: String,
+    },
     /// No such container.
     #[error("pod {pod} has no container {container}")]
     NoContainer {
@@ -64,6 +77,14 @@ pub enum PodsError {
         pod: PodName,
         /// Why not.
         why: Unusable,
+    },
+    /// A service that is left alone.
+    #[error("service {service} cannot be cut off: {why}")]
+    Service {
+        /// Which.
+        service: PodName,
+        /// Why not.
+        why: Protected,
     },
     /// The node has no agent here.
     #[error("pod {pod} is on node {node}, whose agent is not connected")]
@@ -125,7 +146,11 @@ impl PodsError {
             Self::NoObject { hint, .. }
             | Self::NoNamespace { hint, .. }
             | Self::NoContainer { hint, .. } => hint.clone(),
+            Self::ExternalName { .. } => {
+                "name the addresses that are meant, addr:PREFIX, in a cut of its own".to_owned()
+            }
             Self::Unusable { why, .. } => why.hint().to_owned(),
+            Self::Service { why, .. } => why.hint().to_owned(),
             Self::Unknown { .. } => {
                 "what the cluster does not know may be anybody's; `kubectl get pods -A` lists those that it has"
                     .to_owned()
@@ -205,8 +230,22 @@ impl Kubernetes {
         Ok(known)
     }
 
+    /// The pod of a name, however it is and whether or not it may be hit; `None` where there is none.
+    ///
+    /// # Errors
+    /// The API server does not say.
+    pub async fn pod(&self, name: &PodName, node: &NodeName) -> Result<Option<Located>, PodsError> {
+        let within = Within::Namespace(name.namespace.parse()?);
+        match self.client.get::<Pod>(&within, &name.name.parse()?).await {
+            Ok(pod) => Ok(Some(Located::of(&pod, node.clone()))),
+            Err(error) if error.reason() == Some(&Reason::NotFound) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn named(&self, within: &Within, pods: &KubernetesPods) -> Result<Vec<Pod>, PodsError> {
         match &pods.which {
+            PodsBy::Service(name) => Ok(self.service_of(within, pods, name).await?.pods),
             PodsBy::Name { pod, .. } => match self.object::<Pod>(within, pods, pod).await {
                 Ok(pod) => Ok(vec![pod]),
                 Err(error) => Err(error),
@@ -252,7 +291,7 @@ impl Kubernetes {
         Ok(all)
     }
 
-    async fn object<R: Resource>(
+    pub(super) async fn object<R: Resource>(
         &self,
         within: &Within,
         pods: &KubernetesPods,
@@ -321,14 +360,16 @@ async fn names<R: Resource>(client: &Client, within: &Within) -> Vec<String> {
     all.iter().map(|one| one.metadata().name.clone()).collect()
 }
 
-fn selection(spec: &WorkloadSpec) -> Selection {
+pub(super) fn selection(spec: &WorkloadSpec) -> Selection {
     Selection::labels(spec.selector.to_string())
 }
 
-fn named(which: &PodsBy) -> String {
+pub(super) fn named(which: &PodsBy) -> String {
     match which {
         PodsBy::Name { pod, .. } => pod.to_string(),
-        PodsBy::StatefulSet { name, .. } | PodsBy::Deployment(name) => name.to_string(),
+        PodsBy::StatefulSet { name, .. } | PodsBy::Deployment(name) | PodsBy::Service(name) => {
+            name.to_string()
+        }
         PodsBy::Labels(labels) => labels.to_string(),
     }
 }

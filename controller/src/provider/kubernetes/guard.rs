@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use cluster::{Node, Pod};
+use cluster::{Node, Pod, Service};
 use fault::KubernetesNamespace;
 
 /// The namespaces without which no cluster works.
 const OF_THE_CLUSTER: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
+
+/// The service by which everything in a cluster reaches its API server: its namespace and its name.
+const OF_THE_API_SERVER: (&str, &str) = ("default", "kubernetes");
 
 /// The label, and its value, of what Schism itself consists of.
 const OF_SCHISM: (&str, &str) = ("app.kubernetes.io/part-of", "schism");
@@ -49,6 +52,9 @@ pub enum Protected {
     /// A part of Schism.
     #[error("it is a part of Schism itself")]
     Schism,
+    /// The way to the API server.
+    #[error("it leads to the API server")]
+    ApiServer,
     /// On a node of the control plane.
     #[error("it is on {0}, a node of the control plane")]
     ControlPlane(String),
@@ -63,7 +69,7 @@ impl Protected {
                 "whoever runs the controller may allow it: namespaces in [kubernetes] of its schism.toml"
             }
             Self::Schism => "the tool never cuts its own branch",
-            Self::ControlPlane(_) => {
+            Self::ApiServer | Self::ControlPlane(_) => {
                 "whoever runs the controller may allow it: control-plane = true in [kubernetes] of its \
                  schism.toml"
             }
@@ -90,6 +96,22 @@ impl Guard {
                 Err(Protected::Namespace(namespace.to_owned()))
             }
             None => Ok(()),
+        }
+    }
+
+    /// Makes sure that a service may be hit, whose namespace may.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn admit_service(&self, namespace: &str, service: &Service) -> Result<(), Protected> {
+        let (label, value) = OF_SCHISM;
+        if service.metadata.labels.get(label).is_some_and(|found| found == value) {
+            return Err(Protected::Schism);
+        }
+        let leads = (namespace, service.metadata.name.as_str()) == OF_THE_API_SERVER;
+        match self.control_plane {
+            ControlPlane::Protected if leads => Err(Protected::ApiServer),
+            ControlPlane::Protected | ControlPlane::Allowed => Ok(()),
         }
     }
 

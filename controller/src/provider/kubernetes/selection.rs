@@ -110,6 +110,19 @@ impl Unusable {
         }
     }
 
+    /// Whether it may be hit a little later, without anybody changing anything.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::Unscheduled
+            | Self::Pending
+            | Self::NoAddress
+            | Self::NodeNotReady { .. }
+            | Self::NoNode(_) => true,
+            Self::Terminating | Self::Ended | Self::HostNetwork(_) | Self::Protected(_) => false,
+        }
+    }
+
     /// Whether it is on its way out, and so none of those that are meant by a set.
     const fn leaves(&self) -> bool {
         match self {

@@ -208,6 +208,120 @@ async fn a_set_is_what_it_has_made_and_not_what_has_its_labels() {
     }
 }
 
+/// A service `web`, and what its slices say.
+fn leading(spec: Value, endpoints: Value) -> Objects {
+    let mut objects = cluster();
+    let service = json!({ "metadata": { "name": "web" }, "spec": spec });
+    let slices = json!([{ "metadata": { "name": "web-1" }, "endpoints": endpoints }]);
+    objects.extend([
+        ("/api/v1/namespaces/prod/services/web", service),
+        (
+            "/apis/discovery.k8s.io/v1/namespaces/prod/endpointslices?kubernetes.io%2Fservice-name%3Dweb",
+            slices,
+        ),
+        (
+            "/api/v1/namespaces/prod/pods?app%3Dweb",
+            json!([pod("web-0", json!({})), pod("web-1", json!({}))]),
+        ),
+    ]);
+    objects
+}
+
+async fn led(objects: Objects, text: &str) -> Result<Led, PodsError> {
+    let kubernetes = serving(objects, Guard::default()).await;
+    let selector: fault::Selector = text.parse().unwrap();
+    let Scheme::Kubernetes(pods) = selector.scheme else { panic!("{text}") };
+    kubernetes.led(&pods, pods.service().unwrap()).await
+}
+
+fn told(addresses: &BTreeSet<std::net::IpAddr>) -> Vec<String> {
+    addresses.iter().map(ToString::to_string).collect()
+}
+
+#[tokio::test]
+async fn a_service_is_its_own_addresses_and_whatever_is_behind_it() {
+    let of_pod = |name: &str, addresses: Value| {
+        let target = json!({ "kind": "Pod", "name": name, "uid": format!("uid-{name}") });
+        json!({ "addresses": addresses, "targetRef": target, "conditions": { "ready": false } })
+    };
+    let both = json!({ "clusterIPs": ["10.96.0.7", "fd79::7"], "selector": { "app": "web" } });
+    let headless = json!({ "clusterIPs": ["None"], "selector": { "app": "web" } });
+    let by_hand = json!({ "clusterIPs": ["10.96.0.7"] });
+    let some = json!([of_pod("web-0", json!(["10.0.0.1"])), { "addresses": ["192.0.2.9"] }]);
+    // What it is, what is behind it; then its own addresses, all, those of no pod, and its pods.
+    type Expected<'a> = (&'a [&'a str], &'a [&'a str], &'a [&'a str], &'a [&'a str]);
+    let table: [(Value, Value, Expected<'_>); 6] = [
+        (
+            both.clone(),
+            some.clone(),
+            (&["10.96.0.7", "fd79::7"], &["10.0.0.1", "192.0.2.9"], &["192.0.2.9"], &["web-0"]),
+        ),
+        (
+            headless.clone(),
+            some.clone(),
+            (&[], &["10.0.0.1", "192.0.2.9"], &["192.0.2.9"], &["web-0"]),
+        ),
+        // Those of others are asked for by their names.
+        (by_hand, some, (&["10.96.0.7"], &["10.0.0.1", "192.0.2.9"], &["192.0.2.9"], &["web-0"])),
+        (both.clone(), Value::Null, (&["10.96.0.7", "fd79::7"], &[], &[], &[])),
+        (headless, json!([{ "addresses": ["a.example.org"] }]), (&[], &[], &[], &[])),
+        // A pod of its name that is another one is no endpoint, and its address is that of nobody.
+        (
+            both,
+            json!([{
+                "addresses": ["10.0.0.8"],
+                "targetRef": { "kind": "Pod", "name": "web-0", "uid": "of before" },
+            }]),
+            (&["10.96.0.7", "fd79::7"], &["10.0.0.8"], &["10.0.0.8"], &[]),
+        ),
+    ];
+    for (spec, endpoints, expected) in table {
+        let found = led(leading(spec.clone(), endpoints), "k8s:prod/svc/web").await.unwrap();
+        let (own, all, elsewhere) =
+            (told(&found.own), told(&found.endpoints), told(&found.elsewhere));
+        let pods = names(&found.pods);
+        let found = (own, all, elsewhere, pods);
+        let list = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let (own, all, elsewhere, pods) = expected;
+        assert_eq!(found, (list(own), list(all), list(elsewhere), list(pods)), "{spec}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_is_no_side_of_a_cut_is_refused() {
+    let name = json!({ "type": "ExternalName", "externalName": "db.example.org" });
+    let error = led(leading(name, Value::Null), "k8s:prod/svc/web").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "service prod/web is but a name for db.example.org: it has no addresses of its own"
+    );
+    assert!(error.hint().contains("addr:PREFIX"), "{}", error.hint());
+    let error = led(cluster(), "k8s:prod/svc/wep").await.unwrap_err();
+    assert_eq!(error.to_string(), "namespace prod has no Service wep");
+    let api =
+        json!({ "metadata": { "name": "kubernetes" }, "spec": { "clusterIPs": ["10.96.0.1"] } });
+    let objects: Objects = [("/api/v1/namespaces/default/services/kubernetes", api)].into();
+    let error = led(objects, "k8s:default/svc/kubernetes").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "service default/kubernetes cannot be cut off: it leads to the API server"
+    );
+    let error = led(Objects::new(), "k8s:kube-system/svc/dns").await.unwrap_err();
+    assert!(matches!(error, PodsError::Service { why: Protected::Namespace(_), .. }), "{error}");
+    // What is behind it is nobody's own.
+    let mut hosted = leading(
+        json!({ "clusterIPs": ["10.96.0.7"], "selector": { "app": "web" } }),
+        json!([{
+            "addresses": ["10.9.9.9"], "targetRef": { "kind": "Pod", "name": "web-0", "uid": "uid-web-0" },
+        }]),
+    );
+    let on_host = pod("web-0", json!({ "spec": { "hostNetwork": true } }));
+    hosted.insert("/api/v1/namespaces/prod/pods?app%3Dweb", json!([on_host]));
+    let found = led(hosted, "k8s:prod/svc/web").await.unwrap();
+    let error = found.admit().unwrap_err();
+    assert!(error.to_string().contains("its network is that of its node"), "{error}");
+}
+
 #[tokio::test]
 async fn a_pod_is_guarded_by_whatever_name_an_agent_has_found_it() {
     const WEB: &str = "7f3e2a10-4b5c-4d6e-8f90-a1b2c3d4e5f6";

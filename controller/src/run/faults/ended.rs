@@ -76,7 +76,8 @@ pub(crate) fn over_of(label: &FaultLabel, intent: &wire::Intent) -> Vec<Event> {
         // Also not when it ended.
         return vec![Event::FaultLost(label.clone(), stays.unwrap_or_default())];
     }
-    let statuses = fleet::statuses(intent);
+    // Of a pod that went another one has taken the place, which is no failure.
+    let statuses = fleet::staying(intent);
     // It is failed, too, if it ran its time and could not be taken out.
     let is_early = match intent.stage() {
         wire::Stage::Healed => true,

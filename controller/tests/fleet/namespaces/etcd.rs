@@ -16,14 +16,14 @@ use tokio::net::TcpListener;
 use super::space::address;
 
 /// Those that run; they end with the test.
-pub(super) struct Members {
+pub(crate) struct Members {
     /// At which all of them listen.
-    pub(super) port: u16,
+    pub(crate) port: u16,
     mute: Arc<Mutex<BTreeSet<u8>>>,
 }
 
 impl Members {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let (port, listeners) = listeners().await;
         let mute: Arc<Mutex<BTreeSet<u8>>> = Arc::default();
         for (number, listener) in (0..).zip(listeners) {

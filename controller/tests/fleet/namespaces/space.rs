@@ -19,16 +19,16 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 /// Of this machine: there a member answers.
-pub(super) fn address(number: u8) -> Ipv4Addr {
+pub(crate) fn address(number: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, 0, 7, 10 + number)
 }
 
 /// Those of a pod: the second one is known to other nodes.
-pub(super) fn addresses(number: u8) -> [IpAddr; 2] {
+pub(crate) fn addresses(number: u8) -> [IpAddr; 2] {
     [address(number).into(), [10, 7, 0, 10 + number].into()]
 }
 
-pub(super) fn uid(number: u8) -> PodUid {
+pub(crate) fn uid(number: u8) -> PodUid {
     PodUid::new(&format!("7f3e2a10-4b5c-4d6e-8f90-a1b2c3d4e5f{number}")).unwrap()
 }
 

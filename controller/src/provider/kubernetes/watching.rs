@@ -1,0 +1,216 @@
+//! What becomes of the pods, or of the service, that a selector names: told as it happens.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use cluster::{
+    ApiError, Deployment, Endpoint, EndpointSlice, Event, Phase, Pod, Resource, Selection, Service,
+    StatefulSet, Watch, Within,
+};
+use fault::{KubernetesPods, PodsBy};
+
+use super::Kubernetes;
+use super::asking::{PodsError, selection};
+use super::service::slices;
+
+/// What matters of a pod that is watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// Its name.
+    pub name: String,
+    /// Its addresses.
+    pub addresses: BTreeSet<IpAddr>,
+    /// All of its containers have ended: its addresses are anybody's.
+    pub over: bool,
+    /// What else decides whether it can be hit: where it is, whether it goes, how many containers run.
+    state: (Option<String>, bool, Phase, usize),
+}
+
+/// Whether something has changed that matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stirred {
+    /// It has.
+    Changed,
+    /// What is known may be old.
+    Trouble(ApiError),
+}
+
+/// A watch of what a selector names.
+#[derive(Debug)]
+pub struct Attention(Inner);
+
+#[derive(Debug)]
+enum Inner {
+    Pods {
+        watch: Watch<Pod>,
+        /// By UID; `None` before they were listed.
+        known: Option<BTreeMap<String, Fact>>,
+    },
+    Service {
+        service: Watch<Service>,
+        slices: Watch<EndpointSlice>,
+        of_service: BTreeMap<String, Service>,
+        of_slices: BTreeMap<String, Vec<Endpoint>>,
+    },
+}
+
+impl Kubernetes {
+    /// Watches what a selector names, from now on. Of a StatefulSet or a Deployment those are all pods with its
+    /// labels, which do not change.
+    ///
+    /// # Errors
+    /// There is no such set, or the API server does not say.
+    pub async fn attend(&self, pods: &KubernetesPods) -> Result<Attention, PodsError> {
+        let within = Within::Namespace(pods.namespace.as_str().parse()?);
+        let named =
+            |name: &str| Selection { labels: None, fields: Some(format!("metadata.name={name}")) };
+        let selected = match &pods.which {
+            PodsBy::Name { pod, .. } => named(pod.as_str()),
+            PodsBy::StatefulSet { name, .. } => {
+                selection(&self.object::<StatefulSet>(&within, pods, name).await?.spec)
+            }
+            PodsBy::Deployment(name) => {
+                selection(&self.object::<Deployment>(&within, pods, name).await?.spec)
+            }
+            PodsBy::Labels(labels) => Selection::labels(labels.to_string()),
+            PodsBy::Service(name) => {
+                return Ok(Attention(Inner::Service {
+                    service: self.client.watch(within.clone(), named(name.as_str())),
+                    slices: self.client.watch(within, slices(name)),
+                    of_service: BTreeMap::new(),
+                    of_slices: BTreeMap::new(),
+                }));
+            }
+        };
+        let watch = self.client.watch(within, selected);
+        Ok(Attention(Inner::Pods { watch, known: None }))
+    }
+}
+
+impl Attention {
+    /// Waits until something has changed that matters. A call that is dropped loses nothing.
+    pub async fn stirred(&mut self) -> Stirred {
+        loop {
+            let stirred = match &mut self.0 {
+                Inner::Pods { watch, known } => take_pod(known, watch.next().await),
+                Inner::Service { service, slices, of_service, of_slices } => {
+                    tokio::select! {
+                        event = service.next() => {
+                            take(of_service, event, |service| Service {
+                                metadata: cluster::Metadata::default(),
+                                ..service
+                            })
+                        }
+                        event = slices.next() => {
+                            take(of_slices, event, |slice| slice.endpoints.unwrap_or_default())
+                        }
+                    }
+                }
+            };
+            if let Some(stirred) = stirred {
+                return stirred;
+            }
+        }
+    }
+
+    /// The pods that there are, by UID; `None` of a service, and before they were told.
+    #[must_use]
+    pub const fn pods(&self) -> Option<&BTreeMap<String, Fact>> {
+        match &self.0 {
+            Inner::Pods { known, .. } => known.as_ref(),
+            Inner::Service { .. } => None,
+        }
+    }
+}
+
+fn take_pod(known: &mut Option<BTreeMap<String, Fact>>, event: Event<Pod>) -> Option<Stirred> {
+    let before = known.clone();
+    match event {
+        Event::Listed(all) => {
+            *known = Some(all.iter().map(|pod| (pod.metadata.uid.clone(), fact(pod))).collect());
+        }
+        Event::Applied(pod) => {
+            let all = known.get_or_insert_default();
+            // One that has its name is another one.
+            all.retain(|uid, fact| *uid == pod.metadata.uid || fact.name != pod.metadata.name);
+            all.insert(pod.metadata.uid.clone(), fact(&pod));
+        }
+        Event::Deleted(pod) => drop(known.get_or_insert_default().remove(&pod.metadata.uid)),
+        Event::Trouble(error) => return Some(Stirred::Trouble(error)),
+    }
+    (*known != before).then_some(Stirred::Changed)
+}
+
+/// Takes an event in where objects have names of their own, by what matters of them.
+fn take<R: Resource, M: PartialEq + Clone>(
+    known: &mut BTreeMap<String, M>,
+    event: Event<R>,
+    matters: impl Fn(R) -> M,
+) -> Option<Stirred> {
+    let before = known.clone();
+    match event {
+        Event::Listed(all) => {
+            let named = all.into_iter().map(|one| (one.metadata().name.clone(), matters(one)));
+            *known = named.collect();
+        }
+        Event::Applied(one) => drop(known.insert(one.metadata().name.clone(), matters(one))),
+        Event::Deleted(one) => drop(known.remove(&one.metadata().name)),
+        Event::Trouble(error) => return Some(Stirred::Trouble(error)),
+    }
+    (*known != before).then_some(Stirred::Changed)
+}
+
+fn fact(pod: &Pod) -> Fact {
+    let all = pod.status.container_statuses.iter().chain(&pod.status.init_container_statuses);
+    let running = all.filter(|status| status.is_running()).count();
+    let addresses = pod.status.pod_ips.iter().filter_map(|one| one.ip.parse().ok());
+    let leaves = pod.metadata.deletion_timestamp.is_some();
+    Fact {
+        name: pod.metadata.name.clone(),
+        addresses: addresses.collect(),
+        over: matches!(pod.status.phase, Phase::Succeeded | Phase::Failed),
+        state: (pod.spec.node_name.clone(), leaves, pod.status.phase, running),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(uid: &str, name: &str, more: Value) -> Pod {
+        let mut pod = json!({
+            "metadata": { "uid": uid, "name": name },
+            "status": { "phase": "Running", "podIPs": [{ "ip": "10.0.0.1" }] },
+        });
+        for (key, value) in more.as_object().unwrap() {
+            pod["status"][key] = value.clone();
+        }
+        serde_json::from_value(pod).unwrap()
+    }
+
+    #[test]
+    fn what_does_not_matter_stirs_nobody() {
+        let changed = Some(Stirred::Changed);
+        let mut known = None;
+        let mut told = |event| take_pod(&mut known, event);
+        let web = |more| pod("1", "web-0", more);
+        assert_eq!(told(Event::Listed(Vec::new())), changed, "that there is none is news");
+        assert_eq!(told(Event::Applied(web(json!({})))), changed);
+        let ready = json!({ "conditions": [{ "type": "Ready", "status": "True" }] });
+        assert_eq!(told(Event::Applied(web(ready))), None);
+        assert_eq!(told(Event::Applied(web(json!({ "podIPs": [] })))), changed);
+        assert_eq!(told(Event::Applied(web(json!({ "phase": "Failed" })))), changed);
+        // Whoever comes under its name has taken its place, also where its end was not told.
+        assert_eq!(told(Event::Applied(pod("2", "web-0", json!({})))), changed);
+        assert_eq!(known.unwrap().into_keys().collect::<Vec<_>>(), ["2"]);
+    }
+
+    #[test]
+    fn a_pod_whose_containers_have_ended_is_over() {
+        let over = |phase: &str| fact(&pod("1", "web-0", json!({ "phase": phase }))).over;
+        let table = ["Pending", "Running", "Unknown", "Succeeded", "Failed"].map(over);
+        assert_eq!(table, [false, false, false, true, true]);
+    }
+}

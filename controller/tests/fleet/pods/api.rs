@@ -1,0 +1,188 @@
+//! An API server as far as pods and services need one: single objects, lists and watches, by namespace, labels and name.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use cluster::{Client, Config, Login, Trust};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_stream::wrappers::ReceiverStream;
+
+/// A running one; clones are the same.
+#[derive(Clone, Default)]
+pub(super) struct Api {
+    kept: Arc<Mutex<Kept>>,
+    /// The version of the last change.
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Kept {
+    version: u64,
+    /// By the paths of their lists and their names.
+    objects: BTreeMap<(String, String), Value>,
+    /// What happened: its version, the path of the list, and the line.
+    past: Vec<(u64, String, Value)>,
+    asked: Vec<String>,
+}
+
+type Answer = Response<BoxBody<Bytes, Infallible>>;
+
+impl Api {
+    pub(super) async fn start() -> (Self, Client) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let api = Self::default();
+        let own = api.clone();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let api = own.clone();
+                let service = service_fn(move |request| {
+                    let api = api.clone();
+                    async move { Ok::<_, Infallible>(api.answer(&request)) }
+                });
+                let http = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(http.serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        let client = Client::new(Config {
+            server: format!("http://{at}").parse().unwrap(),
+            server_name: None,
+            trust: Trust::Machine,
+            login: Login::default(),
+            namespace: None,
+        });
+        (api, client)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap()
+    }
+
+    /// What was asked since the last time, each call by its path, a watch with a word before it.
+    pub(super) fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.kept().asked)
+    }
+
+    /// An object that is new, or has changed.
+    pub(super) fn put(&self, list: &str, object: Value) {
+        self.change("MODIFIED", list, object);
+    }
+
+    /// It is gone.
+    pub(super) fn remove(&self, list: &str, name: &str) {
+        let object = self.kept().objects[&(list.to_owned(), name.to_owned())].clone();
+        self.change("DELETED", list, object);
+    }
+
+    fn change(&self, how: &str, list: &str, mut object: Value) {
+        let version = {
+            let mut kept = self.kept();
+            kept.version += 1;
+            let version = kept.version;
+            object["metadata"]["resourceVersion"] = json!(version.to_string());
+            let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+            match how {
+                "DELETED" => drop(kept.objects.remove(&(list.to_owned(), name))),
+                _ => drop(kept.objects.insert((list.to_owned(), name), object.clone())),
+            }
+            let line = json!({ "type": how, "object": object });
+            kept.past.push((version, list.to_owned(), line));
+            version
+        };
+        self.changed.send_replace(version);
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Answer {
+        let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+        let part = |name: &str| {
+            let found = query.split('&').find_map(|one| one.strip_prefix(name));
+            found.map(|text| text.replace("%3D", "=").replace("%2F", "/").replace("%2C", ","))
+        };
+        let wanted = Wanted { labels: part("labelSelector="), fields: part("fieldSelector=") };
+        if query.contains("watch=true") {
+            self.kept().asked.push(format!("watch {path}"));
+            let since = part("resourceVersion=").unwrap().parse().unwrap();
+            return self.watched(path, wanted, since);
+        }
+        self.kept().asked.push(path.to_owned());
+        let kept = self.kept();
+        if query.contains("limit=") {
+            let of =
+                kept.objects.iter().filter(|((list, _), one)| list == path && wanted.fits(one));
+            let items: Vec<&Value> = of.map(|(_, one)| one).collect();
+            let version = kept.version.to_string();
+            return whole(
+                200,
+                &json!({ "metadata": { "resourceVersion": version }, "items": items }),
+            );
+        }
+        let (list, name) = path.rsplit_once('/').unwrap();
+        match kept.objects.get(&(list.to_owned(), name.to_owned())) {
+            Some(object) => whole(200, object),
+            None => {
+                let no = json!({ "message": "not found", "reason": "NotFound", "code": 404 });
+                whole(404, &no)
+            }
+        }
+    }
+
+    fn watched(&self, list: &str, wanted: Wanted, since: u64) -> Answer {
+        let (lines, stream) = tokio::sync::mpsc::channel(64);
+        let (api, list) = (self.clone(), list.to_owned());
+        tokio::spawn(async move {
+            let mut changed = api.changed.subscribe();
+            let mut told = since;
+            loop {
+                let past: Vec<(u64, String, Value)> = api.kept().past.clone();
+                let before = told;
+                for (version, of, line) in past.into_iter().filter(|one| one.0 > before) {
+                    told = version;
+                    if of != list || !wanted.fits(&line["object"]) {
+                        continue;
+                    }
+                    let line = Frame::data(Bytes::from(format!("{line}\n")));
+                    if lines.send(Ok(line)).await.is_err() {
+                        return;
+                    }
+                }
+                tokio::select! {
+                    _ = changed.changed() => {}
+                    () = lines.closed() => return,
+                }
+            }
+        });
+        Response::new(BodyExt::boxed(StreamBody::new(ReceiverStream::new(stream))))
+    }
+}
+
+/// Which objects are meant.
+struct Wanted {
+    labels: Option<String>,
+    fields: Option<String>,
+}
+
+impl Wanted {
+    fn fits(&self, object: &Value) -> bool {
+        let labels = self.labels.iter().flat_map(|text| text.split(','));
+        let mut labels = labels.filter_map(|one| one.split_once('='));
+        let metadata = &object["metadata"];
+        let named = self.fields.as_ref().and_then(|text| text.strip_prefix("metadata.name="));
+        labels.all(|(key, value)| metadata["labels"][key] == value)
+            && named.is_none_or(|name| metadata["name"] == name)
+    }
+}
+
+fn whole(code: u16, body: &Value) -> Answer {
+    let body = Full::new(Bytes::from(body.to_string())).boxed();
+    Response::builder().status(code).body(body).unwrap()
+}
