@@ -10,6 +10,7 @@ mod installation;
 mod objects;
 mod pods;
 mod running;
+mod seats;
 mod selectors;
 mod surroundings;
 mod tokens;

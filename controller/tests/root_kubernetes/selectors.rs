@@ -18,7 +18,7 @@ use crate::{
     agents::{self, NAMESPACE},
     clocks,
     running::{Ended, Running, until},
-    tokens, web,
+    seats, tokens, web,
 };
 
 /// Where agents dial.
@@ -52,6 +52,8 @@ fn pods_are_cut_by_their_names_and_a_cut_outlives_the_controller_that_leads() {
     tokens::are_good_for_their_pod_alone(&lab, PORT);
     pods_are_cut_by_name_and_by_label(&office);
     one_container_has_another_time(&office);
+    seats::a_pod_is_cut_from_a_service_whichever_way_it_is_reached(&office);
+    seats::a_pod_that_is_made_anew_is_cut_again(&office, there);
     let agents = [here, there].map(|node| agents::of(kubectl, node));
     the_next_one_leads_a_cut_to_its_end(&office, first, [here, there], &agents);
 }
@@ -174,8 +176,8 @@ fn the_next_one_leads_a_cut_to_its_end(
 }
 
 /// Controllers in the control plane's network, each with files of its own.
-struct Office<'a> {
-    kubectl: &'a Kubectl,
+pub(crate) struct Office<'a> {
+    pub(crate) kubectl: &'a Kubectl,
     directory: &'a Path,
 }
 
@@ -212,7 +214,7 @@ impl Office<'_> {
         Process::start(&mut command).unwrap()
     }
 
-    fn ask(&self, name: &str, line: &str) -> Ended {
+    pub(crate) fn ask(&self, name: &str, line: &str) -> Ended {
         let mut command = Command::new(SCHISM);
         command.args(line.split_whitespace());
         command.arg("--controller").arg(format!("unix:{}", self.socket(name).display()));
@@ -220,7 +222,7 @@ impl Office<'_> {
     }
 
     /// Something that must succeed.
-    fn done(&self, name: &str, line: &str) {
+    pub(crate) fn done(&self, name: &str, line: &str) {
         let ended = self.ask(name, line);
         assert_eq!(ended.code, Some(0), "{ended:?}");
     }
@@ -233,7 +235,7 @@ impl Office<'_> {
     }
 
     /// Whether one pod reaches another one, in both families.
-    fn reaches(&self, from: &str, to: &str) -> [bool; 2] {
+    pub(crate) fn reaches(&self, from: &str, to: &str) -> [bool; 2] {
         let address = |family| web::address(self.kubectl, to, family);
         Family::ALL.map(|family| web::reaches(self.kubectl, from, &web::url(address(family))))
     }

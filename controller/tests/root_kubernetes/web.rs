@@ -8,7 +8,7 @@ use lab::{
 };
 use serde_json::{Value, json};
 
-const PORT: u16 = 8080;
+pub(crate) const PORT: u16 = 8080;
 
 /// A pod on a node that answers with its name, and a service for it.
 pub(crate) fn pod(name: &str, node: &str) -> String {
