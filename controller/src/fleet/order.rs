@@ -110,11 +110,16 @@ impl Order {
                     Moves::Told => {}
                     Moves::Followed => {
                         let left = deadline.saturating_duration_since(Instant::now());
-                        if let Some(next) = self.follow(&mut follower.client, left).await {
-                            let former = IntentId::from_random(next.id);
-                            let former = std::mem::replace(&mut follower.id, former);
-                            past.extend(withdraw(&mut follower.client, former).await?.unwrap_or_default());
-                            roles.follow(&next);
+                        match self.follow(&mut follower.client, left).await {
+                            Some(next) => {
+                                let next_id = IntentId::from_random(next.id);
+                                let former = std::mem::replace(&mut follower.id, next_id);
+                                let healed = withdraw(&mut follower.client, former).await?;
+                                past.extend(healed.unwrap_or_default());
+                                roles.follow(&next);
+                            }
+                            None if left < WORTH => {}
+                            None => roles.stay(),
                         }
                     }
                 },
@@ -157,10 +162,10 @@ impl Order {
             return None;
         }
         let spec = Spec { terms, ..spec.clone() };
-        let id = crate::cut::random().ok()?;
-        match client.apply(attempted, id, (&spec).into()).await {
+        let id = IntentId::from_random(crate::cut::random().ok()?);
+        match client.apply(attempted, id.get(), (&spec).into()).await {
             Ok(applied) if applied.stage() == wire::Stage::Active => {
-                output.note(format!("{} goes with the roles:", IntentId::from_random(id)));
+                output.note(format!("{id} goes with the roles:"));
                 for line in members(&applied) {
                     output.note(line);
                 }
@@ -173,7 +178,7 @@ impl Order {
             Err(failure) => {
                 output.note(format!("the roles could not be followed: {}", failure.reason));
                 // Nobody knows whether it was put in.
-                let _ = withdraw(client, IntentId::from_random(id)).await;
+                let _ = withdraw(client, id).await;
                 None
             }
         }

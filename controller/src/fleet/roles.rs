@@ -33,13 +33,16 @@ pub(super) struct Roles {
     held: Held,
     /// Whether two roles that were to be apart came to one member.
     lost: bool,
+    /// Whether the cut was to go with them and could not.
+    stayed: bool,
     output: Output,
 }
 
 impl Roles {
     /// Those of a cut that can move; a choice of several members was made once, and is no role.
     pub(super) fn of(spec: &Spec, applied: &wire::Intent, output: Output) -> Self {
-        let mut roles = Self { asked: Vec::new(), held: Held::default(), lost: false, output };
+        let (asked, held) = (Vec::new(), Held::default());
+        let mut roles = Self { asked, held, lost: false, stayed: false, output };
         let What::Cut(Between::Pair { from, to, .. }, _) = &spec.what else { return roles };
         roles.held.from =
             from.iter().filter(|one| can_move(one)).map(ToString::to_string).collect();
@@ -89,6 +92,11 @@ impl Roles {
         self.held.players = players(applied);
     }
 
+    /// It could not go with them: it was not what was asked for.
+    pub(super) const fn stay(&mut self) {
+        self.stayed = true;
+    }
+
     /// Whether the cut has lost its meaning at some time.
     pub(super) const fn lost(&self) -> bool {
         self.lost
@@ -96,7 +104,10 @@ impl Roles {
 
     /// What a cut came to, given what its faults did and where the roles went meanwhile.
     pub(super) fn judged(&self, measured: Outcome) -> Outcome {
-        if self.lost { measured.worst(Outcome::Deviated) } else { measured }
+        match self.lost || self.stayed {
+            true => measured.worst(Outcome::Deviated),
+            false => measured,
+        }
     }
 
     async fn look(&self, place: &Controller) -> Result<BTreeMap<Role, BTreeSet<String>>, String> {

@@ -82,6 +82,40 @@ fn a_majority_is_kept_unless_it_is_asked_for() {
     assert!(unknown.stderr.contains("schism.toml gives no such name"), "{unknown:?}");
 }
 
+/// Has the leader give its place to another member, which it does at once.
+fn transfer(estate: &Estate, from: usize, to: usize) {
+    let member = estate.etcd.status(to).unwrap().member;
+    let leader = estate.etcd.node(from).v4;
+    let mut etcdctl = estate.lab.hub_node().unwrap().namespace.exec("etcdctl");
+    etcdctl.env("ETCDCTL_API", "3").arg(format!("--endpoints=http://{leader}:2379"));
+    let output = etcdctl.arg("move-leader").arg(format!("{member:x}")).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn a_cut_goes_with_a_leader_that_has_moved() {
+    let estate = Estate::of(&TRIO, "");
+    let (leader, _) = estate.etcd.wait_leader(1, PATIENCE).unwrap();
+    let others: Vec<usize> = (0..TRIO.len()).filter(|member| *member != leader).collect();
+    let [cut_off, next] = [others[0], others[1]].map(|member| &estate.etcd.node(member).label);
+    // Of a port that nobody uses: the members themselves are to notice nothing.
+    let line = format!("cut etcd:leader etcd:member/{cut_off} --port 9 --for 8s --follow -o json");
+    let cut = estate.begin(&line);
+    cut.says(", seed ");
+    transfer(&estate, leader, others[1]);
+    cut.says(" goes with the roles:");
+    let ended = cut.ended();
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let intents = report["intents"].as_array().unwrap();
+    let who = |intent: &serde_json::Value| intent["ends"][0]["member"].as_str().map(String::from);
+    let moved: Vec<Option<String>> = intents.iter().map(who).collect();
+    let names = [&estate.etcd.node(leader).label, next].map(|name| Some(name.clone()));
+    assert_eq!(moved, names, "{ended:?}");
+    let status = estate.run("status");
+    assert!(status.stdout.contains("no fault is active"), "{status:?}");
+}
+
 #[test]
 fn a_controller_that_is_killed_finds_its_faults_again() {
     let mut estate = Estate::of(&TRIO, "");
