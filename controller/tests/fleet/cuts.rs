@@ -1,5 +1,7 @@
 //! Cuts over two nodes, as they should go.
 
+use std::time::Duration;
+
 use agent::fake::Call;
 use agent::kernel::Step;
 use proto::control::{Spec, Stage};
@@ -34,6 +36,24 @@ async fn between_nodes_both_sides_lose_what_may_be_translated_on_its_way() {
     fleet.heal(2).await;
     fleet.ask(3, plain("addr:10.0.0.1", "netns:b@b")).await.unwrap();
     assert_eq!((fleet.nodes["a"].living().await, fleet.nodes["b"].acting().await), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_fault_is_heard_of_whatever_was_put_in_before_it() {
+    /// Sooner than the next heartbeat, of which there is one in five seconds.
+    const SOONER: Duration = Duration::from_secs(4);
+    let fleet = Fleet::of(&["a"]).await;
+    let long = |from: &str| Spec { lease_ns: 60_000_000_000, ..spec(from, "netns:a@a") };
+    for (id, from) in [(1, "addr:10.0.0.7"), (2, "addr:10.0.0.8"), (3, "addr:10.0.0.9")] {
+        fleet.ask(id, long(from)).await.unwrap();
+    }
+    fleet.nodes["a"].kernel.node(|world| world.remove_namespace("a"));
+    let over = async {
+        for id in [1, 2, 3] {
+            fleet.comes_to(id, Stage::Failed).await;
+        }
+    };
+    tokio::time::timeout(SOONER, over).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
