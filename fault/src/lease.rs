@@ -128,6 +128,14 @@ impl Lease {
         Self { start, end: start + terms.lease, deadline: start + terms.total, terms }
     }
 
+    /// The lease of a fault that was to act from `start` on and is let act `now`. One that is late begins later, and
+    /// ends when it would have otherwise: what kept it makes nothing longer than was asked.
+    #[must_use]
+    pub fn agreed(start: BootTime, now: BootTime, terms: LeaseTerms) -> Self {
+        let (begun, deadline) = (start.max(now), start + terms.total);
+        Self { start: begun, end: (begun + terms.lease).min(deadline), deadline, terms }
+    }
+
     /// Moves the end to one lease from `now`, never beyond the deadline and never back.
     ///
     /// # Errors
@@ -207,6 +215,22 @@ mod tests {
         ];
         for (now, phase) in table {
             assert_eq!(lease.phase(BootTime::from_nanos(now)), phase, "{now}");
+        }
+    }
+
+    #[test]
+    fn who_is_late_begins_later_and_ends_in_time() {
+        let terms = LeaseTerms::new(Duration::from_secs(2), Duration::from_secs(5)).unwrap();
+        let at = |seconds: u64| BootTime::from_nanos(seconds * 1_000_000_000);
+        // Now, where 10 was agreed on; then start, end and deadline.
+        let table = [(8, (10, 12, 15)), (10, (10, 12, 15)), (11, (11, 13, 15)), (14, (14, 15, 15))];
+        for (now, expected) in table {
+            let mut lease = Lease::agreed(at(10), at(now), terms);
+            let (start, end, deadline) = expected;
+            let found = (lease.start(), lease.end(), lease.deadline());
+            assert_eq!(found, (at(start), at(end), at(deadline)), "{now}");
+            lease.renew(at(now)).unwrap();
+            assert!(lease.end() <= at(15), "{now}");
         }
     }
 

@@ -9,7 +9,7 @@ use fault::{
 };
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::target::{Preparing, Target, Task, place};
+use super::target::{Preparing, Start, Target, Task, place};
 use super::{AgentError, Commit, Earnest, Message, Prepared, Reach, Reply, Transition};
 use crate::brake::Brake;
 use crate::executor::Executor;
@@ -275,8 +275,8 @@ impl Worker {
         let targets: BTreeSet<_> =
             ids.iter().filter_map(|id| self.ledger.get(*id)).map(Record::target).collect();
         let soon = if targets.len() > 1 { now + TOGETHER } else { now };
-        let start = (*start).unwrap_or(soon);
-        if start > now + FARTHEST_START {
+        let start = start.map_or(Start::Own(soon), Start::Agreed);
+        if start.at() > now + FARTHEST_START {
             let limit = AgentError::Limit {
                 what: "seconds ahead of a start",
                 most: FARTHEST_START.as_secs(),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use fault::{BootTime, Cut, Fault, FaultId, State, Status};
+use fault::{BootTime, Cut, Fault, FaultId, Lease, LeaseTerms, State, Status};
 
 use super::{Earnest, Prepared, Reply};
 use crate::executor::Executor;
@@ -20,12 +20,37 @@ pub(super) struct Target {
     pub(super) spoiled: BTreeSet<Slot>,
 }
 
+/// When a fault is to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// As whoever asks has agreed on with others, or with itself: who is late ends in time nevertheless.
+    Agreed(BootTime),
+    /// As this agent has chosen: who is late has its whole time.
+    Own(BootTime),
+}
+
+impl Start {
+    pub(super) const fn at(self) -> BootTime {
+        match self {
+            Self::Agreed(start) | Self::Own(start) => start,
+        }
+    }
+
+    /// The lease of one that is let act now.
+    pub(super) fn lease(self, now: BootTime, terms: LeaseTerms) -> Lease {
+        match self {
+            Self::Agreed(start) => Lease::agreed(start, now, terms),
+            Self::Own(start) => Lease::begin(start.max(now), terms),
+        }
+    }
+}
+
 /// Something to be done on a target.
 pub(super) enum Task {
     /// Look, plan, apply.
     Prepare(Box<Preparing>),
     /// Look, then let act.
-    Commit { id: FaultId, start: BootTime, reply: Reply<Status> },
+    Commit { id: FaultId, start: Start, reply: Reply<Status> },
     /// It acts; read what it does, then answer.
     Measure { id: FaultId, reply: Reply<Status> },
     /// Take out; the fault does not act any more.

@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use fault::{
-    Aspect, BootTime, Cut, Drift, FaultId, Kind, Lease, Measured, NamespaceCookie, Scheme, State,
-    Status,
-};
+use fault::{Aspect, Cut, Drift, FaultId, Kind, Measured, NamespaceCookie, Scheme, State, Status};
 
 use super::deciding::{Worker, prepared};
-use super::target::{Preparing, Task, followed, place, tracks};
+use super::target::{Preparing, Start, Task, followed, place, tracks};
 use super::{AgentError, Earnest, Prepared, Reply};
 use crate::executor::{Job, Outcome};
 use crate::kernel::{Act, Chain, KernelError, Observed, Place, Sight, Step, unbound};
@@ -316,7 +313,7 @@ impl Worker {
     pub(super) fn committed(
         &mut self,
         id: FaultId,
-        start: BootTime,
+        start: Start,
         target: Result<Sight, KernelError>,
     ) -> Result<Status, AgentError> {
         let Some(record) = self.ledger.get(id) else { return Err(AgentError::Unknown(id)) };
@@ -337,8 +334,8 @@ impl Worker {
         let now = self.kernel.now();
         let terms = record.fault.terms;
         // Told late, it begins now: what is recorded is when it really began.
-        let lease = Lease::begin(start.max(now), terms);
-        if start + terms.lease <= now {
+        let lease = start.lease(now, terms);
+        if start.at() + terms.lease <= now {
             self.end(id, State::Expired);
             return Err(AgentError::Ended(id));
         }

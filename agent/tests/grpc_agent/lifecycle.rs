@@ -232,6 +232,8 @@ async fn a_commit_that_comes_late_is_recorded_as_of_when_it_came() {
     let now = rig.kernel.now();
     let told = rig.list().await[0].lease.unwrap();
     assert_eq!((told.start, told.end), (now, now + Duration::from_secs(15)));
+    let late = Duration::from_millis(40);
+    assert_eq!(told.deadline + late, now + Duration::from_secs(60), "it ends when it was to end");
     // Of what would be over by now nothing is begun.
     let refused = commit(2, Duration::from_secs(15)).await.unwrap_err();
     assert!(refused.message().contains("ended before it acted"), "{refused}");

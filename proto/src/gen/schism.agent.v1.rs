@@ -975,7 +975,7 @@ pub struct PreparedFault {
 pub struct CommitRequest {
     #[prost(message, repeated, tag = "1")]
     pub ids: ::prost::alloc::vec::Vec<FaultId>,
-    /// Boot time, ns; 0 for at once.
+    /// Boot time, ns; 0 for at once. What is let act later than that begins later, and ends as if it had not.
     #[prost(uint64, tag = "2")]
     pub start: u64,
     #[prost(message, optional, tag = "3")]
