@@ -16,6 +16,7 @@ mod past;
 mod pods;
 mod reading;
 mod rehearsing;
+mod remainder;
 mod resolving;
 mod seating;
 mod seats;

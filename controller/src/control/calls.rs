@@ -8,6 +8,7 @@ use fault::{BootTime, Fault, FaultId, NodeName, Status};
 use proto::control as wire;
 
 use super::intent::Intent;
+use super::remainder::start;
 use crate::agents::Agents;
 use crate::failure::{Cause, Failure};
 use crate::link::{Link, Rehearsal, Scope, nanos};
@@ -128,11 +129,15 @@ pub(super) fn call(agents: &Agents, intent: &Intent, action: Action) -> Calls {
         Action::Join(node, ids) => {
             let all = intent.sequence.of(&node).filter(|part| ids.contains(&part.fault.id));
             let faults: Vec<Fault> = all.map(|part| part.fault.clone()).collect();
+            let longest = faults.iter().map(|fault| fault.terms.total).max();
+            let ends = intent.sequence.deadline().zip(longest).zip(agents.offset(&node));
+            let start = ends.map(|((deadline, total), offset)| start(deadline, total, offset));
             let link = agents.link(&node);
             Box::pin(async move {
-                let result = match link {
-                    Some(link) => join(link, &faults).await,
-                    None => Err(Refusal::Refused("its agent is not connected".to_owned())),
+                let result = match (link, start) {
+                    (Some(link), Some(start)) => join(link, &faults, start).await,
+                    (Some(_), None) => Err(Refusal::Refused("its clock is not known".to_owned())),
+                    (None, _) => Err(Refusal::Refused("its agent is not connected".to_owned())),
                 };
                 vec![Event::Joined(node, ids, result)]
             })
@@ -164,13 +169,14 @@ pub(super) fn call(agents: &Agents, intent: &Intent, action: Action) -> Calls {
     }
 }
 
-/// Has faults come in beside others that act, which is all at once or nothing.
-async fn join(mut link: Link, faults: &[Fault]) -> Result<Vec<Status>, Refusal> {
+/// Has faults come in beside others that act, which is all at once or nothing. What that takes does not prolong them:
+/// they count from a start that was chosen before.
+async fn join(mut link: Link, faults: &[Fault], start: BootTime) -> Result<Vec<Status>, Refusal> {
     let attempted = "cannot put it in place again";
     let prepared = link.prepare(attempted, faults, Rehearsal::No).await;
     prepared.map_err(|failure| refusal(failure, Absence::Refused))?;
     let ids: Vec<FaultId> = faults.iter().map(|fault| fault.id).collect();
-    match link.commit("cannot let it act again", &ids, None).await {
+    match link.commit("cannot let it act again", &ids, Some(start)).await {
         Ok(statuses) => Ok(statuses),
         // They are in place: whoever hears of this takes them out.
         Err(failure) => Err(Refusal::Unreachable(failure.reason)),

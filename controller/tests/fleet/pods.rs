@@ -6,6 +6,8 @@ mod majority;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use agent::fake::{Call, Trouble};
+use agent::kernel::Step;
 use controller::control::Clusters;
 use controller::provider::kubernetes::{Guard, Kubernetes};
 use fault::{PodUid, State};
@@ -180,6 +182,34 @@ async fn a_pod_that_is_made_anew_is_cut_again_and_its_old_address_is_let_go_of()
     for node in ["a", "b"] {
         assert_eq!(estate.fleet.nodes[node].living().await, 0);
     }
+}
+
+#[tokio::test]
+async fn who_takes_a_place_slowly_keeps_it_no_longer() {
+    let estate = Estate::new().await;
+    estate.run("web-0", 1, "a", 1);
+    estate.run("web-1", 2, "b", 2);
+    estate.cut("k8s:prod/pod/web-0", "k8s:prod/pod/web-1").await;
+    estate.comes_to("a", &[(1, &["10.1.0.2"])]).await;
+    let deadline = async || {
+        let all = estate.fleet.nodes["a"].agent.list().await.unwrap();
+        let acting = all.into_iter().find(|one| one.state == State::Active).unwrap();
+        acting.lease.unwrap().deadline
+    };
+    let first = deadline().await;
+    estate.kill(1, "a");
+    estate.api.remove(PODS, "web-0");
+    estate.comes_to("b", &[]).await;
+    // Far longer than the first one took from its start to the answer.
+    let slow = Duration::from_millis(900);
+    let load = |call: &Call<'_>| matches!(call, Call::Step(_, Step::Load));
+    estate.fleet.nodes["a"].kernel.trouble(Trouble::delay(slow, load).once());
+    estate.run("web-0", 3, "a", 3);
+    estate.comes_to("a", &[(3, &["10.1.0.2"])]).await;
+    let again = deadline().await;
+    let longer = again.since(first);
+    assert!(longer < slow / 2, "{longer:?} longer");
+    assert!(first.since(again) < slow / 2, "{:?} shorter", first.since(again));
 }
 
 #[tokio::test]

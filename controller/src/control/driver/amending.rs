@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::Driver;
 use crate::admit::{AdmitError, Guards};
 use crate::control::intent::{Intent, on_restart};
+use crate::control::remainder::{left, terms};
 use crate::control::seats::seating;
 use crate::planning::{Direction, End, Planned};
 use crate::sequence::{Change, Event, Part, Stage};
@@ -51,6 +52,23 @@ impl Amendment {
         self.faults.clear();
         self.planned.iter_mut().for_each(|one| one.parts.clear());
     }
+
+    /// Has nothing come in any more: whatever is vacant stays so.
+    fn give_up(&mut self) {
+        self.faults.clear();
+        self.planned.clear();
+        self.seated.clear();
+        self.more.clear();
+    }
+}
+
+/// Why what would come in cannot be made to end in time.
+#[derive(Debug, thiserror::Error)]
+enum Unbounded {
+    #[error("not put in again: too little of it is left")]
+    Late,
+    #[error("not put in again yet: the clock of {0} is not known")]
+    NoClock(NodeName),
 }
 
 /// Who waits for parts to come in.
@@ -94,7 +112,7 @@ impl Driver {
         mut amendment: Amendment,
         reply: oneshot::Sender<()>,
     ) {
-        let refused = self.refused(id, &amendment);
+        let held = self.held(id, &mut amendment);
         let Some(intent) = self.intents.get_mut(&id) else { return };
         if intent.sequence.stage() != Stage::Active {
             return;
@@ -103,13 +121,7 @@ impl Driver {
             intent.notes.extend(amendment.notes);
             return self.step(id, Event::Lost(why)).await;
         }
-        if let Some(refused) = refused {
-            amendment.wait();
-            let note = format!("not put in again yet: {refused}");
-            if !intent.notes.contains(&note) {
-                amendment.notes.push(note);
-            }
-        }
+        amendment.notes.extend(held.filter(|note| !intent.notes.contains(note)));
         let comes_in = amendment.faults.len();
         let parts = intent.sequence.parts();
         let left = parts.iter().filter(|part| part.let_go).count();
@@ -130,6 +142,39 @@ impl Driver {
 }
 
 impl Driver {
+    /// Holds back what cannot come in, or not yet; why, for people.
+    fn held(&self, id: IntentId, amendment: &mut Amendment) -> Option<String> {
+        match self.bound(id, &mut amendment.faults) {
+            Ok(()) => {
+                let refused = self.refused(id, amendment)?;
+                amendment.wait();
+                Some(format!("not put in again yet: {refused}"))
+            }
+            Err(late @ Unbounded::Late) => {
+                amendment.give_up();
+                Some(late.to_string())
+            }
+            Err(unknown @ Unbounded::NoClock(_)) => {
+                amendment.wait();
+                Some(unknown.to_string())
+            }
+        }
+    }
+
+    /// Has what comes in end when the intent does. Since it was planned pods, agents and guards were asked and waited
+    /// for: how much is left is known now.
+    fn bound(&self, id: IntentId, faults: &mut [(NodeName, Fault)]) -> Result<(), Unbounded> {
+        let Some(intent) = self.intents.get(&id) else { return Ok(()) };
+        let (now, deadline) = (self.agents.now(), intent.sequence.deadline());
+        for (node, fault) in faults {
+            let offset = self.agents.offset(node);
+            let offset = offset.ok_or_else(|| Unbounded::NoClock(node.clone()))?;
+            let left = deadline.map_or(Duration::ZERO, |deadline| left(deadline, now, offset));
+            fault.terms = terms(fault.terms.lease, left).ok_or(Unbounded::Late)?;
+        }
+        Ok(())
+    }
+
     /// Why a guard does not let in what would come, if one does not: of what acts by now, and what has come together
     /// with it.
     fn refused(&self, id: IntentId, amendment: &Amendment) -> Option<AdmitError> {

@@ -11,17 +11,13 @@ use tokio::time::timeout;
 use super::super::driver::amending::Amendment;
 use super::super::intent::Intent;
 use super::super::pods;
+use super::super::remainder::{WORTH, terms};
 use super::super::seats::{self, Seat, Succession, addresses, place, succession};
 use super::super::services;
 use super::{Attendant, Pass, Watched};
 use crate::planning::{Direction, End, Plan, in_processes, plan};
 use crate::provider::kubernetes::{Found, Led, Located, PodsError, Unusable};
 use crate::spec::{Between, OnRestart, Spec, Ways, What, Within};
-
-/// The shortest time for which it is worth putting a fault in again.
-const WORTH: Duration = Duration::from_secs(1);
-/// How much earlier than asked for it ends then: the time that it takes to put it in.
-const ALLOWANCE: Duration = Duration::from_millis(100);
 
 /// How long an agent may take to say what a pod is: others may go meanwhile.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -169,7 +165,8 @@ impl Attendant {
         }
         self.lead(intent, &mut next, leads, &mut coming);
         coming.directions.extend(seats::missing(&next));
-        let Some(terms) = terms(&self.spec, left) else {
+        // For now: how much is left when it comes in the driver says.
+        let Some(terms) = terms(self.spec.terms.lease, left) else {
             // What is not worth putting in anew is not kept with addresses that it has lost.
             return Coming { after: coming.after, ..Coming::default() };
         };
@@ -392,13 +389,6 @@ fn seat(next: &mut Intent, coming: &mut Coming, at: Option<usize>, end: End) {
             coming.amendment.more.push(end);
         }
     }
-}
-
-/// How long what comes in lasts; `None` where that is not worth it.
-fn terms(spec: &Spec, left: Duration) -> Option<LeaseTerms> {
-    let total = left.saturating_sub(ALLOWANCE);
-    let terms = LeaseTerms::new(spec.terms.lease.min(total), total).ok();
-    terms.filter(|_| left >= WORTH)
 }
 
 fn direction(cut: &wire::Cut) -> Direction {
