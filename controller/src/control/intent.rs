@@ -48,8 +48,8 @@ pub struct Intent {
     pub told: String,
     /// The object of a cluster by which it was asked for, if it was.
     pub object: Option<wire::Object>,
-    /// Pods that could have been picked and were not: they take nobody's place.
-    pub bystanders: BTreeSet<String>,
+    /// Pods that could have been picked and were not: they take nobody's place. `None` while that is not known.
+    pub bystanders: Option<BTreeSet<String>>,
     /// Of the store, when it was last written; 0 before.
     pub revision: u64,
 }
@@ -121,7 +121,7 @@ impl Intent {
             archived: false,
             told: String::new(),
             object: None,
-            bystanders: BTreeSet::new(),
+            bystanders: None,
             revision: 0,
         }
     }
@@ -164,7 +164,8 @@ impl Intent {
             ended: self.ended,
             archived: self.archived,
             object: self.object.clone(),
-            bystanders: self.bystanders.iter().cloned().collect(),
+            bystanders: self.bystanders.iter().flatten().cloned().collect(),
+            bystanders_known: self.bystanders.is_some(),
             fate: self
                 .sequence
                 .fate()
@@ -203,6 +204,8 @@ impl Intent {
         let spec = required(stored.spec, "spec")?;
         let seating = seating(&stored.ends, &stored.cuts, on_restart(&spec));
         let sequence = Sequence::resume(stage, fate, parts, terms, deadline, now);
+        // An earlier version has not said of none that it knows of none.
+        let is_known = stored.bystanders_known || !stored.bystanders.is_empty();
         Ok(Self {
             id: IntentId::from_random(stored.id),
             sequence: sequence.seated(seating),
@@ -219,7 +222,7 @@ impl Intent {
             archived: stored.archived,
             told: stored.reason,
             object: stored.object,
-            bystanders: stored.bystanders.into_iter().collect(),
+            bystanders: is_known.then(|| stored.bystanders.into_iter().collect()),
             revision: 0,
         })
     }

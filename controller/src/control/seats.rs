@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use fault::{
-    FaultId, NodeName, PodUid, PodsBy, Prefix, Scheme, Selector, Side, Target, TargetIdentity,
+    FaultId, NodeName, Pick, PodUid, PodsBy, Prefix, Scheme, Selector, Side, Target, TargetIdentity,
 };
 use proto::control as wire;
 
@@ -109,6 +109,16 @@ pub(super) fn succession(selector: &Selector) -> Succession {
         | Scheme::Etcd(_)
         | Scheme::Zeebe(_) => Succession::ByName,
     }
+}
+
+/// Whether a selector has picked some of several, in whose place others may come. Who was there and was not picked takes
+/// nobody's place.
+pub(super) fn is_picked(selector: &Selector) -> bool {
+    let is_some = match selector.pick {
+        Some(Pick::One | Pick::Count(_) | Pick::Percent(_)) => true,
+        Some(Pick::All) | None => false,
+    };
+    is_some && succession(selector) == Succession::ByNewcomers
 }
 
 /// The selectors of an intent by which pods or services were named, each once.
@@ -230,12 +240,13 @@ pub(super) fn place(number: u32) -> usize {
 }
 
 /// Who takes which seat: of those that can be hit whoever was there before, then whoever has the name, then whoever has
-/// come since. Those who sit elsewhere, or were there in the beginning and not picked, take nobody's place.
+/// come since. Those who sit elsewhere, or were there in the beginning and not picked, take nobody's place; nobody who
+/// may be one of those does while it is not known who they are.
 pub(super) fn takers(
     seats: &[Seat],
     selector: &Selector,
     usable: Vec<Located>,
-    bystanders: &BTreeSet<String>,
+    bystanders: Option<&BTreeSet<String>>,
 ) -> (Vec<(usize, Located)>, Vec<Located>) {
     let sitting: BTreeSet<&str> =
         seats.iter().filter(|seat| !seat.vacant).map(|seat| seat.uid.as_str()).collect();
@@ -272,12 +283,15 @@ enum Claim {
 }
 
 impl Claim {
-    fn fits(self, seat: &Seat, one: &Located, bystanders: &BTreeSet<String>) -> bool {
+    fn fits(self, seat: &Seat, one: &Located, bystanders: Option<&BTreeSet<String>>) -> bool {
         match (self, seat.succession()) {
             (Self::Pod, _) => seat.uid.as_str() == one.uid,
             (Self::Name, _) => seat.name == one.pod.name,
             (Self::Newcomer, Succession::ByName) => false,
-            (Self::Newcomer, Succession::ByNewcomers) => !bystanders.contains(&one.pod.to_string()),
+            (Self::Newcomer, Succession::ByNewcomers) => match bystanders {
+                Some(known) => !known.contains(&one.pod.to_string()),
+                None => !is_picked(&seat.selector),
+            },
             (Self::Newcomer, Succession::Open) => true,
         }
     }

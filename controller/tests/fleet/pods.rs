@@ -2,6 +2,7 @@
 
 mod api;
 mod majority;
+mod replicas;
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -50,17 +51,26 @@ impl Estate {
 
     /// A pod that runs, on its node and for the API server.
     fn run(&self, name: &str, number: u64, node: &'static str, last: u8) {
+        self.run_of(("StatefulSet", "s"), (name, number, node, last));
+    }
+
+    /// One that something of this kind and UID has made.
+    fn run_of(&self, maker: (&str, &str), pod: (&str, u64, &'static str, u8)) {
+        let (_, number, node, last) = pod;
         let own: IpAddr = [10, 1, 0, last].into();
         self.fleet.nodes[node].kernel.node(|node| {
             let _ = node.add_pod(&PodUid::new(&uid(number)).unwrap(), &[own]);
         });
-        self.tell(name, number, node, last);
+        self.tell_of(maker, pod);
     }
 
-    /// A pod of the set `web`, for the API server.
-    fn tell(&self, name: &str, number: u64, node: &str, last: u8) {
-        let owner =
-            json!([{ "kind": "StatefulSet", "name": "web", "uid": "s", "controller": true }]);
+    /// A pod with the labels of `web`, for the API server.
+    fn tell_of(
+        &self,
+        (kind, maker): (&str, &str),
+        (name, number, node, last): (&str, u64, &str, u8),
+    ) {
+        let owner = json!([{ "kind": kind, "name": "web", "uid": maker, "controller": true }]);
         self.api.put(
             PODS,
             json!({

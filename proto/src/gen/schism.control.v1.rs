@@ -277,6 +277,9 @@ pub struct Intent {
     /// Pods that could have been picked in the beginning and were not, NAMESPACE/NAME: they take nobody's place.
     #[prost(string, repeated, tag = "22")]
     pub bystanders: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether it is known which those are: there may be none.
+    #[prost(bool, tag = "23")]
+    pub bystanders_known: bool,
 }
 /// An object of a Kubernetes cluster, of the group schism.dev.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -39,7 +39,7 @@ pub(in crate::control) struct Amendment {
     pub(in crate::control) lost: Option<String>,
     /// Parts that leave.
     pub(in crate::control) leave: BTreeSet<FaultId>,
-    /// Pods that take nobody's place; `None` where that stays as it is.
+    /// Pods that take nobody's place, once that is known; `None` where that stays as it is.
     pub(in crate::control) bystanders: Option<BTreeSet<String>>,
     /// What is told.
     pub(in crate::control) notes: Vec<String>,
@@ -231,7 +231,7 @@ impl Intent {
                 }),
             }
         }
-        self.bystanders = bystanders.unwrap_or_else(|| std::mem::take(&mut self.bystanders));
+        self.bystanders = bystanders.or_else(|| self.bystanders.take());
         self.notes.extend(notes);
         let surplus = self.notes.len().saturating_sub(NOTES);
         self.notes.drain(..surplus);

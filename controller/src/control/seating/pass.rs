@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use fault::{Aspect, LeaseTerms, Pick, Scheme, Selector};
+use fault::{Aspect, LeaseTerms, Scheme, Selector};
 use futures_util::future::join_all;
 use proto::control as wire;
 use tokio::time::timeout;
@@ -122,26 +122,21 @@ impl Attendant {
 
     /// Whoever could have been picked and was not, where that is not known yet.
     fn bystanders(&self, intent: &Intent, watched: &[Watched]) -> Option<BTreeSet<String>> {
-        if !intent.bystanders.is_empty() {
+        let mut picked = watched.iter().filter(|one| seats::is_picked(&one.selector)).peekable();
+        if intent.bystanders.is_some() || picked.peek().is_none() {
             return None;
         }
         let seats = Seat::all(&intent.ends);
         let sits = |uid: &str| seats.iter().any(|seat| seat.uid.as_str() == uid);
         let mut all = BTreeSet::new();
-        for Watched { selector, attention } in watched {
-            let is_a_part = match selector.pick {
-                Some(Pick::One | Pick::Count(_) | Pick::Percent(_)) => true,
-                Some(Pick::All) | None => false,
-            };
+        for Watched { selector, attention } in picked {
             let Scheme::Kubernetes(pods) = &selector.scheme else { continue };
-            let known = attention.as_ref().and_then(|attention| attention.pods());
-            if !is_a_part || succession(selector) != Succession::ByNewcomers {
-                continue;
-            }
-            let others = known.into_iter().flatten().filter(|(uid, _)| !sits(uid));
+            // Of all at once or of none: who comes later is nobody who was not picked.
+            let known = attention.as_ref()?.pods()?;
+            let others = known.iter().filter(|(uid, _)| !sits(uid));
             all.extend(others.map(|(_, fact)| format!("{}/{}", pods.namespace, fact.name)));
         }
-        (!all.is_empty()).then_some(all)
+        Some(all)
     }
 
     /// Who has come, and what is put in for them.
@@ -222,7 +217,8 @@ impl Attendant {
                 .unusable
                 .iter()
                 .any(|one| is_vacant && of_node(&one.why) || is_open && one.why.may_pass());
-            let (taken, more) = seats::takers(&seats, &selector, found.usable, &next.bystanders);
+            let bystanders = next.bystanders.as_ref();
+            let (taken, more) = seats::takers(&seats, &selector, found.usable, bystanders);
             let aspect = match self.spec.what {
                 What::Cut(..) => Aspect::Network,
                 What::Within { .. } => Aspect::Processes,

@@ -87,12 +87,38 @@ fn a_place_is_taken_by_name_then_by_whoever_has_come_since() {
         let seats = Seat::all(&ends);
         assert_eq!(seats.len(), ends.len());
         let selector: Selector = selector.parse().unwrap();
-        let (found, others) = takers(&seats, &selector, usable, &bystanders);
+        let (found, others) = takers(&seats, &selector, usable, Some(&bystanders));
         let found: Vec<_> = found.into_iter().map(|(at, one)| (at, one.uid)).collect();
         let taken: Vec<_> = taken.iter().map(|(at, number)| (*at, uid(*number))).collect();
         assert_eq!(found, taken, "case {number}");
         let others: Vec<_> = others.into_iter().map(|one| one.uid).collect();
         assert_eq!(others, more.iter().map(|one| uid(*one)).collect::<Vec<_>>(), "case {number}");
+    }
+}
+
+#[test]
+fn who_was_not_picked_is_known_before_anybody_comes() {
+    // The selector, who is known not to have been picked, and whether one that has come takes the place.
+    let others = BTreeSet::from(["prod/other".to_owned()]);
+    let none = BTreeSet::new();
+    let table = [
+        ("one:k8s:prod/deploy/web", None, false),
+        ("one:k8s:prod/deploy/web", Some(&none), true),
+        ("one:k8s:prod/deploy/web", Some(&others), true),
+        // Of all there is nobody who was not.
+        ("all:k8s:prod/deploy/web", None, true),
+        ("k8s:prod/svc/web", None, true),
+    ];
+    for (text, bystanders, takes) in table {
+        let ends = [wire::End { vacant: true, ..end(text, "web-a", 1) }];
+        let selector: Selector = text.parse().unwrap();
+        let usable = vec![located("web-b", 2)];
+        let (found, _) = takers(&Seat::all(&ends), &selector, usable, bystanders);
+        assert_eq!(found.len(), usize::from(takes), "{text}, {bystanders:?}");
+        // By its name it always does.
+        let usable = vec![located("web-a", 3)];
+        let (found, _) = takers(&Seat::all(&ends), &selector, usable, bystanders);
+        assert_eq!(found.len(), 1, "{text}, {bystanders:?}");
     }
 }
 
