@@ -392,7 +392,7 @@ impl Sequence {
         let Some(place) = self.place(id) else { return false };
         let part = &mut self.parts[place];
         part.let_go |= part.gone_with_its_pod().is_some();
-        part.shorten();
+        part.shorten_if_out();
         part.let_go
     }
 
@@ -462,13 +462,17 @@ impl Sequence {
             return Vec::new();
         }
         let lost = self.parts.iter().any(|part| part.state == PartState::Lost);
+        let over = self.deadline.is_some_and(|deadline| now >= deadline);
+        // What has left and was lost is out by then, though nobody says so.
+        if lost && !over && self.stage == Stage::Active {
+            return Vec::new();
+        }
         // Every node has answered, and one of them that it could not take everything out.
         if let Some(part) = self.parts.iter().find(|part| part.stays()) {
             let why = format!("{}: something of it could not be taken out", part.node);
             self.fate = Some((Stage::Failed, why));
         }
         let fate = self.fate.as_ref().map_or(Stage::Expired, |(fate, _)| *fate);
-        let over = self.deadline.is_some_and(|deadline| now >= deadline);
         let certain = fate == Stage::Expired && !self.guessed && over;
         let stage = if lost && !certain { Stage::Unconfirmed } else { fate };
         if stage == self.stage {

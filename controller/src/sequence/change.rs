@@ -135,7 +135,7 @@ impl Sequence {
             if !why.is_empty() {
                 part.trouble.clone_from(&why);
             }
-            part.shorten();
+            part.shorten_if_out();
         }
         if self.stage == Stage::Active { vec![Action::Record] } else { self.finish_if_out(now) }
     }
@@ -153,26 +153,28 @@ impl Sequence {
     /// What time does to an intent that acts of which parts have left.
     pub(super) fn settle_leavers(&mut self, now: Moment) -> Vec<Action> {
         let lapsed = self.terms.lease + super::GRACE;
-        let is_lost = |part: &&mut Part| part.let_go && part.state == PartState::Lost;
-        for part in self.parts.iter_mut().filter(is_lost) {
-            // Nobody has renewed it.
-            if now > part.heard + lapsed {
-                part.state = PartState::Ended;
-            }
-        }
+        // Nobody has renewed it, and nobody has said that it is out.
+        let is_over =
+            |part: &Part| part.let_go && part.state == PartState::Lost && now > part.heard + lapsed;
+        self.parts.iter_mut().filter(|part| is_over(part)).for_each(Part::shorten);
         let over = self.deadline.is_some_and(|deadline| now >= deadline);
         // Where nobody is left who could tell of its end.
-        let nobody = self.parts.iter().all(|part| !part.state.may_be_in() && !part.unanswered);
+        let is_out = |part: &Part| !part.state.may_be_in() || is_over(part);
+        let nobody = self.parts.iter().all(|part| is_out(part) && !part.unanswered);
         if over && nobody { self.finish_if_out(now) } else { Vec::new() }
     }
 }
 
 impl Part {
-    /// Of what has left and is out the first of its peers is kept, for people: what is stored has to stay small.
-    pub(super) fn shorten(&mut self) {
-        if !self.let_go || self.state != PartState::Ended {
-            return;
+    /// The same where it is known to be out.
+    pub(super) fn shorten_if_out(&mut self) {
+        if self.let_go && self.state == PartState::Ended {
+            self.shorten();
         }
+    }
+
+    /// Of what has left and does not act the first of its peers is kept, for people: what is stored has to stay small.
+    fn shorten(&mut self) {
         self.fault.peers.fixed.truncate(1);
         if let Some(status) = &mut self.status {
             status.peers.truncate(1);

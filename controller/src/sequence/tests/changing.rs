@@ -130,6 +130,54 @@ fn what_is_left_by_all_its_pods_ends_at_its_deadline() {
     assert_eq!(sequence.parts().len(), 2);
 }
 
+/// One of which part 1 had to leave a node that was not there, at 2 s.
+fn lost() -> Sequence {
+    let mut sequence = seated();
+    let _ = sequence.on(change(ids([1]), Vec::new()), 2 * SECOND);
+    let _ = sequence.on(Event::Left(node("b"), ids([1]), Err(unreachable())), 2 * SECOND);
+    assert_eq!(sequence.part(id(1)).unwrap().state, PartState::Lost);
+    sequence
+}
+
+#[test]
+fn what_has_left_and_was_not_confirmed_is_never_told_to_be_healed() {
+    let mut sequence = lost();
+    let _ = sequence.on(Event::Renewed(vec![id(0)], 19 * SECOND), 19 * SECOND);
+    // Its lease is over, and nobody has said anything.
+    assert_eq!(sequence.on(Event::Tick, 20 * SECOND), [], "it lapses");
+    let part = sequence.part(id(1)).unwrap();
+    assert_eq!((part.state, part.trouble.as_str()), (PartState::Lost, "b: no answer"));
+    let actions = sequence.on(Event::Heal("asked".to_owned()), 21 * SECOND);
+    let both = ["a", "b"].map(|name| Action::Heal(node(name)));
+    assert_eq!(actions, [&both[..], &[Action::Record]].concat());
+    let _ = sequence.on(Event::Healed(node("a"), Ok(vec![status(0, State::Healed)])), 21 * SECOND);
+    let _ = sequence.on(Event::Healed(node("b"), Err(unreachable())), 21 * SECOND);
+    assert_eq!(sequence.stage(), Stage::Unconfirmed);
+    assert!(sequence.owes(&node("b")));
+    // Its agent is there again.
+    assert_eq!(sequence.on(Event::Found(node("b")), 22 * SECOND), [Action::Heal(node("b"))]);
+    let _ = sequence.on(Event::Healed(node("b"), Err(Refusal::Unknown)), 22 * SECOND);
+    assert_eq!(sequence.stage(), Stage::Healed);
+}
+
+#[test]
+fn what_was_lost_is_over_at_the_deadline_as_all_is() {
+    let mut sequence = lost();
+    let _ = sequence.on(heard(0, State::Gone(Gone::Namespace)), 3 * SECOND);
+    assert_eq!(sequence.on(Event::Tick, 60 * SECOND), [], "a pod may come still");
+    assert_eq!(sequence.on(Event::Tick, 61 * SECOND), [Action::Record]);
+    assert_eq!(sequence.stage(), Stage::Expired);
+
+    // Before it a node's clock may say that it is over.
+    let mut sequence = lost();
+    let mut expired = status(0, State::Expired);
+    expired.now = expired.lease.unwrap().deadline;
+    assert_eq!(sequence.on(Event::Heard(Box::new(expired)), 60 * SECOND), []);
+    assert_eq!(sequence.stage(), Stage::Active);
+    assert_eq!(sequence.on(Event::Tick, 61 * SECOND), [Action::Record]);
+    assert_eq!(sequence.stage(), Stage::Expired);
+}
+
 #[test]
 fn what_has_lost_its_meaning_fails() {
     let mut sequence = seated();
