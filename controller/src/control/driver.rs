@@ -346,6 +346,9 @@ impl Driver {
         let quiet = matches!(event, Event::Renewed(..) | Event::Tick);
         let actions = intent.sequence.on(event, now);
         let after = intent.sequence.stage();
+        if quiet && actions.is_empty() && before == after {
+            return;
+        }
         self.keepers.mind(intent);
         if after == Stage::Active && before != after {
             let left =
@@ -360,9 +363,6 @@ impl Driver {
                 (self.wall.now() + nanos(at.saturating_sub(now)))
                     .saturating_sub(nanos(now.saturating_sub(at)))
             });
-        }
-        if quiet && actions.is_empty() && before == after {
-            return;
         }
         self.tally.moved(intent, before, now);
         let changed = before != after;

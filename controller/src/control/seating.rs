@@ -179,8 +179,12 @@ impl Attendant {
                 Ok(attention) => one.attention = Some(attention),
                 Err(error) => {
                     unwatched = true;
-                    let selector = &one.selector;
-                    tracing::warn!(intent = %self.id, %selector, %error, "not watched");
+                    // It is tried again as long as the fault acts: what is gone may stay gone.
+                    let what = format!("{} is not watched: {error}", one.selector);
+                    if !self.told.contains(&what) {
+                        tracing::warn!(intent = %self.id, what, "pods");
+                        self.told.push(what);
+                    }
                 }
             }
         }
