@@ -362,3 +362,34 @@ async fn what_the_pods_of_a_service_send_is_lost_whoever_they_are() {
     estate.comes_to("a", &[(2, &["10.1.0.4"])]).await;
     estate.comes_to("b", &[(4, &["10.1.0.2"]), (4, &["10.96.0.7", "fd79::7"])]).await;
 }
+
+#[tokio::test]
+async fn a_pod_of_a_service_that_cannot_be_cut_is_said_to_be_left_out() {
+    let estate = Estate::new().await;
+    let behind = |name: &str, number: u64, last: u8| {
+        let target = json!({ "kind": "Pod", "name": name, "uid": uid(number) });
+        json!({ "addresses": [format!("10.1.0.{last}")], "targetRef": target })
+    };
+    let (web, client) = (behind("web-0", 1, 1), behind("client", 4, 4));
+    estate.run("web-0", 1, "a", 1);
+    estate.run("client", 4, "b", 4);
+    estate.service(&json!([web]));
+    estate.cut("k8s:prod/svc/web", &format!("pod:{}", uid(4))).await;
+    let told = async || {
+        let notes = estate.fleet.intent(1).await.notes;
+        let left_out = "pod prod/client is left out, and not tried again: ";
+        notes.iter().any(|note| note.starts_with(left_out))
+    };
+    assert!(!told().await);
+    // It is whom the others cannot reach, too.
+    estate.endpoints(&json!([web, client]));
+    until(told).await;
+    // Nobody else is kept out by that.
+    estate.run("web-1", 2, "a", 2);
+    estate.endpoints(&json!([web, client, behind("web-1", 2, 2)]));
+    until(async || {
+        let acting = estate.acting("a").await;
+        acting.iter().any(|(who, _)| *who == format!("pod:{}", uid(2)))
+    })
+    .await;
+}

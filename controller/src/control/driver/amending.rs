@@ -130,10 +130,15 @@ impl Driver {
                 format!("pods have gone and come until more than {MOST} of its faults had left");
             return self.step(id, Event::Lost(why)).await;
         }
-        let change = intent.amend(amendment);
+        let Amended { change, is_news } = intent.amend(amendment);
+        // What is held back is asked for again and again, and mostly nothing of it has changed.
+        let is_news = is_news || change != Change::default();
         let ids: BTreeSet<FaultId> = change.join.iter().map(|(_, fault, _)| fault.id).collect();
         let stored = !change.join.is_empty();
         self.joining.wait(id, ids, reply);
+        if !is_news {
+            return;
+        }
         self.step(id, Event::Changed(Box::new(change))).await;
         if !stored {
             self.record(id).await;
@@ -195,7 +200,7 @@ impl Driver {
 
 impl Intent {
     /// Takes an amendment in; what of it the sequence is to do comes back.
-    fn amend(&mut self, amendment: Amendment) -> Change {
+    fn amend(&mut self, amendment: Amendment) -> Amended {
         let Amendment {
             vacated,
             seated,
@@ -208,14 +213,18 @@ impl Intent {
             lost: _,
             guards: _,
         } = amendment;
+        let mut is_news = !more.is_empty() || bystanders.is_some() || !notes.is_empty();
         for at in vacated {
             if let Some(end) = self.ends.get_mut(at) {
+                is_news |= !end.vacant;
                 end.vacant = true;
             }
         }
         for (at, end) in seated {
             if let Some(known) = self.ends.get_mut(at) {
-                *known = wire::End::from(&end);
+                let end = wire::End::from(&end);
+                is_news |= *known != end;
+                *known = end;
             }
         }
         self.ends.extend(more.iter().map(wire::End::from));
@@ -225,10 +234,13 @@ impl Intent {
             let known = self.cuts.iter_mut().find(|cut| is(cut, direction));
             match known {
                 Some(cut) => cut.parts.extend(parts),
-                None => self.cuts.push(wire::Cut {
-                    parts: parts.collect(),
-                    ..wire::Cut::from(&Planned { direction, parts: Vec::new() })
-                }),
+                None => {
+                    is_news = true;
+                    self.cuts.push(wire::Cut {
+                        parts: parts.collect(),
+                        ..wire::Cut::from(&Planned { direction, parts: Vec::new() })
+                    });
+                }
             }
         }
         self.bystanders = bystanders.or_else(|| self.bystanders.take());
@@ -241,8 +253,15 @@ impl Intent {
             let seated = of(&Part::new(node.clone(), fault.clone()));
             (node, fault, seated)
         });
-        Change { leave, join: join.collect() }
+        Amended { change: Change { leave, join: join.collect() }, is_news }
     }
+}
+
+/// What came of an amendment.
+struct Amended {
+    change: Change,
+    /// Whether anything of the intent is otherwise than before, whatever its parts do.
+    is_news: bool,
 }
 
 fn is(cut: &wire::Cut, direction: Direction) -> bool {

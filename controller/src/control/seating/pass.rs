@@ -180,7 +180,15 @@ impl Attendant {
                     }
                 }
             }
-            Err(why) => self.say(&mut coming, why),
+            Err(why) => {
+                // What is idle or missing is asked for again. What would be lost between these and others is neither.
+                let is_cut = matches!(self.spec.what, What::Cut(..));
+                let more = coming.amendment.more.iter().filter(|_| is_cut).map(called);
+                for who in more.collect::<Vec<_>>() {
+                    self.say(&mut coming, format!("{who} is left out, and not tried again: {why}"));
+                }
+                self.say(&mut coming, why);
+            }
         }
         coming
     }
@@ -384,6 +392,14 @@ fn seat(next: &mut Intent, coming: &mut Coming, at: Option<usize>, end: End) {
             next.ends.push(wire::End::from(&end));
             coming.amendment.more.push(end);
         }
+    }
+}
+
+/// An end that is new, for people.
+fn called(end: &End) -> String {
+    match &end.pod {
+        Some(pod) => format!("pod {}", pod.pod),
+        None => end.selector.to_string(),
     }
 }
 
