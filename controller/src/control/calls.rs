@@ -130,8 +130,8 @@ pub(super) fn call(agents: &Agents, intent: &Intent, action: Action) -> Calls {
             let all = intent.sequence.of(&node).filter(|part| ids.contains(&part.fault.id));
             let faults: Vec<Fault> = all.map(|part| part.fault.clone()).collect();
             let longest = faults.iter().map(|fault| fault.terms.total).max();
-            let ends = intent.sequence.deadline().zip(longest).zip(agents.offset(&node));
-            let start = ends.map(|((deadline, total), offset)| start(deadline, total, offset));
+            let ends = intent.sequence.ends_by().zip(longest).zip(agents.offset(&node));
+            let start = ends.map(|((end, total), offset)| start(end, total, offset));
             let link = agents.link(&node);
             Box::pin(async move {
                 let result = match (link, start) {

@@ -30,6 +30,19 @@ impl Sequence {
         actions
     }
 
+    /// When the last of its parts is over by what nodes have said of them: what comes in beside them ends by then. Its
+    /// deadline lies behind that by as long as the answer took that said that all act; known once it acts.
+    #[must_use]
+    pub fn ends_by(&self) -> Option<Moment> {
+        let end = |part: &Part| {
+            let status = part.status.as_ref()?;
+            let ahead = status.lease?.deadline.since(status.now);
+            part.read.filter(|_| !ahead.is_zero()).map(|read| read + ahead)
+        };
+        let deadline = self.deadline?;
+        Some(self.parts.iter().filter_map(end).max().map_or(deadline, |told| told.min(deadline)))
+    }
+
     /// Has parts leave whose end is no failure.
     pub(super) fn leave(&mut self, leaves: impl Fn(&Part) -> bool) -> Vec<Action> {
         let mut nodes: BTreeMap<NodeName, BTreeSet<FaultId>> = BTreeMap::new();

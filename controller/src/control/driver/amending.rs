@@ -102,8 +102,8 @@ impl Driver {
     pub(super) fn look(&self, id: IntentId) -> Option<(Box<Intent>, Duration)> {
         let intent = self.intents.get(&id)?;
         let acts = intent.sequence.stage() == Stage::Active;
-        let deadline = intent.sequence.deadline().filter(|_| acts)?;
-        Some((Box::new(intent.clone()), deadline.saturating_sub(self.agents.now())))
+        let end = intent.sequence.ends_by().filter(|_| acts)?;
+        Some((Box::new(intent.clone()), end.saturating_sub(self.agents.now())))
     }
 
     pub(super) async fn amend(
@@ -170,11 +170,11 @@ impl Driver {
     /// for: how much is left is known now.
     fn bound(&self, id: IntentId, faults: &mut [(NodeName, Fault)]) -> Result<(), Unbounded> {
         let Some(intent) = self.intents.get(&id) else { return Ok(()) };
-        let (now, deadline) = (self.agents.now(), intent.sequence.deadline());
+        let (now, end) = (self.agents.now(), intent.sequence.ends_by());
         for (node, fault) in faults {
             let offset = self.agents.offset(node);
             let offset = offset.ok_or_else(|| Unbounded::NoClock(node.clone()))?;
-            let left = deadline.map_or(Duration::ZERO, |deadline| left(deadline, now, offset));
+            let left = end.map_or(Duration::ZERO, |end| left(end, now, offset));
             fault.terms = terms(fault.terms.lease, left).ok_or(Unbounded::Late)?;
         }
         Ok(())

@@ -130,6 +130,22 @@ fn what_is_left_by_all_its_pods_ends_at_its_deadline() {
     assert_eq!(sequence.parts().len(), 2);
 }
 
+#[test]
+fn what_comes_in_ends_with_those_that_were_there() {
+    assert_eq!(two().ends_by(), None);
+    // They said at 1 s that they had 50 s left: the answer came late.
+    let mut sequence = seated();
+    assert_eq!((sequence.ends_by(), sequence.deadline()), (Some(51 * SECOND), Some(61 * SECOND)));
+    // One that has left said so, too.
+    let mut gone = status(0, State::Gone(Gone::Namespace));
+    gone.now = gone.now + 3 * SECOND;
+    let _ = sequence.on(Event::Heard(Box::new(gone)), 4 * SECOND);
+    assert_eq!(sequence.ends_by(), Some(51 * SECOND));
+    // Who is heard late says nothing of what is behind the deadline.
+    let _ = sequence.on(heard(1, State::Active), 15 * SECOND);
+    assert_eq!(sequence.ends_by(), Some(61 * SECOND));
+}
+
 /// One of which part 1 had to leave a node that was not there, at 2 s.
 fn lost() -> Sequence {
     let mut sequence = seated();
