@@ -65,6 +65,8 @@ struct Known {
     description: wire::Description,
     /// Why it takes no faults, by its last word; empty where it does.
     halted: String,
+    /// Whether its answers to heartbeats say that: those of an older agent do not.
+    tells_halted: bool,
     remote: Option<SocketAddr>,
     local: Option<SocketAddr>,
     heard: Instant,
@@ -126,6 +128,13 @@ impl Agents {
     #[must_use]
     pub(crate) fn link(&self, node: &NodeName) -> Option<Link> {
         self.known().get(node)?.link.clone()
+    }
+
+    /// Whether an agent takes faults, by its latest answer to a heartbeat; `None` of one that does not say so there.
+    pub(crate) fn takes_faults(&self, node: &NodeName) -> Option<bool> {
+        let known = self.known();
+        let agent = known.get(node).filter(|agent| agent.tells_halted)?;
+        Some(agent.halted.is_empty())
     }
 
     /// The way to every agent that is connected, by node.

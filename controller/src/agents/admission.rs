@@ -136,6 +136,7 @@ impl Agents {
                 connection,
                 link: Some(link.clone()),
                 halted: description.halted.clone(),
+                tells_halted: false,
                 description,
                 remote: way.remote,
                 local: way.local,

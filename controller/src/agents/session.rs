@@ -116,7 +116,7 @@ fn heard(
                 known.clock.heard(began, now, BootTime::from_nanos(renewed.now));
                 // An older agent says it only when it connects.
                 if let Some(halted) = renewed.halted {
-                    known.halted = halted;
+                    (known.halted, known.tells_halted) = (halted, true);
                 }
             }
             let ids = renewed.ids.into_iter().filter_map(|id| id.try_into().ok()).collect();

@@ -186,6 +186,7 @@ impl Driver {
             }
             Command::Braked { node, known } => self.braked(node, known).await,
             Command::KnowBrake { nodes, known } => self.know_brake(known, &nodes).await,
+            Command::MissBrake { nodes, told } => self.miss_brake(told, &nodes).await,
             Command::Watch { since, reply } => {
                 // First the subscription: whatever is stored from here on is told by it.
                 let coming = self.events.subscribe();
@@ -306,7 +307,7 @@ impl Driver {
                     self.step(id, Event::Renewed(parts, sent)).await;
                 }
                 // It answers: what it could not be asked for may have failed without its link being lost.
-                self.tell_of_brake(&node);
+                self.heard_of_brake(&node, sent);
                 let owes = |intent: &Intent| intent.sequence.owes(&node);
                 self.everybody(|intent| owes(intent).then(|| Event::Found(node.clone()))).await;
             }

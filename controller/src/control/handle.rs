@@ -109,6 +109,11 @@ pub(super) enum Command {
         nodes: Vec<NodeName>,
         known: Known,
     },
+    /// These were told so, and have not confirmed it.
+    MissBrake {
+        nodes: Vec<NodeName>,
+        told: Known,
+    },
     Watch {
         since: u64,
         reply: oneshot::Sender<Result<Watching, ControlError>>,
@@ -402,10 +407,13 @@ impl Control {
         let nodes = |told: Vec<(NodeName, Option<Known>)>| {
             told.into_iter().map(|(node, _)| node).collect::<Vec<_>>()
         };
-        let (known, nodes_known) = (Known::of(halted.as_ref()), nodes(known));
+        let (told, untold) = (Known::of(halted.as_ref()), nodes(untold));
         // A controller that ends knows it in its next life.
-        let _ = self.commands.send(Command::KnowBrake { nodes: nodes_known, known }).await;
-        nodes(untold)
+        let _ = self.commands.send(Command::KnowBrake { nodes: nodes(known), known: told }).await;
+        if !untold.is_empty() {
+            let _ = self.commands.send(Command::MissBrake { nodes: untold.clone(), told }).await;
+        }
+        untold
     }
 
     /// What is counted.
@@ -429,5 +437,42 @@ impl Control {
     /// The controller ends.
     pub async fn faults(&self) -> Result<Vec<(NodeName, fault::Fault)>, ControlError> {
         self.ask(|reply| Command::Faults { reply }).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Memory, incarnate};
+
+    async fn control() -> Control {
+        let store = Arc::new(Memory::new());
+        let (agents, notices) = Agents::new(incarnate(store.as_ref()).await.unwrap().into());
+        let (clusters, limits) = (Clusters::default(), Limits::default());
+        let means = Means { store, ended: None, clusters, limits, wall: Wall::System };
+        Control::start(means, agents, notices).await.unwrap()
+    }
+
+    async fn behind(control: &Control) -> Vec<String> {
+        control.listing().await.unwrap().brake.unwrap().behind
+    }
+
+    #[tokio::test]
+    async fn who_confirms_what_does_not_stand_any_more_has_not_heard_of_what_does() {
+        let control = control().await;
+        let node = NodeName::new("a").unwrap();
+        let say = async |command| assert!(control.commands.send(command).await.is_ok());
+        let nodes = vec![node];
+        // The brake is off: what put it on was told before, and came late.
+        say(Command::KnowBrake { nodes: nodes.clone(), known: Known::On }).await;
+        assert_eq!(behind(&control).await, ["a"]);
+        say(Command::KnowBrake { nodes: nodes.clone(), known: Known::Off }).await;
+        assert_eq!(behind(&control).await, [""; 0]);
+        // Nor does one that has not answered: it may come still.
+        say(Command::MissBrake { nodes: nodes.clone(), told: Known::On }).await;
+        assert_eq!(behind(&control).await, ["a"]);
+        say(Command::KnowBrake { nodes: nodes.clone(), known: Known::Off }).await;
+        say(Command::MissBrake { nodes, told: Known::Off }).await;
+        assert_eq!(behind(&control).await, [""; 0], "who takes it off is told of these");
     }
 }

@@ -125,3 +125,19 @@ async fn who_is_away_when_the_brake_is_put_on_is_behind_until_it_is_back() {
     let standing = fleet.nodes["b"].agent.standing().await.unwrap();
     assert_eq!(standing.reason(), "enough");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_faults_while_the_brake_is_on_is_told_again() {
+    let fleet = Fleet::of(&["a"]).await;
+    let on = Brake { on: true, reason: "enough".to_owned(), ..Brake::default() };
+    soon(fleet.control.brake(on)).await.unwrap();
+    let node = &fleet.nodes["a"];
+    assert_eq!(node.agent.standing().await.unwrap().reason(), "enough");
+    // What took it off was told before, and came last; and so was confirmed what is not so.
+    node.agent.resume().await.unwrap();
+    until(async || {
+        fleet.control.agents().ask_clock(&node.name);
+        node.agent.standing().await.unwrap().reason() == "enough"
+    })
+    .await;
+}

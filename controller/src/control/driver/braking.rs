@@ -10,7 +10,7 @@ use super::{Driver, calls};
 use crate::control::calls::Known;
 use crate::control::handle::{Command, ControlError};
 use crate::metrics::Written;
-use crate::sequence::Event;
+use crate::sequence::{Event, Moment};
 use crate::store::{Expected, Key, PutError};
 
 /// Who is to be told.
@@ -20,13 +20,15 @@ pub(super) struct Behind {
     nodes: BTreeSet<NodeName>,
     /// Those of them that are being told.
     asked: BTreeSet<NodeName>,
+    /// When it last changed, or was confirmed by anybody: who was asked before may have answered before, too.
+    settled: Moment,
 }
 
 impl Behind {
     /// As it stands in the store.
     pub(super) fn stored(brake: &wire::Brake) -> Self {
         let nodes = brake.behind.iter().filter_map(|name| NodeName::new(name)).collect();
-        Self { nodes, asked: BTreeSet::new() }
+        Self { nodes, ..Self::default() }
     }
 
     fn names(&self) -> Vec<String> {
@@ -42,8 +44,9 @@ impl Driver {
     ) -> Result<Vec<IntentId>, ControlError> {
         let mut ending = Vec::new();
         let known = || self.agents.seen().into_iter().map(|agent| agent.node).collect();
+        let settled = self.agents.now();
         if brake.on {
-            self.behind.nodes = known();
+            (self.behind.nodes, self.behind.settled) = (known(), settled);
             let living = self.intents.iter().filter(|(_, one)| !one.sequence.stage().is_final());
             ending.extend(living.map(|(id, _)| *id));
             // First of all, and whatever the store says of it.
@@ -55,7 +58,7 @@ impl Driver {
             self.keep_brake(&brake).await?;
         } else {
             // Until each has confirmed it.
-            let behind = Behind { nodes: known(), asked: self.behind.asked.clone() };
+            let behind = Behind { nodes: known(), asked: self.behind.asked.clone(), settled };
             brake.behind = behind.names();
             self.keep_brake(&brake).await?;
             self.behind = behind;
@@ -108,8 +111,19 @@ impl Driver {
         self.tell_of_brake(node);
     }
 
-    /// An agent answers: it is told how the brake stands, if it has not confirmed yet that it knows.
-    pub(super) fn tell_of_brake(&mut self, node: &NodeName) {
+    /// An agent has answered what it was sent then: it is told how the brake stands if it has not confirmed yet
+    /// that it knows, or takes faults all the same. One that takes none while the brake is off may be held by
+    /// somebody on its node.
+    pub(super) fn heard_of_brake(&mut self, node: &NodeName, sent: Moment) {
+        let is_on = self.brake.borrow().is_some();
+        if is_on && sent > self.behind.settled && self.agents.takes_faults(node) == Some(true) {
+            self.behind.nodes.insert(node.clone());
+        }
+        self.tell_of_brake(node);
+    }
+
+    /// An agent is there: it is told how the brake stands, if it has not confirmed yet that it knows.
+    fn tell_of_brake(&mut self, node: &NodeName) {
         if !self.behind.nodes.contains(node) || self.behind.asked.contains(node) {
             return;
         }
@@ -131,25 +145,49 @@ impl Driver {
         self.behind.asked.remove(&node);
         let stands = Known::of(self.brake.borrow().as_ref());
         match known {
-            None => {}
+            // It is told again, unless it has confirmed something else meanwhile: then this may come to it still.
+            None if self.behind.nodes.contains(&node) => {}
+            None => self.doubt_brake(&[node]).await,
             Some(known) if known == stands => self.know_brake(known, &[node]).await,
-            // It changed meanwhile, and what was said later may have come first.
-            Some(_) => {
-                self.behind.nodes.insert(node.clone());
-                self.tell_of_brake(&node);
-            }
+            Some(_) => self.doubt_brake(&[node]).await,
         }
     }
 
-    /// These have confirmed it.
+    /// These have confirmed that they know how the brake stands.
     pub(super) async fn know_brake(&mut self, known: Known, nodes: &[NodeName]) {
-        // It may have changed since.
         if known != Known::of(self.brake.borrow().as_ref()) {
-            return;
+            return self.doubt_brake(nodes).await;
         }
+        self.behind.settled = self.agents.now();
         let before = self.behind.nodes.len();
         self.behind.nodes.retain(|behind| !nodes.contains(behind));
-        if known == Known::On || self.behind.nodes.len() == before {
+        if self.behind.nodes.len() != before {
+            self.keep_behind().await;
+        }
+    }
+
+    /// These were told so, and have not confirmed it: it may come to them still.
+    pub(super) async fn miss_brake(&mut self, told: Known, nodes: &[NodeName]) {
+        if told != Known::of(self.brake.borrow().as_ref()) {
+            self.doubt_brake(nodes).await;
+        }
+    }
+
+    /// These were told something while it changed, and what was said later may have come to them first: they are
+    /// told once more, whatever they have confirmed.
+    async fn doubt_brake(&mut self, nodes: &[NodeName]) {
+        let before = self.behind.nodes.len();
+        self.behind.nodes.extend(nodes.iter().cloned());
+        if self.behind.nodes.len() != before {
+            self.keep_behind().await;
+        }
+        nodes.iter().for_each(|node| self.tell_of_brake(node));
+    }
+
+    /// Writes down who has not confirmed that the brake is off.
+    async fn keep_behind(&mut self) {
+        // Whoever connects is told of one that is on.
+        if self.brake.borrow().is_some() {
             return;
         }
         let brake = wire::Brake { behind: self.behind.names(), ..self.kept_brake.clone() };
