@@ -123,6 +123,7 @@ impl From<KernelError> for AgentError {
             | KernelError::Object(_)
             | KernelError::Map { .. }
             | KernelError::Answer(_)
+            | KernelError::Inert(_)
             | KernelError::Refused { .. }) => Self::Kernel(Arc::new(error)),
         }
     }

@@ -263,6 +263,9 @@ mod tests {
         assert!(acts.text().contains("the kernel ends it at its lease's end"), "{}", acts.text());
         let mut skew = cut.clone();
         skew.fault.kind = specimen::skew();
+        let undecided = confirmed(std::slice::from_ref(&skew)).unwrap_err();
+        assert!(undecided.text().contains("lease's end"), "{}", undecided.text());
+        skew.drifts = vec![fault::Drift::Inert("the bytes of process 7".to_owned())];
         let inert = confirmed(std::slice::from_ref(&skew)).unwrap_err();
         assert_eq!(inert.outcome, Outcome::Unconfirmed);
         assert!(inert.text().contains("its clocks show true time"), "{}", inert.text());

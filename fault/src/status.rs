@@ -137,15 +137,15 @@ impl Status {
     /// Whether something of it is known to be there still: a failure of anything else has left nothing.
     #[must_use]
     pub fn stays(&self) -> bool {
-        self.state == State::Failed
-            && self.drifts.iter().any(|drift| matches!(drift, Drift::NotTakenOut(_)))
+        self.state == State::Failed && self.drifts.iter().any(Drift::is_left)
     }
 
-    /// Whether what stays of it does nothing any more: a process that has not got its own bytes back when its skew
-    /// ended has true time all the same.
+    /// Whether what stays of it is known to do nothing any more: a process that has not got its own bytes back when
+    /// its skew ended, but the end itself, has true time.
     #[must_use]
     pub fn is_inert(&self) -> bool {
-        self.stays() && matches!(self.fault.kind, Kind::Skew(_))
+        let may_act = |drift: &Drift| matches!(drift, Drift::NotTakenOut(_));
+        self.stays() && !self.drifts.iter().any(may_act)
     }
 
     /// How much of the lease is left.
@@ -191,10 +191,20 @@ pub enum Drift {
     HolderEnded,
     /// The process of ours that loads the target was ended by the kernel, as memory ran short there.
     OutOfMemory,
-    /// A step of taking out that failed.
+    /// A step of taking out that failed; what it was about may act still.
     NotTakenOut(String),
+    /// A step of taking out that failed after what it was about was disarmed: that does nothing any more.
+    Inert(String),
     /// A process of the target has other bytes than were written; its clocks are whatever these make them.
     Altered(ProcessIdentity),
+}
+
+impl Drift {
+    /// Whether it says that something of the fault stays.
+    #[must_use]
+    pub const fn is_left(&self) -> bool {
+        matches!(self, Self::NotTakenOut(_) | Self::Inert(_))
+    }
 }
 
 impl fmt::Display for Drift {
@@ -228,7 +238,7 @@ impl fmt::Display for Drift {
                 "memory ran short in the target's control group, and the kernel ended the process of \
                  ours that loaded it",
             ),
-            Self::NotTakenOut(step) => write!(f, "not taken out: {step}"),
+            Self::NotTakenOut(step) | Self::Inert(step) => write!(f, "not taken out: {step}"),
             Self::Altered(process) => {
                 write!(f, "somebody has changed the clocks of process {}", process.pid)
             }

@@ -104,6 +104,7 @@ impl From<Drift> for wire::Drift {
     fn from(drift: Drift) -> Self {
         use wire::drift::Kind as Wire;
         let memory_ran_short = drift == Drift::OutOfMemory;
+        let disarmed = matches!(drift, Drift::Inert(_));
         let kind = match drift {
             Drift::ShadowedBy { interface, side, programs } => Wire::ShadowedBy(wire::ShadowedBy {
                 interface_index: interface,
@@ -117,11 +118,11 @@ impl From<Drift> for wire::Drift {
                 recorded_end: recorded.nanos(),
                 found_end: found.nanos(),
             }),
-            Drift::NotTakenOut(step) => Wire::NotTakenOut(step),
+            Drift::NotTakenOut(step) | Drift::Inert(step) => Wire::NotTakenOut(step),
             Drift::Altered(process) => Wire::Altered(process.into()),
             Drift::HolderEnded | Drift::OutOfMemory => Wire::HolderEnded(true),
         };
-        Self { kind: Some(kind), memory_ran_short }
+        Self { kind: Some(kind), memory_ran_short, disarmed }
     }
 }
 
@@ -143,6 +144,7 @@ impl TryFrom<wire::Drift> for Drift {
                 recorded: BootTime::from_nanos(differs.recorded_end),
                 found: BootTime::from_nanos(differs.found_end),
             },
+            Wire::NotTakenOut(step) if drift.disarmed => Self::Inert(step),
             Wire::NotTakenOut(step) => Self::NotTakenOut(step),
             Wire::Altered(process) => Self::Altered(process.into()),
             Wire::HolderEnded(_) if drift.memory_ran_short => Self::OutOfMemory,

@@ -250,7 +250,12 @@ fn a_freeze_and_what_it_did_arrive_as_they_were() {
         let status = Status {
             fault: Fault { kind: Kind::Freeze(Freeze { extent }), ..skewing(0) },
             measured: Some(Measured::Freeze(effect.clone())),
-            drifts: vec![fault::Drift::HolderEnded, fault::Drift::OutOfMemory],
+            drifts: vec![
+                fault::Drift::HolderEnded,
+                fault::Drift::OutOfMemory,
+                fault::Drift::NotTakenOut("detach".to_owned()),
+                fault::Drift::Inert("the bytes of process 7".to_owned()),
+            ],
             ..status_held_by(None)
         };
         assert!(status.happened());

@@ -18,6 +18,7 @@ pub mod probe;
 pub mod record;
 pub mod recovery;
 pub mod register;
+mod restoring;
 pub mod scope;
 pub mod shown;
 pub mod skewed;

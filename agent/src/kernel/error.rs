@@ -31,6 +31,9 @@ pub enum KernelError {
     /// The kernel's answer makes no sense to us.
     #[error("{0}")]
     Answer(String),
+    /// Something could not be taken out whole, but does nothing any more.
+    #[error("{0}")]
+    Inert(String),
     /// The target is not there any more.
     #[error("{0} is not there any more")]
     Gone(Scheme),
@@ -69,6 +72,7 @@ impl KernelError {
             Self::Map { source, .. } => map_errno(source),
             Self::Object(_)
             | Self::Answer(_)
+            | Self::Inert(_)
             | Self::Gone(_)
             | Self::Elsewhere(_)
             | Self::Limit { .. }

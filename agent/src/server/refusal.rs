@@ -106,6 +106,7 @@ pub(super) fn refuse_kernel(error: KernelError, selector: &Selector) -> Status {
         | KernelError::Object(_)
         | KernelError::Map { .. }
         | KernelError::Answer(_)
+        | KernelError::Inert(_)
         | KernelError::Refused { .. }) => of_kernel(&error, message),
     }
 }
@@ -152,6 +153,7 @@ fn of_kernel(error: &KernelError, message: impl ToString) -> Status {
         KernelError::Map { map, .. } => refused_call(map, error, message),
         KernelError::Object(_)
         | KernelError::Answer(_)
+        | KernelError::Inert(_)
         | KernelError::Gone(_)
         | KernelError::Elsewhere(_)
         | KernelError::Limit { .. } => refused_call("bpf", error, message),

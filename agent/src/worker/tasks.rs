@@ -395,9 +395,20 @@ impl Worker {
             record.measured = Some(measured);
         }
         if let Some(record) = self.ledger.get_mut(id) {
-            record.drifts.extend(
-                failed.iter().map(|(step, error)| Drift::NotTakenOut(format!("{step}: {error}"))),
-            );
+            record.drifts.extend(failed.iter().map(|(step, error)| {
+                let what = format!("{step}: {error}");
+                match error {
+                    KernelError::Inert(_) => Drift::Inert(what),
+                    KernelError::Call { .. }
+                    | KernelError::Object(_)
+                    | KernelError::Map { .. }
+                    | KernelError::Answer(_)
+                    | KernelError::Gone(_)
+                    | KernelError::Elsewhere(_)
+                    | KernelError::Limit { .. }
+                    | KernelError::Refused { .. } => Drift::NotTakenOut(what),
+                }
+            }));
         }
         self.finish(id, if failed.is_empty() { fate } else { State::Failed });
     }

@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use proto::agent as wire;
 
 use crate::container::Group;
+use crate::leftovers::Tracer;
 use crate::node::{Daemon, Node, effect, skewing};
 use crate::rig::{HOUR, Rig, ahead, nanos, now};
 use crate::witness::Witness;
@@ -358,6 +359,28 @@ async fn a_fork_that_nobody_followed_gets_its_bytes_back_with_its_parent() {
     assert_eq!(family.offset("child"), 3_600, "a copy of everything");
     assert_eq!(node.heal(status.fault.id).await.state, State::Healed);
     assert_eq!(family.offset("child"), 0);
+    node.rig.assert_untouched(child);
+    family.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_that_nobody_followed_shows_the_truth_although_it_is_traced() {
+    let node = Node::start();
+    let mut family = Family::start(&mut python());
+    let selector = format!("pid:{}", family.process.id());
+    let status = node.begin(node.fault(&selector, ahead(HOUR))).await;
+    let child: u32 = family.say("fork")[1].parse().unwrap();
+    let tracer = Tracer::of(child);
+    assert_eq!(family.offset("child"), 3_600, "a copy of everything, the lease as well");
+    let failed = node.heal(status.fault.id).await;
+    assert!(failed.is_inert(), "{failed:?}");
+    assert_eq!(family.offset("child"), 0);
+    drop(tracer);
+    let until = now() + Duration::from_secs(30);
+    while !node.rig.records().all().unwrap().is_empty() {
+        assert!(now() < until, "it has not its own bytes again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     node.rig.assert_untouched(child);
     family.end();
 }

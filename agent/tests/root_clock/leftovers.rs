@@ -13,10 +13,12 @@ use crate::rig::{HOUR, ahead, nanos, now};
 use crate::witness::Witness;
 
 /// Traces a process until it is dropped: the kernel lets go of it with the thread.
-struct Tracer(#[expect(dead_code, reason = "it ends what waits for it")] mpsc::Sender<()>);
+pub(crate) struct Tracer(
+    #[expect(dead_code, reason = "it ends what waits for it")] mpsc::Sender<()>,
+);
 
 impl Tracer {
-    fn of(pid: u32) -> Self {
+    pub(crate) fn of(pid: u32) -> Self {
         let (ends, end) = mpsc::channel::<()>();
         let (says, seized) = mpsc::channel();
         std::thread::spawn(move || {
@@ -50,8 +52,9 @@ async fn who_is_traced_at_the_end_gets_its_bytes_back_when_the_tracer_has_left()
     let failed = node.heal(id).await;
     assert_eq!(failed.state, State::Failed, "{failed:?}");
     let goes_on =
-        |drift: &Drift| matches!(drift, Drift::NotTakenOut(why) if why.contains("goes on trying"));
+        |drift: &Drift| matches!(drift, Drift::Inert(why) if why.contains("goes on trying"));
     assert!(failed.drifts.iter().any(goes_on), "{failed:?}");
+    assert!(failed.is_inert(), "{failed:?}");
     witness.assert_offset(Duration::ZERO);
     let records = node.rig.records().all().unwrap();
     assert!(matches!(records.as_slice(), [record] if record.left), "{records:?}");

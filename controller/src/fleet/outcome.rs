@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fault::{Drift, IntentId, Status};
+use fault::{IntentId, Status};
 use proto::control as wire;
 
 use super::happened;
@@ -95,7 +95,7 @@ fn stays(intent: &wire::Intent) -> bool {
 
 fn is_left(part: &wire::Part) -> bool {
     let drifts = heard(part).into_iter().flat_map(|status| status.drifts);
-    drifts.into_iter().any(|drift| matches!(drift, Drift::NotTakenOut(_)))
+    drifts.into_iter().any(|drift| drift.is_left())
 }
 
 fn lives(part: &wire::Part) -> bool {
@@ -115,7 +115,7 @@ fn heard(part: &wire::Part) -> Option<Status> {
 
 #[cfg(test)]
 mod tests {
-    use fault::State;
+    use fault::{Drift, State};
 
     use super::*;
     use crate::cut::specimen;
@@ -168,6 +168,15 @@ mod tests {
         assert!(!is_inert(&cut));
         assert!(unconfirmed(&cut).unwrap().contains("its lease ends it there"));
         status.fault.kind = specimen::skew();
+        let undecided = left(Status {
+            fault: fault::Fault {
+                peers: fault::Peers { fixed: Vec::new(), followed: None },
+                ..status.fault.clone()
+            },
+            ..status.clone()
+        });
+        assert!(!is_inert(&undecided), "nobody knows that it was disarmed");
+        status.drifts = vec![Drift::Inert("the bytes of process 7".to_owned())];
         status.fault.peers = fault::Peers { fixed: Vec::new(), followed: None };
         let skew = left(status);
         assert!(is_inert(&skew));

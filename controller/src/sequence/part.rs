@@ -1,6 +1,6 @@
 //! One fault of an intent, as far as its controller knows.
 
-use fault::{Drift, Fault, NodeName, Status};
+use fault::{Fault, NodeName, Status};
 
 use super::Moment;
 
@@ -97,7 +97,7 @@ impl Part {
     #[must_use]
     pub fn stays(&self) -> bool {
         let drifts = self.status.iter().flat_map(|status| &status.drifts);
-        self.is_over() && drifts.into_iter().any(|drift| matches!(drift, Drift::NotTakenOut(_)))
+        self.is_over() && drifts.into_iter().any(|drift| drift.is_left())
     }
 
     /// Whether its node has said that it ended when it was to end, or has done all that it was to do.

@@ -751,6 +751,9 @@ pub struct Drift {
     /// With `holder_ended`: the kernel ended it, as memory ran short where it was.
     #[prost(bool, tag = "9")]
     pub memory_ran_short: bool,
+    /// With `not_taken_out`: what it was about does nothing any more. Without it that is not known.
+    #[prost(bool, tag = "10")]
+    pub disarmed: bool,
     #[prost(oneof = "drift::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub kind: ::core::option::Option<drift::Kind>,
 }

@@ -481,7 +481,11 @@ impl Covered {
         if matches!(self.skew.ending, Ending::Step) {
             match self.workshop.sweep(&places) {
                 Ok(found) => found.into_iter().for_each(|(who, what)| out.admit(who, what)),
-                Err(error) => out.trouble.push(error.to_string()),
+                Err(error) => {
+                    // Forks that nobody saw have a copy of a lease that may not be over.
+                    out.doubtful = true;
+                    out.trouble.push(error.to_string());
+                }
             }
         }
         out

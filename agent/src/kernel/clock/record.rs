@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use fault::{BootId, BootTime, ProcessIdentity};
 use serde::{Deserialize, Serialize};
 
+use crate::clock::block;
+
 /// The form of the records; another one is left alone.
 const FORM: u32 = 1;
 
@@ -88,6 +90,12 @@ impl Record {
     #[must_use]
     pub const fn process(&self) -> ProcessIdentity {
         ProcessIdentity { pid: self.pid, started: self.started }
+    }
+
+    /// Where the parameters of its stub stand.
+    #[must_use]
+    pub fn block(&self) -> u64 {
+        self.slack.start.next_multiple_of(u64::from(block::ALIGNMENT))
     }
 
     /// From when on its process is owed its own bytes; `None` while a skew has it.

@@ -45,7 +45,7 @@ impl Workshop {
         }
         let records = self.records.all()?;
         let known: BTreeSet<ProcessIdentity> = records.iter().map(|one| one.process()).collect();
-        for pid in process::all().unwrap_or_default() {
+        for pid in process::all().map_err(ClockError::Processes)? {
             // A process that has ended since is no matter.
             let Ok(process) = process::identity(pid) else { continue };
             let place = vdso::locate(pid).ok().flatten();

@@ -124,7 +124,7 @@ impl Register {
     /// truth, that is done then.
     ///
     /// # Errors
-    /// A process that did not get them: it gets them later. All have the truth.
+    /// A process that did not get them: it gets them later. [`KernelError::Inert`] if all have the truth.
     pub fn take_out(&self, target: NamespaceCookie, slot: Slot) -> Result<(), KernelError> {
         let Some(covered) = self.get(target, slot) else { return Ok(()) };
         let taken_out = covered.take_out();
@@ -133,10 +133,14 @@ impl Register {
         self.skews().remove(&(target, slot));
         self.caretaker.attend(taken_out.processes);
         if taken_out.trouble.is_empty() {
-            Ok(())
-        } else {
-            Err(KernelError::Answer(taken_out.trouble.join("; ")))
+            return Ok(());
         }
+        let trouble = taken_out.trouble.join("; ");
+        Err(if taken_out.doubtful {
+            KernelError::Answer(trouble)
+        } else {
+            KernelError::Inert(trouble)
+        })
     }
 
     /// Forgets what a skew did that had this place: another fault has it now.

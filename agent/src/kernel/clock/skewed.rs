@@ -17,7 +17,6 @@ use super::holder::{Holder, HolderError};
 use super::memory::Memory;
 use super::probe::{Probe, Probed};
 use super::record::{Entry, Record, RecordError, Records};
-use super::recovery::still_has;
 use super::subject::{Namespace, Refusal, Subject};
 use super::swap::{Swap, SwapError, Swapped, Vigil, Write};
 use super::{boot_now, truth, vdso};
@@ -28,9 +27,7 @@ use crate::clock::patch::{Moved, Patch, PatchError};
 use crate::kernel::process;
 
 /// How long to try to put jumps in or out (5 s).
-const PATIENCE: u64 = 5_000;
-/// How long to wait until the last thread has left the stub (10 s): each needs the processor once more.
-const DRAIN: u64 = 10_000;
+pub(super) const PATIENCE: u64 = 5_000;
 
 /// A clock could not be skewed, or not be restored.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +57,12 @@ pub enum ClockError {
         /// Why: EIO where the kernel forbids it (≥ 6.12, `proc_mem.force_override`).
         source: io::Error,
     },
+    /// It shows the truth, but could not be taken back whole.
+    #[error("{0}")]
+    Disarmed(Box<Self>),
+    /// Who may have a copy of what is taken back could not be asked.
+    #[error("list processes: {0}")]
+    Processes(io::Error),
     /// What was read back is not what was written.
     #[error("process {pid} has other bytes in its vDSO than were written")]
     Unverified {
@@ -82,6 +85,13 @@ impl ClockError {
         )
     }
 
+    /// The same where it is known that the process has the truth.
+    pub(super) fn disarmed(self) -> Self {
+        // With somebody else's bytes its clocks are whatever these make them.
+        let is_known = matches!(self, Self::Disarmed(_) | Self::Unverified { .. });
+        if is_known { self } else { Self::Disarmed(Box::new(self)) }
+    }
+
     /// Whether the process is not there any more.
     #[must_use]
     pub fn is_gone(&self) -> bool {
@@ -90,7 +100,9 @@ impl ClockError {
                 true
             }
             Self::Memory { source, .. } => process::says_gone(source),
+            Self::Disarmed(error) => error.is_gone(),
             Self::Refused(_)
+            | Self::Processes(_)
             | Self::Spared(_)
             | Self::Patch(_)
             | Self::Record(_)
@@ -164,7 +176,7 @@ impl Workshop {
         Duration::from_nanos(self.longest_hold.load(Ordering::Relaxed))
     }
 
-    fn swap(&self, swap: &Swap) -> Result<Swapped, HolderError> {
+    pub(super) fn swap(&self, swap: &Swap) -> Result<Swapped, HolderError> {
         let swapped = self.holder.swap(swap)?;
         self.longest_hold.fetch_max(swapped.held, Ordering::Relaxed);
         Ok(swapped)
@@ -333,8 +345,10 @@ impl Workshop {
     /// What could not be done; its record stays.
     pub fn heal(&self, mut skewed: Skewed) -> Result<Restored, ClockError> {
         let process = skewed.process;
-        // First of all, and without waiting for anybody. One that is gone is found out below.
-        if let Ok(Some(over)) = skewed.go_back(boot_now())
+        // First of all, and without waiting for anybody. One that is gone is found out below, where it is also
+        // tried again to end it.
+        let told = skewed.go_back(boot_now());
+        if let Ok(Some(over)) = told
             && let Some(mut record) = self.records.get(process)?
         {
             record.returning_until = over.nanos();
@@ -342,111 +356,14 @@ impl Workshop {
             return Ok(Restored::Returning);
         }
         let _claim = self.claims.wait(process);
-        match self.records.get(process)? {
+        let record = self.records.get(process).map_err(ClockError::from);
+        let restored = record.and_then(|record| match record {
             Some(record) => self.restore(&record),
             None => Ok(Restored::Whole),
-        }
-    }
-
-    /// Gives all recorded processes their bytes back: what another life of the agent left.
-    ///
-    /// # Errors
-    /// The records could not be read. What went wrong with one process does not keep it from the others.
-    pub fn restore_all(&self) -> Result<Vec<(ProcessIdentity, Outcome)>, ClockError> {
-        let records = self.records.all()?;
-        Ok(records.iter().map(|record| (record.process(), self.restore(record))).collect())
-    }
-
-    /// Gives a recorded process its bytes back.
-    ///
-    /// # Errors
-    /// What could not be done; the record stays.
-    pub fn restore(&self, record: &Record) -> Result<Restored, ClockError> {
-        let restored = self.restored(record);
-        let stays = !matches!(restored, Ok(Restored::Whole | Restored::Gone | Restored::Returning));
-        // Not where it is the record of something else by now.
-        let is_recorded =
-            || self.records.get(record.process()).is_ok_and(|kept| kept.as_ref() == Some(record));
-        if stays && !record.left && is_recorded() {
-            // Whoever looks for what was left finds it there; that it could not be restored is what to tell.
-            let mut record = record.clone();
-            record.left = true;
-            let _ = self.records.keep(&record);
-        }
-        restored
-    }
-
-    fn restored(&self, record: &Record) -> Outcome {
-        let process = record.process();
-        let returns = record.is_of(self.boot) && record.returning_until > boot_now().nanos();
-        let restored = if returns && process::is_alive(process) {
-            Restored::Returning
-        } else if record.is_of(self.boot) && process::is_alive(process) {
-            match self.restore_living(record) {
-                // Whatever failed, it did with what is not there any more.
-                Err(error) if error.is_gone() || !still_has(record) => Restored::Gone,
-                other => other?,
-            }
-        } else {
-            // Ended, or of another boot: a process with that pid is another one.
-            Restored::Gone
-        };
-        match restored {
-            Restored::Whole | Restored::Gone => self.records.forget(process)?,
-            Restored::Inert | Restored::Returning => {}
-        }
-        Ok(restored)
-    }
-
-    fn restore_living(&self, record: &Record) -> Result<Restored, ClockError> {
-        let ProcessIdentity { pid, started } = record.process();
-        let memory_of = Memory::open(pid).map_err(memory("open", pid))?;
-        if vdso::locate(pid).map_err(memory("read", pid))?.as_ref() != Some(&record.vdso) {
-            // It has executed another program: its vDSO is new.
-            return Ok(Restored::Gone);
-        }
-        let read = |at, length| memory_of.read(at, length).map_err(memory("read", pid));
-        let order = |write: Vec<Write>, forbidden, vigil, patience| Swap {
-            pid,
-            started,
-            writes: write,
-            forbidden,
-            vigil,
-            moved: Vec::new(),
-            patience,
-        };
-        let mut entries = Vec::new();
-        for site in &record.sites {
-            let stands = read(site.at, site.jump.len())?;
-            if stands == site.jump {
-                let (old, new) = (site.jump.clone(), site.original.clone());
-                entries.push(Write { at: site.at, old, new });
-            } else if stands != site.original {
-                return Err(ClockError::Unverified { pid });
-            }
-        }
-        if !entries.is_empty() {
-            self.swap(&order(entries, Vec::new(), Vigil::Closed, PATIENCE))?;
-        }
-        let length = usize::try_from(record.slack.end - record.slack.start).unwrap_or(0);
-        let old = read(record.slack.start, length)?;
-        if old.iter().any(|byte| *byte != 0) {
-            let clear = Write { at: record.slack.start, new: vec![0; old.len()], old };
-            let forbidden = vec![record.slack.clone()];
-            let vigil = Vigil::Leaving(record.vdso.clone());
-            match self.swap(&order(vec![clear], forbidden, vigil, DRAIN)) {
-                Err(HolderError::Swap(SwapError::Busy { .. } | SwapError::Unstoppable(_))) => {
-                    return Ok(Restored::Inert);
-                }
-                other => other?,
-            };
-        }
-        let length = usize::try_from(record.vdso.end - record.vdso.start).unwrap_or(0);
-        let (_, own) = vdso::own().map_err(memory("read", std::process::id()))?;
-        if read(record.vdso.start, length)? == own {
-            Ok(Restored::Whole)
-        } else {
-            Err(ClockError::Unverified { pid })
+        });
+        match told {
+            Ok(None) => restored.map_err(ClockError::disarmed),
+            Ok(Some(_)) | Err(_) => restored,
         }
     }
 }
@@ -575,17 +492,26 @@ impl Skewed {
     }
 
     fn replace(&mut self, parameters: &Parameters) -> Result<(), ClockError> {
-        let pid = self.process.pid;
         let block = self.vdso.start + u64::from(self.patch.block);
-        let selector = self.memory.read(block + u64::from(Selector::AT), 1);
-        let selector = Selector(selector.map_err(memory("read", pid))?[0]);
-        let replacement = Replacement::after(selector, parameters);
-        let write = |at: u32, bytes: &[u8]| {
-            self.memory.write(block + u64::from(at), bytes).map_err(memory("write", pid))
-        };
-        write(replacement.copy_at, &replacement.copy)?;
-        write(Selector::AT, &[replacement.selector.0])?;
+        replace(&self.memory, self.process.pid, block, parameters)?;
         self.written = Some(*parameters);
         Ok(())
     }
+}
+
+/// Replaces what a stub goes by, under its readers.
+pub(super) fn replace(
+    memory_of: &Memory,
+    pid: u32,
+    block: u64,
+    parameters: &Parameters,
+) -> Result<(), ClockError> {
+    let selector = memory_of.read(block + u64::from(Selector::AT), 1);
+    let selector = Selector(selector.map_err(memory("read", pid))?[0]);
+    let replacement = Replacement::after(selector, parameters);
+    let write = |at: u32, bytes: &[u8]| {
+        memory_of.write(block + u64::from(at), bytes).map_err(memory("write", pid))
+    };
+    write(replacement.copy_at, &replacement.copy)?;
+    write(Selector::AT, &[replacement.selector.0])
 }
