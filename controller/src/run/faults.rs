@@ -6,6 +6,7 @@ pub(crate) mod controller;
 pub(crate) mod effect;
 pub(crate) mod ended;
 mod here;
+pub(crate) mod telling;
 pub(crate) mod words;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -33,6 +34,7 @@ use acting::Acting;
 pub(super) use checking::{Wrong, check, is_template};
 use controller::AtController;
 use here::Here;
+use telling::Teller;
 use words::Typed;
 pub(super) use words::told;
 
@@ -51,16 +53,30 @@ type Slot = Arc<Turn<Option<Standing>>>;
 enum Standing {
     Here(here::Held),
     Controller(u64),
+    /// It is out, and how that was told: who asks again may not have heard of it.
+    Out(Healing),
 }
 
 impl Standing {
-    /// What it was asked for by.
-    fn intent(&self) -> IntentId {
+    /// What it was asked for by, as long as it may be there.
+    fn intent(&self) -> Option<IntentId> {
         match self {
-            Self::Here(held) => held.intent(),
-            Self::Controller(id) => IntentId::from_random(*id),
+            Self::Here(held) => Some(held.intent()),
+            Self::Controller(id) => Some(IntentId::from_random(*id)),
+            Self::Out(_) => None,
         }
     }
+}
+
+/// What became of a fault that was to be taken out, and what is known of it from then on.
+fn settled(standing: &mut Option<Standing>, healed: Result<Healing, Failure>) -> Healing {
+    let healing = healed.unwrap_or_else(|failure| Healing::Unconfirmed(failure.text()));
+    match &healing {
+        Healing::Unconfirmed(_) => {}
+        Healing::Absent => *standing = None,
+        Healing::Out(_) | Healing::Broken(..) => *standing = Some(Standing::Out(healing.clone())),
+    }
+    healing
 }
 
 /// The turn of whoever puts a fault in.
@@ -93,7 +109,7 @@ pub(crate) struct Faults {
     choice: Choice,
     output: Output,
     controller: Option<Controller>,
-    events: mpsc::UnboundedSender<Event>,
+    teller: Teller,
     place: Turn<Option<Arc<Place>>>,
     slots: Mutex<HashMap<FaultLabel, Slot>>,
     /// Who was to put in what another run left, if this one finishes it.
@@ -113,7 +129,8 @@ impl Faults {
         (events, output): (mpsc::UnboundedSender<Event>, Output),
     ) -> Self {
         let (place, slots) = (Turn::default(), Mutex::default());
-        Self { names, choice, output, controller, events, place, slots, left_at, seed }
+        let teller = Teller::new(events);
+        Self { names, choice, output, controller, teller, place, slots, left_at, seed }
     }
 
     /// Of a test that asks nobody.
@@ -137,11 +154,11 @@ impl Faults {
         }
         let found = match &self.controller {
             Some(at) => {
-                let there = AtController::open(at, self.events.clone(), self.output).await?;
+                let there = AtController::open(at, self.teller.clone(), self.output).await?;
                 Place::Controller(Box::new(there))
             }
             None => {
-                let here = Here::open(&self.choice, self.events.clone(), self.output).await?;
+                let here = Here::open(&self.choice, self.teller.clone(), self.output).await?;
                 Place::Here(Box::new(here))
             }
         };
@@ -226,12 +243,8 @@ impl Faults {
     /// Ends what is in the way of a fault. One of this run has not broken off by that.
     async fn make_room(&self, there: IntentId, place: &Place) -> Result<(), Failure> {
         self.output.note(format!("{there} has moved these clocks already, and is healed first"));
-        let mut own = self.held(there);
-        match (own.as_mut().and_then(|(_, slot)| slot.as_mut()), place) {
-            (Some(Standing::Here(held)), _) => held.forget(),
-            (Some(Standing::Controller(id)), Place::Controller(at)) => at.forget(*id),
-            (Some(Standing::Controller(_)), Place::Here(_)) | (None, _) => (),
-        }
+        // Until it is out the run has it, and is told if it breaks off.
+        let own = self.held(there).map(|(label, slot)| (self.teller.hold(&label), label, slot));
         let healing = match place {
             Place::Here(here) => here.heal_left(there).await?,
             Place::Controller(at) => at.heal(there.get()).await?,
@@ -240,12 +253,9 @@ impl Faults {
             let attempted = format!("cannot confirm the heal of {there}");
             return Err(Failure::new(Outcome::Unconfirmed, attempted, why));
         }
-        if let Some((label, mut slot)) = own {
-            for event in ended::replaced(&label, healing) {
-                // The run may be over.
-                let _ = self.events.send(event);
-            }
-            *slot = None;
+        if let Some((hold, label, mut slot)) = own {
+            hold.settle(ended::replaced(&label, healing.clone()));
+            settled(&mut slot, Ok(healing));
         }
         Ok(())
     }
@@ -255,7 +265,7 @@ impl Faults {
     fn held(&self, intent: IntentId) -> Option<(FaultLabel, OwnedMutexGuard<Option<Standing>>)> {
         self.slots().iter().find_map(|(label, slot)| {
             let turn = Arc::clone(slot).try_lock_owned().ok()?;
-            let is_it = turn.as_ref().is_some_and(|standing| standing.intent() == intent);
+            let is_it = turn.as_ref().and_then(Standing::intent) == Some(intent);
             is_it.then(|| (label.clone(), turn))
         })
     }
@@ -265,24 +275,21 @@ impl Faults {
         let slot = self.slots().get(&fault.label).cloned();
         let Some(slot) = slot else { return self.heal_left(fault.key).await };
         let mut standing = slot.lock().await;
-        let place = match (&*standing, self.place().await) {
-            (None, _) => return Healing::Absent,
-            (Some(_), Err(failure)) => return Healing::Unconfirmed(failure.text()),
-            (Some(_), Ok(place)) => place,
+        match &*standing {
+            None => return Healing::Absent,
+            Some(Standing::Out(healing)) => return healing.clone(),
+            Some(Standing::Here(_) | Standing::Controller(_)) => {}
+        }
+        let place = match self.place().await {
+            Ok(place) => place,
+            Err(failure) => return Healing::Unconfirmed(failure.text()),
         };
         let healed = match (&*place, &*standing) {
             (Place::Here(here), Some(Standing::Here(held))) => here.heal(held).await,
             (Place::Controller(there), Some(Standing::Controller(id))) => there.heal(*id).await,
             _ => return Healing::Out(Effect::default()),
         };
-        match healed {
-            Ok(Healing::Unconfirmed(why)) => Healing::Unconfirmed(why),
-            Ok(healing @ (Healing::Out(_) | Healing::Broken(..) | Healing::Absent)) => {
-                *standing = None;
-                healing
-            }
-            Err(failure) => Healing::Unconfirmed(failure.text()),
-        }
+        settled(&mut standing, healed)
     }
 
     /// Takes out what another run has left.
@@ -328,7 +335,7 @@ impl Faults {
     async fn acting(&self) -> Vec<Acting> {
         let place = self.place.try_lock().ok().and_then(|place| place.clone());
         let Some(place) = place else { return Vec::new() };
-        let intent = |slot: &Slot| Some(slot.try_lock().ok()?.as_ref()?.intent());
+        let intent = |slot: &Slot| slot.try_lock().ok()?.as_ref()?.intent();
         let own: BTreeMap<FaultLabel, IntentId> = {
             let slots = self.slots();
             let own = slots.iter().filter_map(|(label, slot)| Some((label.clone(), intent(slot)?)));
@@ -382,5 +389,44 @@ impl Faults {
             Place::Here(here) => here.leave(self.output).await,
             Place::Controller(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_asks_again_for_the_end_of_a_fault_hears_what_it_has_done() {
+        let faults = Faults::nowhere();
+        let fault =
+            NamedFault { label: "the-cut".parse().unwrap(), key: "000000000007".parse().unwrap() };
+        let mut reserved = faults.reserve(&fault.label);
+        let standing = reserved.0.as_mut().unwrap();
+        **standing = Some(Standing::Controller(7));
+        let lost = Failure::new(Outcome::Unconfirmed, "cannot heal", "nobody answers");
+        let unconfirmed = settled(standing, Err(lost));
+        assert!(matches!(unconfirmed, Healing::Unconfirmed(_)), "{unconfirmed:?}");
+        assert_eq!(
+            (**standing).as_ref().and_then(Standing::intent),
+            Some(IntentId::from_random(7))
+        );
+        let figures = Map::from_iter([("packets".to_owned(), Value::from(9))]);
+        let out = Healing::Out(Effect { figures, ..Effect::default() });
+        assert_eq!(settled(standing, Ok(out.clone())), out);
+        drop(reserved);
+        // Whoever asked first may have given it up by then.
+        assert_eq!(faults.heal(&fault).await, out);
+        assert_eq!(faults.heal(&fault).await, out);
+        assert!(faults.held(IntentId::from_random(7)).is_none(), "nothing to make room for");
+    }
+
+    #[tokio::test]
+    async fn what_was_never_put_in_is_absent() {
+        let faults = Faults::nowhere();
+        let fault =
+            NamedFault { label: "the-cut".parse().unwrap(), key: "000000000007".parse().unwrap() };
+        drop(faults.reserve(&fault.label));
+        assert_eq!(faults.heal(&fault).await, Healing::Absent);
     }
 }

@@ -20,6 +20,7 @@ use crate::fleet;
 use crate::log;
 use crate::output::Output;
 use crate::run::faults::controller::spec;
+use crate::run::faults::telling::Teller;
 use crate::run::faults::words::Typed;
 use crate::run::faults::{effect, ended, with_replaced, words};
 use crate::run::logs;
@@ -63,7 +64,7 @@ pub(super) struct Faults {
     pub(super) names: Names,
     /// From what picks of whose logs are read are drawn.
     seed: u64,
-    pub(super) events: mpsc::UnboundedSender<Event>,
+    teller: Teller,
     slots: Mutex<BTreeMap<FaultLabel, Slot>>,
     labels: Arc<Mutex<BTreeMap<u64, FaultLabel>>>,
     watching: Mutex<Option<AbortHandle>>,
@@ -90,7 +91,8 @@ impl Faults {
         events: mpsc::UnboundedSender<Event>,
     ) -> Self {
         let (slots, labels, watching) = (Mutex::default(), Arc::default(), Mutex::default());
-        Self { control, limits, audit, asker, names, seed, events, slots, labels, watching }
+        let teller = Teller::new(events);
+        Self { control, limits, audit, asker, names, seed, teller, slots, labels, watching }
     }
 
     /// Takes one over that an earlier life of the run has put in.
@@ -112,7 +114,7 @@ impl Faults {
             return Ok(());
         }
         let told = watching::told(self.control.clone(), 0).await?;
-        let (labels, events) = (Arc::clone(&self.labels), self.events.clone());
+        let (labels, teller) = (Arc::clone(&self.labels), self.teller.clone());
         let task = tokio::spawn(async move {
             tokio::pin!(told);
             while let Some(Ok(event)) = told.next().await {
@@ -122,8 +124,7 @@ impl Faults {
                 }
                 let Some(label) = locked(&labels).remove(&intent.id) else { continue };
                 for event in ended::over_of(&label, &intent) {
-                    // The run may be over, too.
-                    let _ = events.send(event);
+                    teller.tell(&label, event);
                 }
             }
         });
@@ -261,9 +262,8 @@ impl Faults {
             let turn = Arc::clone(slot).try_lock_owned().ok()?;
             (*turn == Some(there)).then(|| (label.clone(), turn))
         });
-        if own.is_some() {
-            locked(&self.labels).remove(&there.get());
-        }
+        // Until it is out the run has it, and is told if it breaks off.
+        let own = own.map(|(label, turn)| (self.teller.hold(&label), label, turn));
         let audit = Audit {
             at: SystemTime::now(),
             who: self.asker.clone(),
@@ -283,11 +283,9 @@ impl Faults {
         if let Healing::Unconfirmed(why) = healing {
             return Err(why);
         }
-        if let Some((label, mut turn)) = own {
-            for event in ended::replaced(&label, healing) {
-                // The run may be over.
-                let _ = self.events.send(event);
-            }
+        if let Some((hold, label, mut turn)) = own {
+            hold.settle(ended::replaced(&label, healing));
+            locked(&self.labels).remove(&there.get());
             *turn = None;
         }
         Ok(())

@@ -10,13 +10,13 @@ use fault::{Aspect, Selector, Status};
 use futures_util::StreamExt as _;
 use proto::control as wire;
 use serde_json::Value;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Streaming;
 
 use super::super::logs::Telling;
 use super::acting;
 use super::effect;
+use super::telling::Teller;
 use super::words::Typed;
 use super::{Standing, ended, id};
 use crate::control::is_over;
@@ -51,13 +51,13 @@ fn lock(labels: &Labels) -> MutexGuard<'_, HashMap<u64, FaultLabel>> {
 impl AtController {
     pub(super) async fn open(
         place: &Controller,
-        events: mpsc::UnboundedSender<Event>,
+        teller: Teller,
         output: Output,
     ) -> Result<Self, Failure> {
         let mut client = fleet::connect(place, output).await?;
         let labels = Labels::default();
         let told = client.watch().await?;
-        let watch = Watch { place: place.clone(), labels: Arc::clone(&labels), events, output };
+        let watch = Watch { place: place.clone(), labels: Arc::clone(&labels), teller, output };
         tokio::spawn(watch.follow(told));
         Ok(Self { place: place.clone(), client, labels })
     }
@@ -168,11 +168,6 @@ impl AtController {
         }
         Ok(names)
     }
-
-    /// Nothing more is told of the end of a fault.
-    pub(super) fn forget(&self, id: u64) {
-        lock(&self.labels).remove(&id);
-    }
 }
 
 /// Whoever hears of the ends of faults, also over the death of the controller: agents hold them meanwhile,
@@ -180,7 +175,7 @@ impl AtController {
 struct Watch {
     place: Controller,
     labels: Labels,
-    events: mpsc::UnboundedSender<Event>,
+    teller: Teller,
     output: Output,
 }
 
@@ -205,8 +200,7 @@ impl Watch {
         }
         let Some(label) = lock(&self.labels).remove(&intent.id) else { return };
         for event in ended::over_of(&label, &intent) {
-            // The run may be over, too.
-            let _ = self.events.send(event);
+            self.teller.tell(&label, event);
         }
     }
 
@@ -214,16 +208,16 @@ impl Watch {
     async fn again(&self) -> Option<Streaming<wire::Event>> {
         self.output.note("the connection to the controller is lost; asking again");
         let mut until = Some(Instant::now() + LOST);
-        while !self.events.is_closed() {
+        while !self.teller.is_closed() {
             if let Ok(Ok(told)) = timeout(PATIENCE, self.ask()).await {
                 self.output.note("the controller answers again");
                 return Some(told);
             }
             if until.is_some_and(|until| Instant::now() >= until) {
                 until = None;
-                for label in lock(&self.labels).values().cloned() {
+                for label in lock(&self.labels).values() {
                     let why = "the connection to the controller is lost".to_owned();
-                    let _ = self.events.send(Event::FaultLost(label, why));
+                    self.teller.tell(label, Event::FaultLost(label.clone(), why));
                 }
             }
             sleep(AGAIN).await;

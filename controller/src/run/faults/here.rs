@@ -16,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::super::logs::{self, Telling};
 use super::effect;
+use super::telling::Teller;
 use super::words::Typed;
 use super::{Standing, ended, id};
 use crate::connect::{self, Absence, Choice, Connection};
@@ -37,7 +38,7 @@ pub(super) struct Here {
     /// Who is asked where that one is lost.
     again: Choice,
     link: Link,
-    events: mpsc::UnboundedSender<Event>,
+    teller: Teller,
     output: Output,
 }
 
@@ -52,18 +53,13 @@ impl Held {
     pub(super) const fn intent(&self) -> IntentId {
         self.intent
     }
-
-    /// Nothing more is told of its end.
-    pub(super) fn forget(&mut self) {
-        if let Some(keeper) = self.keeper.take() {
-            keeper.abort();
-        }
-    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.forget();
+        if let Some(keeper) = self.keeper.take() {
+            keeper.abort();
+        }
     }
 }
 
@@ -77,7 +73,7 @@ async fn find(choice: &Choice, output: Output) -> Result<Option<Connection>, Fai
 impl Here {
     pub(super) async fn open(
         choice: &Choice,
-        events: mpsc::UnboundedSender<Event>,
+        teller: Teller,
         output: Output,
     ) -> Result<Self, Failure> {
         let found = find(choice, output).await?;
@@ -86,7 +82,7 @@ impl Here {
         let connection = found.ok_or_else(none)?;
         let link = connection.link.clone();
         let again = Choice { absence: Absence::Accept, ..choice.clone() };
-        Ok(Self { connection: tokio::sync::Mutex::new(connection), again, link, events, output })
+        Ok(Self { connection: tokio::sync::Mutex::new(connection), again, link, teller, output })
     }
 
     pub(super) async fn begin(
@@ -125,7 +121,7 @@ impl Here {
             }
         };
         let watch = Watch::new(committed.clone(), std::time::Instant::now());
-        let kept = keep(link, watch, terms, fault.label.clone(), self.events.clone());
+        let kept = keep(link, watch, terms, fault.label.clone(), self.teller.clone());
         let keeper = tokio::spawn(kept);
         if let Standing::Here(held) = held {
             held.keeper = Some(keeper.abort_handle());
@@ -264,7 +260,7 @@ async fn keep(
     mut watch: Watch,
     terms: LeaseTerms,
     label: FaultLabel,
-    events: mpsc::UnboundedSender<Event>,
+    teller: Teller,
 ) {
     let ids = watch.ids();
     let beat = wire::Heartbeat {
@@ -278,8 +274,7 @@ async fn keep(
     let every = terms.heartbeat().max(Duration::from_millis(1));
     let mut heartbeat = interval_at(Instant::now() + every, every);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // The run may be over.
-    let tell = |event| drop(events.send(event));
+    let tell = |event| teller.tell(&label, event);
     let lost = |why: String| tell(Event::FaultLost(label.clone(), why));
     // Its lease ends it where nobody renews it.
     let mut told = match link.session(receiver).await {
@@ -318,7 +313,7 @@ async fn keep(
         }
         if watch.is_over() {
             let statuses: Vec<Status> = watch.statuses().cloned().collect();
-            return tell(ended::over(label, &statuses));
+            return tell(ended::over(label.clone(), &statuses));
         }
     }
 }
