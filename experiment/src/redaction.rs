@@ -39,7 +39,6 @@ impl<T> fmt::Debug for Confidential<T> {
 /// What must not be seen.
 #[derive(Clone, Default, PartialEq)]
 pub struct Redaction {
-    /// The longest first, since one may be a part of another.
     hidden: Vec<String>,
     /// The same as they are in names of hosts.
     hosts: Vec<String>,
@@ -66,7 +65,7 @@ impl Redaction {
     pub fn add(&mut self, secrets: &Map<String, Value>) {
         let hidden = &mut self.hidden;
         secrets.values().for_each(|secret| collect(secret, hidden));
-        hidden.sort_by(|one: &String, other| other.len().cmp(&one.len()).then(one.cmp(other)));
+        hidden.sort_unstable();
         hidden.dedup();
         let long = || self.hidden.iter().filter(|secret| is_long(secret));
         self.hosts = long().filter_map(|secret| forms::host(secret)).collect();
@@ -79,24 +78,23 @@ impl Redaction {
         if self.hidden.iter().any(|secret| secret == text) {
             return HIDDEN.to_owned();
         }
-        let mut text = text.to_owned();
+        hide(text, self.found(text))
+    }
+
+    /// Where secrets stand in a text, in any form. All of them are looked for in the text as it is: one may be a
+    /// part of another, and what would be left of that is as secret.
+    fn found(&self, text: &str) -> Vec<Range<usize>> {
+        let mut found = Vec::new();
         let long = || self.hidden.iter().filter(|secret| is_long(secret));
         for secret in long().chain(&self.hosts) {
-            if text.contains(secret.as_str()) {
-                text = text.replace(secret.as_str(), HIDDEN);
-            }
+            let places = text.match_indices(secret.as_str());
+            found.extend(places.map(|(at, _)| at..at + secret.len()));
         }
-        for form in &self.base64 {
-            let parts = forms::around(&text, form);
-            hide(&mut text, parts);
-        }
+        found.extend(self.base64.iter().flat_map(|form| forms::around(text, form)));
         for writing in Writing::ALL {
-            for secret in long() {
-                let parts = writing.find(&text, secret);
-                hide(&mut text, parts);
-            }
+            found.extend(long().flat_map(|secret| writing.find(text, secret)));
         }
-        text
+        found
     }
 
     /// A value without secrets: in its texts at any depth, in keys, and as numbers.
@@ -138,11 +136,21 @@ fn is_long(secret: &str) -> bool {
     secret.chars().count() >= SHORTEST
 }
 
-/// Hides parts of a text, which stand in their order.
-fn hide(text: &mut String, parts: Vec<Range<usize>>) {
-    for part in parts.into_iter().rev() {
-        text.replace_range(part, HIDDEN);
+/// A text without these parts of it. Parts that overlap are one.
+fn hide(text: &str, mut parts: Vec<Range<usize>>) -> String {
+    parts.sort_unstable_by_key(|part| part.start);
+    let mut shown = String::with_capacity(text.len());
+    let mut end = 0;
+    for part in parts {
+        // What begins within another one is hidden by that, and may go on behind it.
+        if part.start >= end {
+            shown.push_str(&text[end..part.start]);
+            shown.push_str(HIDDEN);
+        }
+        end = end.max(part.end);
     }
+    shown.push_str(&text[end..]);
+    shown
 }
 
 /// Where secrets come from stays, what they are does not.
@@ -182,6 +190,9 @@ fn collect(value: &Value, hidden: &mut Vec<String>) {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -222,6 +233,53 @@ mod tests {
             ("100 % of it + more \\ less", "100 % of it + more \\ less"),
         ] {
             assert_eq!(redaction.text(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_secret_within_another_one_leaves_nothing_of_that() {
+        let secrets = json!({"g": {"a": "user:Pa/ss+1@host", "b": "Pa/ss+1", "c": "1@host:99"}});
+        let redaction = Redaction::new(secrets.as_object().unwrap());
+        for (text, expected) in [
+            ("to user:Pa/ss+1@host!", "to ********!"),
+            ("to user%3APa/ss+1%40host!", "to ********!"),
+            ("to user%3APa%2Fss%2B1%40host!", "to ********!"),
+            (r#"{"to": "user:Pa\/ss+1@host"}"#, r#"{"to": "********"}"#),
+            ("to dXNlcjpQYS9zcysxQGhvc3Q=!", "to ********!"),
+            // Nor does one that goes on where another one ends.
+            ("to user:Pa/ss+1@host:99!", "to ********!"),
+            ("Pa/ss+1Pa/ss+1", "****************"),
+        ] {
+            assert_eq!(redaction.text(text), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_form_of_a_secret_is_left_by_another_one_in_it(
+            before in "[a-zA-Z0-9 /+\"\\\\é]{0,6}",
+            inner in "[a-zA-Z0-9 /+\"\\\\é]{4,8}",
+            behind in "[a-zA-Z0-9 /+\"\\\\é]{0,6}",
+            every in 1_usize..4,
+        ) {
+            let outer = format!("{before}{inner}{behind}");
+            let secrets = json!({"g": {"inner": inner, "outer": outer}});
+            let redaction = Redaction::new(secrets.as_object().unwrap());
+            let percent = |(number, byte): (usize, u8)| match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' if number % every != 0 => {
+                    char::from(byte).to_string()
+                }
+                byte => format!("%{byte:02X}"),
+            };
+            let quoted = serde_json::to_string(&outer).unwrap();
+            for written in [
+                outer.clone(),
+                outer.bytes().enumerate().map(percent).collect(),
+                quoted[1..quoted.len() - 1].to_owned(),
+                STANDARD.encode(&outer),
+            ] {
+                prop_assert_eq!(redaction.text(&format!("<{written}>")), "<********>", "{}", written);
+            }
         }
     }
 
