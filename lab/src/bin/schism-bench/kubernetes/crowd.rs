@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use agent::brake::Brake;
 use agent::fake::FakeKernel;
-use agent::server::{About, Instance};
+use agent::server::Instance;
 use agent::uplink::{self, Controller, Stop, Uplink};
 use agent::worker::Agent;
 use anyhow::{Context as _, Result, bail};
@@ -46,14 +46,7 @@ fn dial(node: &Value, address: &str, ca: &Path, asked: Stop) -> Result<()> {
         kernel.node(|world| world.add_pod(&uid, &[own]));
     }
     let agent = Agent::start(Arc::new(kernel), Brake::in_memory());
-    let about = About {
-        node: name,
-        boot: FakeKernel::BOOT,
-        instance: Instance::random()?,
-        socket: "/nowhere/agent.sock".into(),
-        embedded: false,
-        found_at_start: Vec::new(),
-    };
+    let about = FakeKernel::about(name, Instance::random()?);
     let host = Some("schism-controller.schism.svc".try_into().context("a host")?);
     let token = text(node, "token")?;
     let controller = Controller::by_token(address.parse()?, host, ca, Path::new(&token))?;
