@@ -105,6 +105,12 @@ pub enum Fault {
         /// One that there is and looks like it.
         similar: Option<String>,
     },
+    /// An output that is not there yet when the steady state is looked at for the first time.
+    #[error(
+        "`outputs.{0}` is found by a later step, and a look at the steady state before that fails: \
+         `runtime.hypothesis.strategy: after-method-only` looks at it afterwards alone"
+    )]
+    Early(String),
     /// A value that is given nowhere.
     #[error(
         "the name of a setting or a secret was expected here, found `{name}`{}",

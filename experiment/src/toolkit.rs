@@ -133,7 +133,7 @@ fn experiment(reader: &mut Reader, node: &Node) -> Option<Experiment> {
     if let Some(node) = runtime {
         experiment.runtime = self::runtime(reader, node);
     }
-    names::check(reader, node);
+    names::check(reader, node, experiment.runtime.hypothesis);
     if let Value::Object(map) = node.value() {
         experiment.written = Some(map);
     }

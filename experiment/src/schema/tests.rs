@@ -133,6 +133,7 @@ fn what_the_reader_refuses_is_refused() {
                     Fault::NoControl(_)
                         | Fault::Reference(_)
                         | Fault::Output { .. }
+                        | Fault::Early(_)
                         | Fault::Value { .. }
                         | Fault::Group { .. }
                         | Fault::Later(_)

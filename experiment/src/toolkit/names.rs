@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::fields::{Reader, similar, write_path};
 use crate::document::{Entry, Node, Shape};
-use crate::model::Verb;
+use crate::model::{HypothesisStrategy, Verb};
 use crate::problem::Fault;
 use crate::substitution::Scope;
 
@@ -32,7 +32,7 @@ struct Given {
 }
 
 /// Tells names that stand for nothing, or for two things.
-pub(super) fn check(reader: &mut Reader, experiment: &Node) {
+pub(super) fn check(reader: &mut Reader, experiment: &Node, strategy: Option<HypothesisStrategy>) {
     let steps = steps(experiment);
     let mut all = Given::default();
     let mut taken = Given::default();
@@ -58,6 +58,9 @@ pub(super) fn check(reader: &mut Reader, experiment: &Node) {
             Part::Method | Part::Rollbacks => &earlier,
         };
         outputs(reader, step, known);
+        if step.part == Part::Hypothesis {
+            early(reader, step, (&earlier, &all), strategy);
+        }
         used(reader, step, known, &all);
         if let Some(values) = &values {
             settings(reader, step, values);
@@ -99,6 +102,33 @@ fn outputs(reader: &mut Reader, step: &Step<'_>, known: &Given) {
                 let similar = similar(output, &names);
                 let fault = Fault::Output { name: output.to_owned(), similar };
                 reader.lax(node.at, place, fault);
+            }
+        }
+    });
+}
+
+/// `${outputs.NAME}` in the steady state of what only a later step finds, by when that is looked at.
+fn early(
+    reader: &mut Reader,
+    step: &Step<'_>,
+    (earlier, all): (&Given, &Given),
+    strategy: Option<HypothesisStrategy>,
+) {
+    if strategy.is_some_and(|strategy| !strategy.before() && !strategy.during()) {
+        return;
+    }
+    texts(step.node, &step.place, &mut |node, text, place| {
+        for name in Scope::default().unknown(text) {
+            let Some(output) = output_of(name) else { continue };
+            if earlier.outputs.contains(output) || !all.outputs.contains(output) {
+                continue;
+            }
+            let fault = Fault::Early(output.to_owned());
+            // Where the file does not say when, the command line may; and during the method it may be there.
+            if strategy.is_some_and(HypothesisStrategy::before) {
+                reader.lax(node.at, place, fault);
+            } else {
+                reader.warn(node.at, place, fault);
             }
         }
     });
@@ -280,11 +310,57 @@ mod tests {
         let all = told(&format!("method:\n{found}{typed}"));
         assert!(all[0].contains("found `fund`: did you mean `found`?"), "{all:#?}");
         // Of the steady state a look after the method may use what that has found.
+        let after = "runtime: {hypothesis: {strategy: after-method-only}}\n";
         let probe = "{type: probe, name: p, tolerance: 0, provider: ";
         let hypothesis =
             format!("steady-state-hypothesis:\n  title: h\n  probes:\n  - {probe}{late}}}\n");
-        assert_eq!(told(&format!("{hypothesis}method:\n{found}")), Vec::<String>::new());
+        assert_eq!(told(&format!("{after}{hypothesis}method:\n{found}")), Vec::<String>::new());
         assert_eq!(told(&format!("{hypothesis}method: []\n")).len(), 1);
+    }
+
+    #[test]
+    fn what_the_method_finds_is_not_there_when_the_steady_state_is_looked_at_before() {
+        let probe = |more: &str| {
+            let late = says("${outputs.found.stdout}");
+            format!("  - {{type: probe, name: p, tolerance: 0, provider: {late}{more}}}\n")
+        };
+        let found = step("finds", &says("x"), ", as: found");
+        let all = |strategy: &str, probe: &str| {
+            told(&format!(
+                "{strategy}steady-state-hypothesis:\n  title: h\n  probes:\n{probe}method:\n{found}"
+            ))
+        };
+        let by = |strategy: &str| format!("runtime: {{hypothesis: {{strategy: {strategy}}}}}\n");
+        let place = "steady-state-hypothesis.probes[0].provider.arguments[0]: ";
+        for (strategy, expected) in [
+            (String::new(), Some(format!("warning: {place}`outputs.found` is found by a later"))),
+            (by("during-method-only"), Some(format!("warning: {place}`outputs.found` is found"))),
+            (by("default"), Some(format!(": {place}`outputs.found` is found by a later step"))),
+            (by("before-method-only"), Some(format!(": {place}`outputs.found` is found"))),
+            (by("continuously"), Some(format!(": {place}`outputs.found` is found"))),
+            (by("after-method-only"), None),
+            (by("skip"), None),
+        ] {
+            let all = all(&strategy, &probe(""));
+            assert_eq!(all.len(), usize::from(expected.is_some()), "{strategy}{all:#?}");
+            for (told, expected) in all.iter().zip(expected) {
+                assert!(told.contains(&expected), "{strategy}{told}");
+                assert_eq!(told.contains("warning"), expected.starts_with("warning"), "{told}");
+            }
+        }
+        // What a probe before it finds is there, and also what it has found itself is not at first.
+        let finds = format!(
+            "  - {{type: probe, name: f, tolerance: 0, as: early, provider: {}}}\n",
+            says("x")
+        );
+        let uses = format!(
+            "  - {{type: probe, name: u, tolerance: 0, as: NAME, provider: {}}}\n",
+            says("${outputs.early.stdout}")
+        );
+        let told = all("", &format!("{finds}{}", uses.replace("NAME", "other")));
+        assert_eq!(told, Vec::<String>::new());
+        let told = all("", &uses.replace("NAME", "early"));
+        assert_eq!(told.len(), 1, "{told:#?}");
     }
 
     #[test]
