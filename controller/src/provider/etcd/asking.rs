@@ -11,7 +11,8 @@ use hyper::Uri;
 use tokio::{net::lookup_host, task::JoinSet, time::timeout};
 
 use super::{
-    ClusterId, Endpoint, EndpointError, Etcd, EtcdAnswer, EtcdMember, EtcdView, MemberId, Silence,
+    ClusterId, Directory, Endpoint, EndpointError, Etcd, EtcdAnswer, EtcdMember, EtcdView,
+    MemberId, Silence,
     http::ask,
     wire::{MEMBER_LIST, MemberList, STATUS, Status},
 };
@@ -56,10 +57,14 @@ pub(super) async fn view(etcd: &Etcd) -> Result<EtcdView, AskError> {
     let (statuses, addresses) =
         tokio::join!(ask_all::<Status>(etcd, endpoints, STATUS), resolve(&members, etcd));
     let statuses: BTreeMap<Endpoint, Result<Status, Silence>> = statuses.into_iter().collect();
-    let mut members: Vec<EtcdMember> = members
-        .into_iter()
-        .map(|member| assembled(etcd, member, cluster, &statuses, &addresses))
-        .collect();
+    let assembled = |member: &Listed| {
+        let found = assembled(etcd, member.clone(), cluster, &statuses, &addresses);
+        match &etcd.pods {
+            None => found,
+            Some(pods) => at_home(pods, found, member, (cluster, &members), &statuses),
+        }
+    };
+    let mut members: Vec<EtcdMember> = members.iter().map(assembled).collect();
     members.sort_by(|one, other| one.name.cmp(&other.name));
     match members.windows(2).find(|pair| pair[0].name == pair[1].name) {
         Some(pair) => Err(AskError::NamedTwice(pair[0].name.clone())),
@@ -187,12 +192,54 @@ fn assembled(
         }
     }
     astray.dedup();
-    // A Service has all of them, and so is none; that is no news of a member that is found otherwise.
-    if etcd.pods.is_some() && !addresses.is_empty() {
-        astray.clear();
-    }
     let answer = answer(id, cluster, &etcd.endpoints_of(&client_urls), statuses);
     EtcdMember { name, id, standing, peer_urls, client_urls, addresses, astray, answer }
+}
+
+/// The same of one that is a pod: the one to which its URLs lead, unless that says that it is somebody else, or says
+/// nothing where it is claimed for another member too.
+fn at_home(
+    pods: &Directory,
+    mut found: EtcdMember,
+    member: &Listed,
+    (cluster, members): (ClusterId, &[Listed]),
+    statuses: &BTreeMap<Endpoint, Result<Status, Silence>>,
+) -> EtcdMember {
+    let homes = |member: &Listed| -> BTreeMap<&str, &[IpAddr]> {
+        let urls = member.peer_urls.iter().chain(&member.client_urls);
+        urls.filter_map(|url| pods.find(&host(url)?)).collect()
+    };
+    let own = homes(member);
+    let names: Vec<&str> = own.keys().copied().collect();
+    let why = match (names.as_slice(), own.values().next()) {
+        ([pod], Some(addresses)) => {
+            let is_there = |at: &Endpoint| at.address().is_some_and(|at| addresses.contains(&at));
+            let mut there = statuses.iter().filter(|(at, _)| is_there(at));
+            match there.find_map(|(_, said)| Some(&said.as_ref().ok()?.header)) {
+                Some(said) if (said.cluster_id, said.member_id) == (cluster.0, member.id.0) => None,
+                Some(said) => {
+                    let other = MemberId(said.member_id);
+                    Some(format!("pod {pod}, to which its URLs lead, is the member {other}"))
+                }
+                None => {
+                    let is_other =
+                        |one: &&Listed| one.id != member.id && homes(one).contains_key(pod);
+                    let other = members.iter().find(is_other);
+                    other.map(|other| format!("{}'s URLs lead to pod {pod} as well", other.name))
+                }
+            }
+        }
+        ([], _) | (_, None) => return found,
+        (several, _) => Some(format!("its URLs lead to several pods: {}", several.join(", "))),
+    };
+    if let Some(why) = why {
+        found.addresses.clear();
+        found.astray = vec![why];
+    } else if !found.addresses.is_empty() {
+        // A Service has all of them, and so is none; that is no news of a member that is found otherwise.
+        found.astray.clear();
+    }
+    found
 }
 
 /// What a member said, at whichever URL; else why it said nothing at its own.

@@ -244,7 +244,7 @@ impl Kubernetes {
             Some(Endpoint::at(address, settings.port, host(pod, address)))
         });
         let group = Etcd::new(endpoints.collect(), settings.credentials.as_ref());
-        let group = group.map_err(unusable)?.in_pods(sorted.directory(Part::First));
+        let group = group.map_err(unusable)?.in_pods(sorted.directory(namespace, Part::First));
         Ok(Housed { group, homes })
     }
 
@@ -279,7 +279,7 @@ impl Kubernetes {
         let own = ZeebeSettings { gateways, brokers: Vec::new(), ca: None, oauth: None };
         let anywhere = format!("localhost:{}", settings.management_port);
         let management: ManagementUrl = anywhere.parse().map_err(unusable)?;
-        let directories = [Part::First, part].map(|part| sorted.directory(part));
+        let directories = [Part::First, part].map(|part| sorted.directory(namespace, part));
         let group = Zeebe::new(&own).map_err(unusable)?;
         Ok(Housed { group: group.in_pods(names, directories, management), homes })
     }

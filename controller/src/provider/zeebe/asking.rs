@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use tokio::{net::lookup_host, time::timeout};
 use zeebe::{Gateway, GatewayError, GatewayUrl, ManagementUrl, NodeId, Topology};
 
-use super::{Pods, Zeebe, ZeebeBroker, ZeebeGateway, ZeebeView, view::BrokerSilence};
+use super::{Directory, Pods, Zeebe, ZeebeBroker, ZeebeGateway, ZeebeView, view::BrokerSilence};
 
 /// No cluster is larger, and whoever says so is not to have us ask everybody.
 const MOST_BROKERS: u32 = 1024;
@@ -153,11 +153,14 @@ fn placed(zeebe: &Zeebe, told: &[&Topology]) -> Result<BTreeMap<NodeId, Placed>,
         let named = told.iter().filter_map(|topology| topology.brokers.get(&id));
         named.map(|broker| broker.host.clone()).collect()
     };
-    let place = |id: NodeId| match &zeebe.pods {
-        Some(pods) => (id, housed(pods, id, &hosts(id))),
-        None => (id, configured(&zeebe.brokers, id, hosts(id))),
+    let named: BTreeMap<NodeId, BTreeSet<String>> =
+        ids.into_iter().map(|id| (id, hosts(id))).collect();
+    let claims = zeebe.pods.as_ref().map(|pods| (pods, Claims::new(&pods.brokers, &named)));
+    let place = |(id, hosts): (&NodeId, &BTreeSet<String>)| match &claims {
+        Some((pods, claims)) => (*id, housed(pods, claims, *id, hosts)),
+        None => (*id, configured(&zeebe.brokers, *id, hosts.clone())),
     };
-    Ok(ids.into_iter().map(place).collect())
+    Ok(named.iter().map(place).collect())
 }
 
 /// One that is wherever the settings say, or else where gateways say that it is.
@@ -174,21 +177,60 @@ fn configured(brokers: &[ManagementUrl], id: NodeId, mut hosts: BTreeSet<String>
     Placed { hosts, known: Places::default(), management }
 }
 
-/// One that is a pod: the one that gateways name, and of whom none says anything the one of its number, as charts have
-/// it.
-fn housed(pods: &Pods, id: NodeId, hosts: &BTreeSet<String>) -> Placed {
-    let named = hosts.iter().find_map(|host| pods.brokers.find(host).map(|(_, own)| own));
-    let own = match (named, hosts.first()) {
-        (Some(own), _) => Ok(own),
-        (None, Some(host)) => {
+/// Which pods brokers are, by what gateways say of all of them.
+struct Claims<'a> {
+    /// The brokers that are said to be in a pod: one, if all is well.
+    by_pod: BTreeMap<&'a str, BTreeSet<NodeId>>,
+    /// Whether the number of a pod can be that of its broker: all of whom anything is said are in pods of theirs, and
+    /// there are pods for all.
+    is_by_number: bool,
+}
+
+impl<'a> Claims<'a> {
+    fn new(pods: &'a Directory, named: &BTreeMap<NodeId, BTreeSet<String>>) -> Self {
+        let mut by_pod: BTreeMap<&'a str, BTreeSet<NodeId>> = BTreeMap::new();
+        let mut is_by_number = pods.numbered().len() >= named.len();
+        for (id, host) in
+            named.iter().flat_map(|(id, hosts)| hosts.iter().map(move |one| (id, one)))
+        {
+            let pod = pods.find(host).map(|(pod, _)| pod);
+            is_by_number &= pod.and_then(Directory::number) == Some(id.number());
+            if let Some(pod) = pod {
+                by_pod.entry(pod).or_default().insert(*id);
+            }
+        }
+        Self { by_pod, is_by_number }
+    }
+}
+
+/// One that is a pod: the one that gateways name, unless they name it for another broker too; and of whom none says
+/// anything the one of its number, as charts have it, where nothing that is said of others is against that.
+fn housed(pods: &Pods, claims: &Claims<'_>, id: NodeId, hosts: &BTreeSet<String>) -> Placed {
+    let named: BTreeMap<&str, &[IpAddr]> =
+        hosts.iter().filter_map(|host| pods.brokers.find(host)).collect();
+    let several = |pod: &str| claims.by_pod.get(pod).filter(|brokers| brokers.len() > 1);
+    let mut found = named.iter();
+    let own = match (found.next(), found.next(), hosts.first()) {
+        (Some((one, _)), Some((other, _)), _) => {
+            Err(BrokerSilence::Place(format!("gateways have it in pod {one} and in pod {other}")))
+        }
+        (Some((pod, own)), None, _) => match several(pod) {
+            None => Ok(*own),
+            Some(brokers) => {
+                let brokers: Vec<String> = brokers.iter().map(ToString::to_string).collect();
+                let brokers = brokers.join(", ");
+                Err(BrokerSilence::Place(format!("gateways have brokers {brokers} in pod {pod}")))
+            }
+        },
+        (None, _, Some(host)) => {
             let host = Legible(host);
             Err(BrokerSilence::Place(format!(
                 "{host}, where gateways have it, is none of the pods"
             )))
         }
-        (None, None) => {
+        (None, _, None) => {
             let own = pods.brokers.numbered().get(&id.number()).copied();
-            own.ok_or(BrokerSilence::Unnamed)
+            own.filter(|_| claims.is_by_number).ok_or(BrokerSilence::Unnamed)
         }
     };
     let addresses = own.as_ref().map(|own| own.to_vec()).unwrap_or_default();
@@ -249,7 +291,6 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::provider::Directory;
     use crate::settings::ZeebeSettings;
 
     fn zeebe(brokers: Vec<ManagementUrl>, gateway: GatewayUrl) -> Zeebe {
@@ -281,53 +322,110 @@ mod tests {
         assert_eq!(first.astray, ["127.0.0.1 means whoever asks"]);
     }
 
-    // A gateway is dialled by a task, if it ever is.
-    #[tokio::test]
-    async fn in_a_namespace_a_broker_is_a_pod_and_nobody_else() {
-        let own = |last: u8| vec![IpAddr::from([10, 0, 0, last])];
+    fn own(last: u8) -> Vec<IpAddr> {
+        vec![IpAddr::from([10, 0, 0, last])]
+    }
+
+    /// Three pods of namespace prod, of which the last has no address yet.
+    fn in_prod() -> Zeebe {
         let brokers = [("zeebe-0", own(1)), ("zeebe-1", own(2)), ("zeebe-2", Vec::new())];
         let brokers = brokers.map(|(name, own)| (name.to_owned(), own));
-        let directories = [Directory::new(brokers), Directory::default()];
+        let brokers = Directory::new("prod".to_owned(), ["zeebe".to_owned()].into(), brokers);
         let management = "anywhere:9601".parse().unwrap();
         let zeebe = zeebe(Vec::new(), "gw".parse().unwrap());
-        let zeebe = zeebe.in_pods(vec!["gw".parse().unwrap()], directories, management);
+        zeebe.in_pods(vec!["gw".parse().unwrap()], [brokers, Directory::default()], management)
+    }
+
+    /// What a gateway says of a cluster of three, or of more.
+    fn told(size: u32, brokers: &[(u32, &str)]) -> Topology {
         let broker = |host: &str| zeebe::Broker {
             host: host.to_owned(),
             port: 26501,
             version: "8.5.8".to_owned(),
             partitions: BTreeMap::new(),
         };
-        // Numbered otherwise than the pods, as over several regions.
-        let told = Topology {
-            brokers: [
-                (NodeId::new(0), broker("zeebe-1.zeebe.prod.svc")),
-                (NodeId::new(1), broker("10.9.9.9")),
-                (NodeId::new(3), broker("zeebe-0.elsewhere")),
-            ]
-            .into(),
-            cluster_size: 3,
+        Topology {
+            brokers: brokers.iter().map(|(id, host)| (NodeId::new(*id), broker(host))).collect(),
+            cluster_size: size,
             partitions: 1,
             replication_factor: 3,
             gateway_version: "8.5.8".to_owned(),
-        };
-        let table = [
-            (0, Ok("http://10.0.0.2:9601"), 1),
-            (1, Err("10.9.9.9, where gateways have it, is none of the pods"), 0),
-            (2, Err("its pod has no address yet"), 0),
-            (3, Ok("http://10.0.0.1:9601"), 1),
-        ];
-        let found = placed(&zeebe, &[&told]).unwrap();
-        for (id, expected, addresses) in table {
-            let one = &found[&NodeId::new(id)];
-            let management = one.management.as_ref().map(ToString::to_string);
-            let management = management.map_err(ToString::to_string);
-            assert_eq!(management, expected.map(str::to_owned).map_err(str::to_owned), "{id}");
-            assert_eq!((one.known.0.len(), one.hosts.len()), (addresses, 0), "{id}");
         }
-        // Of whom nobody says anything the number of the pod is all there is.
-        let found = placed(&zeebe, &[]).unwrap();
-        assert_eq!(found.keys().map(|id| id.number()).collect::<Vec<_>>(), [0, 1, 2]);
-        assert_eq!(found[&NodeId::new(1)].known.0, own(2));
+    }
+
+    /// Where brokers are managed, or why that is not known.
+    fn managed(zeebe: &Zeebe, told: &[&Topology]) -> Vec<(u32, Result<String, String>)> {
+        let found = placed(zeebe, told).unwrap();
+        let found = found.into_iter().map(|(id, one)| {
+            assert!(one.hosts.is_empty(), "nobody asks where a pod is");
+            assert_eq!(one.known.0.is_empty(), one.management.is_err(), "{id}");
+            (id.number(), one.management.map(|at| at.to_string()).map_err(|why| why.to_string()))
+        });
+        found.collect()
+    }
+
+    fn at(last: u8) -> Result<String, String> {
+        Ok(format!("http://10.0.0.{last}:9601"))
+    }
+
+    fn not(why: &str) -> Result<String, String> {
+        Err(why.to_owned())
+    }
+
+    const UNNAMED: &str = "no gateway names it";
+
+    // A gateway is dialled by a task, if it ever is.
+    #[tokio::test]
+    async fn in_a_namespace_a_broker_is_a_pod_and_nobody_else() {
+        let zeebe = in_prod();
+        // Numbered otherwise than the pods, as over several regions.
+        let hosts = [
+            (0, "zeebe-1.zeebe.prod.svc"),
+            (1, "10.9.9.9"),
+            (3, "zeebe-0.elsewhere"),
+            (4, "zeebe-0.zeebe"),
+        ];
+        let elsewhere = "is none of the pods";
+        let expected = [
+            (0, at(2)),
+            (1, not(&format!("10.9.9.9, where gateways have it, {elsewhere}"))),
+            (2, not(UNNAMED)),
+            (3, not(&format!("zeebe-0.elsewhere, where gateways have it, {elsewhere}"))),
+            (4, at(1)),
+        ];
+        assert_eq!(managed(&zeebe, &[&told(3, &hosts)]), expected);
+        // Two claim one pod, and of one broker two gateways say two things.
+        let (first, second) = (
+            told(3, &[(0, "zeebe-0.zeebe.prod"), (1, "10.0.0.1"), (2, "zeebe-0.zeebe.prod")]),
+            told(3, &[(2, "zeebe-1.zeebe.prod")]),
+        );
+        let claimed = not("gateways have brokers 0, 1, 2 in pod zeebe-0");
+        let torn = not("gateways have it in pod zeebe-0 and in pod zeebe-1");
+        let expected = [(0, claimed.clone()), (1, claimed), (2, torn)];
+        assert_eq!(managed(&zeebe, &[&first, &second]), expected);
+    }
+
+    #[tokio::test]
+    async fn of_whom_nobody_says_anything_the_number_of_a_pod_counts_unless_others_are_against_it()
+    {
+        let zeebe = in_prod();
+        let no_address = not("its pod has no address yet");
+        let all = [(0, at(1)), (1, at(2)), (2, no_address)];
+        assert_eq!(managed(&zeebe, &[]), all);
+        assert_eq!(managed(&zeebe, &[&told(3, &[])]), all);
+        assert_eq!(managed(&zeebe, &[&told(3, &[(0, "zeebe-0.zeebe.prod.svc")])]), all);
+        // The pod of another, one that is elsewhere, and a cluster that has more than these.
+        let table = [
+            told(3, &[(0, "zeebe-1.zeebe.prod.svc")]),
+            told(3, &[(0, "zeebe-0.zeebe.test.svc")]),
+            told(6, &[(0, "zeebe-0.zeebe.prod.svc")]),
+        ];
+        for told in &table {
+            let found = managed(&zeebe, &[told]);
+            let others: Vec<_> = found.iter().filter(|(id, _)| *id != 0).collect();
+            assert!(others.len() >= 2, "{found:?}");
+            assert!(others.iter().all(|(_, at)| *at == not(UNNAMED)), "{found:?}");
+        }
     }
 
     #[tokio::test]

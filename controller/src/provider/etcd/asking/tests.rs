@@ -217,3 +217,66 @@ async fn https_needs_credentials() {
     let AskError::Silent(silent) = refused else { panic!("{refused}") };
     assert_eq!(silent[0].1, Silence::NoCredentials);
 }
+
+/// A member list of cluster 7: number and name, and the hosts of its URLs.
+fn hosted(members: &[(u64, &str, &[&str])]) -> MemberList {
+    let members: Vec<String> = members
+        .iter()
+        .map(|(id, name, hosts)| {
+            let urls: Vec<String> =
+                hosts.iter().map(|host| format!(r#""http://{host}:2379""#)).collect();
+            let urls = urls.join(",");
+            format!(r#"{{"ID":"{id}","name":"{name}","peerURLs":[{urls}],"clientURLs":[]}}"#)
+        })
+        .collect();
+    let header = r#"{"cluster_id":"7","member_id":"1"}"#;
+    let text = format!(r#"{{"header":{header},"members":[{}]}}"#, members.join(","));
+    serde_json::from_str(&text).unwrap()
+}
+
+#[tokio::test]
+async fn in_a_namespace_a_member_is_the_pod_that_nobody_else_is() {
+    let own = |last: u8| IpAddr::from([10, 0, 0, last]);
+    let names = ["etcd-0", "etcd-1", "etcd-2"];
+    let pods = (1..).zip(names).map(|(last, name)| (name.to_owned(), vec![own(last)]));
+    let pods = Directory::new("prod".to_owned(), ["etcd".to_owned()].into(), pods);
+    let endpoint = |last: u8| Endpoint::at(own(last), 2379, Some("etcd".to_owned()));
+    let found = async |members: &[(u64, &str, &[&str])], says: &[(u8, u64)]| {
+        let members = listed(hosted(members)).unwrap();
+        let statuses = says.iter().map(|(at, id)| {
+            let status: Status = serde_json::from_str(&status(*id, 1)).unwrap();
+            (endpoint(*at), Ok(status))
+        });
+        let statuses: BTreeMap<Endpoint, Result<Status, Silence>> = statuses.collect();
+        let etcd = etcd(&[], PATIENT).in_pods(pods.clone());
+        let resolved = resolve(&members, &etcd).await;
+        let found = members.iter().map(|one| {
+            let found = assembled(&etcd, one.clone(), ClusterId(7), &statuses, &resolved);
+            let found = at_home(&pods, found, one, (ClusterId(7), &members), &statuses);
+            match found.addresses.first() {
+                Some(at) => at.to_string(),
+                None => found.astray.join("; "),
+            }
+        });
+        found.collect::<Vec<String>>()
+    };
+    // By their names alone, as far as they are of this namespace; a Service in a list beside is nobody.
+    let members: [(u64, &str, &[&str]); 3] = [
+        (1, "a", &["etcd-0.etcd.prod.svc", "etcd.prod.svc"]),
+        (2, "b", &["etcd-1.etcd.test.svc"]),
+        (3, "c", &["10.0.0.3"]),
+    ];
+    let elsewhere = "http://etcd-1.etcd.test.svc:2379: it is none of its pods";
+    assert_eq!(found(&members, &[]).await, ["10.0.0.1", elsewhere, "10.0.0.3"]);
+    // What answers at the pod's own address is somebody else.
+    let other = "pod etcd-0, to which its URLs lead, is the member 9";
+    assert_eq!(found(&members, &[(1, 9), (3, 3)]).await, [other, elsewhere, "10.0.0.3"]);
+    // Two claim one, and one claims two.
+    let members: [(u64, &str, &[&str]); 3] =
+        [(1, "a", &["etcd-0"]), (2, "b", &["etcd-0.etcd"]), (3, "c", &["etcd-1", "etcd-2"])];
+    let several = "its URLs lead to several pods: etcd-1, etcd-2";
+    let (a, b) = ("b's URLs lead to pod etcd-0 as well", "a's URLs lead to pod etcd-0 as well");
+    assert_eq!(found(&members, &[]).await, [a, b, several]);
+    let a = "pod etcd-0, to which its URLs lead, is the member 2";
+    assert_eq!(found(&members, &[(1, 2)]).await, [a, "10.0.0.1", several]);
+}

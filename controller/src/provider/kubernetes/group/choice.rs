@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use cluster::{Phase, Pod};
-use fault::ContainerName;
+use fault::{ContainerName, KubernetesNamespace};
 
 use super::{GroupsError, Wanted};
 use crate::provider::Directory;
@@ -37,9 +37,11 @@ impl Sorted {
         self.0.values().filter(move |(own, _)| *own == part).map(|(_, pod)| pod)
     }
 
-    /// The same with their addresses.
-    pub(super) fn directory(&self, part: Part) -> Directory {
-        Directory::new(self.of(part).map(|pod| (pod.metadata.name.clone(), addresses(pod))))
+    /// The same with their addresses, all of this namespace.
+    pub(super) fn directory(&self, namespace: &KubernetesNamespace, part: Part) -> Directory {
+        let pods = self.of(part).map(|pod| (pod.metadata.name.clone(), addresses(pod)));
+        let services = self.of(part).filter_map(|pod| pod.spec.subdomain.clone()).collect();
+        Directory::new(namespace.to_string(), services, pods)
     }
 }
 
