@@ -16,7 +16,9 @@ use crate::planning::{End, Place};
 use crate::provider::Selected;
 pub use crate::provider::System;
 use crate::provider::etcd::{self, EtcdView};
-use crate::provider::kubernetes::{GroupsError, Home, Homes, Located, PodName, PodsError};
+use crate::provider::kubernetes::{
+    Excluded, GroupsError, Home, Homes, Located, PodName, PodsError,
+};
 use crate::provider::zeebe::{self, ZeebeView};
 
 /// Every cluster, or why it could not be seen.
@@ -238,6 +240,14 @@ pub enum Blindness {
         /// What came of asking.
         reason: String,
     },
+    /// A member of which nobody says what of its node it is, though something acts there, or would.
+    #[error("what is done to {member} is not known: {why}")]
+    Lost {
+        /// Which.
+        member: MemberName,
+        /// What is known of its pod.
+        why: String,
+    },
 }
 
 impl Sight {
@@ -376,7 +386,43 @@ impl Sight {
         if !known.is_empty() {
             self.speak(active)?;
         }
+        if asked.iter().any(silences) {
+            let all = asked.iter().chain(active).filter(|one| silences(one));
+            self.lose_nobody(cluster, &all.map(|(node, _)| node).collect())?;
+        }
         Ok(known)
+    }
+
+    /// Whether it is known which target every member is on whose node anything acts. Of who does not answer that does
+    /// not matter: it counts as lost in any case.
+    fn lose_nobody(
+        &self,
+        cluster: &Cluster,
+        acted_on: &BTreeSet<&NodeName>,
+    ) -> Result<(), Blindness> {
+        let Some(homes) = &cluster.homes else { return Ok(()) };
+        for (member, addresses, answers) in cluster.view.members() {
+            if !answers || !cluster.view.counts(&member) || !cluster.owners(&member).is_empty() {
+                continue;
+            }
+            let on = |node: Option<&str>| {
+                node.is_none_or(|node| acted_on.iter().any(|one| one.as_str() == node))
+            };
+            let why = match homes.of(addresses).map(|home| &home.pod) {
+                None => Some("its pod is not known".to_owned()),
+                Some(Err(Excluded { pod, node, why })) => {
+                    on(node.as_deref()).then(|| format!("of pod {pod} it is said that {why}"))
+                }
+                // Of a node that says nothing it is told as that.
+                Some(Ok(Located { node, .. })) if self.silent.contains_key(node) => None,
+                Some(Ok(Located { pod, node, .. })) => on(Some(node.as_str()))
+                    .then(|| format!("the agent of node {node} does not find pod {pod}")),
+            };
+            if let Some(why) = why {
+                return Err(Blindness::Lost { member, why });
+            }
+        }
+        Ok(())
     }
 
     /// Whether the nodes of faults say which members are their own.
@@ -398,6 +444,14 @@ impl View {
                 members.map(|one| (one.name.clone(), &one.addresses, one.answer.is_ok())).collect()
             }
             Self::Zeebe(view) => view.members().collect(),
+        }
+    }
+
+    /// Whether a member has a part in majorities.
+    fn counts(&self, member: &MemberName) -> bool {
+        match self {
+            Self::Etcd(_) => true,
+            Self::Zeebe(view) => view.is_broker(member),
         }
     }
 
@@ -484,8 +538,7 @@ impl Cluster {
     fn links(&self, node: &NodeName, fault: &Fault) -> Vec<Link> {
         let Kind::Cut(cut) = &fault.kind else { return Vec::new() };
         let (targets, peers) = (self.members_of(node, fault), self.peers_of(node, fault));
-        let pairs =
-            targets.iter().flat_map(|target| peers.iter().map(move |peer| (*target, *peer)));
+        let pairs = targets.iter().flat_map(|target| peers.iter().map(move |peer| (*target, peer)));
         let links = pairs.filter(|(target, peer)| target != peer).map(|(target, peer)| {
             let (from, to) = match cut.side {
                 Side::Ingress => (peer, target),
@@ -506,7 +559,7 @@ impl Cluster {
     }
 
     /// The members that are a fault's peers: by their addresses, or because it follows their target.
-    fn peers_of(&self, node: &NodeName, fault: &Fault) -> Vec<&MemberName> {
+    fn peers_of(&self, node: &NodeName, fault: &Fault) -> Vec<MemberName> {
         let is_fixed =
             |address: &IpAddr| fault.peers.fixed.iter().any(|prefix| prefix.contains(*address));
         let is_followed = |owner: &(NodeName, Target)| {
@@ -514,14 +567,19 @@ impl Cluster {
                 owner.0 == *node && owner.1.identity.namespace == peer.identity.namespace
             })
         };
-        let of_view = self.view.members();
-        let at = |name: &MemberName| {
-            let mut of_view = of_view.iter().filter(|(member, _, _)| member == name);
-            of_view.any(|(_, addresses, _)| addresses.iter().any(is_fixed))
-        };
-        let members =
-            self.owners.iter().filter(|(name, owners)| at(name) || owners.iter().any(is_followed));
-        members.map(|(name, _)| name).collect()
+        // Of whom nobody knows the target the addresses are known all the same.
+        let members = self.view.members().into_iter().filter(|(name, addresses, _)| {
+            addresses.iter().any(is_fixed) || self.owners(name).iter().any(is_followed)
+        });
+        members.map(|(name, ..)| name).collect()
+    }
+}
+
+/// Whether members may hear less of each other by a fault.
+const fn silences((_, fault): &(NodeName, Fault)) -> bool {
+    match fault.kind {
+        Kind::Cut(_) | Kind::Freeze(_) | Kind::Kill(_) => true,
+        Kind::Skew(_) | Kind::Stress(_) => false,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::admit::{AdmitError, admit};
 use crate::cut::specimen;
 use crate::planning::{Direction, plan};
 use crate::provider::etcd::{ClusterId, EtcdAnswer, EtcdMember, MemberId, Silence};
+use crate::provider::kubernetes::Unusable;
 use crate::spec::{Between, Loss, QuorumLoss, Spec, Ways, What};
 
 /// Whether a member of the test's cluster answers.
@@ -257,6 +258,79 @@ fn a_group_that_cannot_be_seen_is_not_risked() {
     let unseen = Sight { clusters: [(name, Err(silent))].into(), ..Sight::default() };
     let refused = admitted(&unseen, &faults(&[(1, 2)], Verdict::Drop), &[], "").unwrap_err();
     assert!(refused.starts_with("whether etcd:etcd would keep its majority cannot be told"));
+}
+
+/// Three members in pods; of the third nobody says which target it is.
+fn of_namespace(voices: &[Voice], third: Result<Located, Excluded>) -> Sight {
+    let located = |number: u8| Located {
+        pod: PodName { namespace: "prod".to_owned(), name: format!("etcd-{number}") },
+        uid: format!("uid-{number}"),
+        node: node(number),
+        addresses: [address(number)].into(),
+        labels: BTreeMap::new(),
+    };
+    let pods = [Ok(located(1)), Ok(located(2)), third];
+    let home =
+        |(number, pod): (u8, _)| Home { addresses: vec![address(number)], pod, container: None };
+    let homes = Homes::new((1..).zip(pods).map(home).collect());
+    let mut cluster = Cluster { homes: Some(homes), ..cluster(voices) };
+    cluster.owners.remove(&member_name(3));
+    let name = GroupName { system: System::Etcd, path: "prod".parse().unwrap() };
+    Sight { housed: [(name, Ok(cluster))].into(), ..Sight::default() }
+}
+
+#[test]
+fn a_member_that_nobody_finds_is_not_taken_for_whole() {
+    let pod = PodName { namespace: "prod".to_owned(), name: "etcd-3".to_owned() };
+    let excluded = |node: Option<&str>| {
+        let (pod, node) = (pod.clone(), node.map(ToOwned::to_owned));
+        Excluded { pod, node, why: Unusable::Terminating }
+    };
+    let located = || Located {
+        pod: pod.clone(),
+        uid: "uid-3".to_owned(),
+        node: node(3),
+        addresses: [address(3)].into(),
+        labels: BTreeMap::new(),
+    };
+    let unknown = "whether etcd:prod would keep its majority cannot be told: what is done to m3 is not known: ";
+    let leaving = Err(format!("{unknown}of pod prod/etcd-3 it is said that it is terminating"));
+    let unfound = Err(format!("{unknown}the agent of node n3 does not find pod prod/etcd-3"));
+    // Something acts on its node, and would have to be known as done to it.
+    for (third, expected) in [
+        (Err(excluded(Some("n3"))), &leaving),
+        (Err(excluded(None)), &leaving),
+        (Ok(located()), &unfound),
+    ] {
+        let sight = of_namespace(&ALL_SAY, third);
+        assert_eq!(admitted(&sight, &freezes(&[1]), &freezes(&[3]), ""), *expected);
+        assert_eq!(admitted(&sight, &freezes(&[3]), &[], ""), *expected);
+    }
+    // Nothing does.
+    for third in [Err(excluded(Some("n3"))), Ok(located())] {
+        let sight = of_namespace(&ALL_SAY, third);
+        assert_eq!(admitted(&sight, &freezes(&[1]), &[], ""), Ok(()));
+        let lost = Err("quorum of etcd:prod".to_owned());
+        assert_eq!(admitted(&sight, &freezes(&[1, 2]), &[], ""), lost);
+    }
+    // What does not answer counts as lost already.
+    let mute = of_namespace(&[Voice::Says, Voice::Says, Voice::Mute], Err(excluded(Some("n3"))));
+    assert_eq!(admitted(&mute, &freezes(&[3]), &[], ""), Ok(()));
+    assert_eq!(
+        admitted(&mute, &freezes(&[1]), &freezes(&[3]), ""),
+        Err("quorum of etcd:prod".to_owned())
+    );
+    // Its node says nothing, which is told as that.
+    let mut silent = of_namespace(&ALL_SAY, Ok(located()));
+    silent.silent.insert(node(3), "no answer in time".to_owned());
+    let refused = admitted(&silent, &freezes(&[3]), &[], "").unwrap_err();
+    assert!(refused.ends_with("n3 does not say which members are its own: no answer in time"));
+    // By its address it is a peer all the same.
+    let sight = of_namespace(&ALL_SAY, Err(excluded(Some("n3"))));
+    let cuts = faults(&[(3, 1), (2, 1)], Verdict::Drop);
+    let on_others: Vec<_> = cuts.into_iter().filter(|(at, _)| *at != node(3)).collect();
+    let known = sight.known(&on_others, &[]).remove(0).unwrap();
+    assert_eq!(known.impairments.len(), 2, "{:?}", known.impairments);
 }
 
 #[test]

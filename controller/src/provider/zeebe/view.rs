@@ -82,6 +82,12 @@ impl ZeebeView {
         brokers.chain(gateways.map(|one| (one.name.clone(), &one.addresses, one.answer.is_ok())))
     }
 
+    /// Whether a member is a broker, and no gateway.
+    #[must_use]
+    pub fn is_broker(&self, member: &MemberName) -> bool {
+        self.brokers.keys().any(|id| name(*id) == *member)
+    }
+
     /// The brokers of every partition, for the guard of majorities: each partition has a majority of its
     /// own. Who did not answer counts as well; of whom nobody says what he has, everywhere.
     ///
