@@ -82,14 +82,13 @@ impl Control {
         let meant = spec.selectors().filter_map(GroupName::of).collect();
         let mut sight = self.sight(&meant).await;
         let Layout { ends, directions, matrix } = self.layout(&spec, &sight).await?;
-        if let (Some(kubernetes), QuorumLoss::Refused) =
-            (self.clusters().kubernetes(), spec.quorum_loss)
-        {
+        if let Some(kubernetes) = self.clusters().kubernetes() {
+            // Whatever may become of a majority: how many of a group are hit at once counts all the same.
             if may_silence(&spec.what) {
                 let members = memberships(kubernetes, pods_otherwise_named(&ends));
                 self.clusters().look_at(self.agents(), &mut sight, members).await;
             }
-            if is_deadly(&spec.what) {
+            if is_deadly(&spec.what) && spec.quorum_loss == QuorumLoss::Refused {
                 let pods: Vec<&Located> =
                     ends.iter().filter_map(|end| end.pod.as_deref()).collect();
                 kubernetes.spare(&pods).await.map_err(AdmitError::from)?;

@@ -5,7 +5,7 @@ pub(crate) mod etcd;
 pub(crate) mod space;
 
 use controller::control::{AskError, ResolveError};
-use fault::Selector;
+use fault::{IntentId, Limits, Selector, Share};
 use proto::agent as agent_wire;
 use proto::control as wire;
 use proto::control::Stage;
@@ -85,6 +85,22 @@ async fn the_majority_of_a_namespace_is_kept_whatever_a_second_request_says() {
         let left: Vec<u32> = [100, 101].into_iter().filter(|pid| node.runs(*pid)).collect();
         assert_eq!(left, [100]);
     });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_share_of_a_group_counts_whatever_may_become_of_its_majority() {
+    let members = Members::start().await;
+    let space = Space::with_etcd(3);
+    let fleet = estate(&space, &members).await;
+    fleet.cut(1, "etcd:prod/leader", "etcd:prod/member/m2").await.unwrap();
+    let third = Limits { max_share: Share::new(34).ok(), ..Limits::default() };
+    let id = IntentId::from_random(2);
+    for target in ["etcd:prod/member/m1", "k8s:prod/pod/etcd-1/etcd"] {
+        let asked = wire::Spec { allow_quorum_loss: true, ..killing(target) };
+        let asked = fleet.control.request(id, asked, "a test", &third);
+        let refused = soon(asked).await.unwrap_err().to_string();
+        assert!(refused.starts_with("2 of 3 members of etcd:prod"), "{target}: {refused}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

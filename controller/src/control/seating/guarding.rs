@@ -20,7 +20,7 @@ impl Attendant {
     /// Looks at the groups that may be hit.
     ///
     /// # Errors
-    /// Of which groups some pods are is not known.
+    /// Of which groups some pods are is not known, and their majorities count.
     pub(super) async fn guards(
         &mut self,
         next: &Intent,
@@ -29,9 +29,15 @@ impl Attendant {
         let meant = self.spec.selectors().filter_map(GroupName::of).collect();
         let mut sight = self.clusters.sight(&self.agents, &meant).await;
         let quorum_loss = self.spec.quorum_loss;
-        if quorum_loss == QuorumLoss::Refused && may_silence(&self.spec.what) {
-            let members = self.groups(next, coming).await?;
-            self.clusters.look_at(&self.agents, &mut sight, members).await;
+        if may_silence(&self.spec.what) {
+            match (self.groups(next, coming).await, quorum_loss) {
+                (Ok(members), _) => {
+                    self.clusters.look_at(&self.agents, &mut sight, members).await;
+                }
+                // As where a group cannot be seen.
+                (Err(_), QuorumLoss::Allowed) => {}
+                (Err(error), QuorumLoss::Refused) => return Err(error),
+            }
         }
         Ok(Guards { sight, limits: self.limits, quorum_loss })
     }
