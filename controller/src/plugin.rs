@@ -92,7 +92,7 @@ async fn put_in(
         Failure::caused(Cause::Other, attempted.clone(), error.to_string())
     };
     let mut interrupts = Interrupts::listen().map_err(|error| failed(&error))?;
-    let mut object = asked.object(namespace, crate::cut::random()?);
+    let mut object = asked.object(namespace, crate::cut::random()?)?;
     let kind = asked.kind();
     // What makes no sense is told before anybody is asked.
     asked::asked(kind, &object)?;

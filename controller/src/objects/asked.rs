@@ -113,6 +113,42 @@ pub(crate) fn is_open_role(text: &str) -> bool {
     }
 }
 
+/// The same members, of the cluster in a namespace, `NAMESPACE[/INSTANCE]`.
+pub(crate) fn role_in(namespace: &str, text: &str) -> Result<String, String> {
+    let path = namespace.parse::<ClusterPath>();
+    let path = path.map_err(|error| format!("no role is in namespace {namespace}: {error}"))?;
+    let (mut selector, shown) = parsed(text)?;
+    *cluster_mut(&mut selector.scheme).ok_or_else(|| no_role(&shown))? = Some(path);
+    Ok(selector.to_string())
+}
+
+fn parsed(text: &str) -> Result<(Selector, String), String> {
+    let shown = fault::Legible(text).to_string();
+    match text.parse::<Selector>() {
+        Ok(selector) => Ok((selector, shown)),
+        Err(error) => Err(format!("`{shown}`: {}", error.kind)),
+    }
+}
+
+fn no_role(shown: &str) -> String {
+    format!("`{shown}` is no role")
+}
+
+/// Of which cluster members are that are named by what they are; `None` of what names none.
+const fn cluster_mut(scheme: &mut Scheme) -> Option<&mut Option<ClusterPath>> {
+    match scheme {
+        Scheme::Etcd(members) => Some(&mut members.cluster),
+        Scheme::Zeebe(members) => Some(&mut members.cluster),
+        Scheme::Netns(_)
+        | Scheme::Pid(_)
+        | Scheme::Container(_)
+        | Scheme::Pod(_)
+        | Scheme::Host(_)
+        | Scheme::Addr(_)
+        | Scheme::Kubernetes(_) => None,
+    }
+}
+
 /// Whether a text is such as names members by what they are.
 fn is_role(text: &str) -> bool {
     let (_, rest) = parted(text);
@@ -121,20 +157,8 @@ fn is_role(text: &str) -> bool {
 
 /// The members that a text names in an object of a namespace: what stands before the role is an installation there.
 fn role(namespace: &str, text: &str) -> Result<String, String> {
-    let shown = fault::Legible(text);
-    let parsed = text.parse::<Selector>();
-    let mut selector = parsed.map_err(|error| format!("`{shown}`: {}", error.kind))?;
-    let cluster = match &mut selector.scheme {
-        Scheme::Etcd(members) => &mut members.cluster,
-        Scheme::Zeebe(members) => &mut members.cluster,
-        Scheme::Netns(_)
-        | Scheme::Pid(_)
-        | Scheme::Container(_)
-        | Scheme::Pod(_)
-        | Scheme::Host(_)
-        | Scheme::Addr(_)
-        | Scheme::Kubernetes(_) => return Err(format!("`{shown}` is no role")),
-    };
+    let (mut selector, shown) = parsed(text)?;
+    let cluster = cluster_mut(&mut selector.scheme).ok_or_else(|| no_role(&shown))?;
     let name = ClusterName::new(namespace).ok_or_else(|| {
         format!("namespace {namespace} is called as a role is, so that none in it can be named")
     })?;

@@ -11,8 +11,10 @@ use experiment::model::FaultVerb;
 use serde_json::{Map, Number, Value};
 
 use crate::cli::{Cli, Misuse};
-use crate::objects::asked::{field, is_open_role, is_within};
+use crate::failure::Failure;
+use crate::objects::asked::{field, is_open_role, is_within, role_in};
 use crate::objects::resource::{Kind, Object, Spec};
+use crate::outcome::Outcome;
 use crate::output::Format;
 use crate::run::faults::words::name;
 use crate::session::After;
@@ -278,9 +280,30 @@ impl Asked {
         if within.iter().all(|within| *within) { Kind::Fault } else { Kind::ClusterFault }
     }
 
+    /// The words of an object of this kind. One that is in no namespace says in which a role is that leaves it open:
+    /// there it would be that of a cluster of the settings.
+    fn words(&self, kind: Kind, namespace: &str) -> Result<Map<String, Value>, Failure> {
+        let mut words = self.words.clone();
+        if kind == Kind::ClusterFault {
+            for place in PLACES {
+                if let Some(Value::String(text)) = words.get_mut(place)
+                    && is_open_role(text)
+                {
+                    let failed =
+                        |reason| Failure::new(Outcome::WrongUsage, self.attempted.clone(), reason);
+                    *text = role_in(namespace, text).map_err(failed)?;
+                }
+            }
+        }
+        Ok(words)
+    }
+
     /// The object, in a namespace, with a name that is drawn.
-    pub(super) fn object(&self, namespace: &str, random: u64) -> Object {
-        let mut spec = Spec::asking(self.verb, self.words.clone());
+    ///
+    /// # Errors
+    /// A namespace in which no role can be named.
+    pub(super) fn object(&self, namespace: &str, random: u64) -> Result<Object, Failure> {
+        let mut spec = Spec::asking(self.verb, self.words(self.kind(), namespace)?);
         let text = |key: &str| self.top.get(key).and_then(Value::as_str).map(ToOwned::to_owned);
         spec.total = text("for");
         spec.lease = text("lease");
@@ -294,7 +317,7 @@ impl Asked {
             },
             ..Metadata::default()
         };
-        Object { metadata, spec, ..Object::default() }
+        Ok(Object { metadata, spec, ..Object::default() })
     }
 }
 
@@ -311,7 +334,8 @@ mod tests {
 
     fn object(line: &str) -> (Kind, Value) {
         let Deed::PutIn(asked) = read(line).deed else { panic!("{line} puts nothing in") };
-        (asked.kind(), serde_json::to_value(asked.object("prod", 0xabc_def0_1234)).unwrap())
+        let object = asked.object("prod", 0xabc_def0_1234).unwrap();
+        (asked.kind(), serde_json::to_value(object).unwrap())
     }
 
     #[test]
@@ -358,7 +382,7 @@ mod tests {
             "kubectl-schism skew pod/a +1h --clock realtime --step-at 2s",
         ] {
             let Deed::PutIn(asked) = read(line).deed else { panic!("{line} puts nothing in") };
-            let mut object = asked.object("prod", 1);
+            let mut object = asked.object("prod", 1).unwrap();
             object.metadata.uid = "7f3e2a10-4b5c-4d6e-8f90-a1b2c3d4e5f6".to_owned();
             let kind = asked.kind();
             let found = crate::objects::asked::asked(kind, &object);
@@ -377,6 +401,25 @@ mod tests {
         assert_eq!(found["spec"], json!({ "cut": cut, "for": "1m" }));
         let (kind, _) = object("kubectl-schism freeze etcd:blue/leader -n prod");
         assert_eq!(kind, Kind::ClusterFault);
+        // With something else beside it an object is in no namespace, and a role stays where it was typed.
+        let table = [
+            ("etcd:leader addr:10.0.0.0/8", "etcd:prod/leader", "addr:10.0.0.0/8"),
+            ("host:n1 one:zeebe:broker", "host:n1", "one:zeebe:prod/broker"),
+            ("etcd:blue/leader etcd:leader", "etcd:blue/leader", "etcd:prod/leader"),
+            ("k8s:prod/pod/a addr:10.0.0.0/8", "k8s:prod/pod/a", "addr:10.0.0.0/8"),
+        ];
+        for (typed, from, to) in table {
+            let (kind, found) = object(&format!("kubectl-schism -n prod cut {typed}"));
+            assert_eq!((kind, &found["metadata"]["namespace"]), (Kind::ClusterFault, &Value::Null));
+            assert_eq!(found["spec"]["cut"], json!({ "from": from, "to": to }), "{typed}");
+        }
+        let line = read("kubectl-schism -n prod/blue cut etcd:leader addr:10.0.0.0/8");
+        let Deed::PutIn(asked) = line.deed else { panic!("nothing is put in") };
+        let namespace = line.namespace.unwrap();
+        let found = serde_json::to_value(asked.object(&namespace, 1).unwrap()).unwrap();
+        assert_eq!(found["spec"]["cut"]["from"], "etcd:prod/blue/leader");
+        // A namespace that is called as a role is.
+        assert!(asked.object("member", 1).is_err());
         let line = read("kubectl-schism -n prod kill one:etcd:follower");
         assert_eq!(line.namespace.as_deref(), Some("prod"));
     }
