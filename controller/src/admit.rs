@@ -7,7 +7,7 @@ use fault::{
     NamespaceCookie, NodeName, Obstacle, QuorumLoss, obstacle,
 };
 
-use crate::provider::kubernetes::BudgetError;
+use crate::provider::kubernetes::{BudgetError, Disruptions, PodName};
 use crate::sight::{Sight, Unseen};
 use crate::spec;
 
@@ -90,6 +90,17 @@ pub struct Guards {
     pub limits: Limits,
     /// Whether a majority may be lost.
     pub quorum_loss: spec::QuorumLoss,
+    /// What budgets say of the pods that would be ended.
+    pub disruptions: Disruptions,
+}
+
+/// What acts already, or is on its way.
+#[derive(Clone, Debug, Default)]
+pub struct Acting {
+    /// Every fault, with its node.
+    pub faults: Vec<(NodeName, Fault)>,
+    /// The pods whose processes are being ended.
+    pub ending: BTreeSet<PodName>,
 }
 
 impl Guards {
@@ -98,11 +109,9 @@ impl Guards {
     ///
     /// # Errors
     /// The first guard that refuses.
-    pub fn admit(
-        &self,
-        asked: &[(NodeName, Fault)],
-        active: &[(NodeName, Fault)],
-    ) -> Result<(), AdmitError> {
+    pub fn admit(&self, asked: &[(NodeName, Fault)], acting: &Acting) -> Result<(), AdmitError> {
+        self.disruptions.admit(&acting.ending)?;
+        let active = acting.faults.as_slice();
         let known = self.sight.known(asked, active).into_iter();
         let groups: Vec<Known> = match self.quorum_loss {
             spec::QuorumLoss::Refused => known.collect::<Result<_, _>>()?,

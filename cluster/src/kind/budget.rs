@@ -34,6 +34,18 @@ pub struct BudgetSpec {
 pub struct BudgetStatus {
     /// How many more may be down now. 0 before anybody has looked.
     pub disruptions_allowed: u32,
+    /// The [`Metadata::generation`] that was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+}
+
+impl Budget {
+    /// Whether its status is of what is asked for now: somebody has looked since that was changed.
+    #[must_use]
+    pub fn is_observed(&self) -> bool {
+        self.status.observed_generation.unwrap_or_default()
+            >= self.metadata.generation.unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -55,5 +67,19 @@ mod tests {
             (Some(LabelSelector::default()), 0)
         );
         assert_eq!(read("{}").spec.selector, None);
+    }
+
+    #[test]
+    fn a_status_is_of_what_was_asked_for_when_it_was_written() {
+        let table = [
+            (r#"{"metadata":{"generation":2},"status":{"observedGeneration":2}}"#, true),
+            (r#"{"metadata":{"generation":2},"status":{"observedGeneration":1}}"#, false),
+            (r#"{"metadata":{"generation":1},"status":{}}"#, false),
+            ("{}", true),
+        ];
+        for (text, expected) in table {
+            let budget: Budget = serde_json::from_str(text).unwrap();
+            assert_eq!(budget.is_observed(), expected, "{text}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::intent::Intent;
 use super::resolving::{self, ResolveError, Role};
 use crate::admit::{AdmitError, Guards};
 use crate::planning::{Direction, End, Place, Plan, PlanError, in_processes, plan};
-use crate::provider::kubernetes::{Kubernetes, Located};
+use crate::provider::kubernetes::{Disruptions, Kubernetes, Located};
 use crate::sight::{GroupName, Sight};
 use crate::spec::{Between, MOST_GROUPS, QuorumLoss, Spec, Ways, What, Within};
 
@@ -82,6 +82,8 @@ impl Control {
         let meant = spec.selectors().filter_map(GroupName::of).collect();
         let mut sight = self.sight(&meant).await;
         let Layout { ends, directions, matrix } = self.layout(&spec, &sight).await?;
+        let acting = self.acting().await?;
+        let mut disruptions = Disruptions::default();
         if let Some(kubernetes) = self.clusters().kubernetes() {
             // Whatever may become of a majority: how many of a group are hit at once counts all the same.
             if may_silence(&spec.what) {
@@ -91,7 +93,8 @@ impl Control {
             if is_deadly(&spec.what) && spec.quorum_loss == QuorumLoss::Refused {
                 let pods: Vec<&Located> =
                     ends.iter().filter_map(|end| end.pod.as_deref()).collect();
-                kubernetes.spare(&pods).await.map_err(AdmitError::from)?;
+                let found = kubernetes.disruptions(&pods, &acting.ending).await;
+                disruptions = found.map_err(AdmitError::from)?;
             }
         }
         let Plan { directions: planned, faults } = match &spec.what {
@@ -101,8 +104,9 @@ impl Control {
             }
             What::Within { within, .. } => in_processes(id, (*within).into(), spec.terms, &ends)?,
         };
-        let guards = Guards { sight, limits: *limits, quorum_loss: spec.quorum_loss };
-        guards.admit(&faults, &self.faults().await?)?;
+        let quorum_loss = spec.quorum_loss;
+        let guards = Guards { sight, limits: *limits, quorum_loss, disruptions };
+        guards.admit(&faults, &acting)?;
         let asker = asker.to_owned();
         let now = self.wall().now();
         let intent = Intent::new(id, asked, spec.terms, asker, &ends, &planned, faults, now);

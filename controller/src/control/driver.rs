@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fault::{Fault, FaultId, IntentId, NodeName};
+use fault::{FaultId, IntentId, NodeName};
 use prost::Message as _;
 use proto::control as wire;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -24,9 +24,11 @@ use super::past::Past;
 use super::seating::Keepers;
 use super::tally::Tally;
 use super::wall::Wall;
+use crate::admit::Acting;
 use crate::agents::{Agents, Notice, Notices, Renewals};
 use crate::link::nanos;
 use crate::metrics::{Metrics, Standing, Written};
+use crate::provider::kubernetes::PodName;
 use crate::sequence::{Action, Event, Part, Stage};
 use crate::store::{Expected, Key, Kind, PutError, Revision, Store};
 use amending::Joining;
@@ -196,8 +198,8 @@ impl Driver {
             Command::Standing { reply } => {
                 let _ = reply.send(self.standing());
             }
-            Command::Faults { reply } => {
-                let _ = reply.send(self.faults());
+            Command::Acting { reply } => {
+                let _ = reply.send(self.acting());
             }
             Command::Happened { id, event } => {
                 let joined = event.joined().clone();
@@ -226,7 +228,7 @@ impl Driver {
         }
         let parts = intent.sequence.parts().iter();
         let asked: Vec<_> = parts.map(|part| (part.node.clone(), part.fault.clone())).collect();
-        if let Err(refusal) = guards.admit(&asked, &self.faults()) {
+        if let Err(refusal) = guards.admit(&asked, &self.acting()) {
             return drop(reply.send(Err(refusal.into())));
         }
         // Before anything is touched: what is lost now is not owed to anybody.
@@ -458,11 +460,18 @@ impl Driver {
         self.tell(id);
     }
 
-    /// Every fault that may act or is on its way, with its node.
-    fn faults(&self) -> Vec<(NodeName, Fault)> {
+    /// What may act or is on its way.
+    fn acting(&self) -> Acting {
         let now = self.agents.now();
         let parts = self.intents.values().flat_map(|intent| intent.sequence.may_act(now));
-        parts.map(|part| (part.node.clone(), part.fault.clone())).collect()
+        let faults = parts.map(|part| (part.node.clone(), part.fault.clone())).collect();
+        Acting { faults, ending: self.ending() }
+    }
+
+    /// The pods whose processes are being ended.
+    fn ending(&self) -> BTreeSet<PodName> {
+        let now = self.agents.now();
+        self.intents.values().flat_map(|intent| intent.ending(now)).collect()
     }
 
     /// Every fault that has not ended.

@@ -14,7 +14,7 @@ use super::clusters::Clusters;
 use super::driver::{self, amending::Amendment, runs::RunWord};
 use super::intent::{Intent, RecordError};
 use super::wall::Wall;
-use crate::admit::AdmitError;
+use crate::admit::{Acting, AdmitError};
 use crate::agents::{Agents, Notices};
 use crate::archive::{Ended, Journal};
 use crate::link::Link;
@@ -121,8 +121,8 @@ pub(super) enum Command {
     Standing {
         reply: oneshot::Sender<Vec<Standing>>,
     },
-    Faults {
-        reply: oneshot::Sender<Vec<(NodeName, fault::Fault)>>,
+    Acting {
+        reply: oneshot::Sender<Acting>,
     },
     Happened {
         id: IntentId,
@@ -431,12 +431,12 @@ impl Control {
         Ok(Snapshot { faults, agents: self.agents.seen(), halted: self.halted() })
     }
 
-    /// Every fault that may act or is on its way, with its node.
+    /// What may act or is on its way.
     ///
     /// # Errors
     /// The controller ends.
-    pub async fn faults(&self) -> Result<Vec<(NodeName, fault::Fault)>, ControlError> {
-        self.ask(|reply| Command::Faults { reply }).await
+    pub async fn acting(&self) -> Result<Acting, ControlError> {
+        self.ask(|reply| Command::Acting { reply }).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use fault::{Fault, IntentId, LeaseTerms, MemberName, NodeName, Status};
+use fault::{Fault, IntentId, Kind, LeaseTerms, MemberName, NodeName, Status};
 use prost::Message as _;
 use proto::agent::Fault as WireFault;
 use proto::control as wire;
@@ -12,6 +12,7 @@ use proto::{Invalid, required};
 use super::seats::seating;
 use crate::link::nanos;
 use crate::planning::{End, Place, Planned};
+use crate::provider::kubernetes::PodName;
 use crate::sequence::{Moment, Part, PartState, Sequence, Stage};
 use crate::spec::{OnRestart, Spec};
 
@@ -235,6 +236,17 @@ impl Intent {
             faults.entry(part.node.clone()).or_default().push(part.fault.clone());
         }
         faults
+    }
+
+    /// The pods whose processes it may be ending.
+    pub(super) fn ending(&self, now: Moment) -> impl Iterator<Item = PodName> {
+        let ends = |part: &&Part| matches!(part.fault.kind, Kind::Kill(kill) if kill.signal.ends());
+        self.sequence.may_act(now).filter(ends).filter_map(|part| {
+            // Of what is done in processes there is a part for each end.
+            let end = self.ends.get(usize::from(part.fault.id.part))?;
+            let (namespace, name) = end.pod.split_once('/')?;
+            Some(PodName { namespace: namespace.to_owned(), name: name.to_owned() })
+        })
     }
 }
 

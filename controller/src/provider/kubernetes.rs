@@ -18,7 +18,7 @@ use experiment::document::{DocumentError, Node, Notation};
 
 pub use self::{
     asking::PodsError,
-    budget::BudgetError,
+    budget::{BudgetError, Disruptions},
     group::{GroupsError, Home, Homes, Housed},
     guard::{ControlPlane, Guard, Protected},
     selection::{Excluded, Found, Located, PodName, Unusable},

@@ -4,7 +4,7 @@
 pub(crate) mod etcd;
 pub(crate) mod space;
 
-use controller::control::{AskError, ResolveError};
+use controller::control::{AskError, ControlError, ResolveError};
 use fault::{IntentId, Limits, Selector, Share};
 use proto::agent as agent_wire;
 use proto::control as wire;
@@ -121,6 +121,34 @@ async fn a_budget_of_pods_is_kept_by_kills() {
     space.budget(1);
     fleet.ask(3, killing("etcd:prod/leader")).await.unwrap();
     fleet.comes_to(3, Stage::Expired).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_kills_at_once_a_budget_lets_one() {
+    let members = Members::start().await;
+    let space = Space::with_etcd(3);
+    let fleet = estate(&space, &members).await;
+    space.budget(1);
+    // Both are looked at before either is written: each by itself would be let in.
+    let draft = async |id: u64, target: &str| {
+        let id = IntentId::from_random(id);
+        let limits = Limits::default();
+        soon(fleet.control.draft(id, killing(target), "a test", &limits)).await.unwrap()
+    };
+    let first = draft(1, "etcd:prod/member/m0").await;
+    let second = draft(2, "k8s:prod/pod/etcd-1/etcd").await;
+    let all = async { tokio::join!(fleet.control.apply(first), fleet.control.apply(second)) };
+    let (first, second) = soon(all).await;
+    let refused: Vec<String> = [first, second]
+        .into_iter()
+        .filter_map(|one| match one {
+            Ok(_) => None,
+            Err(ControlError::Admit(error)) => Some(error.to_string()),
+            Err(error) => panic!("{error}"),
+        })
+        .collect();
+    let said = "PodDisruptionBudget prod/keep lets 1 more of its pods be down, and 2 would be: prod/etcd-0, prod/etcd-1";
+    assert_eq!(refused, [said]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

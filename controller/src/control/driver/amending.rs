@@ -8,7 +8,7 @@ use proto::control as wire;
 use tokio::sync::oneshot;
 
 use super::Driver;
-use crate::admit::{AdmitError, Guards};
+use crate::admit::{Acting, AdmitError, Guards};
 use crate::control::intent::{Intent, on_restart};
 use crate::control::remainder::{left, terms};
 use crate::control::seats::seating;
@@ -188,13 +188,13 @@ impl Driver {
         // Of a pod that is gone nothing counts any more.
         let stays = |part: &&Part| part.fault.id.intent != id || !part.let_go;
         let parts = self.intents.values().flat_map(|intent| intent.sequence.may_act(now));
-        let active: Vec<(NodeName, Fault)> =
-            parts.filter(stays).map(|part| (part.node.clone(), part.fault.clone())).collect();
+        let faults = parts.filter(stays).map(|part| (part.node.clone(), part.fault.clone()));
+        let acting = Acting { faults: faults.collect(), ending: self.ending() };
         let asked = amendment.faults.iter().enumerate();
         let asked: Vec<(NodeName, Fault)> = asked
             .map(|(at, (node, fault))| (node.clone(), numbered(fault.clone(), number(first + at))))
             .collect();
-        guards.admit(&asked, &active).err()
+        guards.admit(&asked, &acting).err()
     }
 }
 

@@ -12,7 +12,7 @@ use super::super::seats::{self, Seat};
 use super::Attendant;
 use super::pass::Coming;
 use crate::admit::Guards;
-use crate::provider::kubernetes::{PodName, PodsError};
+use crate::provider::kubernetes::{Disruptions, PodName, PodsError};
 use crate::sight::GroupName;
 use crate::spec::QuorumLoss;
 
@@ -39,7 +39,9 @@ impl Attendant {
                 (Err(error), QuorumLoss::Refused) => return Err(error),
             }
         }
-        Ok(Guards { sight, limits: self.limits, quorum_loss })
+        // A kill is over with the pod that it ended, and no other gets it.
+        let disruptions = Disruptions::default();
+        Ok(Guards { sight, limits: self.limits, quorum_loss, disruptions })
     }
 
     /// The groups of the pods at the ends of what comes in, by whatever name those were found.
