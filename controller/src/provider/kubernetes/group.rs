@@ -175,8 +175,9 @@ impl GroupsError {
                 let named = there.iter().find(|name| ClusterName::new(name).is_some());
                 let example = named.map_or("INSTANCE", String::as_str);
                 format!(
-                    "say which one, as its pods have it in the label {}: -n {namespace}/{example}",
-                    choice::INSTANCE
+                    "say which one, as its pods have it in the label {}, or {} of none: -n {namespace}/{example}",
+                    choice::INSTANCE,
+                    choice::NAMELESS
                 )
             }
             Self::NoInstance { .. } => {
@@ -208,7 +209,8 @@ impl Kubernetes {
     #[must_use]
     pub fn memberships(&self, pod: &Located) -> Vec<(System, ClusterPath)> {
         let Some(name) = ClusterName::new(&pod.pod.namespace) else { return Vec::new() };
-        let instance = pod.labels.get(choice::INSTANCE).and_then(|name| ClusterName::new(name));
+        let label = pod.labels.get(choice::INSTANCE).map_or("", String::as_str);
+        let instance = ClusterName::new(if label.is_empty() { choice::NAMELESS } else { label });
         let Groups { etcd, zeebe } = &self.groups;
         let has =
             |selectors: &[LabelSelector]| selectors.iter().any(|one| one.selects(&pod.labels));

@@ -12,6 +12,9 @@ use crate::provider::Directory;
 /// The label by which charts tell installations apart.
 pub(super) const INSTANCE: &str = "app.kubernetes.io/instance";
 
+/// What the installation is called whose pods have no such label, or an empty one. Kubernetes lets no label have this value.
+pub(super) const NAMELESS: &str = "-";
+
 /// The annotation of a pod by which one of its containers is what it is for.
 const CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
@@ -66,7 +69,7 @@ pub(super) fn one(
     let (namespace, system) = (wanted.namespace.clone(), wanted.system);
     let there = |installations: &BTreeMap<String, Sorted>| -> Vec<String> {
         let shown = |name: &String| match name.as_str() {
-            "" => "one without a name".to_owned(),
+            "" => format!("{NAMELESS} (without that label)"),
             name => name.to_owned(),
         };
         installations.keys().map(shown).collect()
@@ -75,13 +78,13 @@ pub(super) fn one(
         _ if installations.is_empty() => {
             Err(GroupsError::NoPods { namespace, system, labels: labels() })
         }
-        Some(instance) => match installations.remove(instance.as_str()) {
-            Some(one) => Ok(one),
-            None => {
+        Some(instance) => {
+            let label = if instance.as_str() == NAMELESS { "" } else { instance.as_str() };
+            installations.remove(label).ok_or_else(|| {
                 let (instance, there) = (instance.clone(), there(&installations));
-                Err(GroupsError::NoInstance { namespace, system, instance, there })
-            }
-        },
+                GroupsError::NoInstance { namespace, system, instance, there }
+            })
+        }
         None if installations.len() > 1 => {
             Err(GroupsError::Several { namespace, system, there: there(&installations) })
         }

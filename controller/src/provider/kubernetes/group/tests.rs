@@ -62,8 +62,12 @@ fn a_group_is_one_installation_and_no_job_of_it() {
         (Part::First, pod("a-0", "", json!({}))),
         (Part::First, pod("b-0", "blue", json!({}))),
     ];
+    assert_eq!(sorted(two.clone(), Some("-")), Ok(vec!["a-0".to_owned()]));
+    assert_eq!(sorted(two.clone(), Some("blue")), Ok(vec!["b-0".to_owned()]));
+    let error = sorted(two.clone(), Some("red")).unwrap_err();
+    assert!(error.contains("it has - (without that label), blue; "), "{error}");
     let error = sorted(two, None).unwrap_err();
-    assert!(error.contains("several of zeebe: one without a name, blue; "), "{error}");
+    assert!(error.contains("several of zeebe: - (without that label), blue; "), "{error}");
     assert!(error.ends_with("-n prod/blue"), "{error}");
     let error = sorted(Vec::new(), None).unwrap_err();
     assert!(error.contains("which are known by app=x"), "{error}");
