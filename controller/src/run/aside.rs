@@ -1,11 +1,14 @@
 //! What a journal says is owed, when it is about to be written over, or played.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, BufReader};
 use std::iter::once;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use experiment::journal::Owed;
+use nix::fcntl::OFlag;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::book::{Book, TAIL, beside};
@@ -38,6 +41,27 @@ pub(super) fn put(journal: &Claim, output: Output) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// Whether a file is the journal of a run, of whatever run: by what stands in it, since a link has another name.
+pub(super) fn is_journal(path: &Path) -> bool {
+    #[derive(Deserialize)]
+    struct Whole {
+        schism: Ours,
+    }
+    #[derive(Deserialize)]
+    struct Ours {
+        /// It tells a journal of ours from others.
+        #[serde(rename = "unfinished")]
+        _unfinished: bool,
+    }
+    // Nobody waits for a pipe.
+    let mut options = File::options();
+    options.read(true).custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits());
+    let Ok(file) = options.open(path) else { return false };
+    // Of other files the first value is read, and no more.
+    file.metadata().is_ok_and(|there| there.is_file())
+        && serde_json::from_reader::<_, Whole>(BufReader::new(file)).is_ok()
 }
 
 /// Where it is then; `None` where nothing had to be kept.

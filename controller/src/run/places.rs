@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::claim::{Claim, ClaimError};
 use super::news::{News, NewsError};
-use super::{JOURNAL, Source, book, journal_of};
+use super::{JOURNAL, Source, aside, book, journal_of};
 use crate::cli::RunArgs;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -98,7 +98,7 @@ fn unwritten(purpose: Purpose, path: &Path, error: &dyn std::fmt::Display) -> Fa
     Failure::new(Outcome::WrongUsage, attempted, error)
 }
 
-/// Whether a file, with what is made beside it, is none that another run writes.
+/// Whether a file, with what is made beside it, is none that another run writes, and no journal that would be gone.
 ///
 /// # Errors
 /// It is one.
@@ -113,10 +113,16 @@ fn free(purpose: Purpose, path: &Path) -> Result<(), Failure> {
         | Purpose::Values
         | Purpose::Settings => vec![path.clone()],
     };
+    let owner = book::accompanied(path);
     let reason = if let Some(journal) = companions.iter().find(|path| Claim::is_taken(path)) {
         format!("a run that goes on writes its journal to {}", journal.display())
-    } else if let Some(journal) = book::accompanied(path).filter(|path| Claim::is_taken(path)) {
+    } else if let Some(journal) = owner.as_ref().filter(|path| Claim::is_taken(path)) {
         format!("it belongs to {}, the journal of a run that goes on", journal.display())
+    } else if let Some(journal) = companions.iter().find(|path| aside::is_journal(path)) {
+        // Whoever was killed owes what stands there, and a link may be that of a run that goes on.
+        format!("{} is the journal of a run, which would be gone", journal.display())
+    } else if let Some(journal) = owner.as_ref().filter(|path| aside::is_journal(path)) {
+        format!("it belongs to {}, the journal of a run", journal.display())
     } else {
         return Ok(());
     };
@@ -355,6 +361,21 @@ mod tests {
         }
         drop(claim);
         assert_eq!(free(Purpose::Events, &journal), Ok(()));
+        // It is a journal of a run, whether that goes on, was killed or has ended.
+        let written = r#"{"status": "interrupted", "schism": {"unfinished": true}}"#;
+        fs::write(&journal, written).unwrap();
+        fs::hard_link(&journal, path("other")).unwrap();
+        for (purpose, name, reason) in [
+            (Purpose::Events, "journal.json", "is the journal of a run"),
+            (Purpose::Events, "other", "is the journal of a run"),
+            (Purpose::Suite, "journal.json", "is the journal of a run"),
+            (Purpose::Events, "journal.json.tail", "it belongs to"),
+            (Purpose::Journal, "journal.json.tail", "it belongs to"),
+        ] {
+            let refused = free(purpose, &path(name)).unwrap_err();
+            assert!(refused.reason.contains(reason), "{name}: {refused}");
+        }
+        assert_eq!(free(Purpose::Journal, &journal), Ok(()), "it is put aside");
         let null = || Place::new(Purpose::Events, "/dev/null".into());
         assert!(!null().is(&null()), "a device takes whatever comes");
     }

@@ -203,6 +203,34 @@ fn a_journal_that_says_what_is_owed_is_put_aside_by_the_next_run() {
 }
 
 #[test]
+fn a_journal_is_no_place_for_events_or_a_suite() {
+    let workshop = Workshop::new();
+    let run = workshop.begin(workshop.experiment(staying(Phase::Method)));
+    workshop.wait_for("ready");
+    fs::hard_link(workshop.path("journal.json"), workshop.path("hard.json")).unwrap();
+    let line = workshop.experiment(json!({"method": [script("never", "touch never")]}));
+    let refuse = |name: &str| {
+        let before = workshop.read(name);
+        for flag in ["--events", "--junit"] {
+            let refused = workshop.run(&format!("{line} --journal other.json {flag} {name}"));
+            assert_eq!(refused.code, Some(2), "{flag} {name}: {refused:?}");
+            assert!(refused.stderr.contains("is the journal of a run"), "{flag}: {refused:?}");
+            assert_eq!(workshop.read(name), before, "{flag} {name}");
+        }
+    };
+    // By another name, while its run goes on.
+    refuse("hard.json");
+    run.signal(Signal::SIGKILL);
+    run.ended();
+    refuse("journal.json");
+    assert!(!workshop.path("never").exists());
+    let back = workshop.run("run --resume-rollbacks journal.json");
+    assert_eq!((back.code, workshop.read("back").as_str()), (Some(0), "x\n"), "{back:?}");
+    // What it owed is done, and it is still nobody else's.
+    refuse("journal.json");
+}
+
+#[test]
 fn a_journal_that_says_what_is_owed_is_put_aside_by_whoever_finishes_another_run() {
     let workshop = Workshop::new();
     let line = workshop.experiment(staying(Phase::Method));
