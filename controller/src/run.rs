@@ -194,10 +194,9 @@ async fn one(
     };
     let Outs { journal, junit, events: kept } = outs;
     let goes_on = |(place, left): &(Arc<Claim>, Map<String, Value>)| {
-        let there = journal.journal();
+        let there = journal.path();
         // The same in two places is not owed twice.
-        places::is_one(place.journal(), there)
-            || Book::read(there).is_ok_and(|there| there == *left)
+        places::is_one(place.path(), there) || Book::read(there).is_ok_and(|there| there == *left)
     };
     if !before.as_ref().is_some_and(goes_on) {
         aside::put(&journal, output)?;
@@ -225,8 +224,8 @@ async fn one(
     let steps = Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let driven = async {
         let verdict = drive(&mut run, &mut executor, &mut outlets, &mut asks, &mut inbox).await;
-        if let Some(path) = &junit {
-            outlets.judge(&run, &verdict, began.elapsed(), path);
+        if let Some(suite) = &junit {
+            outlets.judge(&run, &verdict, began.elapsed(), suite.path());
         }
         executor.end().await;
         verdict

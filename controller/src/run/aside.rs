@@ -28,7 +28,7 @@ const COPY_OF: &str = "copy_of";
 /// # Errors
 /// It cannot be put aside.
 pub(super) fn put(journal: &Claim, output: Output) -> Result<(), Failure> {
-    let path = journal.journal();
+    let path = journal.path();
     let aside = moved(path).map_err(|error| {
         let attempted = format!("cannot put {} aside, which says what is owed", path.display());
         Failure::new(Outcome::WrongUsage, attempted, error)

@@ -5,7 +5,7 @@
 //! writing costs in proportion to what happens, not to its square. Whoever reads the journal of a run that was
 //! killed finds a whole one, which may be some steps behind its tail; [`Book::read`] takes both.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -51,15 +51,15 @@ impl Book {
         claim: Arc<Claim>,
         before: Option<(Arc<Claim>, Map<String, Value>)>,
     ) -> io::Result<Self> {
-        replaceable(&beside(claim.journal(), TAIL))?;
-        writable(claim.journal())?;
+        replaceable(&beside(claim.path(), TAIL))?;
+        writable(claim.path())?;
         let (written, took) = (Instant::now(), Duration::ZERO);
         let (number, tail_length) = (0, 0);
         Ok(Self { claim, before, number, whole: None, written, took, tail: None, tail_length })
     }
 
     pub(super) fn path(&self) -> &Path {
-        self.claim.journal()
+        self.claim.path()
     }
 
     /// Writes down what a run has come to.
@@ -105,11 +105,11 @@ impl Book {
             None => serde_json::to_vec_pretty(&journal)?,
             Some((place, before)) => {
                 let mut whole = journal::resumed(before, &journal);
-                if place.journal() != self.path() {
+                if place.path() != self.path() {
                     // First: what is owed is kept there.
                     let text = serde_json::to_vec_pretty(&whole)?;
-                    replace(place.journal(), &text, Readers::Owner)?;
-                    aside::mark(&mut whole, place.journal());
+                    replace(place.path(), &text, Readers::Owner)?;
+                    aside::mark(&mut whole, place.path());
                 }
                 serde_json::to_vec_pretty(&whole)?
             }
@@ -120,7 +120,7 @@ impl Book {
         self.tail_length = 0;
         remove(&beside(self.path(), TAIL))?;
         if let Some((place, _)) = &self.before {
-            remove(&beside(place.journal(), TAIL))?;
+            remove(&beside(place.path(), TAIL))?;
         }
         self.whole = Some(text.len() as u64);
         self.took = began.elapsed();
@@ -133,7 +133,10 @@ impl Book {
         line.push(b'\n');
         let tail = match self.tail.take() {
             Some(tail) => Ok(tail),
-            None => create(&beside(self.path(), TAIL), Readers::Owner),
+            None => create(&beside(self.path(), TAIL), Readers::Owner).inspect(|tail| {
+                // Nobody takes it for a place of their own, by another name either. Nobody else has it yet.
+                let _: Result<(), TryLockError> = tail.try_lock();
+            }),
         };
         let added = tail.and_then(|mut tail| tail.write_all(&line).map(|()| tail));
         match added {
@@ -348,7 +351,9 @@ mod tests {
             let mut expected = serde_json::to_value(run.journal(Duration::ZERO)).unwrap();
             expected["schism"][NUMBER] = number.into();
             assert_eq!(Value::Object(Book::read(&path).unwrap()), expected);
-            tails += usize::from(beside(&path, TAIL).exists());
+            let has_tail = beside(&path, TAIL).exists();
+            assert_eq!(Claim::is_locked(&beside(&path, TAIL)), has_tail);
+            tails += usize::from(has_tail);
         });
         assert!(tails > 20, "{tails}");
         assert!(!beside(&path, TAIL).exists() && !beside(&path, NEW).exists());

@@ -1,4 +1,4 @@
-//! Whose a journal is while a run writes it: one run's, and nobody else's.
+//! Whose a file is while a run writes it, a journal or a suite: one run's, and nobody else's.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -14,7 +14,7 @@ use super::book::{LOCK, beside, replaceable};
 /// open file than of its name.
 const TURNS: u32 = 100;
 
-/// The right to write a journal, until it is dropped or the process ends, however it ends.
+/// The right to write a journal, or a suite, until it is dropped or the process ends, however it ends.
 ///
 /// It is a lock on the file `JOURNAL.lock`: whoever is killed leaves the file, and nobody waits for it.
 #[derive(Debug)]
@@ -83,9 +83,18 @@ impl Claim {
 
     /// Whether somebody has a journal, or what would be one. Nothing is made for that.
     pub(super) fn is_taken(journal: &Path) -> bool {
+        Self::is_locked(&beside(journal, LOCK))
+    }
+
+    /// Whether somebody has a file itself, by whatever name: events, or what is added to a journal.
+    pub(super) fn is_locked(path: &Path) -> bool {
+        // To open a pipe would let its writer go on.
+        if !fs::symlink_metadata(path).is_ok_and(|there| there.is_file()) {
+            return false;
+        }
         let mut options = OpenOptions::new();
         options.read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
-        let Ok(file) = options.open(beside(journal, LOCK)) else { return false };
+        let Ok(file) = options.open(path) else { return false };
         match file.try_lock_shared() {
             Err(TryLockError::WouldBlock) => true,
             Ok(()) => {
@@ -97,8 +106,8 @@ impl Claim {
         }
     }
 
-    /// The journal.
-    pub(super) fn journal(&self) -> &Path {
+    /// The journal, or the suite.
+    pub(super) fn path(&self) -> &Path {
         &self.journal
     }
 
@@ -138,7 +147,7 @@ mod tests {
         fs::write(&lock, "of a run that was killed").unwrap();
         let claim = Claim::take(&journal).unwrap();
         assert!(matches!(Claim::take(&journal), Err(ClaimError::Held)));
-        assert_eq!(claim.journal(), journal);
+        assert_eq!(claim.path(), journal);
         assert!(Claim::is_taken(&journal));
         drop(claim);
         assert!(!lock.exists() && !Claim::is_taken(&journal) && !lock.exists());

@@ -14,10 +14,10 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::book::Book;
+use super::claim::Claim;
 use super::executor::Executor;
 use super::faults::Faults;
 use super::faults::acting::{Elsewhere, Sight};
-use super::news::News;
 use super::outlets::Outlets;
 use super::places::Outs;
 use super::reaper::Reaper;
@@ -116,7 +116,7 @@ impl Line<'_> {
         let failed = |error| Failure::new(Outcome::WrongUsage, "cannot begin the run", error);
         super::aside::put(&outs.journal, self.output)?;
         let book = Book::open(Arc::clone(&outs.journal), None).map_err(failed)?;
-        let kept = outs.events.as_ref().map(News::again).transpose().map_err(failed)?;
+        let kept = outs.events.clone();
         let mut asks = Asks::listen().map_err(failed)?;
         let (said, requests) = mpsc::channel(64);
         let said = Said(said);
@@ -164,7 +164,10 @@ impl Line<'_> {
         };
         executor.end().await;
         match end {
-            Ok(end) => Ok(self.ended(end, file, &mut outlets, outs.junit.as_deref(), verdicts)),
+            Ok(end) => {
+                let junit = outs.junit.as_deref().map(Claim::path);
+                Ok(self.ended(end, file, &mut outlets, junit, verdicts))
+            }
             Err(reason) => Err(Failure::caused(
                 Cause::Unreachable,
                 format!("cannot follow the run {shown}"),

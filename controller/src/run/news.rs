@@ -1,11 +1,12 @@
 //! Where the events of runs go (`--events`): a file, or whatever is behind a pipe or a device. Nobody waits for
 //! that for long.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -21,40 +22,48 @@ pub(super) enum NewsError {
     /// A pipe without anybody at its other end.
     #[error("it is a pipe that nobody reads")]
     Unread,
+    /// Another run writes there.
+    #[error("a run that goes on writes it")]
+    Held,
     /// Anything else.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-/// Events, a line each.
+/// Events, a line each. A file is nobody else's meanwhile, by whatever name.
+#[derive(Clone, Debug)]
+pub(super) struct News(Arc<Held>);
+
+/// A file with a lock on it, where it is a file.
 #[derive(Debug)]
-pub(super) struct News(File);
+struct Held(File);
 
 impl News {
     /// With nothing in it.
     ///
     /// # Errors
-    /// It cannot be written, or nobody reads it.
+    /// It cannot be written, another run writes it, or nobody reads it.
     pub(super) fn open(path: &Path) -> Result<Self, NewsError> {
         let mut options = OpenOptions::new();
-        options.create(true).truncate(true).write(true);
+        // It is emptied once it is known to be nobody else's.
+        options.create(true).truncate(false).write(true);
         // Otherwise a pipe is opened when somebody reads it, whenever that is (fifo(7)).
         options.custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits());
-        match options.open(path) {
-            Ok(file) => Ok(Self(file)),
+        let file = match options.open(path) {
+            Ok(file) => file,
             Err(error) if error.raw_os_error() == Some(Errno::ENXIO as i32) && is_pipe(path) => {
-                Err(NewsError::Unread)
+                return Err(NewsError::Unread);
             }
-            Err(error) => Err(error.into()),
+            Err(error) => return Err(error.into()),
+        };
+        if file.metadata()?.is_file() {
+            match file.try_lock() {
+                Ok(()) => file.set_len(0)?,
+                Err(TryLockError::WouldBlock) => return Err(NewsError::Held),
+                Err(TryLockError::Error(error)) => return Err(error.into()),
+            }
         }
-    }
-
-    /// The same for another run.
-    ///
-    /// # Errors
-    /// There are too many files.
-    pub(super) fn again(&self) -> io::Result<Self> {
-        self.0.try_clone().map(Self)
+        Ok(Self(Arc::new(Held(file))))
     }
 
     /// Adds a line.
@@ -64,9 +73,9 @@ impl News {
     pub(super) fn tell(&mut self, line: &str) -> io::Result<()> {
         let until = Instant::now() + PATIENCE;
         let line = format!("{line}\n");
-        let mut left = line.as_bytes();
+        let (mut left, mut file) = (line.as_bytes(), &self.0.0);
         while !left.is_empty() {
-            match self.0.write(left) {
+            match file.write(left) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => left = &left[written..],
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
@@ -80,7 +89,7 @@ impl News {
     fn wait(&self, until: Instant) -> io::Result<()> {
         let left = until.saturating_duration_since(Instant::now());
         let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
-        let mut waiting = [PollFd::new(self.0.as_fd(), PollFlags::POLLOUT)];
+        let mut waiting = [PollFd::new(self.0.0.as_fd(), PollFlags::POLLOUT)];
         match poll(&mut waiting, left) {
             Ok(0) => {
                 Err(io::Error::new(io::ErrorKind::TimedOut, "whoever reads them does not go on"))
@@ -88,6 +97,13 @@ impl News {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Closing is not enough: a child between fork and exec has the same open file (flock(2)).
+        let _: io::Result<()> = self.0.unlock();
     }
 }
 
@@ -134,7 +150,16 @@ mod tests {
         fs::write(&path, "of another run").unwrap();
         let mut news = News::open(&path).unwrap();
         news.tell("one").unwrap();
-        news.again().unwrap().tell("two").unwrap();
+        news.clone().tell("two").unwrap();
+        // Nobody else has it, by whatever name, and nothing of it is gone.
+        let hard = directory.path().join("hard");
+        fs::hard_link(&path, &hard).unwrap();
+        for name in [&path, &hard] {
+            assert!(matches!(News::open(name), Err(NewsError::Held)));
+        }
         assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntwo\n");
+        drop(news);
+        News::open(&hard).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "");
     }
 }

@@ -1,6 +1,7 @@
 //! What a run reads and what it writes: no file for two things.
 
 use std::fs;
+use std::iter::once;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +21,8 @@ const MOST_LINKS: usize = 40;
 pub(super) struct Outs {
     /// Nobody else writes it meanwhile.
     pub(super) journal: Arc<Claim>,
-    pub(super) junit: Option<PathBuf>,
+    /// The same.
+    pub(super) junit: Option<Arc<Claim>>,
     /// One for all runs of a command.
     pub(super) events: Option<News>,
 }
@@ -49,10 +51,11 @@ impl Outs {
             NewsError::Unread => {
                 failed(&error).hint(format!("begin to read it first: `cat {} &`", path.display()))
             }
+            NewsError::Held => failed(&error).hint("`--events FILE` names another file"),
             NewsError::Io(_) => failed(&error),
         })?;
         for outs in &mut outs {
-            outs.events = Some(events.again().map_err(|error| failed(&error))?);
+            outs.events = Some(events.clone());
         }
         Ok(outs)
     }
@@ -63,31 +66,30 @@ impl Outs {
         taken: Option<&Arc<Claim>>,
     ) -> Result<Self, Failure> {
         let journal = journal_of(journal(args), number);
-        let taken = taken.filter(|taken| resolved(taken.journal()) == resolved(&journal));
+        let taken = taken.filter(|taken| resolved(taken.path()) == resolved(&journal));
         let claim = match taken {
             Some(taken) => Arc::clone(taken),
-            None => claimed(&journal)?,
+            None => claimed(Purpose::Journal, &journal)?,
         };
-        let junit = args.junit.as_deref().map(|path| journal_of(path, number));
-        for (purpose, path) in
-            [(Purpose::Journal, Some(&journal)), (Purpose::Suite, junit.as_ref())]
+        let suite = args.junit.as_deref().map(|path| journal_of(path, number));
+        let junit = suite.map(|suite| claimed(Purpose::Suite, &suite)).transpose()?;
+        for (purpose, claim) in [(Purpose::Journal, Some(&claim)), (Purpose::Suite, junit.as_ref())]
         {
-            let Some(path) = path else { continue };
-            if purpose == Purpose::Suite {
-                free(purpose, path)?;
-            }
+            let Some(path) = claim.map(|claim| claim.path()) else { continue };
             book::writable(path).map_err(|error| unwritten(purpose, path, &error))?;
         }
         Ok(Self { journal: claim, junit, events: None })
     }
 }
 
-fn claimed(journal: &Path) -> Result<Arc<Claim>, Failure> {
-    free(Purpose::Journal, journal)?;
-    Claim::take(journal).map_err(|error| {
-        let failure = unwritten(Purpose::Journal, journal, &error);
+fn claimed(purpose: Purpose, path: &Path) -> Result<Arc<Claim>, Failure> {
+    free(purpose, path)?;
+    Claim::take(path).map_err(|error| {
+        let failure = unwritten(purpose, path, &error);
         match error {
-            ClaimError::Held => failure.hint("`--journal FILE` names another file"),
+            ClaimError::Held => {
+                failure.hint(format!("`{} FILE` names another file", purpose.flag()))
+            }
             ClaimError::Lock { .. } | ClaimError::Unsteady(_) | ClaimError::Journal(_) => failure,
         }
     })
@@ -106,7 +108,7 @@ fn free(purpose: Purpose, path: &Path) -> Result<(), Failure> {
     let path = &resolved(path);
     let companions = match purpose {
         Purpose::Journal => book::companions(path).to_vec(),
-        Purpose::Suite => vec![path.clone(), book::coming(path)],
+        Purpose::Suite => once(path.clone()).chain(book::companions(path)).collect(),
         Purpose::Events
         | Purpose::Resumed
         | Purpose::Experiment
@@ -115,9 +117,11 @@ fn free(purpose: Purpose, path: &Path) -> Result<(), Failure> {
     };
     let owner = book::accompanied(path);
     let reason = if let Some(journal) = companions.iter().find(|path| Claim::is_taken(path)) {
-        format!("a run that goes on writes its journal to {}", journal.display())
+        format!("a run that goes on writes {}", journal.display())
     } else if let Some(journal) = owner.as_ref().filter(|path| Claim::is_taken(path)) {
-        format!("it belongs to {}, the journal of a run that goes on", journal.display())
+        format!("it belongs to {}, which a run that goes on writes", journal.display())
+    } else if once(path).chain(&companions).any(|path| Claim::is_locked(path)) {
+        "a run that goes on writes it".to_owned()
     } else if let Some(journal) = companions.iter().find(|path| aside::is_journal(path)) {
         // Whoever was killed owes what stands there, and a link may be that of a run that goes on.
         format!("{} is the journal of a run, which would be gone", journal.display())
@@ -270,7 +274,7 @@ pub(super) fn apart(args: &RunArgs) -> Result<(), Failure> {
         if let Some(suite) = &args.junit {
             let suite = journal_of(suite, number);
             add(Purpose::Suite, &suite);
-            add(Purpose::Suite, &book::coming(&suite));
+            book::companions(&suite).iter().for_each(|path| add(Purpose::Suite, path));
         }
     }
     args.events.iter().for_each(|path| add(Purpose::Events, path));

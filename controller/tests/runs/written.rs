@@ -61,6 +61,40 @@ fn events_of_several_runs_stand_in_one_file() {
 }
 
 #[test]
+fn events_and_suites_are_of_one_run_while_it_goes_on() {
+    let workshop = Workshop::new();
+    let outs = "--events events.jsonl --junit suite.xml";
+    let line = workshop.experiment(json!({"method": [script("stay", "touch ready; sleep 60")]}));
+    let run = workshop.begin(&format!("{line} {outs}"));
+    workshop.wait_for("ready");
+    std::fs::hard_link(workshop.path("events.jsonl"), workshop.path("hard")).unwrap();
+    let line = workshop.experiment(json!({"method": [script("quick", "true")]}));
+    for (flag, name) in [
+        ("--events", "events.jsonl"),
+        ("--events", "hard"),
+        ("--junit", "events.jsonl"),
+        ("--journal", "events.jsonl"),
+        ("--junit", "suite.xml"),
+        ("--events", "suite.xml"),
+        ("--journal", "suite.xml"),
+    ] {
+        let before = workshop.read("events.jsonl");
+        let more = if flag == "--journal" { "" } else { "--journal other.json" };
+        let refused = workshop.run(&format!("{line} {more} {flag} {name}"));
+        assert_eq!(refused.code, Some(2), "{flag} {name}: {refused:?}");
+        assert!(refused.stderr.contains("a run that goes on writes"), "{flag} {name}: {refused:?}");
+        assert_eq!(workshop.read("events.jsonl"), before, "{flag} {name}");
+        assert!(!workshop.path("suite.xml").exists(), "{flag} {name}");
+    }
+    run.signal(nix::sys::signal::Signal::SIGKILL);
+    run.ended();
+    let next = workshop.run(&format!("{line} {outs}"));
+    assert_eq!(next.code, Some(0), "whoever was killed is in nobody's way: {next:?}");
+    assert!(workshop.read("suite.xml").contains("quick"));
+    assert!(!workshop.path("suite.xml.lock").exists());
+}
+
+#[test]
 fn events_that_have_no_room_are_told() {
     let workshop = Workshop::new();
     let line = workshop.experiment(json!({"method": [script("step", "true")]}));
