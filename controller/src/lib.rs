@@ -118,10 +118,17 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
             in_processes(asked, chosen?, choice, output).await
         }
         Command::Run(args) => {
-            let names = settings(&cli.global)?.names;
+            let mut read = settings(&cli.global)?;
+            read.controller = cli.global.controller.clone().over(read.controller);
             let controller = if args.local { None } else { chosen? };
             let settings = cli.global.config.config;
-            run::run(&args, run::Where { names, controller, choice, settings }, output).await
+            let places = settings::Places::of_the_environment();
+            let reads = run::Reads {
+                settings: settings::file(settings.as_deref(), &places),
+                credentials: read.credentials(),
+            };
+            let place = run::Where { names: read.names, controller, choice, settings, reads };
+            run::run(&args, place, output).await
         }
         Command::Validate(args) => {
             let names = settings(&cli.global)?.names;

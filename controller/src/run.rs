@@ -85,6 +85,16 @@ pub(crate) struct Where {
     pub(crate) choice: Choice,
     /// The settings, where they were named by a flag.
     pub(crate) settings: Option<PathBuf>,
+    /// What was read, or is, beside what the run itself names.
+    pub(crate) reads: Reads,
+}
+
+/// Files of whoever starts a run.
+pub(crate) struct Reads {
+    /// The settings, wherever they were found.
+    pub(crate) settings: Option<PathBuf>,
+    /// Certificates, keys and secrets that they or flags name.
+    pub(crate) credentials: Vec<PathBuf>,
 }
 
 /// Runs `schism run`: one experiment after the other, all of them, whatever the first ones come to.
@@ -92,7 +102,7 @@ pub(crate) struct Where {
 /// # Errors
 /// A file is none, or the run cannot begin.
 pub(crate) async fn run(args: &RunArgs, place: Where, output: Output) -> Result<Outcome, Failure> {
-    places::apart(args)?;
+    places::apart(args, &place.reads)?;
     let mut outcome = Outcome::Effective;
     let runs = match &args.resume_rollbacks {
         Some(journal) => {

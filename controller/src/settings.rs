@@ -146,10 +146,29 @@ impl Settings {
         self.etcd.0.iter()
     }
 
+    /// The files that these settings name for whoever asks controllers and clusters: certificates, keys, secrets.
+    #[must_use]
+    pub fn credentials(&self) -> Vec<PathBuf> {
+        let ControllerSettings { ca, certificate, key, .. } = &self.controller;
+        let of_zeebe = self.zeebe().flat_map(|(_, zeebe)| {
+            let oauth = zeebe.oauth.iter();
+            let oauth = oauth.flat_map(|oauth| oauth.ca.iter().chain([&oauth.secret]));
+            zeebe.ca.iter().chain(oauth)
+        });
+        [ca, certificate, key].into_iter().flatten().chain(of_zeebe).cloned().collect()
+    }
+
     /// The clusters of Zeebe by name; one without a name, `[zeebe]`, is called zeebe.
     pub fn zeebe(&self) -> impl Iterator<Item = (&ClusterName, &ZeebeSettings)> {
         self.zeebe.0.iter()
     }
+}
+
+/// Which file is read as settings: the one that was named, else the first that is there.
+#[must_use]
+pub fn file(named: Option<&Path>, places: &Places) -> Option<PathBuf> {
+    let first = || places.paths().into_iter().find(|path| path.exists());
+    named.map(Path::to_owned).or_else(first)
 }
 
 /// What the same file says of the controller alone, whatever else is wrong in it: who ends faults must not

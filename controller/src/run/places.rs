@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::claim::{Claim, ClaimError};
 use super::news::{News, NewsError};
-use super::{JOURNAL, Source, aside, book, journal_of};
+use super::starting::settings_file;
+use super::{JOURNAL, Reads, Source, aside, book, journal_of};
 use crate::cli::RunArgs;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
@@ -113,7 +114,8 @@ fn free(purpose: Purpose, path: &Path) -> Result<(), Failure> {
         | Purpose::Resumed
         | Purpose::Experiment
         | Purpose::Values
-        | Purpose::Settings => vec![path.clone()],
+        | Purpose::Settings
+        | Purpose::Credentials => vec![path.clone()],
     };
     let owner = book::accompanied(path);
     let reason = if let Some(journal) = companions.iter().find(|path| Claim::is_taken(path)) {
@@ -146,6 +148,8 @@ enum Purpose {
     Experiment,
     Values,
     Settings,
+    /// Certificates, keys and secrets.
+    Credentials,
     /// A journal, and what belongs to it while it is written.
     Journal,
     /// The journal of the run whose rollbacks are played: it is read and written.
@@ -157,7 +161,7 @@ enum Purpose {
 impl Purpose {
     const fn is_written(self) -> bool {
         match self {
-            Self::Experiment | Self::Values | Self::Settings => false,
+            Self::Experiment | Self::Values | Self::Settings | Self::Credentials => false,
             Self::Journal | Self::Resumed | Self::Suite | Self::Events => true,
         }
     }
@@ -172,6 +176,7 @@ impl Purpose {
             Self::Experiment => "the experiment",
             Self::Values => "values",
             Self::Settings => "the settings",
+            Self::Credentials => "a certificate or a key",
             Self::Journal | Self::Resumed => "the journal",
             Self::Suite => "the suite of tests",
             Self::Events => "the events",
@@ -183,6 +188,7 @@ impl Purpose {
             Self::Experiment => "the experiment is read from it",
             Self::Values => "values are read from it",
             Self::Settings => "the settings are read from it",
+            Self::Credentials => "a certificate, a key or a secret is read from it",
             Self::Journal => "the journal is written there",
             Self::Resumed => "it is the journal of the run whose rollbacks are played",
             Self::Suite => "the suite of tests is written there",
@@ -192,9 +198,12 @@ impl Purpose {
 
     const fn flag(self) -> &'static str {
         match self {
-            Self::Experiment | Self::Values | Self::Settings | Self::Journal | Self::Resumed => {
-                "--journal"
-            }
+            Self::Experiment
+            | Self::Values
+            | Self::Settings
+            | Self::Credentials
+            | Self::Journal
+            | Self::Resumed => "--journal",
             Self::Suite => "--junit",
             Self::Events => "--events",
         }
@@ -251,7 +260,7 @@ fn resolved(path: &Path) -> PathBuf {
 ///
 /// # Errors
 /// One file is for two things.
-pub(super) fn apart(args: &RunArgs) -> Result<(), Failure> {
+pub(super) fn apart(args: &RunArgs, reads: &Reads) -> Result<(), Failure> {
     let mut places = Vec::new();
     let mut add = |purpose, path: &Path| places.push(Place::new(purpose, path.to_owned()));
     for source in &args.files {
@@ -261,7 +270,9 @@ pub(super) fn apart(args: &RunArgs) -> Result<(), Failure> {
         }
     }
     args.variable_files.iter().for_each(|path| add(Purpose::Values, path));
-    args.settings.iter().for_each(|path| add(Purpose::Settings, path));
+    settings_file(args).iter().for_each(|path| add(Purpose::Settings, path));
+    reads.settings.iter().for_each(|path| add(Purpose::Settings, path));
+    reads.credentials.iter().for_each(|path| add(Purpose::Credentials, path));
     args.resume_rollbacks.iter().for_each(|path| add(Purpose::Resumed, path));
     let numbers: Vec<Option<usize>> = match args.files.len() {
         0 | 1 => vec![None],

@@ -263,13 +263,15 @@ async fn begin(
     Ok(Started { file, run: Run::new(beginning.clone()), verdicts, beginning, left: None })
 }
 
-/// Settings of the original: those that were named, and where it is what runs are measured by, its own.
-fn settings(args: &RunArgs, output: Output) -> Result<Settings, Failure> {
+/// Where settings of the original stand: those that were named, and where it is what runs are measured by, its own.
+pub(super) fn settings_file(args: &RunArgs) -> Option<PathBuf> {
     let home = std::env::var_os("HOME").filter(|_| args.compat).map(PathBuf::from);
     let usual = home.map(|home| home.join(".chaostoolkit/settings.yaml"));
-    let Some(path) = args.settings.clone().or(usual.filter(|path| path.exists())) else {
-        return Ok(Settings::default());
-    };
+    args.settings.clone().or(usual.filter(|path| path.exists()))
+}
+
+fn settings(args: &RunArgs, output: Output) -> Result<Settings, Failure> {
+    let Some(path) = settings_file(args) else { return Ok(Settings::default()) };
     let attempted = format!("cannot read the settings {}", path.display());
     let failed =
         |error: &dyn std::fmt::Display| Failure::new(Outcome::WrongUsage, &attempted, error);

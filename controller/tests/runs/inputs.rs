@@ -329,6 +329,46 @@ fn what_is_read_is_not_written_over_and_nothing_is_written_twice() {
 }
 
 #[test]
+fn what_a_command_reads_for_itself_is_not_written_over() {
+    let workshop = Workshop::new();
+    let line = workshop.experiment(json!({"method": [script("never", "touch never")]}));
+    let settings = "[controller]\nkey = \"of-file.key\"\n\n[zeebe]\n\
+                    gateways = [\"http://127.0.0.1:1\"]\nca = \"zeebe.pem\"\n";
+    workshop.write("c.toml", settings);
+    for directory in [".config/schism", ".chaostoolkit"] {
+        fs::create_dir_all(workshop.path(directory)).unwrap();
+    }
+    workshop.write(".config/schism/schism.toml", "# of this user\n");
+    workshop.write(".chaostoolkit/settings.yaml", "# of the original\n");
+    for name in ["ca.pem", "own.key", "of-file.key", "zeebe.pem"] {
+        workshop.write(name, "PEM");
+    }
+    fs::hard_link(workshop.path("c.toml"), workshop.path("hard.toml")).unwrap();
+    let settings_said = "the settings are read from it";
+    let credentials_said = "a certificate, a key or a secret is read from it";
+    for (read, written, said) in [
+        ("--config c.toml", "c.toml", settings_said),
+        ("--config c.toml", "hard.toml", settings_said),
+        ("", ".config/schism/schism.toml", settings_said),
+        ("--compat", ".chaostoolkit/settings.yaml", settings_said),
+        ("--ca ca.pem", "ca.pem", credentials_said),
+        ("--certificate ca.pem", "ca.pem", credentials_said),
+        ("--key own.key", "own.key", credentials_said),
+        ("--config c.toml", "of-file.key", credentials_said),
+        ("--config c.toml", "zeebe.pem", credentials_said),
+    ] {
+        let before = workshop.read(written);
+        for flag in ["--events", "--journal", "--junit"] {
+            let ended = workshop.run(&format!("{line} {read} {flag} {written}"));
+            assert_eq!(ended.code, Some(2), "{read} {flag} {written}: {ended:?}");
+            assert!(ended.stderr.contains(said), "{read} {flag} {written}: {ended:?}");
+            assert_eq!(workshop.read(written), before, "{read} {flag}");
+        }
+    }
+    assert!(!workshop.path("never").exists());
+}
+
+#[test]
 fn a_pipe_for_events_that_nobody_reads_holds_no_run_up() {
     let workshop = Workshop::new();
     let line = workshop.experiment(json!({"method": [script("step", "true")]}));
