@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use experiment::journal::Status;
-use experiment::run::{Action, Event, Exit, Interruption, Run, Verdict, Verdicts};
+use experiment::run::{Action, Event, Exit, Interruption, Progress, Run, Verdict, Verdicts};
 use fault::OnOneLine;
 use serde_json::{Map, Value};
 use tokio::runtime::Builder;
@@ -257,7 +257,10 @@ async fn one(
         (Exit::Interrupted, _) => Outcome::Interrupted,
     };
     let journal = serde_json::to_value(run.journal(began.elapsed())).unwrap_or_default();
-    let told = report::Told::from(&verdict);
+    let mut told = report::Told::from(&verdict);
+    if verdicts == Verdicts::Strict {
+        told.is_not_whole(outlets.troubled());
+    }
     if let Some(owed) = report::Dues::of(&journal).told(outlets.journal()) {
         output.note(OnOneLine(&owed));
     }
@@ -294,9 +297,21 @@ async fn drive(
                 Action::Abort(call) => executor.abort(call),
                 Action::Heal(call, fault) => executor.heal(call, fault),
                 Action::Record => unwritten = outlets.record(run, began.elapsed()).or(unwritten),
-                Action::Tell(progress) => outlets.tell(&progress, starting::now()),
+                Action::Tell(mut progress) => {
+                    if let Some(why) = outlets.publish(&progress, starting::now()) {
+                        run.untold(why);
+                        unwritten = outlets.record(run, began.elapsed()).or(unwritten);
+                        // The end may be what nobody heard.
+                        if let Progress::RunEnded { status, deviated } = &mut progress {
+                            let verdict = run.verdict();
+                            (*status, *deviated) = (verdict.status, verdict.deviated);
+                        }
+                    }
+                    outlets.tell(&progress);
+                }
                 Action::Wake(at) => wake = Some(began + at),
-                Action::End(verdict) => return *verdict,
+                // What could not be told of it counts, too.
+                Action::End(_) => return run.verdict(),
             }
         }
         let event = loop {

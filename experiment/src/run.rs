@@ -239,6 +239,12 @@ impl Run {
         self.shared.standing.verdict()
     }
 
+    /// Whoever was to be told of this run is not told any more: it goes on, also where it has ended already, and its
+    /// verdict and its journal say so from now on. Where verdicts are strict it has failed.
+    pub fn untold(&mut self, why: String) {
+        self.shared.standing.note(Reason::Untold(why));
+    }
+
     /// Whether there is nothing more to come.
     #[must_use]
     pub const fn is_over(&self) -> bool {

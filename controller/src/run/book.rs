@@ -185,7 +185,7 @@ const NEW: &str = ".new";
 /// What says that a run writes it.
 pub(super) const LOCK: &str = ".lock";
 
-/// What stands beside a journal while it is written.
+/// What stands beside a journal while it is written; a suite has no tail.
 pub(super) fn companions(path: &Path) -> [PathBuf; 3] {
     [TAIL, NEW, LOCK].map(|ending| beside(path, ending))
 }
@@ -195,11 +195,6 @@ pub(super) fn accompanied(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let own = [TAIL, NEW, LOCK].iter().find_map(|ending| name.strip_suffix(ending))?;
     (!own.is_empty()).then(|| path.with_file_name(own))
-}
-
-/// Where a file is made before it is put in its place.
-pub(super) fn coming(path: &Path) -> PathBuf {
-    beside(path, NEW)
 }
 
 /// Whether a file can be put somewhere: where nothing can be written is known before anything is touched.

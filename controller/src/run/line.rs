@@ -186,7 +186,9 @@ impl Line<'_> {
             Reply::News(news) => {
                 // News of a newer version are left to its journal.
                 if let Ok(progress) = serde_json::from_slice::<Progress>(&news) {
-                    outlets.tell(&progress, starting::now());
+                    // The controller has no part in it: the command's own document says so.
+                    let _: Option<String> = outlets.publish(&progress, starting::now());
+                    outlets.tell(&progress);
                 }
             }
             Reply::Order(order) => match serde_json::from_slice::<Order>(&order) {
@@ -257,12 +259,15 @@ impl Line<'_> {
             (wire::RunExit::Interrupted | wire::RunExit::Unspecified, _) => Outcome::Interrupted,
         };
         let journal = serde_json::from_slice(&end.journal).unwrap_or_default();
-        let told = report::Told {
+        let mut told = report::Told {
             status: status.to_string(),
             deviated: verdict.deviated,
             reasons: verdict.reasons,
             explanation: Some(verdict.explanation).filter(|why| !why.is_empty()),
         };
+        if verdicts == Verdicts::Strict {
+            told.is_not_whole(outlets.troubled());
+        }
         let entry = Entry::new(file, outlets.journal(), &journal, told, outcome);
         CameTo { outcome, status, entry }
     }

@@ -70,7 +70,7 @@ impl News {
     ///
     /// # Errors
     /// It could not be written whole, or whoever reads does not go on.
-    pub(super) fn tell(&mut self, line: &str) -> io::Result<()> {
+    pub(super) fn tell(&self, line: &str) -> io::Result<()> {
         let until = Instant::now() + PATIENCE;
         let line = format!("{line}\n");
         let (mut left, mut file) = (line.as_bytes(), &self.0.0);
@@ -131,7 +131,7 @@ mod tests {
             .custom_flags(OFlag::O_NONBLOCK.bits())
             .open(&path)
             .unwrap();
-        let mut news = News::open(&path).unwrap();
+        let news = News::open(&path).unwrap();
         news.tell("one").unwrap();
         let mut said = [0; 4];
         reader.read_exact(&mut said).unwrap();
@@ -148,7 +148,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("events");
         fs::write(&path, "of another run").unwrap();
-        let mut news = News::open(&path).unwrap();
+        let news = News::open(&path).unwrap();
         news.tell("one").unwrap();
         news.clone().tell("two").unwrap();
         // Nobody else has it, by whatever name, and nothing of it is gone.

@@ -92,8 +92,17 @@ impl Outlets {
         self.book.path()
     }
 
-    /// Tells people and whoever reads the events.
-    pub(super) fn tell(&mut self, progress: &Progress, now: Timestamp) {
+    /// Tells whoever reads the events. Why they are not told any more, once.
+    pub(super) fn publish(&mut self, progress: &Progress, now: Timestamp) -> Option<String> {
+        let events = self.events.as_ref()?;
+        let error = events.tell(&experiment::events::line(progress, now)).err()?;
+        self.events = None;
+        self.trouble(format!("events are not written any more: {error}"));
+        Some(error.to_string())
+    }
+
+    /// Tells people.
+    pub(super) fn tell(&mut self, progress: &Progress) {
         self.view.hear(progress);
         if *progress == Progress::RollbacksBegan {
             self.heading = Some("rollbacks");
@@ -108,12 +117,6 @@ impl Outlets {
             if let Some(hint) = hint {
                 self.view.tell(&format!("      hint: {}", OnOneLine(hint)));
             }
-        }
-        if let Some(events) = &mut self.events
-            && let Err(error) = events.tell(&experiment::events::line(progress, now))
-        {
-            self.events = None;
-            self.trouble(format!("events are not written any more: {error}"));
         }
     }
 }
@@ -178,6 +181,7 @@ const fn repeats(reason: &Reason) -> bool {
         | Reason::Broke(_)
         | Reason::Lost(_)
         | Reason::Unconfirmed(_)
+        | Reason::Untold(_)
         | Reason::Interrupted(_) => false,
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use experiment::hint;
+use experiment::journal::Status;
 use experiment::restoration;
 use experiment::run::Verdict;
 use serde::Serialize;
@@ -127,6 +128,18 @@ impl From<&Verdict> for Told {
             deviated: verdict.deviated,
             reasons: verdict.reasons.iter().map(ToString::to_string).collect(),
             explanation: verdict.explanation(),
+        }
+    }
+}
+
+impl Told {
+    /// Says what could not be written, by which a run fails that has come to nothing worse.
+    pub(super) fn is_not_whole(&mut self, why: Option<&str>) {
+        let Some(why) = why else { return };
+        let completed = Status::Completed.to_string();
+        if self.status == completed {
+            self.status = Status::Failed.to_string();
+            self.reasons.push(why.to_owned());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is written of a run: its journal, and what is told where it cannot be.
 
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 
 use serde_json::json;
 
@@ -101,6 +101,38 @@ fn events_that_have_no_room_are_told() {
     let ended = workshop.run(&format!("{line} --events /dev/full"));
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("events are not written any more"), "{ended:?}");
+}
+
+#[test]
+fn a_run_whose_events_are_not_heard_says_so_in_whatever_it_writes() {
+    for (manner, code, status) in [("", 1, "failed"), ("--compat", 0, "completed")] {
+        let workshop = Workshop::new();
+        let line = workshop.experiment(json!({
+            "method": [script("step", "mkfifo go; touch ready; read said < go")],
+            "rollbacks": [script("back", "touch back")],
+        }));
+        nix::unistd::mkfifo(&workshop.path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let mut options = std::fs::OpenOptions::new();
+        let reader = options.read(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits());
+        let reader = reader.open(workshop.path("pipe")).unwrap();
+        let outs = "--events pipe --junit suite.xml -o json";
+        let run = workshop.begin(&format!("{line} {manner} {outs}"));
+        workshop.wait_for("ready");
+        drop(reader);
+        std::fs::write(workshop.path("go"), "on\n").unwrap();
+        let ended = run.ended();
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        let why = "events were not written any more: Broken pipe";
+        let document: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        let (run, journal) = (&document["runs"][0], workshop.journal());
+        assert_eq!((&run["status"], &journal["status"]), (&json!(status), &json!(status)));
+        for reasons in [&run["reasons"], &journal["schism"]["reasons"]] {
+            assert!(reasons[0].as_str().unwrap().starts_with(why), "{reasons} {ended:?}");
+        }
+        assert_eq!(workshop.read("suite.xml").contains(why), code == 1);
+        assert!(ended.stderr.contains(&format!("run {status}\n")), "{ended:?}");
+        assert!(workshop.path("back").exists(), "it goes on: {ended:?}");
+    }
 }
 
 #[test]

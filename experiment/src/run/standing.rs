@@ -51,6 +51,8 @@ pub enum Reason {
     Lost(FaultLabel),
     /// Nobody said that a fault is out.
     Unconfirmed(FaultLabel),
+    /// Whoever was to be told of the run was not told of all of it, and why.
+    Untold(String),
     /// Somebody wanted the run to end.
     Interrupted(Interruption),
 }
@@ -100,6 +102,7 @@ impl fmt::Display for Reason {
             Self::Unconfirmed(fault) => {
                 write!(f, "nobody confirmed that the fault `{fault}` is out: its lease ends it")
             }
+            Self::Untold(why) => write!(f, "events were not written any more: {why}"),
             Self::Interrupted(Interruption::Unwritten(why)) => {
                 write!(f, "the journal could not be written: {why}")
             }
@@ -243,8 +246,12 @@ impl Standing {
             | Reason::Setting(_)
             | Reason::Rollback(_)
             | Reason::RollbackStopped(_) => strict.worsen(Failed),
-            // Counted at the end: what a fault did has no say in how the run goes on.
-            Reason::NoEffect(_) | Reason::Broke(_) | Reason::Lost(_) | Reason::Unconfirmed(_) => {}
+            // Counted at the end: what a fault did, or who hears of it, has no say in how the run goes on.
+            Reason::NoEffect(_)
+            | Reason::Broke(_)
+            | Reason::Lost(_)
+            | Reason::Unconfirmed(_)
+            | Reason::Untold(_) => {}
             Reason::Interrupted(_) => {
                 original.status = Some(Interrupted);
                 strict.status = Some(Interrupted);
@@ -256,22 +263,39 @@ impl Standing {
         }
     }
 
-    /// A view with what faults came to.
-    fn counted(&self, mut view: View) -> View {
-        let of_faults = |reason: &Reason| {
-            matches!(
-                reason,
-                Reason::NoEffect(_) | Reason::Broke(_) | Reason::Lost(_) | Reason::Unconfirmed(_)
-            )
+    /// A view with what faults came to, and whether it was told.
+    fn counted(&self, mut view: View, verdicts: Verdicts) -> View {
+        let counts = |reason: &Reason| match reason {
+            Reason::NoEffect(_) | Reason::Broke(_) | Reason::Lost(_) | Reason::Unconfirmed(_) => {
+                true
+            }
+            // The original has nothing to tell.
+            Reason::Untold(_) => verdicts == Verdicts::Strict,
+            Reason::Baseline(_)
+            | Reason::BaselineUnknown(_)
+            | Reason::During(_)
+            | Reason::DuringUnknown(_)
+            | Reason::FailedFast
+            | Reason::After(_)
+            | Reason::AfterUnknown(_)
+            | Reason::Probe(_)
+            | Reason::Step(_)
+            | Reason::Crash(_)
+            | Reason::BackgroundCrash(_)
+            | Reason::Setting(_)
+            | Reason::Rollback(_)
+            | Reason::RollbackCrash(_)
+            | Reason::RollbackStopped(_)
+            | Reason::Interrupted(_) => false,
         };
-        if self.reasons.iter().any(of_faults) {
+        if self.reasons.iter().any(counts) {
             view.worsen(Status::Failed);
         }
         view
     }
 
     pub(super) fn verdict(&self) -> Verdict {
-        let view = self.counted(self.view());
+        let view = self.counted(self.view(), self.verdicts);
         let View { status, deviated } = view;
         let status = status.unwrap_or(Status::Completed);
         let fails =
@@ -290,8 +314,11 @@ impl Standing {
             Verdicts::Strict if only_without_effect => Exit::NoEffect,
             Verdicts::Strict => Exit::Failed,
         };
-        let original =
-            if fails(self.counted(self.original)) { Original::Fails } else { Original::Passes };
+        let original = if fails(self.counted(self.original, Verdicts::Compat)) {
+            Original::Fails
+        } else {
+            Original::Passes
+        };
         Verdict { status, deviated, exit, reasons: self.reasons.clone(), original }
     }
 }

@@ -290,6 +290,28 @@ fn a_rollback_that_somebody_stops_has_not_been_attempted_and_stays_owed() {
 }
 
 #[test]
+fn a_run_that_was_not_told_whole_has_failed_by_our_rules_also_where_only_its_end_was_not() {
+    let file = json!({"title": "t", "description": "d", "method": [python("action", "ok")]});
+    let compat = Terms::new(Verdicts::Compat);
+    for (terms, status, exit) in
+        [(strict(), Status::Failed, Exit::Failed), (compat, Status::Completed, Exit::Done)]
+    {
+        let mut rig = Rig::new(&file, terms);
+        assert_eq!(rig.play(player()).exit, Exit::Done);
+        rig.run.untold("nobody reads them".to_owned());
+        let verdict = rig.run.verdict();
+        assert_eq!((verdict.status, verdict.exit), (status, exit));
+        assert_eq!(verdict.original, Original::Passes);
+        let journal = rig.run.journal(rig.now);
+        assert_eq!(journal.status, status);
+        let why = "events were not written any more: nobody reads them";
+        assert_eq!(journal.ours["reasons"], json!([why]));
+        let suite = experiment::junit::suite(&journal, &verdict);
+        assert_eq!(suite.contains(why), exit == Exit::Failed, "{suite}");
+    }
+}
+
+#[test]
 fn a_rollback_that_has_had_its_end_is_not_owed_while_it_pauses() {
     let mut file = file(None, &[python("action", "ok")]);
     file["rollbacks"] = json!([with(python("action", "ok"), &json!({"pauses": {"after": 1}}))]);
