@@ -19,6 +19,7 @@ mod fleet;
 mod freeze;
 mod heal;
 mod host;
+mod input;
 mod install;
 mod interrupts;
 mod kill;

@@ -17,8 +17,7 @@ mod zeebe;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use fault::{ClusterName, Limits};
@@ -35,9 +34,10 @@ pub use place::Places;
 pub use serve::{AgentsBy, Listen, ListenError, Serve, ServeSettings};
 
 use crate::failure::{Cause, Failure};
+use crate::input;
 
 /// The longest file that is read (1 MiB).
-const LONGEST: u64 = 1 << 20;
+const LONGEST: usize = 1 << 20;
 /// How much of a message is shown: it may repeat what is in the file.
 const SHOWN: usize = 400;
 
@@ -223,11 +223,8 @@ fn base(path: &Path) -> &Path {
 
 fn read(path: &Path) -> Result<String, SettingsError> {
     let fail = |error| SettingsError::Read { path: path.to_owned(), error };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(fail)?;
-    // One byte more tells a file that is too long, or never ends, from one that just fits.
-    let length = file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(fail)?;
-    if u64::try_from(length).is_ok_and(|length| length > LONGEST) {
+    let bytes = input::read(path, LONGEST).map_err(fail)?;
+    if bytes.len() > LONGEST {
         return Err(SettingsError::TooLong(path.to_owned()));
     }
     String::from_utf8(bytes).map_err(|_| SettingsError::NotText(path.to_owned()))

@@ -47,7 +47,8 @@ pub(super) fn put(journal: &Claim, output: Output) -> Result<(), Failure> {
 pub(super) fn is_journal(path: &Path) -> bool {
     #[derive(Deserialize)]
     struct Whole {
-        schism: Ours,
+        #[serde(rename = "schism")]
+        _schism: Ours,
     }
     #[derive(Deserialize)]
     struct Ours {

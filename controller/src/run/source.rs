@@ -1,13 +1,12 @@
 //! Where experiments come from: files, and http(s).
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use experiment::document::{LONGEST, Notation};
 
 use crate::failure::{Cause, Failure};
+use crate::input;
 use crate::outcome::Outcome;
 
 /// How long a whole file may take over the network (30 s).
@@ -56,25 +55,34 @@ impl Source {
         let (bytes, notation) = match self {
             Self::File(path) => {
                 let failed = |error| Failure::new(Outcome::WrongUsage, &attempted, error);
-                let mut bytes = Vec::new();
-                let file = File::open(path).map_err(failed)?;
-                file.take(LONGEST as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-                (bytes, Notation::of(path))
+                (input::read(path, LONGEST).map_err(failed)?, Notation::of(path))
             }
             Self::Url(url) => fetch(url, &attempted).await?,
         };
-        if bytes.len() > LONGEST {
-            let reason = format!("it has more than {} MiB", LONGEST >> 20);
-            return Err(Failure::new(Outcome::WrongUsage, attempted, reason));
-        }
-        let text = String::from_utf8(bytes)
-            .map_err(|_| Failure::new(Outcome::WrongUsage, &attempted, "it is no UTF-8"))?;
+        let text = text(bytes, &attempted)?;
         // JSON begins with a brace; YAML seldom does, and may be read as either then.
         let guess =
             || if text.trim_start().starts_with('{') { Notation::Json } else { Notation::Yaml };
         let notation = notation.unwrap_or_else(guess);
         Ok(Text { text, notation })
     }
+}
+
+/// Another file of this machine: values, settings.
+///
+/// # Errors
+/// It is not there, is no text, or is longer than experiments are.
+pub(super) fn file(path: &Path, attempted: &str) -> Result<String, Failure> {
+    let bytes = input::read(path, LONGEST);
+    text(bytes.map_err(|error| Failure::new(Outcome::WrongUsage, attempted, error))?, attempted)
+}
+
+fn text(bytes: Vec<u8>, attempted: &str) -> Result<String, Failure> {
+    let failed = |reason: &str| Failure::new(Outcome::WrongUsage, attempted, reason);
+    if bytes.len() > LONGEST {
+        return Err(failed(&format!("it has more than {} MiB", LONGEST >> 20)));
+    }
+    String::from_utf8(bytes).map_err(|_| failed("it is no UTF-8"))
 }
 
 async fn fetch(url: &str, attempted: &str) -> Result<(Vec<u8>, Option<Notation>), Failure> {

@@ -25,6 +25,7 @@ use super::aside;
 use super::book::Book;
 use super::claim::Claim;
 use super::faults::whereabouts;
+use super::source::file;
 use super::validation::Validation;
 use super::{Source, Where, presence};
 use crate::cli::{RunArgs, ValidateArgs};
@@ -204,7 +205,7 @@ fn given(args: &RunArgs) -> Result<(Variables, Environment), Failure> {
         let attempted = format!("cannot read {}", path.display());
         let failed =
             |error: &dyn std::fmt::Display| Failure::new(Outcome::WrongUsage, &attempted, error);
-        let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
+        let text = file(path, &attempted)?;
         let is_environment = path.extension().is_some_and(|extension| extension == "env")
             || path.file_name().is_some_and(|name| name == ".env");
         if is_environment {
@@ -275,7 +276,7 @@ fn settings(args: &RunArgs, output: Output) -> Result<Settings, Failure> {
     let attempted = format!("cannot read the settings {}", path.display());
     let failed =
         |error: &dyn std::fmt::Display| Failure::new(Outcome::WrongUsage, &attempted, error);
-    let text = std::fs::read_to_string(&path).map_err(|error| failed(&error))?;
+    let text = file(&path, &attempted)?;
     let settings = toolkit::settings(&text);
     for problem in &settings.problems {
         output.note(format!("{}:{problem}", path.display()));

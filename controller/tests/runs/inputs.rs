@@ -329,6 +329,33 @@ fn what_is_read_is_not_written_over_and_nothing_is_written_twice() {
 }
 
 #[test]
+fn a_pipe_that_nobody_writes_is_not_waited_for() {
+    let workshop = Workshop::new();
+    let line = workshop.experiment(json!({"method": [script("never", "touch never")]}));
+    nix::unistd::mkfifo(&workshop.path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for line in [
+        "run pipe",
+        "validate pipe",
+        &format!("{line} --var-file pipe"),
+        &format!("{line} --settings pipe"),
+        &format!("{line} --config pipe"),
+    ] {
+        let ended = workshop.run(line);
+        assert!(ended.code.is_some_and(|code| code != 0), "{line}: {ended:?}");
+        assert!(ended.stderr.contains("it is a pipe that nobody writes"), "{line}: {ended:?}");
+    }
+    assert!(!workshop.path("never").exists());
+    // Who is written to is read.
+    let text = workshop.read("experiment.json").replace("never", "done");
+    let pipe = workshop.path("pipe");
+    // It waits for whoever reads.
+    std::thread::spawn(move || fs::write(pipe, text));
+    let ended = workshop.run("run pipe");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(workshop.path("done").exists());
+}
+
+#[test]
 fn what_a_command_reads_for_itself_is_not_written_over() {
     let workshop = Workshop::new();
     let line = workshop.experiment(json!({"method": [script("never", "touch never")]}));
