@@ -12,8 +12,8 @@ use crate::outcome::Outcome;
 /// How long a whole file may take over the network (30 s).
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A file as it was typed: a path, or where to ask for one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A file as it was typed: a path, or where to ask for one. What is shown of it has no credentials.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Source {
     /// Of this machine.
     File(PathBuf),
@@ -34,7 +34,32 @@ impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
-            Self::Url(url) => f.write_str(url),
+            Self::Url(url) => f.write_str(&shown(url)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Source({self})")
+    }
+}
+
+/// An address as anybody may see it: whose it is and what is asked for, but not by which name, word or token.
+fn shown(url: &str) -> String {
+    match reqwest::Url::parse(url) {
+        Ok(mut url) => {
+            // Neither can fail for http(s), which has a host.
+            let _: Result<(), ()> = url.set_username("");
+            let _: Result<(), ()> = url.set_password(None);
+            url.set_query(None);
+            url.set_fragment(None);
+            url.into()
+        }
+        // Nobody knows where in it credentials end.
+        Err(_) => {
+            let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+            format!("{scheme}://…")
         }
     }
 }
@@ -103,4 +128,25 @@ async fn fetch(url: &str, attempted: &str) -> Result<(Vec<u8>, Option<Notation>)
         }
     }
     Ok((bytes, Notation::of(Path::new(answer.url().path()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_credentials() {
+        for (typed, expected) in [
+            ("http://host/x.json", "http://host/x.json"),
+            ("https://ann:TOKEN@host:8443/a/x.json?tok=TOKEN#TOKEN", "https://host:8443/a/x.json"),
+            ("https://TOKEN@host/x.json?TOKEN", "https://host/x.json"),
+            ("http://ann:TO/KEN@host/x.json", "http://…"),
+            ("http://", "http://…"),
+            ("a:b@c?d", "a:b@c?d"),
+        ] {
+            let source: Source = typed.parse().unwrap();
+            assert_eq!(source.to_string(), expected);
+            assert!(!format!("{source:?}").contains("TOKEN"));
+        }
+    }
 }

@@ -93,6 +93,47 @@ fn a_body_without_end_or_without_more_is_not_waited_for() {
 }
 
 #[test]
+fn no_credential_of_an_address_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap();
+    let answers = [
+        ("200 OK", json!({"title": "t", "description": "d", "method": []}).to_string()),
+        ("200 OK", "[1]".to_owned()),
+        ("404 Not Found", String::new()),
+    ];
+    let asked = std::thread::spawn(move || {
+        answers.map(|(status, body)| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 4096];
+            let length = stream.read(&mut request).unwrap();
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n", body.len());
+            write!(stream, "{head}Connection: close\r\n\r\n{body}").unwrap();
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        })
+    });
+    let workshop = Workshop::new();
+    let line = format!("run http://ann:TOKEN@{host}/x.json?tok=TOKEN -o json");
+    let shown = format!("http://{host}/x.json");
+    for (code, told) in [(0, "\"file\": \""), (2, ""), (5, "")] {
+        let ended = workshop.run(&line);
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        let said = ended.stdout + &ended.stderr;
+        assert!(said.contains(&format!("{told}{shown}")) && !said.contains("TOKEN"), "{said}");
+    }
+    for request in asked.join().unwrap() {
+        // They reach whoever is asked.
+        assert!(request.starts_with("GET /x.json?tok=TOKEN ") && request.contains("asic "));
+    }
+    // Nobody is there, and one that is no address.
+    for address in [format!("ann:TOKEN@{host}"), "ann:TOKEN@ho st:x".replace(' ', "%")] {
+        let ended = workshop.run(&format!("run http://{address}/x.json?tok=TOKEN"));
+        assert_ne!(ended.code, Some(0), "{ended:?}");
+        assert!(!(ended.stdout + &ended.stderr).contains("TOKEN"));
+    }
+    assert!(!workshop.read("journal.json").contains("TOKEN"));
+}
+
+#[test]
 fn a_shell_sees_no_value_unless_the_original_shows_it_one() {
     let experiment = |arguments: Value| {
         json!({
