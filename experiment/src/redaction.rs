@@ -13,6 +13,9 @@ use serde_json::{Map, Value};
 pub const HIDDEN: &str = "********";
 /// Shorter texts are hidden only where they stand alone: an `a` is in every word.
 const SHORTEST: usize = 4;
+/// A secret of several lines is also told line by line, as those of a log are. Shorter ones (characters) say little, and
+/// are in other texts.
+const SHORTEST_LINE: usize = 8;
 
 /// Something that may hold secrets: it is not shown, and must be asked for.
 #[derive(Clone, PartialEq)]
@@ -180,6 +183,11 @@ fn collect(value: &Value, hidden: &mut Vec<String>) {
             if trimmed != text && !trimmed.is_empty() {
                 hidden.push(trimmed.to_owned());
             }
+            if trimmed.contains('\n') {
+                let lines = trimmed.lines().map(str::trim);
+                let lines = lines.filter(|line| line.chars().count() >= SHORTEST_LINE);
+                hidden.extend(lines.map(str::to_owned));
+            }
         }
         Value::Number(number) => hidden.push(number.to_string()),
         Value::Array(list) => list.iter().for_each(|value| collect(value, hidden)),
@@ -305,5 +313,21 @@ mod tests {
             format!("{:?} {:?}", Confidential::new("hush"), redaction()),
             "******** Redaction(6 texts)"
         );
+    }
+
+    #[test]
+    fn a_secret_of_several_lines_is_hidden_line_by_line_too() {
+        let key =
+            "-----BEGIN KEY-----\n  MIIEvQIBADANBg\r\nkqhkiG9w0BAQ\nshort\n-----END KEY-----\n";
+        let secrets = json!({"g": {"key": key}});
+        let redaction = Redaction::new(secrets.as_object().unwrap());
+        for (text, expected) in [
+            (key, HIDDEN),
+            ("read MIIEvQIBADANBg", "read ********"),
+            ("kqhkiG9w0BAQ", HIDDEN),
+            ("a short one", "a short one"),
+        ] {
+            assert_eq!(redaction.text(text), expected, "{text}");
+        }
     }
 }
