@@ -124,9 +124,10 @@ fn free(purpose: Purpose, path: &Path) -> Result<(), Failure> {
         format!("it belongs to {}, which a run that goes on writes", journal.display())
     } else if once(path).chain(&companions).any(|path| Claim::is_locked(path)) {
         "a run that goes on writes it".to_owned()
-    } else if let Some(journal) = companions.iter().find(|path| aside::is_journal(path)) {
-        // Whoever was killed owes what stands there, and a link may be that of a run that goes on.
-        format!("{} is the journal of a run, which would be gone", journal.display())
+    } else if purpose != Purpose::Journal && aside::is_journal(path) {
+        // Whoever was killed owes what stands there, and a link may be that of a run that goes on. What one that was
+        // killed left on its way to a journal's place is in nobody's way.
+        "it is the journal of a run, which would be gone".to_owned()
     } else if let Some(journal) = owner.as_ref().filter(|path| aside::is_journal(path)) {
         format!("it belongs to {}, the journal of a run", journal.display())
     } else {
@@ -381,9 +382,9 @@ mod tests {
         fs::write(&journal, written).unwrap();
         fs::hard_link(&journal, path("other")).unwrap();
         for (purpose, name, reason) in [
-            (Purpose::Events, "journal.json", "is the journal of a run"),
-            (Purpose::Events, "other", "is the journal of a run"),
-            (Purpose::Suite, "journal.json", "is the journal of a run"),
+            (Purpose::Events, "journal.json", "it is the journal of a run"),
+            (Purpose::Events, "other", "it is the journal of a run"),
+            (Purpose::Suite, "journal.json", "it is the journal of a run"),
             (Purpose::Events, "journal.json.tail", "it belongs to"),
             (Purpose::Journal, "journal.json.tail", "it belongs to"),
         ] {
@@ -391,6 +392,8 @@ mod tests {
             assert!(refused.reason.contains(reason), "{name}: {refused}");
         }
         assert_eq!(free(Purpose::Journal, &journal), Ok(()), "it is put aside");
+        fs::hard_link(&journal, path("journal.json.new")).unwrap();
+        assert_eq!(free(Purpose::Journal, &journal), Ok(()), "of a run that was killed");
         let null = || Place::new(Purpose::Events, "/dev/null".into());
         assert!(!null().is(&null()), "a device takes whatever comes");
     }
