@@ -231,7 +231,8 @@ mod tests {
     #[test]
     fn a_cut_that_lost_its_meaning_has_deviated_whatever_it_lost() {
         let (asked, held) = (Vec::new(), Held::default());
-        let mut roles = Roles { asked, held, lost: false, output: Output::new(None) };
+        let mut roles =
+            Roles { asked, held, lost: false, stayed: false, output: Output::new(None) };
         assert_eq!(roles.judged(Outcome::Effective), Outcome::Effective);
         roles.lost = true;
         assert_eq!(roles.judged(Outcome::Effective), Outcome::Deviated);
