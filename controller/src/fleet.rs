@@ -299,7 +299,7 @@ pub(crate) async fn halt(
 /// `schism resume`.
 pub(crate) async fn resume(place: &Controller, output: Output) -> Result<Outcome, Failure> {
     let mut client = connect(place, output).await?;
-    brake(&BrakeReport::off(client.resume().await?.untold), output)
+    brake(&BrakeReport::off(client.resume().await?), output)
 }
 
 fn brake(report: &BrakeReport, output: Output) -> Result<Outcome, Failure> {

@@ -47,24 +47,24 @@ impl Known {
     }
 }
 
-/// Tells an agent how the brake stands; what it knows then, if it has confirmed that.
-pub(super) async fn brake(mut link: Link, halted: Option<String>) -> Option<Known> {
+/// Tells an agent how the brake stands; what it knows then, or why it has not confirmed that.
+pub(super) async fn brake(mut link: Link, halted: Option<String>) -> Result<Known, String> {
     let told = match &halted {
         Some(reason) => link.halt(reason).await.map(drop),
         None => link.resume().await,
     };
     match told {
-        Ok(()) => Some(Known::of(halted.as_ref())),
+        Ok(()) => Ok(Known::of(halted.as_ref())),
         Err(error) => {
             tracing::warn!(reason = error.reason, "an agent was not told how the brake stands");
-            None
+            Err(error.reason)
         }
     }
 }
 
 /// The same, of one that is told again as long as it answers and has not confirmed it: not at once.
 pub(super) async fn brake_again(link: Link, halted: Option<String>) -> Option<Known> {
-    let known = brake(link, halted).await;
+    let known = brake(link, halted).await.ok();
     if known.is_none() {
         tokio::time::sleep(BRAKE_AGAIN).await;
     }

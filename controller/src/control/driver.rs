@@ -1,7 +1,7 @@
 //! The one task that drives every intent.
 
 pub(super) mod amending;
-mod braking;
+pub(super) mod braking;
 pub(super) mod runs;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -118,7 +118,7 @@ pub(super) struct Driver {
     waiting: HashMap<IntentId, Vec<(Until, oneshot::Sender<Answer>)>>,
     brake: watch::Sender<Option<String>>,
     behind: Behind,
-    /// As it stands in the store.
+    /// As it stands in the store, or is to.
     kept_brake: wire::Brake,
     wall: Wall,
     /// What has changed in a way that can wait to be told and counted, and until when.
@@ -186,6 +186,7 @@ impl Driver {
             Command::Brake { brake, reply } => {
                 let _ = reply.send(self.set_brake(brake).await);
             }
+            Command::ToldBrake { reply } => drop(reply.send(self.told_brake())),
             Command::Braked { node, known } => self.braked(node, known).await,
             Command::KnowBrake { nodes, known } => self.know_brake(known, &nodes).await,
             Command::MissBrake { nodes, told } => self.miss_brake(told, &nodes).await,

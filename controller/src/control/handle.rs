@@ -1,6 +1,6 @@
 //! What is asked of the task that drives intents, and how.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,6 +99,10 @@ pub(super) enum Command {
         brake: wire::Brake,
         reply: oneshot::Sender<Result<Vec<IntentId>, ControlError>>,
     },
+    /// How the brake stands, and who has not confirmed that.
+    ToldBrake {
+        reply: oneshot::Sender<wire::Brake>,
+    },
     /// One was told how the brake stands, or could not be.
     Braked {
         node: NodeName,
@@ -156,9 +160,10 @@ pub struct Watching {
 /// What came of the brake.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Braked {
-    /// Agents that could not be told, and are when they are there again; where it was taken off, with those that
-    /// are away.
+    /// Agents that have not confirmed it, also those that are away: they are told when they are there again.
     pub untold: Vec<NodeName>,
+    /// Of those that are there, why.
+    pub reasons: BTreeMap<NodeName, String>,
     /// Intents that had not ended, and are on their way out by it.
     pub ending: Vec<IntentId>,
 }
@@ -375,45 +380,54 @@ impl Control {
     pub async fn brake(&self, brake: wire::Brake) -> Result<Braked, ControlError> {
         let halted = brake.on.then(|| brake.reason.clone());
         let kept = self.ask(|reply| Command::Brake { brake, reply });
-        let (ending, mut untold) = match &halted {
+        let (ending, mut reasons) = match &halted {
             None => {
                 let ending = kept.await??;
                 (ending, self.tell_brake(None).await)
             }
             // At once: the agents' own brakes wait for no disk of ours.
             Some(_) => {
-                let (kept, untold) = tokio::join!(kept, self.tell_brake(halted.clone()));
-                (kept??, untold)
+                let (kept, reasons) = tokio::join!(kept, self.tell_brake(halted.clone()));
+                (kept??, reasons)
             }
         };
-        if halted.is_none() {
-            let away = self.agents.seen().into_iter().filter(|agent| !agent.connected);
-            untold.extend(away.map(|agent| agent.node));
-            untold.sort_unstable();
-            untold.dedup();
-        }
-        Ok(Braked { untold, ending })
+        // What was confirmed by now has been taken in by then.
+        let behind = self.told_brake().await?.behind;
+        let untold: Vec<_> = behind.iter().filter_map(|name| NodeName::new(name)).collect();
+        reasons.retain(|node, _| untold.contains(node));
+        Ok(Braked { untold, reasons, ending })
     }
 
-    /// Passes the brake on to every agent that is connected, on with a reason; says who has not confirmed it.
-    async fn tell_brake(&self, halted: Option<String>) -> Vec<NodeName> {
+    /// How the brake stands, and who has not confirmed that.
+    ///
+    /// # Errors
+    /// The controller ends.
+    pub async fn told_brake(&self) -> Result<wire::Brake, ControlError> {
+        self.ask(|reply| Command::ToldBrake { reply }).await
+    }
+
+    /// Passes the brake on to every agent that is connected, on with a reason; says who has not confirmed it, and why.
+    async fn tell_brake(&self, halted: Option<String>) -> BTreeMap<NodeName, String> {
         let tell = |(node, link): (NodeName, Link)| {
             let halted = halted.clone();
             async move { (node, calls::brake(link, halted).await) }
         };
         let told = futures_util::future::join_all(self.agents.links().into_iter().map(tell)).await;
-        let (known, untold): (Vec<_>, Vec<_>) =
-            told.into_iter().partition(|(_, known)| known.is_some());
-        let nodes = |told: Vec<(NodeName, Option<Known>)>| {
-            told.into_iter().map(|(node, _)| node).collect::<Vec<_>>()
-        };
-        let (told, untold) = (Known::of(halted.as_ref()), nodes(untold));
-        // A controller that ends knows it in its next life.
-        let _ = self.commands.send(Command::KnowBrake { nodes: nodes(known), known: told }).await;
-        if !untold.is_empty() {
-            let _ = self.commands.send(Command::MissBrake { nodes: untold.clone(), told }).await;
+        let (mut nodes, mut reasons) = (Vec::new(), BTreeMap::new());
+        for (node, known) in told {
+            match known {
+                Ok(_) => nodes.push(node),
+                Err(reason) => drop(reasons.insert(node, reason)),
+            }
         }
-        untold
+        let known = Known::of(halted.as_ref());
+        // A controller that ends knows it in its next life.
+        let _ = self.commands.send(Command::KnowBrake { nodes, known }).await;
+        if !reasons.is_empty() {
+            let nodes = reasons.keys().cloned().collect();
+            let _ = self.commands.send(Command::MissBrake { nodes, told: known }).await;
+        }
+        reasons
     }
 
     /// What is counted.

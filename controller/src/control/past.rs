@@ -7,6 +7,7 @@ use prost::Message as _;
 use proto::control as wire;
 use proto::control::event::Kind as Told;
 
+use super::driver::braking::published;
 use super::driver::runs::{self, Runs};
 use super::handle::ControlError;
 use super::intent::{At, Intent, RecordError};
@@ -91,5 +92,5 @@ impl Past<'_> {
 }
 
 fn brake(record: &[u8]) -> Result<Told, ControlError> {
-    Ok(Told::Brake(wire::Brake::decode(record).map_err(RecordError::from)?))
+    Ok(Told::Brake(published(wire::Brake::decode(record).map_err(RecordError::from)?)))
 }

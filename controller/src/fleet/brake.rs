@@ -18,11 +18,11 @@ pub(super) struct BrakeRecord {
     /// Nodes that have not confirmed that they know.
     untold: Vec<String>,
     /// Nodes that take no faults, whoever has put the brake on there.
-    nodes: Vec<HaltedNode>,
+    nodes: Vec<NodeReason>,
 }
 
 #[derive(Debug, Serialize)]
-struct HaltedNode {
+struct NodeReason {
     node: String,
     reason: String,
 }
@@ -34,7 +34,7 @@ pub(super) fn takes_none(node: &str, reason: &str) -> String {
 
 impl BrakeRecord {
     pub(super) fn new(brake: wire::Brake, nodes: Vec<wire::HaltedNode>) -> Self {
-        let nodes = nodes.into_iter().map(|one| HaltedNode { node: one.node, reason: one.reason });
+        let nodes = nodes.into_iter().map(|one| NodeReason { node: one.node, reason: one.reason });
         Self {
             halted: brake.on,
             reason: brake.reason,
@@ -54,7 +54,7 @@ impl BrakeRecord {
         }
         // What is said of all is not said of each.
         let other = self.nodes.iter().filter(|one| !self.halted || one.reason != self.reason);
-        let is_told = |one: &&HaltedNode| !self.untold.contains(&one.node);
+        let is_told = |one: &&NodeReason| !self.untold.contains(&one.node);
         lines.extend(other.filter(is_told).map(|one| takes_none(&one.node, &one.reason)));
         if !self.untold.is_empty() {
             let stands = if self.halted { "on" } else { "off" };
@@ -74,6 +74,9 @@ pub(super) struct BrakeReport {
     halted: bool,
     /// Nodes that could not be told.
     untold: Vec<String>,
+    /// Of those that are there, why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<NodeReason>,
     /// What had not ended when it was put on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     intents: Vec<IntentRecord>,
@@ -91,18 +94,25 @@ impl BrakeReport {
         let intents = reply.intents.into_iter().map(IntentRecord::from).collect();
         let outcome =
             if unconfirmed.is_empty() { Outcome::Effective } else { Outcome::Unconfirmed };
-        let told = Self::off(reply.untold);
+        let told = Self::of(reply.untold, reply.reasons);
         let outcome = outcome.worst(told.outcome);
         let exit_code = outcome.code();
         Self { exit_code, halted: true, intents, unconfirmed, outcome, ..told }
     }
 
     /// After `resume`.
-    pub(super) fn off(untold: Vec<String>) -> Self {
+    pub(super) fn off(reply: wire::ResumeReply) -> Self {
+        Self::of(reply.untold, reply.reasons)
+    }
+
+    fn of(untold: Vec<String>, reasons: Vec<wire::NotTold>) -> Self {
+        let reasons =
+            reasons.into_iter().map(|one| NodeReason { node: one.node, reason: one.reason });
         let outcome = if untold.is_empty() { Outcome::Effective } else { Outcome::Unconfirmed };
         let (exit_code, intents, unconfirmed) = (outcome.code(), Vec::new(), Vec::new());
         let schema = "schism.brake/v1";
-        Self { schema, exit_code, halted: false, untold, intents, unconfirmed, outcome }
+        let (halted, reasons) = (false, reasons.collect());
+        Self { schema, exit_code, halted, untold, reasons, intents, unconfirmed, outcome }
     }
 
     pub(super) const fn outcome(&self) -> Outcome {
@@ -126,11 +136,17 @@ impl Report for BrakeReport {
         for sentence in &self.unconfirmed {
             text.push_str(&format!("\n{sentence}"));
         }
-        if !self.untold.is_empty() {
-            let untold = self.untold.join(", ");
+        let is_away = |node: &&String| self.reasons.iter().all(|one| one.node != **node);
+        let away: Vec<&str> = self.untold.iter().filter(is_away).map(String::as_str).collect();
+        if !away.is_empty() {
+            let away = away.join(", ");
             text.push_str(&format!(
-                "\ncould not be told, and is told when it is there again: {untold}"
+                "\ncould not be told, and is told when it is there again: {away}"
             ));
+        }
+        for NodeReason { node, reason } in &self.reasons {
+            let reason = fault::Legible(reason);
+            text.push_str(&format!("\n{node} has not confirmed it, and is told again: {reason}"));
         }
         text
     }
@@ -183,7 +199,7 @@ mod tests {
             stage: stage.into(),
             ..wire::Intent::default()
         };
-        let reply = |intents| wire::HaltReply { intents, untold: Vec::new() };
+        let reply = |intents| wire::HaltReply { intents, ..wire::HaltReply::default() };
         let all = BrakeReport::on(reply(vec![intent(10, wire::Stage::Healed)]));
         assert_eq!(all.outcome(), Outcome::Effective);
         assert!(all.text(Detail::Normal).ends_with("confirmed to be healed: 1"));
@@ -192,5 +208,20 @@ mod tests {
         assert_eq!((some.outcome(), some.exit_code), (Outcome::Unconfirmed, 5));
         let text = some.text(Detail::Normal);
         assert!(text.contains("confirmed to be healed: 1 of 2\n00000000000b is not"), "{text}");
+    }
+
+    #[test]
+    fn who_is_there_and_has_not_confirmed_it_is_not_called_away() {
+        let reason = "remove /run/schism/halt: Is a directory".to_owned();
+        let reply = wire::ResumeReply {
+            untold: vec!["a".to_owned(), "b".to_owned()],
+            reasons: vec![wire::NotTold { node: "b".to_owned(), reason }],
+        };
+        let report = BrakeReport::off(reply);
+        assert_eq!(report.outcome(), Outcome::Unconfirmed);
+        let expected = "the brake is off\n\
+                        could not be told, and is told when it is there again: a\n\
+                        b has not confirmed it, and is told again: remove /run/schism/halt: Is a directory";
+        assert_eq!(report.text(Detail::Normal), expected);
     }
 }

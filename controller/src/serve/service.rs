@@ -127,6 +127,15 @@ fn known(
     ended.into_iter().filter(is_known).collect()
 }
 
+/// Who has not confirmed how the brake stands, and why those that are there have not.
+fn not_told(braked: Braked) -> (Vec<String>, Vec<wire::NotTold>) {
+    let untold = braked.untold.iter().map(ToString::to_string).collect();
+    let reasons = braked.reasons.into_iter();
+    let told =
+        |(node, reason): (NodeName, String)| wire::NotTold { node: node.to_string(), reason };
+    (untold, reasons.map(told).collect())
+}
+
 /// How long the brake waits for the ends of what it heals (40 s): longer than a node may take to put
 /// something in that it is to take out again.
 const HALTING: Duration = Duration::from_secs(40);
@@ -391,8 +400,8 @@ impl wire::control_server::Control for Shared {
         let brake = wire::Brake { on: true, reason, who: caller.name, ..wire::Brake::default() };
         let braked = self.0.control.brake(brake).await.map_err(|e| refuse_control(&e))?;
         let intents = self.0.ended(&braked.ending).await.map_err(|e| refuse_control(&e))?;
-        let untold = braked.untold.iter().map(ToString::to_string).collect();
-        Ok(Response::new(wire::HaltReply { intents, untold }))
+        let (untold, reasons) = not_told(braked);
+        Ok(Response::new(wire::HaltReply { intents, untold, reasons }))
     }
 
     async fn resume(
@@ -403,11 +412,9 @@ impl wire::control_server::Control for Shared {
         let caller = permitted.await?;
         self.0.audit(entry(&caller, Deed::Resume, String::new(), Verdict::Admitted)).await?;
         let brake = wire::Brake { who: caller.name, ..wire::Brake::default() };
-        let Braked { untold, .. } =
-            self.0.control.brake(brake).await.map_err(|e| refuse_control(&e))?;
-        Ok(Response::new(wire::ResumeReply {
-            untold: untold.iter().map(ToString::to_string).collect(),
-        }))
+        let braked = self.0.control.brake(brake).await.map_err(|e| refuse_control(&e))?;
+        let (untold, reasons) = not_told(braked);
+        Ok(Response::new(wire::ResumeReply { untold, reasons }))
     }
 
     type RunStream = running::Replies;

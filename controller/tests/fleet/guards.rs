@@ -141,3 +141,65 @@ async fn who_takes_faults_while_the_brake_is_on_is_told_again() {
     })
     .await;
 }
+
+fn halt() -> Brake {
+    Brake { on: true, reason: "enough".to_owned(), ..Brake::default() }
+}
+
+async fn behind(fleet: &Fleet) -> Vec<String> {
+    fleet.control.listing().await.unwrap().brake.unwrap().behind
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_not_told_is_not_forgotten_by_a_controller_that_has_never_seen_it() {
+    let mut fleet = Fleet::of(&["a", "b"]).await;
+    soon(fleet.control.brake(halt())).await.unwrap();
+    fleet.disconnect("b").await;
+    let b = [fleet.nodes["b"].name.clone()];
+    assert_eq!(soon(fleet.control.brake(Brake::default())).await.unwrap().untold, b);
+    for _ in 0..2 {
+        fleet.restart().await;
+        fleet.connect("a").await;
+        assert_eq!(soon(fleet.control.brake(Brake::default())).await.unwrap().untold, b);
+        assert_eq!(behind(&fleet).await, ["b"]);
+    }
+    fleet.connect("b").await;
+    until(async || behind(&fleet).await.is_empty()).await;
+    assert_eq!(fleet.nodes["b"].agent.standing().await.unwrap().reason(), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_away_at_a_halt_is_named_also_after_a_restart() {
+    let mut fleet = Fleet::of(&["a", "b"]).await;
+    fleet.disconnect("b").await;
+    let b = [fleet.nodes["b"].name.clone()];
+    assert_eq!(soon(fleet.control.brake(halt())).await.unwrap().untold, b);
+    fleet.restart().await;
+    assert_eq!(behind(&fleet).await, ["b"]);
+    fleet.connect("a").await;
+    until(async || behind(&fleet).await == ["b"]).await;
+    assert_eq!(soon(fleet.control.brake(halt())).await.unwrap().untold, b);
+    fleet.connect("b").await;
+    until(async || behind(&fleet).await.is_empty()).await;
+    assert!(soon(fleet.control.brake(halt())).await.unwrap().untold.is_empty());
+    // It is not behind in the next life either.
+    fleet.restart().await;
+    assert!(behind(&fleet).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_keeps_to_a_brake_is_told_that_it_is_off_by_a_controller_that_has_never_seen_it() {
+    let mut fleet = Fleet::of(&["a", "b"]).await;
+    assert!(soon(fleet.control.brake(halt())).await.unwrap().untold.is_empty());
+    fleet.restart().await;
+    // At once: no agent has dialled again.
+    let both: Vec<_> = fleet.nodes.values().map(|node| node.name.clone()).collect();
+    assert_eq!(soon(fleet.control.brake(Brake::default())).await.unwrap().untold, both);
+    for name in ["a", "b"] {
+        fleet.connect(name).await;
+    }
+    until(async || behind(&fleet).await.is_empty()).await;
+    for node in fleet.nodes.values() {
+        assert_eq!(node.agent.standing().await.unwrap().reason(), "");
+    }
+}

@@ -603,9 +603,13 @@ pub struct Brake {
     pub reason: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
     pub who: ::prost::alloc::string::String,
-    /// Nodes that have not confirmed yet that they know how it stands. Of a brake that is on, nothing of it is stored.
+    /// Nodes that have not confirmed yet that they know how it stands.
     #[prost(string, repeated, tag = "4")]
     pub behind: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// In the store alone, of one that is on: nodes that have confirmed that. They are told when it is taken off, also
+    /// by a controller that has never seen them.
+    #[prost(string, repeated, tag = "5")]
+    pub told: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RunVerdict {
@@ -877,9 +881,19 @@ pub struct HaltReply {
     /// Those that had not ended, as they have ended by it; those that have not within 40 s as they are then.
     #[prost(message, repeated, tag = "1")]
     pub intents: ::prost::alloc::vec::Vec<Intent>,
-    /// Nodes that could not be told.
+    /// Nodes that have not confirmed it.
     #[prost(string, repeated, tag = "2")]
     pub untold: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of those that are there, why.
+    #[prost(message, repeated, tag = "3")]
+    pub reasons: ::prost::alloc::vec::Vec<NotTold>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NotTold {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResumeRequest {}
@@ -887,6 +901,8 @@ pub struct ResumeRequest {}
 pub struct ResumeReply {
     #[prost(string, repeated, tag = "1")]
     pub untold: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "2")]
+    pub reasons: ::prost::alloc::vec::Vec<NotTold>,
 }
 /// Travels in grpc-status-details-bin of every error that this service makes; what an agent refused is
 /// passed on as the agent said it.

@@ -18,6 +18,8 @@ use crate::store::{Expected, Key, PutError};
 pub(super) struct Behind {
     /// Those that have not confirmed it.
     nodes: BTreeSet<NodeName>,
+    /// Those that have confirmed that it is on, and keep to that until they are told otherwise.
+    braked: BTreeSet<NodeName>,
     /// Those of them that are being told.
     asked: BTreeSet<NodeName>,
     /// When it last changed, or was confirmed by anybody: who was asked before may have answered before, too.
@@ -27,45 +29,62 @@ pub(super) struct Behind {
 impl Behind {
     /// As it stands in the store.
     pub(super) fn stored(brake: &wire::Brake) -> Self {
-        let nodes = brake.behind.iter().filter_map(|name| NodeName::new(name)).collect();
-        Self { nodes, ..Self::default() }
+        let nodes =
+            |names: &[String]| names.iter().filter_map(|name| NodeName::new(name)).collect();
+        Self { nodes: nodes(&brake.behind), braked: nodes(&brake.told), ..Self::default() }
     }
 
     fn names(&self) -> Vec<String> {
         self.nodes.iter().map(ToString::to_string).collect()
     }
+
+    /// A brake as it is stored. Who knows that it is on is told of another reason as soon as it is there, which need
+    /// not be written down: otherwise each of a thousand nodes that connect would be written twice.
+    fn store(&self, brake: &wire::Brake) -> wire::Brake {
+        let names = |nodes: Vec<&NodeName>| nodes.into_iter().map(ToString::to_string).collect();
+        let behind = names(self.nodes.difference(&self.braked).collect());
+        wire::Brake { behind, told: names(self.braked.iter().collect()), ..brake.clone() }
+    }
+}
+
+/// What everybody may know of a brake: who knows it is asked for by itself.
+pub(in crate::control) fn published(brake: wire::Brake) -> wire::Brake {
+    wire::Brake { behind: Vec::new(), told: Vec::new(), ..brake }
 }
 
 impl Driver {
     /// Puts the brake on or takes it off, durably. On it is at once, whatever becomes of that.
     pub(super) async fn set_brake(
         &mut self,
-        mut brake: wire::Brake,
+        brake: wire::Brake,
     ) -> Result<Vec<IntentId>, ControlError> {
         let mut ending = Vec::new();
-        let known = || self.agents.seen().into_iter().map(|agent| agent.node).collect();
+        let known = self.agents.seen().into_iter().map(|agent| agent.node);
+        // Also those that were there in an earlier life alone.
+        let mut owed: BTreeSet<NodeName> = known.chain(self.behind.nodes.iter().cloned()).collect();
         let settled = self.agents.now();
         if brake.on {
-            (self.behind.nodes, self.behind.settled) = (known(), settled);
+            (self.behind.nodes, self.behind.settled) = (owed, settled);
             let living = self.intents.iter().filter(|(_, one)| !one.sequence.stage().is_final());
             ending.extend(living.map(|(id, _)| *id));
             // First of all, and whatever the store says of it.
             self.brake.send_replace(Some(brake.reason.clone()));
             let reason = format!("halted: {}", brake.reason);
             self.everybody(|_| Some(Event::Heal(reason.clone()))).await;
-            // Whoever connects is told of one that is on.
-            brake.behind = Vec::new();
-            self.keep_brake(&brake).await?;
+            let kept = self.behind.store(&brake);
+            self.kept_brake = kept.clone();
+            self.keep_brake(&kept).await?;
         } else {
             // Until each has confirmed it.
-            let behind = Behind { nodes: known(), asked: self.behind.asked.clone(), settled };
-            brake.behind = behind.names();
-            self.keep_brake(&brake).await?;
-            self.behind = behind;
+            owed.append(&mut self.behind.braked.clone());
+            let (braked, asked) = (BTreeSet::new(), self.behind.asked.clone());
+            let behind = Behind { nodes: owed, braked, asked, settled };
+            let kept = behind.store(&brake);
+            self.keep_brake(&kept).await?;
+            (self.behind, self.kept_brake) = (behind, kept);
             self.brake.send_replace(None);
         }
-        self.say(wire::event::Kind::Brake(wire::Brake { behind: Vec::new(), ..brake.clone() }));
-        self.kept_brake = brake;
+        self.say(wire::event::Kind::Brake(published(brake)));
         Ok(ending)
     }
 
@@ -89,7 +108,7 @@ impl Driver {
         let halted = self.brake.borrow().clone();
         let (on, behind) = (halted.is_some(), self.behind.names());
         let who = if on { self.kept_brake.who.clone() } else { String::new() };
-        wire::Brake { on, reason: halted.unwrap_or_default(), who, behind }
+        wire::Brake { on, reason: halted.unwrap_or_default(), who, behind, told: Vec::new() }
     }
 
     /// Connected nodes that take no faults.
@@ -118,6 +137,7 @@ impl Driver {
         let is_on = self.brake.borrow().is_some();
         if is_on && sent > self.behind.settled && self.agents.takes_faults(node) == Some(true) {
             self.behind.nodes.insert(node.clone());
+            self.behind.braked.remove(node);
         }
         self.tell_of_brake(node);
     }
@@ -159,11 +179,13 @@ impl Driver {
             return self.doubt_brake(nodes).await;
         }
         self.behind.settled = self.agents.now();
-        let before = self.behind.nodes.len();
-        self.behind.nodes.retain(|behind| !nodes.contains(behind));
-        if self.behind.nodes.len() != before {
-            self.keep_behind().await;
+        for node in nodes {
+            self.behind.nodes.remove(node);
+            if known == Known::On {
+                self.behind.braked.insert(node.clone());
+            }
         }
+        self.keep_behind().await;
     }
 
     /// These were told so, and have not confirmed it: it may come to them still.
@@ -176,24 +198,23 @@ impl Driver {
     /// These were told something while it changed, and what was said later may have come to them first: they are
     /// told once more, whatever they have confirmed.
     async fn doubt_brake(&mut self, nodes: &[NodeName]) {
-        let before = self.behind.nodes.len();
-        self.behind.nodes.extend(nodes.iter().cloned());
-        if self.behind.nodes.len() != before {
-            self.keep_behind().await;
+        for node in nodes {
+            self.behind.braked.remove(node);
+            self.behind.nodes.insert(node.clone());
         }
+        self.keep_behind().await;
         nodes.iter().for_each(|node| self.tell_of_brake(node));
     }
 
-    /// Writes down who has not confirmed that the brake is off.
+    /// Writes down who has not confirmed how the brake stands, where that has changed.
     async fn keep_behind(&mut self) {
-        // Whoever connects is told of one that is on.
-        if self.brake.borrow().is_some() {
+        let brake = self.behind.store(&self.kept_brake);
+        if brake == self.kept_brake {
             return;
         }
-        let brake = wire::Brake { behind: self.behind.names(), ..self.kept_brake.clone() };
         if let Err(error) = self.keep_brake(&brake).await {
             // They are told once more, which changes nothing.
-            tracing::warn!(%error, "which agents know that the brake is off is not written down");
+            tracing::warn!(%error, "which agents know how the brake stands is not written down");
         }
         self.kept_brake = brake;
     }
