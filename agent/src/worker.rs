@@ -43,6 +43,8 @@ pub enum Transition {
     Changed(Box<Status>),
     /// No new faults are taken, and the others are healed.
     Draining,
+    /// The brake stands otherwise than before.
+    Braked,
 }
 
 /// What a prepared fault would do or has ready.

@@ -67,6 +67,8 @@ struct Known {
     halted: String,
     /// Whether its answers to heartbeats say that: those of an older agent do not.
     tells_halted: bool,
+    /// When it last confirmed a halt or a resume.
+    braked: Moment,
     remote: Option<SocketAddr>,
     local: Option<SocketAddr>,
     heard: Instant,
@@ -91,7 +93,7 @@ pub struct Seen {
     pub connected: bool,
     /// What it said of itself when it last connected.
     pub description: wire::Description,
-    /// Why it takes no faults, as it said with its last answer; empty where it does.
+    /// Why it takes no faults, as it said last; empty where it does.
     pub halted: String,
     /// When it was last heard, ago.
     pub heard_ago: Duration,
@@ -135,6 +137,17 @@ impl Agents {
         let known = self.known();
         let agent = known.get(node).filter(|agent| agent.tells_halted)?;
         Some(agent.halted.is_empty())
+    }
+
+    /// An agent has confirmed that it takes no faults for this reason, or that it does.
+    pub(crate) fn confirmed_brake(&self, node: &NodeName, halted: Option<&str>) {
+        let now = self.now();
+        if let Some(known) = self.known().get_mut(node) {
+            // It says so itself, of one without a reason.
+            let reason =
+                halted.map(|reason| if reason.is_empty() { "no reason given" } else { reason });
+            (known.halted, known.braked) = (reason.unwrap_or_default().to_owned(), now);
+        }
     }
 
     /// The way to every agent that is connected, by node.

@@ -135,8 +135,8 @@ pub(crate) async fn hold(
                     Some(Kind::Draining(wire::Draining {})) => {
                         live.tell("the agent is shutting down and heals what it has");
                     }
-                    // A newer agent's event: the others are still understood.
-                    None => {}
+                    // What it heals is told by itself; of a newer agent's events the others are still understood.
+                    Some(Kind::Braked(wire::Braked {})) | None => {}
                 },
                 Ok(None) => return End::AgentLost("the agent closed the connection".to_owned()),
                 Err(status) => return End::AgentLost(lost(status).message().to_owned()),

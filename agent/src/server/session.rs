@@ -80,6 +80,7 @@ async fn serve(
                 }
                 Ok(Transition::Changed(_)) => Vec::new(),
                 Ok(Transition::Draining) => vec![Kind::Draining(wire::Draining {})],
+                Ok(Transition::Braked) => vec![Kind::Braked(wire::Braked {})],
                 // What was missed is reported as it is by now.
                 Err(RecvError::Lagged(_)) => reports(agent, &wish).await?,
                 Err(RecvError::Closed) => return Ok(()),

@@ -11,7 +11,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::target::{Preparing, Start, Target, Task, place};
 use super::{AgentError, Commit, Earnest, Message, Prepared, Reach, Reply, Transition};
-use crate::brake::Brake;
+use crate::brake::{Brake, Standing};
 use crate::executor::Executor;
 use crate::hands::Hands;
 use crate::holders::{Holders, is_own};
@@ -36,6 +36,8 @@ pub(super) struct Worker {
     pub(super) hands: Hands,
     /// Why the brake is on although it could not be kept.
     pub(super) unkept: Option<String>,
+    /// How the brake stood when it was last looked at.
+    pub(super) braked: Standing,
     pub(super) targets: HashMap<NamespaceCookie, Target>,
     pub(super) healing: HashMap<FaultId, Vec<Reply<Status>>>,
     pub(super) draining: Option<Vec<oneshot::Sender<()>>>,
@@ -50,6 +52,7 @@ impl Worker {
         transitions: broadcast::Sender<Transition>,
     ) -> Self {
         Self {
+            braked: brake.read(),
             kernel,
             messages,
             transitions,
@@ -115,7 +118,10 @@ impl Worker {
                 drop(reply.send(self.ledger.iter().map(|record| self.status(record)).collect()));
             }
             Message::Halt { unkept, reply } => drop(reply.send(self.halt(unkept))),
-            Message::Resume => self.unkept = None,
+            Message::Resume => {
+                self.unkept = None;
+                self.obey();
+            }
             Message::Brake { reply } => drop(reply.send(self.obey())),
             Message::Drain { reply } => self.drain(reply),
             Message::Done { target, outcome } => self.done(target, outcome),

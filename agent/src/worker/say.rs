@@ -4,7 +4,7 @@ use fault::{FaultId, Holder, State};
 
 use super::deciding::Worker;
 use super::target::place;
-use super::{AgentError, Renewed};
+use super::{AgentError, Renewed, Transition};
 use crate::brake::Standing;
 use crate::holders::is_own;
 use crate::kernel::Step;
@@ -64,7 +64,9 @@ impl Worker {
 
     pub(super) fn halt(&mut self, unkept: Option<String>) -> Vec<FaultId> {
         self.unkept = unkept;
-        self.end_everything()
+        let ended = self.end_everything();
+        self.obey();
+        ended
     }
 
     /// Looks whether the brake is on, and lets nothing stand while it is. The look is made right here:
@@ -74,6 +76,11 @@ impl Worker {
             (Standing::Off, Some(reason)) => Standing::On(reason.clone()),
             (standing @ (Standing::Off | Standing::On(_)), _) => standing,
         };
+        if standing != self.braked {
+            self.braked = standing.clone();
+            // Nobody may be listening.
+            let _ = self.transitions.send(Transition::Braked);
+        }
         if let Standing::On(reason) = &standing {
             let ended = self.end_everything().len();
             if ended > 0 {

@@ -8,10 +8,12 @@ use agent::fake::FakeKernel;
 use fault::{ControllerId, Holder, NodeName, State};
 use proto::agent as wire;
 use proto::agent::error_detail::Kind as Detail;
+use proto::agent::event::Kind as Event;
 use tempfile::TempDir;
 use tonic::Code;
 
 use crate::rig::{Rig, detail, ids, soon, statuses};
+use crate::session::Session;
 
 /// A directory as an agent has one, which outlives the agent.
 struct Node {
@@ -110,6 +112,31 @@ async fn a_file_made_by_hand_heals_within_moments() {
         rig.begin(&rig.cut(second, "netns:a", "netns:b")).await;
         rig.heal(&[second]).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn who_listens_is_told_at_once_that_somebody_has_put_it_on_or_taken_it_off() {
+    let node = Node::new();
+    let rig = node.rig().await;
+    let mut session = Session::open(&rig).await;
+    // It listens from then on.
+    session.renew(&[]).await;
+    let mut told = async || {
+        let braked = |event| matches!(event, Event::Braked(_)).then_some(());
+        session.until(braked).await;
+        session.renew(&[]).await.halted.unwrap()
+    };
+    // Complete at once, as a file that is written in place is not.
+    let ready = node.directory.path().join("ready");
+    fs::write(&ready, "by hand").unwrap();
+    fs::rename(&ready, node.file()).unwrap();
+    assert_eq!(told().await, "by hand");
+    fs::remove_file(node.file()).unwrap();
+    assert_eq!(told().await, "");
+    rig.halt("storm").await.unwrap();
+    assert_eq!(told().await, "storm");
+    rig.resume().await;
+    assert_eq!(told().await, "");
 }
 
 #[tokio::test]

@@ -203,7 +203,7 @@ async fn a_session_reports_effects_and_the_end_of_the_agent() {
     rig.kernel.count(rig.cookie("b"), slot(0), Effect { matched: 5, ..Effect::default() });
     let status = |event| match event {
         Event::Status(status) => Some(status),
-        Event::Renewed(_) | Event::Draining(_) => None,
+        Event::Renewed(_) | Event::Draining(_) | Event::Braked(_) => None,
     };
     let counted = |event| status(event).filter(|s| s.effect.is_some_and(|e| e.matched == 5));
     session.until(counted).await;

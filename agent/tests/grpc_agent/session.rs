@@ -34,7 +34,7 @@ impl Session {
         self.beat(parts, asker).await;
         self.until(|event| match event {
             Event::Renewed(renewed) => Some(renewed),
-            Event::Status(_) | Event::Draining(_) => None,
+            Event::Status(_) | Event::Draining(_) | Event::Braked(_) => None,
         })
         .await
     }

@@ -282,7 +282,7 @@ async fn a_stop_answers_what_is_under_way_and_dials_no_more() {
                 assert_eq!(status.fault.unwrap().id, Some(id(1).into()));
                 told.push("healed");
             }
-            Event::Status(_) | Event::Renewed(_) => {}
+            Event::Status(_) | Event::Renewed(_) | Event::Braked(_) => {}
         }
     }
     assert_eq!(told, ["draining", "healed"]);

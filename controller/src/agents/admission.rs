@@ -14,6 +14,7 @@ use super::session;
 use super::{Agents, Clock, Known, Notice, Renewals};
 use crate::failure::Failure;
 use crate::link::Link;
+use crate::sequence::Moment;
 
 /// How long a caller may take to say hello.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -137,6 +138,7 @@ impl Agents {
                 link: Some(link.clone()),
                 halted: description.halted.clone(),
                 tells_halted: false,
+                braked: Moment::ZERO,
                 description,
                 remote: way.remote,
                 local: way.local,

@@ -43,6 +43,10 @@ pub(super) async fn run(
             biased;
             event = events.message() => match event {
                 Ok(Some(event)) => {
+                    // Not where many are under way: more of them would count as unanswered.
+                    if matches!(event.kind, Some(Kind::Braked(_))) && sent.len() + 1 < UNANSWERED {
+                        tick.reset_immediately();
+                    }
                     let answered = event.kind.and_then(|kind| heard(agents, node, connection, &mut sent, kind));
                     if answered.is_some() && !told {
                         told = true;
@@ -114,8 +118,9 @@ fn heard(
             {
                 known.heard = Instant::now();
                 known.clock.heard(began, now, BootTime::from_nanos(renewed.now));
-                // An older agent says it only when it connects.
-                if let Some(halted) = renewed.halted {
+                // An older agent says it only when it connects. What was asked before a halt or a resume was
+                // confirmed may have been answered before, too.
+                if let Some(halted) = renewed.halted.filter(|_| began > known.braked) {
                     (known.halted, known.tells_halted) = (halted, true);
                 }
             }
@@ -130,6 +135,8 @@ fn heard(
             }
             None
         }
+        // The next beat asks how it stands.
+        Kind::Braked(_) => None,
         // It heals everything and ends; its last words say so fault by fault.
         Kind::Draining(_) => None,
     }

@@ -171,6 +171,7 @@ mod tests {
             reason: reason.to_owned(),
             who: if on { "ann".to_owned() } else { String::new() },
             behind: behind.iter().map(|node| (*node).to_owned()).collect(),
+            told: Vec::new(),
         };
         let lines = |brake, nodes| BrakeRecord::new(brake, nodes).lines();
         assert_eq!(lines(brake(false, "", &[]), Vec::new()), Vec::<String>::new());

@@ -1,5 +1,7 @@
 //! What is refused before anything is touched, and the brake.
 
+use std::time::{Duration, Instant};
+
 use controller::control::{AskError, ControlError, ResolveError};
 use fault::{IntentId, Limits};
 use proto::control::{Brake, Stage};
@@ -202,4 +204,25 @@ async fn who_keeps_to_a_brake_is_told_that_it_is_off_by_a_controller_that_has_ne
     for node in fleet.nodes.values() {
         assert_eq!(node.agent.standing().await.unwrap().reason(), "");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_the_brake_stands_on_a_node_is_known_before_its_next_heartbeat() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let reasons = async || {
+        let halted = fleet.control.listing().await.unwrap().halted;
+        halted.into_iter().map(|one| one.reason).collect::<Vec<String>>()
+    };
+    // Idle nodes beat every five seconds: what is confirmed is known at once.
+    for _ in 0..3 {
+        soon(fleet.control.brake(halt())).await.unwrap();
+        assert_eq!(reasons().await, ["enough", "enough"]);
+        soon(fleet.control.brake(Brake::default())).await.unwrap();
+        assert!(reasons().await.is_empty());
+    }
+    // Nor is one waited for that tells what somebody does on a node.
+    fleet.nodes["a"].agent.halt("by hand".to_owned()).await.unwrap();
+    let since = Instant::now();
+    until(async || reasons().await == ["by hand"]).await;
+    assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
 }

@@ -1031,7 +1031,7 @@ pub struct Heartbeat {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Event {
-    #[prost(oneof = "event::Kind", tags = "1, 2, 3")]
+    #[prost(oneof = "event::Kind", tags = "1, 2, 3, 4")]
     pub kind: ::core::option::Option<event::Kind>,
 }
 /// Nested message and enum types in `Event`.
@@ -1047,6 +1047,9 @@ pub mod event {
         /// The agent takes no new faults and heals what it has.
         #[prost(message, tag = "3")]
         Draining(super::Draining),
+        /// The node's brake was put on or taken off: the next answer to a heartbeat says how it stands.
+        #[prost(message, tag = "4")]
+        Braked(super::Braked),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1067,6 +1070,8 @@ pub struct Renewed {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Draining {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Braked {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ProbeRequest {
     #[prost(message, optional, tag = "1")]

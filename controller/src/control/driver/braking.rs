@@ -179,7 +179,9 @@ impl Driver {
             return self.doubt_brake(nodes).await;
         }
         self.behind.settled = self.agents.now();
+        let halted = self.brake.borrow().clone();
         for node in nodes {
+            self.agents.confirmed_brake(node, halted.as_deref());
             self.behind.nodes.remove(node);
             if known == Known::On {
                 self.behind.braked.insert(node.clone());

@@ -298,7 +298,7 @@ async fn keep(
                             Err(failure) => return lost(failure.text()),
                         }
                     }
-                    Some(Kind::Renewed(_) | Kind::Draining(_)) | None => continue,
+                    Some(Kind::Renewed(_) | Kind::Draining(_) | Kind::Braked(_)) | None => continue,
                 },
                 Ok(None) => return lost("the agent has ended the connection".to_owned()),
                 Err(status) => return lost(status.message().to_owned()),
