@@ -5,7 +5,7 @@ use std::time::Duration;
 use proto::control as wire;
 use serde::Serialize;
 
-use super::brake::takes_none;
+use super::brake::{BrakeRecord, takes_none};
 use crate::output::quantity::time;
 use crate::output::table::Align::{Left, Right};
 use crate::output::table::{Cell, Table};
@@ -16,6 +16,8 @@ use crate::output::{Detail, Report};
 pub(super) struct AgentsReport {
     schema: &'static str,
     agents: Vec<AgentRecord>,
+    /// `None` of an older controller.
+    brake: Option<BrakeRecord>,
 }
 
 #[derive(Debug, Serialize)]
@@ -33,12 +35,25 @@ struct AgentRecord {
     contested: bool,
     /// Why it takes no faults; empty where it does.
     halted: String,
+    /// Whether it has not confirmed yet that it knows how the brake stands: what it said before may not be so.
+    untold: bool,
 }
 
 impl AgentsReport {
-    pub(super) fn new(agents: Vec<wire::AgentStatus>) -> Self {
-        let agents = agents.into_iter().map(AgentRecord::from).collect();
-        Self { schema: "schism.agents/v1", agents }
+    pub(super) fn new(reply: wire::AgentsReply) -> Self {
+        let mut agents: Vec<_> = reply.agents.into_iter().map(AgentRecord::from).collect();
+        let brake = reply.brake.map(|brake| {
+            for agent in &mut agents {
+                agent.untold = brake.behind.contains(&agent.node);
+            }
+            let takes_none = |agent: &&AgentRecord| agent.connected && !agent.halted.is_empty();
+            let halted = |agent: &AgentRecord| wire::HaltedNode {
+                node: agent.node.clone(),
+                reason: agent.halted.clone(),
+            };
+            BrakeRecord::new(brake, agents.iter().filter(takes_none).map(halted).collect())
+        });
+        Self { schema: "schism.agents/v1", agents, brake }
     }
 }
 
@@ -64,15 +79,43 @@ impl From<wire::AgentStatus> for AgentRecord {
             remote: agent.remote,
             contested: agent.contested,
             halted: agent.halted,
+            untold: false,
         }
     }
 }
 
 impl Report for AgentsReport {
     fn text(&self, _: Detail) -> String {
-        if self.agents.is_empty() {
-            return "no agent has dialled this controller".to_owned();
+        let mut text = match self.agents.is_empty() {
+            true => "no agent has dialled this controller".to_owned(),
+            false => self.table(),
+        };
+        for agent in self.agents.iter().filter(|agent| agent.contested) {
+            text.push_str(&format!(
+                "\n{}: two agents dial with its certificate and take each other's place; stop one of them",
+                agent.node
+            ));
         }
+        let lines = match &self.brake {
+            Some(brake) => brake.lines(),
+            None => {
+                let halted = self.agents.iter().filter(|agent| !agent.halted.is_empty());
+                halted.map(|agent| takes_none(&agent.node, &agent.halted)).collect()
+            }
+        };
+        for line in lines {
+            text.push_str(&format!("\n{line}"));
+        }
+        text
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.agents.iter().map(|agent| agent.node.clone()).collect()
+    }
+}
+
+impl AgentsReport {
+    fn table(&self) -> String {
         let mut table = Table::new(&[
             ("NODE", Left),
             ("LINK", Left),
@@ -101,33 +144,67 @@ impl Report for AgentsReport {
                 Cell::from(format!("{heard} ago")),
                 Cell::from(format!("{:+.6}s ±{error:.3}ms", agent.clock_offset_seconds)),
                 Cell::from(agent.active_faults.to_string()),
-                Cell::from(if agent.halted.is_empty() { "-" } else { "on" }),
+                Cell::from(agent.brake()),
             ]);
         }
-        let mut text = table.text();
-        for agent in self.agents.iter().filter(|agent| agent.contested) {
-            text.push_str(&format!(
-                "\n{}: two agents dial with its certificate and take each other's place; stop one of them",
-                agent.node
-            ));
-        }
-        for agent in self.agents.iter().filter(|agent| !agent.halted.is_empty()) {
-            text.push_str(&format!("\n{}", takes_none(&agent.node, &agent.halted)));
-        }
-        text
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.agents.iter().map(|agent| agent.node.clone()).collect()
+        table.text()
     }
 }
 
 impl AgentRecord {
+    const fn brake(&self) -> &'static str {
+        match (self.untold, self.halted.is_empty()) {
+            (true, _) => "?",
+            (false, true) => "-",
+            (false, false) => "on",
+        }
+    }
+
     const fn link(&self) -> &'static str {
         match (self.contested, self.connected) {
             (true, _) => "contested",
             (false, true) => "up",
             (false, false) => "lost",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_not_told_of_the_brake_is_told() {
+        let agent = |node: &str, halted: &str| wire::AgentStatus {
+            node: node.to_owned(),
+            connected: true,
+            halted: halted.to_owned(),
+            ..wire::AgentStatus::default()
+        };
+        let brake = wire::Brake {
+            on: true,
+            reason: "enough".to_owned(),
+            behind: vec!["b".to_owned()],
+            ..wire::Brake::default()
+        };
+        let agents = vec![agent("a", "enough"), agent("b", ""), agent("c", "by hand")];
+        let reply = wire::AgentsReply { agents, brake: Some(brake) };
+        let report = AgentsReport::new(reply.clone());
+        let text = report.text(Detail::Normal);
+        let column: Vec<&str> =
+            text.lines().skip(1).take(3).filter_map(|row| row.split_whitespace().last()).collect();
+        assert_eq!(column, ["on", "?", "on"], "{text}");
+        let below: Vec<&str> = text.lines().skip(4).collect();
+        let expected = [
+            "the brake is on: enough",
+            "c takes no faults: by hand",
+            "not known to have heard that the brake is on: b",
+        ];
+        assert_eq!(below, expected, "{text}");
+        let document = serde_json::to_value(&report).unwrap();
+        assert_eq!(document["agents"][1]["untold"], true, "{document:#}");
+        assert_eq!(document["brake"]["untold"][0], "b", "{document:#}");
+        let older = AgentsReport::new(wire::AgentsReply { brake: None, ..reply });
+        assert!(older.text(Detail::Normal).ends_with("c takes no faults: by hand"));
     }
 }

@@ -68,9 +68,9 @@ impl Client {
         within("cannot ask the controller what it is", ANSWER, call).await
     }
 
-    pub(crate) async fn agents(&mut self) -> Result<Vec<wire::AgentStatus>, Failure> {
+    pub(crate) async fn agents(&mut self) -> Result<wire::AgentsReply, Failure> {
         let call = self.0.agents(wire::AgentsRequest {});
-        Ok(within("cannot list the agents", ANSWER, call).await?.agents)
+        within("cannot list the agents", ANSWER, call).await
     }
 
     pub(crate) async fn resolve(

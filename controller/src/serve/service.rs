@@ -179,6 +179,7 @@ impl wire::control_server::Control for Shared {
         request: Request<wire::AgentsRequest>,
     ) -> Result<Response<wire::AgentsReply>, Status> {
         caller(&request, Role::Viewer)?;
+        let brake = Some(self.0.control.told_brake().await.map_err(|e| refuse_control(&e))?);
         let agents = self.0.control.agents().seen().into_iter().map(|seen| wire::AgentStatus {
             node: seen.node.to_string(),
             connected: seen.connected,
@@ -193,7 +194,7 @@ impl wire::control_server::Control for Shared {
             contested: seen.contested,
             halted: seen.halted,
         });
-        Ok(Response::new(wire::AgentsReply { agents: agents.collect() }))
+        Ok(Response::new(wire::AgentsReply { agents: agents.collect(), brake }))
     }
 
     async fn resolve(

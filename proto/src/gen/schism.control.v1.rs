@@ -368,6 +368,9 @@ pub struct AgentsRequest {}
 pub struct AgentsReply {
     #[prost(message, repeated, tag = "1")]
     pub agents: ::prost::alloc::vec::Vec<AgentStatus>,
+    /// How it stands, with those that have not confirmed that they know: what they say of it is not to be relied on.
+    #[prost(message, optional, tag = "2")]
+    pub brake: ::core::option::Option<Brake>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AgentStatus {
