@@ -139,6 +139,13 @@ impl Agents {
         Some(agent.halted.is_empty())
     }
 
+    /// Why an agent that is connected takes no faults, as it said last; `None` where it does.
+    pub(crate) fn halted(&self, node: &NodeName) -> Option<String> {
+        let known = self.known();
+        let agent = known.get(node).filter(|agent| agent.link.is_some())?;
+        Some(agent.halted.clone()).filter(|halted| !halted.is_empty())
+    }
+
     /// An agent has confirmed that it takes no faults for this reason, or that it does.
     pub(crate) fn confirmed_brake(&self, node: &NodeName, halted: Option<&str>) {
         let now = self.now();

@@ -104,6 +104,7 @@ impl Control {
             }
             What::Within { within, .. } => in_processes(id, (*within).into(), spec.terms, &ends)?,
         };
+        self.spare_halted(faults.iter().map(|(node, _)| node).collect()).await?;
         let quorum_loss = spec.quorum_loss;
         let guards = Guards { sight, limits: *limits, quorum_loss, disruptions };
         guards.admit(&faults, &acting)?;

@@ -1,5 +1,6 @@
 //! What agents would do, without anything being touched.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fault::{Fault, NodeName};
@@ -31,6 +32,38 @@ impl Control {
             .collect();
         plans.sort_by_key(|plan| plan.part);
         Ok(plans)
+    }
+
+    /// Refuses what is to be put on nodes that are known to take no faults: their own brakes are on.
+    ///
+    /// # Errors
+    /// The first of them.
+    pub(super) async fn spare_halted(
+        &self,
+        nodes: BTreeSet<&NodeName>,
+    ) -> Result<(), ResolveError> {
+        for node in nodes {
+            let (Some(mut reason), Some(mut link)) =
+                (self.agents().halted(node), self.agents().link(node))
+            else {
+                continue;
+            };
+            // It may have been taken off a moment ago. Of one that does not answer the last word counts.
+            if let Ok(description) = link.describe().await {
+                reason = description.halted;
+            }
+            if !reason.is_empty() {
+                let reason = format!("the brake is on there: {}", fault::Legible(&reason));
+                let hint = "`schism resume` takes the brake off, or whoever removes the file `halt` \
+                            beside the agent's socket";
+                return Err(ResolveError::Refused {
+                    node: node.clone(),
+                    reason,
+                    hint: hint.to_owned(),
+                });
+            }
+        }
+        Ok(())
     }
 
     async fn rehearse_on(

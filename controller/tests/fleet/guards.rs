@@ -226,3 +226,28 @@ async fn how_the_brake_stands_on_a_node_is_known_before_its_next_heartbeat() {
     until(async || reasons().await == ["by hand"]).await;
     assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_with_a_brake_of_its_own_would_refuse_touches_nobody() {
+    let fleet = Fleet::of(&["a", "b"]).await;
+    let halted = &fleet.nodes["b"];
+    halted.agent.halt("by hand".to_owned()).await.unwrap();
+    let known = async || !fleet.control.listing().await.unwrap().halted.is_empty();
+    until(known).await;
+    // What is planned is what would be done.
+    let limits = Limits::default();
+    let (id, asked) = (IntentId::from_random(1), spec("netns:a@a", "netns:b@b"));
+    let drafted = fleet.control.draft(id, asked, "a test", &limits).await.unwrap_err();
+    let refused = fleet.cut(2, "netns:a@a", "netns:b@b").await.unwrap_err();
+    for error in [drafted, refused] {
+        let AskError::Resolve(ResolveError::Refused { node, reason, hint }) = &error else {
+            panic!("{error}")
+        };
+        assert_eq!((node, reason.as_str()), (&halted.name, "the brake is on there: by hand"));
+        assert!(hint.contains("schism resume"), "{hint}");
+    }
+    assert!(fleet.control.list().await.unwrap().0.is_empty());
+    // As soon as it is off, whatever was heard of it last.
+    halted.agent.resume().await.unwrap();
+    fleet.cut(3, "netns:a@a", "netns:b@b").await.unwrap();
+}
