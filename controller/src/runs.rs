@@ -82,17 +82,6 @@ pub enum RunsError {
     /// There is nothing to take over.
     #[error("the run {0} owes nothing")]
     OwesNothing(IntentId),
-    /// What was written into them is not kept.
-    #[error(
-        "{} of the run {id}: a secret stood in the words of the file, and is not kept; play it by hand",
-        .names.join(", ")
-    )]
-    Unplayable {
-        /// Of which run.
-        id: IntentId,
-        /// What the rollbacks are called.
-        names: Vec<String>,
-    },
     /// The archive: nothing is done that nobody can look up.
     #[error("the audit log cannot be written, so nothing is done: {0}")]
     Archive(#[from] ArchiveError),
@@ -324,10 +313,6 @@ impl Runs {
             return Err(RunsError::OwesNothing(id));
         }
         let record = Record::restored(run).map_err(|_| RunsError::OwesNothing(id))?;
-        let lost = record.kept.unplayable(&record.owed());
-        if !lost.is_empty() {
-            return Err(RunsError::Unplayable { id, names: lost });
-        }
         let names = names(&record.run.names)?;
         let asked = Asked::again(record.kept.clone(), values);
         let credentials = asked.credentials();

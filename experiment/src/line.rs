@@ -224,12 +224,6 @@ impl Kept {
             )
         })
     }
-
-    /// Of some rollbacks those that cannot be played from what is kept: a secret stood in their own words.
-    #[must_use]
-    pub fn unplayable(&self, places: &[usize]) -> Vec<String> {
-        self.rollbacks(&restoration::unplayable(&self.experiment, places))
-    }
 }
 
 fn read(written: &Map<String, Value>, terms: &Terms, past: Past) -> Result<Experiment, LineError> {
@@ -369,8 +363,9 @@ mod tests {
         let text = serde_json::to_string(&kept).unwrap();
         assert!(!text.contains("hunter2") && !text.contains("s.token"), "{text}");
         assert_eq!(kept.rollbacks(&[0, 7]), ["plain", "#7"]);
-        assert_eq!(kept.unplayable(&[0, 1]), ["inline"]);
-        assert_eq!(kept.unplayable(&[0]), [""; 0]);
+        let unplayable: Vec<bool> =
+            kept.read().unwrap().rollbacks.iter().map(restoration::is_unplayable).collect();
+        assert_eq!(unplayable, [false, true]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::environment::Environment;
-use crate::model::{Experiment, SecretSource, Setting};
+use crate::model::{Activity, Experiment, SecretSource, Setting};
 use crate::redaction::HIDDEN;
 use crate::variables::Variables;
 
@@ -62,15 +62,10 @@ pub fn restore(
     if lost.is_empty() { Ok(()) } else { Err(lost) }
 }
 
-/// Of some rollbacks of an experiment that was kept, by their places, those in whose own words a secret
-/// stood: they cannot be played from it.
+/// Whether a secret stood in the own words of a step of an experiment that was kept: it cannot be played from it.
 #[must_use]
-pub fn unplayable(kept: &Map<String, Value>, places: &[usize]) -> Vec<usize> {
-    let steps = kept.get("rollbacks");
-    let is_hidden = |place: &usize| {
-        steps.and_then(|steps| steps.get(*place)).is_some_and(|step| is_in(&step.to_string()))
-    };
-    places.iter().copied().filter(is_hidden).collect()
+pub fn is_unplayable(step: &Activity) -> bool {
+    step.written.as_ref().is_some_and(|written| written.values().any(|one| is_in(&one.to_string())))
 }
 
 /// What rollbacks of an experiment are called, by their places.
@@ -194,11 +189,8 @@ mod tests {
     }
 
     #[test]
-    fn a_rollback_with_a_secret_in_its_words_is_told() {
+    fn rollbacks_are_called_by_their_names_and_otherwise_by_their_places() {
         let kept = json!({"rollbacks": [{"name": "a"}, {"name": "b", "x": [HIDDEN]}, {}]});
-        let kept = kept.as_object().unwrap();
-        assert_eq!(unplayable(kept, &[0, 1, 2]), [1]);
-        assert_eq!(unplayable(kept, &[0, 2]), [0; 0]);
-        assert_eq!(names(kept, &[1, 2]), ["b", "#2"]);
+        assert_eq!(names(kept.as_object().unwrap(), &[1, 2]), ["b", "#2"]);
     }
 }

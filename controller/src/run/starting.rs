@@ -335,13 +335,6 @@ pub(super) async fn resume(
     if owed.run.is_some() || owed.at == CONTROLLER {
         return Err(of_a_controller(&attempted, owed.run.as_deref()));
     }
-    let lost = restoration::unplayable(&written, &owed.rollbacks);
-    if !lost.is_empty() {
-        let names = restoration::names(&written, &lost).join(", ");
-        return Err(failed(&format!(
-            "{names}: a secret stood in the words of the file, and is not kept; play it by hand"
-        )));
-    }
     let text = Value::Object(written).to_string();
     // It was run: what its reader thought of it then does not matter any more.
     let reading = toolkit::read(&text, Notation::Json, Manner::Compat);

@@ -96,7 +96,7 @@ pub(super) fn refuse(error: &RunsError) -> Status {
             let hint = "`schism status` shows them".to_owned();
             refusal::status(Code::ResourceExhausted, reason, kind, hint)
         }
-        RunsError::GoesOn(id) | RunsError::OwesNothing(id) | RunsError::Unplayable { id, .. } => {
+        RunsError::GoesOn(id) | RunsError::OwesNothing(id) => {
             let kind = Kind::NotOwed(wire::NotOwed { id: id.get() });
             refusal::status(Code::FailedPrecondition, reason, kind, hint)
         }

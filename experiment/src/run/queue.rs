@@ -13,9 +13,15 @@ use super::lot::Lot;
 use super::progress::Section;
 use super::shared::Shared;
 use super::step::{Ended, How, Step};
+use crate::hint;
 use crate::journal::Item;
 use crate::model::{Activity, Instances, Lane, OutputName};
 use crate::redaction::Confidential;
+use crate::restoration;
+
+/// Why a rollback is left to people.
+const UNKEPT: &str =
+    "a secret stood in its words, which is not kept: it is owed no more, and left to you";
 
 /// A step whose turn has not come.
 #[derive(Clone, Debug)]
@@ -127,6 +133,11 @@ impl Queue {
             return false;
         }
         let Some(next) = self.pending.pop_front() else { return false };
+        if self.is_for_people(&next.activity, shared) {
+            let why = format!("{UNKEPT}{}play it by hand", hint::MARK);
+            self.refuse(&next, How::Failed(why), shared, now);
+            return true;
+        }
         if next.instance.is_none() && next.activity.for_each.is_some() {
             self.expand(next, shared, now);
             return true;
@@ -143,6 +154,14 @@ impl Queue {
         }
         self.settle();
         true
+    }
+
+    /// Whether a rollback that another run owed had a secret in its own words: nobody can ever play it from what is
+    /// kept of them.
+    fn is_for_people(&self, activity: &Activity, shared: &Shared) -> bool {
+        self.section == Section::Rollbacks
+            && shared.faults.finish_another()
+            && restoration::is_unplayable(activity)
     }
 
     /// A step for each of several things takes its own place.

@@ -1,6 +1,7 @@
 //! Values that nobody knows any more when a step needs them.
 
 use experiment::journal::Owed;
+use experiment::redaction::HIDDEN;
 use experiment::run::invocation::Invocation;
 use experiment::run::{Exit, Interruption, Perform, Terms, Verdicts};
 use serde_json::json;
@@ -70,4 +71,33 @@ fn a_setting_that_nobody_finds_any_more_leaves_the_rest_of_what_is_owed() {
     stopped.interrupt(0, Interruption::Sigint);
     stopped.play(quiet());
     assert_eq!(stopped.journal()["schism"]["owed"]["rollbacks"], json!([0, 1]));
+}
+
+#[test]
+fn a_rollback_that_had_a_secret_in_its_words_is_told_once_and_the_others_are_played() {
+    let says = |name: &str, words: &str| {
+        json!({"type": "action", "name": name,
+            "provider": {"type": "process", "path": "echo", "arguments": [words]}})
+    };
+    let mut file = file(None, &[]);
+    let hidden = format!("-p{HIDDEN}");
+    let mut each = says("each", &hidden);
+    each["for-each"] = json!({"name": "n", "in": [1, 2]});
+    let mut again = says("again", &hidden);
+    again["retry"] = json!({"attempts": 3, "every": 1});
+    file["rollbacks"] = json!([says("one", "1"), again, each, says("last", "2")]);
+    let owed = Owed { rollbacks: vec![0, 1, 2, 3], ..Owed::default() };
+    let mut rig = Rig::resuming(&file, strict(), &owed);
+    assert_eq!(rig.play(quiet()).exit, Exit::Failed);
+    assert_eq!(rig.performed, ["one", "last"]);
+    let items = ["one succeeded", "again failed", "each failed", "last succeeded"];
+    assert_eq!(rig.items("rollbacks"), items);
+    let journal = rig.journal();
+    assert_eq!(journal["schism"]["owed"], json!(null));
+    let error = journal["rollbacks"][1]["exception"].to_string();
+    assert!(error.contains("hint: play it by hand"), "{error}");
+    // Who begins anew has all words.
+    let mut first = Rig::new(&file, strict());
+    first.play(quiet());
+    assert!(first.performed.contains(&"again".to_owned()), "{:?}", first.performed);
 }
