@@ -109,7 +109,7 @@ pub(crate) async fn run(args: &RunArgs, place: Where, output: Output) -> Result<
             if let Some(outcome) = owed_there(args, journal, &place, output).await? {
                 return Ok(outcome);
             }
-            vec![starting::resume(args, journal, &place).await?]
+            vec![starting::resume(args, journal, &place, output).await?]
         }
         // All are read before the first one touches anything.
         None => {

@@ -15,8 +15,15 @@ pub use coercion::{CoercionError, coerce};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigurationError {
     /// A variable is not set, and there is no default.
-    #[error("a setting takes the variable `{0}` of the environment, which is not set")]
-    Missing(String),
+    #[error(
+        "the setting `{key}` takes the variable `{variable}` of the environment, which is not set"
+    )]
+    Missing {
+        /// Which setting.
+        key: String,
+        /// Which variable.
+        variable: String,
+    },
     /// A value is not of its type.
     #[error("the value of `{key}` is not what its type says: {error}")]
     Type {
@@ -49,6 +56,17 @@ pub fn load(
     variables: &Map<String, Value>,
     environment: &Environment,
 ) -> Result<Vec<(String, Setup)>, Vec<ConfigurationError>> {
+    let (loaded, errors) = known(settings, variables, environment);
+    if errors.is_empty() { Ok(loaded) } else { Err(errors) }
+}
+
+/// As [`load`], with those that can be determined whatever becomes of the others, and all that cannot.
+#[must_use]
+pub fn known(
+    settings: &[(String, Setting)],
+    variables: &Map<String, Value>,
+    environment: &Environment,
+) -> (Vec<(String, Setup)>, Vec<ConfigurationError>) {
     let mut errors = Vec::new();
     let mut loaded = Vec::new();
     for (key, setting) in settings {
@@ -66,7 +84,7 @@ pub fn load(
             Err(error) => errors.push(error),
         }
     }
-    if errors.is_empty() { Ok(loaded) } else { Err(errors) }
+    (loaded, errors)
 }
 
 /// A variable file may hold whole definitions.
@@ -95,7 +113,10 @@ fn determine(
             let value = match (environment.get(&name), default) {
                 (Some(text), _) => Value::String(text.to_owned()),
                 (None, Some(default)) => default,
-                (None, None) => return Err(ConfigurationError::Missing(name)),
+                (None, None) => {
+                    let key = key.to_owned();
+                    return Err(ConfigurationError::Missing { key, variable: name });
+                }
             };
             let key = key.to_owned();
             coerce(kind, value)

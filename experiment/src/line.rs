@@ -91,11 +91,17 @@ impl Values {
     /// Of a run that could begin.
     #[must_use]
     pub fn of(beginning: &Beginning) -> Self {
-        let known = beginning.settings.iter().filter_map(|(name, setup)| match setup {
+        Self::new(&beginning.settings, beginning.secrets.clone())
+    }
+
+    /// Those that are known.
+    #[must_use]
+    pub fn new(settings: &[(String, Setup)], secrets: Map<String, Value>) -> Self {
+        let known = settings.iter().filter_map(|(name, setup)| match setup {
             Setup::Known(value) => Some((name.clone(), value.clone())),
             Setup::Probe(_) => None,
         });
-        Self { settings: known.collect(), secrets: beginning.secrets.clone() }
+        Self { settings: known.collect(), secrets }
     }
 }
 
@@ -148,10 +154,10 @@ impl Asked {
         Ok(plain && self.secrets.is_empty() && self.credentials().is_empty())
     }
 
-    /// The run, here.
+    /// The run, here. One that is finished does without values that nobody has given.
     ///
     /// # Errors
-    /// It is no experiment, or values are missing.
+    /// It is no experiment, or values of a new one are missing.
     pub fn beginning(
         self,
         identity: u64,
@@ -163,7 +169,16 @@ impl Asked {
         for (name, setting) in &experiment.configuration {
             let setup = match (self.settings.get(name), setting) {
                 (Some(value), _) => Setup::Known(value.clone()),
+                (None, Setting::Probe(probe))
+                    if self.past == Past::Begun && restoration::is_unplayable(probe) =>
+                {
+                    continue;
+                }
                 (None, Setting::Probe(probe)) => Setup::Probe(probe.clone()),
+                // Who needs it finds that nobody has given it.
+                (None, Setting::Value(_) | Setting::Env { .. }) if self.past == Past::Begun => {
+                    continue;
+                }
                 (None, Setting::Value(_) | Setting::Env { .. }) => {
                     return Err(LineError::Setting(name.clone()));
                 }

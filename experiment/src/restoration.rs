@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::configuration::Setup;
 use crate::environment::Environment;
 use crate::model::{Activity, Experiment, SecretSource, Setting};
 use crate::redaction::HIDDEN;
@@ -33,13 +34,13 @@ pub enum Lost {
 /// Has variables stand for what is hidden in an experiment that was kept. Of a group they may give a part: the rest
 /// comes from where it came from. What they have given is taken out of them, since they would stand for whole groups.
 ///
-/// # Errors
-/// All values that are hidden, and that no variable gives.
+/// All values that are hidden, and that no variable gives: [`forget`] and [`forget_secrets`] take them out.
+#[must_use]
 pub fn restore(
     experiment: &mut Experiment,
     variables: &mut Variables,
     environment: &Environment,
-) -> Result<(), Vec<Lost>> {
+) -> Vec<Lost> {
     let mut lost = Vec::new();
     for (name, setting) in &experiment.configuration {
         // Variables count more than what stands in the experiment anyway.
@@ -56,10 +57,28 @@ pub fn restore(
         let whole = |secret| Lost::Secret { secret, whole: name.clone() };
         lost.extend(hidden.into_iter().map(whole));
     }
-    if lost.is_empty() {
-        variables.secrets.retain(|name, _| experiment.secrets.iter().all(|(own, _)| own != name));
-    }
-    if lost.is_empty() { Ok(()) } else { Err(lost) }
+    variables.secrets.retain(|name, _| experiment.secrets.iter().all(|(own, _)| own != name));
+    lost
+}
+
+/// Takes settings out whose values are lost: who needs one finds that nobody has given it.
+pub fn forget(lost: &[Lost], settings: &mut Vec<(String, Setup)>) {
+    settings.retain(|(name, _)| {
+        lost.iter().all(|lost| !matches!(lost, Lost::Setting(setting) if setting == name))
+    });
+}
+
+/// The same of secrets, in their groups.
+pub fn forget_secrets(secrets: &mut Map<String, Value>) {
+    secrets.retain(|_, value| match value {
+        Value::Object(group) => {
+            forget_secrets(group);
+            true
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            !is_in(&value.to_string())
+        }
+    });
 }
 
 /// Whether a secret stood in the own words of a step of an experiment that was kept: it cannot be played from it.
@@ -156,7 +175,7 @@ mod tests {
         let mut variables = Variables::default();
         variables.configuration.insert("given".to_owned(), json!("g"));
         let environment: Environment = [("D".to_owned(), "d".to_owned())].into_iter().collect();
-        let lost = restore(&mut experiment, &mut variables, &Environment::default()).unwrap_err();
+        let lost = restore(&mut experiment, &mut variables, &Environment::default());
         let secret = |secret: &str, whole: &str| Lost::Secret {
             secret: secret.to_owned(),
             whole: whole.to_owned(),
@@ -171,10 +190,25 @@ mod tests {
                 secret("group.a", "group")
             ]
         );
+        // The rest is known without them.
+        let none = Environment::default();
+        let own = &experiment.configuration;
+        let (mut settings, _) = crate::configuration::known(own, &variables.configuration, &none);
+        forget(&lost, &mut settings);
+        let names: Vec<&str> = settings.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["plain", "given"]);
+        let (mut secrets, missing) =
+            crate::secrets::known(&experiment.secrets, &Map::new(), &none, &BTreeMap::new());
+        forget_secrets(&mut secrets);
+        assert_eq!(Value::Object(secrets), json!({"group": {}, "other": {}}));
+        let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        let told =
+            "the secret `group.e` takes the variable `E` of the environment, which is not set";
+        assert_eq!((missing.len(), missing[0].as_str()), (2, told));
         variables.configuration.insert("url".to_owned(), json!("u"));
         variables.secrets.insert("token".to_owned(), json!("t"));
         variables.secrets.insert("group".to_owned(), json!({"a": "b"}));
-        restore(&mut experiment, &mut variables, &environment).unwrap();
+        assert_eq!(restore(&mut experiment, &mut variables, &environment), []);
         let environment: Environment = [("E".to_owned(), "e".to_owned())].into_iter().collect();
         let secrets = crate::secrets::load(
             &experiment.secrets,

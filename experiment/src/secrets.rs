@@ -16,11 +16,23 @@ use vault::Read;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// A variable is not set.
-    #[error("a secret takes the variable `{0}` of the environment, which is not set")]
-    Missing(String),
-    /// Nobody asked Vault for it.
-    #[error("nothing was read from Vault at {0}")]
-    Unread(String),
+    #[error(
+        "the secret `{secret}` takes the variable `{variable}` of the environment, which is not set"
+    )]
+    Missing {
+        /// Which, with the groups that it is in.
+        secret: String,
+        /// Which variable.
+        variable: String,
+    },
+    /// Vault did not say it.
+    #[error("the secret `{secret}` was not read from Vault, at {path}")]
+    Unread {
+        /// Which, with the groups that it is in.
+        secret: String,
+        /// Where it is.
+        path: String,
+    },
 }
 
 /// What has to be read from Vault before [`load`].
@@ -49,7 +61,19 @@ pub fn load(
     environment: &Environment,
     vault: &BTreeMap<Read, Value>,
 ) -> Result<Map<String, Value>, Vec<SecretError>> {
-    let mut errors = Vec::new();
+    let (secrets, errors) = known(sources, variables, environment, vault);
+    if errors.is_empty() { Ok(secrets) } else { Err(errors) }
+}
+
+/// As [`load`], with those that can be determined whatever becomes of the others, and all that cannot.
+#[must_use]
+pub fn known(
+    sources: &[(String, SecretSource)],
+    variables: &Map<String, Value>,
+    environment: &Environment,
+    vault: &BTreeMap<Read, Value>,
+) -> (Map<String, Value>, Vec<SecretError>) {
+    let mut found = Search { environment, vault, errors: Vec::new() };
     let mut secrets = Map::new();
     for (name, source) in sources {
         let given = match source {
@@ -58,37 +82,49 @@ pub fn load(
                 variables.get(name).filter(|value| !value.is_null())
             }
         };
-        let secret = match given {
-            Some(value) => Ok(value.clone()),
-            None => determine(source, environment, vault),
-        };
-        match secret {
-            Ok(value) => {
-                secrets.insert(name.clone(), value);
-            }
-            Err(missing) => errors.extend(missing),
-        }
+        let secret = given.cloned().or_else(|| found.determine(name, source));
+        secrets.extend(secret.map(|secret| (name.clone(), secret)));
     }
-    if errors.is_empty() { Ok(secrets) } else { Err(errors) }
+    (secrets, found.errors)
 }
 
-fn determine(
-    source: &SecretSource,
-    environment: &Environment,
-    vault: &BTreeMap<Read, Value>,
-) -> Result<Value, Vec<SecretError>> {
-    match source {
-        SecretSource::Inline(value) => Ok(value.clone()),
-        SecretSource::Env { key } => match environment.get(key) {
-            Some(text) => Ok(Value::String(text.to_owned())),
-            None => Err(vec![SecretError::Missing(key.clone())]),
-        },
-        SecretSource::Vault { path, key } => {
-            let read = Read { path: path.clone(), key: key.clone() };
-            vault.get(&read).cloned().ok_or_else(|| vec![SecretError::Unread(path.clone())])
-        }
-        SecretSource::Group(group) => {
-            load(group, &Map::new(), environment, vault).map(Value::Object)
+/// Where secrets are looked for, and those that are not there.
+struct Search<'a> {
+    environment: &'a Environment,
+    vault: &'a BTreeMap<Read, Value>,
+    errors: Vec<SecretError>,
+}
+
+impl Search<'_> {
+    /// One secret, by its name with the groups that it is in. Of a group what there is of it.
+    fn determine(&mut self, name: &str, source: &SecretSource) -> Option<Value> {
+        match source {
+            SecretSource::Inline(value) => Some(value.clone()),
+            SecretSource::Env { key } => {
+                let found = self.environment.get(key);
+                if found.is_none() {
+                    let (secret, variable) = (name.to_owned(), key.clone());
+                    self.errors.push(SecretError::Missing { secret, variable });
+                }
+                found.map(|text| Value::String(text.to_owned()))
+            }
+            SecretSource::Vault { path, key } => {
+                let read = Read { path: path.clone(), key: key.clone() };
+                let found = self.vault.get(&read).cloned();
+                if found.is_none() {
+                    let (secret, path) = (name.to_owned(), path.clone());
+                    self.errors.push(SecretError::Unread { secret, path });
+                }
+                found
+            }
+            SecretSource::Group(group) => {
+                let mut found = Map::new();
+                for (inner, source) in group {
+                    let secret = self.determine(&format!("{name}.{inner}"), source);
+                    found.extend(secret.map(|secret| (inner.clone(), secret)));
+                }
+                Some(Value::Object(found))
+            }
         }
     }
 }

@@ -131,11 +131,17 @@ impl Scope {
     /// The names in a text that stand for nothing.
     #[must_use]
     pub fn unknown<'t>(&self, text: &'t str) -> Vec<&'t str> {
+        Self::names(text).into_iter().filter(|name| self.find(name).is_none()).collect()
+    }
+
+    /// All names in a text.
+    #[must_use]
+    pub fn names(text: &str) -> Vec<&str> {
         let named = parts(text).into_iter().filter_map(|part| match part {
             Part::Named(name, _) | Part::Braced(name, _) => Some(name),
             Part::Plain(_) | Part::Dollar => None,
         });
-        named.filter(|name| self.find(name).is_none()).collect()
+        named.collect()
     }
 
     /// The same of a template.

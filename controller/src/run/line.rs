@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use experiment::journal::Status;
-use experiment::line::{Asked, Kept, Order, Values, perform};
+use experiment::line::{Asked, Kept, Order, perform};
 use experiment::run::{Beginning, Ending, Event, Interruption, Progress, Verdicts};
 use fault::{IntentId, OnOneLine};
 use proto::control as wire;
@@ -22,7 +22,7 @@ use super::outlets::Outlets;
 use super::places::Outs;
 use super::reaper::Reaper;
 use super::report::{self, Entry};
-use super::starting::{self, Started};
+use super::starting;
 use super::view::{self, View};
 use super::{Asks, CameTo, Where};
 use crate::cli::RunArgs;
@@ -97,9 +97,8 @@ impl Line<'_> {
         let kept: Kept = serde_json::from_slice(&kept).map_err(|error| failed(&error))?;
         let rules = (kept.terms.verdicts, kept.terms.seed);
         let experiment = kept.read().map_err(|error| failed(&error))?;
-        let Started { beginning, .. } =
-            starting::again(self.args, shown.clone(), experiment, self.place).await?;
-        let values = serde_json::to_vec(&Values::of(&beginning)).map_err(|error| failed(&error))?;
+        let values = starting::again(self.args, &shown, experiment, self.output).await?;
+        let values = serde_json::to_vec(&values).map_err(|error| failed(&error))?;
         let take = wire::TakeOverRun { id: run.id, values: values.into() };
         self.follow(client, (run.id, shown), Request::TakeOver(take), rules, &outs).await
     }

@@ -1,13 +1,15 @@
 //! From files to runs that have touched nothing.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use experiment::configuration;
+use experiment::configuration::{self, Setup};
 use experiment::document::{Node, Notation};
 use experiment::environment::Environment;
 use experiment::journal::{Host, Owed};
+use experiment::line::Values;
 use experiment::model::{Experiment, Runtime};
 use experiment::position::Position;
 use experiment::problem::{Fault, Problem, Severity};
@@ -219,21 +221,51 @@ fn given(args: &RunArgs) -> Result<(Variables, Environment), Failure> {
     Ok((variables, environment))
 }
 
-/// A run whose experiment is known, with values as they are here and now.
+/// Values of a run that a controller keeps, as far as they are known here and now.
 ///
 /// # Errors
-/// A value cannot be determined.
+/// What was given cannot be read.
 pub(super) async fn again(
     args: &RunArgs,
-    run: String,
+    run: &str,
     mut experiment: Experiment,
-    place: &Where,
-) -> Result<Started, Failure> {
+    output: Output,
+) -> Result<Values, Failure> {
+    let attempted = format!("cannot finish what {run} owes");
+    let (settings, secrets) = found(args, &mut experiment, &attempted, output).await?;
+    Ok(Values::new(&settings, secrets))
+}
+
+/// Values of a run that is finished, as far as they are known here and now. What is missing is told at once: what needs
+/// it stays owed, and nothing else waits for it.
+async fn found(
+    args: &RunArgs,
+    experiment: &mut Experiment,
+    attempted: &str,
+    output: Output,
+) -> Result<(Vec<(String, Setup)>, Map<String, Value>), Failure> {
     let (mut variables, environment) = given(args)?;
-    restoration::restore(&mut experiment, &mut variables, &environment)
-        .map_err(|lost| several(&format!("cannot run {run}"), &lost))?;
-    let values = (&variables, &environment, &Settings::default());
-    begin(args, run, experiment, values, place).await
+    let lost = restoration::restore(experiment, &mut variables, &environment);
+    let (mut settings, unset) =
+        configuration::known(&experiment.configuration, &variables.configuration, &environment);
+    restoration::forget(&lost, &mut settings);
+    let mut missing: Vec<String> = lost.iter().map(ToString::to_string).collect();
+    missing.extend(unset.iter().map(ToString::to_string));
+    let vault = super::vault::read(attempted, &experiment.secrets, &known(&settings)).await;
+    let vault = vault.unwrap_or_else(|failure| {
+        missing.push(failure.reason);
+        BTreeMap::new()
+    });
+    let (mut secrets, unread) =
+        secrets::known(&experiment.secrets, &variables.secrets, &environment, &vault);
+    restoration::forget_secrets(&mut secrets);
+    missing.extend(unread.iter().map(ToString::to_string));
+    if !missing.is_empty() {
+        let missing = missing.join("; ");
+        output.note(OnOneLine(&format!("what needs these stays owed: {missing}")));
+        output.note("  hint: set or give them, and finish the run again: it plays what is left");
+    }
+    Ok((settings, secrets))
 }
 
 /// All values that are missing, at once.
@@ -317,6 +349,7 @@ pub(super) async fn resume(
     args: &RunArgs,
     journal: &Path,
     place: &Where,
+    output: Output,
 ) -> Result<Started, Failure> {
     let attempted = format!("cannot finish what {} owes", journal.display());
     let failed =
@@ -340,16 +373,7 @@ pub(super) async fn resume(
     let reading = toolkit::read(&text, Notation::Json, Manner::Compat);
     let mut experiment =
         reading.experiment.ok_or_else(|| failed(&"the experiment in it cannot be read"))?;
-    let (mut variables, environment) = given(args)?;
-    restoration::restore(&mut experiment, &mut variables, &environment)
-        .map_err(|lost| several(&attempted, &lost))?;
-    let settings =
-        configuration::load(&experiment.configuration, &variables.configuration, &environment)
-            .map_err(|errors| several(&attempted, &errors))?;
-    let known = known(&settings);
-    let vault = super::vault::read(&attempted, &experiment.secrets, &known).await?;
-    let secrets = secrets::load(&experiment.secrets, &variables.secrets, &environment, &vault)
-        .map_err(|errors| several(&attempted, &errors))?;
+    let (settings, secrets) = found(args, &mut experiment, &attempted, output).await?;
     let terms = terms(args, (verdicts, seed), &experiment.runtime, &Settings::default())?;
     let experiment = Arc::new(experiment);
     let (identity, host, started) = (random()?, host_of(args, place), now());
@@ -395,10 +419,10 @@ fn of_a_controller(attempted: &str, run: Option<&str>) -> Failure {
 }
 
 /// The settings that are known before the run.
-fn known(settings: &[(String, configuration::Setup)]) -> Map<String, Value> {
+fn known(settings: &[(String, Setup)]) -> Map<String, Value> {
     let known = settings.iter().filter_map(|(name, setup)| match setup {
-        configuration::Setup::Known(value) => Some((name.clone(), value.clone())),
-        configuration::Setup::Probe(_) => None,
+        Setup::Known(value) => Some((name.clone(), value.clone())),
+        Setup::Probe(_) => None,
     });
     known.collect()
 }

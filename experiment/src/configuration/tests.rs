@@ -45,7 +45,7 @@ fn everything_that_is_missing_is_told_at_once() {
     assert_eq!(errors.len(), 3);
     assert_eq!(
         errors[0].to_string(),
-        "a setting takes the variable `A` of the environment, which is not set"
+        "the setting `a` takes the variable `A` of the environment, which is not set"
     );
     assert!(!errors[2].to_string().contains("no number"), "a value may be a secret");
 }

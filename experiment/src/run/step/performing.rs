@@ -12,7 +12,7 @@ use crate::run::action::{Action, Perform};
 use crate::run::event::{CallId, Effect, Ending};
 use crate::run::faults::{Asked, FaultState};
 use crate::run::invocation::{Invocation, invocation};
-use crate::run::lacking::{Lacking, lacking};
+use crate::run::lacking::{Lacking, lacking, missed};
 use crate::run::lot::Lot;
 use crate::run::progress::{Progress, Section};
 use crate::run::shared::Shared;
@@ -57,7 +57,12 @@ impl Step {
         if shared.terms.verdicts == Verdicts::Compat && !shared.faults.finish_another() {
             return None;
         }
-        lacking(&self.activity.provider, &self.scope(shared), &shared.given)
+        let (provider, scope) = (&self.activity.provider, self.scope(shared));
+        let lacks = lacking(provider, &scope, &shared.given);
+        if lacks.is_some() || !shared.faults.finish_another() {
+            return lacks;
+        }
+        missed(provider, &scope, &shared.given)
     }
 
     /// What was given to the run that is finished can be given again; what its steps have found cannot.
