@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use crate::timestamp::Timestamp;
 
 pub use changes::{Changes, Now, apply};
-pub use owed::{Owed, OwedError};
+pub use owed::{Owed, OwedError, SCHEMA};
 pub use resumed::resumed;
 
 /// How a run, or a step, has ended.

@@ -356,9 +356,17 @@ pub(super) async fn resume(
         |error: &dyn std::fmt::Display| Failure::new(Outcome::WrongUsage, &attempted, error);
     // A run that goes on owes what its journal says, and does it itself.
     let claim = Claim::take(journal).map_err(|error| failed(&error))?;
-    let mut before = Book::read(journal).map_err(|error| failed(&error))?;
+    let broken = "a journal is what `schism run --journal` writes; `schism status` and `schism residue` tell whether \
+                  anything stands, and rollbacks are left to you";
+    let mut before = Book::read(journal).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => failed(&error).hint("name a journal that is there"),
+        _ => failed(&error).hint(broken),
+    })?;
+    let (written, owed) = Owed::read(&before).map_err(|error| match error.hint() {
+        Some(hint) => failed(&error).hint(hint),
+        None => failed(&error),
+    })?;
     let (verdicts, seed) = rules(args, &before, &attempted)?;
-    let (written, owed) = Owed::read(&before).map_err(|error| failed(&error))?;
     if let Some(original) = aside::original(&before, journal) {
         let original = original.display();
         return Err(failed(&format!("it is a copy of {original}, by which that is finished"))

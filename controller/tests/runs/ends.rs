@@ -383,7 +383,7 @@ fn only_what_needs_a_secret_that_is_missing_stays_owed() {
         json!({"secrets": {"group": {"token": "inline-hunter2", "other": "other-hunter3"}}});
     workshop.write("values.json", &values.to_string());
     let run = workshop.experiment(experiment);
-    let run = workshop.begin(format!("{run} --var-file values.json"));
+    let run = workshop.begin(&format!("{run} --var-file values.json"));
     workshop.wait_for("ready");
     run.signal(Signal::SIGKILL);
     run.ended();
@@ -425,6 +425,33 @@ fn a_rollback_whose_words_had_a_secret_is_left_to_people() {
     assert_eq!([0, 1, 2].map(status), ["succeeded", "failed", "succeeded"]);
     assert_eq!(journal["schism"]["owed"], Value::Null, "nobody could ever play it from here");
     assert_eq!(workshop.run(line).code, Some(2));
+}
+
+#[test]
+fn what_no_run_has_written_is_not_played_from_a_journal() {
+    let workshop = Workshop::new();
+    let run = workshop.begin(workshop.experiment(staying(Phase::Method)));
+    workshop.wait_for("ready");
+    run.signal(Signal::SIGKILL);
+    run.ended();
+    let written = workshop.journal();
+    for (key, value) in [
+        ("schema", json!("schism.journal/v9")),
+        ("verdicts", json!("lax")),
+        ("seed", json!(-1)),
+        ("owed", json!({"rollbacks": [99], "faults": {}})),
+    ] {
+        let mut journal = written.clone();
+        journal["schism"][key] = value;
+        workshop.write("journal.json", &journal.to_string());
+        let refused = workshop.run("run --resume-rollbacks journal.json");
+        assert_eq!((refused.code, workshop.read("back").as_str()), (Some(2), ""), "{refused:?}");
+        assert!(refused.stderr.contains("hint: "), "{refused:?}");
+    }
+    workshop.write("journal.json", "{");
+    let refused = workshop.run("run --resume-rollbacks journal.json");
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("hint: "), "{refused:?}");
 }
 
 #[test]

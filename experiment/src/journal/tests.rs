@@ -55,7 +55,8 @@ fn keys_stand_in_the_order_of_the_original() {
 fn what_is_owed_is_read() {
     let owed = json!({"rollbacks": [0, 2], "faults": {"c": "00000000000b"}});
     let journal = |schism: Value| {
-        let journal = json!({"experiment": {"title": "t"}, "rollbacks": [], "schism": schism});
+        let experiment = json!({"title": "t", "rollbacks": [{}, {}, {}]});
+        let journal = json!({"experiment": experiment, "rollbacks": [], "schism": schism});
         journal.as_object().unwrap().clone()
     };
     let unfinished = |unfinished: bool, owed: &Value| {
@@ -79,5 +80,22 @@ fn what_is_owed_is_read() {
     ] {
         let error = Owed::read(&ours).unwrap_err();
         assert_eq!(matches!(error, OwedError::Nothing), ended, "{error}");
+    }
+    let altered = |key: &str, value: Value| {
+        let mut ours = json!({"unfinished": true, "owed": owed.clone(), "schema": SCHEMA,
+            "verdicts": "strict", "seed": 7});
+        ours[key] = value;
+        Owed::read(&journal(ours))
+    };
+    assert!(altered("new", json!(1)).is_ok());
+    for (key, value, told) in [
+        ("schema", json!("schism.journal/v9"), "of the schema \"schism.journal/v9\""),
+        ("verdicts", json!("lax"), "`schism.verdicts` of this journal is \"lax\""),
+        ("seed", json!(-1), "`schism.seed` of this journal is -1"),
+        ("owed", json!({"rollbacks": [0, 99], "faults": {}}), "rollback 99 is owed"),
+    ] {
+        let error = altered(key, value).unwrap_err();
+        assert!(error.to_string().contains(told), "{error}");
+        assert!(error.hint().is_some() && error.may_owe(), "{error}");
     }
 }

@@ -9,7 +9,7 @@ use super::faults::{FaultState, RunFault};
 use super::terms::Verdicts;
 use super::{Moment, Run};
 use crate::hint;
-use crate::journal::{Changes, Interrupted, Journal, Now, Owed, Status};
+use crate::journal::{Changes, Interrupted, Journal, Now, Owed, SCHEMA, Status};
 use crate::model::{FaultLabel, RollbackStrategy};
 
 /// How much of the steady state was asked for.
@@ -112,7 +112,7 @@ impl Run {
         let is_over = self.ended.is_some();
         let mut ours = Map::new();
         let mut put = |key: &str, value: Value| ours.insert(key.to_owned(), value);
-        put("schema", "schism.journal/v1".into());
+        put("schema", SCHEMA.into());
         put(
             "verdicts",
             match terms.verdicts {
