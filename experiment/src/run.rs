@@ -370,7 +370,12 @@ impl Run {
 
     /// A fault is judged when it ends.
     fn told_ended(&mut self, label: crate::model::FaultLabel, effect: Effect) {
+        // Whoever held what another run has left is lost as one is that is lost while it acts.
+        let is_lost = self.resumes && effect.had == HadEffect::Unknown;
         self.shared.tell(Progress::FaultEnded(label.clone(), effect));
+        if is_lost {
+            self.shared.note(Reason::Lost(label.clone()));
+        }
         if self.shared.faults.missed(&label) {
             self.shared.note(Reason::NoEffect(label));
         }

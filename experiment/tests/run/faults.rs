@@ -253,6 +253,8 @@ fn a_run_that_was_killed_is_finished_by_another() {
     let experiment = read(&Value::Object(experiment));
     let run = Run::resume(beginning(experiment, strict(), json!({})), &owed);
     let mut rig = Rig::with(run);
+    let effect = Effect { had: HadEffect::Yes, ..Effect::default() };
+    rig.heal_ends = Some(Healing::Out(effect));
     assert_eq!(rig.play(answer).exit, Exit::Done);
     assert_eq!((rig.healed.join(" "), rig.performed.join(" ")), ("c".into(), "back".into()));
     let whole = resumed(before, &rig.run.journal(rig.now));
@@ -276,6 +278,20 @@ fn a_fault_whose_holder_is_lost_fails_the_run_and_is_healed_all_the_same() {
         assert_eq!(verdict.reasons.contains(&Reason::Lost("c".parse().unwrap())), lost);
         assert_eq!(rig.healed, ["c"]);
     }
+}
+
+#[test]
+fn a_fault_that_another_run_left_and_of_which_nobody_knows_what_it_did_fails_as_one_that_is_lost() {
+    let key = "00000000000b".parse().unwrap();
+    let faults = [("c".parse().unwrap(), key)].into();
+    let owed = Owed { faults, rollbacks: vec![0], ..Owed::default() };
+    let mut rig = Rig::resuming(&file(&[cut("c")]), strict(), &owed);
+    rig.heal_ends = Some(Healing::Out(Effect::default()));
+    let verdict = rig.play(answer);
+    assert_eq!(verdict.exit, Exit::Failed);
+    assert_eq!(verdict.reasons, [Reason::Lost("c".parse().unwrap())]);
+    assert_eq!(rig.items("rollbacks"), ["back succeeded"]);
+    assert_eq!(rig.journal()["schism"]["owed"], Value::Null, "it is out");
 }
 
 #[test]
