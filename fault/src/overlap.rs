@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::{Cut, Fault, FaultId, IntentId, Kind, Peers, Prefix, TargetIdentity};
+use crate::{Cut, Ending, Fault, FaultId, IntentId, Kind, Peers, Prefix, Skew, TargetIdentity};
 
 /// A fault that may stand beside those that are there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -19,6 +19,12 @@ pub enum OverlapError {
     /// Two distances of one clock have no meaning together.
     #[error("{existing} has moved clocks of this target already")]
     Clocks {
+        /// The one that is there.
+        existing: FaultId,
+    },
+    /// As before; and its way back goes on in the process when it is healed, so that no other could begin there.
+    #[error("{existing} has moved clocks of this target already, and they come back bit by bit")]
+    Slewing {
         /// The one that is there.
         existing: FaultId,
     },
@@ -56,7 +62,8 @@ impl OverlapError {
     pub const fn replaceable(&self) -> Option<FaultId> {
         match self {
             Self::Clocks { existing } => Some(*existing),
-            Self::Frozen { .. }
+            Self::Slewing { .. }
+            | Self::Frozen { .. }
             | Self::ClocksOfFrozen { .. }
             | Self::FrozenClocks { .. }
             | Self::Same { .. } => None,
@@ -67,17 +74,25 @@ impl OverlapError {
     #[must_use]
     pub fn hint(&self) -> String {
         let intent = self.existing().intent;
-        match self.replaceable() {
-            Some(_) => {
-                format!("heal it first (schism heal {intent}), ask for --replace, or let it end")
-            }
-            None => format!("heal it first (schism heal {intent}), or let it end"),
+        match self {
+            Self::Clocks { .. } => format!(
+                "heal it first (schism heal {intent}), ask for --replace (in a file `\"replace\": true`), or let it end"
+            ),
+            Self::Slewing { .. } => format!(
+                "heal it (schism heal {intent}) or let it end, and wait until its way back is over: `way_back` of \
+                 `schism status -o json` says how long that takes; what ends by `--heal step` can be replaced at once"
+            ),
+            Self::Frozen { .. }
+            | Self::ClocksOfFrozen { .. }
+            | Self::FrozenClocks { .. }
+            | Self::Same { .. } => format!("heal it first (schism heal {intent}), or let it end"),
         }
     }
 
     const fn existing(&self) -> FaultId {
         match self {
             Self::Clocks { existing }
+            | Self::Slewing { existing }
             | Self::Frozen { existing }
             | Self::ClocksOfFrozen { existing }
             | Self::FrozenClocks { existing }
@@ -123,9 +138,10 @@ impl<P> Obstacle<P> {
     pub fn hint(&self) -> String {
         match self.replacing {
             Replacing::Possible(_) => self.error.hint(),
+            Replacing::Impossible if self.error.replaceable().is_none() => self.error.hint(),
             Replacing::Wider(intent) => format!(
-                "heal it first (schism heal {intent}), name all of its targets with --replace, or let it end: \
-                 it has moved other clocks as well"
+                "heal it first (schism heal {intent}), name all of its targets with --replace (in a file \
+                 `\"replace\": true`), or let it end: it has moved other clocks as well"
             ),
             Replacing::Impossible => {
                 format!(
@@ -233,10 +249,12 @@ impl Fault {
     /// Why it may not be in the processes in which another one is.
     const fn within(&self, other: &Self) -> OverlapError {
         let existing = other.id;
+        let slews = matches!(&other.kind, Kind::Skew(Skew { ending: Ending::Slew(_), .. }));
         match (matches!(other.kind, Kind::Freeze(_)), matches!(self.kind, Kind::Freeze(_))) {
             (true, true) => OverlapError::Frozen { existing },
             (true, false) => OverlapError::ClocksOfFrozen { existing },
             (false, true) => OverlapError::FrozenClocks { existing },
+            (false, false) if slews => OverlapError::Slewing { existing },
             (false, false) => OverlapError::Clocks { existing },
         }
     }
@@ -497,6 +515,15 @@ mod tests {
         assert_eq!((told.place, told.replaceable()), ("b", None));
         assert!(matches!(told.error, OverlapError::ClocksOfFrozen { .. }), "{told:?}");
         assert!(!told.hint().contains("--replace"), "{}", told.hint());
+        let slewing = |part| {
+            let (node, mut fault) = moved(7, "a", part);
+            let Kind::Skew(skew) = &mut fault.kind else { panic!("{fault:?}") };
+            skew.ending = Ending::Slew("500ppm".parse().unwrap());
+            (node, fault)
+        };
+        let goes_on = obstacle(&one, &[slewing(0)]).unwrap();
+        assert_eq!((goes_on.replaceable(), goes_on.error.replaceable()), (None, None));
+        assert!(goes_on.hint().contains("wait until its way back is over"), "{}", goes_on.hint());
         let wider = obstacle(&one, &[moved(7, "a", 0), moved(7, "c", 1)]).unwrap();
         assert_eq!(wider.replaceable(), None);
         assert!(wider.hint().contains("moved other clocks as well"), "{}", wider.hint());
