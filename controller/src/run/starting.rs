@@ -1,6 +1,7 @@
 //! From files to runs that have touched nothing.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -358,9 +359,9 @@ pub(super) async fn resume(
     let claim = Claim::take(journal).map_err(|error| failed(&error))?;
     let broken = "a journal is what `schism run --journal` writes; `schism status` and `schism residue` tell whether \
                   anything stands, and rollbacks are left to you";
-    let mut before = Book::read(journal).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => failed(&error).hint("name a journal that is there"),
-        _ => failed(&error).hint(broken),
+    let mut before = Book::read(journal).map_err(|error| {
+        let is_broken = matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof);
+        if is_broken { failed(&error).hint(broken) } else { failed(&error) }
     })?;
     let (written, owed) = Owed::read(&before).map_err(|error| match error.hint() {
         Some(hint) => failed(&error).hint(hint),
