@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::{ArgAction, CommandFactory as _, Parser as _};
 use experiment::document::shown;
+use experiment::hint;
 use experiment::run::Ending;
 use experiment::run::invocation::Arguments;
 use serde_json::{Map, Value};
@@ -78,16 +79,36 @@ fn came_to(ended: &Value) -> Ending {
     if ended["status"] == 0 {
         return Ending::Returned(document.unwrap_or_default());
     }
-    // A condition that does not hold is a result, and anything else an error.
-    let said = document.as_ref().and_then(|document| document.get("said")?.as_str());
+    // A condition that does not hold and a load that went wrong are results, and anything else an error.
     let error = text("stderr").lines().rev().find_map(|line| {
         let error: Value = serde_json::from_str(line).ok()?;
-        error.get("message")?.as_str().map(str::to_owned)
+        let message = error.get("message")?.as_str()?;
+        Some(match error.get("hint").and_then(Value::as_str) {
+            Some(hint) => format!("{message}{}{hint}", hint::MARK),
+            None => message.to_owned(),
+        })
     });
-    let why = said.map(str::to_owned).or(error);
+    let why = document.as_ref().and_then(result).or(error);
     Ending::Failed(why.unwrap_or_else(|| {
         format!("it ended with {}: {}", ended["status"], text("stderr").trim_end())
     }))
+}
+
+/// Why a result is none that was wanted: what a condition says, or of a load what failed, with the first that was said
+/// of each kind.
+fn result(document: &Value) -> Option<String> {
+    if let Some(Value::String(said)) = document.get("said") {
+        return Some(said.clone());
+    }
+    let mut all = Vec::new();
+    for (kind, count) in document.get("failures")?.as_object()? {
+        let said = document.get("said").and_then(|said| said.get(kind)?.as_str());
+        let colon = if said.is_some() { ": " } else { "" };
+        all.push(format!("{count} failed, {kind}{colon}{}", said.unwrap_or_default()));
+    }
+    let duplicates = document.get("duplicates").and_then(Value::as_u64).filter(|count| *count > 0);
+    all.extend(duplicates.map(|count| format!("{count} had a key that another had before")));
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 /// The words of a command line, checked as the command line checks them. None of them comes to a shell.
@@ -326,6 +347,23 @@ mod tests {
             (
                 ended(5, "", "note\n{\"schema\":\"schism.error/v1\",\"message\":\"no answer\"}\n"),
                 "no answer",
+            ),
+            (
+                ended(
+                    5,
+                    "",
+                    "{\"schema\":\"schism.error/v1\",\"message\":\"no answer\",\"hint\":\"look\"}\n",
+                ),
+                "no answer\n  hint: look",
+            ),
+            (
+                ended(
+                    1,
+                    "{\"failures\":{\"late\":1,\"unavailable\":3},\"said\":{\"unavailable\":\"nobody\"},\
+                     \"duplicates\":2}",
+                    "",
+                ),
+                "1 failed, late; 3 failed, unavailable: nobody; 2 had a key that another had before",
             ),
             (ended(-9, "", "killed\n"), "it ended with -9: killed"),
         ];
