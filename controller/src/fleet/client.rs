@@ -220,15 +220,17 @@ pub(crate) fn reason(status: &Status) -> String {
 pub(crate) fn failure(attempted: &str, status: &Status) -> Failure {
     let detail = wire::ErrorDetail::decode(status.details()).unwrap_or_default();
     let cause = match &detail.kind {
-        Some(Kind::InvalidField(_) | Kind::Ambiguous(_) | Kind::Gap(_)) => Cause::WrongUsage,
+        // A run that owes nothing, or goes on, as of a journal that says so.
+        Some(Kind::InvalidField(_) | Kind::Ambiguous(_) | Kind::Gap(_) | Kind::NotOwed(_)) => {
+            Cause::WrongUsage
+        }
         Some(
             Kind::Guarded(_)
             | Kind::Halted(_)
             | Kind::AgentRefused(_)
             | Kind::Forbidden(_)
             | Kind::Busy(_)
-            | Kind::PodUnusable(_)
-            | Kind::NotOwed(_),
+            | Kind::PodUnusable(_),
         ) => Cause::Refused,
         Some(Kind::Nothing(_) | Kind::Unknown(_)) => Cause::NotFound,
         Some(Kind::Unreachable(_) | Kind::StoreFailed(_) | Kind::Unclear(_)) => Cause::Unreachable,

@@ -147,6 +147,9 @@ async fn what_a_command_leaves_that_is_killed_another_one_finishes() {
     assert_eq!(finished.status.code(), Some(0), "{}", told(&finished));
     assert!(served.path("mark").exists());
     assert_eq!(runs(&mut client).await[0].phase(), wire::RunPhase::Ended);
+    let again = typed(&served, &finish).await;
+    assert!(told(&again).contains("owes nothing"), "{}", told(&again));
+    assert_eq!(again.status.code(), Some(2), "as of a journal: {}", told(&again));
 }
 
 #[tokio::test(flavor = "multi_thread")]
