@@ -53,6 +53,7 @@ pub(crate) async fn leave(
                 match interrupt {
                     Interrupt::Keyboard => output.note("healing them all"),
                     Interrupt::Termination => output.note("asked to terminate; healing them all"),
+                    Interrupt::Hangup => output.note("hung up; healing them all"),
                 }
                 if let Err(failure) = link.heal(&Scope::All).await {
                     output.note(failure.text());

@@ -12,8 +12,10 @@ use crate::failure::{Cause, Failure};
 pub(crate) enum Interrupt {
     /// Ctrl-C: somebody sits there and can press it again.
     Keyboard,
-    /// SIGTERM or SIGHUP: nobody waits.
+    /// SIGTERM: nobody waits.
     Termination,
+    /// SIGHUP: its terminal is gone, and nobody waits either.
+    Hangup,
 }
 
 /// The signals that came and were not looked at yet.
@@ -30,7 +32,7 @@ impl Interrupts {
         let kinds = [
             (SignalKind::interrupt(), Interrupt::Keyboard),
             (SignalKind::terminate(), Interrupt::Termination),
-            (SignalKind::hangup(), Interrupt::Termination),
+            (SignalKind::hangup(), Interrupt::Hangup),
         ];
         for (kind, interrupt) in kinds {
             let mut signals = signal(kind)?;
@@ -46,7 +48,7 @@ impl Interrupts {
     pub(crate) async fn next(&mut self) -> Interrupt {
         match self.signals.recv().await {
             Some(interrupt) => {
-                self.terminated |= interrupt == Interrupt::Termination;
+                self.terminated |= interrupt != Interrupt::Keyboard;
                 interrupt
             }
             // The senders live as long as the runtime does.

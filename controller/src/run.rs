@@ -371,6 +371,7 @@ impl Asks {
             interrupt = self.interrupts.next() => match interrupt {
                 Interrupt::Keyboard => Interruption::Sigint,
                 Interrupt::Termination => Interruption::Sigterm,
+                Interrupt::Hangup => Interruption::Sighup,
             },
             _ = self.now.recv() => Interruption::Sigusr1,
             _ = self.without_rollbacks.recv() => Interruption::Sigusr2,

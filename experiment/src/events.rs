@@ -87,6 +87,7 @@ fn event(progress: &Progress) -> (&'static str, Value) {
                 Interruption::Asked(_)
                 | Interruption::Lost
                 | Interruption::Unwritten(_)
+                | Interruption::Sighup
                 | Interruption::Sigterm => "run-interrupted",
                 Interruption::Sigint | Interruption::Sigusr1 | Interruption::Sigusr2 => {
                     "run-signal-exit"

@@ -299,6 +299,7 @@ impl Said {
         use wire::interrupt_run::Signal;
         let signal = match by {
             Interruption::Sigterm => Signal::Term,
+            Interruption::Sighup => Signal::Hup,
             Interruption::Sigusr1 => Signal::Usr1,
             Interruption::Sigusr2 => Signal::Usr2,
             Interruption::Sigint

@@ -211,6 +211,7 @@ impl Driving {
                 use wire::interrupt_run::Signal;
                 let by = match interrupt.signal() {
                     Signal::Term => Interruption::Sigterm,
+                    Signal::Hup => Interruption::Sighup,
                     Signal::Usr1 => Interruption::Sigusr1,
                     Signal::Usr2 => Interruption::Sigusr2,
                     Signal::Int | Signal::Unspecified => Interruption::Sigint,

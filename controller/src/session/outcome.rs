@@ -49,7 +49,9 @@ impl Confirmation {
 pub(crate) fn outcome(end: &End, confirmation: Confirmation, faults: &[Status]) -> Outcome {
     let mut outcome = match end {
         End::Deadline | End::Done | End::AllEnded => Outcome::Effective,
-        End::Interrupted(Interrupt::Keyboard | Interrupt::Termination) => Outcome::Interrupted,
+        End::Interrupted(Interrupt::Keyboard | Interrupt::Termination | Interrupt::Hangup) => {
+            Outcome::Interrupted
+        }
         End::Broken(_, _) | End::NotRenewed(_) => Outcome::Deviated,
         End::AgentLost(_) | End::AgentSilent(_) => match confirmation {
             Confirmation::Confirmed => Outcome::Deviated,

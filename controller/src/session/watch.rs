@@ -51,6 +51,7 @@ impl End {
             Self::Done => "it is done".to_owned(),
             Self::Interrupted(Interrupt::Keyboard) => "interrupted; healing".to_owned(),
             Self::Interrupted(Interrupt::Termination) => "asked to terminate; healing".to_owned(),
+            Self::Interrupted(Interrupt::Hangup) => "hung up; healing".to_owned(),
             Self::AllEnded => "it was ended before its time".to_owned(),
             Self::Broken(id, state) => format!("{id} is {state}; healing the rest"),
             Self::NotRenewed(id) => format!("the lease of {id} was not renewed"),

@@ -60,7 +60,7 @@ fn staying(phase: Phase) -> Value {
 #[test]
 fn whoever_is_asked_to_end_rolls_back_in_every_phase() {
     for phase in PHASES {
-        for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
             let workshop = Workshop::new();
             let line = workshop.experiment(staying(phase));
             let run = workshop.begin(&format!("{line} --events events"));
@@ -77,6 +77,7 @@ fn whoever_is_asked_to_end_rolls_back_in_every_phase() {
             assert_eq!(workshop.read("back"), rolled_back, "{phase:?} {signal}: {ended:?}");
             let journal = workshop.journal();
             assert_eq!(journal["status"], "interrupted", "{phase:?} {signal}");
+            assert_eq!(journal["interruption"]["name"], signal.as_str(), "{phase:?}");
             let owed = &journal["schism"]["owed"];
             let left = match phase {
                 Phase::Rollbacks => json!({"rollbacks": [0], "faults": {}}),

@@ -108,6 +108,8 @@ pub enum Interruption {
     Sigint,
     /// Whoever supervises the process.
     Sigterm,
+    /// Its terminal is gone.
+    Sighup,
     /// SIGUSR1: now, with rollbacks where they are owed.
     Sigusr1,
     /// SIGUSR2: now, without rollbacks. Faults of the run are healed all the same.
@@ -124,7 +126,9 @@ impl fmt::Display for Interruption {
     /// By whom, for people. Why, where somebody has asked for it, may have a secret in it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::Sigint | Self::Sigterm | Self::Sigusr1 | Self::Sigusr2 => self.named().1,
+            Self::Sigint | Self::Sigterm | Self::Sighup | Self::Sigusr1 | Self::Sigusr2 => {
+                self.named().1
+            }
             Self::Asked(_) => "it was asked to end",
             Self::Lost => "the line that started it is lost",
             Self::Unwritten(_) => "its journal cannot be written",
@@ -139,6 +143,7 @@ impl Interruption {
         match self {
             Self::Sigint => ("signal", "SIGINT"),
             Self::Sigterm => ("signal", "SIGTERM"),
+            Self::Sighup => ("signal", "SIGHUP"),
             Self::Sigusr1 => ("signal", "SIGUSR1"),
             Self::Sigusr2 => ("signal", "SIGUSR2"),
             Self::Asked(_) => ("control", "InterruptExecution"),
@@ -152,7 +157,7 @@ impl Interruption {
     pub fn reason(&self) -> Option<String> {
         match self {
             Self::Asked(reason) | Self::Unwritten(reason) => Some(reason.clone()),
-            Self::Sigint | Self::Sigterm | Self::Sigusr1 | Self::Sigusr2 => {
+            Self::Sigint | Self::Sigterm | Self::Sighup | Self::Sigusr1 | Self::Sigusr2 => {
                 Some(format!("received {}", self.named().1))
             }
             Self::Lost => None,
@@ -170,5 +175,6 @@ mod tests {
         assert_eq!(asked.to_string(), "it was asked to end");
         assert_eq!(asked.named().1, "InterruptExecution", "as the original's journals have it");
         assert_eq!(Interruption::Sigterm.to_string(), "SIGTERM");
+        assert_eq!(Interruption::Sighup.to_string(), "SIGHUP");
     }
 }

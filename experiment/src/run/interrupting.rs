@@ -87,7 +87,12 @@ impl Interruption {
         match self {
             Self::Asked(why) => Self::Asked(short(&why)),
             Self::Unwritten(why) => Self::Unwritten(short(&why)),
-            Self::Sigint | Self::Sigterm | Self::Sigusr1 | Self::Sigusr2 | Self::Lost => self,
+            Self::Sigint
+            | Self::Sigterm
+            | Self::Sighup
+            | Self::Sigusr1
+            | Self::Sigusr2
+            | Self::Lost => self,
         }
     }
 }

@@ -772,6 +772,7 @@ pub mod interrupt_run {
         Term = 2,
         Usr1 = 3,
         Usr2 = 4,
+        Hup = 5,
     }
     impl Signal {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -785,6 +786,7 @@ pub mod interrupt_run {
                 Self::Term => "SIGNAL_TERM",
                 Self::Usr1 => "SIGNAL_USR1",
                 Self::Usr2 => "SIGNAL_USR2",
+                Self::Hup => "SIGNAL_HUP",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -795,6 +797,7 @@ pub mod interrupt_run {
                 "SIGNAL_TERM" => Some(Self::Term),
                 "SIGNAL_USR1" => Some(Self::Usr1),
                 "SIGNAL_USR2" => Some(Self::Usr2),
+                "SIGNAL_HUP" => Some(Self::Hup),
                 _ => None,
             }
         }
