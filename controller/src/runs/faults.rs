@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use experiment::hint;
 use experiment::model::{FaultLabel, FaultVerb};
 use experiment::run::invocation::Concern;
 use experiment::run::{Effect, Ending, Event, Healing};
@@ -16,7 +17,7 @@ use tokio_stream::StreamExt as _;
 
 use crate::archive::{ArchiveError, Audit, Deed, Journal, Node, Verdict};
 use crate::control::{AskError, Control, ControlError, is_over};
-use crate::fleet;
+use crate::fleet::{self, client};
 use crate::log;
 use crate::output::Output;
 use crate::run::faults::controller::spec;
@@ -24,7 +25,7 @@ use crate::run::faults::telling::Teller;
 use crate::run::faults::words::Typed;
 use crate::run::faults::{effect, ended, with_replaced, words};
 use crate::run::logs;
-use crate::serve::watching;
+use crate::serve::{refusal, watching};
 use crate::settings::Names;
 
 /// The id of a fault that may be there. Whoever has its turn puts it in or takes it out.
@@ -47,6 +48,18 @@ impl Refusal {
                 error.replaceable()
             }
             Self::Ask(_) | Self::Audit(_) => None,
+        }
+    }
+
+    /// What people read: the same that a command is told which asks for the fault alone.
+    fn text(&self) -> String {
+        let hint = match self {
+            Self::Ask(error) => client::failure("", &refusal::refuse(error)).hint,
+            Self::Audit(_) => None,
+        };
+        match hint {
+            Some(hint) => format!("{self}{}{hint}", hint::MARK),
+            None => self.to_string(),
         }
     }
 }
@@ -203,7 +216,7 @@ impl Faults {
                     Ok(()) => continue,
                     Err(why) => why,
                 },
-                None => error.to_string(),
+                None => error.text(),
             };
             locked(&self.labels).remove(&id.get());
             *standing = None;
@@ -349,5 +362,27 @@ impl Faults {
             }
             Err(error) => Ending::Failed(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::ResolveError;
+
+    #[test]
+    fn a_refusal_says_what_to_do_as_to_a_command() {
+        let refused = ResolveError::Refused {
+            node: NodeName::new("a").unwrap(),
+            reason: "process 1 is the node's own".to_owned(),
+            hint: "name another one".to_owned(),
+        };
+        let told = Refusal::from(AskError::from(refused)).text();
+        assert_eq!(told, "a: process 1 is the node's own\n  hint: name another one");
+        let halted = AskError::from(ControlError::Halted("lunch".to_owned()));
+        let told = Refusal::from(halted).text();
+        assert!(told.ends_with("\n  hint: `schism resume` takes the brake off"), "{told}");
+        let around = Refusal::from(AskError::Around { found: 2 });
+        assert!(!around.text().contains(hint::MARK), "there is nothing more to say");
     }
 }
