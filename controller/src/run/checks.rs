@@ -5,7 +5,7 @@ use experiment::model::{Reading, Verb};
 use experiment::position::Position;
 use experiment::problem::{Fault, Problem, Severity};
 use experiment::tolerance::pattern;
-use fault::SelectorError;
+use fault::{Scheme, SelectorError};
 use serde_json::{Map, Value};
 
 use super::faults::{Wrong, check, is_template};
@@ -186,7 +186,7 @@ impl Checker<'_> {
                     self.value(given, (at, &place), None, why);
                 }
                 if let Some(target) = asked.target.as_ref().filter(|target| !target.contains("${"))
-                    && let Err(why) = meant(target, self.names)
+                    && let Err(why) = writing(target, self.names)
                 {
                     self.value(given, (at, &place), Some("target"), why);
                 }
@@ -228,6 +228,13 @@ impl Checker<'_> {
         if !is_one {
             let wanted = "an address that begins with http:// or https://";
             let why = format!("{wanted} was expected here, found `{text}`");
+            return self.value(given, at, Some(key), why);
+        }
+        // What values are put into is known only when it is asked.
+        if !text.contains('$')
+            && let Err(error) = reqwest::Url::parse(text)
+        {
+            let why = format!("an address was expected here, found `{text}`: {error}");
             self.value(given, at, Some(key), why);
         }
     }
@@ -336,6 +343,14 @@ impl Checker<'_> {
 fn meant(target: &str, names: &Names) -> Result<(), String> {
     let named: Named = target.parse().map_err(|error: SelectorError| error.kind.to_string())?;
     named.stands_for(names).map(drop).map_err(|error| error.to_string())
+}
+
+/// The same of a target whose processes write.
+fn writing(target: &str, names: &Names) -> Result<(), String> {
+    let named: Named = target.parse().map_err(|error: SelectorError| error.kind.to_string())?;
+    let selectors = named.stands_for(names).map_err(|error| error.to_string())?;
+    let mut addresses = selectors.iter().filter(|one| matches!(one.scheme, Scheme::Addr(_)));
+    addresses.next().map_or(Ok(()), |one| Err(format!("{one} is an address, and writes nothing")))
 }
 
 fn names_of<T: Arguments>() -> Vec<&'static str> {
@@ -476,6 +491,18 @@ extensions: [{name: e, provider: {type: schism, action: cut}}]
             (
                 "probe: metric, arguments: {url: 'ftp://u/x', metric: m}",
                 "arguments.url: an address that begins with http:// or https:// was expected here, found `ftp://u/x`",
+            ),
+            (
+                "probe: logs, arguments: {target: 'addr:10.0.0.1', pattern: x}",
+                "arguments.target: addr:10.0.0.1 is an address, and writes nothing",
+            ),
+            (
+                "probe: metric, arguments: {url: 'http://', metric: m}",
+                "arguments.url: an address was expected here, found `http://`: empty host",
+            ),
+            (
+                "probe: metric, arguments: {prometheus: 'http://u:70000', query: q}",
+                "arguments.prometheus: an address was expected here, found `http://u:70000`: invalid port number",
             ),
             (
                 "probe: metric, arguments: {url: 'http://u', metric: m, since: soon}",
