@@ -256,6 +256,7 @@ impl Ground {
         let Self { archive, unix, socket, agents_port, control_port, holder, agents, control } =
             self;
         let issued = Arc::new(Issued::load(&options.issued));
+        let by_certificate = agents_port.is_some() && options.by_token.is_none();
         let (limits, execution) = (options.limits, options.execution);
         let runs = Runs::start(control.clone(), archive.clone(), limits, execution).await?;
         let (stop, stopped) = watch::channel(false);
@@ -266,6 +267,7 @@ impl Ground {
             holder,
             runs: runs.clone(),
             readers: Readers::default(),
+            issued: by_certificate.then(|| Arc::clone(&issued)),
             stopped: stopped.clone(),
         });
         let mut tasks = JoinSet::new();

@@ -2,7 +2,7 @@
 
 mod listing;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use fault::NodeName;
 pub use listing::{Entry, EntryError, Listing};
 
-use crate::Fingerprint;
+use crate::{Fingerprint, Principal};
 
 /// The longest file that is read (16 MiB, some hundred thousand certificates).
 const LONGEST: u64 = 16 << 20;
@@ -34,6 +35,8 @@ struct Seen {
     /// Of the file that was read; none if it has to be read again.
     stamp: Option<Stamp>,
     admitted: HashSet<Fingerprint>,
+    /// The nodes whose agents are among them.
+    nodes: BTreeSet<NodeName>,
     trouble: Option<String>,
 }
 
@@ -68,6 +71,16 @@ impl Issued {
         of
     }
 
+    /// The nodes whose agents are admitted now; `None` where the file cannot be read whole, or is empty: it may be
+    /// on its way to its next version.
+    #[must_use]
+    pub fn nodes(&self) -> Option<BTreeSet<NodeName>> {
+        self.with(|seen| {
+            let is_whole = seen.trouble.is_none() && !seen.admitted.is_empty();
+            is_whole.then(|| seen.nodes.clone())
+        })
+    }
+
     /// What of the file cannot be read, for people.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
@@ -94,12 +107,18 @@ impl Seen {
                     .first()
                     .map(|line| format!("{}:{line}: no certificate is named here", path.display()));
                 let admitted = listing.entries.iter().map(|entry| entry.fingerprint).collect();
-                Self { stamp, admitted, trouble }
+                let node = |entry: &Entry| match &entry.principal {
+                    Principal::Agent(node) => Some(node.clone()),
+                    Principal::Controller(_) | Principal::User { .. } => None,
+                };
+                let nodes = listing.entries.iter().filter_map(node).collect();
+                Self { stamp, admitted, nodes, trouble }
             }
             Err(error) => {
                 let trouble =
                     format!("cannot read {}, so nobody is admitted: {error}", path.display());
-                Self { stamp: None, admitted: HashSet::new(), trouble: Some(trouble) }
+                let (admitted, nodes) = (HashSet::new(), BTreeSet::new());
+                Self { stamp: None, admitted, nodes, trouble: Some(trouble) }
             }
         }
     }

@@ -183,8 +183,8 @@ impl Driver {
                 let (brake, halted) = (Some(self.told_brake()), self.halted());
                 let _ = reply.send(wire::ListReply { intents, revision, runs, brake, halted });
             }
-            Command::Brake { brake, reply } => {
-                let _ = reply.send(self.set_brake(brake).await);
+            Command::Brake { brake, admitted, reply } => {
+                let _ = reply.send(self.set_brake(brake, admitted.as_ref()).await);
             }
             Command::ToldBrake { reply } => drop(reply.send(self.told_brake())),
             Command::Braked { node, known } => self.braked(node, known).await,

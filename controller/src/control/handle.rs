@@ -97,6 +97,8 @@ pub(super) enum Command {
     },
     Brake {
         brake: wire::Brake,
+        /// Who else than those that are there can ever be told; everybody if that is not known.
+        admitted: Option<BTreeSet<NodeName>>,
         reply: oneshot::Sender<Result<Vec<IntentId>, ControlError>>,
     },
     /// How the brake stands, and who has not confirmed that.
@@ -378,8 +380,21 @@ impl Control {
     /// # Errors
     /// The store failed. The brake is on all the same ([`ControlError::Unkept`]); it is not taken off.
     pub async fn brake(&self, brake: wire::Brake) -> Result<Braked, ControlError> {
+        self.brake_among(None, brake).await
+    }
+
+    /// The same where it is known whose agents are let in: others that are away are owed nothing, as nobody will
+    /// hear of them again.
+    ///
+    /// # Errors
+    /// As those of [`Self::brake`].
+    pub async fn brake_among(
+        &self,
+        admitted: Option<BTreeSet<NodeName>>,
+        brake: wire::Brake,
+    ) -> Result<Braked, ControlError> {
         let halted = brake.on.then(|| brake.reason.clone());
-        let kept = self.ask(|reply| Command::Brake { brake, reply });
+        let kept = self.ask(|reply| Command::Brake { brake, admitted, reply });
         let (ending, mut reasons) = match &halted {
             None => {
                 let ending = kept.await??;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use fault::{IntentId, Limits, NodeName};
 use futures_util::StreamExt as _;
-use link::Role;
+use link::{Issued, Role};
 use proto::control as wire;
 use proto::control::error_detail::Kind;
 use proto::{Invalid, required};
@@ -35,6 +35,8 @@ pub(super) struct Service {
     pub(super) holder: proto::agent::Holder,
     pub(super) runs: Runs,
     pub(super) readers: Readers,
+    /// By which list agents are let in, if it is by certificates.
+    pub(super) issued: Option<Arc<Issued>>,
     /// Whether the controller ends.
     pub(super) stopped: watch::Receiver<bool>,
 }
@@ -106,6 +108,12 @@ impl Service {
         let (intents, _) = self.control.list().await?;
         let asked = |intent: &wire::Intent| ids.contains(&IntentId::from_random(intent.id));
         Ok(intents.into_iter().filter(asked).collect())
+    }
+
+    async fn brake(&self, brake: wire::Brake) -> Result<Braked, Status> {
+        let admitted = self.issued.as_ref().and_then(|issued| issued.nodes());
+        let braked = self.control.brake_among(admitted, brake).await;
+        braked.map_err(|error| refuse_control(&error))
     }
 
     /// Before the call is acknowledged, so that nothing is done that nobody can look up.
@@ -399,7 +407,7 @@ impl wire::control_server::Control for Shared {
             tracing::error!(%error, "halting all the same");
         }
         let brake = wire::Brake { on: true, reason, who: caller.name, ..wire::Brake::default() };
-        let braked = self.0.control.brake(brake).await.map_err(|e| refuse_control(&e))?;
+        let braked = self.0.brake(brake).await?;
         let intents = self.0.ended(&braked.ending).await.map_err(|e| refuse_control(&e))?;
         let (untold, reasons) = not_told(braked);
         Ok(Response::new(wire::HaltReply { intents, untold, reasons }))
@@ -413,7 +421,7 @@ impl wire::control_server::Control for Shared {
         let caller = permitted.await?;
         self.0.audit(entry(&caller, Deed::Resume, String::new(), Verdict::Admitted)).await?;
         let brake = wire::Brake { who: caller.name, ..wire::Brake::default() };
-        let braked = self.0.control.brake(brake).await.map_err(|e| refuse_control(&e))?;
+        let braked = self.0.brake(brake).await?;
         let (untold, reasons) = not_told(braked);
         Ok(Response::new(wire::ResumeReply { untold, reasons }))
     }

@@ -31,6 +31,22 @@ async fn an_agent_whose_certificate_is_revoked_is_disconnected_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_whose_certificate_is_revoked_is_owed_no_word_of_the_brake() {
+    let served = Served::start().await;
+    for node in ["a", "b"] {
+        served.dial(node).await;
+    }
+    let mut client = served.local().await;
+    served.certs("revoke a").await;
+    until(async || !served.connected(&mut client, "a").await).await;
+    let brake = wire::HaltRequest { reason: "a drill".to_owned() };
+    let halted = soon(client.halt(brake)).await.unwrap().into_inner();
+    assert_eq!(halted.untold, [""; 0]);
+    let resumed = soon(client.resume(wire::ResumeRequest {})).await.unwrap().into_inner();
+    assert_eq!(resumed.untold, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_user_whose_certificate_is_revoked_is_disconnected_and_no_other() {
     let served = Served::start().await;
     served.certs("issue user ada --role operator").await;

@@ -57,12 +57,19 @@ impl Driver {
     pub(super) async fn set_brake(
         &mut self,
         brake: wire::Brake,
+        admitted: Option<&BTreeSet<NodeName>>,
     ) -> Result<Vec<IntentId>, ControlError> {
         let mut ending = Vec::new();
         let known = self.agents.seen().into_iter().map(|agent| agent.node);
         // Also those that were there in an earlier life alone.
         let mut owed: BTreeSet<NodeName> = known.chain(self.behind.nodes.iter().cloned()).collect();
         let settled = self.agents.now();
+        if let Some(admitted) = admitted {
+            let comes =
+                |node: &NodeName| admitted.contains(node) || self.agents.link(node).is_some();
+            owed.retain(comes);
+            self.behind.braked.retain(comes);
+        }
         if brake.on {
             (self.behind.nodes, self.behind.settled) = (owed, settled);
             let living = self.intents.iter().filter(|(_, one)| !one.sequence.stage().is_final());
