@@ -194,7 +194,8 @@ mod tests {
         let column: Vec<&str> =
             text.lines().skip(1).take(3).filter_map(|row| row.split_whitespace().last()).collect();
         assert_eq!(column, ["on", "?", "on"], "{text}");
-        let below: Vec<&str> = text.lines().skip(4).collect();
+        // Parted from the table by a line.
+        let below: Vec<&str> = text.lines().skip(5).collect();
         let expected = [
             "the brake is on: enough",
             "c takes no faults: by hand",

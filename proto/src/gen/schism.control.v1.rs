@@ -903,7 +903,7 @@ pub struct NotTold {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResumeRequest {}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ResumeReply {
     #[prost(string, repeated, tag = "1")]
     pub untold: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,

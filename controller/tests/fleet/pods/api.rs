@@ -117,8 +117,10 @@ impl Api {
         self.kept().asked.push(path.to_owned());
         let kept = self.kept();
         if query.contains("limit=") {
-            let of =
-                kept.objects.iter().filter(|((list, _), one)| list == path && wanted.fits(one));
+            // Of all namespaces there are pods alone.
+            let is_in =
+                |list: &str| list == path || path == "/api/v1/pods" && list.ends_with("/pods");
+            let of = kept.objects.iter().filter(|((list, _), one)| is_in(list) && wanted.fits(one));
             let items: Vec<&Value> = of.map(|(_, one)| one).collect();
             let version = kept.version.to_string();
             return whole(
@@ -176,9 +178,11 @@ impl Wanted {
         let labels = self.labels.iter().flat_map(|text| text.split(','));
         let mut labels = labels.filter_map(|one| one.split_once('='));
         let metadata = &object["metadata"];
-        let named = self.fields.as_ref().and_then(|text| text.strip_prefix("metadata.name="));
+        let field = |name: &str| self.fields.as_ref().and_then(|text| text.strip_prefix(name));
+        let (named, node) = (field("metadata.name="), field("spec.nodeName="));
         labels.all(|(key, value)| metadata["labels"][key] == value)
             && named.is_none_or(|name| metadata["name"] == name)
+            && node.is_none_or(|node| object["spec"]["nodeName"] == node)
     }
 }
 

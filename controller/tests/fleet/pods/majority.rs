@@ -97,16 +97,21 @@ async fn who_takes_a_place_does_not_take_the_majority_along() {
     })
     .await;
     assert_eq!(estate.acting(1).await, 0);
-    let held = estate.fleet.intent(1).await;
-    assert_eq!(held.stage(), wire::Stage::Active);
-    // It is asked again and again; as long as the answer is the same one there is nothing to be written.
+    assert_eq!(estate.fleet.intent(1).await.stage(), wire::Stage::Active);
+    // It is asked again and again; as long as the answer is the same one there is nothing to be written. At first who
+    // sits at the other end is told as well.
     drop(estate.api.asked());
-    let (pod, mut times) = (format!("{PODS}/etcd-1"), 0);
-    until(async || {
-        times += estate.api.asked().iter().filter(|path| **path == pod).count();
-        times > 2
-    })
-    .await;
+    let asked_again = async || {
+        let (pod, mut times) = (format!("{PODS}/etcd-1"), 0);
+        until(async || {
+            times += estate.api.asked().iter().filter(|path| **path == pod).count();
+            times > 2
+        })
+        .await;
+    };
+    asked_again().await;
+    let held = estate.fleet.intent(1).await;
+    asked_again().await;
     assert_eq!(estate.fleet.intent(1).await.revision, held.revision);
 
     // It comes once that is over.
