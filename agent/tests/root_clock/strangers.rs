@@ -15,13 +15,22 @@ use fault::ProcessIdentity;
 use crate::rig::{HOUR, Rig, ahead};
 use crate::runtimes::built;
 
-/// A 32-bit program that waits for signals (29 is pause there), as no 32-bit C library is at hand.
+/// A 32-bit program that says that it is there and waits for signals (4 is write there, and 29 pause), as no 32-bit
+/// C library is at hand.
 const NARROW: &str = "
 .globl _start
+ready:
+    .ascii \"ready\\n\"
 _start:
+    mov $4, %eax
+    mov $1, %ebx
+    mov $ready, %ecx
+    mov $6, %edx
+    int $0x80
+wait:
     mov $29, %eax
     int $0x80
-    jmp _start
+    jmp wait
 ";
 
 /// A program that gives its vDSO back.
@@ -96,7 +105,9 @@ fn a_32_bit_program_is_refused() {
         let mut command = Command::new(tool);
         assert!(command.args(arguments).arg(from).arg("-o").arg(to).status().unwrap().success());
     }
-    let narrow = Stranger::start(&program);
+    let mut narrow = Stranger::start(&program);
+    // One that is only on its way there has nothing of its own yet.
+    assert_eq!(narrow.line(), "ready");
     let refused = rig.workshop().put_in(narrow.process(), &ahead(HOUR)).unwrap_err();
     assert!(matches!(refused, ClockError::Refused(Refusal::ThirtyTwoBit(_))), "{refused}");
     assert!(rig.records().all().unwrap().is_empty());
