@@ -507,6 +507,11 @@ fn who_ends_programs_with_a_run_is_replaced_and_the_next_one_knows_them_all() {
     workshop.wait_for("ready");
     let reaper = run.reaper();
     kill(reaper, Signal::SIGKILL).unwrap();
+    // It dies when it runs next, and until its parent asks it is a zombie.
+    wait("who ends programs does not die", || {
+        let stat = std::fs::read_to_string(format!("/proc/{reaper}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('Z'))
+    });
     std::fs::write(workshop.path("go"), "on\n").unwrap();
     wait("the last step is not there", || runs(&two));
     assert_ne!(run.reaper(), reaper);

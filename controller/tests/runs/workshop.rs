@@ -99,8 +99,17 @@ impl Running {
         kill(Pid::from_raw(self.0.id().try_into().unwrap()), signal).unwrap();
     }
 
-    /// The process that ends its programs where it cannot.
+    /// The process that ends its programs where it cannot. One that has only just begun has no command line yet.
     pub(crate) fn reaper(&self) -> Pid {
+        let mut found = None;
+        wait("nobody ends its programs", || {
+            found = self.seen_reaper();
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    fn seen_reaper(&self) -> Option<Pid> {
         let own = self.0.id();
         let is_one = |pid: &i32| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -110,7 +119,7 @@ impl Running {
         };
         let processes = fs::read_dir("/proc").unwrap().flatten();
         let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        Pid::from_raw(pids.find(is_one).expect("nobody ends its programs"))
+        pids.find(is_one).map(Pid::from_raw)
     }
 
     pub(crate) fn ended(mut self) -> Ended {
