@@ -1,6 +1,7 @@
 //! A controller and many agents in one process: real gRPC, fake kernels.
 #![expect(clippy::unwrap_used, reason = "a test fails where it fails")]
 
+mod api_server;
 mod authority;
 mod cuts;
 mod disk;

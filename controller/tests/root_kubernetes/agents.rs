@@ -77,6 +77,14 @@ pub(crate) fn rolled_out(kubectl: &Kubectl, what: &str) {
     kubectl.run(&format!("-n {NAMESPACE} rollout status {what} --timeout=120s")).unwrap();
 }
 
+/// The pod of the controller that leads, as the Lease has it; empty where nobody does.
+pub(crate) fn leader(kubectl: &Kubectl) -> String {
+    let line = ["-n", NAMESPACE, "get", "lease", "schism-controller", "-o"];
+    let holder = [line.as_slice(), &["jsonpath={.spec.holderIdentity}"]].concat();
+    let holder = kubectl.run_with(&holder).unwrap_or_default();
+    holder.rsplit_once('_').map_or_else(String::new, |(pod, _)| pod.to_owned())
+}
+
 /// The pod of the agent of a node.
 pub(crate) fn of(kubectl: &Kubectl, node: &str) -> String {
     let line = format!(

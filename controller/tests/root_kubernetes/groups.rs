@@ -9,7 +9,7 @@ use lab::kubernetes::{Cluster, Components, Image, Kubectl, Node};
 use serde_json::{Value, json};
 
 use crate::{
-    agents::{self, NAMESPACE},
+    agents,
     running::{Ended, Running, until},
     web,
 };
@@ -93,10 +93,7 @@ struct Site<'a> {
 impl Site<'_> {
     /// The pod of the controller that leads; empty where nobody does.
     fn leader(&self) -> String {
-        let line = ["-n", NAMESPACE, "get", "lease", "schism-controller", "-o"];
-        let holder = [line.as_slice(), &["jsonpath={.spec.holderIdentity}"]].concat();
-        let holder = self.kubectl.run_with(&holder).unwrap_or_default();
-        holder.rsplit_once('_').map_or_else(String::new, |(pod, _)| pod.to_owned())
+        agents::leader(self.kubectl)
     }
 
     fn ask(&self, line: &str) -> Ended {

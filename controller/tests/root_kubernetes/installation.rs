@@ -24,10 +24,7 @@ struct Site<'a> {
 impl Site<'_> {
     /// The pod that leads, as the Lease has it; empty where nobody does.
     fn leader(&self) -> String {
-        let line = ["-n", NAMESPACE, "get", "lease", "schism-controller", "-o"];
-        let holder = [line.as_slice(), &["jsonpath={.spec.holderIdentity}"]].concat();
-        let holder = self.kubectl.run_with(&holder).unwrap_or_default();
-        holder.rsplit_once('_').map_or_else(String::new, |(pod, _)| pod.to_owned())
+        agents::leader(self.kubectl)
     }
 
     fn ask(&self, line: &str) -> Ended {

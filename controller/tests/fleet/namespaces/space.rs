@@ -1,22 +1,19 @@
 //! An API server that has pods and nodes.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use cluster::{Client, Config, Login, Trust};
 use controller::control::Clusters;
 use controller::provider::kubernetes::{Guard, Kubernetes};
 use controller::settings::{EtcdPods, Groups};
 use fault::PodUid;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+
+use crate::api_server::serve;
 
 /// Of this machine: there a member answers.
 pub(crate) fn address(number: u8) -> Ipv4Addr {
@@ -103,28 +100,12 @@ impl Space {
 
     /// What a controller can ask by it: no cluster of any setting, and members of etcd at this port.
     pub(super) async fn clusters(&self, port: u16) -> Clusters {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = listener.local_addr().unwrap();
         let space = self.clone();
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let space = space.clone();
-                let service = service_fn(move |request: Request<Incoming>| {
-                    let answer = space.answer(&request);
-                    async move { Ok::<_, Infallible>(answer) }
-                });
-                let http = hyper::server::conn::http1::Builder::new();
-                tokio::spawn(http.serve_connection(TokioIo::new(stream), service));
-            }
-        });
-        let client = Client::new(Config {
-            server: format!("http://{at}").parse().unwrap(),
-            server_name: None,
-            trust: Trust::Machine,
-            login: Login::default(),
-            namespace: None,
-        });
+        let client = serve(move |request| {
+            let space = space.clone();
+            async move { space.answer(&request) }
+        })
+        .await;
         let etcd = EtcdPods { port, ..EtcdPods::default() };
         let groups = Groups { etcd, ..Groups::default() };
         let kubernetes = Kubernetes::of(client, Guard::default()).finding(groups);

@@ -4,17 +4,16 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use cluster::{Client, Config, Login, Trust};
+use cluster::Client;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
-use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
+
+use crate::api_server::serve;
 
 /// A running one; clones are the same.
 #[derive(Clone, Default)]
@@ -38,29 +37,13 @@ type Answer = Response<BoxBody<Bytes, Infallible>>;
 
 impl Api {
     pub(super) async fn start() -> (Self, Client) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = listener.local_addr().unwrap();
         let api = Self::default();
         let own = api.clone();
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let api = own.clone();
-                let service = service_fn(move |request| {
-                    let api = api.clone();
-                    async move { Ok::<_, Infallible>(api.answer(&request)) }
-                });
-                let http = hyper::server::conn::http1::Builder::new();
-                tokio::spawn(http.serve_connection(TokioIo::new(stream), service));
-            }
-        });
-        let client = Client::new(Config {
-            server: format!("http://{at}").parse().unwrap(),
-            server_name: None,
-            trust: Trust::Machine,
-            login: Login::default(),
-            namespace: None,
-        });
+        let client = serve(move |request| {
+            let api = own.clone();
+            async move { api.answer(&request) }
+        })
+        .await;
         (api, client)
     }
 
