@@ -24,6 +24,9 @@ const START: Duration = Duration::from_secs(180);
 /// How long a broker that is asked may take.
 const ANSWER: Duration = Duration::from_secs(2);
 
+/// After how long leaders are asked to move once more: one whose successor lags behind stays.
+const AGAIN: Duration = Duration::from_secs(10);
+
 /// Between two looks at a cluster that is not complete.
 const PACE: Duration = Duration::from_millis(200);
 
@@ -246,11 +249,20 @@ impl Cluster {
                 usize::try_from(*partition).is_ok_and(|p| (p - 1) % self.size() == *broker)
             })
         };
-        match self.leaders() {
-            Ok(leaders) if by_default(&leaders) => return Ok(leaders),
-            Ok(_) | Err(_) => self.broker(0).rebalance(ANSWER)?,
+        let deadline = Instant::now() + limit;
+        loop {
+            match self.leaders() {
+                Ok(leaders) if by_default(&leaders) => return Ok(leaders),
+                Ok(_) | Err(_) => {}
+            }
+            let asked = self.broker(0).rebalance(ANSWER);
+            let left = deadline.saturating_duration_since(Instant::now());
+            match (self.wait_leaders(left.min(AGAIN), by_default), asked) {
+                (Ok(leaders), _) => return Ok(leaders),
+                (Err(_), Err(error)) | (Err(error), Ok(())) if left <= AGAIN => return Err(error),
+                (Err(_), Err(_) | Ok(())) => {}
+            }
         }
-        self.wait_leaders(limit, by_default)
     }
 
     /// Ends a broker with SIGKILL; it is started again with the data that it has.
