@@ -131,15 +131,32 @@ impl Intent {
     #[must_use]
     pub fn told(&self, at: At) -> wire::Intent {
         let heard = |part: &Part| part.read.map_or(0, |read| at.unix(read));
-        let told = |part: &Part| part_to_wire(part, part.by(at.here), heard(part));
+        let told = |part: &Part| self.part(part, part.by(at.here), heard(part));
         self.with(self.sequence.parts().iter().map(told).collect())
     }
 
     /// As it is written down.
     #[must_use]
     pub fn wire(&self) -> wire::Intent {
-        let written = |part: &Part| part_to_wire(part, part.status.clone(), 0);
+        let written = |part: &Part| self.part(part, part.status.clone(), 0);
         self.with(self.sequence.parts().iter().map(written).collect())
+    }
+
+    fn part(&self, part: &Part, status: Option<Status>, heard: u64) -> wire::Part {
+        // What nobody has confirmed may be asked for anew just now: it is owed until that is answered, also by a next
+        // life, which would take it for ended.
+        let again = self.sequence.stage() == Stage::Unconfirmed && part.state == PartState::Healing;
+        wire::Part {
+            part: part.fault.id.part.into(),
+            node: part.node.to_string(),
+            status: status.map(Into::into),
+            heard,
+            trouble: part.trouble.clone(),
+            fault: Some(WireFault::from(&part.fault)),
+            owed: part.state.may_be_in() || again,
+            unheard: false,
+            let_go: part.let_go,
+        }
     }
 
     fn with(&self, parts: Vec<wire::Part>) -> wire::Intent {
@@ -247,20 +264,6 @@ impl Intent {
             let (namespace, name) = end.pod.split_once('/')?;
             Some(PodName { namespace: namespace.to_owned(), name: name.to_owned() })
         })
-    }
-}
-
-fn part_to_wire(part: &Part, status: Option<Status>, heard: u64) -> wire::Part {
-    wire::Part {
-        part: part.fault.id.part.into(),
-        node: part.node.to_string(),
-        status: status.map(Into::into),
-        heard,
-        trouble: part.trouble.clone(),
-        fault: Some(WireFault::from(&part.fault)),
-        owed: part.state.may_be_in(),
-        unheard: false,
-        let_go: part.let_go,
     }
 }
 
@@ -382,5 +385,57 @@ impl From<&Planned> for wire::Cut {
             to: number(planned.direction.to),
             parts: planned.parts.iter().map(|part| u32::from(*part)).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fault::State;
+
+    use super::*;
+    use crate::cut::specimen;
+    use crate::sequence::{Event, Refusal};
+
+    const AT: At = At { here: Moment::from_secs(1), wall: 1_000_000_000_000 };
+
+    fn node() -> NodeName {
+        NodeName::new("b").unwrap()
+    }
+
+    /// An intent with one part, of which its node has not confirmed that it is out.
+    fn unconfirmed() -> Intent {
+        let status = specimen::status(0, State::Active, 1, 1);
+        let (id, terms) = (status.fault.id.intent, status.fault.terms);
+        let faults = vec![(node(), status.fault.clone())];
+        let spec = wire::Spec::default();
+        let mut intent = Intent::new(id, spec, terms, "eve".to_owned(), &[], &[], faults, 0);
+        let away = || Refusal::Unreachable("its agent is not connected".to_owned());
+        let _ = intent.sequence.begin();
+        for event in [
+            Event::Prepared(node(), Ok(())),
+            Event::Committed(node(), Ok(vec![status])),
+            Event::Heal("enough".to_owned()),
+            Event::Healed(node(), Err(away())),
+        ] {
+            let _ = intent.sequence.on(event, AT.here);
+        }
+        assert_eq!(intent.sequence.stage(), Stage::Unconfirmed);
+        intent
+    }
+
+    #[test]
+    fn what_is_asked_for_anew_is_owed_until_that_is_answered() {
+        let mut intent = unconfirmed();
+        assert!(intent.told(AT).parts[0].owed);
+        let _ = intent.sequence.on(Event::Found(node()), AT.here);
+        assert_eq!(intent.sequence.parts()[0].state, PartState::Healing);
+        assert!(intent.told(AT).parts[0].owed);
+        // A controller that is killed now asks for it again in its next life.
+        let next = Intent::restore(&intent.record(), AT.here, AT.wall).unwrap();
+        assert!(next.sequence.owes(&node()));
+        let healed = vec![specimen::status(0, State::Healed, 1, 1)];
+        let _ = intent.sequence.on(Event::Healed(node(), Ok(healed)), AT.here);
+        assert_eq!(intent.sequence.stage(), Stage::Healed);
+        assert!(!intent.told(AT).parts[0].owed);
     }
 }

@@ -56,9 +56,7 @@ pub(crate) fn unconfirmed(intent: &wire::Intent) -> Option<String> {
     if is_confirmed(intent) {
         return None;
     }
-    // What nobody has confirmed may be asked for anew just now, and is owed no less for that.
-    let asked = !is_over(intent) || intent.stage() == wire::Stage::Unconfirmed;
-    let open = |part: &&wire::Part| part.owed || is_left(part) || asked && lives(part);
+    let open = |part: &&wire::Part| part.owed || is_left(part) || !is_over(intent) && lives(part);
     let parts: Vec<&wire::Part> = intent.parts.iter().filter(open).collect();
     let mut nodes: Vec<&str> = parts.iter().map(|part| part.node.as_str()).collect();
     nodes.sort_unstable();
@@ -152,9 +150,6 @@ mod tests {
             unconfirmed(&never).unwrap(),
             "00000000000a is not confirmed to be healed on b, c: its lease ends it there within 15s"
         );
-        let again = vec![ended.clone(), part(1, "b", State::Healing)];
-        let again = intent(wire::Stage::Unconfirmed, again);
-        assert!(unconfirmed(&again).unwrap().contains(" on b: its lease ends it there within "));
         let healing = vec![ended.clone(), part(1, "b", State::Healing)];
         assert!(unconfirmed(&intent(wire::Stage::Healing, healing)).unwrap().contains(" on b: "));
         assert_eq!(unconfirmed(&intent(wire::Stage::Healed, vec![ended])), None);
