@@ -206,7 +206,7 @@ pub(crate) async fn status(
     let (mut client, _) = reach(place, output).await?;
     let mut look = async || {
         let mut told = client.all().await?;
-        told.intents.retain(|intent| args.all || !is_over(intent));
+        told.intents.retain(|intent| args.all || outcome::stands(intent));
         told.intents.sort_by_key(|intent| intent.asked);
         told.runs.retain(|run| args.all || !has_ended(run));
         told.runs.sort_by_key(|run| run.asked);

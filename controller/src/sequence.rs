@@ -145,21 +145,24 @@ impl Sequence {
 
     /// The parts that may act: also those that could not be taken out, until their leases have ended them.
     pub fn may_act(&self, now: Moment) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(move |part| self.part_may_act(part, now))
+    }
+
+    /// Whether one of its parts is among those.
+    #[must_use]
+    pub fn part_may_act(&self, part: &Part, now: Moment) -> bool {
         let over = matches!(self.stage, Stage::Healed | Stage::Expired | Stage::Failed);
-        let lease = self.terms.lease + GRACE;
-        self.parts.iter().filter(move |part| {
-            !over
-                && match part.state {
-                    PartState::Untouched => !self.stage.is_final(),
-                    PartState::Ended => false,
-                    PartState::Lost => now <= part.heard + lease,
-                    PartState::Preparing
-                    | PartState::Prepared
-                    | PartState::Committing
-                    | PartState::Active
-                    | PartState::Healing => true,
-                }
-        })
+        !over
+            && match part.state {
+                PartState::Untouched => !self.stage.is_final(),
+                PartState::Ended => false,
+                PartState::Lost => now <= part.heard + self.terms.lease + GRACE,
+                PartState::Preparing
+                | PartState::Prepared
+                | PartState::Committing
+                | PartState::Active
+                | PartState::Healing => true,
+            }
     }
 
     /// How many parts act, as far as is known.

@@ -131,7 +131,10 @@ impl Intent {
     #[must_use]
     pub fn told(&self, at: At) -> wire::Intent {
         let heard = |part: &Part| part.read.map_or(0, |read| at.unix(read));
-        let told = |part: &Part| self.part(part, part.by(at.here), heard(part));
+        let told = |part: &Part| wire::Part {
+            may_act: self.sequence.part_may_act(part, at.here),
+            ..self.part(part, part.by(at.here), heard(part))
+        };
         self.with(self.sequence.parts().iter().map(told).collect())
     }
 
@@ -156,6 +159,7 @@ impl Intent {
             owed: part.state.may_be_in() || again,
             unheard: false,
             let_go: part.let_go,
+            may_act: false,
         }
     }
 
@@ -421,6 +425,15 @@ mod tests {
         }
         assert_eq!(intent.sequence.stage(), Stage::Unconfirmed);
         intent
+    }
+
+    #[test]
+    fn what_is_not_confirmed_to_be_out_may_act_until_its_lease_has_ended_it() {
+        let intent = unconfirmed();
+        let later = |seconds| At { here: AT.here + Duration::from_secs(seconds), ..AT };
+        assert!(intent.told(later(15)).parts[0].may_act);
+        assert!(!intent.told(later(18)).parts[0].may_act, "a lease of 15 s, and what it may take");
+        assert!(!intent.wire().parts[0].may_act, "it is not stored");
     }
 
     #[test]

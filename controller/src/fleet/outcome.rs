@@ -84,6 +84,11 @@ pub(super) fn is_inert(intent: &wire::Intent) -> bool {
         && intent.parts.iter().filter(is_open).all(is_inert)
 }
 
+/// Whether it is among what stands: it goes on, or something of it that is not confirmed to be out may act.
+pub(super) fn stands(intent: &wire::Intent) -> bool {
+    !is_over(intent) || intent.parts.iter().any(|part| part.may_act)
+}
+
 fn is_confirmed(intent: &wire::Intent) -> bool {
     is_over(intent) && intent.stage() != wire::Stage::Unconfirmed && !stays(intent)
 }
@@ -154,6 +159,16 @@ mod tests {
         assert!(unconfirmed(&intent(wire::Stage::Healing, healing)).unwrap().contains(" on b: "));
         assert_eq!(unconfirmed(&intent(wire::Stage::Healed, vec![ended])), None);
         assert_eq!(confirmed(&[both]), Outcome::Unconfirmed);
+    }
+
+    #[test]
+    fn what_is_not_confirmed_stands_until_its_lease_has_ended_it() {
+        let lost = wire::Part { owed: true, ..part(0, "b", State::Active) };
+        let acting = wire::Part { may_act: true, ..lost.clone() };
+        assert!(stands(&intent(wire::Stage::Active, vec![lost.clone()])));
+        assert!(stands(&intent(wire::Stage::Unconfirmed, vec![acting])));
+        assert!(!stands(&intent(wire::Stage::Unconfirmed, vec![lost])));
+        assert!(!stands(&intent(wire::Stage::Healed, vec![part(0, "b", State::Healed)])));
     }
 
     #[test]

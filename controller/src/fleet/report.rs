@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::brake::BrakeRecord;
 use super::ends::EndRecord;
+use super::outcome;
 use super::runs::{self, RunRecord};
 use crate::cut::plan;
 use crate::outcome::Outcome;
@@ -52,6 +53,9 @@ pub(super) struct IntentRecord {
     notes: Vec<String>,
     ends: Vec<EndRecord>,
     parts: Vec<PartRecord>,
+    /// What is not confirmed to be out and may act, where it is over but for that; empty for nothing.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    unconfirmed: String,
     #[serde(skip)]
     over: bool,
 }
@@ -111,8 +115,17 @@ impl IntentsReport {
         let wire::ListReply { intents, runs, brake, halted, .. } = told;
         // An older controller says nothing of it.
         let brake = brake.map(|brake| BrakeRecord::new(brake, halted));
+        let open = |intent: &wire::Intent| {
+            let is_open = crate::control::is_over(intent) && outcome::stands(intent);
+            is_open.then(|| outcome::unconfirmed(intent)).flatten().unwrap_or_default()
+        };
+        let open: Vec<String> = intents.iter().map(open).collect();
         let report = Self::new("schism.fleet-status/v1", intents, "no fault is active").with(runs);
-        Self { brake, ..report }
+        let mut report = Self { brake, ..report };
+        for (intent, open) in report.intents.iter_mut().zip(open) {
+            intent.unconfirmed = open;
+        }
+        report
     }
 
     fn with(self, runs: Vec<wire::Run>) -> Self {
@@ -147,6 +160,7 @@ impl From<wire::Intent> for IntentRecord {
             asker: intent.asker,
             reason: intent.reason,
             notes: intent.notes,
+            unconfirmed: String::new(),
         }
     }
 }
@@ -274,6 +288,9 @@ impl IntentsReport {
             }
             if !intent.reason.is_empty() {
                 notes.push(format!("{}: {}", intent.id, intent.reason));
+            }
+            if !intent.unconfirmed.is_empty() {
+                notes.push(intent.unconfirmed.clone());
             }
             notes.extend(intent.notes.iter().cloned());
             if detail == Detail::Wide {

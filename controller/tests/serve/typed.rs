@@ -78,6 +78,23 @@ async fn what_the_brake_cannot_confirm_is_named_with_its_lease() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_confirmed_to_be_out_is_listed_while_it_may_act() {
+    let served = two().await;
+    let id = cut(&served).await;
+    served.certs("revoke b").await;
+    let mut client = served.local().await;
+    until(async || !served.connected(&mut client, "b").await).await;
+    let (code, _, told) = typed(&served, &format!("heal {id}")).await;
+    assert_eq!(code, Some(5), "{told}");
+    let (_, standing, _) = typed(&served, "status").await;
+    let line = standing.lines().find(|line| line.starts_with(&id)).unwrap();
+    assert!(line.contains("unconfirmed"), "{standing}");
+    let sentence =
+        format!("{id} is not confirmed to be healed on b: its lease ends it there within ");
+    assert!(standing.contains(&sentence), "{standing}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn everything_that_can_be_named_is_listed_by_node() {
     let served = two().await;
     let (code, table, told) = typed(&served, "targets").await;

@@ -214,6 +214,9 @@ pub struct Part {
     /// Its end is no failure: its pod went, or another fault has taken its place.
     #[prost(bool, tag = "9")]
     pub let_go: bool,
+    /// Whether it may act: also where it could not be taken out, until its lease has ended it. Not stored.
+    #[prost(bool, tag = "10")]
+    pub may_act: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Spread {
