@@ -1,6 +1,7 @@
 //! Commands that go through a controller.
 
 mod agents;
+mod applying;
 mod brake;
 pub(crate) mod client;
 pub(crate) mod cut;

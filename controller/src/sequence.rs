@@ -436,7 +436,13 @@ impl Sequence {
             }
             Err(Refusal::Unknown) => {
                 let why = Refusal::Unknown.sentence(node);
-                self.settle(node, PartState::Ended, &why);
+                for part in self.of_mut(node).filter(|part| part.state == PartState::Healing) {
+                    part.state = PartState::Ended;
+                    // What never came in was not lost by its agent.
+                    if part.status.is_some() {
+                        part.trouble.clone_from(&why);
+                    }
+                }
             }
             Err(refusal @ (Refusal::Unreachable(_) | Refusal::Refused(_))) => {
                 let why = refusal.sentence(node);

@@ -210,10 +210,15 @@ async fn within<T>(
 
 /// Why a call ended, for people.
 pub(crate) fn reason(status: &Status) -> String {
-    match std::error::Error::source(status) {
-        Some(_) => "the connection to the controller is lost".to_owned(),
-        None => status.message().to_owned(),
+    match is_lost(status) {
+        true => "the connection to the controller is lost".to_owned(),
+        false => status.message().to_owned(),
     }
+}
+
+/// Whether the connection says this, and not the controller.
+fn is_lost(status: &Status) -> bool {
+    std::error::Error::source(status).is_some()
 }
 
 /// What a controller answered instead of doing something.
@@ -234,7 +239,7 @@ pub(crate) fn failure(attempted: &str, status: &Status) -> Failure {
         ) => Cause::Refused,
         Some(Kind::Nothing(_) | Kind::Unknown(_)) => Cause::NotFound,
         Some(Kind::Unreachable(_) | Kind::StoreFailed(_) | Kind::Unclear(_)) => Cause::Unreachable,
-        None if status.code() == Code::Unavailable => Cause::Unreachable,
+        None if status.code() == Code::Unavailable || is_lost(status) => Cause::Unreachable,
         None if status.code() == Code::Unimplemented => Cause::Unsupported,
         None => Cause::Other,
     };

@@ -6,6 +6,7 @@ use fault::{IntentId, LeaseTerms};
 use proto::control as wire;
 use tokio::time::Instant;
 
+use super::applying::Applying;
 use super::client::Client;
 use super::connect;
 use super::ends::members;
@@ -68,7 +69,7 @@ impl Order {
         let mut interrupts = Interrupts::listen()
             .map_err(|error| Failure::new(Outcome::Unconfirmed, attempted, error))?;
         let mut client = interrupts.unless(attempted, connect(place, *output)).await?;
-        let id = IntentId::from_random(crate::cut::random()?);
+        let mut id = IntentId::from_random(crate::cut::random()?);
         if *after == After::Plan {
             let plan = client.plan(attempted, id.get(), spec.into(), Rehearsal::Yes);
             let plan = interrupts.unless(attempted, plan).await?;
@@ -76,7 +77,8 @@ impl Order {
             output.note("dry run: nothing was touched");
             return Ok(Outcome::Effective);
         }
-        let Some(applied) = self.apply(&mut client, id, &mut interrupts).await? else {
+        let applying = Applying { client: &mut client, place, id: &mut id };
+        let Some(applied) = self.apply(applying, &mut interrupts).await? else {
             return self.withdrawn(&mut client, id).await;
         };
         output.note(format!("{id} {}, seed {}", report::standing(&applied), spec.seed));
@@ -187,26 +189,26 @@ impl Order {
     /// Has it put in, and says on whom; `None` if that was interrupted.
     async fn apply(
         &self,
-        client: &mut Client,
-        id: IntentId,
+        mut applying: Applying<'_>,
         interrupts: &mut Interrupts,
     ) -> Result<Option<wire::Intent>, Failure> {
         let Self { attempted, spec, output, .. } = self;
         let mut planned = None;
         if let What::Cut(Between::Partition { .. }, _) = spec.what {
-            let plan = client.plan(attempted, id.get(), spec.into(), Rehearsal::No);
+            let id = applying.id.get();
+            let plan = applying.client.plan(attempted, id, spec.into(), Rehearsal::No);
             let plan = interrupts.unless(attempted, plan).await?;
             output.note(plan.matrix.trim_end());
             planned = plan.intent.map(|intent| members(&intent));
         }
         let applied = tokio::select! {
-            applied = client.apply(attempted, id.get(), spec.into()) => applied,
+            applied = applying.carry_out(self) => applied,
             _ = interrupts.next() => return Ok(None),
         };
         let applied = match applied {
             // Nobody knows whether it was put in.
             Err(failure) if failure.cause == Cause::Unreachable => {
-                if let Ok(Some(healed)) = withdraw(client, id).await {
+                if let Ok(Some(healed)) = withdraw(applying.client, *applying.id).await {
                     self.show(healed, failure.outcome)?;
                 }
                 return Err(failure);

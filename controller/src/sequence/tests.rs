@@ -289,6 +289,25 @@ fn what_was_to_be_healed_before_a_restart_is_healed_after_it() {
 }
 
 #[test]
+fn what_had_not_come_in_before_a_restart_was_not_lost_by_its_agent() {
+    let unknown = |sequence: &mut Sequence| {
+        for name in ["a", "b"] {
+            let _ = sequence.on(Event::Found(node(name)), SECOND);
+            let _ = sequence.on(Event::Healed(node(name), Err(Refusal::Unknown)), SECOND);
+        }
+    };
+    let parts = two().parts().to_vec();
+    let mut begun = Sequence::resume(Stage::Preparing, None, parts, terms(), None, SECOND);
+    unknown(&mut begun);
+    assert_eq!(begun.stage(), Stage::Failed);
+    assert!(begun.reason().starts_with("the controller was started anew"), "{}", begun.reason());
+    assert!(begun.parts().iter().all(|part| part.trouble.is_empty()), "{begun:?}");
+    let mut acted = left(Stage::Healing);
+    unknown(&mut acted);
+    assert!(acted.parts()[0].trouble.starts_with("a: the agent was started anew"), "{acted:?}");
+}
+
+#[test]
 fn what_could_not_be_taken_out_whole_is_not_called_healed() {
     let mut sequence = active();
     let _ = sequence.on(Event::Heal("asked".to_owned()), SECOND);

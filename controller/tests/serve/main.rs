@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it fails")]
 
 mod exposition;
+mod killed;
 mod logs;
 mod revocation;
 mod rig;

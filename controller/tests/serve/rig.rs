@@ -98,6 +98,18 @@ impl Served {
 
     /// Has a node dial, for ever; waits until it is connected.
     pub(crate) async fn dial(&self, name: &str) {
+        let address = self.controller.agents.unwrap();
+        self.dial_where(name, move || address).await;
+        let mut client = self.local().await;
+        until(async || self.connected(&mut client, name).await).await;
+    }
+
+    /// Has a node dial for ever, each time wherever that is by then.
+    pub(crate) async fn dial_where(
+        &self,
+        name: &str,
+        place: impl Fn() -> SocketAddr + Send + Sync + 'static,
+    ) {
         if !self.path(&format!("{name}.pem")).exists() {
             self.certs(&format!("issue agent {name}")).await;
         }
@@ -111,11 +123,11 @@ impl Served {
         let uplink = Uplink::new(agent, about);
         let (running, stop) = Stop::new();
         self.running.lock().unwrap().push(running);
-        let (connector, address) = (self.connector(name), self.controller.agents.unwrap());
+        let connector = self.connector(name);
         let (remotes, named) = (Arc::clone(&self.remotes), name.to_owned());
         let dial = move || {
             let (connector, remotes) = (connector.clone(), Arc::clone(&remotes));
-            let named = named.clone();
+            let (named, address) = (named.clone(), place());
             async move {
                 let host = "localhost".try_into().unwrap();
                 let stream = connector.dial(&address.to_string().parse().unwrap(), &host).await?;
@@ -125,8 +137,6 @@ impl Served {
             }
         };
         tokio::spawn(uplink::run(uplink, dial, stop));
-        let mut client = self.local().await;
-        until(async || self.connected(&mut client, name).await).await;
     }
 
     /// The kernel of a node.
@@ -155,7 +165,12 @@ impl Served {
 
     /// A client on the controller's own socket.
     pub(crate) async fn local(&self) -> ControlClient<Channel> {
-        client(UnixStream::connect(self.path("control.sock")).await.unwrap()).await
+        self.local_at("control.sock").await
+    }
+
+    /// A client on another socket of this directory.
+    pub(crate) async fn local_at(&self, socket: &str) -> ControlClient<Channel> {
+        client(UnixStream::connect(self.path(socket)).await.unwrap()).await
     }
 
     /// A client with the certificate of a user.
