@@ -141,7 +141,7 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
             Ok(None) => heal::run(&args, &choice, output).await,
             // What acts on this machine can be ended whatever a file says.
             Err(failure) => {
-                output.note(failure.text());
+                output.warn(failure.text());
                 // Whether a controller still has faults is not known then.
                 let healed = heal::run(&args, &choice, output).await;
                 healed.map(|outcome| outcome.worst(Outcome::Unconfirmed))
@@ -207,7 +207,7 @@ fn to_end(
             }
         };
         let controller = controller.ok_or_else(|| failure.clone())?;
-        output.note(format!("note: {}", failure.text()));
+        output.warn(failure.text());
         Ok(controller)
     })
 }

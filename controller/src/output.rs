@@ -150,6 +150,12 @@ impl Output {
         let _ = writeln!(anstream::stderr().lock(), "{text}");
     }
 
+    /// Says what is wrong, where that keeps the command from nothing.
+    pub(crate) fn warn(self, text: impl Display) {
+        let yellow = AnsiColor::Yellow.on_default().bold();
+        self.note(format!("{yellow}warning:{yellow:#} {text}"));
+    }
+
     /// Says why the command did nothing: to people, or, where results are documents, as a document,
     /// which is the last thing on stderr.
     pub(crate) fn fail(self, failure: &Failure) {

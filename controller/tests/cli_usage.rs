@@ -165,6 +165,30 @@ async fn faults_are_shown_and_healed_by_the_beginning_of_their_ids() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn settings_that_are_wrong_keep_nobody_from_ending_and_seeing_faults() {
+    let fake = Fake::serve(Habit::Sound, 9);
+    fake.plant(0xabc0_0000_0001, 0, State::Active);
+    let directory = tempfile::tempdir().unwrap();
+    let settings = directory.path().join("schism.toml");
+    std::fs::write(&settings, "[limits]\nmax-target = 1\n").unwrap();
+    let typed = async |line: &str| {
+        let mut command = schism(line);
+        command.env("SCHISM_AGENT_SOCKET", fake.socket()).env("SCHISM_CONFIG", &settings);
+        ended(command.spawn().unwrap()).await
+    };
+    let place = settings.display();
+    let wrong = format!("cannot use the settings: {place}:2:1: unknown field `max-target`");
+    for line in ["status", "heal --all"] {
+        let told = typed(line).await;
+        assert_eq!(told.code, 0, "{line}: {told:?}");
+        assert!(told.stderr.contains(&format!("warning: {wrong}")), "{line}: {told:?}");
+    }
+    let refused = typed("cut netns:a netns:b").await;
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.stderr.contains(&format!("error: {wrong}")), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn targets_are_shown() {
     let fake = Fake::serve(Habit::Sound, 9);
     let one = fake.run("targets netns:a").await;
