@@ -150,7 +150,7 @@ impl Attendant {
         for seat in seats.iter().filter(|seat| open.contains(&seat.at)) {
             next.ends[seat.at].vacant = true;
         }
-        self.sit(&mut next, &leads, &mut coming).await;
+        self.sit(intent, &mut next, &leads, &mut coming).await;
         // Whoever could not be found again may still be there: it is as it was.
         for seat in seats.iter().filter(|seat| !seat.vacant) {
             let taken = coming.amendment.seated.iter().any(|(at, _)| *at == seat.at);
@@ -194,7 +194,16 @@ impl Attendant {
     }
 
     /// Has whoever can sit in what is vacant.
-    async fn sit(&mut self, next: &mut Intent, leads: &Leads, coming: &mut Coming) {
+    async fn sit(
+        &mut self,
+        intent: &Intent,
+        next: &mut Intent,
+        leads: &Leads,
+        coming: &mut Coming,
+    ) {
+        // Who is looked at again for what is missing at the other end has not left.
+        let mut sitting = Seat::all(&intent.ends);
+        sitting.retain(|seat| !seat.vacant);
         for selector in seats::watched(&next.ends) {
             let seats = Seat::all(&next.ends);
             let is_open = succession(&selector) == Succession::Open;
@@ -235,16 +244,20 @@ impl Attendant {
             let more = more.into_iter().map(|located| (None, located));
             let ask = async |(at, located): (Option<usize>, Located)| {
                 let who = format!("pod {}, {}, on {}", located.pod, located.uid, located.node);
+                let is_it = |seat: &Seat| Some(seat.at) == at && seat.uid.as_str() == located.uid;
+                let stayed = sitting.iter().any(is_it);
                 let found = pods::end(&self.agents, &selector, located, aspect, &[]);
                 let found = timeout(PATIENCE, found).await;
-                (at, who, found.map_err(|_| "no answer in time".to_owned()))
+                (at, who, stayed, found.map_err(|_| "no answer in time".to_owned()))
             };
             // All at once: a node that does not answer holds up nobody for longer than that.
             let answered = join_all(taken.chain(more).map(ask)).await;
-            for (at, who, found) in answered {
+            for (at, who, stayed, found) in answered {
                 match found.and_then(|found| found.map_err(|error| error.to_string())) {
                     Ok(end) => {
-                        self.say(coming, format!("{who}, takes its place"));
+                        if !stayed {
+                            self.say(coming, format!("{who}, takes its place"));
+                        }
                         seat(next, coming, at, end);
                     }
                     // It may be on its way, or be gone.

@@ -98,8 +98,7 @@ async fn who_takes_a_place_does_not_take_the_majority_along() {
     .await;
     assert_eq!(estate.acting(1).await, 0);
     assert_eq!(estate.fleet.intent(1).await.stage(), wire::Stage::Active);
-    // It is asked again and again; as long as the answer is the same one there is nothing to be written. At first who
-    // sits at the other end is told as well.
+    // It is asked again and again; as long as the answer is the same one there is nothing to be written.
     drop(estate.api.asked());
     let asked_again = async || {
         let (pod, mut times) = (format!("{PODS}/etcd-1"), 0);
@@ -113,6 +112,8 @@ async fn who_takes_a_place_does_not_take_the_majority_along() {
     let held = estate.fleet.intent(1).await;
     asked_again().await;
     assert_eq!(estate.fleet.intent(1).await.revision, held.revision);
+    // Who sits at the other end is looked at as well, and has never left.
+    assert!(!held.notes.iter().any(|note| note.starts_with("pod prod/etcd-0")), "{:?}", held.notes);
 
     // It comes once that is over.
     estate.fleet.heal(2).await;
