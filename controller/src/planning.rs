@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use fault::{
     Aspect, Cut, Enforcement, Fault, FaultId, IntentId, Kind, LeaseTerms, MemberName, NodeName,
@@ -26,6 +27,8 @@ pub struct End {
     pub pod: Option<Box<Located>>,
     /// What keeps it from being of use to its group, as far as that is known.
     pub troubles: Vec<String>,
+    /// The pods that its selector names as well and that were not picked, NAMESPACE/NAME; the same for all that were.
+    pub passed_over: Arc<BTreeSet<String>>,
 }
 
 /// What an end is.
@@ -231,8 +234,10 @@ fn sides(loss: &Loss, from: &End, to: &End) -> Result<Vec<Side>, PlanError> {
 impl End {
     /// One of which nothing else is known.
     #[must_use]
-    pub const fn found(selector: Selector, place: Place, evidence: Vec<String>) -> Self {
-        Self { selector, place, evidence, member: None, pod: None, troubles: Vec::new() }
+    pub fn found(selector: Selector, place: Place, evidence: Vec<String>) -> Self {
+        let (member, pod, troubles) = (None, None, Vec::new());
+        let passed_over = Arc::default();
+        Self { selector, place, evidence, member, pod, troubles, passed_over }
     }
 
     fn check_other(&self, other: &Self) -> Result<(), PlanError> {

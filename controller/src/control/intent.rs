@@ -9,7 +9,7 @@ use proto::agent::Fault as WireFault;
 use proto::control as wire;
 use proto::{Invalid, required};
 
-use super::seats::seating;
+use super::seats::{bystanders, seating};
 use crate::link::nanos;
 use crate::planning::{End, Place, Planned};
 use crate::provider::kubernetes::PodName;
@@ -103,6 +103,7 @@ impl Intent {
         asked: u64,
     ) -> Self {
         let parts = faults.into_iter().map(|(node, fault)| Part::new(node, fault)).collect();
+        let bystanders = bystanders(ends);
         let ends: Vec<wire::End> = ends.iter().map(Into::into).collect();
         let cuts: Vec<wire::Cut> = planned.iter().map(Into::into).collect();
         let seating = seating(&ends, &cuts, on_restart(&spec));
@@ -122,7 +123,7 @@ impl Intent {
             archived: false,
             told: String::new(),
             object: None,
-            bystanders: None,
+            bystanders,
             revision: 0,
         }
     }

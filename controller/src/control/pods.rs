@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fault::{
@@ -35,6 +36,7 @@ pub(super) async fn ends(
     let failed = |error| ResolveError::Pods { selector: selector.clone(), error: Box::new(error) };
     let kubernetes = kubernetes.ok_or_else(|| failed(PodsError::NoCluster))?;
     let found = kubernetes.find(pods).await.map_err(failed)?;
+    let mut named: BTreeSet<String> = found.names().map(ToString::to_string).collect();
     let found = match &selector.node {
         Some(node) => found.on(node),
         None => found,
@@ -48,7 +50,14 @@ pub(super) async fn ends(
     let usable = usable(found, selector).map_err(failed)?;
     let asked = || format!("namespace {}", pods.namespace);
     let picked = pick(selector, usable, seed, |one| one.pod.to_string(), asked)?;
-    let one = |located| end(agents, selector, located, aspect, &left_out);
+    for one in &picked {
+        named.remove(&one.pod.to_string());
+    }
+    let passed_over = Arc::new(named);
+    let one = async |located| {
+        let end = end(agents, selector, located, aspect, &left_out).await?;
+        Ok(End { passed_over: Arc::clone(&passed_over), ..end })
+    };
     try_join_all(picked.into_iter().map(one)).await
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use fault::{
     FaultId, NodeName, Pick, PodUid, PodsBy, Prefix, Scheme, Selector, Side, Target, TargetIdentity,
@@ -9,7 +10,7 @@ use fault::{
 use proto::control as wire;
 
 use super::intent::Intent;
-use crate::planning::Direction;
+use crate::planning::{Direction, End};
 use crate::provider::kubernetes::Located;
 use crate::sequence::{Part, Seated};
 use crate::spec::OnRestart;
@@ -119,6 +120,22 @@ pub(super) fn is_picked(selector: &Selector) -> bool {
         Some(Pick::All) | None => false,
     };
     is_some && succession(selector) == Succession::ByNewcomers
+}
+
+/// Who was there in the beginning and was not picked, by no selector; `None` where nothing was picked in whose place others
+/// may come.
+pub(super) fn bystanders(ends: &[End]) -> Option<BTreeSet<String>> {
+    let picked = ends.iter().filter(|end| is_picked(&end.selector));
+    let mut lists: Vec<&Arc<BTreeSet<String>>> = picked.map(|end| &end.passed_over).collect();
+    if lists.is_empty() {
+        return None;
+    }
+    // All that one selector has picked have one list.
+    lists.dedup_by(|one, other| Arc::ptr_eq(one, other));
+    let sitting = ends.iter().filter_map(|end| Some(end.pod.as_ref()?.pod.to_string()));
+    let sitting: BTreeSet<String> = sitting.collect();
+    let all = lists.into_iter().flat_map(|list| list.iter());
+    Some(all.filter(|name| !sitting.contains(*name)).cloned().collect())
 }
 
 /// The selectors of an intent by which pods or services were named, each once.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cut::specimen;
+use crate::planning::Place;
 use crate::provider::kubernetes::PodName;
 use crate::sequence::Event;
 
@@ -31,6 +32,28 @@ fn located(name: &str, number: u64) -> Located {
         addresses: BTreeSet::new(),
         labels: BTreeMap::new(),
     }
+}
+
+#[test]
+fn who_was_not_picked_is_known_from_the_beginning() {
+    let picked = |selector: &str, name: &str, passed_over: &[&str]| {
+        let place = Place::Addresses(Vec::new());
+        let passed_over = passed_over.iter().map(|name| format!("prod/{name}")).collect();
+        End {
+            pod: Some(Box::new(located(name, 1))),
+            passed_over: Arc::new(passed_over),
+            ..End::found(selector.parse().unwrap(), place, Vec::new())
+        }
+    };
+    let known = |ends: &[End]| bystanders(ends).map(|all| all.into_iter().collect::<Vec<_>>());
+    let one = picked("one:k8s:prod/deploy/web", "web-a", &["web-b", "web-c"]);
+    let other = picked("one:k8s:prod/label:app=web", "web-b", &["web-a", "web-d"]);
+    let names = |all: &[&str]| Some(all.iter().map(|name| format!("prod/{name}")).collect());
+    assert_eq!(known(std::slice::from_ref(&one)), names(&["web-b", "web-c"]));
+    assert_eq!(known(&[one, other]), names(&["web-c", "web-d"]), "who sits is none of them");
+    assert_eq!(known(&[picked("one:k8s:prod/deploy/web", "web-a", &[])]), names(&[]));
+    assert_eq!(known(&[picked("all:k8s:prod/deploy/web", "web-a", &[])]), None);
+    assert_eq!(known(&[picked("one:k8s:prod/sts/web", "web-0", &["web-1"])]), None);
 }
 
 #[test]

@@ -161,6 +161,12 @@ pub struct Found {
 }
 
 impl Found {
+    /// All of them, whatever can be done to them.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &PodName> {
+        let excluded = self.unusable.iter().chain(&self.leaving).map(|one| &one.pod);
+        self.usable.iter().map(|one| &one.pod).chain(excluded)
+    }
+
     /// Sorts pods by what can be done to them.
     pub(super) fn of(pods: &[Pod], nodes: &BTreeMap<String, Node>, guard: &Guard) -> Self {
         let mut found = Self::default();
