@@ -4,6 +4,7 @@
 //! faults end by their leases, and whoever is reached again within them renews.
 
 mod backoff;
+mod certificate;
 mod connection;
 mod controller;
 mod met;

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fault::NodeName;
-use link::{Connector, DialError, Files, HostPort, Material, MaterialError, Principal, ServerName};
+use link::{DialError, Files, HostPort, MaterialError, Principal, ServerName};
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::certificate::Certificate;
 use super::token::{TokenError, TokenFile};
 
 /// How long sent bytes may stay unacknowledged before the kernel gives the connection up: as long as an
@@ -29,7 +31,7 @@ pub struct Controller {
 #[derive(Clone, Debug)]
 enum Proof {
     /// A certificate.
-    Certificate(Connector),
+    Certificate(Arc<Certificate>),
     /// A token, which is shown in the hello; the authority is read anew for each connection.
     Token { ca: PathBuf, token: TokenFile },
 }
@@ -70,8 +72,8 @@ pub enum ControllerError {
 }
 
 impl Controller {
-    /// Reads the files. `name` is what the controller's certificate must be for, where that is not the
-    /// host of `address`. The node is the one that the own certificate names, or none.
+    /// Reads the files, as it does for each connection again. `name` is what the controller's certificate must be for,
+    /// where that is not the host of `address`. The node is the one that the own certificate names, or none.
     ///
     /// # Errors
     /// The files cannot be used, or the certificate is not this node's agent's.
@@ -81,16 +83,9 @@ impl Controller {
         files: &Files,
         node: &NodeName,
     ) -> Result<Self, ControllerError> {
-        let material = Material::load(files)?;
-        if *material.principal() != Principal::Agent(node.clone()) {
-            return Err(ControllerError::Other {
-                found: material.principal().clone(),
-                node: node.clone(),
-                certificate: files.certificate.clone(),
-            });
-        }
+        let certificate = Certificate::load(files, node)?;
         let name = name.unwrap_or_else(|| address.host().clone());
-        Ok(Self { address, name, proof: Proof::Certificate(material.connector()?) })
+        Ok(Self { address, name, proof: Proof::Certificate(Arc::new(certificate)) })
     }
 
     /// The same for an agent that proves itself by a token. Reads the files, to say at once if they cannot be
@@ -144,7 +139,7 @@ impl Controller {
         at: IpAddr,
     ) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>, Unreached> {
         let connector = match &self.proof {
-            Proof::Certificate(connector) => connector.clone(),
+            Proof::Certificate(certificate) => certificate.connector(),
             Proof::Token { ca, .. } => link::dial_without_certificate(ca)?,
         };
         let stream = connector.dial(&self.address.at(at), &self.name).await?;

@@ -110,6 +110,41 @@ async fn the_agent_is_served_over_mutual_tls_under_the_name_of_its_certificate()
     assert_eq!(described.instance, hello.instance);
 }
 
+/// The certificate that the agent shows next. It is not answered, and dials again.
+async fn shown(listener: &TcpListener, acceptor: &Acceptor) -> Fingerprint {
+    let (stream, _) = soon(listener.accept()).await.unwrap();
+    soon(acceptor.accept(stream)).await.unwrap().fingerprint
+}
+
+#[tokio::test]
+async fn a_certificate_that_was_replaced_is_shown_from_the_next_connection_on() {
+    let rig = Rig::frozen().await;
+    let authority = Authority::new();
+    let files = authority.agent("fake");
+    let fingerprint = || Material::load(&files).unwrap().fingerprint();
+    let acceptor = authority.acceptor();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string().parse().unwrap();
+    let host = Some("localhost".try_into().unwrap());
+    let controller = Controller::new(address, host, &files, &named("fake")).unwrap();
+    let (_stop, asked) = Stop::new();
+    let uplink = Uplink::new(rig.agent.clone(), about());
+    tokio::spawn(uplink::keep(uplink, controller, asked));
+    let first = fingerprint();
+    assert_eq!(shown(&listener, &acceptor).await, first);
+    // Only one of the two files is there by now: it does not fit the other one. An attempt may be under way.
+    let key = fs::read(&files.key).unwrap();
+    authority.agent("fake");
+    let (second, fitting) = (fingerprint(), fs::read(&files.key).unwrap());
+    fs::write(&files.key, &key).unwrap();
+    for _ in 0..2 {
+        assert_eq!(shown(&listener, &acceptor).await, first);
+    }
+    fs::write(&files.key, &fitting).unwrap();
+    soon(async { while shown(&listener, &acceptor).await != second {} }).await;
+    assert_eq!(shown(&listener, &acceptor).await, second);
+}
+
 #[test]
 fn a_certificate_of_somebody_else_is_refused_before_anything_is_dialled() {
     let authority = Authority::new();
