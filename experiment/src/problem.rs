@@ -111,6 +111,12 @@ pub enum Fault {
          `runtime.hypothesis.strategy: after-method-only` looks at it afterwards alone"
     )]
     Early(String),
+    /// A fault that is not there yet when the steady state is looked at for the first time.
+    #[error(
+        "the fault `{0}` is put in by a later step, and a look at the steady state before that fails: \
+         `runtime.hypothesis.strategy: after-method-only` looks at it afterwards alone"
+    )]
+    EarlyFault(String),
     /// A value that is given nowhere.
     #[error(
         "the name of a setting or a secret was expected here, found `{name}`{}",

@@ -56,7 +56,9 @@ impl Signal {
         Self::Terminate,
     ];
 
-    const fn name(self) -> &'static str {
+    /// What it is called, without `SIG`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Hangup => "HUP",
             Self::Interrupt => "INT",

@@ -376,9 +376,11 @@ fn known<T: Arguments>(values: &Map<String, Value>) -> Map<String, Value> {
     kept.collect()
 }
 
-fn similar(word: &str, known: &[&str]) -> Option<String> {
+/// Which of these is most like a word, in whatever case, if one is.
+pub(in crate::run) fn similar(word: &str, known: &[&str]) -> Option<String> {
     let word = word.to_lowercase().replace('_', "-");
-    let alike = known.iter().map(|other| (strsim::jaro_winkler(&word, other), *other));
+    let likeness = |other: &str| strsim::jaro_winkler(&word, &other.to_lowercase());
+    let alike = known.iter().map(|other| (likeness(other), *other));
     let best = alike.filter(|(alike, _)| *alike >= ALIKE);
     best.max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, other)| other.to_owned())
 }

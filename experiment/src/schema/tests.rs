@@ -134,6 +134,7 @@ fn what_the_reader_refuses_is_refused() {
                         | Fault::Reference(_)
                         | Fault::Output { .. }
                         | Fault::Early(_)
+                        | Fault::EarlyFault(_)
                         | Fault::Value { .. }
                         | Fault::Group { .. }
                         | Fault::Later(_)

@@ -87,6 +87,10 @@ fn http(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<Http> {
             let wanted = "an address that begins with http:// or https://";
             let fault = Fault::Kind { wanted, found: node.shown() };
             reader.lax(node.at, &fields.path("url"), fault);
+        } else if is_one && !text.contains("${") && !has_host(text) {
+            let wanted = "an address with a host, such as http://localhost:8080/health,";
+            let fault = Fault::Kind { wanted, found: node.shown() };
+            reader.lax(node.at, &fields.path("url"), fault);
         }
     }
     let method = method.and_then(|node| reader.text(node, &fields.path("method")));
@@ -113,6 +117,14 @@ fn http(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<Http> {
         tls: if verify == Some(false) { Tls::Unverified } else { Tls::Verified },
         retries: retries.unwrap_or_default(),
     })
+}
+
+/// Whether an address says whom to ask (RFC 3986 3.2).
+fn has_host(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    !host.is_empty() && !host.starts_with(':')
 }
 
 fn http_timeout(reader: &mut Reader, node: &Node, place: &str) -> Option<HttpTimeout> {

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 
 use super::fields::{Reader, similar, write_path};
 use crate::document::{Entry, Node, Shape};
-use crate::model::{HypothesisStrategy, Verb};
+use crate::model::{HypothesisStrategy, Reading, Verb};
 use crate::problem::Fault;
 use crate::substitution::Scope;
+
+/// Where a step says which fault it is about.
+const OF_FAULT: &str = "provider.arguments.fault";
 
 /// Parts of an experiment that have steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +110,8 @@ fn outputs(reader: &mut Reader, step: &Step<'_>, known: &Given) {
     });
 }
 
-/// `${outputs.NAME}` in the steady state of what only a later step finds, by when that is looked at.
+/// `${outputs.NAME}`, or a fault, in the steady state of what only a later step finds or puts in, by when that is looked
+/// at.
 fn early(
     reader: &mut Reader,
     step: &Step<'_>,
@@ -117,37 +121,45 @@ fn early(
     if strategy.is_some_and(|strategy| !strategy.before() && !strategy.during()) {
         return;
     }
+    let mut tell = |node: &Node, place: &str, fault: Fault| {
+        // Where the file does not say when, the command line may; and during the method it may be there.
+        if strategy.is_some_and(HypothesisStrategy::before) {
+            reader.lax(node.at, place, fault);
+        } else {
+            reader.warn(node.at, place, fault);
+        }
+    };
     texts(step.node, &step.place, &mut |node, text, place| {
         for name in Scope::default().unknown(text) {
             let Some(output) = output_of(name) else { continue };
-            if earlier.outputs.contains(output) || !all.outputs.contains(output) {
-                continue;
-            }
-            let fault = Fault::Early(output.to_owned());
-            // Where the file does not say when, the command line may; and during the method it may be there.
-            if strategy.is_some_and(HypothesisStrategy::before) {
-                reader.lax(node.at, place, fault);
-            } else {
-                reader.warn(node.at, place, fault);
+            if !earlier.outputs.contains(output) && all.outputs.contains(output) {
+                tell(node, place, Fault::Early(output.to_owned()));
             }
         }
     });
+    if let Some((node, label)) = use_of_fault(step.node)
+        && all.faults.contains(label)
+    {
+        let place = format!("{}.{OF_FAULT}", step.place);
+        tell(node, &place, Fault::EarlyFault(label.to_owned()));
+    }
 }
 
 /// Faults that are used before they are put in. Those that no step puts in are told by whoever checks arguments.
 fn used(reader: &mut Reader, step: &Step<'_>, known: &Given, all: &Given) {
-    let Some(provider) = ours(step.node) else { return };
-    let uses = [Verb::Heal.to_string(), "effect".to_owned()];
-    let verb = text(provider, "action").or_else(|| text(provider, "probe"));
-    if verb.is_none_or(|verb| uses.iter().all(|one| one != verb)) {
-        return;
-    }
-    let Some(node) = get(provider, "arguments").and_then(|node| get(node, "fault")) else { return };
-    let Shape::Text(label) = &node.shape else { return };
+    let Some((node, label)) = use_of_fault(step.node) else { return };
     if all.faults.contains(label) && !known.faults.contains(label) {
-        let place = format!("{}.provider.arguments.fault", step.place);
-        reader.lax(node.at, &place, Fault::Later(label.clone()));
+        let place = format!("{}.{OF_FAULT}", step.place);
+        reader.lax(node.at, &place, Fault::Later(label.to_owned()));
     }
+}
+
+/// Which fault a step heals or looks at.
+fn use_of_fault(step: &Node) -> Option<(&Node, &str)> {
+    let provider = ours(step)?;
+    let verb: Verb = text(provider, "action").or_else(|| text(provider, "probe"))?.parse().ok()?;
+    matches!(verb, Verb::Heal | Verb::Read(Reading::Effect)).then_some(())?;
+    name(get(get(provider, "arguments")?, "fault")?)
 }
 
 /// `${name}` that nobody gives, where no shell and nobody else reads it.
@@ -361,6 +373,26 @@ mod tests {
         assert_eq!(told, Vec::<String>::new());
         let told = all("", &uses.replace("NAME", "early"));
         assert_eq!(told.len(), 1, "{told:#?}");
+    }
+
+    #[test]
+    fn the_effect_of_a_fault_is_not_there_before_the_method_puts_it_in() {
+        let cut = step("cut", "{type: schism, action: cut, as: c}", "");
+        let all = |strategy: &str| {
+            told(&format!(
+                "{strategy}steady-state-hypothesis:\n  title: h\n  probes:\n  - {{type: probe, name: p, \
+                 tolerance: true, provider: {{type: schism, probe: effect, arguments: {{fault: c}}}}}}\n\
+                 method:\n{cut}"
+            ))
+        };
+        let by = |strategy: &str| format!("runtime: {{hypothesis: {{strategy: {strategy}}}}}\n");
+        let early = "steady-state-hypothesis.probes[0].provider.arguments.fault: the fault `c` is put in by a later";
+        let before = all(&by("default"));
+        assert_eq!(before.len(), 1, "{before:#?}");
+        assert!(before[0].contains(early) && !before[0].contains("warning"), "{before:#?}");
+        let unsaid = all("");
+        assert!(unsaid[0].contains(&format!("warning: {early}")), "{unsaid:#?}");
+        assert_eq!(all(&by("after-method-only")), Vec::<String>::new());
     }
 
     #[test]

@@ -190,6 +190,28 @@ fn what_the_original_reads_over_is_only_told_in_compat() {
 }
 
 #[test]
+fn an_address_says_whom_to_ask() {
+    for (url, is_one) in [
+        ("http://localhost", true),
+        ("https://[::1]:8080/x", true),
+        ("http://ann@db/?a=b", true),
+        ("http://${host}/", true),
+        ("http://", false),
+        ("https:///health", false),
+        ("http://:8080/", false),
+        ("http://?x=1", false),
+        ("http://ann@/", false),
+    ] {
+        let provider = format!("{{type: http, url: '{url}'}}");
+        let steps = method(&format!("- {{type: action, name: a, provider: {provider}}}\n"));
+        let told = problems(&format!("configuration: {{host: h}}\n{steps}"), Manner::Strict);
+        assert_eq!(told.is_empty(), is_one, "{url}: {told:?}");
+        let is_said = told.iter().all(|told| told.contains("an address with a host"));
+        assert!(is_said, "{url}: {told:?}");
+    }
+}
+
+#[test]
 fn references_are_followed_and_never_in_a_circle() {
     let circle = method("- {name: a, ref: b}\n- {name: b, ref: a}\n");
     let told = problems(&circle, Manner::Strict);

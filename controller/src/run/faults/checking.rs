@@ -6,13 +6,16 @@ use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue};
 use experiment::document::shown;
 use experiment::model::FaultVerb;
-use fault::{LeaseTerms, Pick, Selector};
+use fault::{LeaseTerms, Pick, Scheme, Selector};
 use serde_json::{Map, Value};
 
 use super::words::{self, Typed};
 use crate::cli::{Cli, CutArgs};
 use crate::output::Output;
 use crate::settings::Names;
+
+/// The process that the kernel has begun, by its number.
+const INIT: u32 = 1;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +107,9 @@ fn senseless(
             Ok(()) => return itself(&args, names),
         },
         Ok(Typed::Within(asked) | Typed::Replacing(asked)) => {
+            if asked.selectors.iter().any(|one| one.scheme == Scheme::Pid(INIT)) {
+                return Some(format!("process {INIT} is the node's own, and is never touched"));
+            }
             return LeaseTerms::new(asked.lease, asked.total).err().map(|error| error.to_string());
         }
         Err(failure) => failure,
@@ -115,8 +121,19 @@ fn senseless(
 fn itself(args: &CutArgs, names: &Names) -> Option<String> {
     let (from, to) = (args.from.stands_for(names).ok()?, args.to.as_ref()?.stands_for(names).ok()?);
     let is_drawn = |one: &Selector| one.pick.is_some_and(|pick| pick != Pick::All);
-    let both = from.iter().find(|one| to.contains(one) && !is_drawn(one))?;
-    Some(format!("both sides are {both}: nothing can be cut from itself"))
+    if let Some(both) = from.iter().find(|one| to.contains(one) && !is_drawn(one)) {
+        return Some(format!("both sides are {both}: nothing can be cut from itself"));
+    }
+    let mut pairs = from.iter().flat_map(|one| to.iter().map(move |other| (one, other)));
+    let (one, other) = pairs.find(|(one, other)| are_one(one, other))?;
+    Some(format!("{one} and {other} are one target: nothing can be cut from itself"))
+}
+
+/// Whether two selectors that name one target each name the same: one says on which node that is, and the other one,
+/// which names it wherever it is, names no other.
+fn are_one(one: &Selector, other: &Selector) -> bool {
+    let is_said_once = one.node.is_none() != other.node.is_none();
+    one.scheme == other.scheme && is_said_once && one.pick.is_none() && other.pick.is_none()
 }
 
 /// Whether a value is put into it.
@@ -186,6 +203,9 @@ mod tests {
             (FaultVerb::Cut, json!({"from": "${x}", "to": "netns:b", "for": "${t}"})),
             (FaultVerb::Cut, json!({"from": "etcd:member", "preset": "majorities-ring"})),
             (FaultVerb::Cut, json!({"from": "etcd:member", "preset": "${shape}"})),
+            // One and the same name on two nodes, and one of several.
+            (FaultVerb::Cut, json!({"from": "netns:a@here", "to": "netns:a@there"})),
+            (FaultVerb::Cut, json!({"from": "all:container:c0ff", "to": "container:c0ff@here"})),
             (FaultVerb::Skew, json!({"target": "pid:7", "offset": "-90s"})),
             (FaultVerb::Skew, json!({"target": "pid:7", "strobe": "4ms:200ms"})),
             (FaultVerb::Stress, json!({"target": "pid:7", "cpu": "2@50%"})),
@@ -215,6 +235,13 @@ mod tests {
                 json!({"from": "netns:a", "to": "netns:b", "for": "1ms"}),
                 "too short",
             ),
+            (
+                FaultVerb::Cut,
+                json!({"from": "netns:a", "to": "netns:a@here"}),
+                "netns:a and netns:a@here are one target",
+            ),
+            (FaultVerb::Kill, json!({"target": "pid:1"}), "process 1 is the node's own"),
+            (FaultVerb::Freeze, json!({"target": "pid:1@here"}), "process 1 is the node's own"),
             (FaultVerb::Stress, json!({"target": "pid:7"}), "Value(None"),
             (FaultVerb::Freeze, json!({}), "Missing(\"target\")"),
         ] {

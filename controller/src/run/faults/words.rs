@@ -5,7 +5,7 @@ use clap::{CommandFactory as _, Parser as _};
 use experiment::document::kind;
 use experiment::model::FaultVerb;
 use experiment::run::invocation::Concern;
-use fault::{Aspect, Selector, SelectorError};
+use fault::{Aspect, Selector, SelectorError, Signal, SignalError};
 use serde_json::{Map, Value};
 
 use crate::cli::{Cli, Command, CutArgs, Named};
@@ -14,6 +14,7 @@ use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::processes::Asked;
 use crate::resolve::aspect;
+use crate::run::checks::similar;
 use crate::settings::Names;
 
 /// What is not an option but has its place, by verb.
@@ -177,15 +178,25 @@ pub(in crate::run) fn told(mut error: clap::Error) -> String {
         if let Some(ContextValue::Strings(known)) = error.get(ContextKind::ValidValue)
             && !known.is_empty()
         {
-            return format!("one of {} was expected here, found `{found}`", known.join(", "));
+            let names: Vec<&str> = known.iter().map(String::as_str).collect();
+            let (known, meant) = (known.join(", "), did_you_mean(found, &names));
+            return format!("one of {known} was expected here, found `{found}`{meant}");
         }
         if let Some(reason) = std::error::Error::source(&error) {
+            let meant = match reason.downcast_ref::<SignalError>() {
+                Some(SignalError::Unknown) => {
+                    let upper = found.to_ascii_uppercase();
+                    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+                    did_you_mean(name, &Signal::ALL.map(Signal::name))
+                }
+                Some(SignalError::Stops) | None => String::new(),
+            };
             // Where it is wrong is shown to those who type.
             let reason = match reason.downcast_ref::<SelectorError>() {
                 Some(error) => error.kind.to_string(),
                 None => reason.to_string(),
             };
-            return format!("`{found}`: {reason}");
+            return format!("`{found}`: {reason}{meant}");
         }
     }
     let typed = [ContextKind::InvalidValue, ContextKind::InvalidArg].map(text);
@@ -202,6 +213,12 @@ pub(in crate::run) fn told(mut error: clap::Error) -> String {
     }
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.collect::<Vec<_>>().join(" ")
+}
+
+/// What may have been meant by a word that is none of these.
+fn did_you_mean(found: &str, known: &[&str]) -> String {
+    let meant = similar(found, known);
+    meant.map(|meant| format!(": did you mean `{meant}`?")).unwrap_or_default()
 }
 
 /// What an error says for those who type.
@@ -315,6 +332,34 @@ mod tests {
         ] {
             let error = of(FaultVerb::Freeze, arguments).unwrap_err();
             assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn of_a_word_that_is_none_it_is_told_what_may_be_meant() {
+        let cut = |key: &str, value: &str| json!({"from": "netns:a", "to": "netns:b", key: value});
+        for (verb, arguments, expected) in [
+            (
+                FaultVerb::Cut,
+                cut("mode", "initator"),
+                ", found `initator`: did you mean `initiator`?",
+            ),
+            (FaultVerb::Cut, cut("preset", "isolat"), ": did you mean `isolate`?"),
+            (
+                FaultVerb::Cut,
+                cut("proto", "sctp"),
+                "one of tcp, udp, icmp was expected here, found `sctp`",
+            ),
+            (FaultVerb::Kill, json!({"target": "pid:7", "signal": "trem"}), "`trem`: must be "),
+            (
+                FaultVerb::Kill,
+                json!({"target": "pid:7", "signal": "trem"}),
+                ": did you mean `TERM`?",
+            ),
+        ] {
+            let error = parse(verb, arguments.as_object().unwrap()).unwrap_err();
+            let told = told(error);
+            assert!(told.contains(expected), "{told}");
         }
     }
 
