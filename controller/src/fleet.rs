@@ -19,6 +19,7 @@ pub(crate) mod runs;
 
 use std::collections::BTreeMap;
 
+use experiment::hint::MARK;
 use experiment::run::invocation::Concern;
 use fault::{
     ClusterPath, EtcdMembers, EtcdRole, IntentId, Pick, Scheme, Selector, Status, ZeebeMembers,
@@ -45,6 +46,14 @@ use report::IntentsReport;
 /// What ends are, by name: a selector each.
 pub(crate) fn names(ends: Vec<wire::End>) -> Vec<String> {
     ends.into_iter().map(|end| EndRecord::from(end).name()).collect()
+}
+
+/// Why an intent failed or was ended, and what to do about it behind that, where somebody has said so.
+pub(crate) fn why(intent: &wire::Intent) -> String {
+    match intent.hint.as_str() {
+        "" => intent.reason.clone(),
+        hint => format!("{}{MARK}{hint}", intent.reason),
+    }
 }
 
 /// An intent as a journal has it: who was meant by its selectors, and each of its faults with its node.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::time::Duration;
 
+use experiment::hint::MARK;
 use fault::{BootTime, Fault, FaultId, NodeName, Status};
 use proto::control as wire;
 
@@ -219,7 +220,10 @@ fn refusal(failure: Failure, absence: Absence) -> Refusal {
         | Cause::WrongUsage
         | Cause::Refused
         | Cause::Unsupported
-        | Cause::Kernel => Refusal::Refused(failure.reason),
+        | Cause::Kernel => Refusal::Refused(match failure.hint {
+            Some(hint) => format!("{}{MARK}{hint}", failure.reason),
+            None => failure.reason,
+        }),
         Cause::Unreachable | Cause::Interrupted | Cause::Other => {
             Refusal::Unreachable(failure.reason)
         }
@@ -264,4 +268,18 @@ pub(super) fn began(agents: &Agents, parts: &[Part]) -> Option<Moment> {
         Some(agents.offset(&part.node)?.here(lease.start))
     };
     parts.iter().filter_map(start).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_do_about_a_refusal_goes_with_it() {
+        let failure = |cause| Failure::caused(cause, "cannot put it in place", "no room");
+        let told = refusal(failure(Cause::Refused).hint("make some"), Absence::Refused);
+        assert_eq!(told, Refusal::Refused("no room\n  hint: make some".to_owned()));
+        let plain = refusal(failure(Cause::Kernel), Absence::Refused);
+        assert_eq!(plain, Refusal::Refused("no room".to_owned()));
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use experiment::hint;
 use fault::{Fault, IntentId, Kind, LeaseTerms, MemberName, NodeName, Status};
 use prost::Message as _;
 use proto::agent::Fault as WireFault;
@@ -45,7 +46,7 @@ pub struct Intent {
     pub ended: u64,
     /// Whether its line in the archive is known to be written.
     pub archived: bool,
-    /// Why it failed or was ended, as an earlier life has said it.
+    /// Why it failed or was ended, as an earlier life has said it; behind that what to do about it.
     pub told: String,
     /// The object of a cluster by which it was asked for, if it was.
     pub object: Option<wire::Object>,
@@ -155,7 +156,7 @@ impl Intent {
             node: part.node.to_string(),
             status: status.map(Into::into),
             heard,
-            trouble: part.trouble.clone(),
+            trouble: hint::apart(&part.trouble).0.to_owned(),
             fault: Some(WireFault::from(&part.fault)),
             owed: part.state.may_be_in() || again,
             unheard: false,
@@ -165,10 +166,10 @@ impl Intent {
     }
 
     fn with(&self, parts: Vec<wire::Part>) -> wire::Intent {
-        let reason = match self.sequence.reason() {
+        let (reason, hint) = hint::apart(match self.sequence.reason() {
             "" => &self.told,
             reason => reason,
-        };
+        });
         wire::Intent {
             id: self.id.get(),
             spec: Some(self.spec.clone()),
@@ -181,6 +182,7 @@ impl Intent {
             asker: self.asker.clone(),
             spread: self.spread,
             reason: reason.to_owned(),
+            hint: hint.unwrap_or_default().to_owned(),
             notes: self.notes.clone(),
             revision: self.revision,
             began: self.began,
@@ -219,7 +221,11 @@ impl Intent {
             parts.push(part_from_wire(part, stage)?);
         }
         let fate = wire::Stage::try_from(stored.fate).unwrap_or_default();
-        let fate = Stage::try_from(fate).ok().map(|fate| (fate, stored.reason.clone()));
+        let told = match stored.hint.as_str() {
+            "" => stored.reason,
+            hint => format!("{}{}{hint}", stored.reason, hint::MARK),
+        };
+        let fate = Stage::try_from(fate).ok().map(|fate| (fate, told.clone()));
         let terms = parts.first().map(|part| part.fault.terms);
         let terms = required(terms, "parts")?;
         let left = Duration::from_nanos(stored.deadline.saturating_sub(wall));
@@ -243,7 +249,7 @@ impl Intent {
             began: stored.began,
             ended: stored.ended,
             archived: stored.archived,
-            told: stored.reason,
+            told,
             object: stored.object,
             bystanders: is_known.then(|| stored.bystanders.into_iter().collect()),
             revision: 0,
@@ -426,6 +432,21 @@ mod tests {
         }
         assert_eq!(intent.sequence.stage(), Stage::Unconfirmed);
         intent
+    }
+
+    #[test]
+    fn what_to_do_about_a_refusal_is_told_apart_and_outlives_a_restart() {
+        let mut intent = unconfirmed();
+        intent.sequence =
+            Sequence::new(intent.sequence.parts().to_vec(), intent.sequence.parts()[0].fault.terms);
+        let _ = intent.sequence.begin();
+        let refusal = Refusal::Refused(format!("no room{}make some", hint::MARK));
+        let _ = intent.sequence.on(Event::Prepared(node(), Err(refusal)), AT.here);
+        let next = Intent::restore(&intent.record(), AT.here, AT.wall).unwrap();
+        for told in [intent.told(AT), next.told(AT)] {
+            assert_eq!((told.reason.as_str(), told.hint.as_str()), ("b: no room", "make some"));
+            assert_eq!(told.parts[0].trouble, "b: no room");
+        }
     }
 
     #[test]

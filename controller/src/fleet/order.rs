@@ -84,7 +84,8 @@ impl Order {
         output.note(format!("{id} {}, seed {}", report::standing(&applied), spec.seed));
         // What has done all that it was to do by now is over already.
         if !matches!(applied.stage(), wire::Stage::Active | wire::Stage::Expired) {
-            let cause = Failure::caused(Cause::Unreachable, attempted, applied.reason.clone());
+            let cause = Failure::caused(Cause::Unreachable, attempted, applied.reason.clone())
+                .hint(applied.hint.clone());
             self.show(vec![applied], cause.outcome)?;
             return Err(cause);
         }

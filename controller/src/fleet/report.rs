@@ -48,6 +48,9 @@ pub(super) struct IntentRecord {
     stage: String,
     asker: String,
     reason: String,
+    /// What to do about it; empty where nobody has said so.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    hint: String,
     spread_seconds: Option<f64>,
     spread_error_seconds: Option<f64>,
     notes: Vec<String>,
@@ -159,6 +162,7 @@ impl From<wire::Intent> for IntentRecord {
             parts: intent.parts.into_iter().map(PartRecord::from).collect(),
             asker: intent.asker,
             reason: intent.reason,
+            hint: intent.hint,
             notes: intent.notes,
             unconfirmed: String::new(),
         }
@@ -288,6 +292,9 @@ impl IntentsReport {
             }
             if !intent.reason.is_empty() {
                 notes.push(format!("{}: {}", intent.id, intent.reason));
+            }
+            if !intent.hint.is_empty() {
+                notes.push(format!("  hint: {}", intent.hint));
             }
             if !intent.unconfirmed.is_empty() {
                 notes.push(intent.unconfirmed.clone());

@@ -230,10 +230,7 @@ impl Status {
 
     /// What is said of an object whose fault is not put in; `now` is Unix time, ns.
     pub(crate) fn refused(object: &Object, refusal: &Failure, now: u64) -> Self {
-        let message = match &refusal.hint {
-            Some(hint) => format!("{}; {hint}", refusal.reason),
-            None => refusal.reason.clone(),
-        };
+        let message = message(&refusal.reason, refusal.hint.as_deref());
         let status = Self {
             phase: Phase::Refused,
             message,
@@ -269,7 +266,10 @@ impl Status {
             effect: effect(intent, &directions),
             parts: Some(parts(intent)),
             failures: failures(intent),
-            message: intent.reason.clone(),
+            message: message(
+                &intent.reason,
+                Some(intent.hint.as_str()).filter(|it| !it.is_empty()),
+            ),
             exit_code: over.then(|| outcome::outcome(std::slice::from_ref(intent)).code()),
             directions,
             ..begun
@@ -277,6 +277,14 @@ impl Status {
         let conditions = condition::of(phase, &status.message, intent.began != 0);
         let before = &object.status.conditions;
         Self { conditions: condition::since(conditions, before, now), ..status }
+    }
+}
+
+/// Why, and what to do about it.
+fn message(reason: &str, hint: Option<&str>) -> String {
+    match hint {
+        Some(hint) => format!("{reason}; {hint}"),
+        None => reason.to_owned(),
     }
 }
 

@@ -225,12 +225,12 @@ impl Faults {
         match intent.stage() {
             // What could not be taken out again is asked for once more, and told.
             wire::Stage::Failed if fleet::unconfirmed(&intent).is_some() => {
-                Ending::Crashed(intent.reason)
+                Ending::Crashed(fleet::why(&intent))
             }
             wire::Stage::Failed => {
                 locked(&self.labels).remove(&id.get());
                 *standing = None;
-                Ending::Failed(intent.reason)
+                Ending::Failed(fleet::why(&intent))
             }
             wire::Stage::Active | wire::Stage::Healed | wire::Stage::Expired => {
                 Ending::Returned(with_replaced(fleet::record(&intent), &ended))
@@ -239,7 +239,7 @@ impl Faults {
             | wire::Stage::Pending
             | wire::Stage::Preparing
             | wire::Stage::Healing
-            | wire::Stage::Unconfirmed => Ending::Crashed(intent.reason),
+            | wire::Stage::Unconfirmed => Ending::Crashed(fleet::why(&intent)),
         }
     }
 

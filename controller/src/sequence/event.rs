@@ -11,7 +11,7 @@ use super::{Change, Moment};
 pub enum Refusal {
     /// It could not be asked, or did not answer: it may have done it.
     Unreachable(String),
-    /// It said no, and has nothing of it.
+    /// It said no, and has nothing of it. What to do about it may stand behind the reason (`experiment::hint`).
     Refused(String),
     /// It has never heard of the fault: its agent is another one than before.
     Unknown,

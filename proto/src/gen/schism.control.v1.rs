@@ -283,6 +283,9 @@ pub struct Intent {
     /// Whether it is known which those are: there may be none.
     #[prost(bool, tag = "23")]
     pub bystanders_known: bool,
+    /// What to do about the reason, for people; empty where nobody has said so.
+    #[prost(string, tag = "24")]
+    pub hint: ::prost::alloc::string::String,
 }
 /// An object of a Kubernetes cluster, of the group schism.dev.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -94,7 +94,6 @@ impl AtController {
         let forget = || lock(&self.labels).remove(&id);
         match applied {
             Ok(intent) if intent.stage() == wire::Stage::Active || is_over(&intent) => {
-                let reason = intent.reason.clone();
                 let failed = intent.stage() == wire::Stage::Failed;
                 if failed {
                     // What could not be taken out again is asked for once more, and told.
@@ -102,11 +101,15 @@ impl AtController {
                         forget();
                         *standing = None;
                     }
-                    return Err(Failure::caused(Cause::Refused, attempted, reason));
+                    let refused = Failure::caused(Cause::Refused, attempted, intent.reason);
+                    return Err(refused.hint(intent.hint));
                 }
                 Ok(fleet::record(&intent))
             }
-            Ok(intent) => Err(Failure::caused(Cause::Unreachable, attempted, intent.reason)),
+            Ok(intent) => {
+                let failure = Failure::caused(Cause::Unreachable, attempted, intent.reason);
+                Err(failure.hint(intent.hint))
+            }
             Err(failure) => {
                 let refused =
                     matches!(failure.cause, Cause::Refused | Cause::WrongUsage | Cause::NotFound);
