@@ -7,7 +7,7 @@ use experiment::journal::Status;
 use experiment::restoration;
 use experiment::run::Verdict;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::outcome::Outcome;
 use crate::output::{Detail, Report};
@@ -102,6 +102,9 @@ struct During {
 struct Step {
     section: &'static str,
     name: Value,
+    /// Of a step that is repeated, for what it was this time, by the name of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    for_each: Option<Value>,
     #[serde(rename = "type")]
     kind: Value,
     /// With `--compat` none for one that was stopped.
@@ -150,8 +153,13 @@ impl Step {
         let lines: Vec<&str> = lines.filter_map(Value::as_str).collect();
         let told = lines.concat();
         let (error, hint) = hint::apart(told.trim_end());
+        let turn = item["activity"]["for-each"]["name"].as_str().and_then(|name| {
+            let value = item["schism"].get(name)?;
+            Some(json!({ name: value }))
+        });
         Self {
             section,
+            for_each: turn,
             name: item["activity"]["name"].clone(),
             kind: item["activity"]["type"].clone(),
             status: item["status"].clone(),
@@ -219,5 +227,29 @@ impl Report for RunReport {
 
     fn names(&self) -> Vec<String> {
         self.runs.iter().map(|run| run.status.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_turns_of_a_step_are_told_apart() {
+        let step = |each: &Value, ours: &Value| {
+            let activity = json!({"name": "a", "type": "action", "for-each": each});
+            let item = json!({"activity": activity, "status": "succeeded", "schism": ours});
+            serde_json::to_value(Step::new("method", &item)).unwrap()
+        };
+        let each = json!({"name": "node"});
+        let turn = step(&each, &json!({"attempts": 2, "node": "db0"}));
+        assert_eq!(turn["for_each"], json!({"node": "db0"}), "{turn:#}");
+        let turn = step(&each, &json!({"node": {"at": 1}}));
+        assert_eq!(turn["for_each"], json!({"node": {"at": 1}}), "{turn:#}");
+        // It could not be repeated at all, or was not to be.
+        for (each, ours) in [(&each, &json!({})), (&Value::Null, &json!({"attempts": 2}))] {
+            let step = step(each, ours);
+            assert!(step.get("for_each").is_none(), "{step:#}");
+        }
     }
 }

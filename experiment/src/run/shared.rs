@@ -36,6 +36,8 @@ pub(super) struct Shared {
     pub(super) given: Given,
     /// Probes of the steady state as anybody may see them: they are written down at every look.
     shown: Vec<(Arc<Activity>, Shown)>,
+    /// The step that was repeated last, for each of its turns.
+    turns: Option<(Arc<Activity>, Shown)>,
     calls: u64,
     asked: Vec<Action>,
 }
@@ -64,6 +66,7 @@ impl Shared {
             started,
             given,
             shown: Vec::new(),
+            turns: None,
             calls: 0,
             asked: Vec::new(),
         }
@@ -106,6 +109,7 @@ impl Shared {
     pub(super) fn hide(&mut self, values: &Map<String, Value>) {
         self.redaction.add(values);
         self.shown.clear();
+        self.turns = None;
     }
 
     /// A step as it was written, without secrets.
@@ -121,6 +125,25 @@ impl Shared {
         if self.probes.iter().any(|probe| Arc::ptr_eq(probe, step)) {
             self.shown.push((Arc::clone(step), Arc::clone(&shown)));
         }
+        shown
+    }
+
+    /// The same of a step that is repeated, for one of its turns: what it is repeated for may be long, and stands once,
+    /// in the experiment.
+    pub(super) fn shown_turn(&mut self, step: &Arc<Activity>) -> Shown {
+        if let Some((known, shown)) = &self.turns
+            && Arc::ptr_eq(known, step)
+        {
+            return Arc::clone(shown);
+        }
+        let mut written = step.written.clone().unwrap_or_else(|| step.rendered());
+        if let Some(Value::Object(each)) = written.get_mut("for-each")
+            && each.get("in").is_some_and(Value::is_array)
+        {
+            each.shift_remove("in");
+        }
+        let shown = Arc::new(self.redaction.map(&written));
+        self.turns = Some((Arc::clone(step), Arc::clone(&shown)));
         shown
     }
 

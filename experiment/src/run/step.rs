@@ -271,7 +271,10 @@ impl Step {
             ours.insert(name.to_string(), shared.shown(value));
         }
         self.item = Some(Item {
-            activity: shared.shown_step(&self.activity),
+            activity: match &self.instance {
+                Some(_) => shared.shown_turn(&self.activity),
+                None => shared.shown_step(&self.activity),
+            },
             output: Value::Null,
             start: shared.at(now),
             status: None,

@@ -246,7 +246,14 @@ fn a_step_is_repeated_for_each() {
     assert_eq!(concerns, [Concern::Anything; 2]);
     assert_eq!(rig.items("run").len(), 7);
     assert_eq!(rig.items("run")[5], "ok failed", "B is no list");
-    assert_eq!(rig.journal()["run"][4]["schism"]["target"], "all:etcd:member/0");
+    let journal = rig.journal();
+    assert_eq!(journal["run"][4]["schism"]["target"], "all:etcd:member/0");
+    // A list is written down once, however often there is a turn.
+    let each = |step: &Value| step["for-each"].clone();
+    assert_eq!(each(&journal["run"][0]["activity"]), json!({"name": "target"}));
+    assert_eq!(each(&journal["run"][2]["activity"]), json!({"name": "target", "in": "${list}"}));
+    let written = json!({"name": "target", "in": ["a", "${b}"]});
+    assert_eq!(each(&journal["experiment"]["method"][0]), written);
 }
 
 #[test]
