@@ -175,6 +175,12 @@ pub enum Fault {
     /// An argument that makes no sense to whoever performs the step.
     #[error("{0}")]
     Argument(String),
+    /// A secret that cannot be hidden everywhere.
+    #[error(
+        "a secret of fewer than 4 characters is hidden only where it stands alone, as it is a part of too many words: a \
+         longer one is hidden everywhere"
+    )]
+    ShortSecret,
     /// Arguments in one text, which the original gives to a shell.
     #[error(
         "arguments in one text are given to a shell, with all values that are put into it: a list is safe"

@@ -6,7 +6,7 @@ mod forms;
 use std::fmt;
 use std::ops::Range;
 
-use forms::Writing;
+use forms::{Unwrapped, Writing};
 use serde_json::{Map, Value};
 
 /// What stands where a secret stood.
@@ -55,6 +55,14 @@ impl fmt::Debug for Redaction {
     }
 }
 
+/// Whether a secret, or a part of it, is so short that it is hidden only where it stands alone.
+#[must_use]
+pub fn is_short(secret: &Value) -> bool {
+    let mut hidden = Vec::new();
+    collect(secret, &mut hidden);
+    hidden.iter().any(|secret| !is_long(secret))
+}
+
 impl Redaction {
     /// Hides every text and number in these secrets.
     #[must_use]
@@ -94,10 +102,19 @@ impl Redaction {
             found.extend(places.map(|(at, _)| at..at + secret.len()));
         }
         found.extend(self.base64.iter().flat_map(|form| forms::around(text, form)));
+        if let Some(unwrapped) = self.unwrapped(text) {
+            let parts = self.base64.iter().flat_map(|form| forms::around(&unwrapped.text, form));
+            found.extend(parts.map(|part| unwrapped.place(part)));
+        }
         for writing in Writing::ALL {
             found.extend(long().flat_map(|secret| writing.find(text, secret)));
         }
         found
+    }
+
+    fn unwrapped(&self, text: &str) -> Option<Unwrapped> {
+        // Nothing is looked for where there is nothing to hide.
+        if self.base64.is_empty() { None } else { Unwrapped::of(text) }
     }
 
     /// A value without secrets: in its texts at any depth, in keys, and as numbers.
@@ -231,12 +248,17 @@ mod tests {
     fn secrets_are_hidden_in_whatever_form_they_come_back() {
         let secrets = json!({"g": {"a": "Pass w/rd+\"9\"", "b": "TopSecret9"}});
         let redaction = Redaction::new(secrets.as_object().unwrap());
+        // Ten bytes before the end of the first line (48 bytes).
+        let encoded = STANDARD.encode(format!("{}TopSecret9{}", "-".repeat(44), "-".repeat(20)));
+        let (first, rest) = encoded.split_at(64);
+        let wrapped = format!("-----BEGIN-----\n{first}\n{rest}\n-----END-----");
         for (text, expected) in [
             ("q=Pass%20w%2Frd%2b%229%22&r=1", "q=********&r=1"),
             ("q=Pass+w/rd%2B%229%22&r=1", "q=********&r=1"),
             (r#"{"p": "Pass w/rd+\"9\""}"#, r#"{"p": "********"}"#),
             ("Basic YW5uOlBhc3Mgdy9yZCsiOSI=", "Basic ********"),
             ("Basic dTpUb3BTZWNyZXQ5, more", "Basic ********, more"),
+            (wrapped.as_str(), "-----BEGIN-----\n********\n-----END-----"),
             ("no host topsecret9.example.org", "no host ********.example.org"),
             ("100 % of it + more \\ less", "100 % of it + more \\ less"),
         ] {
@@ -288,6 +310,23 @@ mod tests {
             ] {
                 prop_assert_eq!(redaction.text(&format!("<{written}>")), "<********>", "{}", written);
             }
+        }
+    }
+
+    #[test]
+    fn what_is_hidden_only_where_it_stands_alone_is_short() {
+        for (secret, expected) in [
+            (json!("abc"), true),
+            (json!(" abc\n"), true),
+            (json!(123), true),
+            (json!(["hunter2", "é"]), true),
+            (json!("abcd"), false),
+            (json!(1234), false),
+            (json!(""), false),
+            (json!(null), false),
+            (json!(true), false),
+        ] {
+            assert_eq!(is_short(&secret), expected, "{secret}");
         }
     }
 

@@ -150,9 +150,12 @@ pub(super) fn base64(secret: &str) -> Vec<String> {
     forms
 }
 
+fn is_part(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || "+/-_=".contains(letter)
+}
+
 /// Where something stands in a word of base64: all of that word, since its ends are told by the letters around.
 pub(super) fn around(text: &str, form: &str) -> Vec<Range<usize>> {
-    let is_part = |letter: char| letter.is_ascii_alphanumeric() || "+/-_=".contains(letter);
     let mut found: Vec<Range<usize>> = Vec::new();
     for (at, _) in text.match_indices(form) {
         if found.last().is_some_and(|last| last.end > at) {
@@ -164,6 +167,59 @@ pub(super) fn around(text: &str, form: &str) -> Vec<Range<usize>> {
         found.push(begin.unwrap_or(0)..end);
     }
     found
+}
+
+/// How long lines are where base64 is wrapped: in mail (RFC 2045, section 6.8), and in PEM (RFC 7468, section 2).
+const WRAPPED: [usize; 2] = [76, 64];
+/// What ends them, also within quotes of JSON and its like.
+const ENDS: [&str; 4] = ["\r\n", "\n", r"\r\n", r"\n"];
+
+/// A text in which base64 is wrapped, without the ends of its lines.
+pub(super) struct Unwrapped {
+    pub(super) text: String,
+    /// Where something was left out, and how much up to there.
+    left_out: Vec<(usize, usize)>,
+}
+
+impl Unwrapped {
+    /// `None` where nothing is wrapped.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        let mut unwrapped = Self { text: String::new(), left_out: Vec::new() };
+        let (mut run, mut total, mut copied, mut at) = (0, 0, 0, 0);
+        while let Some(letter) = text[at..].chars().next() {
+            let end = ENDS.into_iter().find(|end| text[at..].starts_with(end));
+            let goes_on = |end: &str| text[at + end.len()..].starts_with(is_part);
+            match end {
+                Some(end) if WRAPPED.contains(&run) && goes_on(end) => {
+                    unwrapped.text.push_str(&text[copied..at]);
+                    at += end.len();
+                    (copied, total) = (at, total + end.len());
+                    unwrapped.left_out.push((unwrapped.text.len(), total));
+                    run = 0;
+                }
+                Some(end) => {
+                    at += end.len();
+                    run = 0;
+                }
+                None => {
+                    at += letter.len_utf8();
+                    run = if is_part(letter) { run + 1 } else { 0 };
+                }
+            }
+        }
+        unwrapped.text.push_str(&text[copied..]);
+        (!unwrapped.left_out.is_empty()).then_some(unwrapped)
+    }
+
+    /// Where a part of it stands in the text that it is of.
+    pub(super) fn place(&self, part: Range<usize>) -> Range<usize> {
+        let before = |at: usize, counts: fn(usize, usize) -> bool| {
+            let passed = self.left_out.partition_point(|(place, _)| counts(*place, at));
+            passed.checked_sub(1).map_or(0, |last| self.left_out[last].1)
+        };
+        let start = part.start + before(part.start, |place, at| place <= at);
+        start..part.end + before(part.end, |place, at| place < at)
+    }
 }
 
 /// A secret as it is in the name of a host, if it can be in one and is another text there.
@@ -252,16 +308,71 @@ mod tests {
         }
 
         #[test]
+        fn base64_in_lines_of_mail_and_of_pem(
+            secret in secret(),
+            before in 0_usize..120,
+            behind in 0_usize..120,
+            wide in any::<bool>(),
+            end in 0_usize..4,
+        ) {
+            let whole = format!("{}{secret}{}", "a".repeat(before), "z".repeat(behind));
+            let encoded = base64::engine::general_purpose::STANDARD.encode(whole);
+            let width = if wide { 76 } else { 64 };
+            let lines: Vec<&str> = encoded
+                .as_bytes()
+                .chunks(width)
+                .map(|line| std::str::from_utf8(line).unwrap())
+                .collect();
+            let written = lines.join(ENDS[end]);
+            let text = format!("data: {written}, x");
+            let found: Vec<Range<usize>> = match Unwrapped::of(&text) {
+                Some(unwrapped) => base64(&secret)
+                    .iter()
+                    .flat_map(|form| around(&unwrapped.text, form))
+                    .map(|part| unwrapped.place(part))
+                    .collect(),
+                None => base64(&secret).iter().flat_map(|form| around(&text, form)).collect(),
+            };
+            prop_assert_eq!(Unwrapped::of(&text).is_some(), lines.len() > 1);
+            prop_assert!(found.contains(&(6..6 + written.len())), "{}: {:?}", text, found);
+        }
+
+        #[test]
         fn no_text_is_too_strange(text in "\\PC{0,40}", secret in secret()) {
             for writing in Writing::ALL {
                 for range in writing.find(&text, &secret) {
                     prop_assert!(text.get(range.clone()).is_some(), "{range:?} of {text:?}");
                 }
             }
+            if let Some(unwrapped) = Unwrapped::of(&text) {
+                prop_assert!(text.get(unwrapped.place(0..unwrapped.text.len())).is_some());
+            }
             for form in base64(&secret) {
                 prop_assert!(around(&text, &form).iter().all(|range| text.get(range.clone()).is_some()));
             }
         }
+    }
+
+    #[test]
+    fn only_lines_of_base64_that_are_full_go_on() {
+        let line = |width: usize| "QUJD".repeat(width / 4);
+        for (text, is_wrapped) in [
+            (format!("{}\nQUJD", line(76)), true),
+            (format!("x {}\r\nQUJD", line(64)), true),
+            (format!("{}\nQUJD", line(72)), false),
+            (format!("{}\n\nQUJD", line(76)), false),
+            (format!("{}\n", line(76)), false),
+            ("one\ntwo".to_owned(), false),
+        ] {
+            assert_eq!(Unwrapped::of(&text).is_some(), is_wrapped, "{text}");
+        }
+        let text = format!("{}\n{}\nQUJD.", line(76), line(76));
+        let unwrapped = Unwrapped::of(&text).unwrap();
+        assert_eq!(unwrapped.text.len(), text.len() - 2);
+        assert_eq!(unwrapped.place(0..156), 0..158);
+        assert_eq!(unwrapped.place(0..76), 0..76);
+        assert_eq!(unwrapped.place(76..80), 77..81);
+        assert_eq!(unwrapped.place(156..157), 158..159);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::fields::{Fields, Reader};
 use crate::document::{Entry, Node, Shape};
 use crate::model::{SecretSource, Setting};
 use crate::problem::Fault;
+use crate::redaction;
 
 pub(super) fn configuration(reader: &mut Reader, node: &Node) -> Vec<(String, Setting)> {
     let mut settings = Vec::new();
@@ -82,7 +83,11 @@ fn group(reader: &mut Reader, node: &Node, place: &str) -> Vec<(String, SecretSo
 
 fn secret(reader: &mut Reader, node: &Node, place: &str) -> Option<SecretSource> {
     if !matches!(node.shape, Shape::Map(_)) {
-        return Some(SecretSource::Inline(node.value()));
+        let secret = node.value();
+        if redaction::is_short(&secret) {
+            reader.warn(node.at, place, Fault::ShortSecret);
+        }
+        return Some(SecretSource::Inline(secret));
     }
     match kind(node) {
         Some("env") => {

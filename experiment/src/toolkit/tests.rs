@@ -190,6 +190,19 @@ fn what_the_original_reads_over_is_only_told_in_compat() {
 }
 
 #[test]
+fn a_secret_that_cannot_be_hidden_everywhere_is_told_once() {
+    let secrets = "secrets: {g: {a: xyz, b: long enough, c: {d: 7, e: {type: env, key: E}}}}\n";
+    let uses = "- {type: action, name: a, provider: {type: process, path: p, arguments: ['${a}', '${a}']}}\n";
+    let told = problems(&format!("{secrets}{}", method(uses)), Manner::Strict);
+    let expected = ["secrets.g.a: a secret of fewer than 4", "secrets.g.c.d: a secret of fewer"];
+    assert_eq!(told.len(), expected.len(), "{told:?}");
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.contains(&format!("warning: {expected}")), "{told}");
+        assert!(!told.contains("xyz"), "{told}");
+    }
+}
+
+#[test]
 fn an_address_says_whom_to_ask() {
     for (url, is_one) in [
         ("http://localhost", true),
