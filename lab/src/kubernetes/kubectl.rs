@@ -89,6 +89,16 @@ impl Kubectl {
         self.give("delete --ignore-not-found --wait=true --timeout=120s -f -", objects)
     }
 
+    /// The pod that holds a Lease, as whoever leads among several names itself: `POD_NUMBER`. `None` where nobody does.
+    ///
+    /// # Errors
+    /// As there; there may be no such Lease yet.
+    pub fn leader(&self, namespace: &str, lease: &str) -> Result<Option<String>, KubernetesError> {
+        let holder = "jsonpath={.spec.holderIdentity}";
+        let holder = self.run_with(&["-n", namespace, "get", "lease", lease, "-o", holder])?;
+        Ok(holder.rsplit_once('_').map(|(pod, _)| pod.to_owned()))
+    }
+
     fn give(&self, line: &str, objects: &str) -> Result<String, KubernetesError> {
         let mut command = self.command("kubectl");
         command.args(line.split(' '));

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use proto::control::Stage;
 
 use crate::Effort;
-use crate::footprint::{MEBIBYTE, resident, ticks};
+use crate::footprint::{MEBIBYTE, USER_HZ, resident, ticks};
 use crate::report::{Report, Verdict};
 use crate::statistics::{Sample, ms};
 use house::House;
@@ -22,8 +22,6 @@ use relay::Relay;
 const MOST: usize = 1_000;
 /// Fewer, first.
 const SOME: usize = 100;
-/// Clock ticks in a second, as every Linux that we know has them (USER_HZ).
-const USER_HZ: f64 = 100.0;
 
 /// Every row.
 pub(crate) async fn everything(effort: Effort, report: &mut Report) -> Result<()> {

@@ -9,6 +9,8 @@ use crate::report::{Report, Verdict};
 
 const WATCHED: Duration = Duration::from_secs(10);
 pub(crate) const MEBIBYTE: f64 = 1024.0 * 1024.0;
+/// Clock ticks in a second, as every Linux that we know has them (USER_HZ).
+pub(crate) const USER_HZ: f64 = 100.0;
 
 /// Memory and CPU of an agent that has nothing to do, and the sizes of the programs.
 pub(crate) async fn idle(report: &mut Report) -> Result<()> {
@@ -37,9 +39,13 @@ pub(crate) async fn idle(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// CPU time in clock ticks (fields 14 and 15 of /proc/PID/stat).
+/// CPU time in clock ticks.
 pub(crate) fn ticks(pid: u32) -> Result<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    ticks_in(&std::fs::read_to_string(format!("/proc/{pid}/stat"))?)
+}
+
+/// The same by what stands in /proc/PID/stat (fields 14 and 15).
+pub(crate) fn ticks_in(stat: &str) -> Result<u64> {
     let (_, fields) = stat.rsplit_once(')').context("stat without a name")?;
     let mut fields = fields.split_whitespace().skip(11);
     let mut next = || fields.next().context("stat is short")?.parse::<u64>().context("stat");
@@ -48,7 +54,11 @@ pub(crate) fn ticks(pid: u32) -> Result<u64> {
 
 /// Resident memory, bytes.
 pub(crate) fn resident(pid: u32) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    resident_in(&std::fs::read_to_string(format!("/proc/{pid}/status"))?)
+}
+
+/// The same by what stands in /proc/PID/status.
+pub(crate) fn resident_in(status: &str) -> Result<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     let kibibytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kibibytes * 1024.0)

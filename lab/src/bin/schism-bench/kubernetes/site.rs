@@ -11,6 +11,7 @@ use image::product;
 use lab::kubernetes::{BUSYBOX, Cluster, Image, Kubectl, Node};
 use serde_json::{Value, json};
 
+use crate::footprint::{self, USER_HZ};
 use crate::node::sibling;
 
 /// Where it is installed.
@@ -24,9 +25,6 @@ const PACE: Duration = Duration::from_millis(100);
 
 /// Certificates of authorities, of the machine that measures.
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
-
-/// Clock ticks in a second, as every Linux that we know has them (USER_HZ).
-const USER_HZ: f64 = 100.0;
 
 /// A cluster with an installation, and two pods on two nodes.
 pub(super) struct Site {
@@ -131,11 +129,7 @@ impl Site {
 
     /// The pod that leads.
     pub(super) fn leader(&self) -> Result<String> {
-        let line = ["-n", NAMESPACE, "get", "lease", "schism-controller", "-o"];
-        let holder = [line.as_slice(), &["jsonpath={.spec.holderIdentity}"]].concat();
-        let holder = self.kubectl().run_with(&holder)?;
-        let (pod, _) = holder.rsplit_once('_').context("nobody leads")?;
-        Ok(pod.to_owned())
+        self.kubectl().leader(NAMESPACE, "schism-controller")?.context("nobody leads")
     }
 
     /// `kubectl schism`, to its end: how its user waits.
@@ -211,19 +205,12 @@ impl Process<'_> {
 
     /// Resident memory, bytes.
     pub(super) fn resident(&self) -> Result<f64> {
-        let status = self.read("status")?;
-        let line =
-            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kibibytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(kibibytes * 1024.0)
+        footprint::resident_in(&self.read("status")?)
     }
 
-    /// Processor time so far (fields 14 and 15 of /proc/PID/stat).
+    /// Processor time so far.
     pub(super) fn used(&self) -> Result<Duration> {
-        let stat = self.read("stat")?;
-        let (_, fields) = stat.rsplit_once(')').context("stat without a name")?;
-        let both = fields.split_whitespace().skip(11).take(2);
-        let ticks: u64 = both.map(str::parse::<u64>).sum::<Result<_, _>>()?;
+        let ticks = footprint::ticks_in(&self.read("stat")?)?;
         Ok(Duration::from_secs_f64(ticks as f64 / USER_HZ))
     }
 }
