@@ -79,10 +79,8 @@ pub(crate) fn rolled_out(kubectl: &Kubectl, what: &str) {
 
 /// The pod of the controller that leads, as the Lease has it; empty where nobody does.
 pub(crate) fn leader(kubectl: &Kubectl) -> String {
-    let line = ["-n", NAMESPACE, "get", "lease", "schism-controller", "-o"];
-    let holder = [line.as_slice(), &["jsonpath={.spec.holderIdentity}"]].concat();
-    let holder = kubectl.run_with(&holder).unwrap_or_default();
-    holder.rsplit_once('_').map_or_else(String::new, |(pod, _)| pod.to_owned())
+    // There may be no Lease yet.
+    kubectl.leader(NAMESPACE, "schism-controller").ok().flatten().unwrap_or_default()
 }
 
 /// The pod of the agent of a node.
