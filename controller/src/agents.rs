@@ -220,6 +220,11 @@ impl Agents {
         all
     }
 
+    /// Forgets nodes that are away.
+    pub(crate) fn forget(&self, nodes: &BTreeSet<NodeName>) {
+        self.known().retain(|node, known| known.link.is_some() || !nodes.contains(node));
+    }
+
     fn notify(&self, notice: Notice) {
         self.0.notices.tell(notice);
     }

@@ -8,6 +8,7 @@ mod caller;
 pub(crate) mod command;
 mod connection;
 mod exposition;
+mod nodes;
 mod reading;
 pub(crate) mod refusal;
 mod revocation;
@@ -304,6 +305,8 @@ impl Ground {
         let agents_port = match (agents_port, options.by_token) {
             (Some(listener), Some(by_token)) => {
                 controller.agents = listener.local_addr().ok();
+                let (client, control) = (by_token.house.client.clone(), service.control.clone());
+                tasks.spawn(nodes::forget_removed(client, control, stopped.clone()));
                 let entrance = by_token.open(listener).await?;
                 tasks.spawn(Arc::clone(&entrance).keep_certificate(stopped.clone()));
                 tasks.spawn(entrance.let_agents_in(agents.clone(), stopped.clone()));

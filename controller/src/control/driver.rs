@@ -190,6 +190,10 @@ impl Driver {
             Command::Braked { node, known } => self.braked(node, known).await,
             Command::KnowBrake { nodes, known } => self.know_brake(known, &nodes).await,
             Command::MissBrake { nodes, told } => self.miss_brake(told, &nodes).await,
+            Command::Removed { nodes, reply } => {
+                self.removed(nodes).await;
+                let _ = reply.send(());
+            }
             Command::Watch { since, reply } => {
                 // First the subscription: whatever is stored from here on is told by it.
                 let coming = self.events.subscribe();

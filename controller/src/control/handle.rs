@@ -120,6 +120,11 @@ pub(super) enum Command {
         nodes: Vec<NodeName>,
         told: Known,
     },
+    /// These nodes are not there any more.
+    Removed {
+        nodes: BTreeSet<NodeName>,
+        reply: oneshot::Sender<()>,
+    },
     Watch {
         since: u64,
         reply: oneshot::Sender<Result<Watching, ControlError>>,
@@ -421,6 +426,30 @@ impl Control {
         self.ask(|reply| Command::ToldBrake { reply }).await
     }
 
+    /// The nodes whose agents have been away for as long as that, or have not come in this life.
+    ///
+    /// # Errors
+    /// The controller ends.
+    pub async fn away(&self, time: Duration) -> Result<BTreeSet<NodeName>, ControlError> {
+        let seen = self.agents.seen();
+        let behind = self.told_brake().await?.behind;
+        let mut away: BTreeSet<NodeName> =
+            behind.iter().filter_map(|name| NodeName::new(name)).collect();
+        away.extend(seen.iter().map(|agent| agent.node.clone()));
+        for agent in seen.iter().filter(|agent| agent.connected || agent.heard_ago < time) {
+            away.remove(&agent.node);
+        }
+        Ok(away)
+    }
+
+    /// Names nodes no longer that are not there any more: those that are away, and on which nothing is owed.
+    ///
+    /// # Errors
+    /// The controller ends.
+    pub async fn removed(&self, nodes: BTreeSet<NodeName>) -> Result<(), ControlError> {
+        self.ask(|reply| Command::Removed { nodes, reply }).await
+    }
+
     /// Passes the brake on to every agent that is connected, on with a reason; says who has not confirmed it, and why.
     async fn tell_brake(&self, halted: Option<String>) -> BTreeMap<NodeName, String> {
         let tell = |(node, link): (NodeName, Link)| {
@@ -484,6 +513,18 @@ mod tests {
 
     async fn behind(control: &Control) -> Vec<String> {
         control.listing().await.unwrap().brake.unwrap().behind
+    }
+
+    #[tokio::test]
+    async fn who_is_not_there_any_more_is_owed_no_word_of_the_brake() {
+        let control = control().await;
+        let [a, b] = ["a", "b"].map(|name| NodeName::new(name).unwrap());
+        let nodes = vec![a.clone(), b.clone()];
+        let late = Command::KnowBrake { nodes, known: Known::On };
+        assert!(control.commands.send(late).await.is_ok());
+        assert_eq!(control.away(Duration::ZERO).await.unwrap(), [a, b.clone()].into());
+        control.removed([b].into()).await.unwrap();
+        assert_eq!(behind(&control).await, ["a"]);
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! What goes wrong, at every step.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use agent::fake::{Call, Trouble};
@@ -74,6 +75,28 @@ async fn a_heal_that_cannot_be_confirmed_says_so_and_is_owed() {
     fleet.connect("b").await;
     fleet.comes_to(1, Stage::Healed).await;
     assert_eq!(fleet.nodes["b"].living().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_removed_is_named_while_something_is_owed_there() {
+    let mut fleet = Fleet::of(&["a", "b"]).await;
+    fleet.cut(1, "netns:a@a", "netns:b@b").await.unwrap();
+    fleet.disconnect("b").await;
+    let gone = BTreeSet::from([fault::NodeName::new("b").unwrap()]);
+    assert_eq!(fleet.control.away(Duration::ZERO).await.unwrap(), gone);
+    let named = async |fleet: &Fleet| {
+        fleet.control.removed(gone.clone()).await.unwrap();
+        fleet.control.agents().seen().len()
+    };
+    assert_eq!(named(&fleet).await, 2, "its fault may act");
+    assert_eq!(fleet.heal(1).await.stage(), Stage::Unconfirmed);
+    assert_eq!(named(&fleet).await, 2, "it is not known to be out");
+    fleet.connect("b").await;
+    fleet.comes_to(1, Stage::Healed).await;
+    assert_eq!(named(&fleet).await, 2, "it is there, whoever says that it is not");
+    fleet.disconnect("b").await;
+    assert_eq!(named(&fleet).await, 1);
+    assert!(fleet.control.away(Duration::ZERO).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

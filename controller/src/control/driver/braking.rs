@@ -9,6 +9,7 @@ use proto::control as wire;
 use super::{Driver, calls};
 use crate::control::calls::Known;
 use crate::control::handle::{Command, ControlError};
+use crate::control::intent::Intent;
 use crate::metrics::Written;
 use crate::sequence::{Event, Moment};
 use crate::store::{Expected, Key, PutError};
@@ -213,6 +214,25 @@ impl Driver {
         }
         self.keep_behind().await;
         nodes.iter().for_each(|node| self.tell_of_brake(node));
+    }
+
+    /// These nodes are not there any more. Those on which something is owed are named until that is confirmed.
+    pub(super) async fn removed(&mut self, mut nodes: BTreeSet<NodeName>) {
+        let now = self.agents.now();
+        nodes.retain(|node| {
+            let is_owed = |intent: &Intent| {
+                let sequence = &intent.sequence;
+                sequence.owes(node)
+                    || sequence.of(node).any(|part| sequence.part_may_act(part, now))
+            };
+            self.agents.link(node).is_none() && !self.intents.values().any(is_owed)
+        });
+        for node in &nodes {
+            self.behind.nodes.remove(node);
+            self.behind.braked.remove(node);
+        }
+        self.keep_behind().await;
+        self.agents.forget(&nodes);
     }
 
     /// Writes down who has not confirmed how the brake stands, where that has changed.
