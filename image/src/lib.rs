@@ -7,6 +7,7 @@ mod tar;
 use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -71,6 +72,52 @@ impl Image {
         let source = source.to_owned();
         self.entries.push((path.to_owned(), Content::File { source, mode: Mode::Data }));
         self
+    }
+
+    /// Adds all files beneath a directory, in the order of their names: those that may be run as programs, and whatever
+    /// links lead to as what it is. Left out is what lies beneath one of `without`, by its path from there.
+    ///
+    /// # Errors
+    /// A directory can't be read.
+    pub fn tree(mut self, path: &str, source: &Path, without: &[&str]) -> Result<Self, ImageError> {
+        let without: Vec<PathBuf> = without.iter().map(|name| source.join(name)).collect();
+        self.add_tree(path, source, &without)?;
+        Ok(self)
+    }
+
+    fn add_tree(
+        &mut self,
+        path: &str,
+        source: &Path,
+        without: &[PathBuf],
+    ) -> Result<(), ImageError> {
+        let unread = |error| ImageError { path: source.to_owned(), source: error };
+        let entries = fs::read_dir(source).map_err(unread)?;
+        let mut found = entries
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<Result<Vec<PathBuf>, _>>()
+            .map_err(unread)?;
+        found.sort();
+        for source in found.into_iter().filter(|one| !without.contains(one)) {
+            let unread = |error| ImageError { path: source.clone(), source: error };
+            let metadata = match fs::metadata(&source) {
+                Ok(metadata) => metadata,
+                // A link that leads nowhere: nobody could open it here either.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(unread(error)),
+            };
+            let name = source.file_name().and_then(|name| name.to_str());
+            let name = name.ok_or_else(|| unread(io::ErrorKind::InvalidFilename.into()))?;
+            let path = format!("{path}/{name}");
+            if metadata.is_dir() {
+                self.add_tree(&path, &source, without)?;
+            } else if metadata.permissions().mode() & 0o111 != 0 {
+                self.entries.push((path, Content::File { source, mode: Mode::Program }));
+            } else {
+                self.entries.push((path, Content::File { source, mode: Mode::Data }));
+            }
+        }
+        Ok(())
     }
 
     /// Adds a symbolic link.
@@ -277,5 +324,25 @@ mod tests {
         assert_eq!(layer.rsplit_once('/').unwrap().1, hex(&fs::read(at(layer)).unwrap()));
         assert_eq!(tar(&["-tf", layer]), "usr/\nusr/bin/\nusr/bin/program\nbin\ntmp/\n");
         assert_eq!(tar(&["-xOf", layer, "usr/bin/program"]), "#!/bin/true\n");
+    }
+
+    #[test]
+    fn a_tree_is_all_files_with_what_links_lead_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::create_dir_all(at("tree/b/deep")).unwrap();
+        fs::create_dir(at("tree/left")).unwrap();
+        for name in ["tree/b/deep/data", "tree/b/gone", "tree/left/out", "apart"] {
+            fs::write(at(name), name).unwrap();
+        }
+        fs::set_permissions(at("tree/b/deep/data"), fs::Permissions::from_mode(0o700)).unwrap();
+        std::os::unix::fs::symlink(at("apart"), at("tree/a")).unwrap();
+        std::os::unix::fs::symlink(at("nowhere"), at("tree/c")).unwrap();
+
+        let image = Image::new("x").tree("opt", &at("tree"), &["left", "b/gone"]).unwrap();
+        let (a, data) = (at("tree/a"), at("tree/b/deep/data"));
+        let expected = Image::new("x").file("opt/a", &a).program("opt/b/deep/data", &data);
+        assert_eq!(image, expected);
+        assert!(Image::new("x").tree("opt", &at("nowhere"), &[]).is_err());
     }
 }
