@@ -16,6 +16,7 @@ mod machine;
 mod names;
 mod node;
 mod packages;
+mod product;
 
 use std::{
     fmt, io,
@@ -32,6 +33,7 @@ pub use components::{Components, ComponentsError};
 pub use kubectl::Kubectl;
 pub use node::Node;
 pub use packages::PackagesError;
+pub use product::product;
 
 use crate::{
     control_group::ControlGroupError, directory::DirectoryError, netns::NetnsError,

@@ -29,6 +29,7 @@ pub mod interruption;
 pub mod ip;
 pub mod kubernetes;
 mod leftover;
+mod libraries;
 pub mod netns;
 pub mod process;
 pub mod soak;

@@ -1,11 +1,8 @@
 //! What `schism install` prints, as pods of a cluster that has no registry.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::Path, process::Command};
 
-use lab::kubernetes::{Cluster, Image, Kubectl};
+use lab::kubernetes::{Cluster, Kubectl, product};
 use serde_json::{Value, json};
 
 /// Where it is installed.
@@ -94,35 +91,8 @@ pub(crate) fn of(kubectl: &Kubectl, node: &str) -> String {
 
 /// Has the nodes know the images that the manifest names.
 pub(crate) fn supply(cluster: &Cluster) {
-    let schism = Path::new(env!("CARGO_BIN_EXE_schism"));
-    let agent = schism.with_file_name("schism-agent");
+    let binaries = Path::new(env!("CARGO_BIN_EXE_schism")).parent().unwrap();
+    let agent = binaries.join("schism-agent");
     assert!(agent.exists(), "schism-agent is not built: `cargo build -p agent` does it");
-    let image = |name: &str, program: &Path| {
-        let image = Image::new(&format!("localhost/{name}:{}", env!("CARGO_PKG_VERSION")))
-            .program(&format!("usr/bin/{name}"), program)
-            .file("etc/nsswitch.conf", &names())
-            .entrypoint(&[&format!("/usr/bin/{name}")]);
-        libraries(program).iter().fold(image, |image, path| {
-            image.program(path.to_str().unwrap().trim_start_matches('/'), path)
-        })
-    };
-    // Beside an agent there is a command, to ask it without a controller.
-    let agent = image("schism-agent", &agent).program("usr/bin/schism", schism);
-    cluster.supply(&[agent, image("schism", schism).user("65532:65532")]).unwrap();
-}
-
-/// The libraries that the programs need as they were built here: what they do in a pod does not depend on how
-/// they were linked.
-fn libraries(program: &Path) -> Vec<PathBuf> {
-    let ldd = Command::new("ldd").arg(program).output().unwrap();
-    let lines = String::from_utf8(ldd.stdout).unwrap();
-    // The kernel's own has no path.
-    let path =
-        |line: &str| line.split_whitespace().find(|word| word.starts_with('/')).map(Into::into);
-    lines.lines().filter_map(path).collect()
-}
-
-/// A C library that is no static one looks here whether names are in /etc/hosts.
-fn names() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/root_kubernetes/nsswitch.conf")
+    cluster.supply(&product(binaries).unwrap()).unwrap();
 }

@@ -1,0 +1,36 @@
+//! The product's images, of programs as they were built for this machine.
+
+use std::path::Path;
+
+use image::Image;
+
+use super::KubernetesError;
+use crate::libraries::{NAMES, libraries};
+
+/// Nobody's: a controller needs no privilege.
+const UNPRIVILEGED: &str = "65532:65532";
+
+/// The images that `schism install` names, of `schism` and `schism-agent` in a directory, with the libraries that they
+/// need: what they do in a pod does not depend on how they were linked. Beside an agent there is a command, to ask it
+/// without a controller.
+///
+/// # Errors
+/// A program is not there, or what it needs is not told.
+pub fn product(binaries: &Path) -> Result<[Image; 2], KubernetesError> {
+    let (agent, controller) = (binaries.join("schism-agent"), binaries.join("schism"));
+    let image = |name: &str, program: &Path| {
+        let failed = KubernetesError::file(program);
+        let needed = libraries(program).map_err(failed)?;
+        program.metadata().map_err(KubernetesError::file(program))?;
+        let path = format!("usr/bin/{name}");
+        let image = Image::new(&format!("localhost/{name}:{}", env!("CARGO_PKG_VERSION")))
+            .program(&path, program)
+            .file("etc/nsswitch.conf", Path::new(NAMES))
+            .entrypoint(&[&format!("/{path}")]);
+        Ok::<_, KubernetesError>(needed.iter().fold(image, |image, path| {
+            image.program(path.to_string_lossy().trim_start_matches('/'), path)
+        }))
+    };
+    let agent = image("schism-agent", &agent)?.program("usr/bin/schism", &controller);
+    Ok([agent, image("schism", &controller)?.user(UNPRIVILEGED)])
+}
