@@ -16,11 +16,13 @@ use thiserror::Error;
 
 pub use archive::{ArchiveError, VERSION};
 pub use broker::{Broker, Partition, Role};
-pub use cluster::{Cluster, Leaders, Options, settings};
+pub use cluster::{Backups, Cluster, Leaders, Options, settings};
 pub use java::{Java, JavaError};
 
 pub use crate::http::HttpError;
-use crate::{directory::DirectoryError, netns::NetnsError, process::ProcessError};
+use crate::{
+    directory::DirectoryError, netns::NetnsError, process::ProcessError, store::StoreError,
+};
 
 /// Where gateways listen for clients.
 pub const GATEWAY_PORT: u16 = 26500;
@@ -45,6 +47,12 @@ pub enum ZeebeError {
         /// Nodes of the topology.
         there: usize,
     },
+    /// A store for backups has its place on the hub.
+    #[error("the topology has no hub for the store of backups")]
+    NoHub,
+    /// No store for backups.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// No Java that Zeebe runs on.
     #[error(transparent)]
     Java(#[from] JavaError),

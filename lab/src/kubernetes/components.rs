@@ -4,12 +4,14 @@ use std::{
     fs, io,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
 use thiserror::Error;
 
-use crate::cache::{self, CacheError};
+use crate::{
+    cache::{self, CacheError},
+    go::{self, GoError},
+};
 
 /// What the one binary does by the name by which it is called.
 const NAMES: [&str; 7] = [
@@ -27,9 +29,6 @@ const MODULE: &str = "k8s.io/kubernetes";
 
 /// A module of its own, of which the versions of its dependencies are others.
 const KWOK: &str = "sigs.k8s.io/kwok/cmd/kwok";
-
-/// What is compiled: no debug information, which nobody reads and which costs time.
-const FLAGS: [&str; 2] = ["-trimpath", "-gcflags=all=-dwarf=false"];
 
 /// Where the linker puts a version.
 const VERSIONED: [&str; 2] = ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"];
@@ -51,24 +50,9 @@ pub enum ComponentsError {
     /// go.mod does not say which version.
     #[error("lab/kubernetes/go.mod does not require {MODULE}")]
     Unversioned,
-    /// There is no Go.
-    #[error(
-        "`go` could not be started: {0}; Kubernetes is built with Go 1.24 or later (go.dev/dl, or Debian 13: \
-         golang-go)"
-    )]
-    NoGo(#[source] io::Error),
-    /// Go failed.
-    #[error("`go {subcommand}` in {home} ended with {status}; it takes Go 1.24 or later: {said}")]
-    Go {
-        /// Where.
-        home: PathBuf,
-        /// Of Go.
-        subcommand: &'static str,
-        /// How it ended.
-        status: std::process::ExitStatus,
-        /// What it said.
-        said: String,
-    },
+    /// Go.
+    #[error(transparent)]
+    Go(#[from] GoError),
 }
 
 /// Every component of one version.
@@ -88,15 +72,15 @@ impl Components {
         let read = |name| source(&home, name);
         let (main, module, sums) = (read("main.go")?, read("go.mod")?, read("go.sum")?);
         let version = version(&module).ok_or(ComponentsError::Unversioned)?;
-        let mut build = build(&linked(version));
-        let (go, arguments) = (go_version(&home)?, build.join(" "));
+        let mut build = go::program(&linked(version));
+        let (go, arguments) = (go::version(&home)?, build.join(" "));
         let made_of = [&main, &module, &sums, &go, &arguments].map(|part| part.as_bytes());
         let name = cache::name(&format!("kubernetes-{version}"), &made_of);
         let directory = cache::entry(&name, |work| {
             eprintln!("building Kubernetes {version}, some eight minutes of two processors …");
             let binary = work.join("kubernetes");
             build.extend(["-o".to_owned(), binary.display().to_string(), ".".to_owned()]);
-            go_build(&home, &build)?;
+            go::build(&home, &build)?;
             for name in NAMES {
                 symlink("kubernetes", work.join(name)).map_err(CacheError::at(work))?;
             }
@@ -119,13 +103,13 @@ impl Components {
 pub(super) fn kwok() -> Result<PathBuf, ComponentsError> {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("kwok");
     let (module, sums) = (source(&home, "go.mod")?, source(&home, "go.sum")?);
-    let mut build = build("-s -w");
-    let (go, arguments) = (go_version(&home)?, build.join(" "));
+    let mut build = go::program("-s -w");
+    let (go, arguments) = (go::version(&home)?, build.join(" "));
     let made_of = [&module, &sums, &go, &arguments].map(|part| part.as_bytes());
     let directory = cache::entry(&cache::name("kwok", &made_of), |work| {
         eprintln!("building kwok, two minutes of two processors …");
         build.extend(["-o".to_owned(), work.join("kwok").display().to_string(), KWOK.to_owned()]);
-        go_build(&home, &build)
+        Ok::<(), ComponentsError>(go::build(&home, &build)?)
     })?;
     Ok(directory.join("kwok"))
 }
@@ -133,18 +117,6 @@ pub(super) fn kwok() -> Result<PathBuf, ComponentsError> {
 fn source(home: &Path, name: &str) -> Result<String, ComponentsError> {
     let path = home.join(name);
     fs::read_to_string(&path).map_err(|source| ComponentsError::Source { path, source })
-}
-
-fn go_version(home: &Path) -> Result<String, ComponentsError> {
-    go(home, "env", &["env".to_owned(), "GOVERSION".to_owned()])
-}
-
-/// How a program is built, but for which and where to.
-fn build(linked: &str) -> Vec<String> {
-    let mut build = vec!["build".to_owned()];
-    build.extend(FLAGS.map(ToOwned::to_owned));
-    build.push(format!("-ldflags={linked}"));
-    build
 }
 
 /// The version without its letter, as `1.34.4`.
@@ -174,32 +146,6 @@ fn linked(version: &str) -> String {
         }
     }
     flags
-}
-
-fn go_build(home: &Path, arguments: &[String]) -> Result<(), ComponentsError> {
-    go(home, "build", arguments).map(drop)
-}
-
-fn go(
-    home: &Path,
-    subcommand: &'static str,
-    arguments: &[String],
-) -> Result<String, ComponentsError> {
-    let mut go = Command::new("go");
-    go.args(arguments).current_dir(home).stdin(Stdio::null());
-    // Without cgo they run on any node, whatever its C library; a workspace above is none of theirs.
-    go.env("CGO_ENABLED", "0").env("GOWORK", "off");
-    let output = go.output().map_err(ComponentsError::NoGo)?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(ComponentsError::Go {
-            home: home.to_owned(),
-            subcommand,
-            status: output.status,
-            said,
-        });
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 #[cfg(test)]

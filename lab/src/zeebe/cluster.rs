@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     directory::Directory,
+    store::Store,
     topology::{Family, Node, Topology},
 };
 
@@ -42,11 +43,22 @@ pub struct Options {
     pub partitions: u32,
     /// How many brokers have a partition.
     pub replicas: u32,
+    /// Where backups go.
+    pub backups: Backups,
+}
+
+/// Where backups go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backups {
+    /// Nobody takes any.
+    Nowhere,
+    /// Into a store on the hub of the topology, which is built with Go.
+    Hub,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { brokers: 3, partitions: 3, replicas: 3 }
+        Self { brokers: 3, partitions: 3, replicas: 3, backups: Backups::Nowhere }
     }
 }
 
@@ -72,6 +84,8 @@ pub struct Cluster {
     gateway: Member,
     client: Node,
     partitions: u32,
+    // After those who use it.
+    _store: Option<Store>,
     // After the members: what they write to goes last.
     _directory: Directory,
 }
@@ -102,6 +116,13 @@ impl Cluster {
         };
         let java = Java::find()?;
         let home = archive::distribution()?;
+        let (kept, store) = match options.backups {
+            Backups::Nowhere => (None, None),
+            Backups::Hub => {
+                let hub = topology.hub_node().ok_or(ZeebeError::NoHub)?;
+                (Some(Store::start(hub, configuration::BUCKET)?), Some(Store::address(hub)))
+            }
+        };
         let directory = Directory::create("zeebe")?;
         let program = |name: &str| home.join("bin").join(name).display().to_string();
         let mut brokers = Vec::new();
@@ -112,6 +133,7 @@ impl Cluster {
                 let mut command = own.exec(&program);
                 configuration::java(&mut command, &java, directory);
                 configuration::broker(&mut command, number, &all, &options, directory);
+                store.into_iter().for_each(|at| configuration::store(&mut command, at));
                 command
             })?);
         }
@@ -124,7 +146,7 @@ impl Cluster {
         })?;
         let client = topology.hub_node().unwrap_or(apart).clone();
         let partitions = options.partitions;
-        Ok(Self { brokers, gateway, client, partitions, _directory: directory })
+        Ok(Self { brokers, gateway, client, partitions, _store: kept, _directory: directory })
     }
 
     /// How many brokers it has, running or not.

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use lab::topology::{Family, Node, Topology};
-use lab::zeebe::{Broker, Cluster, GATEWAY_PORT, MANAGEMENT_PORT, Options, Role, settings};
+use lab::zeebe::{
+    Backups, Broker, Cluster, GATEWAY_PORT, MANAGEMENT_PORT, Options, Role, settings,
+};
 use serde_json::{Value, json};
 
 use crate::scene::{Measured, System};
@@ -38,7 +40,7 @@ impl System for Cluster {
     const EXPERIMENTS: &'static str = concat!(env!("CARGO_MANIFEST_DIR"), "/experiments/zeebe");
 
     fn start(topology: &Topology) -> Result<(Self, String)> {
-        let options = Options::default();
+        let options = Options { backups: Backups::Hub, ..Options::default() };
         Ok((Self::start(topology, options)?, settings(topology, options)))
     }
 
