@@ -7,17 +7,21 @@ mod archive;
 mod broker;
 mod cluster;
 mod configuration;
+mod image;
 mod java;
 mod member;
+mod pods;
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use thiserror::Error;
 
+pub use self::image::image;
 pub use archive::{ArchiveError, VERSION};
 pub use broker::{Broker, Partition, Role};
 pub use cluster::{Backups, Cluster, Leaders, Options, settings};
 pub use java::{Java, JavaError};
+pub use pods::{broker_pods, objects};
 
 pub use crate::http::HttpError;
 use crate::{
@@ -59,6 +63,9 @@ pub enum ZeebeError {
     /// No Zeebe.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// An image of it.
+    #[error(transparent)]
+    Image(#[from] ::image::ImageError),
     /// A file or directory of a broker.
     #[error("{path}: {source}")]
     File {

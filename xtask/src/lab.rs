@@ -20,21 +20,24 @@ const PLACES: &str = "/usr/lib/jvm";
 pub(crate) fn zeebe(arguments: &[&str]) -> Result<()> {
     command::need_root("`cargo xtask lab`")?;
     if matches!(arguments.first(), Some(&("suite" | "up"))) {
-        // Before minutes of building; the lab itself looks more closely.
-        ensure!(
-            has_java(),
-            "Zeebe needs a Java of version {JAVA} or later, and neither JAVA_HOME nor {PLACES} has one; \
-             install openjdk-21-jre-headless (Debian 13) or Eclipse Temurin {JAVA} or later"
-        );
+        need_java()?;
         install::packages()?;
     }
     if let ["suite", rest @ ..] = arguments {
-        build()?;
-        let mut suite = Command::new(workspace::binary("debug", "schism-suite"));
-        suite.arg("zeebe").args(rest);
-        return command::run(suite);
+        return suite("zeebe", rest);
     }
     become_lab("zeebe", arguments)
+}
+
+/// Installs what is missing, builds, and runs the experiments on a Zeebe of pods.
+///
+/// # Errors
+/// As there, or one of them came to something else than it should.
+pub(crate) fn pods(arguments: &[&str]) -> Result<()> {
+    command::need_root("`cargo xtask lab`")?;
+    need_java()?;
+    install::packages()?;
+    suite("pods", arguments)
 }
 
 /// Installs what is missing, builds, and becomes `schism-lab kubernetes` with the given arguments.
@@ -45,6 +48,13 @@ pub(crate) fn kubernetes(arguments: &[&str]) -> Result<()> {
     command::need_root("`cargo xtask lab`")?;
     install::packages()?;
     become_lab("kubernetes", arguments)
+}
+
+fn suite(system: &str, arguments: &[&str]) -> Result<()> {
+    build()?;
+    let mut suite = Command::new(workspace::binary("debug", "schism-suite"));
+    suite.arg(system).args(arguments);
+    command::run(suite)
 }
 
 fn build() -> Result<()> {
@@ -59,6 +69,16 @@ fn become_lab(system: &str, arguments: &[&str]) -> Result<()> {
     let mut becomes = Command::new(&lab);
     becomes.arg(system).args(arguments).current_dir(workspace::root());
     Err(becomes.exec()).with_context(|| format!("{} could not be started", lab.display()))
+}
+
+/// Before minutes of building; the lab itself looks more closely.
+fn need_java() -> Result<()> {
+    ensure!(
+        has_java(),
+        "Zeebe needs a Java of version {JAVA} or later, and neither JAVA_HOME nor {PLACES} has one; \
+         install openjdk-21-jre-headless (Debian 13) or Eclipse Temurin {JAVA} or later"
+    );
+    Ok(())
 }
 
 /// Whether a Java says of itself that it is new enough.

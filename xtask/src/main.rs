@@ -31,6 +31,7 @@ cargo xtask COMMAND
   lab zeebe up [--brokers 5]  a real Zeebe cluster with agents, until Ctrl-C or `down` (root)
   lab zeebe down|status  end the one that runs; how it is (root)
   lab kubernetes [--nodes 2] [--fake-nodes N] -- COMMAND  a real Kubernetes cluster as long as a command runs (root)
+  lab kubernetes zeebe [--report FILE] [EXPERIMENT…]  experiments of our own on a Zeebe of its pods (root)
   lab zeebe suite [--report FILE] [EXPERIMENT…]  experiments of our own on a real Zeebe (root)
   bench cut [ARGS]  build for release and measure the cut (root)
   bench fleet [ARGS]  build for release and measure a controller of 1,000 agents (root)
@@ -69,6 +70,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["test"] => suite::run(),
         ["demo"] => demo::run(),
         ["lab", "zeebe", rest @ ..] => lab::zeebe(rest),
+        ["lab", "kubernetes", "zeebe", rest @ ..] => lab::pods(rest),
         ["lab", "kubernetes", rest @ ..] => lab::kubernetes(rest),
         ["bench", "cut", rest @ ..] => bench::cut(rest),
         ["bench", "fleet", rest @ ..] => bench::fleet(rest),

@@ -149,18 +149,7 @@ impl<S: System> Scene<S> {
         command.env("PATH", format!("{}:{path}", self.binaries.display()));
         command.env("SCHISM_CONFIG", self.estate.path("schism.toml"));
         command.envs(self.system.environment(&self.topology));
-        command.current_dir(directory.path()).args(["run", "--journal", "journal.json"]);
-        for (name, value) in values {
-            command.arg("--var").arg(format!("{name}={value}"));
-        }
-        command.arg(file);
-        let log = directory.path().join("said");
-        let process = quiet(command, &log)?;
-        ensure!(process.wait_end(PATIENCE), "{} does not end", file.display());
-        let code = process.stop()?.code().unwrap_or(-1);
-        let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
-        let journal = read(&directory.path().join("journal.json"));
-        Ok(Ended { code, journal, said: read(&log) })
+        perform(command, file, values, directory.path())
     }
 
     /// What the controller and its agent said.
@@ -172,6 +161,30 @@ impl<S: System> Scene<S> {
         };
         read("controller.log") + &read("agent.log")
     }
+}
+
+/// Runs an experiment by a `schism` that is ready for it, in a directory where its steps leave what they like.
+///
+/// # Errors
+/// It cannot be started, or does not end.
+pub(crate) fn perform(
+    mut schism: Command,
+    file: &Path,
+    values: &[(&str, String)],
+    directory: &Path,
+) -> Result<Ended> {
+    schism.current_dir(directory).args(["run", "--journal", "journal.json"]);
+    for (name, value) in values {
+        schism.arg("--var").arg(format!("{name}={value}"));
+    }
+    schism.arg(file);
+    let log = directory.join("said");
+    let process = quiet(schism, &log)?;
+    ensure!(process.wait_end(PATIENCE), "{} does not end", file.display());
+    let code = process.stop()?.code().unwrap_or(-1);
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+    let journal = read(&directory.join("journal.json"));
+    Ok(Ended { code, journal, said: read(&log) })
 }
 
 fn quiet(mut command: Command, log: &Path) -> Result<Process> {

@@ -26,11 +26,7 @@ pub(crate) fn run<S: System>(
         "all members, a controller and an agent after {:.1} s",
         began.elapsed().as_secs_f64()
     );
-    let (hold, writes) = match length {
-        Length::Full => (10.0, 14.0),
-        Length::Short => (2.5, 4.5),
-    };
-    let values = [("hold:float", format!("{hold}")), ("writes:float", format!("{writes}"))];
+    let values = values(length);
     let mut stories = Vec::new();
     for file in files {
         let began = Instant::now();
@@ -43,7 +39,15 @@ pub(crate) fn run<S: System>(
         stories.push(story);
         scene.calm()?;
     }
-    let text = story::report(&stories);
+    tell(&stories, report)
+}
+
+/// Prints what all came to, and writes it to a file where one is named.
+///
+/// # Errors
+/// The file cannot be written.
+pub(crate) fn tell(stories: &[Story], report: Option<&Path>) -> Result<ExitCode> {
+    let text = story::report(stories);
     println!("{text}");
     if let Some(path) = report {
         std::fs::write(path, &text).with_context(|| path.display().to_string())?;
@@ -52,7 +56,20 @@ pub(crate) fn run<S: System>(
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn files(place: &str, only: &[String]) -> Result<Vec<PathBuf>> {
+/// How long faults act and there is load, as experiments are told.
+pub(crate) fn values(length: Length) -> [(&'static str, String); 2] {
+    let (hold, writes) = match length {
+        Length::Full => (10.0, 14.0),
+        Length::Short => (2.5, 4.5),
+    };
+    [("hold:float", format!("{hold}")), ("writes:float", format!("{writes}"))]
+}
+
+/// The experiments of a directory, or those of these names, in the order of their names.
+///
+/// # Errors
+/// There are none.
+pub(crate) fn files(place: &str, only: &[String]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(place).with_context(|| place.to_owned())? {
         let path = entry?.path();

@@ -18,10 +18,10 @@ use crate::scene::{Measured, System};
 use crate::story::output;
 
 /// The variable that names brokers: `NAME=ADDRESS` for each, with commas between.
-const VARIABLE: &str = "SUITE_ZEEBE";
+pub(crate) const VARIABLE: &str = "SUITE_ZEEBE";
 
 /// The variable that says where processes are that experiments deploy.
-const MODELS: &str = "SUITE_MODELS";
+pub(crate) const MODELS: &str = "SUITE_MODELS";
 
 /// How long a question may take.
 const ANSWER: Duration = Duration::from_secs(2);
