@@ -16,6 +16,7 @@ use std::{
 use estate::Estate;
 use gateways::Gateways;
 use lab::zeebe::{Leaders, Options};
+use serde_json::Value;
 use trickle::Trickle;
 use zeebe::PartitionId;
 
@@ -61,6 +62,9 @@ fn every_verb_does_what_it_says_and_leaders_are_cut_apart_and_killed_and_jobs_ar
     assert_eq!(trickle.failures(), Vec::<String>::new());
     a_killed_leader_has_a_successor_and_comes_back(&estate, &gateways, &leaders);
     drop(trickle);
+    let began = Instant::now();
+    a_cut_goes_with_a_leader_that_moves_back(&estate, leaders[&2]);
+    eprintln!("the cut that followed took {:.1} s", began.elapsed().as_secs_f64());
     gateways.wait_everywhere(3, DISTRIBUTED);
     let began = Instant::now();
     pushing::jobs_are_pushed_after_a_restart_and_a_kill_of_the_gateway(&estate);
@@ -135,4 +139,43 @@ fn a_killed_leader_has_a_successor_and_comes_back(
     assert_ne!(later[&2], second);
     assert_eq!(estate.cluster.starts(second), starts + 1);
     gateways.wait_success(second, partition(2), Duration::from_secs(30));
+}
+
+fn a_cut_goes_with_a_leader_that_moves_back(estate: &Estate, home: usize) {
+    let away = estate.cluster.leaders().unwrap()[&2];
+    assert_ne!(away, home);
+    // Of a port that nobody uses: brokers and gateway are to notice nothing.
+    let cut = estate
+        .begin("cut zeebe:partition/2/leader zeebe:gateway --port 9 --for 15s --follow -o json");
+    acts_on(estate, away);
+    estate.cluster.rebalance(Duration::from_secs(12)).unwrap();
+    // And on nobody else.
+    acts_on(estate, home);
+    let ended = cut.said();
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.err.contains(" goes with the roles:"), "{ended:?}");
+    let names = [away, home].map(|broker| format!("broker-{broker}"));
+    assert_eq!(members(&ended.document()), names, "{ended:?}");
+    let (_, said) = estate.run("status");
+    assert!(said.contains("no fault is active"), "{said}");
+}
+
+/// Waits until one fault acts, which is on a broker.
+fn acts_on(estate: &Estate, broker: usize) {
+    let began = Instant::now();
+    loop {
+        let said = estate.begin("status -o json").said();
+        let mut shown = said.document();
+        shown["intents"].as_array_mut().unwrap().retain(|intent| intent["stage"] == "active");
+        if members(&shown) == [format!("broker-{broker}")] {
+            return;
+        }
+        assert!(began.elapsed() < SHOWS, "nothing acts on broker-{broker}: {said:?}");
+    }
+}
+
+/// Whose packets the faults of a report are about, each.
+fn members(report: &Value) -> Vec<String> {
+    let from = |intent: &Value| intent["ends"][0]["member"].as_str().unwrap().to_owned();
+    report["intents"].as_array().unwrap().iter().map(from).collect()
 }
