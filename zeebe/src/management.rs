@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use super::{Key, ManagementUrl, NodeId, PartitionId, Trust, TrustError, http};
 
+/// HTTP's status of what is not there.
+const NOT_FOUND: u16 = 404;
+
 /// How much of what somebody said is repeated.
 const REPEATED: usize = 300;
 
@@ -396,13 +399,19 @@ impl Management {
         self.post("/actuator/backups", Some(json!({ "backupId": id }))).await.map(drop)
     }
 
-    /// How a backup is, such as IN_PROGRESS, COMPLETED or FAILED.
+    /// How a backup is, such as IN_PROGRESS, COMPLETED or FAILED; DOES_NOT_EXIST where there is none of this number.
     ///
     /// # Errors
-    /// It does not tell.
+    /// It does not tell, or knows no backups.
     pub async fn backup_state(&self, id: u64) -> Result<String, ManagementError> {
         let path = format!("/actuator/backups/{id}");
-        let said: Value = self.get(&path).await?;
+        let (status, body) = self.answer(Method::GET, &path, None).await?;
+        if status == NOT_FOUND && is_own_word(&body) {
+            return Ok("DOES_NOT_EXIST".to_owned());
+        }
+        let body = self.accepted(&path, status, body)?;
+        let said: Value = serde_json::from_slice(&body)
+            .map_err(|error| self.malformed(&path, &error.to_string()))?;
         let state = said.get("state").and_then(Value::as_str);
         state.map(ToOwned::to_owned).ok_or_else(|| self.malformed(&path, "no state"))
     }
@@ -436,17 +445,35 @@ impl Management {
         path: &str,
         body: Option<Value>,
     ) -> Result<Vec<u8>, ManagementError> {
+        let (status, body) = self.answer(method, path, body).await?;
+        self.accepted(path, status, body)
+    }
+
+    /// The HTTP status and the body of an answer, whatever it says.
+    async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<(u16, Vec<u8>), ManagementError> {
         let mut request = self.http.request(method, format!("{}{path}", self.at));
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
         let silent = |why| ManagementError::Silent { at: self.at.clone(), why };
         let answer = request.send().await.map_err(|error| silent(http::why(error)))?;
-        let status = answer.status();
+        let status = answer.status().as_u16();
         let body = http::whole(answer).await.map_err(|error| silent(error.to_string()))?;
-        match status.as_u16() {
+        Ok((status, body))
+    }
+
+    /// The body of an answer that says that it was done.
+    fn accepted(&self, path: &str, status: u16, body: Vec<u8>) -> Result<Vec<u8>, ManagementError> {
+        match status {
             200..=299 => Ok(body),
-            404 => Err(ManagementError::Absent { at: self.at.clone(), path: path.to_owned() }),
+            NOT_FOUND => {
+                Err(ManagementError::Absent { at: self.at.clone(), path: path.to_owned() })
+            }
             status => Err(ManagementError::Refused {
                 at: self.at.clone(),
                 path: path.to_owned(),
@@ -460,6 +487,13 @@ impl Management {
         let (at, path) = (self.at.clone(), path.to_owned());
         ManagementError::Malformed { at, path, why: why.to_owned() }
     }
+}
+
+/// Whether it is what somebody asked for that is not there. Of a path that nobody serves, the framework says it, and
+/// repeats the status.
+fn is_own_word(body: &[u8]) -> bool {
+    let said: Option<Value> = serde_json::from_slice(body).ok();
+    said.is_some_and(|said| said.get("message").is_some() && said.get("status").is_none())
 }
 
 /// What somebody said, in one line that does not move a cursor.

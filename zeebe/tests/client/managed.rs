@@ -114,6 +114,22 @@ async fn what_fails_is_told_apart() {
 }
 
 #[tokio::test]
+async fn a_backup_that_there_is_not_is_told_from_a_broker_that_knows_none() {
+    let said = r#"{"message":"Backup with id 7 does not exist"}"#;
+    let (knows, _asked) = broker("404 Not Found", said).await;
+    assert_eq!(knows.backup_state(7).await.unwrap(), "DOES_NOT_EXIST");
+    let (has, _asked) = broker("200 OK", r#"{"backupId":7,"state":"COMPLETED"}"#).await;
+    assert_eq!(has.backup_state(7).await.unwrap(), "COMPLETED");
+    let unserved =
+        r#"{"path":"/actuator/backups/7","status":404,"error":"Not Found","message":""}"#;
+    for said in ["", "no", unserved] {
+        let (without, _asked) = broker("404 Not Found", said).await;
+        let error = without.backup_state(7).await.unwrap_err();
+        assert!(matches!(error, ManagementError::Absent { .. }), "{said}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn nobody_there_is_told() {
     let (gone, _asked) = broker("200 OK", "").await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
