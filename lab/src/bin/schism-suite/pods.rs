@@ -26,7 +26,6 @@ pub(crate) fn run(length: Length, report: Option<&Path>, only: &[String]) -> Res
     let site = Site::open()?;
     let mut stories = Vec::new();
     for file in files {
-        site.calm()?;
         let began = Instant::now();
         let ended = site.run(&file, &values(length))?;
         let story = Story::read::<Cluster>(&file, &ended, began.elapsed());
@@ -35,6 +34,10 @@ pub(crate) fn run(length: Length, report: Option<&Path>, only: &[String]) -> Res
             eprintln!("{}\n{}\n{}", ended.said, ended.journal, site.last_words());
         }
         stories.push(story);
+        if let Err(error) = site.calm() {
+            tell(&stories, report)?;
+            return Err(error.context(format!("after {}", file.display())));
+        }
     }
     tell(&stories, report)
 }

@@ -37,7 +37,11 @@ pub(crate) fn run<S: System>(
             eprintln!("{}\n{}\n{}", ended.said, ended.journal, scene.logs());
         }
         stories.push(story);
-        scene.calm()?;
+        if let Err(error) = scene.calm() {
+            // The next would be judged by what this one has left behind; what all came to so far is told.
+            tell(&stories, report)?;
+            return Err(error.context(format!("after {}", file.display())));
+        }
     }
     tell(&stories, report)
 }
