@@ -3,10 +3,13 @@
 use std::{
     env,
     ffi::OsStr,
+    fs,
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
+
+use serde_json::Value;
 
 use super::{KubernetesError, components::Components};
 use crate::netns::Namespace;
@@ -33,6 +36,22 @@ impl Kubectl {
 
     pub(super) fn with_settings(&self, settings: &Path) -> Self {
         Self { settings: settings.to_owned(), ..self.clone() }
+    }
+
+    /// The same, for which another namespace is the one that is meant where none is said.
+    ///
+    /// # Errors
+    /// Its settings can't be read, or there is no room for others.
+    pub fn within(&self, namespace: &str) -> Result<Self, KubernetesError> {
+        let failed = || KubernetesError::file(&self.settings);
+        let text = fs::read(&self.settings).map_err(failed())?;
+        let mut settings: Value =
+            serde_json::from_slice(&text).map_err(|error| failed()(error.into()))?;
+        settings["contexts"][0]["context"]["namespace"] = namespace.into();
+        let name = self.settings.file_stem().unwrap_or_default().to_string_lossy();
+        let path = self.settings.with_file_name(format!("{name}-in-{namespace}.conf"));
+        fs::write(&path, settings.to_string()).map_err(KubernetesError::file(&path))?;
+        Ok(self.with_settings(&path))
     }
 
     /// Where it asks from.
