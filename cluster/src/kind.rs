@@ -1,6 +1,8 @@
 //! The kinds of objects that are read, each with the fields that are used.
 
+pub(crate) mod binding;
 pub(crate) mod budget;
+pub(crate) mod definition;
 pub(crate) mod happening;
 pub(crate) mod kept;
 pub(crate) mod lease;

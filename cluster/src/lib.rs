@@ -28,7 +28,9 @@ pub use config::{Config, ConfigError, Identity, Login, Token, Trust};
 pub use election::{Candidate, Held, Leadership};
 pub use error::{ApiError, Cause, Reason};
 pub use kind::{
+    binding::ClusterRoleBinding,
     budget::{Budget, BudgetSpec, BudgetStatus},
+    definition::{Definition, DefinitionSchema, DefinitionSpec, DefinitionVersion},
     happening::{Involved, PodEvent, Source},
     kept::{ConfigMap, SecretObject},
     lease::{Lease, LeaseSpec},

@@ -56,6 +56,9 @@ pub struct Metadata {
     /// How often its specification was changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
+    /// Since when it is there (RFC 3339, whole seconds of UTC): an older one stands before a younger one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub creation_timestamp: Option<String>,
     /// What it is found by.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,

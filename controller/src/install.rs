@@ -245,6 +245,20 @@ mod tests {
     }
 
     #[test]
+    fn an_installation_is_known_by_its_binding() {
+        let objects = given("schism install --namespace chaos");
+        let bindings = objects.iter().filter(|object| object["kind"] == "ClusterRoleBinding");
+        let known: Vec<&str> = bindings
+            .filter(|binding| {
+                binding["metadata"]["labels"]["app.kubernetes.io/part-of"] == "schism"
+            })
+            .filter_map(|binding| binding["metadata"]["name"].as_str())
+            .filter_map(crate::objects::installations::namespace)
+            .collect();
+        assert_eq!(known, ["chaos"]);
+    }
+
+    #[test]
     fn everything_is_in_the_namespace_that_was_asked_for() {
         for object in given("schism install --namespace chaos --registry r.example/x --tag 7") {
             match object["kind"].as_str().unwrap() {

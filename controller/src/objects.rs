@@ -1,23 +1,29 @@
 //! Faults as objects of a Kubernetes cluster: whoever may create a `Fault` there has it put in, and who deletes it
 //! has it healed.
 //!
-//! Pure: what an object asks for (`asked`), what its status is (`status`), and what is to be done about it
-//! (`decision`). `keeper` alone asks the API server. An object's intent has an id that is made of the object's UID,
-//! so that whoever leads comes to the same one, and nothing is put in twice.
+//! Pure: what an object asks for (`asked`), what its status is (`status`), what is to be done about it (`decision`),
+//! which of several installations does that (`installations`), and of which fields the API server does not know
+//! (`lacking`). `keeper` and `tenure` alone ask the API server. An object's intent has an id that is made of the
+//! object's UID, so that whoever leads comes to the same one, and nothing is put in twice.
 
 pub(crate) mod asked;
 pub(crate) mod consent;
 pub(crate) mod decision;
 mod definition;
+pub(crate) mod installations;
 pub(crate) mod keeper;
+mod lacking;
 mod mention;
 mod policy;
 pub(crate) mod resource;
 pub(crate) mod status;
+mod tenure;
 #[cfg(test)]
 mod tests;
 
 pub use definition::definitions;
-pub use keeper::{Means, run as keep};
+pub use keeper::Means;
+pub use lacking::Lack;
 pub(crate) use policy::{VERB, policies};
 pub(crate) use resource::GROUP;
+pub use tenure::{Tenure, keep};

@@ -283,15 +283,17 @@ impl Ground {
             control: None,
             metrics: None,
         };
+        let tenure = watch::Sender::new(objects::Tenure::Unknown);
         if let Some(listener) = metrics_port {
             controller.metrics = listener.local_addr().ok();
             let client = options.clusters.kubernetes().map(|cluster| cluster.client().clone());
-            let exposed = exposition::Exposed { control: service.control.clone(), client };
+            let tenure = options.store_in.as_ref().map(|_| tenure.subscribe());
+            let exposed = exposition::Exposed { control: service.control.clone(), client, tenure };
             tasks.spawn(exposition::run(listener, exposed, stopped.clone()));
         }
-        if let Some(house) = &options.store_in {
+        if let Some(House { client, namespace }) = options.store_in.clone() {
             let (control, audit) = (service.control.clone(), service.archive.audit.clone());
-            let means = objects::Means { client: house.client.clone(), control, audit, limits };
+            let means = objects::Means { client, namespace, control, audit, limits, tenure };
             tasks.spawn(objects::keep(means, stopped.clone()));
         }
         let incoming = tokio_stream::StreamExt::map(UnixListenerStream::new(unix), |accepted| {

@@ -52,6 +52,9 @@ fn role(name: &Value, rules: &[Value]) -> Value {
 fn roles(own: &Value) -> [Value; 4] {
     let both = ["faults", "clusterfaults"];
     let whole = ["get", "list", "watch", "create", "delete"];
+    let mut known =
+        rule("apiextensions.k8s.io", &["customresourcedefinitions"], &["list", "watch"]);
+    known["resourceNames"] = json!(both.map(|plural| format!("{plural}.{GROUP}")));
     let mut viewer = role(&json!("schism-view"), &[rule(GROUP, &both, &["get", "list", "watch"])]);
     // Whoever may read what is in a namespace may read this, too.
     viewer["metadata"]["labels"] = json!({ "rbac.authorization.k8s.io/aggregate-to-view": "true" });
@@ -63,6 +66,9 @@ fn roles(own: &Value) -> [Value; 4] {
                 rule(GROUP, &["faults/status", "clusterfaults/status"], &["patch"]),
                 rule("", &["namespaces"], &["get", "list", "watch"]),
                 rule("", &["events"], &["create"]),
+                // Which installation keeps them, and of which fields the cluster knows.
+                rule("rbac.authorization.k8s.io", &["clusterrolebindings"], &["list", "watch"]),
+                known,
             ],
         ),
         viewer,

@@ -27,7 +27,7 @@ pub fn definitions() -> [Value; 2] {
     [definition(Kind::Fault), definition(Kind::ClusterFault)]
 }
 
-fn definition(kind: Kind) -> Value {
+pub(super) fn definition(kind: Kind) -> Value {
     let (scope, short) = match kind {
         Kind::Fault => ("Namespaced", "flt"),
         Kind::ClusterFault => ("Cluster", "cflt"),

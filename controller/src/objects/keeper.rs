@@ -4,32 +4,33 @@
 //! about to do when it ended, the next one comes to it by itself.
 
 mod calls;
+pub(super) mod hearing;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
 use std::time::Duration;
 
-use cluster::{ApiError, Client, Event, NamespaceObject, Reason, Resource, Selection, Within};
+use cluster::{ApiError, Client, Definition, Event, Namespace, NamespaceObject, Reason, Resource};
 use fault::{IntentId, Limits};
-use futures_util::{Stream, StreamExt as _};
+use futures_util::StreamExt as _;
 use proto::control as wire;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tonic::Status as Refusal;
 
 use super::asked;
 use super::consent::{Consent, Withheld};
 use super::decision::{Attempt, Ending, Standing, Step, step};
+use super::lacking::{Definitions, Unfit};
 use super::mention;
-use super::resource::{ClusterFault, Fault, Kind, Object, Place};
+use super::resource::{Kind, Object, Place};
 use super::status::{Phase, Status};
+use super::tenure::{self, Tenure};
 use crate::archive::{Audit, Journal};
 use crate::control::{AskError, Control, is_over};
 use crate::failure::{Cause, Failure};
 use crate::link::nanos;
-use crate::serve::watching;
 use crate::sight::GroupName;
 use calls::Done;
+use hearing::{Heard, passed, told, told_to_stop};
 
 /// How long what is in the way of a fault may take to pass: agents dial a new leader within moments.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -40,9 +41,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// The longest time from a call that failed to the next for the same object.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// What may have been heard and not been looked at yet.
-const WAITING: usize = 64;
-
 /// How long the API server may take to let go of objects when this controller ends.
 const LEAVING: Duration = Duration::from_secs(2);
 
@@ -51,15 +49,17 @@ const LEAVING: Duration = Duration::from_secs(2);
 pub struct Means {
     /// Whom it asks for objects.
     pub client: Client,
+    /// The namespace of the own installation.
+    pub namespace: Namespace,
     /// Whom it asks for faults.
     pub control: Control,
     /// Where it is written down who asked.
     pub audit: Journal<Audit>,
     /// How much may be hit at once.
     pub limits: Limits,
+    /// To whom it tells whether it keeps objects.
+    pub tenure: watch::Sender<Tenure>,
 }
-
-type Intents = Pin<Box<dyn Stream<Item = Result<wire::Event, Refusal>> + Send>>;
 
 /// An object, and how far things are with it.
 #[derive(Debug)]
@@ -100,13 +100,6 @@ impl Entry {
     }
 }
 
-/// What is told by the API server.
-enum Heard {
-    Fault(Event<Fault>),
-    OfCluster(Event<ClusterFault>),
-    Namespace(Event<NamespaceObject>),
-}
-
 /// The task's own.
 struct Keeper {
     means: Means,
@@ -116,6 +109,7 @@ struct Keeper {
     /// What became of intents that objects ask for.
     intents: BTreeMap<u64, wire::Intent>,
     consent: Consent,
+    definitions: Definitions,
     /// When an object is to be looked at again, Unix time, ns.
     wakes: BTreeMap<Place, u64>,
     /// Intents without an object that are being ended.
@@ -126,13 +120,8 @@ struct Keeper {
 }
 
 /// Keeps objects and faults the same until it is told to stop.
-pub async fn run(means: Means, mut stopped: watch::Receiver<bool>) {
-    // Each by itself, so that what happens elsewhere never has it begin anew.
-    let (heard, mut hearing) = mpsc::channel(WAITING);
-    let mut watching = JoinSet::new();
-    watching.spawn(follow(means.client.clone(), heard.clone(), Heard::Fault));
-    watching.spawn(follow(means.client.clone(), heard.clone(), Heard::OfCluster));
-    watching.spawn(follow(means.client.clone(), heard, Heard::Namespace));
+pub(super) async fn run(means: Means, mut stopped: watch::Receiver<bool>) {
+    let (_watching, mut hearing) = hearing::hear(&means.client);
     let Some(mut intents) = told(&means.control).await else { return };
     let mut keeper = Keeper {
         means,
@@ -140,6 +129,7 @@ pub async fn run(means: Means, mut stopped: watch::Receiver<bool>) {
         listed: BTreeSet::new(),
         intents: BTreeMap::new(),
         consent: Consent::default(),
+        definitions: Definitions::default(),
         wakes: BTreeMap::new(),
         ending: BTreeSet::new(),
         tasks: JoinSet::new(),
@@ -153,6 +143,7 @@ pub async fn run(means: Means, mut stopped: watch::Receiver<bool>) {
                 Heard::Fault(event) => keeper.happened(Kind::Fault, event),
                 Heard::OfCluster(event) => keeper.happened(Kind::ClusterFault, event),
                 Heard::Namespace(event) => keeper.about_namespaces(event),
+                Heard::Definition(kind, event) => keeper.about_definition(kind, event),
             },
             event = intents.next() => match event {
                 Some(Ok(event)) => keeper.about_intents(event),
@@ -168,33 +159,6 @@ pub async fn run(means: Means, mut stopped: watch::Receiver<bool>) {
         keeper.awake();
     }
     keeper.leave().await;
-}
-
-async fn follow<R: Resource>(
-    client: Client,
-    heard: mpsc::Sender<Heard>,
-    of: fn(Event<R>) -> Heard,
-) {
-    let mut watch = client.watch::<R>(Within::Cluster, Selection::default());
-    while heard.send(of(watch.next().await)).await.is_ok() {}
-}
-
-/// What became of intents, and what becomes of them; `None` of a controller that ends.
-async fn told(control: &Control) -> Option<Intents> {
-    let told = watching::told(control.clone(), 0).await.ok()?;
-    Some(Box::pin(told))
-}
-
-async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
-    // A sender that is gone is a controller that ends.
-    let _ = stopped.wait_for(|stop| *stop).await;
-}
-
-async fn passed(wake: Option<u64>, now: u64) {
-    match wake {
-        Some(at) => tokio::time::sleep(Duration::from_nanos(at.saturating_sub(now))).await,
-        None => std::future::pending().await,
-    }
 }
 
 impl Keeper {
@@ -265,6 +229,27 @@ impl Keeper {
             Event::Applied(one) => self.consent.applied(&one),
             Event::Deleted(one) => self.consent.deleted(&one),
             Event::Trouble(error) => self.away(&error),
+        }
+    }
+
+    fn about_definition(&mut self, kind: Kind, event: Event<Definition>) {
+        match event {
+            Event::Listed(all) => self.definitions.are(kind, all.first()),
+            Event::Applied(one) => self.definitions.are(kind, Some(&one)),
+            Event::Deleted(_) => self.definitions.are(kind, None),
+            Event::Trouble(error) => {
+                if self.definitions.check(kind) == Err(Unfit::Unknown) {
+                    tenure::says(&self.means.tenure, Tenure::Untold(error.to_string()));
+                }
+                return self.away(&error);
+            }
+        }
+        // Those that have waited for it.
+        let places: Vec<Place> =
+            self.entries.keys().filter(|place| place.kind == kind).cloned().collect();
+        places.iter().for_each(|place| self.consider(place));
+        if let Some(tenure) = self.definitions.tenure() {
+            tenure::says(&self.means.tenure, tenure);
         }
     }
 
@@ -400,6 +385,21 @@ impl Keeper {
 
     fn put_in(&mut self, place: &Place, id: IntentId, now: u64) {
         let Some(entry) = self.entries.get_mut(place) else { return };
+        match self.definitions.check(place.kind) {
+            Ok(()) => {}
+            // They are listed within moments.
+            Err(Unfit::Unknown) => {
+                let at = now.saturating_add(nanos(AGAIN));
+                self.wakes.insert(place.clone(), at);
+                return;
+            }
+            Err(Unfit::Lacking(lack)) => {
+                let attempted = format!("cannot do what {place} asks for");
+                let refusal = Failure::caused(Cause::Refused, attempted, &lack).hint(lack.hint());
+                entry.attempt = Attempt::Refused(Box::new(refusal));
+                return self.consider(place);
+            }
+        }
         let spec = match asked::asked(place.kind, &entry.object) {
             Ok(spec) => spec,
             Err(refusal) => {

@@ -29,6 +29,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    pub(crate) const ALL: [Self; 2] = [Self::Fault, Self::ClusterFault];
+
     /// Its word in objects.
     pub(crate) const fn word(self) -> &'static str {
         match self {
@@ -46,7 +48,7 @@ impl Kind {
     }
 
     fn of(word: &str) -> Option<Self> {
-        [Self::Fault, Self::ClusterFault].into_iter().find(|kind| kind.word() == word)
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
     }
 }
 

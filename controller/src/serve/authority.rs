@@ -282,6 +282,8 @@ fn name(text: &str) -> Name {
 
 #[cfg(test)]
 mod tests {
+    use x509_parser::{pem::parse_x509_pem, time::ASN1Time};
+
     use super::*;
 
     fn now() -> SystemTime {
@@ -335,6 +337,21 @@ mod tests {
         let kept = turned(None, Duration::ZERO).unwrap();
         let signed = kept.sign(&"schism".parse().unwrap(), now()).unwrap();
         link::OpenDoor::new(&signed.certificate, &signed.key).unwrap();
+    }
+
+    #[test]
+    fn nodes_whose_clocks_are_off_by_an_hour_take_it() {
+        let kept = turned(None, Duration::ZERO).unwrap();
+        let signed = kept.sign(&"schism".parse().unwrap(), now()).unwrap();
+        for text in [&kept.current.certificate, &signed.certificate] {
+            let (_, pem) = parse_x509_pem(text.as_bytes()).unwrap();
+            let parsed = pem.parse_x509().unwrap();
+            for clock in [now() - DAY / 24, now() + DAY / 24] {
+                let since = clock.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+                let clock = ASN1Time::from_timestamp(i64::try_from(since).unwrap()).unwrap();
+                assert!(parsed.validity().is_valid_at(clock), "{:?}", parsed.validity());
+            }
+        }
     }
 
     #[test]

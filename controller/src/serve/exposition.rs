@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::control::Control;
 use crate::metrics;
+use crate::objects::Tenure;
 
 /// Who may be answered at once; others wait until the kernel's queue is full.
 const AT_ONCE: usize = 16;
@@ -52,6 +53,8 @@ pub(super) struct Exposed {
     pub(super) control: Control,
     /// By whom a cluster is asked, where there is one.
     pub(super) client: Option<cluster::Client>,
+    /// Whether faults are kept that are objects, where there may be such.
+    pub(super) tenure: Option<watch::Receiver<Tenure>>,
 }
 
 /// Answers until the controller ends.
@@ -100,7 +103,7 @@ async fn respond(request: &Request<Incoming>, exposed: Option<&Exposed>) -> Resp
         refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
         return refused;
     }
-    let Some(Exposed { control, client }) = exposed else {
+    let Some(Exposed { control, client, tenure }) = exposed else {
         return match path {
             "/healthz" => plain(StatusCode::OK, "ok: another controller leads\n"),
             _ => plain(StatusCode::SERVICE_UNAVAILABLE, "another controller leads\n"),
@@ -111,7 +114,16 @@ async fn respond(request: &Request<Incoming>, exposed: Option<&Exposed>) -> Resp
         return plain(StatusCode::SERVICE_UNAVAILABLE, "the controller does not answer\n");
     };
     if path == "/healthz" {
-        return plain(StatusCode::OK, "ok\n");
+        // A pod that was started anew would keep no more of them.
+        return match tenure.as_ref().map(|tenure| tenure.borrow().clone()) {
+            None | Some(Tenure::Whole) => plain(StatusCode::OK, "ok\n"),
+            Some(
+                tenure @ (Tenure::Unknown
+                | Tenure::Untold(_)
+                | Tenure::Other(_)
+                | Tenure::Partial(_)),
+            ) => plain(StatusCode::OK, format!("ok, but {tenure}\n")),
+        };
     }
     let asked = client.as_ref().map(cluster::Client::asked);
     let mut response = Response::new(Full::from(control.metrics().text(&snapshot, asked)));
@@ -120,8 +132,8 @@ async fn respond(request: &Request<Incoming>, exposed: Option<&Exposed>) -> Resp
     response
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(text));
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text.into()));
     *response.status_mut() = status;
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 use crate::provider::kubernetes::mock::Living;
@@ -83,4 +84,34 @@ async fn the_lead_is_kept_while_what_it_led_has_not_ended() {
     controller.stop().await;
     assert_eq!(holder(&server), own, "it runs out by itself");
     braking.abort();
+}
+
+#[tokio::test]
+async fn its_health_tells_who_keeps_objects_where_it_does_not() {
+    let (server, directory) = (Living::default(), directory());
+    let name = "schism:elders:faults";
+    let binding =
+        json!({ "metadata": { "name": name, "creationTimestamp": "2026-01-01T00:00:00Z" } });
+    server.put(&format!("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{name}"), binding);
+    let metrics = Some("127.0.0.1:0".parse().unwrap());
+    let options = Options { metrics, ..options(&server, directory.path()).await };
+    let controller = start(options).await.unwrap();
+    let at = controller.metrics.unwrap();
+    let told = async {
+        loop {
+            let mut stream = TcpStream::connect(at).await.unwrap();
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n").await.unwrap();
+            let mut said = String::new();
+            stream.read_to_string(&mut said).await.unwrap();
+            if said.contains("elders") {
+                return said;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let said = tokio::time::timeout(Duration::from_secs(20), told).await.unwrap();
+    let expected = "ok, but faults as objects are kept by the installation in namespace elders, which is older: it has \
+                    ClusterRoleBinding schism:elders:faults\n";
+    assert!(said.ends_with(expected), "{said}");
+    controller.stop().await;
 }

@@ -5,7 +5,7 @@ mod api;
 use std::time::Duration;
 
 use cluster::Client;
-use controller::objects::{Means, keep};
+use controller::objects::{Means, Tenure, definitions, keep};
 use fault::Limits;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -22,15 +22,30 @@ struct Estate {
     api: Api,
     client: Client,
     keeper: Option<(JoinHandle<()>, watch::Sender<bool>)>,
+    tenure: watch::Sender<Tenure>,
 }
 
 impl Estate {
     async fn new() -> Self {
-        let fleet = Fleet::of(&["a", "b"]).await;
-        let (api, client) = Api::start().await;
-        let mut estate = Self { fleet, api, client, keeper: None };
+        let mut estate = Self::idle().await;
         estate.lead();
         estate
+    }
+
+    /// One in which nobody keeps objects yet.
+    async fn idle() -> Self {
+        let fleet = Fleet::of(&["a", "b"]).await;
+        let (api, client) = Api::start().await;
+        let tenure = watch::Sender::new(Tenure::Unknown);
+        Self { fleet, api, client, keeper: None, tenure }
+    }
+
+    /// Waits until this is told of who keeps them.
+    async fn tells(&self, said: &str) {
+        let mut tenure = self.tenure.subscribe();
+        let told = tenure.wait_for(|tenure| tenure.to_string().contains(said));
+        let told = tokio::time::timeout(LIMIT, told).await.map(drop);
+        assert!(told.is_ok(), "not `{said}`, but `{}`", *self.tenure.borrow());
     }
 
     /// Has somebody keep the objects.
@@ -40,6 +55,8 @@ impl Estate {
             control: self.fleet.control.clone(),
             audit: self.fleet.archive.audit.clone(),
             limits: Limits::default(),
+            namespace: "schism".parse().unwrap(),
+            tenure: self.tenure.clone(),
         };
         let (stop, stopped) = watch::channel(false);
         self.keeper = Some((tokio::spawn(keep(means, stopped)), stop));
@@ -221,4 +238,65 @@ async fn a_namespace_without_the_label_and_nonsense_are_refused_and_hold_nothing
         assert!(status["message"].as_str().unwrap().contains(said), "{status:#}");
         assert_eq!(status["conditions"][0]["status"], "False");
     }
+}
+
+#[tokio::test]
+async fn of_two_installations_the_older_one_keeps_objects_and_the_other_one_touches_none() {
+    let mut estate = Estate::idle().await;
+    estate.api.install("schism", 2);
+    estate.api.install("elders", 1);
+    estate.create("one", "60s");
+    estate.lead();
+    estate.tells("are kept by the installation in namespace elders, which is older").await;
+    assert_eq!(estate.api.calls(), [""; 0]);
+    assert_eq!(estate.status("one"), Value::Null);
+    // It goes, and so whoever is left has them.
+    estate.api.strip("clusterrolebindings", "schism:elders:faults");
+    estate.tells("all faults as objects are kept").await;
+    estate.phase("one", "Active").await;
+    // One that comes later takes nothing away.
+    estate.api.install("youth", 3);
+    estate.create("two", "60s");
+    estate.phase("two", "Active").await;
+    // Where it is older after all, everything is let go of, and ends by itself.
+    estate.api.calls();
+    estate.api.install("elders", 1);
+    estate.tells("are kept by the installation in namespace elders").await;
+    until(async || !estate.is_held("one") && !estate.is_held("two")).await;
+    assert_eq!(estate.status("one")["phase"], "Active");
+}
+
+#[tokio::test]
+async fn where_the_definition_is_older_new_objects_are_refused_and_what_acts_goes_on() {
+    let mut estate = Estate::new().await;
+    estate.tells("all faults as objects are kept").await;
+    estate.create("one", "60s");
+    estate.phase("one", "Active").await;
+    let [_, own] = definitions();
+    let mut older = own.clone();
+    let fields = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+    let fields = older.pointer_mut(fields).unwrap();
+    fields.as_object_mut().unwrap().remove("onRestart").unwrap();
+    estate.api.define(&older);
+    let said = "the definition clusterfaults.schism.dev is older than this controller: it lacks \
+                spec.onRestart";
+    estate.tells(said).await;
+    estate.create("two", "60s");
+    estate.phase("two", "Refused").await;
+    let status = estate.status("two");
+    assert_eq!(status["exitCode"], 4, "{status:#}");
+    assert!(status["message"].as_str().unwrap().contains(said), "{status:#}");
+    assert_eq!(
+        (estate.status("one")["phase"].as_str(), estate.acting().await),
+        (Some("Active"), 2)
+    );
+    // A next leader knows it from its start.
+    estate.end().await;
+    estate.tenure.send_replace(Tenure::Unknown);
+    estate.lead();
+    estate.tells(said).await;
+    estate.api.define(&own);
+    estate.tells("all faults as objects are kept").await;
+    estate.create("three", "60s");
+    estate.phase("three", "Active").await;
 }

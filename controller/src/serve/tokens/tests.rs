@@ -126,6 +126,20 @@ async fn what_says_itself_that_it_is_no_agents_is_asked_of_nobody() {
     assert!(tokens.node(&token(ACCOUNT, AUDIENCE, "1")).await.is_ok());
 }
 
+#[tokio::test]
+async fn whether_a_token_has_expired_is_said_by_the_clock_of_the_api_server() {
+    let review = (REVIEWS, json!({ "status": of("n1") }));
+    let client = mock::client([review].into()).await;
+    let tokens = Tokens::new(client, account(), Bounds::default());
+    // To a controller whose node is an hour late a new token is from the future, and to one that is early an old one.
+    for (begins, ends) in [(1, 2), (99_999_999_999_u64, 99_999_999_999_u64)] {
+        let claims = json!({ "sub": ACCOUNT, "aud": [AUDIENCE], "nbf": begins, "exp": ends });
+        let claims = BASE64_URL_SAFE_NO_PAD.encode(claims.to_string());
+        let found = tokens.node(&format!("head.{claims}.signature")).await;
+        assert_eq!(found.unwrap().as_str(), "n1");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_token_whose_turn_does_not_come_is_not_refused() {
     let client = mock::client(mock::Objects::new()).await;

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use cluster::Client;
+use controller::objects::definitions;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
@@ -15,8 +16,16 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::api_server::serve;
 
-/// Where objects of a kind are, with `/status` after one.
-const ROOT: &str = "/apis/schism.dev/v1alpha1";
+/// Where objects of a kind are, with `/status` after one: of ours, of the core, and what tells of both.
+const ROOTS: [&str; 4] = [
+    "/apis/schism.dev/v1alpha1/",
+    "/api/v1/",
+    "/apis/rbac.authorization.k8s.io/v1/",
+    "/apis/apiextensions.k8s.io/v1/",
+];
+
+/// Of which definitions are told.
+const DEFINITIONS: &str = "customresourcedefinitions";
 
 /// A running one; clones are the same.
 #[derive(Clone)]
@@ -53,7 +62,22 @@ impl Api {
             async move { api.answer(request).await }
         })
         .await;
+        definitions().iter().for_each(|definition| api.define(definition));
         (api, client)
+    }
+
+    /// Has it know a kind by this definition.
+    pub(super) fn define(&self, definition: &Value) {
+        let name = definition["metadata"]["name"].as_str().unwrap();
+        self.change("MODIFIED", (DEFINITIONS, "", name), definition.clone());
+    }
+
+    /// An installation that is there since a second of 2026.
+    pub(super) fn install(&self, namespace: &str, second: u8) {
+        let name = format!("schism:{namespace}:faults");
+        let since = format!("2026-01-01T00:00:{second:02}Z");
+        let object = json!({ "metadata": { "name": name, "creationTimestamp": since } });
+        self.change("ADDED", ("clusterrolebindings", "", &name), object);
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -144,16 +168,18 @@ impl Api {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let (path, query) = (uri.path(), uri.query().unwrap_or_default());
         let body = request.into_body().collect().await.unwrap().to_bytes();
-        let within = path.strip_prefix(ROOT).or_else(|| path.strip_prefix("/api/v1")).unwrap();
-        let parts: Vec<&str> = within.trim_start_matches('/').split('/').collect();
+        let within = ROOTS.iter().find_map(|root| path.strip_prefix(root)).unwrap();
+        let parts: Vec<&str> = within.split('/').collect();
         if method == Method::GET {
-            return match query.split('&').find_map(|one| one.strip_prefix("resourceVersion=")) {
-                Some(since) => self.watched(parts[0], since.parse().unwrap()),
-                None => self.listed(parts[0]),
+            let asked = |key: &str| query.split('&').find_map(|one| one.strip_prefix(key));
+            let name = asked("fieldSelector=metadata.name%3D").map(ToOwned::to_owned);
+            return match asked("resourceVersion=") {
+                Some(since) => self.watched(parts[0], name, since.parse().unwrap()),
+                None => self.listed(parts[0], name.as_deref()),
             };
         }
         let said = serde_json::from_slice::<Value>(&body).unwrap();
-        self.kept().calls.push(format!("{method} {within}"));
+        self.kept().calls.push(format!("{method} /{within}"));
         match (method, parts.as_slice()) {
             (Method::POST, ["namespaces", namespace, plural]) => {
                 let name = said["metadata"]["name"].as_str().unwrap().to_owned();
@@ -180,15 +206,16 @@ impl Api {
         whole(200, &self.settle((plural, namespace, name), object))
     }
 
-    fn listed(&self, plural: &str) -> Answer {
+    fn listed(&self, plural: &str, only: Option<&str>) -> Answer {
         let kept = self.kept();
-        let of = kept.objects.iter().filter(|((of, ..), _)| of == plural);
+        let is_asked = |name: &str| only.is_none_or(|only| only == name);
+        let of = kept.objects.iter().filter(|((of, _, name), _)| of == plural && is_asked(name));
         let items: Vec<&Value> = of.map(|(_, object)| object).collect();
         let version = kept.version.to_string();
         whole(200, &json!({ "metadata": { "resourceVersion": version }, "items": items }))
     }
 
-    fn watched(&self, plural: &str, since: u64) -> Answer {
+    fn watched(&self, plural: &str, only: Option<String>, since: u64) -> Answer {
         let (lines, stream) = tokio::sync::mpsc::channel(64);
         let (api, plural) = (self.clone(), plural.to_owned());
         tokio::spawn(async move {
@@ -201,8 +228,11 @@ impl Api {
                 let new = past.into_iter().filter(|(version, ..)| *version > before);
                 for (version, of, line) in new {
                     told = version;
+                    let is_asked = only
+                        .as_ref()
+                        .is_none_or(|only| line["object"]["metadata"]["name"] == **only);
                     let line = Frame::data(Bytes::from(format!("{line}\n")));
-                    if of == plural && lines.send(Ok(line)).await.is_err() {
+                    if of == plural && is_asked && lines.send(Ok(line)).await.is_err() {
                         return;
                     }
                 }

@@ -1,0 +1,130 @@
+//! Whether this controller keeps the faults that are objects: those of a cluster are kept by one installation.
+
+use std::fmt;
+use std::pin::pin;
+
+use cluster::{ClusterRoleBinding, Event, Selection, Within};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::installations::{Installations, Keeper, binding};
+use super::keeper::hearing::told_to_stop;
+use super::keeper::{self, Means};
+use super::lacking::Lack;
+
+/// What all objects of installations have.
+const OWN: &str = "app.kubernetes.io/part-of=schism";
+
+/// Whether a controller keeps objects, as its health tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Tenure {
+    /// Whether it does is not known yet.
+    #[default]
+    Unknown,
+    /// The API server does not say what there is to know for that, and why.
+    Untold(String),
+    /// It keeps all of them.
+    Whole,
+    /// The installation in this namespace does.
+    Other(String),
+    /// It keeps those that it knows, and refuses new ones of these kinds, whose definitions lack so much.
+    Partial(Vec<Lack>),
+}
+
+impl fmt::Display for Tenure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("whether it keeps faults as objects is not known yet"),
+            Self::Untold(reason) => write!(f, "faults as objects are not kept: {reason}"),
+            Self::Whole => f.write_str("all faults as objects are kept"),
+            Self::Other(namespace) => write!(
+                f,
+                "faults as objects are kept by the installation in namespace {namespace}, which is older: it has \
+                 ClusterRoleBinding {}",
+                binding(namespace)
+            ),
+            Self::Partial(lacking) => {
+                let all: Vec<String> = lacking.iter().map(ToString::to_string).collect();
+                write!(f, "new faults as objects are refused: {}", all.join("; "))
+            }
+        }
+    }
+}
+
+/// Keeps objects and faults the same as long as that is this installation's to do, until it is told to stop.
+pub async fn keep(means: Means, mut stopped: watch::Receiver<bool>) {
+    let (told, mut whose) = watch::channel(Keeper::Unknown);
+    let mut following = JoinSet::new();
+    following.spawn(follow(means.clone(), told));
+    loop {
+        tokio::select! {
+            biased;
+            () = told_to_stop(&mut stopped) => return,
+            Ok(_) = whose.wait_for(|whose| *whose == Keeper::Own) => {}
+        }
+        let (stop, ending) = watch::channel(false);
+        let mut keeping = pin!(keeper::run(means.clone(), ending));
+        let lost = async {
+            tokio::select! {
+                Ok(_) = whose.wait_for(|whose| *whose != Keeper::Own) => {}
+                () = told_to_stop(&mut stopped) => {}
+            }
+        };
+        tokio::select! {
+            // The controller ends.
+            () = &mut keeping => return,
+            () = lost => {}
+        }
+        stop.send_replace(true);
+        keeping.await;
+    }
+}
+
+/// Tells whose it is to keep objects, as often as that changes.
+async fn follow(means: Means, told: watch::Sender<Keeper>) {
+    let mut watch =
+        means.client.watch::<ClusterRoleBinding>(Within::Cluster, Selection::labels(OWN));
+    let mut known = Installations::new(means.namespace.clone());
+    loop {
+        match watch.next().await {
+            Event::Listed(all) => known.listed(&all),
+            Event::Applied(one) => known.applied(&one),
+            Event::Deleted(one) => known.deleted(&one),
+            Event::Trouble(error) => {
+                // Once it is known an API server that is away changes nothing.
+                if known.keeper() == Keeper::Unknown {
+                    says(&means.tenure, Tenure::Untold(error.to_string()));
+                }
+                continue;
+            }
+        }
+        let whose = known.keeper();
+        match &whose {
+            // What of them it can keep is told by who does.
+            Keeper::Unknown | Keeper::Own => {}
+            Keeper::Other(namespace) => says(&means.tenure, Tenure::Other(namespace.clone())),
+        }
+        told.send_if_modified(|before| {
+            let is_new = *before != whose;
+            *before = whose;
+            is_new
+        });
+    }
+}
+
+/// Tells how it is, where that is new.
+pub(super) fn says(tenure: &watch::Sender<Tenure>, now: Tenure) {
+    tenure.send_if_modified(|before| {
+        let is_new = *before != now;
+        if is_new {
+            match &now {
+                Tenure::Unknown | Tenure::Whole => tracing::info!("{now}"),
+                Tenure::Untold(_) | Tenure::Other(_) | Tenure::Partial(_) => {
+                    tracing::warn!("{now}")
+                }
+            }
+            *before = now;
+        }
+        is_new
+    });
+}
