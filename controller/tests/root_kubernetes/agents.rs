@@ -5,6 +5,8 @@ use std::{path::Path, process::Command};
 use lab::kubernetes::{Cluster, Kubectl, product};
 use serde_json::{Value, json};
 
+use crate::site::Site;
+
 /// Where it is installed.
 pub(crate) const NAMESPACE: &str = "schism";
 
@@ -13,8 +15,14 @@ const OF_A_CONTROLLER: [&str; 3] = ["SCHISM_CONTROLLER", "SCHISM_CA", "SCHISM_TO
 
 /// All objects that it prints.
 pub(crate) fn manifest() -> Vec<Value> {
+    manifest_in(NAMESPACE)
+}
+
+/// The same for another namespace.
+pub(crate) fn manifest_in(namespace: &str) -> Vec<Value> {
     let mut install = Command::new(env!("CARGO_BIN_EXE_schism"));
-    let output = install.args(["install", "-o", "json"]).output().unwrap();
+    let output =
+        install.args(["install", "--namespace", namespace, "-o", "json"]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let list: Value = serde_json::from_slice(&output.stdout).unwrap();
     list["items"].as_array().unwrap().clone()
@@ -28,8 +36,8 @@ pub(crate) fn apply(kubectl: &Kubectl, objects: &[Value]) {
 
 /// Starts an agent on one node, which has no controller, and waits until it answers. The nodes have one kernel:
 /// what another agent holds would be left behind by nobody that this one sees.
-pub(crate) fn start(cluster: &Cluster, node: &str) {
-    put_up(cluster, |pod| {
+pub(crate) fn start(site: &Site, node: &str) {
+    put_up(site, |pod| {
         let without = |list: &mut Value, names: &[&str]| {
             let all = list.as_array_mut().unwrap();
             all.retain(|one| !names.contains(&one["name"].as_str().unwrap()));
@@ -42,8 +50,8 @@ pub(crate) fn start(cluster: &Cluster, node: &str) {
 }
 
 /// Starts agents on all nodes for a controller beside the cluster, at an address.
-pub(crate) fn start_for(cluster: &Cluster, controller: &str) {
-    put_up(cluster, |pod| {
+pub(crate) fn start_for(site: &Site, controller: &str) {
+    put_up(site, |pod| {
         let environment = pod["containers"][0]["env"].as_array_mut().unwrap();
         let mut known = environment.iter_mut().filter(|one| one["name"] == "SCHISM_CONTROLLER");
         known.next().unwrap()["value"] = json!(controller);
@@ -53,9 +61,9 @@ pub(crate) fn start_for(cluster: &Cluster, controller: &str) {
 }
 
 /// Starts the agents of the manifest with something else about their pods.
-fn put_up(cluster: &Cluster, change: impl Fn(&mut Value)) {
-    supply(cluster);
-    let mut objects = manifest();
+fn put_up(site: &Site, change: impl Fn(&mut Value)) {
+    site.supply();
+    let mut objects = site.manifest().to_vec();
     let of_agents = |object: &Value| {
         let name = object["metadata"]["name"].as_str().unwrap();
         name == NAMESPACE || name == "schism-agent"
@@ -64,7 +72,7 @@ fn put_up(cluster: &Cluster, change: impl Fn(&mut Value)) {
     for agents in objects.iter_mut().filter(|object| object["kind"] == "DaemonSet") {
         change(&mut agents["spec"]["template"]["spec"]);
     }
-    let kubectl = cluster.kubectl();
+    let kubectl = site.kubectl();
     apply(kubectl, &objects);
     rolled_out(kubectl, "daemonset/schism-agent");
 }
@@ -76,8 +84,13 @@ pub(crate) fn rolled_out(kubectl: &Kubectl, what: &str) {
 
 /// The pod of the controller that leads, as the Lease has it; empty where nobody does.
 pub(crate) fn leader(kubectl: &Kubectl) -> String {
+    leader_in(kubectl, NAMESPACE)
+}
+
+/// The same of the installation in another namespace.
+pub(crate) fn leader_in(kubectl: &Kubectl, namespace: &str) -> String {
     // There may be no Lease yet.
-    kubectl.leader(NAMESPACE, "schism-controller").ok().flatten().unwrap_or_default()
+    kubectl.leader(namespace, "schism-controller").ok().flatten().unwrap_or_default()
 }
 
 /// The pod of the agent of a node.
@@ -87,6 +100,12 @@ pub(crate) fn of(kubectl: &Kubectl, node: &str) -> String {
          --field-selector spec.nodeName={node},status.phase=Running -o name"
     );
     kubectl.run(&line).unwrap().trim().to_owned()
+}
+
+/// How often an agent has put something in, which it says once each time.
+pub(crate) fn put_in(kubectl: &Kubectl, agent: &str) -> usize {
+    let log = kubectl.run(&format!("-n {NAMESPACE} logs {agent}")).unwrap();
+    log.lines().filter(|line| line.contains("prepared")).count()
 }
 
 /// Has the nodes know the images that the manifest names.

@@ -6,32 +6,34 @@ use cluster::{
     Candidate, Client, Event, Kubeconfig, Metadata, Name, NamespaceObject, Node, Precondition,
     Reason, Review, Secret, Selection, Within,
 };
-use controller::store::{Expected, Id, Key, Kind, Memory, Objects, PutError, Store, definition};
-use lab::kubernetes::{Cluster, Kubectl};
+use controller::store::{Expected, Id, Key, Kind, Memory, Objects, PutError, Store};
+use lab::kubernetes::Kubectl;
 use serde_json::json;
 use tokio::{runtime::Builder, time::timeout};
+
+use crate::site::Site;
+
+/// A namespace for all of it.
+const HOUSE: &str = "house";
 
 /// Long enough on a busy machine.
 const SOON: Duration = Duration::from_secs(30);
 
-#[test]
-fn a_real_api_server_is_understood() {
-    let lab = Cluster::start(1).unwrap();
-    let kubectl = lab.kubectl();
-    kubectl.run("create namespace schism").unwrap();
-    kubectl.apply(&definition().to_string()).unwrap();
-    kubectl.run("wait --for=condition=Established crd/records.schism.dev --timeout=60s").unwrap();
+pub(crate) fn a_real_api_server_is_understood(site: &Site) {
+    let space = site.space(HOUSE);
+    let kubectl = &space.kubectl;
     let token = |audience: &str| {
-        let line = format!("-n schism create token default --audience {audience}");
+        let line = format!("create token default --audience {audience}");
         Secret::new(&kubectl.run(&line).unwrap())
     };
     let (own, other) = (token("schism"), token("vault"));
     let client = client(kubectl);
-    let hub = &lab.topology().hub_node().unwrap().namespace;
+    let hub = &site.cluster().topology().hub_node().unwrap().namespace;
+    let nodes = site.nodes();
     let asked = hub.inside(|| {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            what_there_is_is_listed(&client).await;
+            what_there_is_is_listed(&client, nodes).await;
             what_becomes_of_it_is_told(&client).await;
             who_was_quicker_wins(&client).await;
             tokens_are_of_somebody_for_one_audience(&client, &own, &other).await;
@@ -51,24 +53,28 @@ fn client(kubectl: &Kubectl) -> Client {
     Client::new(file.config(None, path.parent().unwrap()).unwrap())
 }
 
-fn schism() -> Within {
-    Within::Namespace("schism".parse().unwrap())
+fn house() -> Within {
+    Within::Namespace(HOUSE.parse().unwrap())
 }
 
 fn namespace(name: &str) -> NamespaceObject {
     NamespaceObject { metadata: Metadata { name: name.to_owned(), ..Metadata::default() } }
 }
 
-async fn what_there_is_is_listed(client: &Client) {
-    let nodes = client.list::<Node>(&Within::Cluster, &Selection::default()).await.unwrap();
-    let [node] = nodes.items.as_slice() else { panic!("{nodes:?}") };
-    assert_eq!((node.unready(), node.is_of_control_plane()), (None, false));
-    assert!(!node.status.node_info.boot_id.is_empty());
+async fn what_there_is_is_listed(client: &Client, names: [&str; 2]) {
+    let nodes = client.list::<Node>(&Within::Cluster, &Selection::default()).await.unwrap().items;
+    let found: Vec<&str> = nodes.iter().map(|node| node.metadata.name.as_str()).collect();
+    assert_eq!(found, names);
+    for node in &nodes {
+        assert_eq!((node.unready(), node.is_of_control_plane()), (None, false));
+        assert!(!node.status.node_info.boot_id.is_empty());
+    }
     let paged = client.clone().in_pages_of(1);
     let all = paged.list::<NamespaceObject>(&Within::Cluster, &Selection::default()).await.unwrap();
     let names: BTreeSet<&str> = all.items.iter().map(|one| one.metadata.name.as_str()).collect();
-    assert!(names.is_superset(&["default", "kube-system", "schism"].into()), "{names:?}");
-    let labels = Selection::labels("kubernetes.io/metadata.name in (default,schism),!nobody");
+    assert!(names.is_superset(&["default", "kube-system", HOUSE].into()), "{names:?}");
+    let labels = format!("kubernetes.io/metadata.name in (default,{HOUSE}),!nobody");
+    let labels = Selection::labels(labels);
     let some = client.list::<NamespaceObject>(&Within::Cluster, &labels).await.unwrap();
     assert_eq!(some.items.len(), 2);
     let name: Name = "nobody".parse().unwrap();
@@ -100,7 +106,7 @@ async fn what_becomes_of_it_is_told(client: &Client) {
 }
 
 async fn who_was_quicker_wins(client: &Client) {
-    let name: Name = "schism".parse().unwrap();
+    let name: Name = HOUSE.parse().unwrap();
     let found: NamespaceObject = client.get(&Within::Cluster, &name).await.unwrap();
     let patch = |label: &str| {
         let version = &found.metadata.resource_version;
@@ -111,13 +117,13 @@ async fn who_was_quicker_wins(client: &Client) {
     assert_eq!(first.metadata.labels["quick"], "first");
     let late = client.merge::<NamespaceObject>(&within, &name, &patch("late")).await.unwrap_err();
     assert_eq!(late.reason(), Some(&Reason::Conflict), "{late}");
-    let again = client.create(&within, &namespace("schism")).await.unwrap_err();
+    let again = client.create(&within, &namespace(HOUSE)).await.unwrap_err();
     assert_eq!(again.reason(), Some(&Reason::AlreadyExists), "{again}");
 }
 
 async fn tokens_are_of_somebody_for_one_audience(client: &Client, own: &Secret, other: &Secret) {
     let Review::Somebody(user) = client.review(own, "schism").await.unwrap() else { panic!() };
-    assert_eq!(user.service_account(), Some(("schism", "default")));
+    assert_eq!(user.service_account(), Some((HOUSE, "default")));
     assert_eq!(user.pod(), None);
     for bad in [other.clone(), Secret::new("nonsense")] {
         let review = client.review(&bad, "schism").await.unwrap();
@@ -128,7 +134,7 @@ async fn tokens_are_of_somebody_for_one_audience(client: &Client, own: &Secret, 
 async fn one_of_two_leads(client: &Client) {
     let candidate = |identity: &str| Candidate {
         client: client.clone(),
-        within: schism(),
+        within: house(),
         name: "schism-controller".parse().unwrap(),
         identity: identity.to_owned(),
         duration: Duration::from_secs(3),
@@ -143,8 +149,7 @@ async fn one_of_two_leads(client: &Client) {
 }
 
 async fn a_store_in_it_does_as_one_in_memory(client: &Client) {
-    let open =
-        async || Objects::open(client.clone(), "schism".parse().unwrap(), None).await.unwrap();
+    let open = async || Objects::open(client.clone(), HOUSE.parse().unwrap(), None).await.unwrap();
     let (memory, mut objects) = (Memory::new(), open().await);
     let mut lot = 7_u64;
     let mut draw = |below: u64| {

@@ -5,14 +5,10 @@
 
 use std::time::Instant;
 
-use lab::kubernetes::{Cluster, Components, Image, Kubectl, Node};
+use lab::kubernetes::{Components, Image};
 use serde_json::{Value, json};
 
-use crate::{
-    agents,
-    running::{Ended, Running, until},
-    web,
-};
+use crate::{running::until, site::Site, web};
 
 /// Where the etcd is.
 const STORE: &str = "store";
@@ -85,84 +81,47 @@ fn etcd() -> Value {
     json!({ "apiVersion": "v1", "kind": "List", "items": items })
 }
 
-/// One cluster with what was installed, and the etcd.
-struct Site<'a> {
-    kubectl: &'a Kubectl,
+/// The pods that play a role now.
+fn players(site: &Site, role: &str) -> Vec<String> {
+    let found = site.done(&format!("targets -n {STORE} all:etcd:{role} -o json")).document();
+    let ends = found["ends"].as_array().unwrap();
+    ends.iter().map(|end| end["member"].as_str().unwrap().to_owned()).collect()
 }
 
-impl Site<'_> {
-    /// The pod of the controller that leads; empty where nobody does.
-    fn leader(&self) -> String {
-        agents::leader(self.kubectl)
-    }
-
-    fn ask(&self, line: &str) -> Ended {
-        Running::beside(self.kubectl, &self.leader(), line).ended()
-    }
-
-    /// Something that must succeed.
-    fn done(&self, line: &str) -> Ended {
-        let ended = self.ask(line);
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        ended
-    }
-
-    /// The pods that play a role now.
-    fn players(&self, role: &str) -> Vec<String> {
-        let found = self.done(&format!("targets -n {STORE} all:etcd:{role} -o json")).document();
-        let ends = found["ends"].as_array().unwrap();
-        ends.iter().map(|end| end["member"].as_str().unwrap().to_owned()).collect()
-    }
-
-    /// Waits until somebody leads, who is not one of these.
-    fn led_by_another_than(&self, before: &str) -> String {
-        let mut leader = String::new();
-        until("another member leads", || {
-            let line = format!("targets -n {STORE} etcd:leader -o json");
-            let asked = self.ask(&line);
-            if asked.code == Some(0) {
-                leader = asked.document()["ends"][0]["member"].as_str().unwrap().to_owned();
-            }
-            !leader.is_empty() && leader != before
-        });
-        leader
-    }
+/// Waits until a member leads that is not this one.
+fn led_by_another_than(site: &Site, before: &str) -> String {
+    let mut leader = String::new();
+    until("another member leads", || {
+        let asked = site.ask(&format!("targets -n {STORE} etcd:leader -o json"));
+        if asked.code == Some(0) {
+            leader = asked.document()["ends"][0]["member"].as_str().unwrap().to_owned();
+        }
+        !leader.is_empty() && leader != before
+    });
+    leader
 }
 
-#[test]
-fn members_of_an_etcd_are_named_by_what_they_are_without_any_setting() {
-    let cluster = Cluster::start(2).unwrap();
-    let kubectl = cluster.kubectl();
-    let nodes: Vec<&str> = cluster.nodes().iter().map(Node::name).collect();
+pub(crate) fn members_of_an_etcd_are_named_by_what_they_are_without_any_setting(site: &Site) {
+    let kubectl = site.kubectl();
     let program = Components::obtain().unwrap().directory().join("etcd");
     let program = program.canonicalize().unwrap();
     let image = Image::new(IMAGE).program("usr/bin/etcd", &program).directory("data");
-    cluster.supply(&[image.entrypoint(&["/usr/bin/etcd"])]).unwrap();
-    agents::supply(&cluster);
-    agents::apply(kubectl, &agents::manifest());
+    site.cluster().supply(&[image.entrypoint(&["/usr/bin/etcd"])]).unwrap();
     kubectl.apply(&etcd().to_string()).unwrap();
-    let site = Site { kubectl };
-    until("a controller leads", || !site.leader().is_empty());
-    until("both agents have come", || {
-        let said = site.ask("agents").said;
-        let is_up =
-            |node: &&str| said.lines().any(|line| line.starts_with(*node) && line.contains(" up "));
-        nodes.iter().all(is_up)
-    });
     kubectl.run(&format!("-n {STORE} rollout status statefulset/etcd --timeout=120s")).unwrap();
     let began = Instant::now();
-    let first = site.led_by_another_than("");
+    let first = led_by_another_than(site, "");
     eprintln!("its leader was known after {:.1} s", began.elapsed().as_secs_f64());
-    assert_eq!(site.players("member"), MEMBERS);
-    assert_eq!(site.players("follower").len(), 2);
+    assert_eq!(players(site, "member"), MEMBERS);
+    assert_eq!(players(site, "follower").len(), 2);
 
-    what_nobody_can_mean_is_refused(&site);
-    a_leader_that_nobody_hears_is_followed_by_another(&site, &first);
-    one_container_is_ended_and_no_pod(&site);
-    an_object_names_a_role_of_its_namespace(&site);
+    what_nobody_can_mean_is_refused(site);
+    a_leader_that_nobody_hears_is_followed_by_another(site, &first);
+    one_container_is_ended_and_no_pod(site);
+    an_object_names_a_role_of_its_namespace(site);
 }
 
-fn what_nobody_can_mean_is_refused(site: &Site<'_>) {
+fn what_nobody_can_mean_is_refused(site: &Site) {
     for (line, code, said) in [
         ("cut -n default etcd:leader addr:192.0.2.1", 5, "has no pods of etcd"),
         ("cut -n stroe etcd:leader addr:192.0.2.1", 5, "did you mean store?"),
@@ -177,37 +136,37 @@ fn what_nobody_can_mean_is_refused(site: &Site<'_>) {
     }
 }
 
-fn a_leader_that_nobody_hears_is_followed_by_another(site: &Site<'_>, first: &str) {
+fn a_leader_that_nobody_hears_is_followed_by_another(site: &Site, first: &str) {
     let isolate = format!("cut -n {STORE} --preset isolate all:etcd:member --around etcd:leader");
     let cut = site.done(&format!("{isolate} --for 120s --detach"));
     assert!(cut.said.contains(first), "{cut:?}");
     // The one that is cut off goes on naming itself, until it hears of nobody.
-    let second = site.led_by_another_than(first);
+    let second = led_by_another_than(site, first);
     eprintln!("{first} was followed by {second}");
     site.done("heal --all");
 }
 
-fn one_container_is_ended_and_no_pod(site: &Site<'_>) {
-    let leader = site.led_by_another_than("");
-    let before = web::get_in(site.kubectl, STORE, "pod", &leader);
+fn one_container_is_ended_and_no_pod(site: &Site) {
+    let leader = led_by_another_than(site, "");
+    let before = web::get_in(site.kubectl(), STORE, "pod", &leader);
     site.done(&format!("kill -n {STORE} etcd:leader --signal KILL"));
     let restarts = |pod: &Value, name: &str| {
         let all = pod["status"]["containerStatuses"].as_array().unwrap();
         all.iter().find(|one| one["name"] == name).unwrap()["restartCount"].as_u64().unwrap()
     };
     until("its container runs anew", || {
-        let pod = web::get_in(site.kubectl, STORE, "pod", &leader);
+        let pod = web::get_in(site.kubectl(), STORE, "pod", &leader);
         restarts(&pod, "etcd") == restarts(&before, "etcd") + 1
     });
-    let after = web::get_in(site.kubectl, STORE, "pod", &leader);
+    let after = web::get_in(site.kubectl(), STORE, "pod", &leader);
     assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
     assert_eq!(after["status"]["podIPs"], before["status"]["podIPs"]);
     assert_eq!(restarts(&after, "sidecar"), restarts(&before, "sidecar"));
-    site.led_by_another_than("");
+    led_by_another_than(site, "");
 }
 
-fn an_object_names_a_role_of_its_namespace(site: &Site<'_>) {
-    let kubectl = site.kubectl;
+fn an_object_names_a_role_of_its_namespace(site: &Site) {
+    let kubectl = site.kubectl();
     let fault = json!({
         "apiVersion": "schism.dev/v1alpha1", "kind": "Fault",
         "metadata": { "name": "deaf", "namespace": STORE },

@@ -1,97 +1,55 @@
 //! A real Kubernetes of two nodes. Needs root, Go 1.24 or later and packages of Debian, and fails without; the
 //! first time its components are built, which takes minutes.
+//!
+//! A case is a function that takes the [`site::Site`], and stands in the list below. It makes a namespace of its own
+//! ([`site::Site::space`]), which goes with it; what kills or stops something has it go on afterwards. A case that
+//! fails keeps no other one from its turn: the next one has another cluster. `cargo test --test root_kubernetes NAME`
+//! runs those with such a part in their names.
 #![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 mod agents;
 mod api;
 mod clocks;
 mod groups;
+mod harness;
 mod installation;
+mod nodes;
 mod objects;
 mod pods;
 mod running;
 mod seats;
 mod selectors;
+mod site;
 mod surroundings;
 mod tokens;
 mod web;
 
-use std::{
-    io::{BufRead as _, BufReader},
-    path::Path,
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::process::ExitCode;
 
-use lab::{kubernetes::Cluster, topology::Family};
-use surroundings::Surroundings;
+use harness::{Case, Ground};
 
-/// How long everything of a lab may take to be gone that was killed.
-const GONE: Duration = Duration::from_secs(20);
-
-/// Between two looks whether it is.
-const LOOK: Duration = Duration::from_millis(50);
-
-#[test]
-fn pods_of_two_nodes_reach_each_other_and_nothing_stays_of_them() {
-    let before = Surroundings::without_lab();
-    let began = Instant::now();
-    let cluster = Cluster::start(2).unwrap();
-    eprintln!("two nodes were ready after {:.1} s", began.elapsed().as_secs_f64());
-    let kubectl = cluster.kubectl();
-    let names = ["left", "right"];
-    for (name, node) in names.iter().zip(cluster.nodes()) {
-        kubectl.apply(&web::pod(name, node.name())).unwrap();
-    }
-    kubectl.run("wait --for=condition=Ready pod/left pod/right --timeout=60s").unwrap();
-    eprintln!("their pods were ready after {:.1} s", began.elapsed().as_secs_f64());
-
-    for (from, to) in [("left", "right"), ("right", "left")] {
-        for family in Family::ALL {
-            let address = web::address(kubectl, to, family);
-            let said = web::ask(kubectl, from, &web::url(address));
-            assert_eq!(said, format!("{to}\n"), "{from} asked {to} at {address}");
-        }
-        // By way of kube-proxy on the node of who asks.
-        let service = web::service(kubectl, to);
-        assert_eq!(web::ask(kubectl, from, &web::url(service)), format!("{to}\n"));
-    }
-    // A pod that sees its node's processes sees no others'.
-    for (name, node) in names.iter().zip(cluster.nodes()) {
-        let seen = node.run("ps", &["-e", "-o", "comm="]).unwrap();
-        let count = |program: &str| seen.lines().filter(|line| line.trim() == program).count();
-        assert_eq!(
-            (count("kubelet"), count("containerd"), count("etcd")),
-            (1, 1, 0),
-            "{name}: {seen}"
-        );
-    }
-
-    drop(cluster);
-    assert_eq!(Surroundings::with_lab_of(std::process::id()), before);
+/// Cases by what they stand on: `Ground::Alone`, `Bare` or `Installed`.
+macro_rules! cases {
+    ($($ground:ident $module:ident::$name:ident,)*) => {
+        [$(Case {
+            name: concat!(stringify!($module), "::", stringify!($name)),
+            ground: Ground::$ground($module::$name),
+        }),*]
+    };
 }
 
-#[test]
-fn a_lab_that_is_killed_leaves_nothing() {
-    let before = Surroundings::without_lab();
-    let program = Path::new(env!("CARGO_BIN_EXE_schism")).with_file_name("schism-lab");
-    assert!(program.exists(), "schism-lab is not built: `cargo build -p lab` does it");
-    let mut command = Command::new(program);
-    command.args(["kubernetes", "--nodes", "1", "--", "sh", "-c"]);
-    command.arg("kubectl get nodes -o name; echo $$; exec sleep 1000");
-    let mut lab = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(lab.stdout.take().unwrap()).lines().map(Result::unwrap);
-    assert_eq!(lines.next().as_deref(), Some("node/n1"));
-    let asleep = Path::new("/proc").join(lines.next().unwrap());
-    let owner = lab.id();
-    let left = || Surroundings::with_lab_of(owner);
-    let during = left();
-    lab.kill().unwrap();
-    lab.wait().unwrap();
-    assert_ne!(during, before, "a lab that runs can be seen");
-    let began = Instant::now();
-    while left() != before || asleep.exists() {
-        assert!(began.elapsed() < GONE, "{:#?} was {before:#?}", left());
-        std::thread::sleep(LOOK);
-    }
+fn main() -> ExitCode {
+    // Those of one ground stand together: to install takes half a minute.
+    let cases = cases![
+        Alone nodes::a_lab_that_is_killed_leaves_nothing,
+        Bare nodes::pods_of_two_nodes_reach_each_other,
+        Bare objects::faults_are_objects_of_the_api_server,
+        Bare pods::pods_are_cut_skewed_and_frozen_by_their_uid_whatever_their_containers_do,
+        Bare selectors::pods_are_cut_by_their_names_and_a_cut_outlives_the_controller_that_leads,
+        Installed api::a_real_api_server_is_understood,
+        Installed groups::members_of_an_etcd_are_named_by_what_they_are_without_any_setting,
+        // It takes the installation away.
+        Installed installation::what_is_installed_by_one_manifest_leads_cuts_over_deaths_of_leaders_and_is_gone_with_it,
+    ];
+    harness::run(&cases)
 }

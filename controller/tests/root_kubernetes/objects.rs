@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::{
     agents,
     running::{Ended, Running, until},
+    site::{Site, Space},
     web,
 };
 
@@ -27,6 +28,9 @@ const PORT: u16 = 7070;
 
 /// How long the API server is away: from before the end of a fault to long after.
 const AWAY: Duration = Duration::from_secs(30);
+
+/// The namespace of the pods.
+const SPACE: &str = "objects";
 
 /// One cluster with all that this needs.
 struct Estate<'a> {
@@ -57,11 +61,11 @@ fn is_of_objects(object: &Value) -> bool {
 }
 
 impl<'a> Estate<'a> {
-    fn new(cluster: &'a Cluster, files: &Path) -> Self {
-        let kubectl = cluster.kubectl();
+    fn new(site: &'a Site, space: &'a Space, files: &Path) -> Self {
+        let (cluster, kubectl) = (site.cluster(), &space.kubectl);
         kubectl.run("create namespace schism").unwrap();
         kubectl.apply(&controller::store::definition().to_string()).unwrap();
-        let mut objects = agents::manifest();
+        let mut objects = site.manifest().to_vec();
         objects.retain(is_of_objects);
         assert!(objects.len() >= 9, "{objects:#?}");
         agents::apply(kubectl, &objects);
@@ -91,8 +95,7 @@ impl<'a> Estate<'a> {
         });
         let agents = agents.collect();
         kubectl.run("wait --for=condition=Ready pod/left pod/right --timeout=60s").unwrap();
-        let addresses =
-            ["left", "right"].map(|name| web::url(web::address(kubectl, name, Family::V4)));
+        let addresses = ["left", "right"].map(|name| web::url(web::addresses(kubectl, name)[0]));
         Self { cluster, kubectl, files: files.to_owned(), addresses, _agents: agents }
     }
 
@@ -128,11 +131,8 @@ impl<'a> Estate<'a> {
     }
 
     fn apply(&self, name: &str, spec: &Value) -> Result<String, String> {
-        let object = json!({
-            "apiVersion": "schism.dev/v1alpha1", "kind": "Fault",
-            "metadata": { "name": name, "namespace": "default" }, "spec": spec,
-        });
-        self.kubectl.apply(&object.to_string()).map_err(|error| error.to_string())
+        let object = object(name, spec).to_string();
+        self.kubectl.apply(&object).map_err(|error| error.to_string())
     }
 
     fn get(&self, name: &str) -> Value {
@@ -157,6 +157,14 @@ impl<'a> Estate<'a> {
     }
 }
 
+/// A fault as an object.
+fn object(name: &str, spec: &Value) -> Value {
+    json!({
+        "apiVersion": "schism.dev/v1alpha1", "kind": "Fault",
+        "metadata": { "name": name, "namespace": SPACE }, "spec": spec,
+    })
+}
+
 /// What FROM opens to TO is lost.
 fn cut(total: &str, lease: &str) -> Value {
     json!({
@@ -164,11 +172,10 @@ fn cut(total: &str, lease: &str) -> Value {
     })
 }
 
-#[test]
-fn faults_are_objects_of_the_api_server() {
+pub(crate) fn faults_are_objects_of_the_api_server(site: &Site) {
     let files = Directory::create("objects").unwrap();
-    let cluster = Cluster::start(2).unwrap();
-    let estate = Estate::new(&cluster, files.path());
+    let space = site.space(SPACE);
+    let estate = Estate::new(site, &space, files.path());
     let leader = estate.leader("first");
 
     what_makes_no_sense_is_refused_with_a_sentence(&estate);
@@ -206,15 +213,25 @@ fn what_makes_no_sense_is_refused_with_a_sentence(estate: &Estate<'_>) {
         let refused = estate.apply("wrong", &spec).unwrap_err();
         assert!(refused.contains(said), "{spec}: {refused}");
     }
+    // By no annotation of `kubectl apply`, which would be too large as well.
+    let mut large = object("large", &cut(json!({})));
+    large["spec"]["cut"]["from"] = json!(format!("pod/{}", "a".repeat(1 << 20)));
+    let file = estate.files.join("large.json");
+    fs::write(&file, large.to_string()).unwrap();
+    let line = ["create", "-f", file.to_str().unwrap()];
+    let refused = estate.kubectl.run_with(&line).unwrap_err().to_string();
+    assert!(refused.contains("spec.cut.from: Too long"), "{refused:.1000}");
 }
 
 fn a_namespace_that_lets_nothing_in_is_left_alone(estate: &Estate<'_>) {
     let spec = cut("30s", "15s");
     let refused = estate.apply("early", &spec).unwrap_err();
-    let said = "namespace default does not let faults in; whoever it belongs to may: \
-                kubectl label namespace default schism.dev/faults=allowed";
-    assert!(refused.contains(said), "{refused}");
-    estate.kubectl.run("label namespace default schism.dev/faults=allowed").unwrap();
+    let label = format!("label namespace {SPACE} schism.dev/faults=allowed");
+    let said = format!(
+        "namespace {SPACE} does not let faults in; whoever it belongs to may: kubectl {label}"
+    );
+    assert!(refused.contains(&said), "{refused}");
+    estate.kubectl.run(&label).unwrap();
 }
 
 fn what_is_applied_acts_is_shown_and_healed_by_its_deletion(estate: &Estate<'_>) {
@@ -268,23 +285,20 @@ fn what_is_applied_acts_is_shown_and_healed_by_its_deletion(estate: &Estate<'_>)
 /// One who may make faults, and has no right to any pod, until she is given it.
 fn who_has_no_right_is_refused_by_whatever_way(estate: &Estate<'_>) {
     let kubectl = estate.kubectl;
-    let jane = estate.cluster.kubectl_as("jane", "people").unwrap();
+    let jane = estate.cluster.kubectl_as("jane", "people").unwrap().within(SPACE).unwrap();
     kubectl
         .run("create role makers --verb=get,list,watch,create,delete --resource=faults.schism.dev")
         .unwrap();
     kubectl.run("create rolebinding makers --role=makers --user=jane").unwrap();
-    let said = "jane may not inject faults into pods of namespace default";
-    let object = json!({
-        "apiVersion": "schism.dev/v1alpha1", "kind": "Fault",
-        "metadata": { "name": "hers", "namespace": "default" }, "spec": cut("30s", "15s"),
-    });
+    let said = "jane may not inject faults into pods of namespace objects";
+    let object = object("hers", &cut("30s", "15s"));
     let refused = jane.apply(&object.to_string()).unwrap_err().to_string();
     assert!(refused.contains(said), "{refused}");
-    let line = "cut pod/left pod/right --mode initiator --for 5s -n default";
-    let refused = estate.plugin(&jane, line).ended();
+    let line = format!("cut pod/left pod/right --mode initiator --for 5s -n {SPACE}");
+    let refused = estate.plugin(&jane, &line).ended();
     assert!(refused.code == Some(4) && refused.said.contains(said), "{refused:?}");
-    let elsewhere = "cut k8s:default/pod/left host:n1 --for 5s";
-    let refused = estate.plugin(&jane, elsewhere).ended();
+    let elsewhere = format!("cut k8s:{SPACE}/pod/left host:n1 --for 5s");
+    let refused = estate.plugin(&jane, &elsewhere).ended();
     assert_eq!(refused.code, Some(4), "{refused:?}");
 
     kubectl.run("create rolebinding hers --clusterrole=schism-inject --user=jane").unwrap();
@@ -296,28 +310,28 @@ fn who_has_no_right_is_refused_by_whatever_way(estate: &Estate<'_>) {
         "{refused}"
     );
 
-    let mut running = estate.plugin(&jane, line);
+    let mut running = estate.plugin(&jane, &line);
     running.says("acts until");
     assert!(!estate.reaches("left", 1));
     let ended: Ended = running.ended();
     assert!(ended.code == Some(0) && ended.said.contains("expired"), "{ended:?}");
     // Nobody tries to get through: it has no effect.
-    let silent =
-        estate.plugin(&jane, "cut pod/left pod/right --port 9 --for 2s -n default").ended();
+    let quiet = format!("cut pod/left pod/right --port 9 --for 2s -n {SPACE}");
+    let silent = estate.plugin(&jane, &quiet).ended();
     assert_eq!(silent.code, Some(3), "{silent:?}");
     // Ctrl-C deletes it, which heals it.
-    let mut running =
-        estate.plugin(&jane, "cut pod/left pod/right --mode initiator --for 60s -n default");
+    let long = format!("cut pod/left pod/right --mode initiator --for 60s -n {SPACE}");
+    let mut running = estate.plugin(&jane, &long);
     running.says("acts until");
     assert!(!estate.reaches("left", 1));
     running.interrupt();
     let ended = running.ended();
     assert!(ended.code == Some(130) && ended.said.contains("healed"), "{ended:?}");
     assert!(estate.reaches("left", 1));
-    let wrong = estate.plugin(&jane, "freeze pod/nobody --for 2s -n default").ended();
+    let wrong = estate.plugin(&jane, &format!("freeze pod/nobody --for 2s -n {SPACE}")).ended();
     assert!(wrong.code == Some(5) && wrong.said.contains("has no Pod nobody"), "{wrong:?}");
     let audit = fs::read_to_string(estate.files.join("first/archive/audit.jsonl")).unwrap();
-    assert!(audit.contains(r#""who":"jane, by Fault default/"#), "{audit}");
+    assert!(audit.contains(r#""who":"jane, by Fault objects/"#), "{audit}");
 }
 
 fn who_leads_next_puts_nothing_in_twice(estate: &Estate<'_>, leader: Running) -> Running {

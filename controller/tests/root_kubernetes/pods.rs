@@ -2,15 +2,13 @@
 
 use std::net::IpAddr;
 
-use lab::{
-    kubernetes::{BUSYBOX, Cluster, Kubectl},
-    topology::Family,
-};
+use lab::kubernetes::{BUSYBOX, Kubectl};
 use serde_json::{Value, json};
 
 use crate::{
     agents, clocks,
     running::{Running, run, until},
+    site::Site,
     web,
 };
 
@@ -66,8 +64,13 @@ impl Estate<'_> {
         web::reaches(self.kubectl, from, &web::url(to))
     }
 
+    /// The same for both addresses of another pod.
+    fn reaches_both(&self, from: &str, to: [IpAddr; 2]) -> [bool; 2] {
+        web::reaches_both(self.kubectl, from, to)
+    }
+
     fn addresses(&self, name: &str) -> [IpAddr; 2] {
-        Family::ALL.map(|family| web::address(self.kubectl, name, family))
+        web::addresses(self.kubectl, name)
     }
 
     /// The kernel frees programs a little after their last holder.
@@ -92,24 +95,25 @@ impl Estate<'_> {
     }
 }
 
-#[test]
-fn pods_are_cut_skewed_and_frozen_by_their_uid_whatever_their_containers_do() {
-    let cluster = Cluster::start(2).unwrap();
-    let kubectl = cluster.kubectl();
-    let [here, there] = [0, 1].map(|number| cluster.nodes()[number].name());
+pub(crate) fn pods_are_cut_skewed_and_frozen_by_their_uid_whatever_their_containers_do(
+    site: &Site,
+) {
+    let space = site.space("by-uid");
+    let kubectl = &space.kubectl;
+    let [here, there] = site.nodes();
     for pod in [clocks::pod("left", here), hosted("hosted", here)] {
         kubectl.apply(&pod.to_string()).unwrap();
     }
     kubectl.apply(&web::pod("near", here)).unwrap();
     kubectl.apply(&web::pod("far", there)).unwrap();
-    agents::start(&cluster, here);
+    agents::start(site, here);
     let ready = "wait --for=condition=Ready pod/left pod/near pod/far pod/hosted --timeout=120s";
     kubectl.run(ready).unwrap();
     let estate = Estate { kubectl, agent: agents::of(kubectl, here) };
 
     what_is_there_is_listed_and_what_is_not_is_told(&estate);
     // It comes before everybody of the node, which CAP_SYS_NICE is for.
-    let niceness = cluster.nodes()[0].run("ps", &["-C", "schism-agent", "-o", "ni="]).unwrap();
+    let niceness = site.node(here).run("ps", &["-C", "schism-agent", "-o", "ni="]).unwrap();
     assert_eq!(niceness.trim(), "-20");
     a_container_is_found_by_its_id(&estate);
     one_way_is_lost_in_both_families(&estate);
@@ -163,24 +167,20 @@ fn one_way_is_lost_in_both_families(estate: &Estate<'_>) {
 
     // On one node by both names, so that both families are cut at once.
     let cut = estate.begin(&format!("cut {left} {near} {for_long}"), ", seed ");
-    for (ours, theirs) in lefts.into_iter().zip(nears) {
-        assert!(!estate.reaches("left", theirs), "{theirs} is reached");
-        assert!(estate.reaches("near", ours), "{ours} is not reached");
-    }
+    assert_eq!(estate.reaches_both("left", nears), [false; 2]);
+    assert_eq!(estate.reaches_both("near", lefts), [true; 2]);
     assert!(estate.reaches("left", fars[0]), "nobody else is cut");
     estate.heal(cut);
 
     // Over two nodes the other end is addresses: one family out, the other one in.
     let out = format!("cut {left} addr:{} {for_long}", fars[0]);
     let out = estate.begin(&out, ", seed ");
-    assert!(!estate.reaches("left", fars[0]));
-    assert!(estate.reaches("left", fars[1]));
+    assert_eq!(estate.reaches_both("left", fars), [false, true]);
     assert!(estate.reaches("far", lefts[0]));
     estate.heal(out);
     let into = format!("cut addr:{} {left} {for_long}", fars[1]);
     let into = estate.begin(&into, ", seed ");
-    assert!(!estate.reaches("far", lefts[1]));
-    assert!(estate.reaches("far", lefts[0]));
+    assert_eq!(estate.reaches_both("far", lefts), [true, false]);
     assert!(estate.reaches("left", fars[1]));
     estate.heal(into);
     assert!(estate.reaches("left", fars[0]) && estate.reaches("far", lefts[1]));

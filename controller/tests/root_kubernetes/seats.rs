@@ -2,13 +2,14 @@
 
 use std::{net::IpAddr, time::Instant};
 
-use lab::{
-    kubernetes::{BUSYBOX, Kubectl},
-    topology::Family,
-};
+use lab::kubernetes::{BUSYBOX, Kubectl};
 use serde_json::{Value, json};
 
-use crate::{running::until, selectors::Office, web};
+use crate::{
+    running::until,
+    selectors::{Office, SPACE, pod},
+    web,
+};
 
 /// A service of both families whose endpoints are on both nodes.
 fn over_both(kubectl: &Kubectl) -> [IpAddr; 2] {
@@ -38,12 +39,8 @@ fn endpoints(kubectl: &Kubectl) -> Vec<String> {
     addresses.map(|address| address.as_str().unwrap().to_owned()).collect()
 }
 
-fn url(address: IpAddr) -> String {
-    web::url(address)
-}
-
 fn addresses(kubectl: &Kubectl, pod: &str) -> [String; 2] {
-    Family::ALL.map(|family| web::address(kubectl, pod, family).to_string())
+    web::addresses(kubectl, pod).map(|address| address.to_string())
 }
 
 /// The addresses that cuts which act have as their other side now, as the kernels have them.
@@ -61,19 +58,21 @@ fn peers(office: &Office<'_>) -> Vec<String> {
 pub(crate) fn a_pod_is_cut_from_a_service_whichever_way_it_is_reached(office: &Office<'_>) {
     let kubectl = office.kubectl;
     let own = over_both(kubectl);
-    let reaches_service = || own.map(|address| web::reaches(kubectl, "left", &url(address)));
+    let reaches_service = || web::reaches_both(kubectl, "left", own);
     until("kube-proxy knows the service", || reaches_service() == [true; 2]);
-    office.done(
-        "first",
-        "cut k8s:default/pod/left k8s:default/svc/both --mode initiator --for 120s --detach",
-    );
+    let (left, service) = (pod("left"), format!("k8s:{SPACE}/svc/both"));
+    let long = "--mode initiator --for 120s --detach";
+    office.done("first", &format!("cut {left} {service} {long}"));
     // Before the translation, and past it, on either node.
     assert_eq!(reaches_service(), [false; 2]);
-    assert_eq!(office.reaches("left", "near"), [false; 2]);
-    assert_eq!(office.reaches("left", "right"), [false; 2]);
-    assert_eq!(office.reaches("near", "left"), [true; 2]);
-    assert_eq!(office.reaches("right", "left"), [true; 2]);
-    assert_eq!(office.reaches("near", "right"), [true; 2]);
+    let reached = office.reach([
+        ("left", "near"),
+        ("left", "right"),
+        ("near", "left"),
+        ("right", "left"),
+        ("near", "right"),
+    ]);
+    assert_eq!(reached, [[false; 2], [false; 2], [true; 2], [true; 2], [true; 2]]);
 
     // Who is not behind it any more is not cut any more.
     let rights = addresses(kubectl, "right");
@@ -85,8 +84,8 @@ pub(crate) fn a_pod_is_cut_from_a_service_whichever_way_it_is_reached(office: &O
         !peers.is_empty() && !rights.iter().any(|address| peers.contains(address))
     });
     eprintln!("its addresses had left {} ms after it was seen", known.elapsed().as_millis());
-    assert_eq!(office.reaches("left", "right"), [true; 2]);
-    assert_eq!(office.reaches("left", "near"), [false; 2]);
+    let reached = office.reach([("left", "right"), ("left", "near")]);
+    assert_eq!(reached, [[true; 2], [false; 2]]);
     kubectl.run("label pod right tier=both").unwrap();
     until("the API server knows that", || endpoints(kubectl).len() == 4);
     let known = Instant::now();
@@ -95,23 +94,20 @@ pub(crate) fn a_pod_is_cut_from_a_service_whichever_way_it_is_reached(office: &O
         rights.iter().all(|address| peers.contains(address))
     });
     eprintln!("its addresses were back {} ms after it was seen", known.elapsed().as_millis());
-    assert_eq!(office.reaches("left", "right"), [false; 2]);
+    assert_eq!(office.reach([("left", "right")]), [[false; 2]]);
     office.done("first", "heal --all");
     assert_eq!(reaches_service(), [true; 2]);
-    assert_eq!(office.reaches("left", "right"), [true; 2]);
+    assert_eq!(office.reach([("left", "right")]), [[true; 2]]);
 
     // Its pods as those who call.
-    office.done(
-        "first",
-        "cut k8s:default/svc/both k8s:default/pod/left --mode initiator --for 120s --detach",
-    );
-    assert_eq!(office.reaches("near", "left"), [false; 2]);
-    assert_eq!(office.reaches("right", "left"), [false; 2]);
+    office.done("first", &format!("cut {service} {left} {long}"));
+    let reached = office.reach([("near", "left"), ("right", "left")]);
+    assert_eq!(reached, [[false; 2]; 2]);
     assert_eq!(reaches_service(), [true; 2]);
     office.done("first", "heal --all");
-    assert_eq!(office.reaches("near", "left"), [true; 2]);
+    assert_eq!(office.reach([("near", "left")]), [[true; 2]]);
 
-    let api = office.ask("first", "cut k8s:default/pod/left k8s:default/svc/kubernetes --for 5s");
+    let api = office.ask("first", &format!("cut {left} k8s:default/svc/kubernetes --for 5s"));
     assert_eq!(api.code, Some(4), "{api:?}");
     assert!(api.said.contains("it leads to the API server"), "{api:?}");
     kubectl.run("delete service both").unwrap();
@@ -135,11 +131,9 @@ pub(crate) fn a_pod_that_is_made_anew_is_cut_again(office: &Office<'_>, node: &s
     let kubectl = office.kubectl;
     kubectl.apply(&set(node).to_string()).unwrap();
     kubectl.run("rollout status statefulset/db --timeout=120s").unwrap();
-    office.done(
-        "first",
-        "cut k8s:default/pod/left k8s:default/sts/db/0 --mode initiator --for 180s --detach",
-    );
-    assert_eq!(office.reaches("left", "db-0"), [false; 2]);
+    let cut = format!("cut {} k8s:{SPACE}/sts/db/0", pod("left"));
+    office.done("first", &format!("{cut} --mode initiator --for 180s --detach"));
+    assert_eq!(office.reach([("left", "db-0")]), [[false; 2]]);
     let before = (web::uid(kubectl, "db-0"), addresses(kubectl, "db-0"));
     kubectl.run("delete pod db-0 --grace-period=0 --force --wait=false").unwrap();
     let mut known = None;
@@ -165,26 +159,22 @@ pub(crate) fn a_pod_that_is_made_anew_is_cut_again(office: &Office<'_>, node: &s
         before.1.into_iter().filter(|old| !addresses(kubectl, "db-0").contains(old)).collect();
     let left_over = peers(office).into_iter().find(|peer| old.contains(peer));
     assert_eq!(left_over, None, "an address that it had before is still cut");
-    assert_eq!(office.reaches("left", "db-0"), [false; 2]);
-    assert_eq!(office.reaches("db-0", "left"), [true; 2]);
-    // Whoever it concerns in no way, on the same node.
-    assert_eq!(office.reaches("left", "right"), [true; 2]);
+    // And whoever it concerns in no way, on the same node.
+    let reached = office.reach([("left", "db-0"), ("db-0", "left"), ("left", "right")]);
+    assert_eq!(reached, [[false; 2], [true; 2], [true; 2]]);
     who_gets_an_old_address_is_reached(office, node, &old);
     office.done("first", "heal --all");
-    assert_eq!(office.reaches("left", "db-0"), [true; 2]);
+    assert_eq!(office.reach([("left", "db-0")]), [[true; 2]]);
 
     // One that is to end with its pod does.
-    office.done(
-        "first",
-        "cut k8s:default/pod/left k8s:default/sts/db/0 --on-restart end --for 180s --detach",
-    );
+    office.done("first", &format!("{cut} --on-restart end --for 180s --detach"));
     kubectl.run("delete pod db-0 --grace-period=0 --force --wait=false").unwrap();
     until("the cut is over", || {
         let status = office.ask("first", "status -o json");
         status.document()["intents"].as_array().is_some_and(Vec::is_empty)
     });
     let all = office.ask("first", "status --all");
-    assert!(all.said.contains("pod default/db-0 is gone"), "{all:?}");
+    assert!(all.said.contains(&format!("pod {SPACE}/db-0 is gone")), "{all:?}");
     kubectl.run("delete statefulset db --timeout=60s").unwrap();
 }
 
@@ -210,6 +200,6 @@ fn who_gets_an_old_address_is_reached(office: &Office<'_>, node: &str, old: &[St
     kubectl.run("wait --for=condition=Ready pod/innocent --timeout=60s").unwrap();
     let own = addresses(kubectl, "innocent");
     eprintln!("{own:?} came after {old:?}");
-    assert_eq!(office.reaches("left", "innocent"), [true; 2]);
+    assert_eq!(office.reach([("left", "innocent")]), [[true; 2]]);
     kubectl.run("delete pod innocent --wait=true --timeout=60s").unwrap();
 }

@@ -6,19 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lab::{
-    directory::Directory,
-    kubernetes::{Cluster, Kubectl},
-    process::Process,
-    topology::Family,
-};
+use lab::{directory::Directory, kubernetes::Kubectl, process::Process, topology::Family};
 use serde_json::json;
 
 use crate::{
     agents::{self, NAMESPACE},
     clocks,
     running::{Ended, Running, until},
-    seats, tokens, web,
+    seats,
+    site::{Site, are_up},
+    tokens, web,
 };
 
 /// Where agents dial.
@@ -26,11 +23,15 @@ const PORT: u16 = 7070;
 
 const SCHISM: &str = env!("CARGO_BIN_EXE_schism");
 
-#[test]
-fn pods_are_cut_by_their_names_and_a_cut_outlives_the_controller_that_leads() {
-    let lab = Cluster::start(2).unwrap();
-    let kubectl = lab.kubectl();
-    let [here, there] = [0, 1].map(|number| lab.nodes()[number].name());
+/// The namespace of the pods.
+pub(crate) const SPACE: &str = "names";
+
+pub(crate) fn pods_are_cut_by_their_names_and_a_cut_outlives_the_controller_that_leads(
+    site: &Site,
+) {
+    let [here, there] = site.nodes();
+    let space = site.space(SPACE);
+    let kubectl = &space.kubectl;
     kubectl.run(&format!("create namespace {NAMESPACE}")).unwrap();
     let definition = controller::store::definition().to_string();
     kubectl.apply(&definition).unwrap();
@@ -42,16 +43,18 @@ fn pods_are_cut_by_their_names_and_a_cut_outlives_the_controller_that_leads() {
     let directory = Directory::create("controllers").unwrap();
     let office = Office { kubectl, directory: directory.path() };
     let first = office.start("first");
+    let lab = site.cluster();
     let hub = lab.topology().hub_node().unwrap().address(Family::V4);
-    agents::start_for(&lab, &format!("{hub}:{PORT}"));
+    agents::start_for(site, &format!("{hub}:{PORT}"));
     let ready = "wait --for=condition=Ready pod/left pod/near pod/right --timeout=120s";
     kubectl.run(ready).unwrap();
     until("both agents have come", || office.has_both("first", [here, there]));
 
     what_cannot_be_meant_is_refused(&office);
-    tokens::are_good_for_their_pod_alone(&lab, PORT);
+    let ending = tokens::are_good_for_their_pod_alone(lab, PORT);
     pods_are_cut_by_name_and_by_label(&office);
     one_container_has_another_time(&office);
+    ending.has_come();
     seats::a_pod_is_cut_from_a_service_whichever_way_it_is_reached(&office);
     seats::a_pod_that_is_made_anew_is_cut_again(&office, there);
     let agents = [here, there].map(|node| agents::of(kubectl, node));
@@ -69,15 +72,15 @@ fn what_cannot_be_meant_is_refused(office: &Office<'_>) {
     office.kubectl.apply(&nowhere.to_string()).unwrap();
     let mut wrong = Vec::new();
     for (selector, code, said) in [
-        ("k8s:default/pod/lefd", 5, "did you mean left?"),
-        ("k8s:defualt/pod/left", 5, "did you mean default?"),
-        ("k8s:default/pod/left/wep", 5, "has no container wep"),
-        ("k8s:default/pod/nowhere", 4, "it is pending"),
+        ("k8s:names/pod/lefd", 5, "did you mean left?"),
+        ("k8s:naems/pod/left", 5, "did you mean names?"),
+        ("k8s:names/pod/left/wep", 5, "has no container wep"),
+        ("k8s:names/pod/nowhere", 4, "it is pending"),
         ("k8s:kube-system/label:app", 4, "the cluster's own"),
         ("k8s:schism/label:app", 4, "a part of Schism itself"),
-        ("k8s:default/label:web", 2, "names 3 targets"),
-        ("4:k8s:default/label:web", 5, "more than the 3 that there are"),
-        ("k8s:default/label:nobody", 5, "names nothing"),
+        ("k8s:names/label:web", 2, "names 3 targets"),
+        ("4:k8s:names/label:web", 5, "more than the 3 that there are"),
+        ("k8s:names/label:nobody", 5, "names nothing"),
     ] {
         let refused = office.ask("first", &format!("cut {selector} addr:192.0.2.1 --for 5s"));
         if refused.code != Some(code) || !refused.said.contains(said) {
@@ -88,8 +91,8 @@ fn what_cannot_be_meant_is_refused(office: &Office<'_>) {
     office.kubectl.run("delete pod nowhere --wait=true --timeout=60s").unwrap();
     // The same seed picks the same ones, and nothing is touched.
     let pick = || {
-        let line = "targets one:k8s:default/label:web -o name";
-        let found = office.ask("first", line);
+        let line = format!("targets one:k8s:{SPACE}/label:web -o name");
+        let found = office.ask("first", &line);
         assert_eq!(found.code, Some(0), "{found:?}");
         found.said
     };
@@ -98,37 +101,31 @@ fn what_cannot_be_meant_is_refused(office: &Office<'_>) {
 
 fn pods_are_cut_by_name_and_by_label(office: &Office<'_>) {
     // On two nodes, one by its name and the other one by its labels.
-    office.done(
-        "first",
-        "cut k8s:default/pod/left k8s:default/label:web=right --mode initiator --for 120s --detach",
-    );
-    assert_eq!(office.reaches("left", "right"), [false; 2]);
-    assert_eq!(office.reaches("right", "left"), [true; 2]);
-    assert_eq!(office.reaches("near", "right"), [true; 2]);
+    let left = pod("left");
+    let long = "--mode initiator --for 120s --detach";
+    office.done("first", &format!("cut {left} k8s:{SPACE}/label:web=right {long}"));
+    let reached = office.reach([("left", "right"), ("right", "left"), ("near", "right")]);
+    assert_eq!(reached, [[false; 2], [true; 2], [true; 2]]);
     office.done("first", "heal --all");
-    assert_eq!(office.reaches("left", "right"), [true; 2]);
+    assert_eq!(office.reach([("left", "right")]), [[true; 2]]);
     // On one node.
-    office.done(
-        "first",
-        "cut k8s:default/label:web=near k8s:default/pod/left --mode initiator --for 120s --detach",
-    );
-    assert_eq!(office.reaches("near", "left"), [false; 2]);
-    assert_eq!(office.reaches("left", "near"), [true; 2]);
-    assert_eq!(office.reaches("near", "right"), [true; 2]);
+    office.done("first", &format!("cut k8s:{SPACE}/label:web=near {left} {long}"));
+    let reached = office.reach([("near", "left"), ("left", "near"), ("near", "right")]);
+    assert_eq!(reached, [[false; 2], [true; 2], [true; 2]]);
     office.done("first", "heal --all");
-    assert_eq!(office.reaches("near", "left"), [true; 2]);
+    assert_eq!(office.reach([("near", "left")]), [[true; 2]]);
 }
 
 fn one_container_has_another_time(office: &Office<'_>) {
-    office.done("first", "skew k8s:default/pod/left/clock +1h --for 120s --detach");
+    office.done("first", &format!("skew {}/clock +1h --for 120s --detach", pod("left")));
     clocks::are_off(office.kubectl, "left", "clock", 3_600);
     clocks::are_off(office.kubectl, "left", "sibling", 0);
     office.done("first", "heal --all");
     clocks::are_off(office.kubectl, "left", "clock", 0);
 }
 
-/// How long the cut lasts that outlives a controller.
-const DEADLINE: Duration = Duration::from_secs(45);
+/// How long the cut lasts that outlives a controller: the next one leads after some eight seconds.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 fn the_next_one_leads_a_cut_to_its_end(
     office: &Office<'_>,
@@ -138,18 +135,13 @@ fn the_next_one_leads_a_cut_to_its_end(
 ) {
     let second = office.start_waiting("second");
     until("the second waits", || office.log("second").contains("waits for its turn"));
-    // What an agent has put in, it says once.
-    let put_in = || {
-        agents.each_ref().map(|agent| {
-            let log = office.kubectl.run(&format!("-n {NAMESPACE} logs {agent}")).unwrap();
-            log.lines().filter(|line| line.contains("prepared")).count()
-        })
-    };
+    let put_in = || agents.each_ref().map(|agent| agents::put_in(office.kubectl, agent));
     let before = put_in();
     let asked = Instant::now();
-    let cut = "cut k8s:default/pod/left k8s:default/pod/right --mode initiator --for 45s --detach";
-    office.done("first", cut);
-    assert_eq!(office.reaches("left", "right"), [false; 2]);
+    let (left, right, seconds) = (pod("left"), pod("right"), DEADLINE.as_secs());
+    let cut = format!("cut {left} {right} --mode initiator --for {seconds}s --detach");
+    office.done("first", &cut);
+    assert_eq!(office.reach([("left", "right")]), [[false; 2]]);
     assert_eq!(put_in(), before.map(|count| count + 1), "at either end once");
 
     assert!(!office.socket("second").exists(), "it serves without its turn");
@@ -161,10 +153,10 @@ fn the_next_one_leads_a_cut_to_its_end(
     eprintln!("both agents had found it after {:.1} s", killed.elapsed().as_secs_f64());
     let status = office.ask("second", "status -o json");
     assert!(status.said.contains("\"active\""), "{status:?}");
-    assert_eq!(office.reaches("left", "right"), [false; 2]);
-    assert_eq!(office.reaches("right", "left"), [true; 2]);
+    let reached = office.reach([("left", "right"), ("right", "left")]);
+    assert_eq!(reached, [[false; 2], [true; 2]]);
 
-    until("the cut ends", || office.reaches("left", "right") == [true; 2]);
+    until("the cut ends", || office.reach([("left", "right")]) == [[true; 2]]);
     let lasted = asked.elapsed();
     assert!(lasted >= DEADLINE, "it ended after {lasted:?}");
     until("it is over", || {
@@ -228,15 +220,16 @@ impl Office<'_> {
     }
 
     fn has_both(&self, name: &str, nodes: [&str; 2]) -> bool {
-        let said = self.ask(name, "agents").said;
-        let up =
-            |node: &str| said.lines().any(|line| line.starts_with(node) && line.contains(" up "));
-        nodes.iter().all(|node| up(node))
+        are_up(&self.ask(name, "agents").said, nodes)
     }
 
-    /// Whether one pod reaches another one, in both families.
-    pub(crate) fn reaches(&self, from: &str, to: &str) -> [bool; 2] {
-        let address = |family| web::address(self.kubectl, to, family);
-        Family::ALL.map(|family| web::reaches(self.kubectl, from, &web::url(address(family))))
+    /// Whether pods reach others, in both families each.
+    pub(crate) fn reach<const N: usize>(&self, pairs: [(&str, &str); N]) -> [[bool; 2]; N] {
+        web::reach(self.kubectl, pairs)
     }
+}
+
+/// A pod as commands name it.
+pub(crate) fn pod(name: &str) -> String {
+    format!("k8s:{SPACE}/pod/{name}")
 }

@@ -1,6 +1,6 @@
 //! Who comes by a token, and which tokens are good.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use lab::{
     directory::Directory,
@@ -17,15 +17,24 @@ use crate::{agents::NAMESPACE, running::until};
 struct Door<'a> {
     lab: &'a Cluster,
     /// Whom agents trust.
-    ca: &'a Path,
+    ca: PathBuf,
     port: u16,
+    /// Where that is written down.
+    _directory: Directory,
+}
+
+/// A token that was good, whose pod is gone.
+pub(crate) struct Ending<'a> {
+    door: Door<'a>,
+    node: &'a str,
+    token: String,
 }
 
 impl Door<'_> {
     /// Why the agent of a node is not let in with this token; empty where it is.
     fn knock(&self, node: &str, token: &str) -> String {
         let hub = &self.lab.topology().hub_node().unwrap().namespace;
-        let (ca, port) = (self.ca, self.port);
+        let (ca, port) = (&self.ca, self.port);
         let answer = hub.inside(|| {
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
@@ -66,8 +75,9 @@ fn visitor(kubectl: &Kubectl, node: &str) {
     kubectl.run(&ready).unwrap();
 }
 
-/// Tokens that are good, and those that are not, at a controller that listens to agents in the hub's network.
-pub(crate) fn are_good_for_their_pod_alone(lab: &Cluster, port: u16) {
+/// Tokens that are good, and those that are not, at a controller that listens to agents in the hub's network. What was
+/// good ends with its pod, some time later.
+pub(crate) fn are_good_for_their_pod_alone(lab: &Cluster, port: u16) -> Ending<'_> {
     let kubectl = lab.kubectl();
     let [here, there] = [0, 1].map(|number| lab.nodes()[number].name());
     let directory = Directory::create("authority").unwrap();
@@ -75,7 +85,7 @@ pub(crate) fn are_good_for_their_pod_alone(lab: &Cluster, port: u16) {
     let shown =
         ["-n", NAMESPACE, "get", "configmap", "schism-ca", "-o", r"jsonpath={.data.ca\.pem}"];
     std::fs::write(&ca, kubectl.run_with(&shown).unwrap()).unwrap();
-    let door = Door { lab, ca: &ca, port };
+    let door = Door { lab, ca, port, _directory: directory };
     visitor(kubectl, here);
     let token = |of: &str| kubectl.run(&format!("-n {NAMESPACE} create token {of}")).unwrap();
     let bound = "--bound-object-kind Pod --bound-object-name visitor";
@@ -94,10 +104,17 @@ pub(crate) fn are_good_for_their_pod_alone(lab: &Cluster, port: u16) {
     // It is let in, and says no more.
     assert_eq!(door.knock(here, &good), "");
     kubectl.run(&format!("-n {NAMESPACE} delete pod visitor --wait=true --timeout=60s")).unwrap();
-    // API servers remember for ten seconds that a token was good.
-    until("a token ends with its pod", || {
-        let refused = door.knock(here, &good);
-        assert!(refused.is_empty() || refused.contains("does not take its token"), "{refused}");
-        !refused.is_empty()
-    });
+    Ending { door, node: here, token: good }
+}
+
+impl Ending<'_> {
+    /// API servers remember for ten seconds that a token was good.
+    pub(crate) fn has_come(self) {
+        until("a token ends with its pod", || {
+            let refused = self.door.knock(self.node, &self.token);
+            let said = "does not take its token";
+            assert!(refused.is_empty() || refused.contains(said), "{refused}");
+            !refused.is_empty()
+        });
+    }
 }

@@ -1,6 +1,6 @@
 //! Pods that say who they are over HTTP.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, thread};
 
 use lab::{
     kubernetes::{BUSYBOX, Kubectl},
@@ -33,12 +33,16 @@ pub(crate) fn pod(name: &str, node: &str) -> String {
     json!({ "apiVersion": "v1", "kind": "List", "items": [pod, service] }).to_string()
 }
 
-/// The address of a pod in a family.
-pub(crate) fn address(kubectl: &Kubectl, name: &str, family: Family) -> IpAddr {
+/// The addresses of a pod, one of each family.
+pub(crate) fn addresses(kubectl: &Kubectl, name: &str) -> [IpAddr; 2] {
     let pod = get(kubectl, "pod", name);
     let addresses = pod["status"]["podIPs"].as_array().unwrap().iter();
-    let mut addresses = addresses.map(|one| one["ip"].as_str().unwrap().parse::<IpAddr>().unwrap());
-    addresses.find(|address| address.is_ipv4() == (family == Family::V4)).unwrap()
+    let addresses: Vec<IpAddr> =
+        addresses.map(|one| one["ip"].as_str().unwrap().parse().unwrap()).collect();
+    Family::ALL.map(|family| {
+        let is_of = |address: &&IpAddr| address.is_ipv4() == (family == Family::V4);
+        *addresses.iter().find(is_of).unwrap()
+    })
 }
 
 /// The virtual address of a service.
@@ -78,8 +82,35 @@ pub(crate) fn container(kubectl: &Kubectl, name: &str) -> String {
     id.rsplit('/').next().unwrap().to_owned()
 }
 
+/// Asks all of these URLs at the same time, and names those that answer within two seconds.
+const ASK_ALL: &str =
+    r#"for url; do (timeout 2 wget -q -O /dev/null "$url" && echo "$url") & done; wait"#;
+
+/// Which of some URLs answer a pod.
+fn answering(kubectl: &Kubectl, from: &str, urls: &[String]) -> Vec<bool> {
+    let mut line = vec!["exec", from, "--", "sh", "-c", ASK_ALL, "sh"];
+    line.extend(urls.iter().map(String::as_str));
+    let said = kubectl.run_with(&line).unwrap();
+    urls.iter().map(|url| said.lines().any(|line| line == url)).collect()
+}
+
 /// Whether a pod gets an answer within two seconds.
 pub(crate) fn reaches(kubectl: &Kubectl, from: &str, url: &str) -> bool {
-    let line = ["exec", from, "--", "timeout", "2", "wget", "-q", "-O", "-", url];
-    kubectl.run_with(&line).is_ok()
+    answering(kubectl, from, &[url.to_owned()])[0]
+}
+
+/// Whether a pod gets an answer from these addresses, asked at the same time.
+pub(crate) fn reaches_both(kubectl: &Kubectl, from: &str, to: [IpAddr; 2]) -> [bool; 2] {
+    let answer = answering(kubectl, from, &to.map(url));
+    [answer[0], answer[1]]
+}
+
+/// Whether pods reach others, in both families each. All are asked at the same time: who is cut off waits.
+pub(crate) fn reach<const N: usize>(kubectl: &Kubectl, pairs: [(&str, &str); N]) -> [[bool; 2]; N] {
+    thread::scope(|scope| {
+        let asked = pairs.map(|(from, to)| {
+            scope.spawn(move || reaches_both(kubectl, from, addresses(kubectl, to)))
+        });
+        asked.map(|answer| answer.join().unwrap())
+    })
 }

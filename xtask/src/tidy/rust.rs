@@ -25,6 +25,8 @@ const PURE: [&str; 7] = [
 ];
 /// The kernel programs themselves, which read the kernel's clock, live beside the pure decision.
 const NOT_PURE: [&str; 2] = ["agent-ebpf/src/main.rs", "agent-ebpf/src/bin/"];
+/// Tests that bring their own harness: it runs no function that is marked as a test.
+const OWN_HARNESS: [&str; 1] = ["controller/tests/root_kubernetes/"];
 const IMPURITIES: [&str; 8] = [
     "Instant::now",
     "SystemTime::now",
@@ -59,6 +61,7 @@ pub(super) fn check(file: &Path, text: &str, found: &mut Vec<Violation>) {
     let may_enter = ENTERS_NAMESPACES.contains(&path.as_ref());
     let pure = PURE.iter().any(|prefix| path.starts_with(prefix))
         && !NOT_PURE.iter().any(|prefix| path.starts_with(prefix));
+    let own_harness = OWN_HARNESS.iter().any(|prefix| path.starts_with(prefix));
     for (index, line) in code_only(text).lines().enumerate() {
         let number = index + 1;
         let dense: String = line.chars().filter(|character| !character.is_whitespace()).collect();
@@ -73,6 +76,9 @@ pub(super) fn check(file: &Path, text: &str, found: &mut Vec<Violation>) {
         }
         if !may_enter && dense.contains("setns(") {
             report(number, "setns outside agent/src/kernel/netns.rs".to_owned());
+        }
+        if own_harness && dense.contains("#[test]") {
+            report(number, "nobody runs it: a case stands in the list of main.rs".to_owned());
         }
         if pure && let Some(impurity) = IMPURITIES.iter().find(|word| has_word(line, word)) {
             report(number, format!("{impurity} in a module that does no IO and reads no clock"));
@@ -107,6 +113,13 @@ mod tests {
         assert_eq!(rules("agent/src/a.rs", "#! [ allow(dead_code)]\n").len(), 1);
         assert_eq!(rules("agent/src/a.rs", "#[cfg_attr(test, allow(dead_code))]\n").len(), 1);
         assert!(rules("agent/src/a.rs", "// #[allow(dead_code)]\n").is_empty());
+    }
+
+    #[test]
+    fn a_test_that_nobody_would_run_is_found() {
+        let text = "#[test]\nfn a() {}\n";
+        assert_eq!(rules("controller/tests/root_kubernetes/pods.rs", text)[0].0, 1);
+        assert!(rules("controller/tests/root_cli/cut.rs", text).is_empty());
     }
 
     #[test]
