@@ -13,15 +13,18 @@ mod clocks;
 mod groups;
 mod harness;
 mod installation;
+mod neighbours;
 mod nodes;
 mod objects;
 mod pods;
+mod rolling;
 mod running;
 mod seats;
 mod selectors;
 mod site;
 mod surroundings;
 mod tokens;
+mod traffic;
 mod web;
 
 use std::process::ExitCode;
@@ -48,6 +51,11 @@ fn main() -> ExitCode {
         Bare selectors::pods_are_cut_by_their_names_and_a_cut_outlives_the_controller_that_leads,
         Installed api::a_real_api_server_is_understood,
         Installed groups::members_of_an_etcd_are_named_by_what_they_are_without_any_setting,
+        Installed traffic::an_agent_asks_controllers_and_no_api_server,
+        Installed neighbours::where_a_definition_is_older_nothing_is_done_by_halves,
+        Installed neighbours::a_second_installation_keeps_no_objects_and_takes_nothing_from_the_first,
+        Installed rolling::a_rolling_update_of_the_controllers_leaves_a_cut_as_it_is,
+        Installed rolling::a_rolling_update_of_the_agents_ends_a_cut_everywhere_and_leaves_nothing,
         // It takes the installation away.
         Installed installation::what_is_installed_by_one_manifest_leads_cuts_over_deaths_of_leaders_and_is_gone_with_it,
     ];
