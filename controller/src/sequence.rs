@@ -171,7 +171,7 @@ impl Sequence {
         self.parts.iter().filter(|part| part.state.acts()).count()
     }
 
-    /// Begins.
+    /// Begins: what it is from here on has to be stored before anything of what comes back is done.
     #[must_use]
     pub fn begin(&mut self) -> Vec<Action> {
         self.stage = Stage::Preparing;
@@ -179,9 +179,7 @@ impl Sequence {
             part.state = PartState::Preparing;
             part.unanswered = true;
         }
-        let mut actions = vec![Action::Record];
-        actions.extend(self.nodes(|_| true).into_iter().map(Action::Prepare));
-        actions
+        self.nodes(|_| true).into_iter().map(Action::Prepare).collect()
     }
 
     /// What follows from what happened.

@@ -2,6 +2,7 @@
 
 pub(super) mod amending;
 pub(super) mod braking;
+mod recording;
 pub(super) mod runs;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -33,6 +34,7 @@ use crate::sequence::{Action, Event, Part, Stage};
 use crate::store::{Expected, Key, Kind, PutError, Revision, Store};
 use amending::Joining;
 use braking::Behind;
+use recording::Unwritten;
 use runs::Runs;
 
 /// How often time is looked at while anything is on its way.
@@ -96,6 +98,7 @@ pub(super) async fn begin(
         behind: Behind::stored(&stored),
         kept_brake: stored,
         wall,
+        unwritten: Unwritten::default(),
         untold: BTreeSet::new(),
         tell_at: None,
     };
@@ -121,6 +124,8 @@ pub(super) struct Driver {
     /// As it stands in the store, or is to.
     kept_brake: wire::Brake,
     wall: Wall,
+    /// Who is on the way out, which is not written yet.
+    unwritten: Unwritten,
     /// What has changed in a way that can wait to be told and counted, and until when.
     untold: BTreeSet<IntentId>,
     tell_at: Option<Instant>,
@@ -148,8 +153,9 @@ impl Driver {
                     self.everybody(|_| Some(Event::Tick)).await;
                 }
                 () = passed(self.tell_at) => self.tell_untold(),
+                () = passed(self.unwritten.due()) => self.write_unwritten().await,
                 command = inbox.recv() => match command {
-                    Some(Command::End) | None => return,
+                    Some(Command::End) | None => return self.write_unwritten().await,
                     Some(command) => self.handle(command).await,
                 },
                 notice = notices.next() => self.noticed(notice).await,
@@ -173,6 +179,7 @@ impl Driver {
                 self.wait(id, Until::Over, reply);
             }
             Command::List { reply } => {
+                self.write_unwritten().await;
                 let at = self.at();
                 let mut intents: Vec<_> =
                     self.intents.values().map(|intent| intent.told(at)).collect();
@@ -195,6 +202,7 @@ impl Driver {
                 let _ = reply.send(());
             }
             Command::Watch { since, reply } => {
+                self.write_unwritten().await;
                 // First the subscription: whatever is stored from here on is told by it.
                 let coming = self.events.subscribe();
                 let standing = self.past().since(since).await;
@@ -236,6 +244,7 @@ impl Driver {
         if let Err(refusal) = guards.admit(&asked, &self.acting()) {
             return drop(reply.send(Err(refusal.into())));
         }
+        let actions = intent.sequence.begin();
         // Before anything is touched: what is lost now is not owed to anybody.
         match self.store.put(Key::intent(id), Expected::Never, intent.record()).await {
             Ok(revision) => {
@@ -254,9 +263,9 @@ impl Driver {
         self.intents.insert(id, intent);
         self.tally.begun(id, self.agents.now());
         self.waiting.entry(id).or_default().push((Until::Acting, reply));
-        let Some(intent) = self.intents.get_mut(&id) else { return };
-        let actions = intent.sequence.begin();
+        let Some(intent) = self.intents.get(&id) else { return };
         calls::ask_clocks(&self.agents, intent.sequence.parts());
+        self.tell(id);
         self.perform(id, actions).await;
     }
 
@@ -391,7 +400,9 @@ impl Driver {
         }
     }
 
-    async fn perform(&mut self, id: IntentId, actions: Vec<Action>) {
+    async fn perform(&mut self, id: IntentId, mut actions: Vec<Action>) {
+        // What it has become by all of them is written at once.
+        actions.dedup();
         for action in actions {
             let Some(intent) = self.intents.get(&id) else { return };
             if action == Action::Record {
@@ -409,60 +420,6 @@ impl Driver {
             });
         }
         self.answer(id);
-    }
-
-    async fn record(&mut self, id: IntentId) {
-        let Some(intent) = self.intents.get_mut(&id) else { return };
-        if intent.sequence.stage().is_final() && intent.ended == 0 {
-            intent.ended = self.wall.now();
-            // What was healed before the start that was agreed on never acted.
-            intent.began = if intent.began > intent.ended { 0 } else { intent.began };
-        }
-        self.put(id).await;
-        self.conclude().await;
-    }
-
-    /// Writes the lines of those that have ended and have none.
-    async fn conclude(&mut self) {
-        if !self.endings.is_ready() {
-            return;
-        }
-        let without = |one: &&Intent| one.sequence.stage().is_final() && !one.archived;
-        let ended: Vec<IntentId> =
-            self.intents.values().filter(without).map(|one| one.id).collect();
-        for id in ended {
-            let Some(intent) = self.intents.get_mut(&id) else { continue };
-            if let Err(error) = self.endings.write(intent.wire()).await {
-                // It is written with the next one that ends, or by the next life.
-                self.tally.failed(Written::Archive);
-                tracing::error!(intent = %id, %error, "not archived");
-                return;
-            }
-            intent.archived = true;
-            self.put(id).await;
-        }
-    }
-
-    /// Stores what an intent has become, and tells it.
-    async fn put(&mut self, id: IntentId) {
-        let Some(intent) = self.intents.get_mut(&id) else { return };
-        match self.store.put(Key::intent(id), Expected::Any, intent.record()).await {
-            Ok(revision) => {
-                self.revision = revision.0;
-                intent.revision = revision.0;
-            }
-            Err(error) => {
-                // What acts is bounded by its lease, whatever stands in the store; an earlier record of it
-                // is there, by which a next life takes it out.
-                self.tally.failed(Written::Store);
-                let note = format!("what became of it could not be stored: {error}");
-                tracing::error!(intent = %id, %error, "not stored");
-                if !intent.notes.contains(&note) {
-                    intent.notes.push(note);
-                }
-            }
-        }
-        self.tell(id);
     }
 
     /// What may act or is on its way.
@@ -523,6 +480,10 @@ impl Driver {
 
     fn tell(&mut self, id: IntentId) {
         self.untold.remove(&id);
+        // It is told when it is written.
+        if self.unwritten.has(id) {
+            return;
+        }
         let Some(intent) = self.intents.get(&id) else { return };
         self.tally.heard(intent);
         if self.events.receiver_count() == 0 {

@@ -92,7 +92,7 @@ fn unreachable() -> Refusal {
 fn nothing_is_committed_before_everything_is_prepared() {
     let mut sequence = two();
     let begun = sequence.begin();
-    assert_eq!(begun, [Action::Record, Action::Prepare(node("a")), Action::Prepare(node("b"))]);
+    assert_eq!(begun, [Action::Prepare(node("a")), Action::Prepare(node("b"))]);
     assert_eq!(sequence.on(Event::Prepared(node("a"), Ok(())), SECOND), []);
     let all = BTreeSet::from([node("a"), node("b")]);
     assert_eq!(sequence.on(Event::Prepared(node("b"), Ok(())), SECOND), [Action::Commit(all)]);

@@ -1,7 +1,7 @@
 //! A store on a disk that can be filled.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use controller::store::{
     Attempted, Change, ChangesError, Expected, Key, Kind, Memory, Pending, PutError, Record,
@@ -13,11 +13,18 @@ use tokio::sync::watch;
 pub(crate) struct Disk {
     memory: Memory,
     full: AtomicBool,
+    written: AtomicUsize,
 }
 
 impl Disk {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { memory: Memory::new(), full: AtomicBool::new(false) })
+        let (full, written) = (AtomicBool::new(false), AtomicUsize::new(0));
+        Arc::new(Self { memory: Memory::new(), full, written })
+    }
+
+    /// How often it was written to since the last time.
+    pub(crate) fn written(&self) -> usize {
+        self.written.swap(0, Ordering::Relaxed)
     }
 
     pub(crate) fn fill(&self) {
@@ -49,6 +56,7 @@ impl Store for Disk {
     ) -> Pending<'_, Result<Revision, PutError>> {
         Box::pin(async move {
             self.room()?;
+            self.written.fetch_add(1, Ordering::Relaxed);
             self.memory.put(key, expected, value).await
         })
     }

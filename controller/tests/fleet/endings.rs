@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use controller::archive::{Ended, Enforced, Fate};
+use controller::control::Watching;
 use controller::store::Key;
 use fault::IntentId;
 use proto::control::Stage;
+use proto::control::event::Kind as Told;
 
-use crate::rig::{Fleet, spec};
+use crate::disk::Disk;
+use crate::rig::{Fleet, soon, spec};
 
 async fn lines(fleet: &Fleet) -> Vec<Ended> {
     let lines = fleet.archive.ended.read().await.unwrap();
@@ -51,6 +54,35 @@ async fn what_was_healed_has_one_line_that_says_all_of_it() {
     fleet.heal(1).await;
     fleet.restart().await;
     assert_eq!(fleet.intent(1).await.reason, "a test", "a next life knows why");
+    assert_eq!(lines(&fleet).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_healed_was_written_three_times() {
+    let disk = Disk::new();
+    let fleet = Fleet::over(disk.clone(), &["a", "b"]).await;
+    let out = |call: &agent::fake::Call<'_>| {
+        matches!(call, agent::fake::Call::Step(_, agent::kernel::Step::Unload))
+    };
+    disk.written();
+    fleet.cut(1, "netns:a", "netns:b").await.unwrap();
+    assert_eq!(disk.written(), 2, "before anything was touched, and once it acts");
+    // One that takes its time on its way out is told to be there, which is written before.
+    let Watching { standing, mut coming } = fleet.control.watch(0).await.unwrap();
+    assert_eq!(standing.len(), 1);
+    let gate = fleet.nodes["b"].kernel.gate(out);
+    let (control, id) = (fleet.control.clone(), IntentId::from_random(1));
+    let healing = tokio::spawn(async move { control.heal(id, "a test").await });
+    let mut stage = Stage::Active;
+    while stage == Stage::Active {
+        let Some(Told::Intent(intent)) = soon(coming.recv()).await.unwrap().kind else { continue };
+        stage = intent.stage();
+    }
+    assert_eq!((stage, disk.written()), (Stage::Healing, 1));
+    gate.open();
+    assert_eq!(healing.await.unwrap().unwrap().stage(), Stage::Healed);
+    assert_eq!(disk.written(), 1, "with the line in the archive");
+    assert!(fleet.intent(1).await.archived);
     assert_eq!(lines(&fleet).await.len(), 1);
 }
 

@@ -79,6 +79,7 @@ impl Driver {
             self.brake.send_replace(Some(brake.reason.clone()));
             let reason = format!("halted: {}", brake.reason);
             self.everybody(|_| Some(Event::Heal(reason.clone()))).await;
+            self.write_unwritten().await;
             let kept = self.behind.store(&brake);
             self.kept_brake = kept.clone();
             self.keep_brake(&kept).await?;
