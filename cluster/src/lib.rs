@@ -16,6 +16,7 @@ mod error;
 mod kind;
 mod kubeconfig;
 mod name;
+mod pulse;
 mod resource;
 mod secret;
 mod server;
@@ -35,7 +36,10 @@ pub use kind::{
     kept::{ConfigMap, SecretObject},
     lease::{Lease, LeaseSpec},
     node::{Node, NodeCondition, NodeInfo, NodeStatus},
-    pod::{Container, ContainerPort, ContainerStatus, Phase, Pod, PodIp, PodSpec, PodStatus},
+    pod::{
+        Container, ContainerPort, ContainerState, ContainerStatus, Phase, Pod, PodIp, PodSpec,
+        PodStatus, Running,
+    },
     service::{Endpoint, EndpointSlice, Service, ServiceSpec, ServiceType, TargetRef},
     space::NamespaceObject,
     token::{Review, User},
@@ -45,6 +49,7 @@ pub use kind::{
 };
 pub use kubeconfig::{Kubeconfig, KubeconfigError};
 pub use name::{Name, NameError, Namespace};
+pub use pulse::Pulse;
 pub use resource::{Kind, Metadata, Owner, Resource, Within};
 pub use secret::Secret;
 pub use server::{Server, ServerError};

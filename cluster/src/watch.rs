@@ -13,6 +13,7 @@ use crate::{
     call::Call,
     connection::{Connection, broken},
     error::Status,
+    pulse::Pulse,
 };
 
 /// How long one watch lasts; the next goes on where it ended.
@@ -34,6 +35,7 @@ pub struct Watch<R> {
     backoff: Backoff,
     /// Before it nothing is tried.
     pause: Option<Instant>,
+    pulse: Pulse,
     of: PhantomData<fn() -> R>,
 }
 
@@ -91,8 +93,15 @@ impl<R: Resource> Watch<R> {
             state: State::Unlisted,
             backoff: Backoff::default(),
             pause: None,
+            pulse: Pulse::default(),
             of: PhantomData,
         }
+    }
+
+    /// Tells of it, from elsewhere, whether it is current.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// What happens next; first all that there are. A call that is dropped loses nothing.
@@ -113,6 +122,10 @@ impl<R: Resource> Watch<R> {
                     self.take(line)
                 }
             };
+            match &self.state {
+                State::Open { .. } => {}
+                State::Unlisted | State::Since(_) => self.pulse.closed(),
+            }
             if let Some(event) = told {
                 return event;
             }
@@ -151,6 +164,7 @@ impl<R: Resource> Watch<R> {
                     begun: Instant::now(),
                 };
                 self.state = State::Open { since, lines: Box::new(lines) };
+                self.pulse.opened();
                 None
             }
             Err(cause) => self.ended(cause),
@@ -205,6 +219,7 @@ impl<R: Resource> Watch<R> {
 
     fn advance(&mut self, to: String) {
         self.backoff.succeeded();
+        self.pulse.heard();
         if let State::Open { since, .. } = &mut self.state
             && !to.is_empty()
         {

@@ -108,9 +108,22 @@ pub struct ContainerStatus {
     /// Its runtime and what that calls it: `containerd://…`. Empty before its first start.
     #[serde(rename = "containerID")]
     pub container_id: String,
-    /// How it is, by the one word that says so.
-    pub state: serde_json::Map<String, serde_json::Value>,
+    /// How it is.
+    pub state: ContainerState,
 }
+
+/// How a container is, as far as that is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct ContainerState {
+    /// There if it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
+}
+
+/// A container that runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Running {}
 
 impl ContainerStatus {
     /// What the runtime calls it; `None` before its first start.
@@ -122,7 +135,7 @@ impl ContainerStatus {
     /// Whether it runs.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.state.contains_key("running")
+        self.state.running.is_some()
     }
 }
 
