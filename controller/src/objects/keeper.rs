@@ -5,6 +5,7 @@
 
 mod calls;
 pub(super) mod hearing;
+mod mentioning;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,7 +21,6 @@ use super::asked;
 use super::consent::{Consent, Withheld};
 use super::decision::{Attempt, Ending, Standing, Step, step};
 use super::lacking::{Definitions, Unfit};
-use super::mention;
 use super::resource::{Kind, Object, Place};
 use super::status::{Phase, Status};
 use super::tenure::{self, Tenure};
@@ -451,6 +451,11 @@ impl Keeper {
         match done {
             Done::Healed => {}
             Done::Mentioned => {}
+            Done::Lasted { place, uid, status } => {
+                if self.acts(&place, &uid) {
+                    self.mention(&place, &status);
+                }
+            }
             Done::Changed { place, uid, result } => {
                 self.changed(&place, &uid, result.map(|object| (object, None)));
             }
@@ -466,7 +471,7 @@ impl Keeper {
                 };
                 let (is_new, phase) = (before != status.phase, status.phase);
                 if result.is_ok() && is_new && matches!(before, Phase::Pending | Phase::Active) {
-                    self.mention(&place, &status);
+                    self.mention_in_time(&place, &uid, &status);
                 }
                 if is_new {
                     tracing::info!(%place, phase = phase.word(), "told");
@@ -474,18 +479,6 @@ impl Keeper {
                 self.changed(&place, &uid, result.map(|object| (object, Some(*status))));
             }
             Done::PutIn { place, uid, since, result } => self.tried(&place, &uid, since, result),
-        }
-    }
-
-    /// Says it to the pods that it is about, as events of theirs.
-    fn mention(&mut self, place: &Place, status: &Status) {
-        let Some(entry) = self.entries.get(place) else { return };
-        let Some(intent) = entry.object.intent().and_then(|id| self.intents.get(&id.get())) else {
-            return;
-        };
-        let mentions = mention::of(place, status, intent, self.means.control.wall().now());
-        if !mentions.is_empty() {
-            self.tasks.spawn(calls::mention(self.means.client.clone(), mentions));
         }
     }
 

@@ -90,7 +90,10 @@ fn said(status: &Status) -> Option<(&'static str, &'static str, String)> {
                 None => status.effect.clone(),
             };
             let tone = if status.phase == Phase::Unconfirmed { "Warning" } else { "Normal" };
-            Some(("FaultEnded", tone, format!("{kind} {between} {how}, {effect}")))
+            // That it began may not have been told.
+            let since = status.started_at.as_ref().map(|began| format!(" since {began}"));
+            let since = since.unwrap_or_default();
+            Some(("FaultEnded", tone, format!("{kind} {between} {how}, {effect}{since}")))
         }
         Phase::Pending | Phase::Refused | Phase::Healing | Phase::Unknown => None,
     }

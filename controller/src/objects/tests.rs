@@ -536,7 +536,8 @@ fn pods_are_told_what_is_done_to_them() {
     );
     assert_eq!(
         first.event.message,
-        "cut from pod/a to pod/b healed, 1,234,204 packets lost (Fault prod/one)"
+        "cut from pod/a to pod/b healed, 1,234,204 packets lost since 2023-11-14T22:13:20Z \
+         (Fault prod/one)"
     );
     status.phase = Phase::Active;
     let mentions = mention::of(&place, &status, &healed, NOW);

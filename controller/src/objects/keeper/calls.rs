@@ -43,6 +43,8 @@ pub(super) enum Done {
     Healed,
     /// Pods were to be told.
     Mentioned,
+    /// It is a while ago that this was told of one that acts.
+    Lasted { place: Place, uid: String, status: Box<Status> },
 }
 
 /// Which part of an object is changed.
