@@ -239,7 +239,8 @@ impl Ground {
         let means = Means {
             store,
             ended: Some(archive.ended.clone()),
-            clusters: options.clusters.clone(),
+            // By who leads alone: others ask for nothing.
+            clusters: options.clusters.clone().watched(),
             limits: options.limits,
             wall: Wall::System,
         };

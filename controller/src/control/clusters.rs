@@ -45,6 +45,13 @@ impl Clusters {
         self
     }
 
+    /// The same, where pods and nodes of the Kubernetes cluster are watched from now on.
+    #[must_use]
+    pub fn watched(mut self) -> Self {
+        self.kubernetes = self.kubernetes.map(Kubernetes::watched);
+        self
+    }
+
     /// The Kubernetes cluster, where there is one.
     pub(crate) fn kubernetes(&self) -> Option<&Kubernetes> {
         self.kubernetes.as_ref()

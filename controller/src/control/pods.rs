@@ -36,6 +36,43 @@ pub(super) async fn ends(
     let failed = |error| ResolveError::Pods { selector: selector.clone(), error: Box::new(error) };
     let kubernetes = kubernetes.ok_or_else(|| failed(PodsError::NoCluster))?;
     let found = kubernetes.find(pods).await.map_err(failed)?;
+    match picked(agents, selector, pods, found, aspect, seed).await {
+        // What was told of them may be old.
+        Err(error) if kubernetes.is_current() && may_pass_when_asked(&error) => {
+            let found = kubernetes.find_anew(pods).await.map_err(failed)?;
+            picked(agents, selector, pods, found, aspect, seed).await
+        }
+        picked => picked,
+    }
+}
+
+/// Whether other pods, or the same elsewhere, would do.
+const fn may_pass_when_asked(error: &ResolveError) -> bool {
+    match error {
+        ResolveError::Nothing { .. }
+        | ResolveError::Ambiguous { .. }
+        | ResolveError::TooFew { .. }
+        | ResolveError::Pods { .. } => true,
+        ResolveError::Unreachable(_)
+        | ResolveError::Away { .. }
+        | ResolveError::Agent { .. }
+        | ResolveError::Refused { .. }
+        | ResolveError::Other { .. }
+        | ResolveError::Sight { .. }
+        | ResolveError::Service(_) => false,
+    }
+}
+
+/// Those of what was found that are meant, as the agents of their nodes find them.
+async fn picked(
+    agents: &Agents,
+    selector: &Selector,
+    pods: &KubernetesPods,
+    found: Found,
+    aspect: Aspect,
+    seed: u64,
+) -> Result<Vec<End>, ResolveError> {
+    let failed = |error| ResolveError::Pods { selector: selector.clone(), error: Box::new(error) };
     let mut named: BTreeSet<String> = found.names().map(ToString::to_string).collect();
     let found = match &selector.node {
         Some(node) => found.on(node),

@@ -20,9 +20,9 @@ use super::clusters::Clusters;
 use super::driver::amending::Amendment;
 use super::handle::{Command, Means};
 use super::intent::{Intent, on_restart};
-use super::seats;
+use super::seats::{self, Seat};
 use crate::agents::Agents;
-use crate::provider::kubernetes::{Attention, Kubernetes, Stirred};
+use crate::provider::kubernetes::{Attention, Expected, Kubernetes, Stirred};
 use crate::sequence::Stage;
 use crate::sight::GroupName;
 use crate::spec::{OnRestart, Spec};
@@ -172,10 +172,18 @@ impl Attendant {
 
     /// Begins to watch what is not watched yet; whether something of it still is not.
     async fn attend(&mut self, watched: &mut [Watched]) -> bool {
+        if watched.iter().all(|one| one.attention.is_some()) {
+            return false;
+        }
+        let Some((intent, _)) = self.look().await else { return false };
+        let seats = Seat::all(&intent.ends);
         let mut unwatched = false;
         for one in watched.iter_mut().filter(|one| one.attention.is_none()) {
             let fault::Scheme::Kubernetes(pods) = &one.selector.scheme else { continue };
-            match self.kubernetes.attend(pods).await {
+            let taken = seats.iter().filter(|seat| !seat.vacant && seat.selector == one.selector);
+            let expected: Vec<Expected> =
+                taken.map(|seat| (seat.uid.as_str().to_owned(), seat.addresses.clone())).collect();
+            match self.kubernetes.attend(pods, &expected).await {
                 Ok(attention) => one.attention = Some(attention),
                 Err(error) => {
                     unwatched = true;

@@ -17,12 +17,12 @@ struct Right {
 
 /// In the whole cluster.
 const IN_CLUSTER: [Right; 7] = [
-    // What selectors name, where it is, and what may have been meant.
-    Right { group: "", resources: &["nodes", "namespaces"], verbs: &["get", "list"], names: &[] },
-    // And what becomes of it while a fault is about it.
+    // What may have been meant.
+    Right { group: "", resources: &["namespaces"], verbs: &["get", "list"], names: &[] },
+    // What selectors name, where it is, and what becomes of it.
     Right {
         group: "",
-        resources: &["pods", "services"],
+        resources: &["pods", "nodes", "services"],
         verbs: &["get", "list", "watch"],
         names: &[],
     },

@@ -2,6 +2,7 @@
 
 mod asking;
 mod budget;
+mod catalogue;
 mod group;
 mod guard;
 mod likeness;
@@ -23,9 +24,10 @@ pub use self::{
     guard::{ControlPlane, Guard, Protected},
     selection::{Excluded, Found, Located, PodName, Unusable},
     service::Led,
-    watching::{Attention, Fact, Stirred},
+    watching::{Attention, Expected, Fact, Stirred},
 };
 use crate::settings::{Access, Groups, KubernetesSettings};
+use catalogue::Catalogue;
 
 /// A cluster that can be asked.
 #[derive(Clone, Debug)]
@@ -33,6 +35,8 @@ pub struct Kubernetes {
     client: Client,
     guard: Guard,
     groups: Groups,
+    /// What is told of it without being asked for; `None` where nothing is.
+    catalogue: Option<Catalogue>,
 }
 
 /// Why a cluster cannot be asked.
@@ -114,13 +118,33 @@ impl Kubernetes {
             allowed: settings.namespaces.clone(),
             control_plane: settings.control_plane,
         };
-        Ok(Self { client: Client::new(config), guard, groups: settings.groups.clone() })
+        let (client, groups) = (Client::new(config), settings.groups.clone());
+        Ok(Self { client, guard, groups, catalogue: None })
     }
 
     /// A cluster by a client of it.
     #[must_use]
     pub fn of(client: Client, guard: Guard) -> Self {
-        Self { client, guard, groups: Groups::default() }
+        Self { client, guard, groups: Groups::default(), catalogue: None }
+    }
+
+    /// The same, where pods and nodes are watched from now on, by tasks of this runtime, until the last clone is gone:
+    /// what they tell is not asked for.
+    #[must_use]
+    pub fn watched(mut self) -> Self {
+        self.catalogue = Some(Catalogue::open(&self.client));
+        self
+    }
+
+    /// Whether what is watched is how things are, but for the last moments.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.current().is_some()
+    }
+
+    /// What is told, while that is how things are.
+    fn current(&self) -> Option<&Catalogue> {
+        self.catalogue.as_ref().filter(|catalogue| catalogue.is_current())
     }
 
     /// The same, where groups are found like this.

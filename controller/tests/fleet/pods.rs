@@ -3,6 +3,7 @@
 mod api;
 mod majority;
 mod replicas;
+mod told;
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -27,6 +28,7 @@ const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/prod/endpointslices";
 struct Estate {
     fleet: Fleet,
     api: Api,
+    kubernetes: Kubernetes,
 }
 
 /// The UID of a pod by a number.
@@ -36,6 +38,11 @@ fn uid(number: u64) -> String {
 
 impl Estate {
     async fn new() -> Self {
+        Self::knowing(|kubernetes| kubernetes).await
+    }
+
+    /// Where the cluster is known like this.
+    async fn knowing(how: impl FnOnce(Kubernetes) -> Kubernetes) -> Self {
         let (api, client) = Api::start().await;
         for node in ["a", "b"] {
             let ready = json!([{ "type": "Ready", "status": "True" }]);
@@ -43,10 +50,10 @@ impl Estate {
             api.put("/api/v1/nodes", object);
         }
         api.put("/api/v1/namespaces", json!({ "metadata": { "name": "prod" } }));
-        let kubernetes = Kubernetes::of(client, Guard::default());
-        let clusters = Clusters::default().within(Some(kubernetes));
+        let kubernetes = how(Kubernetes::of(client, Guard::default()));
+        let clusters = Clusters::default().within(Some(kubernetes.clone()));
         let fleet = Fleet::with(clusters, &["a", "b"]).await;
-        Self { fleet, api }
+        Self { fleet, api, kubernetes }
     }
 
     /// A pod that runs, on its node and for the API server.

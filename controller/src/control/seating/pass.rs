@@ -281,7 +281,7 @@ impl Attendant {
 
     async fn found(&self, selector: &Selector) -> Result<Option<Found>, PodsError> {
         let Scheme::Kubernetes(pods) = &selector.scheme else { return Ok(None) };
-        match self.kubernetes.find(pods).await {
+        match self.kubernetes.find_told(pods).await {
             Ok(found) => Ok(Some(match &selector.node {
                 Some(node) => found.on(node),
                 None => found,

@@ -1,20 +1,31 @@
 //! What is asked of the API server for a selector.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use cluster::{
     ApiError, Client, Deployment, Name, NameError, NamespaceObject, Node, Pod, Reason, ReplicaSet,
     Resource, Selection, StatefulSet, Within, WorkloadSpec,
 };
-use fault::{ContainerName, KubernetesPods, NodeName, ObjectName, PodUid, PodsBy};
+use fault::{ContainerName, KubernetesPods, LabelSelector, NodeName, ObjectName, PodUid, PodsBy};
 use futures_util::future::try_join_all;
 
+use super::catalogue::Catalogue;
 use super::guard::Protected;
 use super::selection::{Found, Located, PodName, Unusable};
 use super::{Kubernetes, likeness};
 
 /// Of so many nodes each is asked for by itself; of more, all at once.
 const FEW_NODES: usize = 4;
+
+/// Of whom pods are known.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Source<'a> {
+    /// They are told.
+    Told(&'a Catalogue),
+    /// They are asked for now.
+    Asked,
+}
 
 /// Why no pods were found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -165,26 +176,63 @@ impl PodsError {
 
 impl Kubernetes {
     /// The pods that a selector names now, and how they are. Of a container that is named it is made sure that
-    /// its pod has one.
+    /// its pod has one. What is told of pods is believed where all of them can be hit: whatever is not there, or in the
+    /// way, is asked for.
     ///
     /// # Errors
     /// The API server does not say, or there is nothing of that name.
     pub async fn find(&self, pods: &KubernetesPods) -> Result<Found, PodsError> {
+        self.admit_named(pods)?;
+        if let Some(catalogue) = self.current() {
+            let found = self.found(pods, Source::Told(catalogue)).await?;
+            if !found.usable.is_empty() && found.unusable.is_empty() {
+                return Ok(found);
+            }
+        }
+        self.found(pods, Source::Asked).await
+    }
+
+    /// The same, where the API server is asked in any case.
+    ///
+    /// # Errors
+    /// As those of [`Self::find`].
+    pub async fn find_anew(&self, pods: &KubernetesPods) -> Result<Found, PodsError> {
+        self.admit_named(pods)?;
+        self.found(pods, Source::Asked).await
+    }
+
+    /// The same for whoever is told what becomes of them: what is told is believed as it is.
+    ///
+    /// # Errors
+    /// As those of [`Self::find`].
+    pub async fn find_told(&self, pods: &KubernetesPods) -> Result<Found, PodsError> {
+        self.admit_named(pods)?;
+        self.found(pods, self.current().map_or(Source::Asked, Source::Told)).await
+    }
+
+    /// Before anything is told of it.
+    fn admit_named(&self, pods: &KubernetesPods) -> Result<(), PodsError> {
         let namespace = pods.namespace.as_str();
-        // Before anything is told of it.
-        if let Err(protected) = self.guard.admit(namespace) {
+        self.guard.admit(namespace).map_err(|protected| {
             let (namespace, name) = (namespace.to_owned(), named(&pods.which));
             let (pod, why) = (PodName { namespace, name }, protected.into());
-            return Err(PodsError::Unusable { pod, why });
-        }
+            PodsError::Unusable { pod, why }
+        })
+    }
+
+    async fn found(&self, pods: &KubernetesPods, source: Source<'_>) -> Result<Found, PodsError> {
+        let namespace = pods.namespace.as_str();
         let within = Within::Namespace(namespace.parse()?);
-        let named = self.named(&within, pods).await?;
-        if named.is_empty() {
+        let named = self.named(&within, pods, source).await?;
+        if named.is_empty() && matches!(source, Source::Asked) {
             self.check_namespace(namespace).await?;
         }
         if let PodsBy::Name { container: Some(container), .. } = &pods.which {
             for pod in &named {
-                check_container(pod, container)?;
+                match (check_container(pod, container), source) {
+                    (Err(_), Source::Told(_)) => return Ok(Found::default()),
+                    (checked, _) => checked?,
+                }
             }
         }
         let nodes: BTreeSet<&str> =
@@ -208,22 +256,35 @@ impl Kubernetes {
             return Ok(known);
         }
         let nodes = self.nodes(&names).await?;
+        let admit = |pod: &Pod, node: &str| {
+            let admitted = self.guard.admit(pod.metadata.namespace.as_deref().unwrap_or_default());
+            let node = nodes.get(node).map(Arc::as_ref);
+            admitted.and_then(|()| self.guard.admit_pod(pod, node))
+        };
         for name in names {
-            let fields = Some(format!("spec.nodeName={name}"));
-            let there = Selection { labels: None, fields };
-            let there = self.client.list::<Pod>(&Within::Cluster, &there).await?.items;
-            for (node, uid) in found.iter().filter(|(node, _)| node.as_str() == name) {
+            let here = || found.iter().filter(move |(node, _)| node.as_str() == name);
+            // Whoever would be refused is asked for.
+            let admits = |there: &Vec<Arc<Pod>>| {
+                here().all(|(_, uid)| {
+                    there.iter().any(|pod| is(pod, uid) && admit(pod, name).is_ok())
+                })
+            };
+            let told = self.current().map(|catalogue| catalogue.on(name));
+            let there = match told.filter(admits) {
+                Some(there) => there,
+                None => {
+                    let fields = Some(format!("spec.nodeName={name}"));
+                    self.list_pods(&Within::Cluster, &Selection { labels: None, fields }).await?
+                }
+            };
+            for (node, uid) in here() {
                 let pod = there.iter().find(|pod| is(pod, uid));
                 let unknown = || PodsError::Unknown { uid: uid.clone(), node: node.clone() };
                 let pod = pod.ok_or_else(unknown)?;
-                let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-                let admitted = self.guard.admit(namespace);
-                admitted.and_then(|()| self.guard.admit_pod(pod, nodes.get(name))).map_err(
-                    |protected| PodsError::Unusable {
-                        pod: PodName::of(pod),
-                        why: protected.into(),
-                    },
-                )?;
+                admit(pod, name).map_err(|protected| PodsError::Unusable {
+                    pod: PodName::of(pod),
+                    why: protected.into(),
+                })?;
                 known.insert((node.clone(), uid.clone()), Located::of(pod, node.clone()));
             }
         }
@@ -235,6 +296,9 @@ impl Kubernetes {
     /// # Errors
     /// The API server does not say.
     pub async fn pod(&self, name: &PodName, node: &NodeName) -> Result<Option<Located>, PodsError> {
+        if let Some(pod) = self.current().and_then(|catalogue| catalogue.pod(name)) {
+            return Ok(Some(Located::of(&pod, node.clone())));
+        }
         let within = Within::Namespace(name.namespace.parse()?);
         match self.client.get::<Pod>(&within, &name.name.parse()?).await {
             Ok(pod) => Ok(Some(Located::of(&pod, node.clone()))),
@@ -243,16 +307,28 @@ impl Kubernetes {
         }
     }
 
-    async fn named(&self, within: &Within, pods: &KubernetesPods) -> Result<Vec<Pod>, PodsError> {
+    async fn named(
+        &self,
+        within: &Within,
+        pods: &KubernetesPods,
+        source: Source<'_>,
+    ) -> Result<Vec<Arc<Pod>>, PodsError> {
         match &pods.which {
-            PodsBy::Service(name) => Ok(self.service_of(within, pods, name).await?.pods),
-            PodsBy::Name { pod, .. } => match self.object::<Pod>(within, pods, pod).await {
-                Ok(pod) => Ok(vec![pod]),
-                Err(error) => Err(error),
+            PodsBy::Service(name) => {
+                let told = self.service_of(within, pods, name).await?;
+                self.behind(within, &told, source).await
+            }
+            PodsBy::Name { pod, .. } => match source {
+                Source::Told(catalogue) => {
+                    let (namespace, name) = (pods.namespace.to_string(), pod.to_string());
+                    Ok(catalogue.pod(&PodName { namespace, name }).into_iter().collect())
+                }
+                Source::Asked => Ok(vec![Arc::new(self.object::<Pod>(within, pods, pod).await?)]),
             },
             PodsBy::StatefulSet { name, ordinal } => {
                 let set: StatefulSet = self.object(within, pods, name).await?;
-                let mut all = self.made_by(within, &set.spec, &[set.metadata.uid]).await?;
+                let makers = [set.metadata.uid];
+                let mut all = self.made_by(pods, within, &set.spec, &makers, source).await?;
                 if let Some(ordinal) = ordinal {
                     let one = format!("{name}-{ordinal}");
                     all.retain(|pod| pod.metadata.name == one);
@@ -268,27 +344,48 @@ impl Kubernetes {
                     owner.is_some_and(|owner| owner.uid == deployment.metadata.uid)
                 };
                 let sets = sets.into_iter().filter(own).map(|set| set.metadata.uid);
-                self.made_by(within, &deployment.spec, &sets.collect::<Vec<_>>()).await
+                let sets: Vec<String> = sets.collect();
+                self.made_by(pods, within, &deployment.spec, &sets, source).await
             }
-            PodsBy::Labels(labels) => {
-                let labels = Selection::labels(labels.to_string());
-                Ok(self.client.list(within, &labels).await?.items)
-            }
+            PodsBy::Labels(labels) => match source {
+                Source::Told(catalogue) => Ok(catalogue.pods(pods.namespace.as_str(), labels)),
+                Source::Asked => {
+                    self.list_pods(within, &Selection::labels(labels.to_string())).await
+                }
+            },
         }
     }
 
     /// The pods that one of these has made, and not merely those whose labels fit: others may have them too.
     async fn made_by(
         &self,
+        pods: &KubernetesPods,
         within: &Within,
         spec: &WorkloadSpec,
         makers: &[String],
-    ) -> Result<Vec<Pod>, PodsError> {
-        let mut all = self.client.list::<Pod>(within, &selection(spec)).await?.items;
+        source: Source<'_>,
+    ) -> Result<Vec<Arc<Pod>>, PodsError> {
+        let mut all = match (source, spec.selector.to_string().parse::<LabelSelector>()) {
+            (Source::Told(catalogue), Ok(labels)) => {
+                catalogue.pods(pods.namespace.as_str(), &labels)
+            }
+            (Source::Told(_), Err(_)) | (Source::Asked, _) => {
+                self.list_pods(within, &selection(spec)).await?
+            }
+        };
         all.retain(|pod| {
             pod.metadata.controller().is_some_and(|owner| makers.contains(&owner.uid))
         });
         Ok(all)
+    }
+
+    pub(super) async fn list_pods(
+        &self,
+        within: &Within,
+        selection: &Selection,
+    ) -> Result<Vec<Arc<Pod>>, PodsError> {
+        let all = self.client.list::<Pod>(within, selection).await?.items;
+        Ok(all.into_iter().map(Arc::new).collect())
     }
 
     pub(super) async fn object<R: Resource>(
@@ -326,11 +423,25 @@ impl Kubernetes {
         }
     }
 
+    /// Nodes by their names. One by which its pods would be refused, or that is not told of, is asked for.
     pub(super) async fn nodes(
         &self,
         names: &BTreeSet<&str>,
-    ) -> Result<BTreeMap<String, Node>, PodsError> {
-        let known: Vec<Node> = if names.len() > FEW_NODES {
+    ) -> Result<BTreeMap<String, Arc<Node>>, PodsError> {
+        let told = |name: &str| {
+            let node = self.current()?.node(name)?;
+            (node.unready().is_none() && !node.is_of_control_plane()).then_some(node)
+        };
+        let mut nodes = BTreeMap::new();
+        let mut asked = BTreeSet::new();
+        for name in names {
+            if let Some(node) = told(name) {
+                nodes.insert((*name).to_owned(), node);
+            } else {
+                asked.insert(*name);
+            }
+        }
+        let known: Vec<Node> = if asked.len() > FEW_NODES {
             self.client.list(&Within::Cluster, &Selection::default()).await?.items
         } else {
             let one = async |name: &str| {
@@ -340,10 +451,11 @@ impl Kubernetes {
                     found => Ok::<_, PodsError>(Some(found?)),
                 }
             };
-            let known = try_join_all(names.iter().map(|name| one(name))).await?;
+            let known = try_join_all(asked.iter().map(|name| one(name))).await?;
             known.into_iter().flatten().collect()
         };
-        Ok(known.into_iter().map(|node| (node.metadata.name.clone(), node)).collect())
+        nodes.extend(known.into_iter().map(|node| (node.metadata.name.clone(), Arc::new(node))));
+        Ok(nodes)
     }
 }
 

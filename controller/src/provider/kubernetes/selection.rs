@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use cluster::{Node, Phase, Pod};
 use fault::{MemberName, NodeName};
@@ -168,7 +169,11 @@ impl Found {
     }
 
     /// Sorts pods by what can be done to them.
-    pub(super) fn of(pods: &[Pod], nodes: &BTreeMap<String, Node>, guard: &Guard) -> Self {
+    pub(super) fn of(
+        pods: &[Arc<Pod>],
+        nodes: &BTreeMap<String, Arc<Node>>,
+        guard: &Guard,
+    ) -> Self {
         let mut found = Self::default();
         for pod in pods {
             let excluded =
@@ -204,12 +209,12 @@ impl Found {
 
 pub(super) fn locate(
     pod: &Pod,
-    nodes: &BTreeMap<String, Node>,
+    nodes: &BTreeMap<String, Arc<Node>>,
     guard: &Guard,
 ) -> Result<Located, Unusable> {
     guard.admit(pod.metadata.namespace.as_deref().unwrap_or_default())?;
     let node = pod.spec.node_name.as_deref();
-    guard.admit_pod(pod, node.and_then(|node| nodes.get(node)))?;
+    guard.admit_pod(pod, node.and_then(|node| nodes.get(node)).map(Arc::as_ref))?;
     if pod.metadata.deletion_timestamp.is_some() {
         return Err(Unusable::Terminating);
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use cluster::{
     Endpoint, EndpointSlice, Name, Pod, Reason, Selection, Service, ServiceType, TargetRef, Within,
@@ -9,7 +10,7 @@ use cluster::{
 use fault::{KubernetesPods, ObjectName};
 
 use super::Kubernetes;
-use super::asking::{PodsError, named};
+use super::asking::{PodsError, Source, named};
 use super::selection::{Found, PodName, Unusable};
 
 /// What a service leads to, ready or not: all that it may send to.
@@ -63,7 +64,6 @@ impl Led {
 pub(super) struct Told {
     service: Service,
     endpoints: Vec<Endpoint>,
-    pub(super) pods: Vec<Pod>,
 }
 
 impl Kubernetes {
@@ -86,11 +86,15 @@ impl Kubernetes {
                 stands_for: told.service.spec.external_name,
             });
         }
-        let nodes: BTreeSet<&str> =
-            told.pods.iter().filter_map(|pod| pod.spec.node_name.as_deref()).collect();
-        let nodes = self.nodes(&nodes).await?;
-        let found = Found::of(&told.pods, &nodes, &self.guard);
-        let known: BTreeSet<&str> = told.pods.iter().map(|pod| pod.metadata.uid.as_str()).collect();
+        let source = self.current().map_or(Source::Asked, Source::Told);
+        let mut behind = self.behind(&within, &told, source).await?;
+        let mut found = self.sorted_out(&behind).await?;
+        // Whatever is in the way is asked for.
+        if matches!(source, Source::Told(_)) && !found.unusable.is_empty() {
+            behind = self.behind(&within, &told, Source::Asked).await?;
+            found = self.sorted_out(&behind).await?;
+        }
+        let known: BTreeSet<&str> = behind.iter().map(|pod| pod.metadata.uid.as_str()).collect();
         let (own, endpoints) = (virtual_addresses(&told.service), addresses(&told.endpoints));
         let is_pod = |one: &&Endpoint| pod(one).is_some_and(|pod| known.contains(&*pod.uid));
         let of_pods = addresses(told.endpoints.iter().filter(is_pod));
@@ -99,7 +103,15 @@ impl Kubernetes {
         Ok(Led { service, own, endpoints, elsewhere, pods: found, uids })
     }
 
-    /// A service with its endpoints, and those of them that are pods.
+    /// Those that can be hit, and those that cannot.
+    async fn sorted_out(&self, pods: &[Arc<Pod>]) -> Result<Found, PodsError> {
+        let nodes: BTreeSet<&str> =
+            pods.iter().filter_map(|pod| pod.spec.node_name.as_deref()).collect();
+        let nodes = self.nodes(&nodes).await?;
+        Ok(Found::of(pods, &nodes, &self.guard))
+    }
+
+    /// A service with its endpoints.
     pub(super) async fn service_of(
         &self,
         within: &Within,
@@ -110,31 +122,41 @@ impl Kubernetes {
         let slices = self.client.list::<EndpointSlice>(within, &slices(name)).await?.items;
         let endpoints: Vec<Endpoint> =
             slices.into_iter().flat_map(|slice| slice.endpoints.unwrap_or_default()).collect();
-        let behind = self.behind(within, &service, &endpoints).await?;
-        Ok(Told { service, endpoints, pods: behind })
+        Ok(Told { service, endpoints })
     }
 
-    /// The pods that are endpoints. Most have the labels of the service; of others each is asked for.
-    async fn behind(
+    /// The pods that are endpoints. Most are told, or have the labels of the service; of others each is asked for.
+    pub(super) async fn behind(
         &self,
         within: &Within,
-        service: &Service,
-        endpoints: &[Endpoint],
-    ) -> Result<Vec<Pod>, PodsError> {
+        told: &Told,
+        source: Source<'_>,
+    ) -> Result<Vec<Arc<Pod>>, PodsError> {
+        let Told { service, endpoints } = told;
         let mut wanted: BTreeMap<&str, &str> =
             endpoints.iter().filter_map(pod).map(|one| (&*one.uid, &*one.name)).collect();
-        let mut found = Vec::new();
-        if !wanted.is_empty() && !service.spec.selector.is_empty() {
-            let labels = service.spec.selector.iter().map(|(key, value)| format!("{key}={value}"));
-            let labels = Selection::labels(labels.collect::<Vec<_>>().join(","));
-            let all = self.client.list::<Pod>(within, &labels).await?.items;
-            found.extend(all.into_iter().filter(|one| wanted.remove(&*one.metadata.uid).is_some()));
+        if wanted.is_empty() {
+            return Ok(Vec::new());
         }
+        let all = match (source, within) {
+            (Source::Told(catalogue), Within::Namespace(namespace)) => {
+                catalogue.within(&namespace.to_string())
+            }
+            _ if service.spec.selector.is_empty() => Vec::new(),
+            (Source::Told(_) | Source::Asked, _) => {
+                let labels = &service.spec.selector;
+                let labels = labels.iter().map(|(key, value)| format!("{key}={value}"));
+                let labels = Selection::labels(labels.collect::<Vec<_>>().join(","));
+                self.list_pods(within, &labels).await?
+            }
+        };
+        let is_one = |one: &Arc<Pod>| wanted.remove(&*one.metadata.uid).is_some();
+        let mut found: Vec<Arc<Pod>> = all.into_iter().filter(is_one).collect();
         for (uid, name) in wanted {
             let name: Name = name.parse()?;
             match self.client.get::<Pod>(within, &name).await {
                 // Another one of its name is no endpoint.
-                Ok(pod) if pod.metadata.uid == uid => found.push(pod),
+                Ok(pod) if pod.metadata.uid == uid => found.push(Arc::new(pod)),
                 Ok(_) => {}
                 Err(error) if error.reason() == Some(&Reason::NotFound) => {}
                 Err(error) => return Err(error.into()),

@@ -7,10 +7,11 @@ use cluster::{
     ApiError, Deployment, Endpoint, EndpointSlice, Event, Phase, Pod, Resource, Selection, Service,
     StatefulSet, Watch, Within,
 };
-use fault::{KubernetesPods, PodsBy};
+use fault::{KubernetesPods, LabelSelector, PodsBy};
 
 use super::Kubernetes;
 use super::asking::{PodsError, selection};
+use super::catalogue::{Moved, Subscription};
 use super::service::slices;
 
 /// What matters of a pod that is watched.
@@ -41,6 +42,8 @@ pub struct Attention(Inner);
 
 #[derive(Debug)]
 enum Inner {
+    /// What is told of all pods anyway.
+    Told(Told),
     Pods {
         watch: Watch<Pod>,
         /// By UID; `None` before they were listed.
@@ -54,13 +57,37 @@ enum Inner {
     },
 }
 
+/// The pods of a namespace that are meant, of all that are told.
+#[derive(Debug)]
+struct Told {
+    subscription: Subscription<Pod>,
+    namespace: String,
+    meant: Meant,
+    /// By UID.
+    known: BTreeMap<String, Fact>,
+}
+
+/// Which pods are meant.
+#[derive(Debug)]
+enum Meant {
+    Name(String),
+    Labels(LabelSelector),
+}
+
+/// A pod that is known to be there otherwise, and its addresses.
+pub type Expected = (String, BTreeSet<IpAddr>);
+
 impl Kubernetes {
-    /// Watches what a selector names, from now on. Of a StatefulSet or a Deployment those are all pods with its
-    /// labels, which do not change.
+    /// Watches what a selector names, from now on, where these pods of it are expected. Of a StatefulSet or a Deployment
+    /// those are all pods with its labels, which do not change.
     ///
     /// # Errors
     /// There is no such set, or the API server does not say.
-    pub async fn attend(&self, pods: &KubernetesPods) -> Result<Attention, PodsError> {
+    pub async fn attend(
+        &self,
+        pods: &KubernetesPods,
+        expected: &[Expected],
+    ) -> Result<Attention, PodsError> {
         let within = Within::Namespace(pods.namespace.as_str().parse()?);
         let named =
             |name: &str| Selection { labels: None, fields: Some(format!("metadata.name={name}")) };
@@ -82,8 +109,82 @@ impl Kubernetes {
                 }));
             }
         };
+        // What is told may be behind what was asked: nobody is gone because of that.
+        let told = self.told(pods, &selected).filter(|told| told.has(expected));
+        if let Some(told) = told {
+            return Ok(Attention(Inner::Told(told)));
+        }
         let watch = self.client.watch(within, selected);
         Ok(Attention(Inner::Pods { watch, known: None }))
+    }
+
+    /// What is told of pods anyway, where that is how things are.
+    fn told(&self, pods: &KubernetesPods, selected: &Selection) -> Option<Told> {
+        let catalogue = self.current()?;
+        let meant = match (&pods.which, &selected.labels) {
+            (PodsBy::Name { pod, .. }, _) => Meant::Name(pod.to_string()),
+            (_, labels) => Meant::Labels(labels.as_ref()?.parse().ok()?),
+        };
+        let (subscription, namespace) = (catalogue.subscribe(), pods.namespace.to_string());
+        let mut told = Told { subscription, namespace, meant, known: BTreeMap::new() };
+        told.look_at_all();
+        Some(told)
+    }
+}
+
+impl Told {
+    /// Waits until something has changed that matters.
+    async fn stirred(&mut self) {
+        loop {
+            let changed = match self.subscription.moved().await {
+                Moved::One(place) if place.0 == self.namespace => self.look_at(&place),
+                Moved::One(_) => false,
+                Moved::All => self.look_at_all(),
+            };
+            if changed {
+                return;
+            }
+        }
+    }
+
+    fn look_at(&mut self, place: &(String, String)) -> bool {
+        let now = self.subscription.get(place).filter(|pod| self.meant.is(pod));
+        let before = self.known.iter().find(|(_, fact)| fact.name == place.1);
+        let before = before.map(|(uid, fact)| (uid.clone(), fact.clone()));
+        let now = now.map(|pod| (pod.metadata.uid.clone(), fact(&pod)));
+        if now == before {
+            return false;
+        }
+        if let Some((uid, _)) = before {
+            self.known.remove(&uid);
+        }
+        self.known.extend(now);
+        true
+    }
+
+    fn look_at_all(&mut self) -> bool {
+        let all = self.subscription.within(&self.namespace);
+        let all = all.iter().filter(|pod| self.meant.is(pod));
+        let all = all.map(|pod| (pod.metadata.uid.clone(), fact(pod))).collect();
+        let before = std::mem::replace(&mut self.known, all);
+        self.known != before
+    }
+
+    /// Whether all of these are there, and nothing else is told of their addresses.
+    fn has(&self, expected: &[Expected]) -> bool {
+        expected.iter().all(|(uid, addresses)| {
+            let known = self.known.get(uid);
+            known.is_some_and(|fact| !fact.over && addresses.is_superset(&fact.addresses))
+        })
+    }
+}
+
+impl Meant {
+    fn is(&self, pod: &Pod) -> bool {
+        match self {
+            Self::Name(name) => pod.metadata.name == *name,
+            Self::Labels(labels) => labels.selects(&pod.metadata.labels),
+        }
     }
 }
 
@@ -92,6 +193,10 @@ impl Attention {
     pub async fn stirred(&mut self) -> Stirred {
         loop {
             let stirred = match &mut self.0 {
+                Inner::Told(told) => {
+                    told.stirred().await;
+                    Some(Stirred::Changed)
+                }
                 Inner::Pods { watch, known } => take_pod(known, watch.next().await),
                 Inner::Service { service, slices, of_service, of_slices } => {
                     tokio::select! {
@@ -117,6 +222,7 @@ impl Attention {
     #[must_use]
     pub const fn pods(&self) -> Option<&BTreeMap<String, Fact>> {
         match &self.0 {
+            Inner::Told(told) => Some(&told.known),
             Inner::Pods { known, .. } => known.as_ref(),
             Inner::Service { .. } => None,
         }

@@ -21,6 +21,18 @@ pub(super) struct Api {
     kept: Arc<Mutex<Kept>>,
     /// The version of the last change.
     changed: watch::Sender<u64>,
+    watches: watch::Sender<Watches>,
+}
+
+/// How watches do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Watches {
+    #[default]
+    Tell,
+    /// They go on, and say nothing.
+    Lag,
+    /// They end, and none is begun.
+    Fail,
 }
 
 #[derive(Default)]
@@ -30,6 +42,8 @@ struct Kept {
     objects: BTreeMap<(String, String), Value>,
     /// What happened: its version, the path of the list, and the line.
     past: Vec<(u64, String, Value)>,
+    /// Up to which version what happened is forgotten.
+    forgotten: u64,
     asked: Vec<String>,
 }
 
@@ -54,6 +68,19 @@ impl Api {
     /// What was asked since the last time, each call by its path, a watch with a word before it.
     pub(super) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.kept().asked)
+    }
+
+    /// What becomes of watches from now on.
+    pub(super) fn watches(&self, how: Watches) {
+        self.watches.send_replace(how);
+    }
+
+    /// Forgets what has happened so far.
+    pub(super) fn forget(&self) {
+        let mut kept = self.kept();
+        kept.past.clear();
+        kept.version += 1;
+        kept.forgotten = kept.version;
     }
 
     /// An object that is new, or has changed.
@@ -100,10 +127,8 @@ impl Api {
         self.kept().asked.push(path.to_owned());
         let kept = self.kept();
         if query.contains("limit=") {
-            // Of all namespaces there are pods alone.
-            let is_in =
-                |list: &str| list == path || path == "/api/v1/pods" && list.ends_with("/pods");
-            let of = kept.objects.iter().filter(|((list, _), one)| is_in(list) && wanted.fits(one));
+            let of = kept.objects.iter();
+            let of = of.filter(|((list, _), one)| is_in(list, path) && wanted.fits(one));
             let items: Vec<&Value> = of.map(|(_, one)| one).collect();
             let version = kept.version.to_string();
             return whole(
@@ -114,25 +139,39 @@ impl Api {
         let (list, name) = path.rsplit_once('/').unwrap();
         match kept.objects.get(&(list.to_owned(), name.to_owned())) {
             Some(object) => whole(200, object),
-            None => {
-                let no = json!({ "message": "not found", "reason": "NotFound", "code": 404 });
-                whole(404, &no)
-            }
+            None => refused(404, "NotFound"),
         }
     }
 
     fn watched(&self, list: &str, wanted: Wanted, since: u64) -> Answer {
+        if *self.watches.borrow() == Watches::Fail {
+            return refused(500, "InternalError");
+        }
+        if since < self.kept().forgotten {
+            return refused(410, "Expired");
+        }
         let (lines, stream) = tokio::sync::mpsc::channel(64);
         let (api, list) = (self.clone(), list.to_owned());
         tokio::spawn(async move {
-            let mut changed = api.changed.subscribe();
+            let (mut changed, mut watches) = (api.changed.subscribe(), api.watches.subscribe());
             let mut told = since;
             loop {
+                let how = *watches.borrow_and_update();
+                match how {
+                    Watches::Tell => {}
+                    Watches::Fail => return,
+                    Watches::Lag => {
+                        tokio::select! {
+                            _ = watches.changed() => continue,
+                            () = lines.closed() => return,
+                        }
+                    }
+                }
                 let past: Vec<(u64, String, Value)> = api.kept().past.clone();
                 let before = told;
                 for (version, of, line) in past.into_iter().filter(|one| one.0 > before) {
                     told = version;
-                    if of != list || !wanted.fits(&line["object"]) {
+                    if !is_in(&of, &list) || !wanted.fits(&line["object"]) {
                         continue;
                     }
                     let line = Frame::data(Bytes::from(format!("{line}\n")));
@@ -142,6 +181,7 @@ impl Api {
                 }
                 tokio::select! {
                     _ = changed.changed() => {}
+                    _ = watches.changed() => {}
                     () = lines.closed() => return,
                 }
             }
@@ -167,6 +207,15 @@ impl Wanted {
             && named.is_none_or(|name| metadata["name"] == name)
             && node.is_none_or(|node| object["spec"]["nodeName"] == node)
     }
+}
+
+/// Whether what is in a list is in that of a path, too: of all namespaces there are pods alone.
+fn is_in(list: &str, path: &str) -> bool {
+    list == path || path == "/api/v1/pods" && list.ends_with("/pods")
+}
+
+fn refused(code: u16, reason: &str) -> Answer {
+    whole(code, &json!({ "message": "no", "reason": reason, "code": code }))
 }
 
 fn whole(code: u16, body: &Value) -> Answer {
