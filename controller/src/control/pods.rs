@@ -52,12 +52,12 @@ const fn may_pass_when_asked(error: &ResolveError) -> bool {
         ResolveError::Nothing { .. }
         | ResolveError::Ambiguous { .. }
         | ResolveError::TooFew { .. }
-        | ResolveError::Pods { .. } => true,
-        ResolveError::Unreachable(_)
-        | ResolveError::Away { .. }
         | ResolveError::Agent { .. }
-        | ResolveError::Refused { .. }
         | ResolveError::Other { .. }
+        | ResolveError::Unreachable(_)
+        | ResolveError::Pods { .. } => true,
+        ResolveError::Away { .. }
+        | ResolveError::Refused { .. }
         | ResolveError::Sight { .. }
         | ResolveError::Service(_) => false,
     }

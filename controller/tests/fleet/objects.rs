@@ -2,11 +2,14 @@
 
 mod api;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use cluster::Client;
+use controller::control::Clusters;
 use controller::objects::{Means, Tenure, definitions, keep};
-use fault::Limits;
+use controller::provider::kubernetes::{Guard, Kubernetes};
+use fault::{Limits, PodUid};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -34,8 +37,10 @@ impl Estate {
 
     /// One in which nobody keeps objects yet.
     async fn idle() -> Self {
-        let fleet = Fleet::of(&["a", "b"]).await;
         let (api, client) = Api::start().await;
+        let kubernetes = Kubernetes::of(client.clone(), Guard::default());
+        let clusters = Clusters::default().within(Some(kubernetes));
+        let fleet = Fleet::with(clusters, &["a", "b"]).await;
         let tenure = watch::Sender::new(Tenure::Unknown);
         Self { fleet, api, client, keeper: None, tenure }
     }
@@ -143,6 +148,36 @@ async fn an_object_is_put_in_told_and_healed_by_its_deletion_in_few_calls() {
     let who: Vec<&str> = lines.iter().map(|line| line.who.as_str()).collect();
     assert_eq!(who[0], "ann, by ClusterFault one");
     assert_eq!(who[1], "its object was deleted: ClusterFault one");
+}
+
+#[tokio::test]
+async fn pods_are_told_once_of_what_is_soon_over_and_else_twice() {
+    const UID: &str = "7f3e2a10-4b5c-4d6e-8f90-a1b2c3d4e5f6";
+    let estate = Estate::new().await;
+    estate.api.pod("prod", "web-0", UID, "a");
+    let own: IpAddr = [10, 1, 0, 1].into();
+    let uid = PodUid::new(UID).unwrap();
+    estate.fleet.nodes["a"].kernel.node(|node| {
+        let _ = node.add_pod(&uid, &[own]);
+    });
+    let told = |reason: &str| {
+        let mut all = estate.api.all("events");
+        all.retain(|event| event["reason"] == reason);
+        assert!(all.iter().all(|event| event["involvedObject"]["uid"] == UID), "{all:#?}");
+        all.len()
+    };
+    let from = format!("pod:{UID}@a");
+    estate.create_between("short", [&from, "netns:b@b"], "60s");
+    estate.phase("short", "Active").await;
+    estate.api.delete(PLURAL, "short");
+    until(async || told("FaultEnded") == 1).await;
+    estate.create_between("long", [&from, "netns:b@b"], "60s");
+    estate.phase("long", "Active").await;
+    assert_eq!(told("FaultBegan"), 0);
+    until(async || told("FaultBegan") == 1).await;
+    estate.api.delete(PLURAL, "long");
+    until(async || told("FaultEnded") == 2).await;
+    assert_eq!(told("FaultBegan"), 1);
 }
 
 #[tokio::test]

@@ -111,6 +111,20 @@ impl Api {
         self.change("ADDED", ("namespaces", "", name), object);
     }
 
+    /// A pod on a node.
+    pub(super) fn pod(&self, namespace: &str, name: &str, uid: &str, node: &str) {
+        let metadata = json!({ "name": name, "namespace": namespace, "uid": uid });
+        let object = json!({ "metadata": metadata, "spec": { "nodeName": node } });
+        self.change("ADDED", ("pods", namespace, name), object);
+    }
+
+    /// All of a kind.
+    pub(super) fn all(&self, plural: &str) -> Vec<Value> {
+        let kept = self.kept();
+        let of = kept.objects.iter().filter(|((of, ..), _)| of == plural);
+        of.map(|(_, object)| object.clone()).collect()
+    }
+
     /// Somebody deletes it: it goes when nobody holds it any more.
     pub(super) fn delete(&self, plural: &str, name: &str) {
         let mut object = self.get(plural, name).unwrap();
