@@ -73,6 +73,32 @@ async fn all_are_listed_and_then_told_one_by_one() {
 }
 
 #[tokio::test]
+async fn it_is_current_while_it_is_open_but_for_its_first_moments() {
+    let (client, _) = serve(|number, _| match number {
+        0 => Said::Answer(200, list(5, "", &[])),
+        1 => {
+            let end = b"0\r\n\r\n".to_vec();
+            Said::Bytes([stream(&[line("ADDED", &pod("a", 6))]), end].concat())
+        }
+        _ => Said::Hang(stream(&[line("ADDED", &pod("b", 7))])),
+    })
+    .await;
+    let mut watch: Watch<Pod> = client.watch(Within::Cluster, Selection::default());
+    let pulse = watch.pulse();
+    assert!(!pulse.is_current());
+    let told = [next(&mut watch).await, next(&mut watch).await];
+    assert_eq!(told, ["listed ", "applied a"]);
+    assert!(!pulse.is_current(), "more may be on its way");
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    tokio::time::resume();
+    assert!(pulse.is_current());
+    // It ends, and is opened anew.
+    assert_eq!(next(&mut watch).await, "applied b");
+    assert!(!pulse.is_current());
+}
+
+#[tokio::test]
 async fn one_that_breaks_in_the_middle_of_a_line_goes_on_before_it() {
     let (told, lines) = told::<4>(|number, _| match number {
         0 => Said::Answer(200, list(5, "", &[])),

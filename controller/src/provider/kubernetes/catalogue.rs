@@ -15,8 +15,8 @@ use cluster::{Client, Event, Node, Pod, Selection, Watch, Within};
 use fault::LabelSelector;
 use tokio::task::JoinSet;
 
-pub(super) use shelf::{Moved, Subscription};
-use shelf::{Shelf, Slim};
+use shelf::Slim;
+pub(super) use shelf::{Moved, Shelf, Subscription};
 
 use super::selection::PodName;
 

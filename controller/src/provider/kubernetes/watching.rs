@@ -136,14 +136,19 @@ impl Told {
     /// Waits until something has changed that matters.
     async fn stirred(&mut self) {
         loop {
-            let changed = match self.subscription.moved().await {
-                Moved::One(place) if place.0 == self.namespace => self.look_at(&place),
-                Moved::One(_) => false,
-                Moved::All => self.look_at_all(),
-            };
-            if changed {
+            let moved = self.subscription.moved().await;
+            if self.look(&moved) {
                 return;
             }
+        }
+    }
+
+    /// Looks at what has changed; whether that matters.
+    fn look(&mut self, moved: &Moved) -> bool {
+        match moved {
+            Moved::One(place) if place.0 == self.namespace => self.look_at(place),
+            Moved::One(_) => false,
+            Moved::All => self.look_at_all(),
         }
     }
 
@@ -281,8 +286,14 @@ fn fact(pod: &Pod) -> Fact {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use cluster::Pulse;
+    use futures_util::FutureExt as _;
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
+    use super::super::catalogue::Shelf;
     use super::*;
 
     fn pod(uid: &str, name: &str, more: Value) -> Pod {
@@ -318,5 +329,63 @@ mod tests {
         let over = |phase: &str| fact(&pod("1", "web-0", json!({ "phase": phase }))).over;
         let table = ["Pending", "Running", "Unknown", "Succeeded", "Failed"].map(over);
         assert_eq!(table, [false, false, false, true, true]);
+    }
+
+    fn told(shelf: &Arc<Shelf<Pod>>) -> Told {
+        let meant = Meant::Labels("app=web".parse().unwrap());
+        let (subscription, namespace) = (Subscription::of(shelf), "prod".to_owned());
+        Told { subscription, namespace, meant, known: BTreeMap::new() }
+    }
+
+    proptest! {
+        /// Whoever goes from change to change knows what one knows who looks at all of it, and is stirred if and only
+        /// if that is something else than before.
+        #[test]
+        fn what_is_told_of_all_is_what_is_meant(
+            events in proptest::collection::vec((0u8..8, 0u8..4, 0u8..3, any::<bool>()), 0..40),
+        ) {
+            let shelf = Arc::new(Shelf::new(Pulse::default()));
+            let mut going = told(&shelf);
+            for (kind, place, life, labelled) in events {
+                let namespace = if place % 2 == 0 { "prod" } else { "dev" };
+                let name = format!("web-{}", place / 2);
+                let mut one = pod(&format!("{place}-{life}"), &name, json!({}));
+                one.metadata.namespace = Some(namespace.to_owned());
+                if labelled {
+                    one.metadata.labels.insert("app".to_owned(), "web".to_owned());
+                }
+                shelf.take(match kind {
+                    0 => Event::Listed(vec![one]),
+                    1 | 2 => Event::Deleted(one),
+                    _ => Event::Applied(one),
+                });
+                let before = going.known.clone();
+                let moved = going.subscription.moved().now_or_never().unwrap();
+                let stirred = going.look(&moved);
+                let mut looking = told(&shelf);
+                looking.look_at_all();
+                prop_assert_eq!(&going.known, &looking.known);
+                prop_assert_eq!(stirred, before != going.known);
+            }
+        }
+    }
+
+    #[test]
+    fn who_is_expected_and_not_told_of_is_not_taken_for_gone() {
+        let shelf = Arc::new(Shelf::new(Pulse::default()));
+        let mut one = pod("1", "web-0", json!({}));
+        one.metadata.namespace = Some("prod".to_owned());
+        one.metadata.labels.insert("app".to_owned(), "web".to_owned());
+        shelf.take(Event::Listed(vec![one]));
+        let mut told = told(&shelf);
+        told.look_at_all();
+        let expects = |uid: &str, addresses: &[[u8; 4]]| {
+            let addresses = addresses.iter().map(|own| IpAddr::from(*own)).collect();
+            told.has(&[(uid.to_owned(), addresses)])
+        };
+        // With the addresses that are told, and with others of its node; then with another one, and another pod.
+        assert!(expects("1", &[[10, 0, 0, 1]]) && expects("1", &[[10, 0, 0, 1], [10, 0, 0, 9]]));
+        assert!(!expects("1", &[[10, 0, 0, 2]]) && !expects("2", &[[10, 0, 0, 1]]));
+        assert!(told.has(&[]), "nobody is");
     }
 }

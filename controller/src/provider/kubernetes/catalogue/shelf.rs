@@ -43,7 +43,7 @@ struct Kept<R> {
 }
 
 impl<R: Slim> Shelf<R> {
-    pub(super) fn new(pulse: Pulse) -> Self {
+    pub(in crate::provider::kubernetes) fn new(pulse: Pulse) -> Self {
         let kept = Mutex::new(Kept { objects: BTreeMap::new(), is_listed: false });
         Self { kept, pulse, moved: broadcast::Sender::new(BACKLOG) }
     }
@@ -53,7 +53,7 @@ impl<R: Slim> Shelf<R> {
     }
 
     /// Takes in what is told.
-    pub(super) fn take(&self, event: Event<R>) {
+    pub(in crate::provider::kubernetes) fn take(&self, event: Event<R>) {
         let moved = match event {
             Event::Listed(all) => {
                 let all = all.into_iter().map(|one| (place(&one), Arc::new(one.slim())));
@@ -106,7 +106,7 @@ pub(in crate::provider::kubernetes) struct Subscription<R> {
 }
 
 impl<R: Slim> Subscription<R> {
-    pub(super) fn of(shelf: &Arc<Shelf<R>>) -> Self {
+    pub(in crate::provider::kubernetes) fn of(shelf: &Arc<Shelf<R>>) -> Self {
         Self { shelf: Arc::clone(shelf), moved: shelf.moved.subscribe() }
     }
 
