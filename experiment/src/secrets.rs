@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::environment::Environment;
 use crate::model::SecretSource;
+use crate::redaction::is_short;
 use vault::Read;
 
 /// A secret that cannot be determined.
@@ -86,6 +87,28 @@ pub fn known(
         secrets.extend(secret.map(|secret| (name.clone(), secret)));
     }
     (secrets, found.errors)
+}
+
+/// Secrets that are so short that they are hidden only where they stand alone, by name with the groups that they are in. Of
+/// those that an experiment itself has, whoever reads it tells.
+#[must_use]
+pub fn short(sources: &[(String, SecretSource)], secrets: &Map<String, Value>) -> Vec<String> {
+    let mut all = Vec::new();
+    for (name, source) in sources {
+        let Some(secret) = secrets.get(name) else { continue };
+        match (source, secret) {
+            (SecretSource::Inline(_), _) => {}
+            (SecretSource::Group(group), Value::Object(secrets)) => {
+                all.extend(short(group, secrets).into_iter().map(|one| format!("{name}.{one}")));
+            }
+            (SecretSource::Env { .. } | SecretSource::Vault { .. } | SecretSource::Group(_), _) => {
+                if is_short(secret) {
+                    all.push(name.clone());
+                }
+            }
+        }
+    }
+    all
 }
 
 /// Where secrets are looked for, and those that are not there.

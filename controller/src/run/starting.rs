@@ -116,7 +116,13 @@ pub(super) async fn read(
     let mut started = Vec::new();
     for (source, experiment) in read {
         let (file, values) = (source.to_string(), (&variables, &environment, &settings));
-        started.push(begin(args, file, experiment, values, place).await?);
+        let begun = begin(args, file, experiment, values, place).await?;
+        let Beginning { experiment, secrets, .. } = &begun.beginning;
+        for name in secrets::short(&experiment.secrets, secrets) {
+            let told = format!("{source}: warning: secrets.{name}: {}", Fault::ShortSecret);
+            output.note(OnOneLine(&told));
+        }
+        started.push(begun);
     }
     Ok(started)
 }

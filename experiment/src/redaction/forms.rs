@@ -187,7 +187,9 @@ impl Unwrapped {
         let mut unwrapped = Self { text: String::new(), left_out: Vec::new() };
         let (mut run, mut total, mut copied, mut at) = (0, 0, 0, 0);
         while let Some(letter) = text[at..].chars().next() {
-            let end = ENDS.into_iter().find(|end| text[at..].starts_with(end));
+            // Texts are long, and few of their letters end a line.
+            let may_end = matches!(letter, '\r' | '\n' | '\\');
+            let end = ENDS.into_iter().find(|end| may_end && text[at..].starts_with(end));
             let goes_on = |end: &str| text[at + end.len()..].starts_with(is_part);
             match end {
                 Some(end) if WRAPPED.contains(&run) && goes_on(end) => {

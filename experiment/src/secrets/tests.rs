@@ -35,6 +35,20 @@ fn secrets_come_from_everywhere_and_variables_stand_for_groups() {
 }
 
 #[test]
+fn short_secrets_that_come_from_elsewhere_are_named() {
+    let env = || SecretSource::Env { key: "E".into() };
+    let sources = [
+        ("inline".to_owned(), SecretSource::Inline(json!("a"))),
+        ("g".to_owned(), group(vec![("a", env()), ("b", env()), ("c", group(vec![("d", env())]))])),
+        ("given".to_owned(), group(vec![("x", env())])),
+        ("absent".to_owned(), env()),
+    ];
+    let secrets =
+        json!({"inline": "a", "g": {"a": "xyz", "b": "xyzz", "c": {"d": 7}}, "given": "no"});
+    assert_eq!(short(&sources, secrets.as_object().unwrap()), ["g.a", "g.c.d", "given"]);
+}
+
+#[test]
 fn no_secret_is_shown() {
     let source = group(vec![("x", SecretSource::Inline(json!("hush")))]);
     assert!(!format!("{source:?}").contains("hush"));
