@@ -291,7 +291,8 @@ async fn of_two_installations_the_older_one_keeps_objects_and_the_other_one_touc
     estate.phase("one", "Active").await;
     // One that comes later takes nothing away.
     estate.api.install("youth", 3);
-    estate.create("two", "60s");
+    // What is done already is not done twice.
+    estate.create_between("two", ["netns:b@b", "netns:a@a"], "60s");
     estate.phase("two", "Active").await;
     // Where it is older after all, everything is let go of, and ends by itself.
     estate.api.calls();
@@ -332,6 +333,6 @@ async fn where_the_definition_is_older_new_objects_are_refused_and_what_acts_goe
     estate.tells(said).await;
     estate.api.define(&own);
     estate.tells("all faults as objects are kept").await;
-    estate.create("three", "60s");
+    estate.create_between("three", ["netns:b@b", "netns:a@a"], "60s");
     estate.phase("three", "Active").await;
 }
