@@ -51,7 +51,8 @@ fn role(name: &Value, rules: &[Value]) -> Value {
 /// Of the controller; of those who may read, of those who may make faults in a namespace, and anywhere.
 fn roles(own: &Value) -> [Value; 4] {
     let both = ["faults", "clusterfaults"];
-    let whole = ["get", "list", "watch", "create", "delete"];
+    // What a fault is cannot be changed: to patch one is to ask for its counts.
+    let whole = ["get", "list", "watch", "create", "patch", "delete"];
     let mut known =
         rule("apiextensions.k8s.io", &["customresourcedefinitions"], &["list", "watch"]);
     known["resourceNames"] = json!(both.map(|plural| format!("{plural}.{GROUP}")));

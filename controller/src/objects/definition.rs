@@ -278,11 +278,14 @@ fn status() -> Value {
         "until",
         "endedAt",
         "effect",
+        "counted",
         "message",
+        "unconfirmed",
     ];
     properties.extend(words.map(|name| (name.to_owned(), word())));
     let counts = ["matched", "lost", "exitCode", "observedGeneration"];
     properties.extend(counts.map(|name| (name.to_owned(), count())));
+    properties.insert("hadEffect".to_owned(), json!({ "type": "boolean" }));
     let direction = json!({
         "from": word(), "to": word(), "links": count(), "silent": count(), "matched": count(), "lost": count(),
         "lostBytes": count(),

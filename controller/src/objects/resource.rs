@@ -19,6 +19,9 @@ pub(crate) const VERSION: &str = "v1alpha1";
 /// What an object has as long as its fault may act: it is not gone before.
 pub(crate) const FINALIZER: &str = "schism.dev/heal";
 
+/// By which annotation counts are asked for: its value comes back as `counted` of the status that has them.
+pub(crate) const COUNT: &str = "schism.dev/count";
+
 /// Which of the two it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
@@ -220,6 +223,11 @@ impl Object {
     /// Whether it waits for its fault to be healed before it goes.
     pub(crate) fn is_held(&self) -> bool {
         self.metadata.finalizers.iter().any(|one| one == FINALIZER)
+    }
+
+    /// By what counts were last asked for; empty for not at all.
+    pub(crate) fn counted(&self) -> &str {
+        self.metadata.annotations.get(COUNT).map(String::as_str).unwrap_or_default()
     }
 
     /// Whether it is on its way out.

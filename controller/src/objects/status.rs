@@ -17,7 +17,7 @@ pub(crate) use self::condition::Truth;
 use super::resource::Object;
 use crate::control::is_over;
 use crate::failure::Failure;
-use crate::fleet::{outcome, statuses};
+use crate::fleet::{happened, outcome, statuses};
 use crate::output::quantity::{bytes, count, time};
 use crate::output::route::done;
 use crate::run::faults::words::name;
@@ -66,6 +66,12 @@ pub(crate) struct Status {
     /// What it did, in words.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) effect: String,
+    /// Whether it had an effect wherever it should have one, as far as that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) had_effect: Option<bool>,
+    /// By what the annotation asked for these counts.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) counted: String,
     /// The same for each direction of a cut.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) directions: Vec<Direction>,
@@ -78,6 +84,9 @@ pub(crate) struct Status {
     /// Why it was refused, failed, or was ended.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) message: String,
+    /// What of a fault that is over is not confirmed to be out, and what ends it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) unconfirmed: String,
     /// What a command that has asked for it ends with, once it is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) exit_code: Option<u8>,
@@ -207,6 +216,7 @@ impl Status {
             matched: self.matched.map(|_| 0),
             lost: self.lost.map(|_| 0),
             effect: String::new(),
+            had_effect: None,
             directions: directions.collect(),
             parts: self.parts.map(|parts| Parts { acting: 0, ..parts }),
             conditions: self.conditions.iter().map(Condition::settled).collect(),
@@ -223,6 +233,7 @@ impl Status {
             to: to.to_owned(),
             intent: object.intent().map(|id| id.to_string()).unwrap_or_default(),
             seed: object.seed().to_string(),
+            counted: object.counted().to_owned(),
             observed_generation: object.metadata.generation,
             ..Self::default()
         }
@@ -254,6 +265,8 @@ impl Status {
             is_cut.then(|| directions.iter().map(of).fold(0, u64::saturating_add))
         };
         let lease = intent.spec.as_ref().map(|spec| Duration::from_nanos(spec.lease_ns));
+        let happened = happened(intent);
+        let unconfirmed = over.then(|| outcome::unconfirmed(intent)).flatten();
         let status = Self {
             phase,
             intent: IntentId::from_random(intent.id).to_string(),
@@ -264,12 +277,14 @@ impl Status {
             matched: sum(|direction| direction.matched),
             lost: sum(|direction| direction.lost),
             effect: effect(intent, &directions),
+            had_effect: (!happened.is_empty()).then(|| happened.iter().all(|happened| *happened)),
             parts: Some(parts(intent)),
             failures: failures(intent),
             message: message(
                 &intent.reason,
                 Some(intent.hint.as_str()).filter(|it| !it.is_empty()),
             ),
+            unconfirmed: unconfirmed.unwrap_or_default(),
             exit_code: over.then(|| outcome::outcome(std::slice::from_ref(intent)).code()),
             directions,
             ..begun

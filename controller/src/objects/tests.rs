@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::asked::{self, asked, field, typed};
 use super::consent::{ALLOWED, Consent, LABEL, Withheld};
 use super::decision::{Attempt, Ending, Standing, Step, step};
-use super::resource::{FINALIZER, Kind, Object};
+use super::resource::{COUNT, FINALIZER, Kind, Object};
 use super::status::{Phase, Status, Truth};
 use super::{definitions, mention, policies};
 use crate::cut::specimen;
@@ -453,6 +453,24 @@ fn what_is_done_about_an_object_follows_from_how_things_are() {
     assert_eq!(next(&over, Some(&expired), &untried, unasked, NOW + second(99)), "wait");
     // Who comes to it when nobody knows of its intent any more puts nothing in anew.
     assert_eq!(next(&held(over), None, &untried, unasked, NOW + second(99)), "release");
+}
+
+#[test]
+fn counts_are_told_at_once_when_somebody_asks_for_them() {
+    let active = intent(wire::Stage::Active, &[State::Active, State::Active]);
+    let mut object = cut();
+    object.metadata.finalizers = vec![FINALIZER.to_owned()];
+    object.status = Status::told(&object, &active, NOW);
+    let next = |object: &Object| {
+        next(object, Some(&active), &Attempt::Untried, Ending::Unasked, NOW + second(1))
+    };
+    assert_eq!(next(&object), "wait 10");
+    for word in ["one", "two"] {
+        object.metadata.annotations.insert(COUNT.to_owned(), word.to_owned());
+        assert_eq!(next(&object), "tell Active");
+        object.status = Status::told(&object, &active, NOW + second(1));
+        assert_eq!((next(&object).as_str(), object.status.counted.as_str()), ("wait 10", word));
+    }
 }
 
 #[test]
