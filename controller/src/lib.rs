@@ -128,12 +128,13 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
                 settings: settings::file(settings.as_deref(), &places),
                 credentials: read.credentials(),
             };
-            let place = run::Where { names: read.names, controller, choice, settings, reads };
+            let names = read.names;
+            let place = run::Where { names, controller, space: None, choice, settings, reads };
             run::run(&args, place, output).await
         }
         Command::Validate(args) => {
             let names = settings(&cli.global)?.names;
-            run::validate(&args, &names, output).await
+            run::validate(&args, (&names, &run::faults::Form::Command), output).await
         }
         Command::Schema => run::schema(output),
         Command::Heal(args) => match to_end(chosen, &cli.global, output) {

@@ -3,8 +3,9 @@
 //!
 //! Pure: what an object asks for (`asked`), what its status is (`status`), what is to be done about it (`decision`),
 //! which of several installations does that (`installations`), and of which fields the API server does not know
-//! (`lacking`). `keeper` and `tenure` alone ask the API server. An object's intent has an id that is made of the
-//! object's UID, so that whoever leads comes to the same one, and nothing is put in twice.
+//! (`lacking`). `keeper` and `tenure` ask the API server for the controller, `user` for whoever has objects made. An
+//! object's intent has an id that is made of the object's UID, so that whoever leads comes to the same one, and nothing
+//! is put in twice.
 
 pub(crate) mod asked;
 pub(crate) mod consent;
@@ -20,6 +21,7 @@ pub(crate) mod status;
 mod tenure;
 #[cfg(test)]
 mod tests;
+pub(crate) mod user;
 
 pub use definition::definitions;
 pub use keeper::Means;

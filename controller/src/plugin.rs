@@ -2,6 +2,7 @@
 //! objects as the user of the kubeconfig, watches them, and deletes them.
 
 mod access;
+pub(crate) mod asked;
 mod following;
 mod line;
 mod report;
@@ -9,19 +10,27 @@ mod report;
 use std::ffi::OsString;
 use std::path::Path;
 
-use cluster::{ApiError, Client, Name, Precondition, Reason, Selection, Within};
+use cluster::{ApiError, Client, Name, Selection, Within};
 use fault::IntentId;
 
+use crate::cli::RunArgs;
+use crate::connect::{Absence, Choice};
 use crate::failure::{Cause, Failure};
 use crate::interrupts::Interrupts;
-use crate::objects::asked;
-use crate::objects::resource::{ClusterFault, Fault, Kind, Object, Place};
+use crate::objects::resource::{ClusterFault, Fault, Kind, Object};
 use crate::objects::status::Phase;
+use crate::objects::user::{create, delete, refused};
 use crate::outcome::Outcome;
 use crate::output::Output;
+use crate::run::faults::Form;
+use crate::run::faults::objects::Space;
+use crate::run::{Reads, Where, failed, run as run_experiments, validate};
+use crate::settings::Names;
+use access::Reached;
+use asked::Asked;
 use following::Following;
 pub use line::Line;
-use line::{Asked, Deed, Ending};
+use line::{Deed, Ending};
 use report::FaultsReport;
 
 /// The name under which `kubectl` finds it.
@@ -40,22 +49,71 @@ pub fn is_asked(words: &[OsString]) -> bool {
 /// It was not done, and why.
 pub async fn run(line: Line) -> Result<Outcome, Failure> {
     let output = Output::new(line.format());
-    let (client, namespace) = access::client(&line)?;
+    let reached = access::reach(&line);
     match line.deed {
-        Deed::PutIn(asked) => put_in(&client, &namespace, *asked, output).await,
-        Deed::Heal(ending) => heal(&client, &namespace, ending, output).await,
+        Deed::PutIn(asked) => {
+            let Reached { client, namespace, .. } = reached?;
+            put_in(&client, &namespace, *asked, output).await
+        }
+        Deed::Heal(ending) => {
+            let Reached { client, namespace, .. } = reached?;
+            heal(&client, &namespace, ending, output).await
+        }
         Deed::Status { everywhere } => {
-            let within = match everywhere {
-                line::Reach::Everywhere => Within::Cluster,
-                line::Reach::Namespace => space(&namespace)?,
-            };
-            let mut all = faults(&client, &within, "cannot list faults").await?;
-            // Whoever may not list those of the cluster is shown those of the namespace.
-            all.extend(of_cluster(&client).await.unwrap_or_default());
-            output.show(&FaultsReport::status(all))?;
-            Ok(Outcome::Effective)
+            let Reached { client, namespace, .. } = reached?;
+            status(&client, &namespace, everywhere, output).await
+        }
+        Deed::Run(args) => experiments(&args, reached, output).await,
+        Deed::Validate(args) => {
+            // That takes no cluster.
+            let typed = || line.namespace.unwrap_or_else(|| access::DEFAULT.to_owned());
+            let namespace = reached.map_or_else(|_| typed(), |reached| reached.namespace);
+            let form = Form::Object { namespace };
+            validate(&args, (&Names::default(), &form), output).await
         }
     }
+}
+
+/// Shows faults.
+async fn status(
+    client: &Client,
+    namespace: &str,
+    everywhere: line::Reach,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let within = match everywhere {
+        line::Reach::Everywhere => Within::Cluster,
+        line::Reach::Namespace => space(namespace)?,
+    };
+    let mut all = faults(client, &within, "cannot list faults").await?;
+    // Whoever may not list those of the cluster is shown those of the namespace.
+    all.extend(of_cluster(client).await.unwrap_or_default());
+    output.show(&FaultsReport::status(all))?;
+    Ok(Outcome::Effective)
+}
+
+/// Runs experiments, with faults that are objects.
+async fn experiments(
+    args: &RunArgs,
+    reached: Result<Reached, Failure>,
+    output: Output,
+) -> Result<Outcome, Failure> {
+    let Reached { client, namespace, kubeconfig } = match reached {
+        Ok(reached) => reached,
+        // Whoever reads the last words of it is told as well.
+        Err(failure) => return failed(args, failure, output),
+    };
+    let choice = Choice { socket: None, absence: Absence::Accept, typed: Vec::new() };
+    let credentials = kubeconfig.into_iter().collect();
+    let place = Where {
+        names: Names::default(),
+        controller: None,
+        space: Some(Space { client, namespace }),
+        choice,
+        settings: None,
+        reads: Reads { settings: None, credentials },
+    };
+    run_experiments(args, place, output).await
 }
 
 fn space(namespace: &str) -> Result<Within, Failure> {
@@ -95,7 +153,7 @@ async fn put_in(
     let mut object = asked.object(namespace, crate::cut::random()?)?;
     let kind = asked.kind();
     // What makes no sense is told before anybody is asked.
-    asked::asked(kind, &object)?;
+    crate::objects::asked::asked(kind, &object)?;
     let user = interrupts.unless(&attempted, async {
         client.who_am_i().await.map_err(|error| refused(&attempted, &error))
     });
@@ -123,36 +181,6 @@ async fn put_in(
     }
     let following = Following::new(client.clone(), place, made, output);
     following.stay_to_its_end(asked.after, &mut interrupts).await
-}
-
-async fn create(client: &Client, place: &Place, object: &Object) -> Result<Object, ApiError> {
-    let within = match place.kind {
-        Kind::Fault => Within::Namespace(named(place.namespace.parse(), place)?),
-        Kind::ClusterFault => Within::Cluster,
-    };
-    match place.kind {
-        Kind::Fault => client.create(&within, &Fault(object.clone())).await.map(Object::from),
-        Kind::ClusterFault => {
-            client.create(&within, &ClusterFault(object.clone())).await.map(Object::from)
-        }
-    }
-}
-
-fn named<T>(name: Result<T, cluster::NameError>, place: &Place) -> Result<T, ApiError> {
-    name.map_err(|error| ApiError {
-        attempted: format!("name {place}"),
-        cause: cluster::Cause::Malformed(error.to_string()),
-    })
-}
-
-/// Deletes an object: that one, where it is known which.
-async fn delete(client: &Client, place: &Place, uid: Option<&str>) -> Result<(), ApiError> {
-    let (within, name) = named(place.path(), place)?;
-    let that = Precondition { uid: uid.map(ToOwned::to_owned), resource_version: None };
-    match place.kind {
-        Kind::Fault => client.delete::<Fault>(&within, &name, &that).await,
-        Kind::ClusterFault => client.delete::<ClusterFault>(&within, &name, &that).await,
-    }
 }
 
 /// Deletes objects, which heals them, and waits until they are gone.
@@ -206,27 +234,4 @@ async fn heal(
     }
     output.show(&FaultsReport::healed(healed).coming_to(outcome))?;
     Ok(outcome)
-}
-
-/// Why an API server did not do something, for people.
-fn refused(attempted: &str, error: &ApiError) -> Failure {
-    let cluster::Cause::Refused { code, reason, message, .. } = &error.cause else {
-        return Failure::caused(Cause::Unreachable, attempted, &error.cause);
-    };
-    // Its own sentence, and not by whom it was found.
-    let message =
-        message.rsplit_once("denied request: ").map_or(message.as_str(), |(_, said)| said);
-    let failure = |cause| Failure::caused(cause, attempted, message);
-    match reason {
-        Reason::Forbidden => failure(Cause::Refused),
-        Reason::Unauthorized => failure(Cause::Refused).hint(error.hint()),
-        Reason::Invalid => failure(Cause::WrongUsage),
-        Reason::NotFound if message.contains("requested resource") => failure(Cause::Unsupported)
-            .hint("this cluster knows no faults: `schism install | kubectl apply -f -` tells it of them"),
-        Reason::NotFound => failure(Cause::NotFound),
-        Reason::Other(_) if *code == 400 => failure(Cause::WrongUsage),
-        Reason::AlreadyExists | Reason::Conflict | Reason::Expired | Reason::Other(_) => {
-            failure(Cause::Unreachable)
-        }
-    }
 }

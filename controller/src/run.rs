@@ -53,8 +53,9 @@ use crate::settings::{Controller, Names};
 use book::Book;
 use claim::Claim;
 use executor::Executor;
-use faults::Faults;
 use faults::acting::Sight;
+use faults::objects::Space;
+use faults::{Faults, Form, Holder};
 use line::Line;
 use outlets::Outlets;
 use places::Outs;
@@ -81,12 +82,43 @@ pub(crate) struct Where {
     pub(crate) names: Names,
     /// By a controller.
     pub(crate) controller: Option<Controller>,
+    /// As objects of a cluster.
+    pub(crate) space: Option<Space>,
     /// By which agent otherwise.
     pub(crate) choice: Choice,
     /// The settings, where they were named by a flag.
     pub(crate) settings: Option<PathBuf>,
     /// What was read, or is, beside what the run itself names.
     pub(crate) reads: Reads,
+}
+
+impl Where {
+    /// By which command one comes here.
+    const fn typed(&self) -> &'static str {
+        if self.space.is_some() { "kubectl schism" } else { "schism" }
+    }
+
+    /// In whose words steps say what they do.
+    fn form(&self) -> Form {
+        match &self.space {
+            Some(space) => Form::Object { namespace: space.namespace.clone() },
+            None => Form::Command,
+        }
+    }
+
+    /// Who holds the faults of a run.
+    fn holder(&self, args: &RunArgs) -> Holder {
+        if let Some(space) = &self.space {
+            return Holder::Objects(space.clone());
+        }
+        match self.controller.as_ref().filter(|_| !args.local) {
+            Some(controller) => Holder::Controller(controller.clone()),
+            None => {
+                let absence = if args.local { Absence::BecomeAsked } else { Absence::Become };
+                Holder::Agent(Choice { absence, ..self.choice.clone() })
+            }
+        }
+    }
 }
 
 /// Files of whoever starts a run.
@@ -97,39 +129,83 @@ pub(crate) struct Reads {
     pub(crate) credentials: Vec<PathBuf>,
 }
 
+impl Reads {
+    const fn nothing() -> Self {
+        Self { settings: None, credentials: Vec::new() }
+    }
+}
+
 /// Runs `schism run`: one experiment after the other, all of them, whatever the first ones come to.
 ///
 /// # Errors
 /// A file is none, or the run cannot begin.
 pub(crate) async fn run(args: &RunArgs, place: Where, output: Output) -> Result<Outcome, Failure> {
     places::apart(args, &place.reads)?;
+    places::last_words(args)?;
+    let mut entries = Vec::new();
+    let done = each(args, &place, output, &mut entries).await;
+    last_words(args, &done, &entries, output);
+    let outcome = done?;
+    output.show(&RunReport::new(entries, outcome))?;
+    Ok(outcome)
+}
+
+/// Says that nothing can be run, also to whoever reads the last words.
+///
+/// # Errors
+/// Always: that one.
+pub(crate) fn failed(args: &RunArgs, failure: Failure, output: Output) -> Result<Outcome, Failure> {
+    let done = Err(failure);
+    // Nothing is written over what would have been read.
+    let is_free = places::apart(args, &Reads::nothing()).and_then(|()| places::last_words(args));
+    if is_free.is_ok() {
+        last_words(args, &done, &[], output);
+    }
+    done
+}
+
+/// Writes what the command comes to for whoever reads nothing else of it.
+fn last_words(args: &RunArgs, done: &Result<Outcome, Failure>, entries: &[Entry], output: Output) {
+    let Some(path) = &args.summary else { return };
+    // In its place, which may be one that was mounted.
+    if let Err(error) = std::fs::write(path, report::summary(done, entries)) {
+        output.note(format!("the summary {} is not written: {error}", path.display()));
+    }
+}
+
+/// Runs one experiment after the other, and says what each came to.
+async fn each(
+    args: &RunArgs,
+    place: &Where,
+    output: Output,
+    entries: &mut Vec<Entry>,
+) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::Effective;
     let runs = match &args.resume_rollbacks {
         Some(journal) => {
-            if let Some(outcome) = owed_there(args, journal, &place, output).await? {
-                return Ok(outcome);
+            if let Some(came_to) = owed_there(args, journal, place, output).await? {
+                entries.push(came_to.entry);
+                return Ok(came_to.outcome);
             }
-            vec![starting::resume(args, journal, &place, output).await?]
+            vec![starting::resume(args, journal, place, output).await?]
         }
         // All are read before the first one touches anything.
         None => {
-            let read = starting::read(args, &place, output).await;
+            let read = starting::read(args, place, output).await;
             read.map_err(|failure| of_the_original(failure, args))?
         }
     };
-    let mut entries = Vec::new();
     // Where nothing can be written is known before anything runs.
     let taken = runs.first().and_then(|run| run.left.as_ref()).map(|left| &left.place);
     let outs = Outs::of(args, runs.len(), taken)?;
     for (started, outs) in runs.into_iter().zip(outs) {
-        let came_to = one(args, started, outs, &place, output).await?;
+        let came_to = one(args, started, outs, place, output).await?;
         outcome = outcome.worst(came_to.outcome);
         entries.push(came_to.entry);
         if came_to.status == Status::Interrupted {
             break;
         }
     }
-    output.show(&RunReport::new(entries, outcome))?;
     Ok(outcome)
 }
 
@@ -146,16 +222,14 @@ async fn owed_there(
     name: &Path,
     place: &Where,
     output: Output,
-) -> Result<Option<Outcome>, Failure> {
+) -> Result<Option<CameTo>, Failure> {
     let Some(controller) = place.controller.as_ref().filter(|_| !args.local) else {
         return Ok(None);
     };
     let line = Line { args, place, controller, output };
     let Some(run) = line.find(name).await? else { return Ok(None) };
     let Some(outs) = Outs::of(args, 1, None)?.pop() else { return Ok(None) };
-    let came_to = line.take_over(&run, outs).await?;
-    output.show(&RunReport::new(vec![came_to.entry], came_to.outcome))?;
-    Ok(Some(came_to.outcome))
+    line.take_over(&run, outs).await.map(Some)
 }
 
 /// The original has one exit code for whatever it cannot run.
@@ -214,12 +288,9 @@ async fn one(
     let book = Book::open(journal, before).map_err(failed)?;
     let mut asks = Asks::listen().map_err(failed)?;
     let (events, mut inbox) = mpsc::unbounded_channel();
-    let controller = place.controller.clone().filter(|_| !args.local);
-    let absence = if args.local { Absence::BecomeAsked } else { Absence::Become };
     let faults = Arc::new(Faults::new(
         place.names.clone(),
-        Choice { absence, ..place.choice.clone() },
-        controller,
+        place.holder(args),
         left_at,
         run.seed(),
         (events.clone(), output),
@@ -261,7 +332,7 @@ async fn one(
     if verdicts == Verdicts::Strict {
         told.is_not_whole(outlets.troubled());
     }
-    if let Some(owed) = report::Dues::of(&journal).told(outlets.journal()) {
+    if let Some(owed) = report::Dues::of(&journal).told(place.typed(), outlets.journal()) {
         output.note(OnOneLine(&owed));
     }
     let entry = Entry::new(file, outlets.journal(), &journal, told, outcome);

@@ -528,8 +528,7 @@ fn executor(events: mpsc::UnboundedSender<experiment::run::Event>, reaper: Reape
     let output = Output::new(None);
     let none = crate::run::faults::Faults::new(
         Names::default(),
-        choice,
-        None,
+        crate::run::faults::Holder::Agent(choice),
         None,
         0,
         (events.clone(), output),

@@ -31,6 +31,10 @@ pub struct RunArgs {
     /// Write what happens as it happens, a line of JSON each
     #[arg(long, value_name = "FILE")]
     pub events: Option<PathBuf>,
+    /// Write what the command came to as one line of JSON of at most 4096 bytes, when it ends: into the message
+    /// of a container's end, for instance
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
     /// When rollbacks are played: default, always, never, deviated
     #[arg(long, value_name = "WHEN")]
     pub rollback_strategy: Option<RollbackStrategy>,

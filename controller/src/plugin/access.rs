@@ -12,28 +12,41 @@ use crate::provider::kubernetes::config;
 use crate::settings::Access;
 
 /// Where a namespace is not said.
-const DEFAULT: &str = "default";
+pub(super) const DEFAULT: &str = "default";
+
+/// Whom a command asks.
+pub(super) struct Reached {
+    pub(super) client: Client,
+    /// The namespace that is meant.
+    pub(super) namespace: String,
+    /// The file by which it is known; `None` in a pod, which is given what it needs.
+    pub(super) kubeconfig: Option<PathBuf>,
+}
 
 /// Who is asked, and the namespace that is meant.
 ///
 /// # Errors
 /// No kubeconfig that can be used.
-pub(super) fn client(line: &Line) -> Result<(Client, String), Failure> {
-    let access = match kubeconfig(line) {
-        Some(path) => Access::Kubeconfig { path, context: line.context.clone() },
-        None if env::var_os("KUBERNETES_SERVICE_HOST").is_some() => Access::InCluster,
-        None => {
+pub(super) fn reach(line: &Line) -> Result<Reached, Failure> {
+    let attempted = "cannot ask a cluster";
+    let kubeconfig = kubeconfig(line);
+    let access = match (&kubeconfig, &line.context) {
+        (Some(path), context) => {
+            Access::Kubeconfig { path: path.clone(), context: context.clone() }
+        }
+        (None, None) if env::var_os("KUBERNETES_SERVICE_HOST").is_some() => Access::InCluster,
+        (None, _) => {
             let reason = "there is no kubeconfig";
-            return Err(Failure::caused(Cause::Unreachable, "cannot ask a cluster", reason).hint(
+            return Err(Failure::caused(Cause::Unreachable, attempted, reason).hint(
                 "--kubeconfig or KUBECONFIG says where it is; otherwise ~/.kube/config is read",
             ));
         }
     };
-    let config = config(&access)
-        .map_err(|error| Failure::new(Outcome::WrongUsage, "cannot ask a cluster", error))?;
+    let config =
+        config(&access).map_err(|error| Failure::new(Outcome::WrongUsage, attempted, error))?;
     let own = config.namespace.as_ref().map(ToString::to_string);
     let namespace = line.namespace.clone().or(own).unwrap_or_else(|| DEFAULT.to_owned());
-    Ok((Client::new(config).strictly(), namespace))
+    Ok(Reached { client: Client::new(config).strictly(), namespace, kubeconfig })
 }
 
 /// The file that is meant: of several in KUBECONFIG the first that is there.

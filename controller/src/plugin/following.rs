@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use cluster::{Client, Event, Resource, Selection, Watch, Within};
+use cluster::Client;
 
 use super::report::FaultsReport;
-use super::{delete, refused};
 use crate::failure::{Cause, Failure};
 use crate::fleet::outcome::{UNMATCHED, UNMEASURED};
 use crate::interrupts::Interrupts;
-use crate::objects::resource::{ClusterFault, Fault, Kind, Object, Place};
+use crate::objects::resource::{Object, Place};
 use crate::objects::status::Phase;
+use crate::objects::user::{Told, Watched, delete, refused};
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::output::quantity::time;
@@ -30,55 +30,6 @@ pub(super) struct Following {
     object: Object,
     output: Output,
     watched: Watched,
-}
-
-/// A watch of one object of either kind.
-enum Watched {
-    Fault(Box<Watch<Fault>>),
-    OfCluster(Box<Watch<ClusterFault>>),
-}
-
-/// What was told of it.
-enum Told {
-    Object(Box<Object>),
-    /// It is gone, and was so last, if that is known.
-    Gone(Option<Box<Object>>),
-    /// It is tried again.
-    Trouble(String),
-}
-
-impl Watched {
-    fn new(client: &Client, place: &Place) -> Self {
-        let fields = Some(format!("metadata.name={}", place.name));
-        let selection = Selection { labels: None, fields };
-        match (place.kind, place.path()) {
-            (Kind::Fault, Ok((within, _))) => {
-                Self::Fault(Box::new(client.watch(within, selection)))
-            }
-            (Kind::Fault | Kind::ClusterFault, _) => {
-                Self::OfCluster(Box::new(client.watch(Within::Cluster, selection)))
-            }
-        }
-    }
-
-    async fn next(&mut self) -> Told {
-        match self {
-            Self::Fault(watch) => told(watch.next().await),
-            Self::OfCluster(watch) => told(watch.next().await),
-        }
-    }
-}
-
-fn told<R: Resource + Into<Object>>(event: Event<R>) -> Told {
-    match event {
-        Event::Listed(all) => match all.into_iter().next() {
-            Some(one) => Told::Object(Box::new(one.into())),
-            None => Told::Gone(None),
-        },
-        Event::Applied(one) => Told::Object(Box::new(one.into())),
-        Event::Deleted(one) => Told::Gone(Some(Box::new(one.into()))),
-        Event::Trouble(error) => Told::Trouble(error.to_string()),
-    }
 }
 
 impl Following {

@@ -3,40 +3,20 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::{NonEmptyStringValueParser, ValueParser};
+use clap::builder::EnumValueParser;
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _};
-use cluster::{Metadata, Name};
-use experiment::model::FaultVerb;
-use serde_json::{Map, Number, Value};
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
+use cluster::Name;
 
-use crate::cli::{Cli, Misuse};
-use crate::failure::Failure;
-use crate::objects::asked::{field, is_open_role, is_within, role_in};
-use crate::objects::resource::{Kind, Object, Spec};
-use crate::outcome::Outcome;
+use super::asked::{Asked, VERBS, WITHOUT, asked, verb};
+use crate::cli::{Cli, Misuse, RunArgs, ValidateArgs};
 use crate::output::Format;
 use crate::run::faults::words::name;
-use crate::session::After;
 
-/// The verbs that put something in.
-const VERBS: [FaultVerb; 5] =
-    [FaultVerb::Cut, FaultVerb::Skew, FaultVerb::Freeze, FaultVerb::Kill, FaultVerb::Stress];
-
-/// What `schism` can do and an object cannot.
-const WITHOUT: [&str; 7] = ["local", "dry_run", "prove", "follow", "preset", "around", "replace"];
-
-/// What is about the command alone.
-const DETACH: &str = "detach";
-
-/// Where it is done, and as what it is typed here.
-const NAMESPACE: &str = "namespace";
-
-/// What names targets.
-const PLACES: [&str; 3] = ["from", "to", "target"];
-
-/// What is a number in an object.
-const NUMBERS: [&str; 3] = ["port", "io", "seed"];
+/// What there is of an experiment that `schism` has as well.
+const RUN: &str = "run";
+const VALIDATE: &str = "validate";
 
 /// What was typed.
 #[derive(Debug)]
@@ -54,6 +34,8 @@ pub(super) enum Deed {
     PutIn(Box<Asked>),
     Heal(Ending),
     Status { everywhere: Reach },
+    Run(Box<RunArgs>),
+    Validate(ValidateArgs),
 }
 
 /// Of where faults are shown.
@@ -70,17 +52,6 @@ pub(super) enum Ending {
     Named(Vec<Name>),
 }
 
-/// What is put in.
-#[derive(Debug)]
-pub(super) struct Asked {
-    /// What is attempted, for people.
-    pub(super) attempted: String,
-    verb: FaultVerb,
-    words: Map<String, Value>,
-    top: Map<String, Value>,
-    pub(super) after: After,
-}
-
 impl Line {
     /// Reads the words of a command line.
     ///
@@ -94,9 +65,7 @@ impl Line {
         let mut command = command();
         let matches = command.try_get_matches_from_mut(words)?;
         let Some((name_of, matched)) = matches.subcommand() else {
-            return Err(
-                command.error(clap::error::ErrorKind::MissingSubcommand, "what is to be done?")
-            );
+            return Err(command.error(ErrorKind::MissingSubcommand, "what is to be done?"));
         };
         let text = |id: &str| matched.get_one::<String>(id).cloned();
         let deed = match name_of {
@@ -111,18 +80,15 @@ impl Line {
                     everywhere: if everywhere { Reach::Everywhere } else { Reach::Namespace },
                 }
             }
+            RUN => match of_schism(matched, "local") {
+                Some(reason) => return Err(command.error(ErrorKind::UnknownArgument, reason)),
+                None => Deed::Run(Box::new(RunArgs::from_arg_matches(matched)?)),
+            },
+            VALIDATE => Deed::Validate(ValidateArgs::from_arg_matches(matched)?),
             verb => match VERBS.into_iter().find(|one| name(*one) == verb) {
                 Some(verb) => {
-                    let typed = |id: &&&str| {
-                        matched.try_contains_id(id).unwrap_or_default()
-                            && matched.value_source(id) == Some(ValueSource::CommandLine)
-                    };
-                    if let Some(id) = WITHOUT.iter().find(typed) {
-                        let option = id.replace('_', "-");
-                        let reason = format!(
-                            "--{option} is for schism itself: no object of a cluster can say it\n"
-                        );
-                        return Err(command.error(clap::error::ErrorKind::UnknownArgument, reason));
+                    if let Some(reason) = WITHOUT.iter().find_map(|id| of_schism(matched, id)) {
+                        return Err(command.error(ErrorKind::UnknownArgument, reason));
                     }
                     Deed::PutIn(Box::new(asked(verb, matched)))
                 }
@@ -143,6 +109,23 @@ impl Line {
     pub const fn format(&self) -> Option<Format> {
         self.format
     }
+}
+
+/// What is wrong with an option that no object can say, where it was typed.
+fn of_schism(matched: &ArgMatches, id: &str) -> Option<String> {
+    let is_typed = matched.try_contains_id(id).unwrap_or_default()
+        && matched.value_source(id) == Some(ValueSource::CommandLine);
+    let option = id.replace('_', "-");
+    is_typed
+        .then(|| format!("--{option} is for schism itself: no object of a cluster can say it\n"))
+}
+
+/// What `schism` does with experiments.
+fn of_experiments(name: &'static str, about: &'static str) -> Command {
+    let all = Cli::command();
+    let known = all.find_subcommand(name).cloned();
+    let command = known.unwrap_or_else(|| Command::new(name)).about(about);
+    command.mut_args(|arg| if arg.get_id() == "local" { arg.hide(true) } else { arg })
 }
 
 fn command() -> Command {
@@ -201,131 +184,28 @@ fn command() -> Command {
         .arg(
             all("output", Some('o'))
                 .value_name("FORMAT")
-                .value_parser(clap::builder::EnumValueParser::<Format>::new())
+                .value_parser(EnumValueParser::<Format>::new())
                 .help("How results are printed; without it, as a table for people"),
         )
         .subcommands(VERBS.map(verb))
+        .subcommand(of_experiments(
+            RUN,
+            "Run experiments here, with faults that are objects of the cluster, and judge them",
+        ))
+        .subcommand(of_experiments(
+            VALIDATE,
+            "Say all that is wrong with experiments whose faults are objects, with line and column",
+        ))
         .subcommand(heal)
         .subcommand(status)
 }
 
-/// A verb as `schism` has it, with texts where it has selectors: what they name depends on the object.
-fn verb(verb: FaultVerb) -> Command {
-    let all = Cli::command();
-    let known = all.find_subcommand(name(verb)).cloned();
-    let command = known.unwrap_or_else(|| Command::new(name(verb)));
-    command.mut_args(|arg| {
-        let id = arg.get_id().as_str().to_owned();
-        if PLACES.contains(&id.as_str()) {
-            return arg.value_parser(ValueParser::new(NonEmptyStringValueParser::new()));
-        }
-        match id.as_str() {
-            NAMESPACE => arg
-                .value_parser(ValueParser::new(NonEmptyStringValueParser::new()))
-                .value_name("NAME")
-                .help("The namespace that is meant"),
-            DETACH => arg.help("Return once it acts, and leave it to the controller"),
-            // It is not taken away, since others say that they exclude it.
-            id if WITHOUT.contains(&id) => arg.hide(true),
-            _ => arg,
-        }
-    })
-}
-
-fn asked(verb: FaultVerb, matched: &ArgMatches) -> Asked {
-    let all = self::verb(verb);
-    let (mut words, mut top) = (Map::new(), Map::new());
-    for arg in all.get_arguments() {
-        let id = arg.get_id().as_str();
-        if id == DETACH
-            || id == NAMESPACE
-            || matched.value_source(id) != Some(ValueSource::CommandLine)
-        {
-            continue;
-        }
-        let key = arg.get_long().map_or_else(|| id.to_owned(), field);
-        let value = match matches!(arg.get_action(), ArgAction::SetTrue) {
-            true => Value::Bool(true),
-            false => {
-                let raw = matched.get_raw(id).unwrap_or_default();
-                let texts: Vec<String> =
-                    raw.map(|text| text.to_string_lossy().into_owned()).collect();
-                let text = texts.join(",");
-                match text.parse::<u64>().ok().filter(|_| NUMBERS.contains(&key.as_str())) {
-                    Some(number) => Value::Number(Number::from(number)),
-                    None => Value::String(text),
-                }
-            }
-        };
-        let is_top = ["for", "lease", "seed", "onRestart"].contains(&key.as_str());
-        let of = if is_top { &mut top } else { &mut words };
-        of.insert(key, value);
-    }
-    let text = |key: &str| words.get(key).and_then(Value::as_str).unwrap_or_default();
-    let between = match text("target") {
-        "" => format!("{} → {}", text("from"), text("to")),
-        target => target.to_owned(),
-    };
-    let attempted = format!("cannot {} {between}", name(verb));
-    let after = After::of(false, matched.get_flag(DETACH));
-    Asked { attempted, verb, words, top, after }
-}
-
-impl Asked {
-    /// Which kind of object it takes.
-    pub(super) fn kind(&self) -> Kind {
-        let texts =
-            PLACES.iter().filter_map(|place| self.words.get(*place).and_then(Value::as_str));
-        let within = texts.map(|text| is_within(text) || is_open_role(text)).collect::<Vec<_>>();
-        if within.iter().all(|within| *within) { Kind::Fault } else { Kind::ClusterFault }
-    }
-
-    /// The words of an object of this kind. One that is in no namespace says in which a role is that leaves it open:
-    /// there it would be that of a cluster of the settings.
-    fn words(&self, kind: Kind, namespace: &str) -> Result<Map<String, Value>, Failure> {
-        let mut words = self.words.clone();
-        if kind == Kind::ClusterFault {
-            for place in PLACES {
-                if let Some(Value::String(text)) = words.get_mut(place)
-                    && is_open_role(text)
-                {
-                    let failed =
-                        |reason| Failure::new(Outcome::WrongUsage, self.attempted.clone(), reason);
-                    *text = role_in(namespace, text).map_err(failed)?;
-                }
-            }
-        }
-        Ok(words)
-    }
-
-    /// The object, in a namespace, with a name that is drawn.
-    ///
-    /// # Errors
-    /// A namespace in which no role can be named.
-    pub(super) fn object(&self, namespace: &str, random: u64) -> Result<Object, Failure> {
-        let mut spec = Spec::asking(self.verb, self.words(self.kind(), namespace)?);
-        let text = |key: &str| self.top.get(key).and_then(Value::as_str).map(ToOwned::to_owned);
-        spec.total = text("for");
-        spec.lease = text("lease");
-        spec.on_restart = text("onRestart");
-        spec.seed = self.top.get("seed").and_then(Value::as_u64);
-        let metadata = Metadata {
-            name: format!("{}-{:06x}", name(self.verb), random & 0xff_ffff),
-            namespace: match self.kind() {
-                Kind::Fault => Some(namespace.to_owned()),
-                Kind::ClusterFault => None,
-            },
-            ..Metadata::default()
-        };
-        Ok(Object { metadata, spec, ..Object::default() })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::objects::resource::Kind;
 
     fn read(line: &str) -> Line {
         let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
@@ -437,13 +317,21 @@ mod tests {
             assert!(matches!(line.deed, Deed::Status { everywhere } if everywhere == reach));
             assert_eq!(line.format(), Some(Format::Json));
         }
+        let line = read("kubectl-schism -n x run a.yaml --journal /tmp/j.json --seed 7 -o json");
+        let (namespace, Deed::Run(args)) = (line.namespace.clone(), line.deed) else { panic!() };
+        assert_eq!((namespace.as_deref(), args.seed, args.local), (Some("x"), Some(7), false));
+        assert_eq!(args.journal, Some(PathBuf::from("/tmp/j.json")));
+        let line = read("kubectl-schism validate a.yaml b.json -n x");
+        assert!(matches!(line.deed, Deed::Validate(args) if args.files.len() == 2));
         for wrong in [
             "",
             "heal",
             "heal A",
             "heal --all a",
             "cut pod/a",
-            "run x",
+            "run",
+            "run x --local",
+            "validate",
             "cut pod/a pod/b --for 1",
             "cut pod/a pod/b --prove",
             "cut --preset bridge pod/a",

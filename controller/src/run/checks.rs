@@ -8,7 +8,8 @@ use experiment::tolerance::pattern;
 use fault::{Scheme, SelectorError};
 use serde_json::{Map, Value};
 
-use super::faults::{Wrong, check, is_template};
+use super::faults::objects::{NO_LOGS, NO_TARGETS};
+use super::faults::{Form, Wrong, check, is_template};
 use super::logs;
 use super::presence::Missing;
 use super::reading::{Arguments, Expected, LogsArguments, MetricArguments, arguments};
@@ -25,11 +26,15 @@ const OF_FAULT: &[&str] = &["fault"];
 const OF_STEP: &str = "what a fault's step calls it with `as`";
 
 /// All that is wrong with the arguments of our steps.
-pub(super) fn problems(experiment: &Node, names: &Names, output: Output) -> Vec<Problem> {
+pub(super) fn problems(
+    experiment: &Node,
+    (names, form): (&Names, &Form),
+    output: Output,
+) -> Vec<Problem> {
     let mut providers = Vec::new();
     walk(experiment, String::new(), &mut providers);
     let labels: Vec<String> = providers.iter().filter_map(|(node, _)| label(node)).collect();
-    let mut checker = Checker { names, output, labels, found: Vec::new() };
+    let mut checker = Checker { names, form, output, labels, found: Vec::new() };
     for (node, place) in providers {
         checker.provider(node, &place);
     }
@@ -118,6 +123,7 @@ fn label(node: &Node) -> Option<String> {
 
 struct Checker<'c> {
     names: &'c Names,
+    form: &'c Form,
     output: Output,
     labels: Vec<String>,
     found: Vec<Problem>,
@@ -141,8 +147,11 @@ impl Checker<'_> {
         match verb(node) {
             None => (),
             Some(Verb::Fault(verb)) => {
-                let wrong = check(verb, &values, self.names, self.output);
-                let wanted = "a target, such as `netns:db0` or `etcd:leader`";
+                let wrong = check(verb, &values, (self.names, self.form), self.output);
+                let wanted = match self.form {
+                    Form::Command => "a target, such as `netns:db0` or `etcd:leader`",
+                    Form::Object { .. } => "a target, such as `pod/web-0` or `etcd:leader`",
+                };
                 self.typed(given, (at, &place), wrong, wanted);
             }
             Some(Verb::Zeebe) => {
@@ -185,8 +194,8 @@ impl Checker<'_> {
                 if let Some(why) = asked.trouble() {
                     self.value(given, (at, &place), None, why);
                 }
-                if let Some(target) = asked.target.as_ref().filter(|target| !target.contains("${"))
-                    && let Err(why) = writing(target, self.names)
+                if let Some(target) = &asked.target
+                    && let Err(why) = self.writing(target)
                 {
                     self.value(given, (at, &place), Some("target"), why);
                 }
@@ -209,14 +218,37 @@ impl Checker<'_> {
         }
     }
 
+    /// Whether a text names targets. What values are put into is not known yet.
+    fn meant(&self, target: &str) -> Result<(), String> {
+        match self.form {
+            Form::Object { .. } => return Err(NO_TARGETS.to_owned()),
+            Form::Command if target.contains("${") => return Ok(()),
+            Form::Command => {}
+        }
+        let named: Named = target.parse().map_err(|error: SelectorError| error.kind.to_string())?;
+        named.stands_for(self.names).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// The same of a target whose processes write.
+    fn writing(&self, target: &str) -> Result<(), String> {
+        match self.form {
+            Form::Object { .. } => return Err(NO_LOGS.to_owned()),
+            Form::Command if target.contains("${") => return Ok(()),
+            Form::Command => {}
+        }
+        let named: Named = target.parse().map_err(|error: SelectorError| error.kind.to_string())?;
+        let selectors = named.stands_for(self.names).map_err(|error| error.to_string())?;
+        let mut addresses = selectors.iter().filter(|one| matches!(one.scheme, Scheme::Addr(_)));
+        let address = addresses.next();
+        address.map_or(Ok(()), |one| Err(format!("{one} is an address, and writes nothing")))
+    }
+
     /// What a step is repeated for.
     fn instances(&mut self, node: &Node, place: &str) {
         let Some(Entry { value, .. }) = entry(node, "targets") else { return };
         // Whoever reads experiments tells what is no text.
         let Shape::Text(target) = &value.shape else { return };
-        if !target.contains("${")
-            && let Err(why) = meant(target, self.names)
-        {
+        if let Err(why) = self.meant(target) {
             self.tell(value.at, &format!("{place}.targets"), Fault::Argument(why));
         }
     }
@@ -339,20 +371,6 @@ impl Checker<'_> {
     }
 }
 
-/// Whether a text names targets.
-fn meant(target: &str, names: &Names) -> Result<(), String> {
-    let named: Named = target.parse().map_err(|error: SelectorError| error.kind.to_string())?;
-    named.stands_for(names).map(drop).map_err(|error| error.to_string())
-}
-
-/// The same of a target whose processes write.
-fn writing(target: &str, names: &Names) -> Result<(), String> {
-    let named: Named = target.parse().map_err(|error: SelectorError| error.kind.to_string())?;
-    let selectors = named.stands_for(names).map_err(|error| error.to_string())?;
-    let mut addresses = selectors.iter().filter(|one| matches!(one.scheme, Scheme::Addr(_)));
-    addresses.next().map_or(Ok(()), |one| Err(format!("{one} is an address, and writes nothing")))
-}
-
 fn names_of<T: Arguments>() -> Vec<&'static str> {
     T::KNOWN.iter().map(|(name, _)| *name).collect()
 }
@@ -393,7 +411,8 @@ mod tests {
 
     fn told(text: &str) -> Vec<String> {
         let node = Node::read(text, Notation::Yaml).unwrap();
-        let problems = problems(&node, &Names::default(), Output::new(None));
+        let (names, form) = (Names::default(), Form::Command);
+        let problems = problems(&node, (&names, &form), Output::new(None));
         problems.iter().map(ToString::to_string).collect()
     }
 

@@ -6,6 +6,7 @@ pub(crate) mod controller;
 pub(crate) mod effect;
 pub(crate) mod ended;
 mod here;
+pub(crate) mod objects;
 pub(crate) mod telling;
 pub(crate) mod words;
 
@@ -31,12 +32,38 @@ use crate::output::Output;
 use crate::processes::Asked;
 use crate::settings::{Controller, Names};
 use acting::Acting;
+pub(crate) use checking::Form;
 pub(super) use checking::{Wrong, check, is_template};
 use controller::AtController;
 use here::Here;
+use objects::{InCluster, Space};
 use telling::Teller;
 use words::Typed;
 pub(super) use words::told;
+
+/// Who is to hold the faults of a run.
+#[derive(Clone)]
+pub(crate) enum Holder {
+    /// This machine's agent.
+    Agent(Choice),
+    /// A controller.
+    Controller(Controller),
+    /// The objects of an API server.
+    Objects(Space),
+}
+
+impl Holder {
+    /// Who puts faults in, as a journal has it.
+    pub(super) fn whereabouts(&self) -> String {
+        match self {
+            Self::Agent(choice) => format!("the agent at {}", choice.place().display()),
+            Self::Controller(place) => {
+                format!("the controller at {}", crate::fleet::client::name(place))
+            }
+            Self::Objects(space) => space.to_string(),
+        }
+    }
+}
 
 /// Where faults are put in.
 enum Place {
@@ -44,6 +71,8 @@ enum Place {
     Here(Box<Here>),
     /// By a controller.
     Controller(Box<AtController>),
+    /// As objects of an API server.
+    Objects(Box<InCluster>),
 }
 
 /// One fault of the run. Whoever has its turn puts it in or takes it out.
@@ -53,6 +82,7 @@ type Slot = Arc<Turn<Option<Standing>>>;
 enum Standing {
     Here(here::Held),
     Controller(u64),
+    Object(Box<objects::Held>),
     /// It is out, and how that was told: who asks again may not have heard of it.
     Out(Healing),
 }
@@ -63,6 +93,7 @@ impl Standing {
         match self {
             Self::Here(held) => Some(held.intent()),
             Self::Controller(id) => Some(IntentId::from_random(*id)),
+            Self::Object(held) => Some(held.intent()),
             Self::Out(_) => None,
         }
     }
@@ -82,14 +113,6 @@ fn settled(standing: &mut Option<Standing>, healed: Result<Healing, Failure>) ->
 /// The turn of whoever puts a fault in.
 pub(super) struct Reserved(Option<OwnedMutexGuard<Option<Standing>>>);
 
-/// Who puts faults in, as a journal has it.
-pub(super) fn whereabouts(controller: Option<&Controller>, choice: &Choice) -> String {
-    match controller {
-        Some(place) => format!("the controller at {}", crate::fleet::client::name(place)),
-        None => format!("the agent at {}", choice.place().display()),
-    }
-}
-
 /// What a fault is asked for by, in the words of whoever holds it.
 const fn id(key: FaultKey) -> IntentId {
     IntentId::from_random(key.get())
@@ -106,9 +129,8 @@ pub(crate) fn with_replaced(mut value: Value, ended: &BTreeSet<IntentId>) -> Val
 /// All faults of a run.
 pub(crate) struct Faults {
     names: Names,
-    choice: Choice,
+    holder: Holder,
     output: Output,
-    controller: Option<Controller>,
     teller: Teller,
     place: Turn<Option<Arc<Place>>>,
     slots: Mutex<HashMap<FaultLabel, Slot>>,
@@ -122,15 +144,14 @@ impl Faults {
     /// None yet; nobody is asked for any before there is one.
     pub(crate) fn new(
         names: Names,
-        choice: Choice,
-        controller: Option<Controller>,
+        holder: Holder,
         left_at: Option<String>,
         seed: u64,
         (events, output): (mpsc::UnboundedSender<Event>, Output),
     ) -> Self {
         let (place, slots) = (Turn::default(), Mutex::default());
         let teller = Teller::new(events);
-        Self { names, choice, output, controller, teller, place, slots, left_at, seed }
+        Self { names, holder, output, teller, place, slots, left_at, seed }
     }
 
     /// Of a test that asks nobody.
@@ -139,7 +160,7 @@ impl Faults {
         let (events, _) = mpsc::unbounded_channel();
         let (socket, absence) = (Some("/nowhere".into()), crate::connect::Absence::Accept);
         let choice = Choice { socket, absence, typed: Vec::new() };
-        Self::new(Names::default(), choice, None, None, 0, (events, Output::new(None)))
+        Self::new(Names::default(), Holder::Agent(choice), None, 0, (events, Output::new(None)))
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<FaultLabel, Slot>> {
@@ -152,14 +173,16 @@ impl Faults {
         if let Some(place) = &*place {
             return Ok(Arc::clone(place));
         }
-        let found = match &self.controller {
-            Some(at) => {
-                let there = AtController::open(at, self.teller.clone(), self.output).await?;
-                Place::Controller(Box::new(there))
+        let teller = self.teller.clone();
+        let found = match &self.holder {
+            Holder::Agent(choice) => {
+                Place::Here(Box::new(Here::open(choice, teller, self.output).await?))
             }
-            None => {
-                let here = Here::open(&self.choice, self.teller.clone(), self.output).await?;
-                Place::Here(Box::new(here))
+            Holder::Controller(at) => {
+                Place::Controller(Box::new(AtController::open(at, teller, self.output).await?))
+            }
+            Holder::Objects(space) => {
+                Place::Objects(Box::new(InCluster::open(space, teller, self.output).await?))
             }
         };
         Ok(Arc::clone(place.insert(Arc::new(found))))
@@ -185,6 +208,12 @@ impl Faults {
             return Ending::Failed(format!("another fault is called `{}`", fault.label));
         };
         let begun = async {
+            // An object says it in its own words.
+            if let Holder::Objects(_) = &self.holder
+                && let Place::Objects(at) = &*self.place().await?
+            {
+                return at.begin(&fault, verb, arguments, &mut standing).await;
+            }
             let typed = words::typed(verb, arguments, &self.names, self.output)?;
             let place = self.place().await?;
             match typed {
@@ -213,6 +242,10 @@ impl Faults {
         match place {
             Place::Here(here) => here.begin(fault, typed, &self.names, standing).await,
             Place::Controller(there) => there.begin(fault, typed, &self.names, standing).await,
+            Place::Objects(_) => {
+                let attempted = format!("cannot put in `{}`", fault.label);
+                Err(Failure::new(Outcome::WrongUsage, attempted, "no object says it like that"))
+            }
         }
     }
 
@@ -248,6 +281,7 @@ impl Faults {
         let healing = match place {
             Place::Here(here) => here.heal_left(there).await?,
             Place::Controller(at) => at.heal(there.get()).await?,
+            Place::Objects(at) => at.heal_left(there).await?,
         };
         if let Healing::Unconfirmed(why) = healing {
             let attempted = format!("cannot confirm the heal of {there}");
@@ -278,7 +312,7 @@ impl Faults {
         match &*standing {
             None => return Healing::Absent,
             Some(Standing::Out(healing)) => return healing.clone(),
-            Some(Standing::Here(_) | Standing::Controller(_)) => {}
+            Some(Standing::Here(_) | Standing::Controller(_) | Standing::Object(_)) => {}
         }
         let place = match self.place().await {
             Ok(place) => place,
@@ -287,6 +321,7 @@ impl Faults {
         let healed = match (&*place, &*standing) {
             (Place::Here(here), Some(Standing::Here(held))) => here.heal(held).await,
             (Place::Controller(there), Some(Standing::Controller(id))) => there.heal(*id).await,
+            (Place::Objects(at), Some(Standing::Object(held))) => at.heal(held).await,
             _ => return Healing::Out(Effect::default()),
         };
         settled(&mut standing, healed)
@@ -294,7 +329,7 @@ impl Faults {
 
     /// Takes out what another run has left.
     async fn heal_left(&self, key: FaultKey) -> Healing {
-        let own = whereabouts(self.controller.as_ref(), &self.choice);
+        let own = self.holder.whereabouts();
         if let Some(other) = self.left_at.as_ref().filter(|other| **other != own) {
             let why = format!(
                 "it was put in by {other}, and this command speaks to {own}: its lease ends it"
@@ -305,6 +340,7 @@ impl Faults {
             match &*self.place().await? {
                 Place::Here(here) => here.heal_left(id(key)).await,
                 Place::Controller(there) => there.heal(key.get()).await,
+                Place::Objects(at) => at.heal_left(id(key)).await,
             }
         };
         healed.await.unwrap_or_else(|failure| Healing::Unconfirmed(failure.text()))
@@ -323,6 +359,7 @@ impl Faults {
         let found = match (&*place, &*standing) {
             (Place::Here(here), Some(Standing::Here(held))) => here.effect(held).await,
             (Place::Controller(there), Some(Standing::Controller(id))) => there.effect(*id).await,
+            (Place::Objects(at), Some(Standing::Object(held))) => at.effect(held).await,
             _ => return unknown(),
         };
         match found {
@@ -335,6 +372,9 @@ impl Faults {
     async fn acting(&self) -> Vec<Acting> {
         let place = self.place.try_lock().ok().and_then(|place| place.clone());
         let Some(place) = place else { return Vec::new() };
+        if let Place::Objects(_) = &*place {
+            return self.acting_objects();
+        }
         let intent = |slot: &Slot| slot.try_lock().ok()?.as_ref()?.intent();
         let own: BTreeMap<FaultLabel, IntentId> = {
             let slots = self.slots();
@@ -347,8 +387,23 @@ impl Faults {
         let statuses = match &*place {
             Place::Here(here) => here.statuses().await,
             Place::Controller(there) => there.statuses().await,
+            Place::Objects(_) => Ok(Vec::new()),
         };
         acting::told(&own, &statuses.unwrap_or_default())
+    }
+
+    /// The same of objects, by what was last told of them.
+    fn acting_objects(&self) -> Vec<Acting> {
+        let slots = self.slots();
+        let mut own: Vec<(&FaultLabel, Acting)> = slots
+            .iter()
+            .filter_map(|(label, slot)| match slot.try_lock().ok()?.as_ref()? {
+                Standing::Object(held) => Some((label, held.acting(label)?)),
+                Standing::Here(_) | Standing::Controller(_) | Standing::Out(_) => None,
+            })
+            .collect();
+        own.sort_unstable_by_key(|(label, _)| *label);
+        own.into_iter().map(|(_, acting)| acting).collect()
     }
 
     /// The targets that a selector or a name stands for, one selector each.
@@ -358,6 +413,11 @@ impl Faults {
             match &*self.place().await? {
                 Place::Here(here) => here.targets(&selectors, seed).await,
                 Place::Controller(there) => there.targets(&selectors, seed).await,
+                Place::Objects(_) => Err(Failure::new(
+                    Outcome::WrongUsage,
+                    "cannot find targets",
+                    objects::NO_TARGETS,
+                )),
             }
         };
         match found.await {
@@ -379,6 +439,7 @@ impl Faults {
         match &*self.place().await? {
             Place::Here(here) => here.logs(&selectors, &since, (wanted, self.seed)).await,
             Place::Controller(there) => there.logs(&selectors, since, (wanted, self.seed)).await,
+            Place::Objects(_) => Err(Failure::new(Outcome::WrongUsage, LOG, objects::NO_LOGS)),
         }
     }
 
@@ -388,7 +449,18 @@ impl Faults {
         match &*place {
             Place::Here(here) => here.leave(self.output).await,
             Place::Controller(_) => {}
+            Place::Objects(at) => at.leave(self.objects()).await,
         }
+    }
+
+    /// The objects that may be there still.
+    fn objects(&self) -> Vec<objects::Held> {
+        let slots = self.slots();
+        let held = slots.values().filter_map(|slot| match slot.try_lock().ok()?.as_ref()? {
+            Standing::Object(held) => Some((**held).clone()),
+            Standing::Here(_) | Standing::Controller(_) | Standing::Out(_) => None,
+        });
+        held.collect()
     }
 }
 

@@ -16,8 +16,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::book::Book;
 use super::claim::Claim;
 use super::executor::Executor;
-use super::faults::Faults;
 use super::faults::acting::{Elsewhere, Sight};
+use super::faults::{Faults, Holder};
 use super::outlets::Outlets;
 use super::places::Outs;
 use super::reaper::Reaper;
@@ -124,11 +124,10 @@ impl Line<'_> {
         let shown = IntentId::from_random(id);
         self.output.note(format!("run {shown}"));
         let (events, mut inbox) = mpsc::unbounded_channel();
-        let choice = self.place.choice.clone();
+        let holder = Holder::Controller(self.controller.clone());
         let faults = Arc::new(Faults::new(
             self.place.names.clone(),
-            choice,
-            Some(self.controller.clone()),
+            holder,
             None,
             seed,
             (events.clone(), self.output),

@@ -111,6 +111,7 @@ fn free(purpose: Purpose, path: &Path) -> Result<(), Failure> {
         Purpose::Journal => book::companions(path).to_vec(),
         Purpose::Suite => once(path.clone()).chain(book::companions(path)).collect(),
         Purpose::Events
+        | Purpose::Summary
         | Purpose::Resumed
         | Purpose::Experiment
         | Purpose::Values
@@ -157,13 +158,15 @@ enum Purpose {
     Resumed,
     Suite,
     Events,
+    /// The last words of the command.
+    Summary,
 }
 
 impl Purpose {
     const fn is_written(self) -> bool {
         match self {
             Self::Experiment | Self::Values | Self::Settings | Self::Credentials => false,
-            Self::Journal | Self::Resumed | Self::Suite | Self::Events => true,
+            Self::Journal | Self::Resumed | Self::Suite | Self::Events | Self::Summary => true,
         }
     }
 
@@ -181,6 +184,7 @@ impl Purpose {
             Self::Journal | Self::Resumed => "the journal",
             Self::Suite => "the suite of tests",
             Self::Events => "the events",
+            Self::Summary => "the summary",
         }
     }
 
@@ -194,6 +198,7 @@ impl Purpose {
             Self::Resumed => "it is the journal of the run whose rollbacks are played",
             Self::Suite => "the suite of tests is written there",
             Self::Events => "the events are written there",
+            Self::Summary => "the summary is written there",
         }
     }
 
@@ -207,6 +212,7 @@ impl Purpose {
             | Self::Resumed => "--journal",
             Self::Suite => "--junit",
             Self::Events => "--events",
+            Self::Summary => "--summary",
         }
     }
 }
@@ -290,12 +296,21 @@ pub(super) fn apart(args: &RunArgs, reads: &Reads) -> Result<(), Failure> {
         }
     }
     args.events.iter().for_each(|path| add(Purpose::Events, path));
+    args.summary.iter().for_each(|path| add(Purpose::Summary, path));
     for (place, one) in places.iter().enumerate() {
         if let Some(other) = places.iter().take(place).find(|other| one.clashes(other)) {
             return Err(one.refusal(other));
         }
     }
     Ok(())
+}
+
+/// Whether nothing is lost by the last words of the command.
+///
+/// # Errors
+/// They would stand in the place of a journal, or of what another run writes.
+pub(super) fn last_words(args: &RunArgs) -> Result<(), Failure> {
+    args.summary.as_deref().map_or(Ok(()), |path| free(Purpose::Summary, path))
 }
 
 /// Whether two paths are one file.

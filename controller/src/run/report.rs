@@ -1,5 +1,7 @@
 //! What runs came to, as one document (`-o json`).
 
+mod summary;
+
 use std::path::Path;
 
 use experiment::hint;
@@ -11,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::outcome::Outcome;
 use crate::output::{Detail, Report};
+pub(super) use summary::summary;
 
 /// What runs came to, in the order in which they were asked for.
 #[derive(Debug, Serialize)]
@@ -72,13 +75,13 @@ impl Dues {
     }
 
     /// What whoever started it should know.
-    pub(super) fn told(&self, journal: &Path) -> Option<String> {
+    pub(super) fn told(&self, typed: &str, journal: &Path) -> Option<String> {
         let faults = self.faults.iter().map(|name| format!("the end of the fault {name}"));
         let all: Vec<String> = faults.chain(self.rollbacks.iter().cloned()).collect();
         let journal = journal.display();
         (!all.is_empty()).then(|| {
             format!(
-                "owed: {}; `schism run --resume-rollbacks {journal}` sees to it",
+                "owed: {}; `{typed} run --resume-rollbacks {journal}` sees to it",
                 all.join(", ")
             )
         })

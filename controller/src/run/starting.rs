@@ -27,7 +27,7 @@ use serde_json::{Map, Value};
 use super::aside;
 use super::book::Book;
 use super::claim::Claim;
-use super::faults::whereabouts;
+use super::faults::Form;
 use super::source::file;
 use super::validation::Validation;
 use super::{Source, Where, presence};
@@ -96,6 +96,7 @@ pub(super) async fn read(
 ) -> Result<Vec<Started>, Failure> {
     let (variables, environment) = given(args)?;
     let settings = settings(args, output)?;
+    let form = place.form();
     let mut read = Vec::new();
     let mut wrong = Validation::new();
     // Where a controller decides, it may be what performs them.
@@ -104,7 +105,7 @@ pub(super) async fn read(
     for source in &args.files {
         let manner = manner(args.compat);
         let (experiment, problems) =
-            examine(source, manner, &place.names, (absent, Imports::Done, output)).await?;
+            examine(source, manner, (&place.names, &form), (absent, Imports::Done, output)).await?;
         wrong.add(source, &problems);
         if let Some(experiment) = experiment {
             read.push((source, experiment));
@@ -141,14 +142,14 @@ fn invalid(problems: usize) -> Failure {
 async fn examine(
     source: &Source,
     manner: Manner,
-    names: &Names,
+    words: (&Names, &Form),
     (absent, imports, output): (Severity, Imports, Output),
 ) -> Result<(Option<Experiment>, Vec<Problem>), Failure> {
     let found = source.read().await?;
     let reading = toolkit::read(&found.text, found.notation, manner);
     let mut problems = reading.problems;
     if let Ok(node) = Node::read(&found.text, found.notation) {
-        problems.extend(super::checks::problems(&node, names, output));
+        problems.extend(super::checks::problems(&node, words, output));
         let mut missing = Vec::new();
         if let Some(experiment) = &reading.experiment {
             missing = presence::programs(experiment);
@@ -177,7 +178,7 @@ async fn examine(
 /// Something is wrong.
 pub(crate) async fn validate(
     args: &ValidateArgs,
-    names: &Names,
+    words: (&Names, &Form),
     output: Output,
 ) -> Result<Outcome, Failure> {
     let mut wrong = Validation::new();
@@ -189,7 +190,7 @@ pub(crate) async fn validate(
     };
     for source in &args.files {
         let (experiment, problems) =
-            examine(source, manner(args.compat), names, (absent, imports, output)).await?;
+            examine(source, manner(args.compat), words, (absent, imports, output)).await?;
         if experiment.is_some() {
             output.note(format!("{source}: is an experiment"));
         }
@@ -444,8 +445,7 @@ fn known(settings: &[(String, Setup)]) -> Map<String, Value> {
 
 /// Where this command is, and who puts its faults in.
 fn host_of(args: &RunArgs, place: &Where) -> Host {
-    let controller = place.controller.as_ref().filter(|_| !args.local);
-    Host { faults: whereabouts(controller, &place.choice), ..host() }
+    Host { faults: place.holder(args).whereabouts(), ..host() }
 }
 
 /// Who puts in the faults of a run that a controller decides.

@@ -182,6 +182,7 @@ pub(crate) fn faults_are_objects_of_the_api_server(site: &Site) {
     a_namespace_that_lets_nothing_in_is_left_alone(&estate);
     what_is_applied_acts_is_shown_and_healed_by_its_deletion(&estate);
     who_has_no_right_is_refused_by_whatever_way(&estate);
+    an_experiment_cuts_by_objects_and_leaves_none(&estate);
     let leader = who_leads_next_puts_nothing_in_twice(&estate, leader);
     let leader = what_is_stripped_and_deleted_while_nobody_looks_is_healed(&estate, leader);
     an_api_server_that_is_away_prolongs_nothing(&estate, leader);
@@ -332,6 +333,58 @@ fn who_has_no_right_is_refused_by_whatever_way(estate: &Estate<'_>) {
     assert!(wrong.code == Some(5) && wrong.said.contains("has no Pod nobody"), "{wrong:?}");
     let audit = fs::read_to_string(estate.files.join("first/archive/audit.jsonl")).unwrap();
     assert!(audit.contains(r#""who":"jane, by Fault objects/"#), "{audit}");
+}
+
+/// A run here, whose fault is an object, and whose probes are programs.
+fn an_experiment_cuts_by_objects_and_leaves_none(estate: &Estate<'_>) {
+    let ask = |from: &str, to: usize| {
+        format!("kubectl exec {from} -- timeout 2 wget -q -O - {}", estate.addresses[to])
+    };
+    let probe = |name: &str, script: String| {
+        json!({
+            "type": "probe", "name": name, "tolerance": 0,
+            "provider": { "type": "process", "path": "sh", "arguments": ["-c", script] },
+        })
+    };
+    let cut = json!({
+        "type": "action", "name": "cut",
+        "provider": {
+            "type": "schism", "action": "cut", "as": "the-cut",
+            "arguments": { "from": "pod/left", "to": "pod/right", "mode": "initiator", "for": "60s" },
+        },
+    });
+    let back = json!({
+        "type": "action", "name": "back",
+        "provider": { "type": "process", "path": "kubectl", "arguments": ["get", "pods"] },
+    });
+    let experiment = json!({
+        "title": "left cannot call right", "description": "and right can call left",
+        "method": [
+            cut,
+            probe("left is cut off", format!("! {}", ask("left", 1))),
+            probe("right is not", ask("right", 0)),
+        ],
+        "rollbacks": [back],
+    });
+    let file = |name: &str| estate.files.join(name).display().to_string();
+    fs::write(file("experiment.json"), experiment.to_string()).unwrap();
+    let (experiment, journal) = (file("experiment.json"), file("journal.json"));
+    let line =
+        format!("run {experiment} --journal {journal} --summary {} -n {SPACE}", file("last"));
+    let ended = estate.plugin(estate.kubectl, &line).ended();
+    assert!(ended.code == Some(0), "{ended:?}");
+    assert!(estate.reaches("left", 1));
+    let left =
+        estate.kubectl.run("get faults --no-headers -o custom-columns=N:.metadata.name").unwrap();
+    assert!(left.lines().all(|name| !name.starts_with("run-")), "{left}");
+    let last = fs::read_to_string(file("last")).unwrap();
+    let last: Value = serde_json::from_str(&last).unwrap();
+    let run = &last["runs"][0];
+    assert_eq!((&last["exit_code"], &run["status"]), (&json!(0), &json!("completed")), "{last:#}");
+    assert_eq!(run["faults"]["the-cut"]["effect"], "yes", "{last:#}");
+    assert!(run["faults"]["the-cut"]["lost"].as_u64().is_some_and(|lost| lost > 0), "{last:#}");
+    assert_eq!(run["rollbacks"]["succeeded"], 1, "{last:#}");
+    assert_eq!(run["owed"], json!({ "rollbacks": [], "faults": [] }), "{last:#}");
 }
 
 fn who_leads_next_puts_nothing_in_twice(estate: &Estate<'_>, leader: Running) -> Running {

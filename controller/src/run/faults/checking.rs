@@ -9,6 +9,7 @@ use experiment::model::FaultVerb;
 use fault::{LeaseTerms, Pick, Scheme, Selector};
 use serde_json::{Map, Value};
 
+use super::objects;
 use super::words::{self, Typed};
 use crate::cli::{Cli, CutArgs};
 use crate::output::Output;
@@ -16,6 +17,18 @@ use crate::settings::Names;
 
 /// The process that the kernel has begun, by its number.
 const INIT: u32 = 1;
+
+/// In whose words a step says what it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// In those of `schism`.
+    Command,
+    /// In those of an object, of this namespace where it names one's pods.
+    Object {
+        /// Which.
+        namespace: String,
+    },
+}
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,10 +45,10 @@ pub(in crate::run) enum Wrong {
 pub(in crate::run) fn check(
     verb: FaultVerb,
     given: &Map<String, Value>,
-    names: &Names,
+    (names, form): (&Names, &Form),
     output: Output,
 ) -> Vec<Wrong> {
-    let known = options(verb);
+    let known = options(verb, form);
     let mut wrong = Vec::new();
     let mut left = Map::new();
     let mut is_whole = true;
@@ -44,6 +57,9 @@ pub(in crate::run) fn check(
         if words::is_for_commands(&name) {
             let why = format!("`{name}` is for a command, not for a step");
             wrong.push(Wrong::Value(Some(key.clone()), why));
+        } else if let Some(why) = form.unsaid(&name, value) {
+            wrong.push(Wrong::Value(Some(key.clone()), why));
+            is_whole = false;
         } else if !known.contains(&name) {
             wrong.push(Wrong::Unknown(key.clone(), known.iter().cloned().collect()));
         } else if is_template(value) {
@@ -68,10 +84,10 @@ pub(in crate::run) fn check(
         }
         if !left.contains_key(*place) {
             is_whole = false;
-            left.insert((*place).to_owned(), stand_in(place).into());
+            left.insert((*place).to_owned(), form.stand_in(place).into());
         }
     }
-    while let Err(error) = words::parse(verb, &left) {
+    while let Err(error) = form.parse(verb, &left) {
         let key = argument(&error);
         let original = given.keys().find(|given| Some(words::option(given)) == key);
         wrong.push(Wrong::Value(original.cloned(), words::told(error)));
@@ -79,8 +95,8 @@ pub(in crate::run) fn check(
         let Some(key) = key.filter(|key| left.contains_key(key)) else { break };
         // What comes after it may be wrong, too.
         match words::places(verb).iter().find(|place| **place == key) {
-            Some(place) if left[&key] != stand_in(place) => {
-                left.insert(key, stand_in(place).into());
+            Some(place) if left[&key] != form.stand_in(place) => {
+                left.insert(key, form.stand_in(place).into());
             }
             Some(_) => break,
             None => {
@@ -89,9 +105,42 @@ pub(in crate::run) fn check(
         }
     }
     if is_whole && wrong.is_empty() {
-        wrong.extend(senseless(verb, &left, names, output).map(|why| Wrong::Value(None, why)));
+        let why = match form {
+            Form::Command => senseless(verb, &left, names, output),
+            Form::Object { namespace } => objects::senseless(verb, &left, namespace),
+        };
+        wrong.extend(why.map(|why| Wrong::Value(None, why)));
     }
     wrong
+}
+
+impl Form {
+    fn parse(&self, verb: FaultVerb, given: &Map<String, Value>) -> Result<(), clap::Error> {
+        match self {
+            Self::Command => words::parse(verb, given).map(drop),
+            Self::Object { .. } => objects::parse(verb, given),
+        }
+    }
+
+    /// Why an option cannot be said in it.
+    fn unsaid(&self, option: &str, value: &Value) -> Option<String> {
+        match self {
+            Self::Command => None,
+            Self::Object { .. } => objects::unsaid(option, value),
+        }
+    }
+
+    /// What makes sense in a place whose own value is not known yet.
+    fn stand_in(&self, place: &str) -> &'static str {
+        match (self, place) {
+            (_, "offset") => "+1s",
+            (Self::Command, "from") => "netns:a",
+            (Self::Command, "to") => "netns:b",
+            (Self::Command, _) => "pid:1",
+            (Self::Object { .. }, "to") => "pod/b",
+            (Self::Object { .. }, _) => "pod/a",
+        }
+    }
 }
 
 /// What makes no sense although each argument does.
@@ -146,25 +195,16 @@ pub(in crate::run) fn is_template(value: &Value) -> bool {
     }
 }
 
-/// What makes sense in a place whose own value is not known yet.
-fn stand_in(place: &str) -> &'static str {
-    match place {
-        "from" => "netns:a",
-        "to" => "netns:b",
-        "offset" => "+1s",
-        _ => "pid:1",
-    }
-}
-
 /// The options that a command has, and its places.
-fn options(verb: FaultVerb) -> BTreeSet<String> {
+fn options(verb: FaultVerb, form: &Form) -> BTreeSet<String> {
     let all = Cli::command();
     let command = all.find_subcommand(words::name(verb));
     let longs = command.into_iter().flat_map(|command| {
         command.get_arguments().filter_map(|argument| argument.get_long().map(str::to_owned))
     });
     let places = words::places(verb).iter().map(|place| (*place).to_owned());
-    longs.filter(|long| !words::is_for_commands(long)).chain(places).collect()
+    let is_said = |long: &String| form.unsaid(long, &Value::Bool(true)).is_none();
+    longs.filter(|long| !words::is_for_commands(long)).filter(is_said).chain(places).collect()
 }
 
 /// Which argument an error is about.
@@ -189,7 +229,12 @@ mod tests {
     use super::*;
 
     fn told(verb: FaultVerb, given: Value) -> Vec<String> {
-        let wrong = check(verb, given.as_object().unwrap(), &Names::default(), Output::new(None));
+        told_as(&Form::Command, verb, &given)
+    }
+
+    fn told_as(form: &Form, verb: FaultVerb, given: &Value) -> Vec<String> {
+        let (names, output) = (Names::default(), Output::new(None));
+        let wrong = check(verb, given.as_object().unwrap(), (&names, form), output);
         wrong.into_iter().map(|wrong| format!("{wrong:?}")).collect()
     }
 
@@ -246,6 +291,37 @@ mod tests {
             (FaultVerb::Freeze, json!({}), "Missing(\"target\")"),
         ] {
             let all = told(verb, given.clone()).join("\n");
+            assert!(all.contains(expected), "{given}: {all}");
+        }
+    }
+    #[test]
+    fn what_an_object_cannot_say_is_wrong_where_faults_are_objects() {
+        let form = Form::Object { namespace: "prod".to_owned() };
+        for (verb, given) in [
+            (FaultVerb::Cut, json!({"from": "pod/a", "to": "one:label:app=b", "for": "30s"})),
+            (FaultVerb::Cut, json!({"from": "${x}", "to": "pod/b", "for": "${t}", "seed": 7})),
+            (FaultVerb::Skew, json!({"target": "sts/zeebe/0", "offset": "-90s", "replace": false})),
+            (FaultVerb::Kill, json!({"target": "etcd:leader", "namespace": "store"})),
+        ] {
+            assert_eq!(told_as(&form, verb, &given), Vec::<String>::new(), "{given}");
+        }
+        let given = json!({"from": "pod/a", "preset": "bridge", "around": "pod/b", "fro": "x", "for": "soon"});
+        let all = told_as(&form, FaultVerb::Cut, &given).join("\n");
+        for expected in [
+            "Value(Some(\"preset\"), \"`preset` is for a controller or an agent",
+            "Value(Some(\"around\")",
+            "Unknown(\"fro\"",
+            "Some(\"for\")",
+        ] {
+            assert!(all.contains(expected), "{expected}: {all}");
+        }
+        assert!(!all.contains("\"preset\", \"proto\""), "it is none of what is known: {all}");
+        for (given, expected) in [
+            (json!({"target": "netns"}), "gives no such name"),
+            (json!({"target": "pod/a", "for": "2h"}), "is longer than 1h"),
+            (json!({}), "Missing(\"target\")"),
+        ] {
+            let all = told_as(&form, FaultVerb::Freeze, &given).join("\n");
             assert!(all.contains(expected), "{given}: {all}");
         }
     }

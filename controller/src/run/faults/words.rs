@@ -26,7 +26,7 @@ pub(super) const fn places(verb: FaultVerb) -> &'static [&'static str] {
     }
 }
 
-fn wrong(verb: FaultVerb, reason: impl std::fmt::Display) -> Failure {
+pub(super) fn wrong(verb: FaultVerb, reason: impl std::fmt::Display) -> Failure {
     Failure::new(Outcome::WrongUsage, format!("cannot {}", name(verb)), reason)
 }
 
@@ -145,6 +145,15 @@ fn takes(verb: FaultVerb, option: &str) -> Takes {
 }
 
 fn parsed(verb: FaultVerb, arguments: &Map<String, Value>) -> Result<Command, Failure> {
+    fitting(verb, arguments)?;
+    parse(verb, arguments).map_err(|error| wrong(verb, told(error)))
+}
+
+/// Whether words of a command line stand for all values, and none of them is for a command alone.
+///
+/// # Errors
+/// That is not so.
+pub(super) fn fitting(verb: FaultVerb, arguments: &Map<String, Value>) -> Result<(), Failure> {
     for (key, value) in arguments {
         // It may be a secret, of which nothing is told that is cut.
         if let Some(why) = misfit(verb, &option(key), value, |value| kind(value).to_owned()) {
@@ -154,7 +163,7 @@ fn parsed(verb: FaultVerb, arguments: &Map<String, Value>) -> Result<Command, Fa
     if let Some(name) = arguments.keys().map(|key| option(key)).find(|name| is_for_commands(name)) {
         return Err(wrong(verb, format!("`{name}` is for a command, not for a step")));
     }
-    parse(verb, arguments).map_err(|error| wrong(verb, told(error)))
+    Ok(())
 }
 
 /// An option as the command line has it.
@@ -242,7 +251,13 @@ pub(super) fn parse(
     verb: FaultVerb,
     arguments: &Map<String, Value>,
 ) -> Result<Command, clap::Error> {
-    let mut words = vec!["schism".to_owned(), name(verb).to_owned()];
+    let words = ["schism".to_owned(), name(verb).to_owned()].into_iter();
+    Ok(Cli::try_parse_from(words.chain(line(verb, arguments)))?.command)
+}
+
+/// The words that stand behind a verb.
+pub(super) fn line(verb: FaultVerb, arguments: &Map<String, Value>) -> Vec<String> {
+    let mut words = Vec::new();
     for (name, value) in arguments {
         let name = option(name);
         if places(verb).contains(&name.as_str()) {
@@ -261,10 +276,10 @@ pub(super) fn parse(
     for place in places(verb) {
         words.extend(arguments.get(*place).map(word));
     }
-    Ok(Cli::try_parse_from(words)?.command)
+    words
 }
 
-fn word(value: &Value) -> String {
+pub(super) fn word(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(list) => list.iter().map(word).collect::<Vec<_>>().join(","),

@@ -27,6 +27,9 @@ const ROOTS: [&str; 4] = [
 /// Of which definitions are told.
 const DEFINITIONS: &str = "customresourcedefinitions";
 
+/// Who asks it.
+pub(super) const USER: &str = "ann";
+
 /// A running one; clones are the same.
 #[derive(Clone)]
 pub(super) struct Api {
@@ -96,7 +99,7 @@ impl Api {
 
     /// Somebody creates an object.
     pub(super) fn create(&self, plural: &str, namespace: &str, name: &str, spec: &Value) {
-        let uid = format!("00000000-0000-4000-8000-{:012x}", 0xabc_0000 + self.kept().version);
+        let uid = self.uid();
         let mut metadata = json!({ "name": name, "uid": uid, "generation": 1 });
         if !namespace.is_empty() {
             metadata["namespace"] = json!(namespace);
@@ -182,35 +185,68 @@ impl Api {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let (path, query) = (uri.path(), uri.query().unwrap_or_default());
         let body = request.into_body().collect().await.unwrap().to_bytes();
+        if path.ends_with("/selfsubjectreviews") {
+            return whole(201, &json!({ "status": { "userInfo": { "username": USER } } }));
+        }
         let within = ROOTS.iter().find_map(|root| path.strip_prefix(root)).unwrap();
         let parts: Vec<&str> = within.split('/').collect();
+        // Namespaces are objects, and have some.
+        let (namespace, parts) = match parts.as_slice() {
+            ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (*namespace, rest),
+            all => ("", all),
+        };
+        let value =
+            |key: &str| query.split('&').find_map(|one| one.strip_prefix(key)?.strip_prefix('='));
         if method == Method::GET {
-            let asked = |key: &str| query.split('&').find_map(|one| one.strip_prefix(key));
-            let name = asked("fieldSelector=metadata.name%3D").map(ToOwned::to_owned);
-            return match asked("resourceVersion=") {
-                Some(since) => self.watched(parts[0], name, since.parse().unwrap()),
-                None => self.listed(parts[0], name.as_deref()),
+            let field = value("fieldSelector").map(|field| field.replace("%3D", "="));
+            let name =
+                field.and_then(|field| Some(field.strip_prefix("metadata.name=")?.to_owned()));
+            return match (parts, value("resourceVersion")) {
+                ([plural], Some(since)) => self.watched(plural, name, since.parse().unwrap()),
+                ([plural], None) => self.listed(plural, name.as_deref()),
+                ([plural, name], _) => match self.get(plural, name) {
+                    Some(object) => whole(200, &object),
+                    None => refused(404, "NotFound"),
+                },
+                other => panic!("{other:?}"),
             };
         }
         let said = serde_json::from_slice::<Value>(&body).unwrap();
         self.kept().calls.push(format!("{method} /{within}"));
-        match (method, parts.as_slice()) {
-            (Method::POST, ["namespaces", namespace, plural]) => {
-                let name = said["metadata"]["name"].as_str().unwrap().to_owned();
-                whole(201, &self.change("ADDED", (plural, namespace, &name), said))
+        match (method, parts) {
+            (Method::POST, [plural]) => self.made(plural, namespace, said),
+            (Method::PATCH, [plural, name, ..]) => self.patched((plural, namespace, name), &said),
+            (Method::DELETE, [plural, name]) => {
+                self.deleted((plural, namespace, name), &said["preconditions"]["uid"])
             }
-            (Method::PATCH, ["namespaces", namespace, plural, name, ..]) => {
-                self.patched((plural, namespace, name), &said)
-            }
-            (Method::PATCH, [plural, name, ..]) => self.patched((plural, "", name), &said),
             other => panic!("{other:?}"),
         }
     }
 
+    fn made(&self, plural: &str, namespace: &str, mut object: Value) -> Answer {
+        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+        let key = (plural.to_owned(), namespace.to_owned(), name.clone());
+        if self.kept().objects.contains_key(&key) {
+            return refused(409, "AlreadyExists");
+        }
+        object["metadata"]["uid"] = json!(self.uid());
+        whole(201, &self.change("ADDED", (plural, namespace, &name), object))
+    }
+
+    fn deleted(&self, (plural, namespace, name): (&str, &str, &str), uid: &Value) -> Answer {
+        let Some(mut object) = self.get(plural, name) else { return refused(404, "NotFound") };
+        if uid.is_string() && *uid != object["metadata"]["uid"] {
+            return refused(409, "Conflict");
+        }
+        object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        whole(200, &self.settle((plural, namespace, name), object))
+    }
+
+    fn uid(&self) -> String {
+        format!("00000000-0000-4000-8000-{:012x}", 0xabc_0000 + self.kept().version)
+    }
+
     fn patched(&self, (plural, namespace, name): (&str, &str, &str), patch: &Value) -> Answer {
-        let refused = |code: u16, reason: &str| {
-            whole(code, &json!({ "message": "no", "reason": reason, "code": code }))
-        };
         let Some(mut object) = self.get(plural, name) else { return refused(404, "NotFound") };
         let expected = &patch["metadata"]["resourceVersion"];
         if expected.is_string() && *expected != object["metadata"]["resourceVersion"] {
@@ -265,6 +301,10 @@ impl Api {
 pub(super) enum Whether {
     Yes,
     No,
+}
+
+fn refused(code: u16, reason: &str) -> Answer {
+    whole(code, &json!({ "message": "no", "reason": reason, "code": code }))
 }
 
 fn whole(code: u16, body: &Value) -> Answer {
