@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::{
-    Method, Request, Response,
+    Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
     header::{self, HeaderMap, HeaderValue},
 };
@@ -14,6 +14,7 @@ use crate::{
     backoff::{Backoff, by_lot},
     connection::{Connection, Connections},
     error::Cause,
+    login::Shown,
 };
 
 /// No answer is longer (64 MiB): lists come in pages.
@@ -51,14 +52,24 @@ impl Call {
         connections: &Connections,
         limit: Duration,
     ) -> Result<Bytes, Cause> {
-        let end = Instant::now() + limit;
+        // Somebody may have to log in for it, which is no time of the API server.
+        let mut shown = connections.logins().shown().await?;
+        let mut end = Instant::now() + limit;
         let mut backoff = Backoff::default();
+        let mut anew = connections.logins().may_be_renewed();
         loop {
-            let answered = timeout_at(end, self.once(connections)).await;
+            let answered = timeout_at(end, self.once(connections, &shown)).await;
             let cause = match answered.map_err(|_| Cause::Late(limit))? {
                 Ok(answer) => return Ok(answer),
                 Err(cause) => cause,
             };
+            if matches!(cause, Cause::Refused { code: 401, .. }) && anew {
+                // It knows nobody, and so has done nothing.
+                anew = false;
+                shown = connections.logins().shown().await?;
+                end = Instant::now() + limit;
+                continue;
+            }
             // It says that it has done nothing, and when it will.
             let Cause::Refused { code: 429 | 503, retry_after: Some(pause), .. } = &cause else {
                 return Err(cause);
@@ -71,8 +82,8 @@ impl Call {
         }
     }
 
-    async fn once(&self, connections: &Connections) -> Result<Bytes, Cause> {
-        let (answer, connection) = self.open(connections).await?;
+    async fn once(&self, connections: &Connections, shown: &Shown) -> Result<Bytes, Cause> {
+        let (answer, connection) = self.open(connections, shown).await?;
         let body = whole(answer.into_body(), LONGEST).await?;
         connections.give_back(connection);
         Ok(body)
@@ -82,10 +93,14 @@ impl Call {
     pub(crate) async fn open(
         &self,
         connections: &Connections,
+        shown: &Shown,
     ) -> Result<(Response<Incoming>, Connection), Cause> {
-        let request = self.request(connections)?;
-        let (answer, connection) = connections.send(&request).await?;
+        let request = self.request(connections, shown)?;
+        let (answer, connection) = connections.send(&request, shown).await?;
         let status = answer.status();
+        if status == StatusCode::UNAUTHORIZED {
+            connections.logins().forget(shown).await;
+        }
         if status.is_success() {
             return Ok((answer, connection));
         }
@@ -95,7 +110,11 @@ impl Call {
         Err(Cause::of_answer(status.as_u16(), &body, retry_after))
     }
 
-    fn request(&self, connections: &Connections) -> Result<Request<Full<Bytes>>, Cause> {
+    fn request(
+        &self,
+        connections: &Connections,
+        shown: &Shown,
+    ) -> Result<Request<Full<Bytes>>, Cause> {
         let config = connections.config();
         let mut request = Request::builder()
             .method(self.method.clone())
@@ -103,8 +122,8 @@ impl Call {
             .header(header::HOST, config.server.authority())
             .header(header::USER_AGENT, concat!("schism/", env!("CARGO_PKG_VERSION")))
             .header(header::ACCEPT, "application/json");
-        if let Some(token) = &config.login.token {
-            let token = format!("Bearer {}", token.reveal()?.reveal());
+        if let Some(token) = shown.token() {
+            let token = format!("Bearer {}", token.reveal());
             let token = HeaderValue::from_str(&token);
             let mut token = token.map_err(|error| Cause::Login(error.to_string()))?;
             token.set_sensitive(true);

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Namespace, Secret, Server, ServerError};
+use crate::{Namespace, Program, Secret, Server, ServerError};
 
 /// Where pods find what they need, as `kubelet` mounts it for them.
 const MOUNTED: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -41,13 +41,15 @@ pub enum Trust {
     Pem(Vec<u8>),
 }
 
-/// As whom an API server is asked: nobody, by a certificate, by a token, or by both.
+/// As whom an API server is asked: nobody, by a certificate, by a token, by both, or by what a program says.
 #[derive(Clone, Debug, Default)]
 pub struct Login {
     /// A certificate and its key.
     pub identity: Option<Identity>,
     /// A bearer token.
     pub token: Option<Token>,
+    /// A program that says either or both.
+    pub program: Option<Program>,
 }
 
 /// A certificate and its key, both PEM.
@@ -113,6 +115,9 @@ pub enum ConfigError {
         /// Why it does not.
         reason: String,
     },
+    /// A program that says as whom it is asked, and does not.
+    #[error("{0}")]
+    Program(String),
     /// This machine trusts nobody.
     #[error("this machine has no authorities to judge the API server by; name a file of them")]
     NoAuthorities,
@@ -153,7 +158,7 @@ impl Config {
             server: Server::new(&host, port)?,
             server_name: None,
             trust: Trust::File(mounted.join("ca.crt")),
-            login: Login { identity: None, token: Some(token) },
+            login: Login { token: Some(token), ..Login::default() },
             namespace: namespace.and_then(|text| text.trim().parse().ok()),
         })
     }

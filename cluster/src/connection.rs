@@ -23,7 +23,14 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{asked::Counters, config::Config, error::Cause, server::Plain, tls};
+use crate::{
+    asked::Counters,
+    config::Config,
+    error::Cause,
+    login::{Logins, Shown},
+    server::Plain,
+    tls,
+};
 
 /// No head of an answer is longer, in bytes.
 const LONGEST_HEAD: usize = 64 << 10;
@@ -41,6 +48,8 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// One connection over which one request goes at a time.
 pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
+    /// As whom it was opened.
+    shown: Shown,
     /// Dropped with the connection, which ends it.
     _driver: JoinSet<()>,
 }
@@ -48,17 +57,24 @@ pub(crate) struct Connection {
 /// Where an API server is, and connections to it.
 pub(crate) struct Connections {
     config: Config,
+    logins: Logins,
     idle: Mutex<Vec<(Connection, Instant)>>,
     asked: Counters,
 }
 
 impl Connections {
     pub(crate) fn new(config: Config) -> Self {
-        Self { config, idle: Mutex::default(), asked: Counters::default() }
+        let logins = Logins::new(config.login.clone());
+        Self { config, logins, idle: Mutex::default(), asked: Counters::default() }
     }
 
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// As whom one asks.
+    pub(crate) fn logins(&self) -> &Logins {
+        &self.logins
     }
 
     /// What was sent so far.
@@ -66,13 +82,14 @@ impl Connections {
         &self.asked
     }
 
-    /// Sends a request over a connection that waits, or over a new one.
+    /// Sends a request over a connection that waits, or over a new one, as whoever is shown.
     pub(crate) async fn send(
         &self,
         request: &Request<Full<Bytes>>,
+        shown: &Shown,
     ) -> Result<(Response<Incoming>, Connection), Cause> {
         self.asked.count(request.method(), request.uri());
-        while let Some(mut connection) = self.take() {
+        while let Some(mut connection) = self.take(shown) {
             if connection.sender.ready().await.is_err() {
                 continue;
             }
@@ -87,7 +104,7 @@ impl Connections {
                 }
             }
         }
-        let mut connection = self.dial().await?;
+        let mut connection = self.dial(shown).await?;
         let answer = connection.sender.send_request(request.clone()).await;
         Ok((answer.map_err(|error| broken(&error))?, connection))
     }
@@ -101,32 +118,33 @@ impl Connections {
         }
     }
 
-    fn take(&self) -> Option<Connection> {
+    fn take(&self, shown: &Shown) -> Option<Connection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((connection, since)) = idle.pop() {
-            if since.elapsed() < IDLE && !connection.sender.is_closed() {
+            let is_fit = !connection.sender.is_closed() && connection.shown.is_same_end(shown);
+            if since.elapsed() < IDLE && is_fit {
                 return Some(connection);
             }
         }
         None
     }
 
-    async fn dial(&self) -> Result<Connection, Cause> {
+    async fn dial(&self, shown: &Shown) -> Result<Connection, Cause> {
         let server = &self.config.server;
         let failed = |reason: String| Cause::Connect { server: server.to_string(), reason };
         let stream = TcpStream::connect((server.host(), server.port())).await;
         let stream = stream.map_err(|error| failed(error.to_string()))?;
         notice_silence(&stream).map_err(|error| failed(error.to_string()))?;
         match server.plain {
-            Plain::Http => handshake(stream).await,
+            Plain::Http => handshake(stream, shown).await,
             Plain::Https => {
                 let unsure = |reason: String| Cause::Tls { server: server.to_string(), reason };
-                let config = tls::config(&self.config)?;
+                let config = tls::config(&self.config, shown.identity())?;
                 let name = self.config.server_name.as_deref().unwrap_or(server.host());
                 let name = ServerName::try_from(name.to_owned());
                 let name = name.map_err(|error| unsure(error.to_string()))?;
                 let stream = TlsConnector::from(config).connect(name, stream).await;
-                handshake(stream.map_err(|error| unsure(error.to_string()))?).await
+                handshake(stream.map_err(|error| unsure(error.to_string()))?, shown).await
             }
         }
     }
@@ -138,7 +156,7 @@ impl fmt::Debug for Connections {
     }
 }
 
-async fn handshake<S>(stream: S) -> Result<Connection, Cause>
+async fn handshake<S>(stream: S, shown: &Shown) -> Result<Connection, Cause>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -151,7 +169,7 @@ where
         // Its end is told through the sender.
         let _ = connection.await;
     });
-    Ok(Connection { sender, _driver: driver })
+    Ok(Connection { sender, shown: shown.clone(), _driver: driver })
 }
 
 /// Has the kernel end a connection whose other end is silent.

@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
-use crate::{Config, Identity, Login, NameError, Secret, ServerError, Token, Trust};
+use crate::{
+    Config, Identity, Login, NameError, Program, Secret, ServerError, Token, Trust, program::Entry,
+};
 
 /// A kubeconfig. It is read by whoever knows the notation of its file, which is YAML most of the time.
 #[derive(Debug, Default, Deserialize)]
@@ -41,6 +44,26 @@ struct ClusterEntry {
     certificate_authority_data: Option<String>,
     insecure_skip_tls_verify: bool,
     proxy_url: Option<String>,
+    extensions: Vec<Extension>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Extension {
+    name: String,
+    extension: Value,
+}
+
+/// What of a cluster is for programs that say a login.
+const FOR_PROGRAMS: &str = "client.authentication.k8s.io/exec";
+
+/// Whether programs that a kubeconfig names for a login may be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Programs {
+    /// A kubeconfig that names one is refused.
+    Refused,
+    /// They are run by whoever asks, when it asks.
+    Run,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -54,8 +77,8 @@ struct UserEntry {
     #[serde(rename = "tokenFile")]
     token_file: Option<PathBuf>,
     username: Option<String>,
-    exec: Option<serde_json::Value>,
-    auth_provider: Option<serde_json::Value>,
+    exec: Option<Value>,
+    auth_provider: Option<Value>,
     #[serde(rename = "as")]
     impersonate: Option<String>,
 }
@@ -105,6 +128,12 @@ pub enum KubeconfigError {
         "user {0:?} of the kubeconfig has a client certificate without its key, or a key without it"
     )]
     Half(String),
+    /// No program that can be run for a login. What the entry says is not repeated: its environment may be secret.
+    #[error(
+        "exec of user {0:?} of the kubeconfig is no program of client.authentication.k8s.io/v1 or v1beta1: it takes \
+         apiVersion, command, args, env, installHint, interactiveMode and provideClusterInfo"
+    )]
+    Program(String),
     /// A way to ask that there is not here.
     #[error("{owner:?} of the kubeconfig wants {key}, which is not supported here: {instead}")]
     Unsupported {
@@ -119,7 +148,7 @@ pub enum KubeconfigError {
 
 impl Kubeconfig {
     /// What one of its contexts says, the current one where none is named. Paths that are not absolute begin
-    /// at `directory`, where the file is.
+    /// at `directory`, where the file is. One that names a program for a login is refused.
     ///
     /// # Errors
     /// No such context, or one that leads nowhere.
@@ -127,6 +156,19 @@ impl Kubeconfig {
         &self,
         context: Option<&str>,
         directory: &Path,
+    ) -> Result<Config, KubeconfigError> {
+        self.config_with(context, directory, Programs::Refused)
+    }
+
+    /// The same, where it is said whether programs may be run for a login.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn config_with(
+        &self,
+        context: Option<&str>,
+        directory: &Path,
+        programs: Programs,
     ) -> Result<Config, KubeconfigError> {
         let wanted = context.unwrap_or(&self.current_context);
         if wanted.is_empty() {
@@ -154,7 +196,14 @@ impl Kubeconfig {
             server,
             server_name: cluster.tls_server_name.clone(),
             trust: cluster.trust(&context.cluster, directory)?,
-            login: user.login(&context.user, directory)?,
+            login: match (&user.exec, programs) {
+                (Some(exec), Programs::Run) => {
+                    let program = cluster.program(&context.user, exec, directory)?;
+                    let login = user.login(&context.user, directory, Programs::Run)?;
+                    Login { program: Some(program), ..login }
+                }
+                (Some(_) | None, _) => user.login(&context.user, directory, programs)?,
+            },
             namespace,
         })
     }
@@ -179,11 +228,49 @@ impl ClusterEntry {
     }
 }
 
+impl ClusterEntry {
+    /// The program that a user names for a login to it.
+    fn program(
+        &self,
+        user: &str,
+        exec: &Value,
+        directory: &Path,
+    ) -> Result<Program, KubeconfigError> {
+        let entry: Entry = serde_json::from_value(exec.clone())
+            .map_err(|_| KubeconfigError::Program(user.to_owned()))?;
+        Ok(entry.program(directory, || self.told(directory)))
+    }
+
+    /// What programs are told of it.
+    fn told(&self, directory: &Path) -> Value {
+        let mut told = json!({ "server": self.server });
+        if let Some(name) = &self.tls_server_name {
+            told["tls-server-name"] = name.as_str().into();
+        }
+        let file = || std::fs::read(directory.join(self.certificate_authority.as_ref()?)).ok();
+        let data =
+            self.certificate_authority_data.as_ref().map(|data| data.split_whitespace().collect());
+        if let Some(data) = data.or_else(|| Some(BASE64_STANDARD.encode(file()?))) {
+            told["certificate-authority-data"] = Value::String(data);
+        }
+        let config = self.extensions.iter().find(|one| one.name == FOR_PROGRAMS);
+        if let Some(config) = config {
+            told["config"] = config.extension.clone();
+        }
+        told
+    }
+}
+
 impl UserEntry {
-    fn login(&self, name: &str, directory: &Path) -> Result<Login, KubeconfigError> {
+    fn login(
+        &self,
+        name: &str,
+        directory: &Path,
+        programs: Programs,
+    ) -> Result<Login, KubeconfigError> {
         let refused = [
             (
-                self.exec.is_some(),
+                self.exec.is_some() && programs == Programs::Refused,
                 "exec",
                 "programs that a file names are not run; use a token or a certificate",
             ),
@@ -219,7 +306,7 @@ impl UserEntry {
             (Some(token), None) => Some(Token::Fixed(token.clone())),
             (None, None) => None,
         };
-        Ok(Login { identity, token })
+        Ok(Login { identity, token, program: None })
     }
 }
 
@@ -248,8 +335,6 @@ fn decode(key: &'static str, owner: &str, data: &str) -> Result<Vec<u8>, Kubecon
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-
     use super::*;
 
     fn file(cluster: Value, user: Value) -> Kubeconfig {
@@ -301,6 +386,38 @@ mod tests {
         assert_eq!(config.trust, Trust::Pem(b"CA".to_vec()));
         assert!(!format!("{config:?}").contains("KEY") && !format!("{config:?}").contains("word"));
         assert!(matches!(config.login.identity, Some(Identity::Pem { .. })));
+    }
+
+    #[test]
+    fn a_program_is_run_only_by_who_may() {
+        let exec = json!({
+            "exec": { "apiVersion": "client.authentication.k8s.io/v1", "command": "aws",
+                "env": [{ "name": "A", "value": "hidden" }], "interactiveMode": "Never",
+                "provideClusterInfo": true },
+            "token": "word",
+        });
+        let cluster = json!({
+            "server": "https://10.0.0.1:6443", "certificate-authority-data": "QQ==",
+            "tls-server-name": "kubernetes",
+            "extensions": [
+                { "name": "other", "extension": 1 },
+                { "name": "client.authentication.k8s.io/exec", "extension": { "audience": "a" } },
+            ],
+        });
+        let with = |user: &Value, programs| {
+            file(cluster.clone(), user.clone()).config_with(None, Path::new("/home/me"), programs)
+        };
+        let login = with(&exec, Programs::Run).unwrap().login;
+        let shown = format!("{login:?}");
+        assert!(login.program.is_some() && login.token.is_some(), "{shown}");
+        assert!(!shown.contains("hidden") && shown.contains("\"audience\""), "{shown}");
+        let error = with(&exec, Programs::Refused).unwrap_err().to_string();
+        assert!(error.contains("wants exec"), "{error}");
+        let wrong = json!({ "exec": { "apiVersion": "v1", "command": "hidden" } });
+        let error = with(&wrong, Programs::Run).unwrap_err().to_string();
+        assert!(error.starts_with("exec of user \"u\"") && !error.contains("hidden"), "{error}");
+        let none = with(&json!({ "token": "word" }), Programs::Run).unwrap().login;
+        assert!(none.program.is_none());
     }
 
     #[test]

@@ -15,7 +15,9 @@ mod election;
 mod error;
 mod kind;
 mod kubeconfig;
+mod login;
 mod name;
+mod program;
 mod pulse;
 mod resource;
 mod secret;
@@ -47,8 +49,9 @@ pub use kind::{
         Deployment, LabelSelector, Operator, ReplicaSet, Requirement, StatefulSet, WorkloadSpec,
     },
 };
-pub use kubeconfig::{Kubeconfig, KubeconfigError};
+pub use kubeconfig::{Kubeconfig, KubeconfigError, Programs};
 pub use name::{Name, NameError, Namespace};
+pub use program::Program;
 pub use pulse::Pulse;
 pub use resource::{Kind, Metadata, Owner, Resource, Within};
 pub use secret::Secret;

@@ -10,8 +10,11 @@ use rustls::{
 
 use crate::config::{Config, ConfigError, Identity, Trust};
 
-/// Reads what the configuration names.
-pub(crate) fn config(config: &Config) -> Result<Arc<ClientConfig>, ConfigError> {
+/// Reads what the configuration names, and shows this certificate.
+pub(crate) fn config(
+    config: &Config,
+    identity: Option<&Identity>,
+) -> Result<Arc<ClientConfig>, ConfigError> {
     let mut roots = RootCertStore::empty();
     let what = "authority of the API server";
     match &config.trust {
@@ -38,7 +41,7 @@ pub(crate) fn config(config: &Config) -> Result<Arc<ClientConfig>, ConfigError> 
         .with_root_certificates(roots);
     let what = "certificate for the API server";
     let key_of = "key for the API server";
-    Ok(Arc::new(match &config.login.identity {
+    Ok(Arc::new(match identity {
         None => builder.with_no_client_auth(),
         Some(Identity::Files { certificate, key: path }) => {
             let key = PrivateKeyDer::from_pem_file(path);

@@ -153,8 +153,14 @@ impl<R: Resource> Watch<R> {
         let path = R::KIND.path(&self.within, None);
         let call = Call::read(format!("{path}?{}", query.join("&")));
         let patience = self.client.patience();
-        let opened = timeout(patience, call.open(self.client.connections())).await;
-        match opened.map_err(|_| Cause::Late(patience)).flatten() {
+        let connections = self.client.connections();
+        let opened = async {
+            // Somebody may have to log in for it, which is no time of the API server.
+            let shown = connections.logins().shown().await?;
+            let opened = timeout(patience, call.open(connections, &shown)).await;
+            opened.map_err(|_| Cause::Late(patience)).flatten()
+        };
+        match opened.await {
             Ok((answer, connection)) => {
                 let lines = Lines {
                     body: answer.into_body(),

@@ -3,6 +3,7 @@
 
 mod calls;
 mod electing;
+mod logins;
 mod mock;
 mod trouble;
 mod watching;

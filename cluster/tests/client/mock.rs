@@ -71,7 +71,7 @@ pub(crate) fn client(at: SocketAddr) -> Client {
         server: format!("http://{at}").parse().unwrap(),
         server_name: None,
         trust: Trust::Machine,
-        login: Login { identity: None, token: Some(Token::Fixed(Secret::new("word"))) },
+        login: Login { token: Some(Token::Fixed(Secret::new("word"))), ..Login::default() },
         namespace: None,
     })
 }

@@ -3,12 +3,12 @@
 use std::env;
 use std::path::PathBuf;
 
-use cluster::Client;
+use cluster::{Client, Programs};
 
 use super::Line;
 use crate::failure::{Cause, Failure};
 use crate::outcome::Outcome;
-use crate::provider::kubernetes::config;
+use crate::provider::kubernetes::config_with;
 use crate::settings::Access;
 
 /// Where a namespace is not said.
@@ -42,8 +42,9 @@ pub(super) fn reach(line: &Line) -> Result<Reached, Failure> {
             ));
         }
     };
-    let config =
-        config(&access).map_err(|error| Failure::new(Outcome::WrongUsage, attempted, error))?;
+    // It is the user's own command, and the user's own kubeconfig.
+    let config = config_with(&access, Programs::Run)
+        .map_err(|error| Failure::new(Outcome::WrongUsage, attempted, error))?;
     let own = config.namespace.as_ref().map(ToString::to_string);
     let namespace = line.namespace.clone().or(own).unwrap_or_else(|| DEFAULT.to_owned());
     Ok(Reached { client: Client::new(config).strictly(), namespace, kubeconfig })

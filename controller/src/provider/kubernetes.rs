@@ -14,7 +14,7 @@ mod service;
 mod tests;
 mod watching;
 
-use cluster::{ApiError, Client, Kubeconfig, KubeconfigError};
+use cluster::{ApiError, Client, Kubeconfig, KubeconfigError, Programs};
 use experiment::document::{DocumentError, Node, Notation};
 
 pub use self::{
@@ -79,11 +79,19 @@ pub enum ConnectError {
     },
 }
 
-/// Who is asked in a cluster that is reached like this, and as whom. Reads files; asks nobody yet.
+/// Who is asked in a cluster that is reached like this, and as whom. Reads files; asks nobody yet, and runs no program.
 ///
 /// # Errors
 /// Files that can't be read or make no sense, or no pod to be in.
 pub fn config(access: &Access) -> Result<cluster::Config, ConnectError> {
+    config_with(access, Programs::Refused)
+}
+
+/// The same, where it is said whether a kubeconfig may name a program for a login.
+///
+/// # Errors
+/// As there.
+pub fn config_with(access: &Access, programs: Programs) -> Result<cluster::Config, ConnectError> {
     let (path, context) = match access {
         Access::InCluster => {
             return Ok(cluster::Config::in_cluster(|name| std::env::var(name).ok())?);
@@ -97,7 +105,7 @@ pub fn config(access: &Access) -> Result<cluster::Config, ConnectError> {
     let file: Kubeconfig = serde_json::from_value(read.value())
         .map_err(|error| ConnectError::Form { path: path.clone(), error })?;
     let directory = path.parent().unwrap_or(std::path::Path::new(""));
-    file.config(context.as_deref(), directory)
+    file.config_with(context.as_deref(), directory, programs)
         .map_err(|error| ConnectError::Kubeconfig { path: path.clone(), error })
 }
 
