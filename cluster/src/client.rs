@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    ApiError, Asked, Cause, Config, Kind, Metadata, Name, Reason, Resource, Review, Secret, User,
-    Watch, Within,
+    ApiError, Asked, Cause, Config, Kind, Metadata, Name, Pod, Reason, Resource, Review, Secret,
+    User, Watch, Within,
     call::{Call, Content},
     connection::Connections,
     kind::token,
@@ -70,6 +70,16 @@ pub struct Precondition {
     /// In this state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_version: Option<String>,
+}
+
+/// How long the processes of a pod have to end, whole seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Grace(pub u32);
+
+fn add_grace(options: &mut Value, grace: Option<Grace>) {
+    if let Some(Grace(seconds)) = grace {
+        options["gracePeriodSeconds"] = json!(seconds);
+    }
 }
 
 #[derive(Deserialize)]
@@ -283,6 +293,60 @@ impl Client {
         let body = Some((Content::Json, options.to_string().into_bytes()));
         let path = R::KIND.path(within, Some(name));
         let call = Call { method: Method::DELETE, path, body };
+        self.ended(&call, attempted).await
+    }
+
+    /// Deletes a pod, or rather begins to: how long its processes have to end says `grace`, or else the pod itself.
+    /// With none at all it is gone at once, whatever its node knows. One that is not there any more is gone.
+    ///
+    /// # Errors
+    /// There is another one of its name ([`Reason::Conflict`]), or nobody answers.
+    pub async fn delete_pod(
+        &self,
+        within: &Within,
+        name: &Name,
+        uid: &str,
+        grace: Option<Grace>,
+    ) -> Result<(), ApiError> {
+        let attempted = || one("delete", Pod::KIND, within, name);
+        let mut options = json!({
+            "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": { "uid": uid },
+        });
+        add_grace(&mut options, grace);
+        let body = Some((Content::Json, options.to_string().into_bytes()));
+        let path = Pod::KIND.path(within, Some(name));
+        let call = Call { method: Method::DELETE, path, body };
+        self.ended(&call, attempted).await
+    }
+
+    /// The same unless a PodDisruptionBudget forbids it.
+    ///
+    /// # Errors
+    /// As those of [`Self::delete_pod`], and that a budget forbids it ([`ApiError::budget`]).
+    pub async fn evict(
+        &self,
+        within: &Within,
+        name: &Name,
+        uid: &str,
+        grace: Option<Grace>,
+    ) -> Result<(), ApiError> {
+        let attempted = || one("evict", Pod::KIND, within, name);
+        let mut options = json!({ "preconditions": { "uid": uid } });
+        add_grace(&mut options, grace);
+        let mut metadata = json!({ "name": name.to_string() });
+        if let Within::Namespace(namespace) = within {
+            metadata["namespace"] = json!(namespace.to_string());
+        }
+        let eviction = json!({
+            "apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata,
+            "deleteOptions": options,
+        });
+        let path = format!("{}/eviction", Pod::KIND.path(within, Some(name)));
+        let body = Some((Content::Json, eviction.to_string().into_bytes()));
+        self.ended(&Call { method: Method::POST, path, body }, attempted).await
+    }
+
+    async fn ended(&self, call: &Call, attempted: impl Fn() -> String) -> Result<(), ApiError> {
         match call.answer(&self.connections, self.patience).await {
             Ok(_) | Err(Cause::Refused { reason: Reason::NotFound, .. }) => Ok(()),
             Err(cause) => Err(ApiError { attempted: attempted(), cause }),

@@ -81,6 +81,8 @@ pub enum Reason {
     Unauthorized,
     /// The object is not valid.
     Invalid,
+    /// A PodDisruptionBudget forbids it: which and why is the message.
+    Budget,
     /// Another word, or none.
     Other(String),
 }
@@ -99,7 +101,19 @@ pub(crate) struct Status {
 #[serde(default, rename_all = "camelCase")]
 struct Details {
     retry_after_seconds: Option<u64>,
+    causes: Vec<StatusCause>,
 }
+
+/// `metav1.StatusCause`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct StatusCause {
+    reason: String,
+    message: String,
+}
+
+/// The cause of a refusal to evict a pod (`policy/v1`).
+const BUDGET: &str = "DisruptionBudget";
 
 /// How much is repeated of what is no answer of an API server.
 const SHOWN: usize = 1_000;
@@ -123,12 +137,19 @@ impl Cause {
     }
 
     fn refused(status: Status, code: u16, retry_after: Option<Duration>) -> Self {
-        let waits = status.details.and_then(|details| details.retry_after_seconds);
+        let details = status.details.unwrap_or_default();
+        let waits = details.retry_after_seconds;
         let code = if status.code == 0 { code } else { status.code };
+        // Which budget it is stands there alone.
+        let budget = details.causes.into_iter().find(|cause| cause.reason == BUDGET);
+        let (reason, message) = match budget {
+            Some(cause) => (Reason::Budget, cause.message),
+            None => (Reason::of(&status.reason, code), status.message),
+        };
         Self::Refused {
             code,
-            reason: Reason::of(&status.reason, code),
-            message: shown(&status.message),
+            reason,
+            message: shown(&message),
             retry_after: retry_after.or(waits.map(Duration::from_secs)),
         }
     }
@@ -175,6 +196,7 @@ impl fmt::Display for Reason {
             Self::Forbidden => "Forbidden",
             Self::Unauthorized => "Unauthorized",
             Self::Invalid => "Invalid",
+            Self::Budget => "DisruptionBudget",
             Self::Other(word) if word.is_empty() => "without a reason",
             Self::Other(word) => word,
         })
@@ -188,6 +210,22 @@ impl ApiError {
         match &self.cause {
             Cause::Refused { reason, .. } => Some(reason),
             Cause::Login(_)
+            | Cause::Connect { .. }
+            | Cause::Tls { .. }
+            | Cause::Late(_)
+            | Cause::Broken(_)
+            | Cause::TooLong(_)
+            | Cause::Malformed(_) => None,
+        }
+    }
+
+    /// What a PodDisruptionBudget has against it, where one has: which it is, in the words of the API server.
+    #[must_use]
+    pub fn budget(&self) -> Option<&str> {
+        match &self.cause {
+            Cause::Refused { reason: Reason::Budget, message, .. } => Some(message),
+            Cause::Refused { .. }
+            | Cause::Login(_)
             | Cause::Connect { .. }
             | Cause::Tls { .. }
             | Cause::Late(_)
@@ -223,6 +261,7 @@ impl ApiError {
                 | Reason::Conflict
                 | Reason::Expired
                 | Reason::Invalid
+                | Reason::Budget
                 | Reason::Other(_),
             )
             | None => "",
@@ -253,6 +292,22 @@ mod tests {
         );
         assert_eq!(error.reason(), Some(&Reason::NotFound));
         assert!(!error.is_passing());
+    }
+
+    #[test]
+    fn a_budget_that_forbids_an_eviction_is_told_by_its_name() {
+        let body = br#"{"kind":"Status","reason":"TooManyRequests","code":429,
+            "message":"Cannot evict pod as it would violate the pod's disruption budget.",
+            "details":{"causes":[{"reason":"DisruptionBudget",
+                "message":"The disruption budget web needs 2 healthy pods and has 2 currently"}]}}"#;
+        let cause = Cause::of_answer(429, body, None);
+        let error = ApiError { attempted: "evict Pod web-0".to_owned(), cause };
+        let said = "The disruption budget web needs 2 healthy pods and has 2 currently";
+        assert_eq!(error.budget(), Some(said));
+        assert!(error.is_passing());
+        let busy = Cause::of_answer(429, br#"{"message":"too many","code":429}"#, None);
+        let error = ApiError { attempted: String::new(), cause: busy };
+        assert_eq!(error.budget(), None);
     }
 
     #[test]

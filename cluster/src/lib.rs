@@ -26,7 +26,7 @@ mod tls;
 mod watch;
 
 pub use asked::Asked;
-pub use client::{Client, List, Precondition, Selection};
+pub use client::{Client, Grace, List, Precondition, Selection};
 pub use config::{Config, ConfigError, Identity, Login, Token, Trust};
 pub use election::{Candidate, Held, Leadership};
 pub use error::{ApiError, Cause, Reason};
@@ -37,10 +37,10 @@ pub use kind::{
     happening::{Involved, PodEvent, Source},
     kept::{ConfigMap, SecretObject},
     lease::{Lease, LeaseSpec},
-    node::{Node, NodeCondition, NodeInfo, NodeStatus},
+    node::{Node, NodeCondition, NodeInfo, NodeSpec, NodeStatus},
     pod::{
-        Container, ContainerPort, ContainerState, ContainerStatus, Phase, Pod, PodIp, PodSpec,
-        PodStatus, Running,
+        Container, ContainerPort, ContainerState, ContainerStatus, Phase, Pod, PodCondition, PodIp,
+        PodSpec, PodStatus, Running,
     },
     service::{Endpoint, EndpointSlice, Service, ServiceSpec, ServiceType, TargetRef},
     space::NamespaceObject,

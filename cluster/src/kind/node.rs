@@ -11,11 +11,22 @@ use crate::Metadata;
 pub struct Node {
     /// Its name and labels.
     pub metadata: Metadata,
+    /// What was asked for.
+    pub spec: NodeSpec,
     /// How it is.
     pub status: NodeStatus,
 }
 
 resource!(Node, "", "v1", "Node", "nodes");
+
+/// What a node should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct NodeSpec {
+    /// Whether no new pods are to come to it: somebody has cordoned it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unschedulable: bool,
+}
 
 /// How a node is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -87,6 +98,8 @@ mod tests {
         let gone = node(r#"[{"type":"Ready","status":"Unknown","reason":"NodeStatusUnknown"}]"#);
         assert_eq!(gone.unready(), Some("NodeStatusUnknown"));
         assert!(node(&format!("[{pressure}]")).unready().is_some());
-        assert!(!ready.is_of_control_plane());
+        assert!(!ready.is_of_control_plane() && !ready.spec.unschedulable);
+        let cordoned: Node = serde_json::from_str(r#"{"spec":{"unschedulable":true}}"#).unwrap();
+        assert!(cordoned.spec.unschedulable);
     }
 }

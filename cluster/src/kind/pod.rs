@@ -65,6 +65,9 @@ pub struct ContainerPort {
 pub struct PodStatus {
     /// How far it is.
     pub phase: Phase,
+    /// What was observed of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<PodCondition>,
     /// Its addresses, of one family each.
     #[serde(rename = "podIPs")]
     pub pod_ips: Vec<PodIp>,
@@ -72,6 +75,26 @@ pub struct PodStatus {
     pub container_statuses: Vec<ContainerStatus>,
     /// What became of those that begin before.
     pub init_container_statuses: Vec<ContainerStatus>,
+}
+
+/// One thing that was observed of a pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct PodCondition {
+    /// What.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Whether it is so: `True`, `False` or `Unknown`.
+    pub status: String,
+}
+
+impl Pod {
+    /// Whether it is of use: all of its containers are ready, and so is whatever else it waits for.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let mut conditions = self.status.conditions.iter();
+        conditions.any(|one| one.kind == "Ready" && one.status == "True")
+    }
 }
 
 /// How far a pod is.
@@ -169,6 +192,10 @@ mod tests {
         let [status] = pod.status.container_statuses.as_slice() else { panic!() };
         assert_eq!((status.id(), status.is_running()), (Some("abc"), true));
         assert!(!pod.spec.host_network);
+        assert!(!pod.is_ready());
+        let ready =
+            r#"{"status":{"conditions":[{"type":"Ready","status":"True","lastProbeTime":null}]}}"#;
+        assert!(serde_json::from_str::<Pod>(ready).unwrap().is_ready());
         let bare: Pod = serde_json::from_str("{}").unwrap();
         assert_eq!(bare, Pod::default());
     }

@@ -1,7 +1,8 @@
 //! What is asked, and what is made of the answers.
 
 use cluster::{
-    Metadata, NamespaceObject, Node, Pod, Precondition, Reason, Review, Secret, Selection, Within,
+    Grace, Metadata, NamespaceObject, Node, Pod, Precondition, Reason, Review, Secret, Selection,
+    Within,
 };
 use serde_json::{Value, json};
 
@@ -110,6 +111,52 @@ async fn what_is_written_says_what_it_is_and_of_which_state() {
     assert_eq!((body(0), body(1), body(2)), (created, patch.clone(), patch));
     assert_eq!(body(3)["preconditions"], json!({ "uid": "u" }));
     assert!(record[1].head.contains("content-type: application/merge-patch+json"));
+}
+
+#[tokio::test]
+async fn a_pod_is_deleted_or_evicted_as_the_one_that_it_is() {
+    let budget = r#"{"reason":"TooManyRequests","message":"no","code":429,"details":{"causes":[
+        {"reason":"DisruptionBudget","message":"The disruption budget web needs 1 healthy pods and has 1 currently"}
+    ]}}"#;
+    let (client, record) = serve(|number, _| match number {
+        0 => Said::Answer(200, "{}".to_owned()),
+        1 => Said::Answer(404, status(404, "NotFound", "gone")),
+        2 => Said::Answer(201, "{}".to_owned()),
+        _ => Said::Answer(429, budget.to_owned()),
+    })
+    .await;
+    let name = "web-0".parse().unwrap();
+    client.delete_pod(&prod(), &name, "u", Some(Grace(0))).await.unwrap();
+    // What is gone already is deleted.
+    client.delete_pod(&prod(), &name, "u", None).await.unwrap();
+    client.evict(&prod(), &name, "u", Some(Grace(7))).await.unwrap();
+    let error = client.evict(&prod(), &name, "u", None).await.unwrap_err();
+    assert!(error.budget().is_some_and(|said| said.contains("budget web needs 1")), "{error}");
+
+    let record = record.lock().unwrap();
+    let lines: Vec<&str> = record.iter().map(|asked| asked.line.as_str()).collect();
+    let pod = "/api/v1/namespaces/prod/pods/web-0";
+    assert_eq!(
+        lines,
+        [
+            format!("DELETE {pod}"),
+            format!("DELETE {pod}"),
+            format!("POST {pod}/eviction"),
+            format!("POST {pod}/eviction"),
+        ]
+    );
+    let body = |number: usize| -> Value { serde_json::from_str(&record[number].body).unwrap() };
+    assert_eq!(body(0)["gracePeriodSeconds"], 0);
+    assert_eq!(body(0)["preconditions"], json!({ "uid": "u" }));
+    assert_eq!(body(1)["gracePeriodSeconds"], Value::Null);
+    let eviction = body(2);
+    assert_eq!(
+        (&eviction["kind"], &eviction["apiVersion"]),
+        (&json!("Eviction"), &json!("policy/v1"))
+    );
+    assert_eq!(eviction["metadata"], json!({ "name": "web-0", "namespace": "prod" }));
+    let options = json!({ "preconditions": { "uid": "u" }, "gracePeriodSeconds": 7 });
+    assert_eq!(eviction["deleteOptions"], options);
 }
 
 #[tokio::test]

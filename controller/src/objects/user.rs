@@ -152,8 +152,10 @@ pub(crate) fn refused(attempted: &str, error: &ApiError) -> Failure {
             .hint("this cluster knows no faults: `schism install | kubectl apply -f -` tells it of them"),
         Reason::NotFound => failure(Cause::NotFound),
         Reason::Other(_) if *code == 400 => failure(Cause::WrongUsage),
-        Reason::AlreadyExists | Reason::Conflict | Reason::Expired | Reason::Other(_) => {
-            failure(Cause::Unreachable)
-        }
+        Reason::AlreadyExists
+        | Reason::Conflict
+        | Reason::Expired
+        | Reason::Budget
+        | Reason::Other(_) => failure(Cause::Unreachable),
     }
 }
