@@ -7,6 +7,8 @@ mod freeze;
 mod kill;
 mod manner;
 mod named;
+mod node;
+mod pod;
 mod restart;
 mod run;
 mod skew;
@@ -36,6 +38,8 @@ pub use freeze::FreezeArgs;
 pub use kill::KillArgs;
 pub use manner::MannerArgs;
 pub use named::{Named, NamedError};
+pub use node::{CordonArgs, DrainArgs, NodeArgs, NodeCommand, UncordonArgs};
+pub use pod::{PodArgs, PodCommand, PodEvictArgs, PodRestartArgs, PodTerminateArgs, PodsArgs};
 pub use restart::{NoPods, RestartArg, RestartArgs};
 pub use run::{RunArgs, ValidateArgs};
 pub use skew::SkewArgs;
@@ -60,6 +64,9 @@ use crate::output::Format;
 ///
 /// A kill sends processes a signal, watches them to their end, and sends SIGKILL to whoever is left after a
 /// time of grace. A stress loads a target from within its own control group, so that its limits hold.
+///
+/// Through a controller of a Kubernetes cluster its API server deletes or evicts pods, and cordons or drains
+/// nodes, which that controller, or the next one that leads, uncordons in time.
 ///
 /// Targets are named SCHEME:PATH. netns:NAME is a network namespace that `ip netns` knows, pid:NUMBER
 /// a process, container:ID a container by its id or the beginning of it, pod:UID a pod of Kubernetes,
@@ -114,6 +121,10 @@ pub enum Command {
     Kill(Box<KillArgs>),
     /// Take processor time, memory or disk from a target, for a while
     Stress(Box<StressArgs>),
+    /// Restart, terminate or evict pods of a Kubernetes cluster, through its API server
+    Pod(Box<PodArgs>),
+    /// Cordon or drain a node of a Kubernetes cluster, for a while
+    Node(Box<NodeArgs>),
     /// Run experiments, in the language of Chaos Toolkit and ours, and judge them
     Run(Box<RunArgs>),
     /// Say all that is wrong with experiments, with line and column
@@ -229,8 +240,8 @@ pub struct HaltArgs {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct HealArgs {
-    /// The id of a fault, or of a run that a controller decides, or the beginning of it; with .PART only
-    /// that part of a fault on this machine
+    /// The id of a fault, of what was done to pods or a node, or of a run that a controller decides, or the
+    /// beginning of it; with .PART only that part of a fault on this machine
     #[arg(value_name = "ID")]
     pub ids: Vec<FaultName>,
     /// Every fault on this machine, or every fault and run of a controller

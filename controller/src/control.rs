@@ -6,6 +6,7 @@
 mod asking;
 mod calls;
 mod clusters;
+mod disrupting;
 mod driver;
 mod ending;
 mod handle;
@@ -26,6 +27,7 @@ mod wall;
 
 pub use asking::{AskError, Draft};
 pub use clusters::Clusters;
+pub use disrupting::{Standing, Undertaking};
 pub use driver::runs::has_ended;
 pub(crate) use driver::runs::told;
 pub use handle::{Answer, Braked, Control, ControlError, Means, Watching};

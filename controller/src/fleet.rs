@@ -5,6 +5,8 @@ mod applying;
 mod brake;
 pub(crate) mod client;
 pub(crate) mod cut;
+pub(crate) mod disrupted;
+pub(crate) mod disruption;
 mod ending;
 mod ends;
 mod follow;
@@ -109,7 +111,7 @@ pub(crate) async fn heal(
     output: Output,
 ) -> Result<Outcome, Failure> {
     let mut client = connect(place, output).await?;
-    let wire::ListReply { intents: known, runs, .. } = client.all().await?;
+    let wire::ListReply { intents: known, runs, disruptions, .. } = client.all().await?;
     let (mut ids, mut ending) = (Vec::new(), Vec::new());
     for name in &args.ids {
         if name.is_of_a_part() {
@@ -117,9 +119,12 @@ pub(crate) async fn heal(
             return Err(Failure::caused(Cause::WrongUsage, format!("cannot heal {name}"), reason)
                 .hint("leave out what follows the dot"));
         }
+        let of_disruptions = disruptions.iter().map(|one| one.id);
         let matching: Vec<u64> = known
             .iter()
-            .map(|intent| IntentId::from_random(intent.id))
+            .map(|intent| intent.id)
+            .chain(of_disruptions)
+            .map(IntentId::from_random)
             .filter(|id| name.names(*id))
             .map(IntentId::get)
             .collect();
@@ -150,8 +155,11 @@ pub(crate) async fn heal(
     } else {
         Vec::new()
     };
-    let healed =
-        if ids.is_empty() && !args.all { Vec::new() } else { client.heal(ids, args.all).await? };
+    let healed = if ids.is_empty() && !args.all {
+        wire::HealReply::default()
+    } else {
+        client.end(ids, args.all).await?
+    };
     let ended = ending::over(&mut client, ended, output).await;
     healed_all(healed, ended, output)
 }
@@ -171,21 +179,25 @@ pub(crate) async fn heal_all(
         !is_over(intent) && spec.is_some_and(|spec| is_meant(&spec))
     });
     let ids: Vec<u64> = meant.map(|intent| intent.id).collect();
-    let healed = if ids.is_empty() { Vec::new() } else { client.heal(ids, false).await? };
+    let intents = if ids.is_empty() { Vec::new() } else { client.heal(ids, false).await? };
+    let healed = wire::HealReply { intents, ..wire::HealReply::default() };
     healed_all(healed, Vec::new(), output)
 }
 
 /// Tells what was ended, and what of it is not confirmed to be out.
 fn healed_all(
-    healed: Vec<wire::Intent>,
+    healed: wire::HealReply,
     ended: Vec<wire::Run>,
     output: Output,
 ) -> Result<Outcome, Failure> {
-    let outcome = outcome::confirmed(&healed).worst(ending::outcome(&ended));
-    for sentence in healed.iter().filter_map(unconfirmed) {
+    let wire::HealReply { intents, disruptions } = healed;
+    let undone = disruptions.iter().map(disrupted::undone);
+    let undone = undone.fold(Outcome::Effective, Outcome::worst);
+    let outcome = outcome::confirmed(&intents).worst(ending::outcome(&ended)).worst(undone);
+    for sentence in intents.iter().filter_map(unconfirmed) {
         output.note(sentence);
     }
-    output.show(&IntentsReport::heal(healed, ended).coming_to(outcome))?;
+    output.show(&IntentsReport::heal(intents, ended, disruptions).coming_to(outcome))?;
     Ok(outcome)
 }
 
@@ -220,6 +232,8 @@ pub(crate) async fn status(
         told.intents.sort_by_key(|intent| intent.asked);
         told.runs.retain(|run| args.all || !has_ended(run));
         told.runs.sort_by_key(|run| run.asked);
+        told.disruptions.retain(|one| args.all || !crate::disruption::is_over(one));
+        told.disruptions.sort_by_key(|one| one.asked);
         Ok(IntentsReport::status(told))
     };
     if args.watch {

@@ -13,6 +13,7 @@ pub mod cli;
 mod connect;
 pub mod control;
 mod cut;
+pub mod disruption;
 mod doctor;
 mod failure;
 mod fleet;
@@ -117,6 +118,13 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
         Command::Stress(args) => {
             let asked = stress::asked(&args, &settings(&cli.global)?.names)?;
             in_processes(asked, chosen?, choice, output).await
+        }
+        Command::Pod(args) => {
+            let names = settings(&cli.global)?.names;
+            fleet::disruption::pods(&args.command, &names, &or_local(chosen?), output).await
+        }
+        Command::Node(args) => {
+            fleet::disruption::node(&args.command, &or_local(chosen?), output).await
         }
         Command::Run(args) => {
             let mut read = settings(&cli.global)?;

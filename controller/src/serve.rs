@@ -7,6 +7,7 @@ mod authority;
 mod caller;
 pub(crate) mod command;
 mod connection;
+mod disrupting;
 mod exposition;
 mod nodes;
 mod reading;

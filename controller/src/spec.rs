@@ -320,7 +320,8 @@ fn loss(cut: Option<proto::agent::Cut>, enforcement: i32) -> Result<Loss, Invali
     })
 }
 
-fn selectors(found: Vec<wire::Selector>, field: &str) -> Result<Vec<Selector>, Invalid> {
+/// From the wire, at least one.
+pub(crate) fn selectors(found: Vec<wire::Selector>, field: &str) -> Result<Vec<Selector>, Invalid> {
     if found.is_empty() || found.len() > MOST_SELECTORS {
         return Err(Invalid::new(field, format!("has not from 1 to {MOST_SELECTORS} selectors")));
     }

@@ -38,11 +38,14 @@ pub enum Kind {
     Brake,
     /// A run of an experiment, and what is owed for it.
     Run,
+    /// What the API server of a cluster was asked for, and what has to be undone of it.
+    Disruption,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Intent, Self::Identity, Self::Brake, Self::Run];
+    pub const ALL: [Self; 5] =
+        [Self::Intent, Self::Identity, Self::Brake, Self::Run, Self::Disruption];
 }
 
 /// The name of a record among those of its kind.
@@ -100,6 +103,12 @@ impl Key {
         Self { kind: Kind::Run, id: id.into() }
     }
 
+    /// The record of a disruption.
+    #[must_use]
+    pub fn disruption(id: fault::IntentId) -> Self {
+        Self { kind: Kind::Disruption, id: id.into() }
+    }
+
     /// The one record of the brake.
     #[must_use]
     pub fn brake() -> Self {
@@ -120,6 +129,7 @@ impl fmt::Display for Key {
             Kind::Identity => "identity",
             Kind::Brake => "brake",
             Kind::Run => "run",
+            Kind::Disruption => "disruption",
         };
         write!(f, "{kind}/{}", self.id)
     }

@@ -25,6 +25,8 @@ pub enum Deed {
     EndRun,
     /// To read what targets write.
     ReadLog,
+    /// To have the API server of the cluster remove pods, or let none come to a node.
+    Disrupt,
 }
 
 /// What was said to it.

@@ -55,6 +55,23 @@ pub struct Draft {
     pub guards: Guards,
 }
 
+/// What would be put where, as the guards have let it pass.
+pub(super) struct Weighed {
+    pub(super) ends: Vec<End>,
+    pub(super) plan: Plan,
+    matrix: String,
+    pub(super) guards: Guards,
+}
+
+/// Who sees to it that no more pods are down than PodDisruptionBudgets let.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Budgets {
+    /// We do.
+    Counted,
+    /// The API server does.
+    Left,
+}
+
 /// Which ends there are, and what is to be lost between them.
 struct Layout {
     ends: Vec<End>,
@@ -75,13 +92,33 @@ impl Control {
         limits: &Limits,
     ) -> Result<Draft, AskError> {
         let spec = Spec::try_from(asked.clone())?;
+        let Weighed { ends, plan, matrix, guards } =
+            self.weigh(id, &spec, limits, Budgets::Counted).await?;
+        let Plan { directions: planned, faults } = plan;
+        let asker = asker.to_owned();
+        let now = self.wall().now();
+        let intent = Intent::new(id, asked, spec.terms, asker, &ends, &planned, faults, now);
+        Ok(Draft { intent, matrix, guards })
+    }
+
+    /// Finds out what would be put where, and asks every guard.
+    ///
+    /// # Errors
+    /// It would be refused, and why.
+    pub(super) async fn weigh(
+        &self,
+        id: IntentId,
+        spec: &Spec,
+        limits: &Limits,
+        budgets: Budgets,
+    ) -> Result<Weighed, AskError> {
         if let Some(reason) = self.halted() {
             return Err(ControlError::Halted(reason).into());
         }
         // One look for everything: who leads may change while it is asked for.
         let meant = spec.selectors().filter_map(GroupName::of).collect();
         let mut sight = self.sight(&meant).await;
-        let Layout { ends, directions, matrix } = self.layout(&spec, &sight).await?;
+        let Layout { ends, directions, matrix } = self.layout(spec, &sight).await?;
         let acting = self.acting().await?;
         let mut disruptions = Disruptions::default();
         if let Some(kubernetes) = self.clusters().kubernetes() {
@@ -90,28 +127,26 @@ impl Control {
                 let members = memberships(kubernetes, pods_otherwise_named(&ends));
                 self.clusters().look_at(self.agents(), &mut sight, members).await;
             }
-            if is_deadly(&spec.what) && spec.quorum_loss == QuorumLoss::Refused {
+            let counted = budgets == Budgets::Counted && spec.quorum_loss == QuorumLoss::Refused;
+            if counted && is_deadly(&spec.what) {
                 let pods: Vec<&Located> =
                     ends.iter().filter_map(|end| end.pod.as_deref()).collect();
                 let found = kubernetes.disruptions(&pods, &acting.ending).await;
                 disruptions = found.map_err(AdmitError::from)?;
             }
         }
-        let Plan { directions: planned, faults } = match &spec.what {
+        let plan = match &spec.what {
             What::Cut(_, loss) => {
                 let control_path = self.agents().control_path();
-                plan(id, &spec, loss, &ends, &directions, &control_path)?
+                plan(id, spec, loss, &ends, &directions, &control_path)?
             }
             What::Within { within, .. } => in_processes(id, (*within).into(), spec.terms, &ends)?,
         };
-        self.spare_halted(faults.iter().map(|(node, _)| node).collect()).await?;
+        self.spare_halted(plan.faults.iter().map(|(node, _)| node).collect()).await?;
         let quorum_loss = spec.quorum_loss;
         let guards = Guards { sight, limits: *limits, quorum_loss, disruptions };
-        guards.admit(&faults, &acting)?;
-        let asker = asker.to_owned();
-        let now = self.wall().now();
-        let intent = Intent::new(id, asked, spec.terms, asker, &ends, &planned, faults, now);
-        Ok(Draft { intent, matrix, guards })
+        guards.admit(&plan.faults, &acting)?;
+        Ok(Weighed { ends, plan, matrix, guards })
     }
 
     /// Does what is asked, and waits until it acts everywhere or is out everywhere. The same request again

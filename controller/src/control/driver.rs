@@ -2,6 +2,7 @@
 
 pub(super) mod amending;
 pub(super) mod braking;
+pub(super) mod disruptions;
 mod recording;
 pub(super) mod runs;
 
@@ -34,6 +35,7 @@ use crate::sequence::{Action, Event, Part, Stage};
 use crate::store::{Expected, Key, Kind, PutError, Revision, Store};
 use amending::Joining;
 use braking::Behind;
+use disruptions::Disruptions;
 use recording::Unwritten;
 use runs::Runs;
 
@@ -78,6 +80,7 @@ pub(super) async fn begin(
         }
     }
     let runs = runs::stored(store.as_ref()).await?;
+    let disruptions = disruptions::stored(store.as_ref()).await?;
     let without = intents.values().filter(|intent| !intent.archived).map(|intent| intent.id);
     let endings = Endings::open(means.ended.clone(), without.collect()).await;
     let metrics = Metrics::default();
@@ -92,6 +95,7 @@ pub(super) async fn begin(
         events,
         intents,
         runs,
+        disruptions,
         revision: revision.0,
         waiting: HashMap::new(),
         brake: halted,
@@ -117,6 +121,7 @@ pub(super) struct Driver {
     events: broadcast::Sender<wire::Event>,
     intents: BTreeMap<IntentId, Intent>,
     runs: Runs,
+    disruptions: Disruptions,
     revision: u64,
     waiting: HashMap<IntentId, Vec<(Until, oneshot::Sender<Answer>)>>,
     brake: watch::Sender<Option<String>>,
@@ -188,7 +193,10 @@ impl Driver {
                 // The asker may have gone.
                 let revision = self.revision;
                 let (brake, halted) = (Some(self.told_brake()), self.halted());
-                let _ = reply.send(wire::ListReply { intents, revision, runs, brake, halted });
+                let disruptions = self.disruptions.values().map(|held| held.disruption.clone());
+                let disruptions = disruptions.collect();
+                let told = wire::ListReply { intents, revision, runs, brake, halted, disruptions };
+                let _ = reply.send(told);
             }
             Command::Brake { brake, admitted, reply } => {
                 let _ = reply.send(self.set_brake(brake, admitted.as_ref()).await);
@@ -222,6 +230,7 @@ impl Driver {
             Command::Look { id, reply } => drop(reply.send(self.look(id))),
             Command::Amend { id, amendment, reply } => self.amend(id, *amendment, reply).await,
             Command::Run(word) => self.about_run(word).await,
+            Command::Disruption(word) => self.about_disruption(word).await,
             Command::End => unreachable!("it ends the task"),
         }
     }
@@ -426,14 +435,17 @@ impl Driver {
     fn acting(&self) -> Acting {
         let now = self.agents.now();
         let parts = self.intents.values().flat_map(|intent| intent.sequence.may_act(now));
-        let faults = parts.map(|part| (part.node.clone(), part.fault.clone())).collect();
-        Acting { faults, ending: self.ending() }
+        let own = parts.map(|part| (part.node.clone(), part.fault.clone()));
+        let under_way = self.under_way().flat_map(|held| held.down.faults.iter().cloned());
+        Acting { faults: own.chain(under_way).collect(), ending: self.ending() }
     }
 
-    /// The pods whose processes are being ended.
+    /// The pods whose processes are being ended, or that are to go.
     fn ending(&self) -> BTreeSet<PodName> {
         let now = self.agents.now();
-        self.intents.values().flat_map(|intent| intent.ending(now)).collect()
+        let by_faults = self.intents.values().flat_map(|intent| intent.ending(now));
+        let removed = self.under_way().flat_map(|held| held.down.pods.iter().cloned());
+        by_faults.chain(removed).collect()
     }
 
     /// Every fault that has not ended.
@@ -502,9 +514,9 @@ impl Driver {
     }
 
     fn past(&self) -> Past<'_> {
-        let (intents, runs) = (&self.intents, &self.runs);
+        let (intents, runs, disruptions) = (&self.intents, &self.runs, &self.disruptions);
         let (revision, at) = (self.revision, self.at());
-        Past { store: self.store.as_ref(), intents, runs, revision, at }
+        Past { store: self.store.as_ref(), intents, runs, disruptions, revision, at }
     }
 
     fn at(&self) -> At {

@@ -11,7 +11,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::asking::Draft;
 use super::calls::{self, Known};
 use super::clusters::Clusters;
-use super::driver::{self, amending::Amendment, runs::RunWord};
+use super::disrupting::Disrupting;
+use super::driver::{self, amending::Amendment, disruptions::DisruptionWord, runs::RunWord};
 use super::intent::{Intent, RecordError};
 use super::wall::Wall;
 use crate::admit::{Acting, AdmitError};
@@ -151,6 +152,7 @@ pub(super) enum Command {
         reply: oneshot::Sender<()>,
     },
     Run(RunWord),
+    Disruption(DisruptionWord),
     /// Whoever else could ask, nobody is answered any more.
     End,
 }
@@ -199,6 +201,7 @@ pub struct Control {
     metrics: Metrics,
     wall: Wall,
     latest: watch::Receiver<Revision>,
+    disrupting: Disrupting,
 }
 
 impl Control {
@@ -214,10 +217,14 @@ impl Control {
         let (commands, inbox) = mpsc::channel(256);
         let begun = driver::begin(&means, agents.clone(), commands.downgrade()).await?;
         let metrics = begun.metrics;
+        let stored = begun.driver.disruptions();
         tokio::spawn(begun.driver.run(inbox, notices));
         let latest = means.store.watch();
         let Means { clusters, wall, .. } = means;
-        Ok(Self { commands, agents, clusters, brake: begun.brake, metrics, wall, latest })
+        let kubernetes = clusters.kubernetes().cloned();
+        let (words, brake) = (commands.downgrade(), begun.brake);
+        let disrupting = Disrupting::start(words, kubernetes, brake.clone(), wall, stored);
+        Ok(Self { commands, agents, clusters, brake, metrics, wall, latest, disrupting })
     }
 
     /// Ends the task, whoever has a handle on it; returns when it has let go of the store. What is asked from
@@ -250,6 +257,11 @@ impl Control {
         &self.clusters
     }
 
+    /// Whoever asks its API server for something.
+    pub(super) const fn disrupting(&self) -> &Disrupting {
+        &self.disrupting
+    }
+
     /// How they stand right now, those of namespaces as far as they are meant.
     pub(super) async fn sight(&self, meant: &BTreeSet<GroupName>) -> Sight {
         self.clusters.sight(&self.agents, meant).await
@@ -270,7 +282,7 @@ impl Control {
         self.ask(|reply| Command::Watch { since, reply }).await?
     }
 
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         command: impl FnOnce(oneshot::Sender<T>) -> Command,
     ) -> Result<T, ControlError> {

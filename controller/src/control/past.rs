@@ -8,6 +8,7 @@ use proto::control as wire;
 use proto::control::event::Kind as Told;
 
 use super::driver::braking::published;
+use super::driver::disruptions::{self, Disruptions};
 use super::driver::runs::{self, Runs};
 use super::handle::ControlError;
 use super::intent::{At, Intent, RecordError};
@@ -18,6 +19,7 @@ pub(super) struct Past<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) intents: &'a BTreeMap<IntentId, Intent>,
     pub(super) runs: &'a Runs,
+    pub(super) disruptions: &'a Disruptions,
     /// The latest that the driver has written.
     pub(super) revision: u64,
     /// Now.
@@ -60,6 +62,10 @@ impl Past<'_> {
         let mut events: Vec<wire::Event> = self.intents.values().map(told).collect();
         let runs = self.runs.values().map(|run| event(run.revision, Told::Run(runs::told(run))));
         events.extend(runs);
+        let told = |held: &disruptions::Held| {
+            event(held.disruption.revision, Told::Disruption(held.disruption.clone()))
+        };
+        events.extend(self.disruptions.values().map(told));
         if let Some(record) = self.store.get(Key::brake()).await? {
             events.push(event(record.revision.0, brake(&record.value)?));
         }
@@ -83,6 +89,13 @@ impl Past<'_> {
             (Kind::Run, None) => {
                 let id = u64::from_str_radix(change.key.id.as_str(), 16).ok();
                 id.map(|id| Told::ForgottenRun(wire::Forgotten { id }))
+            }
+            (Kind::Disruption, Some(value)) => {
+                Some(Told::Disruption(disruptions::decoded(&value, change.revision.0)?))
+            }
+            (Kind::Disruption, None) => {
+                let id = u64::from_str_radix(change.key.id.as_str(), 16).ok();
+                id.map(|id| Told::ForgottenDisruption(wire::Forgotten { id }))
             }
             (Kind::Brake, Some(value)) => Some(brake(&value)?),
             // Nobody takes it away, and who this controller is does not change.

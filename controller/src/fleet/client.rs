@@ -120,8 +120,30 @@ impl Client {
         ids: Vec<u64>,
         all: bool,
     ) -> Result<Vec<wire::Intent>, Failure> {
+        Ok(self.end(ids, all).await?.intents)
+    }
+
+    /// The same, with what the API server of a cluster was asked for.
+    pub(crate) async fn end(
+        &mut self,
+        ids: Vec<u64>,
+        all: bool,
+    ) -> Result<wire::HealReply, Failure> {
         let call = self.0.heal(wire::HealRequest { ids, all });
-        Ok(within("cannot confirm the heal", WORK, call).await?.intents)
+        within("cannot confirm the heal", WORK, call).await
+    }
+
+    /// Has the API server of a cluster do something, or says what would be done.
+    pub(crate) async fn disrupt(
+        &mut self,
+        attempted: &str,
+        id: u64,
+        spec: wire::DisruptionSpec,
+        rehearsal: Rehearsal,
+    ) -> Result<Streaming<wire::Disruption>, Failure> {
+        let rehearse = rehearsal == Rehearsal::Yes;
+        let call = self.0.disrupt(wire::DisruptRequest { id, spec: Some(spec), rehearse });
+        within(attempted, WORK, call).await
     }
 
     pub(crate) async fn list(&mut self) -> Result<Vec<wire::Intent>, Failure> {

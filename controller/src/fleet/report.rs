@@ -7,6 +7,7 @@ use proto::control as wire;
 use serde::Serialize;
 
 use super::brake::BrakeRecord;
+use super::disrupted::{self, DisruptionRecord};
 use super::ends::EndRecord;
 use super::outcome;
 use super::runs::{self, RunRecord};
@@ -30,6 +31,9 @@ pub(super) struct IntentsReport {
     intents: Vec<IntentRecord>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     runs: Vec<RunRecord>,
+    /// What the API server of a cluster was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    disruptions: Vec<DisruptionRecord>,
     #[serde(skip_serializing_if = "String::is_empty")]
     matrix: String,
     /// How the brake stands, where everything is listed.
@@ -85,8 +89,9 @@ struct PartRecord {
 impl IntentsReport {
     fn new(schema: &'static str, intents: Vec<wire::Intent>, empty: &'static str) -> Self {
         let intents = intents.into_iter().map(IntentRecord::from).collect();
-        let (runs, plans, matrix) = (Vec::new(), Vec::new(), String::new());
-        Self { schema, exit_code: None, intents, runs, matrix, brake: None, plans, empty }
+        let (runs, disruptions, plans) = (Vec::new(), Vec::new(), Vec::new());
+        let (exit_code, matrix, brake) = (None, String::new(), None);
+        Self { schema, exit_code, intents, runs, disruptions, matrix, brake, plans, empty }
     }
 
     /// With what the command exits with.
@@ -109,13 +114,17 @@ impl IntentsReport {
         Self::new(schema, intents, "")
     }
 
-    pub(super) fn heal(intents: Vec<wire::Intent>, runs: Vec<wire::Run>) -> Self {
-        Self::new("schism.fleet-heal/v1", intents, "nothing to heal").with(runs)
+    pub(super) fn heal(
+        intents: Vec<wire::Intent>,
+        runs: Vec<wire::Run>,
+        disruptions: Vec<wire::Disruption>,
+    ) -> Self {
+        Self::new("schism.fleet-heal/v1", intents, "nothing to heal").with(runs, disruptions)
     }
 
     /// What is told of everything, without what was left out of it.
     pub(super) fn status(told: wire::ListReply) -> Self {
-        let wire::ListReply { intents, runs, brake, halted, .. } = told;
+        let wire::ListReply { intents, runs, brake, halted, disruptions, .. } = told;
         // An older controller says nothing of it.
         let brake = brake.map(|brake| BrakeRecord::new(brake, halted));
         let open = |intent: &wire::Intent| {
@@ -123,16 +132,17 @@ impl IntentsReport {
             is_open.then(|| outcome::unconfirmed(intent)).flatten().unwrap_or_default()
         };
         let open: Vec<String> = intents.iter().map(open).collect();
-        let report = Self::new("schism.fleet-status/v1", intents, "no fault is active").with(runs);
-        let mut report = Self { brake, ..report };
+        let report = Self::new("schism.fleet-status/v1", intents, "no fault is active");
+        let mut report = Self { brake, ..report.with(runs, disruptions) };
         for (intent, open) in report.intents.iter_mut().zip(open) {
             intent.unconfirmed = open;
         }
         report
     }
 
-    fn with(self, runs: Vec<wire::Run>) -> Self {
-        Self { runs: runs.into_iter().map(RunRecord::from).collect(), ..self }
+    fn with(self, runs: Vec<wire::Run>, disruptions: Vec<wire::Disruption>) -> Self {
+        let disruptions = disruptions.iter().map(DisruptionRecord::from).collect();
+        Self { runs: runs.into_iter().map(RunRecord::from).collect(), disruptions, ..self }
     }
 
     pub(super) fn plan(plan: wire::PlanReply) -> Self {
@@ -355,12 +365,14 @@ impl PartRecord {
 
 impl Report for IntentsReport {
     fn text(&self, detail: Detail) -> String {
+        let intents = (!self.intents.is_empty()).then(|| self.table(detail));
+        let disruptions =
+            (!self.disruptions.is_empty()).then(|| disrupted::list(&self.disruptions, detail));
         let runs = (!self.runs.is_empty()).then(|| runs::text(&self.runs, detail));
-        let mut text = match (self.intents.is_empty(), runs) {
-            (true, None) => self.empty.to_owned(),
-            (true, Some(runs)) => runs,
-            (false, None) => self.table(detail),
-            (false, Some(runs)) => format!("{}\n\n{runs}", self.table(detail)),
+        let parts: Vec<String> = [intents, disruptions, runs].into_iter().flatten().collect();
+        let mut text = match parts.is_empty() {
+            true => self.empty.to_owned(),
+            false => parts.join("\n\n"),
         };
         for line in self.brake.iter().flat_map(BrakeRecord::lines) {
             text = format!("{}\n{line}", text.trim_end());
@@ -370,7 +382,9 @@ impl Report for IntentsReport {
 
     fn names(&self) -> Vec<String> {
         let intents = self.intents.iter().map(|intent| &intent.id);
-        intents.chain(self.runs.iter().map(|run| &run.id)).cloned().collect()
+        let disruptions = self.disruptions.iter().map(|one| &one.id);
+        let runs = self.runs.iter().map(|run| &run.id);
+        intents.chain(disruptions).chain(runs).cloned().collect()
     }
 }
 

@@ -3,9 +3,12 @@
 mod asking;
 mod budget;
 mod catalogue;
+mod deeds;
 mod group;
 mod guard;
+mod inmates;
 mod likeness;
+mod mark;
 #[cfg(test)]
 pub(crate) mod mock;
 mod selection;
@@ -20,8 +23,10 @@ use experiment::document::{DocumentError, Node, Notation};
 pub use self::{
     asking::PodsError,
     budget::{BudgetError, Disruptions},
+    deeds::{Cordoned, DeedError, Inmates, Undone},
     group::{GroupsError, Home, Homes, Housed},
     guard::{ControlPlane, Guard, Protected},
+    mark::{CORDON, Mark},
     selection::{Excluded, Found, Located, PodName, Unusable},
     service::Led,
     watching::{Attention, Expected, Fact, Stirred},

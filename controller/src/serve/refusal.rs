@@ -115,10 +115,12 @@ fn refuse_pods(selector: &Selector, error: &PodsError, reason: String) -> Status
     let (code, kind) = match error {
         PodsError::NoObject { .. }
         | PodsError::NoNamespace { .. }
+        | PodsError::NoNode { .. }
         | PodsError::NoContainer { .. }
         | PodsError::NotOnNode { .. } => (Code::NotFound, nothing()),
         PodsError::Unusable { why: Unusable::Protected(_), .. }
         | PodsError::Service { .. }
+        | PodsError::Node { .. }
         | PodsError::Unknown { .. } => {
             let guard = Guard::Protected.into();
             (Code::FailedPrecondition, Kind::Guarded(wire::Guarded { guard, replaceable: 0 }))

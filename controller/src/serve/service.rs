@@ -16,6 +16,7 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::caller::Caller;
+use super::disrupting;
 use super::reading::{self, Readers};
 use super::refusal::{self, refuse, refuse_control, refuse_resolve};
 use super::running;
@@ -110,6 +111,14 @@ impl Service {
         Ok(intents.into_iter().filter(asked).collect())
     }
 
+    /// Ends whatever has this id.
+    async fn heal(&self, id: IntentId, reason: &str) -> Result<Healed, ControlError> {
+        match self.control.end_disruption(id, reason).await? {
+            Some(disruption) => Ok(Healed::Disruption(Box::new(disruption))),
+            None => Ok(Healed::Intent(Box::new(self.control.heal(id, reason).await?))),
+        }
+    }
+
     async fn brake(&self, brake: wire::Brake) -> Result<Braked, Status> {
         let admitted = self.issued.as_ref().and_then(|issued| issued.nodes());
         let braked = self.control.brake_among(admitted, brake).await;
@@ -117,7 +126,7 @@ impl Service {
     }
 
     /// Before the call is acknowledged, so that nothing is done that nobody can look up.
-    async fn audit(&self, entry: Audit) -> Result<(), Status> {
+    pub(super) async fn audit(&self, entry: Audit) -> Result<(), Status> {
         self.archive.audit.append(&entry).await.map_err(|error| {
             let reason = format!("the audit log cannot be written, so nothing is done: {error}");
             let kind = Kind::StoreFailed(wire::StoreFailed {});
@@ -150,7 +159,13 @@ const HALTING: Duration = Duration::from_secs(40);
 /// The longest reason of a brake, in characters; agents keep up to 4 KiB.
 const LONGEST_REASON: usize = 500;
 
-fn entry(caller: &Caller, deed: Deed, what: String, verdict: Verdict) -> Audit {
+/// What was ended.
+enum Healed {
+    Intent(Box<wire::Intent>),
+    Disruption(Box<wire::Disruption>),
+}
+
+pub(super) fn entry(caller: &Caller, deed: Deed, what: String, verdict: Verdict) -> Audit {
     Audit {
         at: SystemTime::now(),
         who: caller.name.clone(),
@@ -350,9 +365,12 @@ impl wire::control_server::Control for Shared {
         let request = request.into_inner();
         let mut ids = request.ids.into_iter().map(id).collect::<Result<Vec<_>, _>>()?;
         if request.all {
-            let (all, _) = self.0.control.list().await.map_err(|e| refuse_control(&e))?;
-            let living = all.into_iter().filter(|intent| !is_over(intent));
-            ids = living.map(|intent| IntentId::from_random(intent.id)).collect();
+            let all = self.0.control.listing().await.map_err(|e| refuse_control(&e))?;
+            let living = all.intents.into_iter().filter(|intent| !is_over(intent));
+            let disrupted =
+                all.disruptions.into_iter().filter(|one| !crate::disruption::is_over(one));
+            let living = living.map(|intent| intent.id).chain(disrupted.map(|one| one.id));
+            ids = living.map(IntentId::from_random).collect();
         }
         let reason = format!("healed by {}", caller.name);
         let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
@@ -362,11 +380,38 @@ impl wire::control_server::Control for Shared {
         if let Err(error) = noted {
             tracing::error!(%error, "healing all the same");
         }
-        let healing = ids.into_iter().map(|id| self.0.control.heal(id, &reason));
+        let healing = ids.into_iter().map(|id| self.0.heal(id, &reason));
         let healed = futures_util::future::join_all(healing).await;
-        let intents =
-            healed.into_iter().collect::<Result<_, _>>().map_err(|e| refuse_control(&e))?;
-        Ok(Response::new(wire::HealReply { intents }))
+        let healed = healed.into_iter().collect::<Result<Vec<_>, _>>();
+        let mut reply = wire::HealReply::default();
+        for one in healed.map_err(|e| refuse_control(&e))? {
+            match one {
+                Healed::Intent(intent) => reply.intents.push(*intent),
+                Healed::Disruption(disruption) => reply.disruptions.push(*disruption),
+            }
+        }
+        Ok(Response::new(reply))
+    }
+
+    type DisruptStream = disrupting::States;
+
+    async fn disrupt(
+        &self,
+        request: Request<wire::DisruptRequest>,
+    ) -> Result<Response<Self::DisruptStream>, Status> {
+        let asked = request.get_ref();
+        let what = asked.spec.as_ref().map(crate::disruption::typed).unwrap_or_default();
+        let caller = match asked.rehearse {
+            true => caller(&request, Role::Viewer)?,
+            false => {
+                self.0.permitted(&request, Role::Operator, Deed::Disrupt, what.clone()).await?
+            }
+        };
+        let told = disrupting::begin(&self.0, &caller, what, request.into_inner()).await?;
+        // A node may be cordoned for days, and who listens to that keeps no controller from its end.
+        let mut stopped = self.0.stopped.clone();
+        let end = async move { drop(stopped.wait_for(|stop| *stop).await) };
+        Ok(Response::new(Box::pin(told.take_until(end))))
     }
 
     async fn list(

@@ -7,6 +7,7 @@ use hyper::body::{Body, Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 /// Answers in this way for as long as the test goes on.
@@ -38,4 +39,22 @@ where
         login: Login::default(),
         namespace: None,
     })
+}
+
+/// What a patch makes of an object (RFC 7396).
+pub(crate) fn merge(into: &mut Value, patch: &Value) {
+    let Some(fields) = patch.as_object() else {
+        *into = patch.clone();
+        return;
+    };
+    if !into.is_object() {
+        *into = json!({});
+    }
+    for (key, value) in fields {
+        if value.is_null() {
+            into.as_object_mut().unwrap().remove(key);
+        } else {
+            merge(&mut into[key.as_str()], value);
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 mod api;
 mod majority;
+mod nodes;
+mod removal;
 mod replicas;
 mod told;
 

@@ -18,6 +18,8 @@ fn short(events: &[wire::Event]) -> Vec<String> {
         Told::Run(run) => format!("run {} {:?}", run.id, run.phase()),
         Told::News(news) => format!("news of {}", news.id),
         Told::ForgottenRun(forgotten) => format!("run {} forgotten", forgotten.id),
+        Told::Disruption(one) => format!("disruption {} {:?}", one.id, one.stage()),
+        Told::ForgottenDisruption(forgotten) => format!("disruption {} forgotten", forgotten.id),
     };
     events.iter().map(one).collect()
 }

@@ -10,6 +10,7 @@
 mod agents;
 mod api;
 mod clocks;
+mod disruptions;
 mod groups;
 mod harness;
 mod installation;

@@ -114,7 +114,7 @@ pub(crate) fn a_pod_is_cut_from_a_service_whichever_way_it_is_reached(office: &O
 }
 
 /// A set of one web server on a node.
-fn set(node: &str) -> Value {
+pub(crate) fn set(node: &str) -> Value {
     let mut list: Value = serde_json::from_str(&web::pod("db", node)).unwrap();
     let pod = list["items"][0].take();
     json!({

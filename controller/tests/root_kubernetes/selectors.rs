@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     agents::{self, NAMESPACE},
-    clocks,
+    clocks, disruptions,
     running::{Ended, Running, until},
     seats,
     site::{Site, are_up},
@@ -57,6 +57,8 @@ pub(crate) fn pods_are_cut_by_their_names_and_a_cut_outlives_the_controller_that
     ending.has_come();
     seats::a_pod_is_cut_from_a_service_whichever_way_it_is_reached(&office);
     seats::a_pod_that_is_made_anew_is_cut_again(&office, there);
+    disruptions::pods_go_and_others_come(&office, there);
+    disruptions::a_node_is_cordoned_and_drained_for_a_while(&office, there);
     let agents = [here, there].map(|node| agents::of(kubectl, node));
     the_next_one_leads_a_cut_to_its_end(&office, first, [here, there], &agents);
 }

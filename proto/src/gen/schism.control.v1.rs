@@ -522,6 +522,7 @@ pub struct ApplyReply {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HealRequest {
+    /// Of intents, and of disruptions.
     #[prost(uint64, repeated, tag = "1")]
     pub ids: ::prost::alloc::vec::Vec<u64>,
     #[prost(bool, tag = "2")]
@@ -531,6 +532,234 @@ pub struct HealRequest {
 pub struct HealReply {
     #[prost(message, repeated, tag = "1")]
     pub intents: ::prost::alloc::vec::Vec<Intent>,
+    /// One that is still being undone could not be, and is tried again.
+    #[prost(message, repeated, tag = "2")]
+    pub disruptions: ::prost::alloc::vec::Vec<Disruption>,
+}
+/// What is asked of the API server of the controller's cluster.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DisruptionSpec {
+    /// From what picks are drawn.
+    #[prost(uint64, tag = "3")]
+    pub seed: u64,
+    /// Of the guards, only this one can be told to let it pass; budgets are left to the API server where pods are evicted.
+    #[prost(bool, tag = "4")]
+    pub allow_quorum_loss: bool,
+    /// How long may be waited for pods to go and come, ns.
+    #[prost(uint64, tag = "5")]
+    pub patience_ns: u64,
+    /// How long it is asked again for pods that a budget does not let go, ns; 0 for once.
+    #[prost(uint64, tag = "6")]
+    pub insistence_ns: u64,
+    #[prost(oneof = "disruption_spec::What", tags = "1, 2")]
+    pub what: ::core::option::Option<disruption_spec::What>,
+}
+/// Nested message and enum types in `DisruptionSpec`.
+pub mod disruption_spec {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum What {
+        #[prost(message, tag = "1")]
+        Removal(super::Removal),
+        #[prost(message, tag = "2")]
+        Cordon(super::Cordon),
+    }
+}
+/// Pods go.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Removal {
+    #[prost(enumeration = "removal::Manner", tag = "1")]
+    pub manner: i32,
+    /// Which: those that these name together, at least one.
+    #[prost(message, repeated, tag = "2")]
+    pub targets: ::prost::alloc::vec::Vec<Selector>,
+    /// How long their processes have to end, s; where it is not said, as they say themselves.
+    #[prost(uint32, optional, tag = "3")]
+    pub grace_s: ::core::option::Option<u32>,
+}
+/// Nested message and enum types in `Removal`.
+pub mod removal {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Manner {
+        Unspecified = 0,
+        /// They are deleted, and waited for until others that are ready are in their place.
+        Restart = 1,
+        /// They are deleted.
+        Terminate = 2,
+        /// They are deleted unless a PodDisruptionBudget forbids it, and waited for until they are gone.
+        Evict = 3,
+    }
+    impl Manner {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "MANNER_UNSPECIFIED",
+                Self::Restart => "MANNER_RESTART",
+                Self::Terminate => "MANNER_TERMINATE",
+                Self::Evict => "MANNER_EVICT",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "MANNER_UNSPECIFIED" => Some(Self::Unspecified),
+                "MANNER_RESTART" => Some(Self::Restart),
+                "MANNER_TERMINATE" => Some(Self::Terminate),
+                "MANNER_EVICT" => Some(Self::Evict),
+                _ => None,
+            }
+        }
+    }
+}
+/// No pods come to a node, for a while.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Cordon {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// For how long, ns.
+    #[prost(uint64, tag = "2")]
+    pub total_ns: u64,
+    /// Whether the pods that are there are evicted.
+    #[prost(bool, tag = "3")]
+    pub drain: bool,
+    /// Of these, as for a removal.
+    #[prost(uint32, optional, tag = "4")]
+    pub grace_s: ::core::option::Option<u32>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DisruptRequest {
+    /// 48 random bits, chosen by who asks; of no intent either.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(message, optional, tag = "2")]
+    pub spec: ::core::option::Option<DisruptionSpec>,
+    /// Whether it is only to be told what would be done.
+    #[prost(bool, tag = "3")]
+    pub rehearse: bool,
+}
+/// What became of a pod that was to go.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemovedPod {
+    /// NAMESPACE/NAME.
+    #[prost(string, tag = "1")]
+    pub pod: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub uid: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(enumeration = "removed_pod::Fate", tag = "4")]
+    pub fate: i32,
+    /// What is in the way, for people.
+    #[prost(string, tag = "5")]
+    pub trouble: ::prost::alloc::string::String,
+    /// The pod in its place, NAMESPACE/NAME.
+    #[prost(string, tag = "6")]
+    pub successor: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `RemovedPod`.
+pub mod removed_pod {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Fate {
+        Unspecified = 0,
+        /// It was not asked for yet.
+        Pending = 1,
+        /// It goes.
+        Going = 2,
+        Gone = 3,
+        /// Another one that is ready has taken its place.
+        Replaced = 4,
+        /// A PodDisruptionBudget forbids it, or the controller has no right to it.
+        Refused = 5,
+        /// The API server did not do it.
+        Failed = 6,
+    }
+    impl Fate {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "FATE_UNSPECIFIED",
+                Self::Pending => "FATE_PENDING",
+                Self::Going => "FATE_GOING",
+                Self::Gone => "FATE_GONE",
+                Self::Replaced => "FATE_REPLACED",
+                Self::Refused => "FATE_REFUSED",
+                Self::Failed => "FATE_FAILED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "FATE_UNSPECIFIED" => Some(Self::Unspecified),
+                "FATE_PENDING" => Some(Self::Pending),
+                "FATE_GOING" => Some(Self::Going),
+                "FATE_GONE" => Some(Self::Gone),
+                "FATE_REPLACED" => Some(Self::Replaced),
+                "FATE_REFUSED" => Some(Self::Refused),
+                "FATE_FAILED" => Some(Self::Failed),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Disruption {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(message, optional, tag = "2")]
+    pub spec: ::core::option::Option<DisruptionSpec>,
+    #[prost(enumeration = "DisruptionStage", tag = "3")]
+    pub stage: i32,
+    /// Who asked, for people.
+    #[prost(string, tag = "4")]
+    pub asker: ::prost::alloc::string::String,
+    /// Unix times, ns. `deadline` is 0 of what is not undone, `ended` while it is not over.
+    #[prost(uint64, tag = "5")]
+    pub asked: u64,
+    #[prost(uint64, tag = "6")]
+    pub deadline: u64,
+    #[prost(uint64, tag = "7")]
+    pub ended: u64,
+    #[prost(message, repeated, tag = "8")]
+    pub pods: ::prost::alloc::vec::Vec<RemovedPod>,
+    /// Why it failed or was undone before its time, for people; empty for neither.
+    #[prost(string, tag = "9")]
+    pub reason: ::prost::alloc::string::String,
+    /// What the caller should know, for people.
+    #[prost(string, repeated, tag = "10")]
+    pub notes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of the last change.
+    #[prost(uint64, tag = "11")]
+    pub revision: u64,
+    /// Whether it failed because the API server does not let it be done.
+    #[prost(bool, tag = "12")]
+    pub refused: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListRequest {}
@@ -549,6 +778,9 @@ pub struct ListReply {
     /// Connected nodes that take no faults, whoever has put the brake on there.
     #[prost(message, repeated, tag = "5")]
     pub halted: ::prost::alloc::vec::Vec<HaltedNode>,
+    /// Likewise as intents.
+    #[prost(message, repeated, tag = "6")]
+    pub disruptions: ::prost::alloc::vec::Vec<Disruption>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HaltedNode {
@@ -572,7 +804,7 @@ pub struct Event {
     /// Unix time, ns; 0 for what was there before the watch began.
     #[prost(uint64, tag = "2")]
     pub at: u64,
-    #[prost(oneof = "event::Kind", tags = "3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "event::Kind", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub kind: ::core::option::Option<event::Kind>,
 }
 /// Nested message and enum types in `Event`.
@@ -596,6 +828,11 @@ pub mod event {
         /// A run that ended some time ago is not kept any more.
         #[prost(message, tag = "9")]
         ForgottenRun(super::Forgotten),
+        #[prost(message, tag = "10")]
+        Disruption(super::Disruption),
+        /// A disruption that ended some time ago is not kept any more.
+        #[prost(message, tag = "11")]
+        ForgottenDisruption(super::Forgotten),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1297,6 +1534,54 @@ impl Stage {
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
+pub enum DisruptionStage {
+    /// Of one that is only planned.
+    Unspecified = 0,
+    /// Written, and on its way.
+    UnderWay = 1,
+    /// The node is cordoned, until the deadline.
+    Standing = 2,
+    /// It is being undone.
+    Undoing = 3,
+    /// Over, and what was to be done was done.
+    Done = 4,
+    /// Over, and not all was done.
+    Failed = 5,
+    /// Over: there was nothing to be done.
+    Idle = 6,
+}
+impl DisruptionStage {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DISRUPTION_STAGE_UNSPECIFIED",
+            Self::UnderWay => "DISRUPTION_STAGE_UNDER_WAY",
+            Self::Standing => "DISRUPTION_STAGE_STANDING",
+            Self::Undoing => "DISRUPTION_STAGE_UNDOING",
+            Self::Done => "DISRUPTION_STAGE_DONE",
+            Self::Failed => "DISRUPTION_STAGE_FAILED",
+            Self::Idle => "DISRUPTION_STAGE_IDLE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DISRUPTION_STAGE_UNSPECIFIED" => Some(Self::Unspecified),
+            "DISRUPTION_STAGE_UNDER_WAY" => Some(Self::UnderWay),
+            "DISRUPTION_STAGE_STANDING" => Some(Self::Standing),
+            "DISRUPTION_STAGE_UNDOING" => Some(Self::Undoing),
+            "DISRUPTION_STAGE_DONE" => Some(Self::Done),
+            "DISRUPTION_STAGE_FAILED" => Some(Self::Failed),
+            "DISRUPTION_STAGE_IDLE" => Some(Self::Idle),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
 pub enum RunPhase {
     Unspecified = 0,
     /// Nothing is touched yet: its settings are determined.
@@ -1678,6 +1963,33 @@ pub mod control_client {
                 .insert(GrpcMethod::new("schism.control.v1.Control", "Heal"));
             self.inner.unary(req, path, codec).await
         }
+        /// Has the API server of the controller's cluster remove pods, or let no pods come to a node: guarded, and written
+        /// down before anything is touched. Told is how it stands and whenever that changes, until it is over.
+        /// Whoever asked need not listen: `Heal` ends it. The same request again is told of the same one.
+        pub async fn disrupt(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DisruptRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::Disruption>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::Compact::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/schism.control.v1.Control/Disrupt",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("schism.control.v1.Control", "Disrupt"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Intents that have not ended, and those that ended lately.
         pub async fn list(
             &mut self,
@@ -1902,6 +2214,19 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::HealRequest>,
         ) -> std::result::Result<tonic::Response<super::HealReply>, tonic::Status>;
+        /// Server streaming response type for the Disrupt method.
+        type DisruptStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::Disruption, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Has the API server of the controller's cluster remove pods, or let no pods come to a node: guarded, and written
+        /// down before anything is touched. Told is how it stands and whenever that changes, until it is over.
+        /// Whoever asked need not listen: `Heal` ends it. The same request again is told of the same one.
+        async fn disrupt(
+            &self,
+            request: tonic::Request<super::DisruptRequest>,
+        ) -> std::result::Result<tonic::Response<Self::DisruptStream>, tonic::Status>;
         /// Intents that have not ended, and those that ended lately.
         async fn list(
             &self,
@@ -2371,6 +2696,52 @@ pub mod control_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/schism.control.v1.Control/Disrupt" => {
+                    #[allow(non_camel_case_types)]
+                    struct DisruptSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::ServerStreamingService<super::DisruptRequest>
+                    for DisruptSvc<T> {
+                        type Response = super::Disruption;
+                        type ResponseStream = T::DisruptStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DisruptRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::disrupt(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DisruptSvc(inner);
+                        let codec = crate::codec::Compact::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

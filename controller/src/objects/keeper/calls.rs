@@ -264,6 +264,8 @@ pub(super) fn is_passing(error: &AskError) -> bool {
                 | PodsError::Name(_)
                 | PodsError::NoObject { .. }
                 | PodsError::NoNamespace { .. }
+                | PodsError::NoNode { .. }
+                | PodsError::Node { .. }
                 | PodsError::NoContainer { .. }
                 | PodsError::ExternalName { .. }
                 | PodsError::Service { .. }

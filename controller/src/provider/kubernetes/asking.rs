@@ -97,6 +97,22 @@ pub enum PodsError {
         /// Why not.
         why: Protected,
     },
+    /// No such node.
+    #[error("the cluster has no node {name}")]
+    NoNode {
+        /// Which.
+        name: NodeName,
+        /// What may have been meant.
+        hint: String,
+    },
+    /// A node that is left alone.
+    #[error("node {node} cannot be cordoned: {why}")]
+    Node {
+        /// Which.
+        node: NodeName,
+        /// Why not.
+        why: Protected,
+    },
     /// The node has no agent here.
     #[error("pod {pod} is on node {node}, whose agent is not connected")]
     NoAgent {
@@ -156,12 +172,13 @@ impl PodsError {
             Self::Name(_) => String::new(),
             Self::NoObject { hint, .. }
             | Self::NoNamespace { hint, .. }
+            | Self::NoNode { hint, .. }
             | Self::NoContainer { hint, .. } => hint.clone(),
             Self::ExternalName { .. } => {
                 "name the addresses that are meant, addr:PREFIX, in a cut of its own".to_owned()
             }
             Self::Unusable { why, .. } => why.hint().to_owned(),
-            Self::Service { why, .. } => why.hint().to_owned(),
+            Self::Service { why, .. } | Self::Node { why, .. } => why.hint().to_owned(),
             Self::Unknown { .. } => {
                 "what the cluster does not know may be anybody's; `kubectl get pods -A` lists those that it has"
                     .to_owned()

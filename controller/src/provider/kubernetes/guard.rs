@@ -55,6 +55,9 @@ pub enum Protected {
     /// The way to the API server.
     #[error("it leads to the API server")]
     ApiServer,
+    /// A node of the control plane.
+    #[error("it is a node of the control plane")]
+    OfControlPlane,
     /// On a node of the control plane.
     #[error("it is on {0}, a node of the control plane")]
     ControlPlane(String),
@@ -69,7 +72,7 @@ impl Protected {
                 "whoever runs the controller may allow it: namespaces in [kubernetes] of its schism.toml"
             }
             Self::Schism => "the tool never cuts its own branch",
-            Self::ApiServer | Self::ControlPlane(_) => {
+            Self::ApiServer | Self::OfControlPlane | Self::ControlPlane(_) => {
                 "whoever runs the controller may allow it: control-plane = true in [kubernetes] of its \
                  schism.toml"
             }
@@ -111,6 +114,17 @@ impl Guard {
         let leads = (namespace, service.metadata.name.as_str()) == OF_THE_API_SERVER;
         match self.control_plane {
             ControlPlane::Protected if leads => Err(Protected::ApiServer),
+            ControlPlane::Protected | ControlPlane::Allowed => Ok(()),
+        }
+    }
+
+    /// Makes sure that a node may be cordoned.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn admit_node(&self, node: &Node) -> Result<(), Protected> {
+        match self.control_plane {
+            ControlPlane::Protected if node.is_of_control_plane() => Err(Protected::OfControlPlane),
             ControlPlane::Protected | ControlPlane::Allowed => Ok(()),
         }
     }

@@ -26,7 +26,7 @@ impl fmt::Display for PodName {
 }
 
 impl PodName {
-    pub(super) fn of(pod: &Pod) -> Self {
+    pub(crate) fn of(pod: &Pod) -> Self {
         Self {
             namespace: pod.metadata.namespace.clone().unwrap_or_default(),
             name: pod.metadata.name.clone(),
@@ -87,6 +87,9 @@ pub enum Unusable {
     /// Its node is not known.
     #[error("its node {0} is not known to the API server")]
     NoNode(String),
+    /// It would be gone for good.
+    #[error("nothing makes it anew once it is gone")]
+    Alone,
     /// It is not to be hit.
     #[error(transparent)]
     Protected(#[from] Protected),
@@ -107,6 +110,7 @@ impl Unusable {
             Self::NodeNotReady { .. } | Self::NoNode(_) => {
                 "`kubectl describe node` says what is wrong with it"
             }
+            Self::Alone => "`schism pod terminate` and `schism pod evict` have it go all the same",
             Self::Protected(protected) => protected.hint(),
         }
     }
@@ -120,7 +124,11 @@ impl Unusable {
             | Self::NoAddress
             | Self::NodeNotReady { .. }
             | Self::NoNode(_) => true,
-            Self::Terminating | Self::Ended | Self::HostNetwork(_) | Self::Protected(_) => false,
+            Self::Terminating
+            | Self::Ended
+            | Self::HostNetwork(_)
+            | Self::Alone
+            | Self::Protected(_) => false,
         }
     }
 
@@ -134,6 +142,7 @@ impl Unusable {
             | Self::HostNetwork(_)
             | Self::NodeNotReady { .. }
             | Self::NoNode(_)
+            | Self::Alone
             | Self::Protected(_) => false,
         }
     }

@@ -51,7 +51,8 @@ impl Led {
             | Unusable::Pending
             | Unusable::NoAddress
             | Unusable::NodeNotReady { .. }
-            | Unusable::NoNode(_) => false,
+            | Unusable::NoNode(_)
+            | Unusable::Alone => false,
         };
         match self.pods.unusable.iter().find(|one| is_in_the_way(&one.why)) {
             None => Ok(()),

@@ -87,6 +87,8 @@ pub(crate) fn typed(
         | Command::Install(_)
         | Command::Completions(_)
         | Command::Zeebe(_)
+        | Command::Pod(_)
+        | Command::Node(_)
         | Command::Man(_) => return Err(wrong(verb, "it is no fault")),
     };
     Ok(Typed::Within(asked))

@@ -83,6 +83,7 @@ const fn word(kind: Kind) -> &'static str {
         Kind::Identity => "identity",
         Kind::Brake => "brake",
         Kind::Run => "run",
+        Kind::Disruption => "disruption",
     }
 }
 

@@ -164,5 +164,6 @@ const fn number(kind: Kind) -> i64 {
         Kind::Identity => 2,
         Kind::Brake => 3,
         Kind::Run => 4,
+        Kind::Disruption => 5,
     }
 }

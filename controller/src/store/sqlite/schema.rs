@@ -9,8 +9,11 @@ use crate::store::StoreError;
 
 /// One for each schema, in order: the first makes schema 1 out of nothing. None is ever changed once it
 /// was released.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/1.sql"), include_str!("../migrations/2.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/1.sql"),
+    include_str!("../migrations/2.sql"),
+    include_str!("../migrations/3.sql"),
+];
 
 /// "Schi": a file with another mark is somebody else's.
 const MARK: u32 = 0x5363_6869;

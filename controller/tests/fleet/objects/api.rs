@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::api_server::serve;
+use crate::api_server::{merge, serve};
 
 /// Where objects of a kind are, with `/status` after one: of ours, of the core, and what tells of both.
 const ROOTS: [&str; 4] = [
@@ -310,22 +310,4 @@ fn refused(code: u16, reason: &str) -> Answer {
 fn whole(code: u16, body: &Value) -> Answer {
     let body = Full::new(Bytes::from(body.to_string())).boxed();
     Response::builder().status(code).body(body).unwrap()
-}
-
-/// RFC 7396.
-fn merge(into: &mut Value, patch: &Value) {
-    let Some(fields) = patch.as_object() else {
-        *into = patch.clone();
-        return;
-    };
-    if !into.is_object() {
-        *into = json!({});
-    }
-    for (key, value) in fields {
-        if value.is_null() {
-            into.as_object_mut().unwrap().remove(key);
-        } else {
-            merge(&mut into[key.as_str()], value);
-        }
-    }
 }

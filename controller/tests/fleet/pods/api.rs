@@ -1,4 +1,5 @@
-//! An API server as far as pods and services need one: single objects, lists and watches, by namespace, labels and name.
+//! An API server as far as pods, services and nodes need one: single objects, lists and watches, by namespace, labels
+//! and name; pods that are deleted or evicted, and nodes that are changed.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -8,12 +9,12 @@ use cluster::Client;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::api_server::serve;
+use crate::api_server::{merge, serve};
 
 /// A running one; clones are the same.
 #[derive(Clone, Default)]
@@ -45,6 +46,8 @@ struct Kept {
     /// Up to which version what happened is forgotten.
     forgotten: u64,
     asked: Vec<String>,
+    /// What is said to writes whose path ends like this.
+    refused: Vec<(String, u16, Value)>,
 }
 
 type Answer = Response<BoxBody<Bytes, Infallible>>;
@@ -55,7 +58,7 @@ impl Api {
         let own = api.clone();
         let client = serve(move |request| {
             let api = own.clone();
-            async move { api.answer(&request) }
+            async move { api.asked_for(request).await }
         })
         .await;
         (api, client)
@@ -94,6 +97,21 @@ impl Api {
         self.change("DELETED", list, object);
     }
 
+    /// What an object is by now.
+    pub(super) fn get(&self, list: &str, name: &str) -> Option<Value> {
+        self.kept().objects.get(&(list.to_owned(), name.to_owned())).cloned()
+    }
+
+    /// Writes whose path ends like this are refused, from now on.
+    pub(super) fn refuse(&self, end: &str, code: u16, status: Value) {
+        self.kept().refused.push((end.to_owned(), code, status));
+    }
+
+    /// Nothing is refused any more.
+    pub(super) fn refuse_nothing(&self) {
+        self.kept().refused.clear();
+    }
+
     fn change(&self, how: &str, list: &str, mut object: Value) {
         let version = {
             let mut kept = self.kept();
@@ -110,6 +128,52 @@ impl Api {
             version
         };
         self.changed.send_replace(version);
+    }
+
+    async fn asked_for(self, request: Request<Incoming>) -> Answer {
+        if *request.method() == Method::GET {
+            return self.answer(&request);
+        }
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let (code, answer) = self.written(&head.method, head.uri.path(), &body);
+        whole(code, &answer)
+    }
+
+    fn written(&self, method: &Method, path: &str, body: &Value) -> (u16, Value) {
+        let refusal = {
+            let mut kept = self.kept();
+            kept.asked.push(format!("{method} {path}"));
+            kept.refused.iter().find(|(end, ..)| path.ends_with(end)).cloned()
+        };
+        if let Some((_, code, status)) = refusal {
+            return (code, status);
+        }
+        let (object, evicted) = match path.strip_suffix("/eviction") {
+            Some(object) => (object, true),
+            None => (path, false),
+        };
+        let no = |code: u16, reason: &str| {
+            (code, json!({ "message": reason, "reason": reason, "code": code }))
+        };
+        let (list, name) = object.rsplit_once('/').unwrap();
+        let Some(mut found) = self.get(list, name) else { return no(404, "NotFound") };
+        if evicted || *method == Method::DELETE {
+            let options = if evicted { &body["deleteOptions"] } else { body };
+            if options["preconditions"]["uid"] != found["metadata"]["uid"] {
+                return no(409, "Conflict");
+            }
+            self.remove(list, name);
+            return (201, json!({ "status": "Success" }));
+        }
+        let known = &body["metadata"]["resourceVersion"];
+        if !known.is_null() && *known != found["metadata"]["resourceVersion"] {
+            return no(409, "Conflict");
+        }
+        merge(&mut found, body);
+        self.put(list, found);
+        (200, self.get(list, name).unwrap())
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Answer {
@@ -188,6 +252,11 @@ impl Api {
         });
         Response::new(BodyExt::boxed(StreamBody::new(ReceiverStream::new(stream))))
     }
+}
+
+/// Whether objects of a list are told of by a path: of all namespaces there are pods alone.
+fn is_in(list: &str, path: &str) -> bool {
+    list == path || path == "/api/v1/pods" && list.ends_with("/pods")
 }
 
 /// Which objects are meant.

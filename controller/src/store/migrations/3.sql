@@ -1,0 +1,2 @@
+-- Records of kind 5 are disruptions of a Kubernetes cluster. The tables stay as they are: the number keeps
+-- versions away that do not know them.
