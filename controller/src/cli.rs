@@ -217,9 +217,22 @@ pub struct InstallArgs {
     /// A schism.toml for the controllers: guards, limits, clusters of etcd and Zeebe
     #[arg(long, value_name = "FILE")]
     pub settings: Option<PathBuf>,
+    /// What else the controllers may ask the API server for: `pods` to delete and evict them (`schism pod`),
+    /// `nodes` to cordon them (`schism node`); `schism node drain` takes both [default: neither]
+    #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',')]
+    pub allow: Vec<AllowArg>,
     /// Write a chart for Helm to this directory instead, in which all of these options are values
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["namespace", "registry", "tag", "agents_by", "settings"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["namespace", "registry", "tag", "agents_by", "settings", "allow"])]
     pub chart: Option<PathBuf>,
+}
+
+/// What controllers may do in the whole cluster beside looking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum AllowArg {
+    /// Delete and evict pods
+    Pods,
+    /// Cordon and uncordon nodes
+    Nodes,
 }
 
 /// A name that Kubernetes takes for a namespace.

@@ -8,16 +8,17 @@ mod faults;
 mod rights;
 mod values;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::cli::InstallArgs;
+use crate::cli::{AllowArg, InstallArgs};
 use crate::failure::{Cause, Failure};
 use crate::outcome::Outcome;
 use crate::output::{Format, Output};
-use crate::settings::Settings;
+use crate::settings::{AgentsBy, Settings};
 use values::Values;
 
 /// Labels of everything that belongs to an installation.
@@ -71,6 +72,12 @@ fn objects(values: &Values) -> Vec<Value> {
     all
 }
 
+/// What is given only where it was asked for, each once.
+fn allowed(values: &Values, what: &[AllowArg]) -> Vec<Value> {
+    let what: BTreeSet<AllowArg> = what.iter().copied().collect();
+    what.into_iter().flat_map(|one| rights::allowed(values, one)).collect()
+}
+
 /// Prints what is to be applied, or writes the chart.
 ///
 /// # Errors
@@ -84,7 +91,14 @@ pub(crate) fn run(
         return write(directory, output);
     }
     let settings = args.settings.as_deref().map(settings).transpose()?;
-    let objects = objects(&Values::given(args, settings.unwrap_or_default()));
+    if !args.allow.is_empty() && args.agents_by == AgentsBy::Certificate {
+        let reason = "controllers have rights in the cluster only where agents come by token";
+        return Err(Failure::caused(Cause::WrongUsage, "cannot allow anything", reason)
+            .hint("leave out --allow, or --agents-by certificate"));
+    }
+    let values = Values::given(args, settings.unwrap_or_default());
+    let mut objects = objects(&values);
+    objects.extend(allowed(&values, &args.allow));
     let text = match format {
         Some(Format::Json) => {
             format!("{:#}", json!({ "apiVersion": "v1", "kind": "List", "items": objects }))
@@ -127,8 +141,6 @@ fn write(directory: &Path, output: Output) -> Result<Outcome, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use clap::Parser;
 
     use super::*;
@@ -138,7 +150,10 @@ mod tests {
         let cli = Cli::try_parse_from(line.split(' ')).unwrap();
         let Command::Install(args) = cli.command else { panic!("not an installation") };
         let settings = args.settings.as_deref().map(settings).transpose().unwrap();
-        objects(&Values::given(&args, settings.unwrap_or_default()))
+        let values = Values::given(&args, settings.unwrap_or_default());
+        let mut objects = objects(&values);
+        objects.extend(allowed(&values, &args.allow));
+        objects
     }
 
     fn of_kind<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
@@ -256,6 +271,39 @@ mod tests {
             .filter_map(crate::objects::installations::namespace)
             .collect();
         assert_eq!(known, ["chaos"]);
+    }
+
+    #[test]
+    fn pods_and_nodes_are_given_only_where_that_was_asked_for() {
+        let rules = |line: &str| {
+            let objects = given(line);
+            let roles = objects.iter().filter(|object| object["kind"] == "ClusterRole");
+            let rules = roles.flat_map(|role| role["rules"].as_array().unwrap().clone());
+            let writes = |rule: &Value| {
+                let verbs = rule["verbs"].as_array().unwrap();
+                let of_core =
+                    rule["apiGroups"] == json!([""]) && rule["resources"] != json!(["events"]);
+                of_core
+                    && verbs
+                        .iter()
+                        .any(|verb| ["create", "patch", "delete"].contains(&verb.as_str().unwrap()))
+            };
+            rules
+                .filter(writes)
+                .map(|rule| rule["resources"][0].as_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(rules("schism install"), [""; 0]);
+        assert_eq!(rules("schism install --allow pods"), ["pods", "pods/eviction"]);
+        assert_eq!(
+            rules("schism install --allow nodes,pods --allow nodes"),
+            ["pods", "pods/eviction", "nodes"]
+        );
+        let bound = given("schism install --namespace chaos --allow nodes");
+        let binding = bound.last().unwrap();
+        assert_eq!(binding["kind"], "ClusterRoleBinding");
+        assert_eq!(binding["roleRef"]["name"], "schism:chaos:nodes");
+        assert_eq!(binding["subjects"][0]["namespace"], "chaos");
     }
 
     #[test]

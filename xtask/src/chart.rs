@@ -34,7 +34,11 @@ pub(crate) fn check() -> Result<()> {
         "controller.state.hostPath.path=/x",
     ];
     let with_more = command::output(helm(&render, &other))?;
+    let allowed = command::output(helm(&render, &["allow.pods=true", "allow.nodes=true"]))?;
     for (text, part) in [
+        (&allowed, r#"name: "schism:chaos:pods""#),
+        (&allowed, "- pods/eviction"),
+        (&allowed, r#"name: "schism:chaos:nodes""#),
         (&rendered, "kind: DaemonSet"),
         (&rendered, "schism-controller.chaos.svc:7070"),
         (&rendered, "localhost/schism-agent:"),
@@ -49,7 +53,9 @@ pub(crate) fn check() -> Result<()> {
             bail!("the chart was rendered without `{part}`:\n{text}");
         }
     }
-    for (text, part) in [(&rendered, "secretName"), (&with_more, "ClusterRole")] {
+    let without =
+        [(&rendered, "secretName"), (&rendered, "pods/eviction"), (&with_more, "ClusterRole")];
+    for (text, part) in without {
         if text.contains(part) {
             bail!("the chart was rendered with `{part}`:\n{text}");
         }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::values::{Setting, Values, settings};
-use super::{agents, controller, emit, faults};
+use super::{agents, controller, emit, faults, rights};
+use crate::cli::AllowArg;
 use crate::settings::AgentsBy;
 
 /// In the words of Helm the version of the chart is that of what it installs.
@@ -50,6 +51,7 @@ pub(super) fn files() -> BTreeMap<&'static str, String> {
         ("templates/agent.yaml", either(agents::objects)),
         ("templates/controller.yaml", either(controller::objects)),
         ("templates/faults.yaml", either(faults::objects)),
+        ("templates/allow.yaml", allowed()),
         (
             "templates/monitor.yaml",
             format!("{{{{- if .Values.podMonitor }}}}\n{monitor}{{{{- end }}}}\n"),
@@ -77,6 +79,18 @@ fn either(objects: impl Fn(&Values) -> Vec<Value>) -> String {
         }
     };
     by_token.iter().map(document).collect::<Vec<_>>().join("---\n")
+}
+
+/// What is given only where a value says so.
+fn allowed() -> String {
+    let values = Values::of_chart(AgentsBy::Token);
+    let one = |(what, value): (AllowArg, &str)| {
+        let text = emit::documents(&rights::allowed(&values, what));
+        let given = format!(r#"if and (eq .Values.agentsBy "token") .Values.allow.{value}"#);
+        format!("{{{{- {given} }}}}\n{text}{{{{- end }}}}\n")
+    };
+    let all = [(AllowArg::Pods, "pods"), (AllowArg::Nodes, "nodes")];
+    all.map(one).join("---\n")
 }
 
 /// How a part of a template begins that is there only where agents come by token.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::controller::{COMPONENT, SERVICE};
 use super::values::Values;
 use super::{labels, metadata};
+use crate::cli::AllowArg;
 use crate::store;
 
 /// A right: verbs on resources of a group, of those names alone where names are given.
@@ -82,6 +83,26 @@ const IN_NAMESPACE: [Right; 6] = [
         names: &[],
     },
 ];
+
+/// What pods are deleted and evicted by.
+const OF_PODS: &[Right] = &[
+    Right { group: "", resources: &["pods"], verbs: &["delete"], names: &[] },
+    Right { group: "", resources: &["pods/eviction"], verbs: &["create"], names: &[] },
+];
+
+/// What nodes are cordoned by.
+const OF_NODES: &[Right] =
+    &[Right { group: "", resources: &["nodes"], verbs: &["patch"], names: &[] }];
+
+/// What is given only where somebody asks for it: a role with its binding.
+pub(super) fn allowed(values: &Values, what: AllowArg) -> Vec<Value> {
+    let (rights, name) = match what {
+        AllowArg::Pods => (OF_PODS, "pods"),
+        AllowArg::Nodes => (OF_NODES, "nodes"),
+    };
+    let in_cluster = json!({ "name": values.in_cluster(name), "labels": labels(COMPONENT) });
+    vec![role("ClusterRole", &in_cluster, rights), binding("ClusterRole", &in_cluster, values)]
+}
 
 /// The resource of the store, and roles with their bindings.
 pub(super) fn objects(values: &Values) -> Vec<Value> {

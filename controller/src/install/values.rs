@@ -94,6 +94,18 @@ pub(super) fn settings() -> Vec<Setting> {
             schema: json!({ "enum": ["token", "certificate"] }),
         },
         Setting {
+            path: "allow.pods",
+            about: "With tokens: whether controllers may delete and evict pods (schism pod, schism node drain).",
+            default: json!(false),
+            schema: json!({ "type": "boolean" }),
+        },
+        Setting {
+            path: "allow.nodes",
+            about: "With tokens: whether controllers may cordon nodes (schism node).",
+            default: json!(false),
+            schema: json!({ "type": "boolean" }),
+        },
+        Setting {
             path: "agent.secret",
             about: "With certificates: the Secret with ca.pem, and NODE.pem and NODE.key for each node.",
             default: json!("schism-agents"),
