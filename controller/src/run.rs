@@ -4,6 +4,7 @@ mod aside;
 mod book;
 mod checks;
 mod claim;
+pub(crate) mod disrupting;
 pub(crate) mod executor;
 pub(crate) mod faults;
 mod line;

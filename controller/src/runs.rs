@@ -6,6 +6,7 @@
 //! owed, and somebody else can take it over. What an earlier life of the controller left in the middle is
 //! healed, and what it owed is owed.
 
+mod disrupting;
 mod driving;
 mod faults;
 mod line;

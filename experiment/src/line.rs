@@ -233,7 +233,11 @@ impl Kept {
             matches!(
                 &step.provider,
                 Provider::Schism(Call {
-                    verb: Verb::Fault(_) | Verb::Heal | Verb::Read(Reading::Effect),
+                    verb: Verb::Fault(_)
+                        | Verb::Heal
+                        | Verb::Read(Reading::Effect)
+                        | Verb::Pod
+                        | Verb::Node,
                     ..
                 })
             )

@@ -198,12 +198,12 @@ impl Run {
         &self.shared.redaction
     }
 
-    /// Why a step must not be performed: it asks for a fault, or for a target, in words with a secret, which would
+    /// Why a step must not be performed: it asks for a fault, for pods or nodes, or for a target, in words with a secret, which would
     /// be written down and told with it, also by whoever refuses it.
     #[must_use]
     pub fn objection(&self, perform: &Perform) -> Option<&'static str> {
         match perform.invocation.reveal() {
-            Invocation::Schism { verb: Verb::Fault(_), arguments } => {
+            Invocation::Schism { verb: Verb::Fault(_) | Verb::Pod | Verb::Node, arguments } => {
                 let is_told = self.redaction().map(arguments) != *arguments;
                 is_told.then_some("a fault is no place for a secret: it would be told with it")
             }

@@ -74,6 +74,11 @@ impl From<&wire::RemovedPod> for PodRecord {
     }
 }
 
+/// One as a journal has it.
+pub(crate) fn record(one: &wire::Disruption) -> serde_json::Value {
+    serde_json::to_value(DisruptionRecord::from(one)).unwrap_or_default()
+}
+
 /// How one stands, in a word or two.
 pub(super) const fn stage(stage: wire::DisruptionStage) -> &'static str {
     match stage {

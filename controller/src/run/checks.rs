@@ -8,12 +8,13 @@ use experiment::tolerance::pattern;
 use fault::{Scheme, SelectorError};
 use serde_json::{Map, Value};
 
+use super::disrupting;
 use super::faults::objects::{NO_LOGS, NO_TARGETS};
 use super::faults::{Form, Wrong, check, is_template};
 use super::logs;
 use super::presence::Missing;
 use super::reading::{Arguments, Expected, LogsArguments, MetricArguments, arguments};
-use super::zeebe;
+use super::zeebe::{self, Behind};
 use crate::cli::Named;
 use crate::output::Output;
 use crate::settings::Names;
@@ -155,7 +156,16 @@ impl Checker<'_> {
                 self.typed(given, (at, &place), wrong, wanted);
             }
             Some(Verb::Zeebe) => {
-                self.typed(given, (at, &place), zeebe::check(&values), zeebe::WANTED);
+                let wrong = zeebe::check(Behind::Zeebe, &values);
+                self.typed(given, (at, &place), wrong, Behind::Zeebe.wanted());
+            }
+            Some(Verb::Pod) => {
+                let wrong = disrupting::check(Behind::Pod, &values, (self.names, self.form));
+                self.typed(given, (at, &place), wrong, Behind::Pod.wanted());
+            }
+            Some(Verb::Node) => {
+                let wrong = disrupting::check(Behind::Node, &values, (self.names, self.form));
+                self.typed(given, (at, &place), wrong, Behind::Node.wanted());
             }
             Some(Verb::Heal | Verb::Read(Reading::Effect)) => {
                 self.keys(given, &place, &values, OF_FAULT);

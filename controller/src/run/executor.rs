@@ -17,7 +17,7 @@ use super::faults::Faults;
 use super::python::Python;
 use super::reaper::Reaper;
 use super::request::Order;
-use super::{logs, metric, program, zeebe};
+use super::{disrupting, logs, metric, program, zeebe};
 
 /// How long is waited at the end for what is stopped (2 s).
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -175,6 +175,9 @@ async fn carry_out(
         }
         Invocation::Schism { verb: Verb::Zeebe, arguments } => {
             zeebe::perform(&arguments, settings, reaper).await
+        }
+        Invocation::Schism { verb: Verb::Pod | Verb::Node, .. } => {
+            Ending::Failed(disrupting::NO_CONTROLLER.to_owned())
         }
         Invocation::Schism { verb: Verb::Fault(_), .. } => {
             Ending::Failed("the fault has no name".to_owned())

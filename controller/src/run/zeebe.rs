@@ -19,18 +19,47 @@ use crate::cli::{Cli, Command, ZeebeCommand};
 const COMMAND: &str = "command";
 /// This very program.
 const OWN: &str = "/proc/self/exe";
-/// What has to stand for [`COMMAND`].
-pub(super) const WANTED: &str = "the words behind `schism zeebe`, such as `verify readiness`";
+
+/// A command whose words are those of steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behind {
+    /// `schism zeebe`.
+    Zeebe,
+    /// `schism pod`.
+    Pod,
+    /// `schism node`.
+    Node,
+}
+
+impl Behind {
+    /// What it is called.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Zeebe => "zeebe",
+            Self::Pod => "pod",
+            Self::Node => "node",
+        }
+    }
+
+    /// What has to stand for [`COMMAND`].
+    pub(super) const fn wanted(self) -> &'static str {
+        match self {
+            Self::Zeebe => "the words behind `schism zeebe`, such as `verify readiness`",
+            Self::Pod => "the word behind `schism pod`, such as `restart`",
+            Self::Node => "the word behind `schism node`, such as `drain`",
+        }
+    }
+}
 
 /// What is wrong with the arguments of a step. What values are put into is known only when it is performed.
-pub(super) fn check(given: &Map<String, Value>) -> Vec<Wrong> {
+pub(super) fn check(behind: Behind, given: &Map<String, Value>) -> Vec<Wrong> {
     let Some(command) = given.get(COMMAND).filter(|value| !value.is_null()) else {
         return vec![Wrong::Missing(COMMAND)];
     };
     if is_template(command) {
         return Vec::new();
     }
-    let asked = match Asked::find(command) {
+    let asked = match Asked::find(behind, command) {
         Ok(asked) => asked,
         Err(why) => return vec![Wrong::Value(Some(COMMAND.to_owned()), why)],
     };
@@ -46,7 +75,7 @@ pub(super) fn check(given: &Map<String, Value>) -> Vec<Wrong> {
         }
     }
     if wrong.is_empty() && !given.values().any(is_template) {
-        wrong.extend(words(given).err().map(|why| Wrong::Value(None, why)));
+        wrong.extend(typed(behind, given).err().map(|why| Wrong::Value(None, why)));
     }
     wrong
 }
@@ -59,8 +88,8 @@ pub(super) async fn perform(
 ) -> Ending {
     let mut all = vec!["--output=json".to_owned()];
     all.extend(settings.map(|path| format!("--config={}", path.display())));
-    match words(given) {
-        Ok(words) => all.extend(words),
+    match typed(Behind::Zeebe, given) {
+        Ok((words, _)) => all.extend(words),
         Err(why) => return Ending::Failed(why),
     }
     match program::perform(OWN, &Arguments::Words(all), &[], None, reaper).await {
@@ -112,10 +141,14 @@ fn result(document: &Value) -> Option<String> {
 }
 
 /// The words of a command line, checked as the command line checks them. None of them comes to a shell.
-fn words(given: &Map<String, Value>) -> Result<Vec<String>, String> {
-    let command = given.get(COMMAND).ok_or_else(|| format!("`{COMMAND}` is missing: {WANTED}"))?;
-    let asked = Asked::find(command)?;
-    let mut words = vec!["zeebe".to_owned()];
+pub(crate) fn typed(
+    behind: Behind,
+    given: &Map<String, Value>,
+) -> Result<(Vec<String>, Command), String> {
+    let wanted = behind.wanted();
+    let command = given.get(COMMAND).ok_or_else(|| format!("`{COMMAND}` is missing: {wanted}"))?;
+    let asked = Asked::find(behind, command)?;
+    let mut words = vec![behind.name().to_owned()];
     words.extend(asked.path.iter().cloned());
     let mut places: Vec<(usize, Vec<String>)> = Vec::new();
     for (key, value) in given.iter().filter(|(key, _)| *key != COMMAND) {
@@ -146,11 +179,13 @@ fn words(given: &Map<String, Value>) -> Result<Vec<String>, String> {
     words.extend(places.into_iter().flat_map(|(_, each)| each));
     let line = std::iter::once("schism".to_owned()).chain(words.iter().cloned());
     match Cli::try_parse_from(line).map(|cli| cli.command) {
-        Ok(Command::Zeebe(zeebe)) => match zeebe.command {
-            ZeebeCommand::Ask(_) => Ok(words),
+        Ok(Command::Zeebe(zeebe)) if behind == Behind::Zeebe => match &zeebe.command {
+            ZeebeCommand::Ask(_) => Ok((words, Command::Zeebe(zeebe))),
             ZeebeCommand::Member(_) => Err(OF_MEMBERS.to_owned()),
         },
-        Ok(_) => Err(format!("{WANTED} were expected here")),
+        Ok(command @ Command::Pod(_)) if behind == Behind::Pod => Ok((words, command)),
+        Ok(command @ Command::Node(_)) if behind == Behind::Node => Ok((words, command)),
+        Ok(_) => Err(format!("{wanted} was expected here")),
         Err(error) => Err(told(error)),
     }
 }
@@ -159,7 +194,7 @@ fn words(given: &Map<String, Value>) -> Result<Vec<String>, String> {
 const OF_MEMBERS: &str = "what is done to members is a fault of the run: `kill`, `freeze`, `stress` or `cut` with a \
                           target such as `zeebe:partition/1/leader`";
 
-/// A command of `schism zeebe`, and those that it is a part of.
+/// A command of one of these, and those that it is a part of.
 struct Asked {
     path: Vec<String>,
     commands: Vec<clap::Command>,
@@ -167,7 +202,7 @@ struct Asked {
 
 impl Asked {
     /// The command that some words name.
-    fn find(command: &Value) -> Result<Self, String> {
+    fn find(behind: Behind, command: &Value) -> Result<Self, String> {
         let named = match command {
             Value::String(text) => text.split_whitespace().map(str::to_owned).collect(),
             Value::Array(list) if list.iter().all(Value::is_string) => {
@@ -178,12 +213,13 @@ impl Asked {
             | Value::Number(_)
             | Value::Array(_)
             | Value::Object(_) => {
-                return Err(format!("{WANTED} were expected here, found {}", shown(command)));
+                let wanted = behind.wanted();
+                return Err(format!("{wanted} was expected here, found {}", shown(command)));
             }
         };
         let all = Cli::command();
-        let zeebe = all.find_subcommand("zeebe").cloned();
-        let mut commands: Vec<clap::Command> = zeebe.into_iter().collect();
+        let root = all.find_subcommand(behind.name()).cloned();
+        let mut commands: Vec<clap::Command> = root.into_iter().collect();
         for name in &named {
             let Some(last) = commands.last() else { break };
             let Some(next) = last.find_subcommand(name).cloned() else {
@@ -268,8 +304,8 @@ mod tests {
 
     fn of(given: Value) -> Result<String, String> {
         let given = given.as_object().unwrap();
-        let whole = words(given).map(|words| words.join(" "));
-        assert_eq!(check(given).is_empty(), whole.is_ok(), "{given:?}");
+        let whole = typed(Behind::Zeebe, given).map(|(words, _)| words.join(" "));
+        assert_eq!(check(Behind::Zeebe, given).is_empty(), whole.is_ok(), "{given:?}");
         whole
     }
 
@@ -308,7 +344,7 @@ mod tests {
     fn what_makes_no_sense_is_refused_before_anybody_is_asked() {
         let table = [
             (json!({}), "`command` is missing"),
-            (json!({"command": 5}), "were expected here, found `5`"),
+            (json!({"command": 5}), "was expected here, found `5`"),
             (json!({"command": "dance"}), "one of topology, verify"),
             (json!({"command": "verify"}), "one of readiness, leadership"),
             (json!({"command": "verify readiness; rm -rf /"}), "found `readiness;`"),
@@ -326,10 +362,12 @@ mod tests {
         }
         // What is put in later is not known.
         let template = json!({"command": "publish", "partition": "${p}"});
-        assert_eq!(check(template.as_object().unwrap()), []);
+        assert_eq!(check(Behind::Zeebe, template.as_object().unwrap()), []);
         let unknown = json!({"command": "publish", "partition": "${p}", "nmae": "x"});
-        assert!(matches!(&check(unknown.as_object().unwrap())[..], [Wrong::Unknown(key, known)]
-            if key == "nmae" && known.contains(&"time-to-live".to_owned())));
+        assert!(
+            matches!(&check(Behind::Zeebe, unknown.as_object().unwrap())[..], [Wrong::Unknown(key, known)]
+            if key == "nmae" && known.contains(&"time-to-live".to_owned()))
+        );
     }
 
     #[test]

@@ -25,6 +25,7 @@ use super::writing::{LONGEST_TOLD, Writing};
 use crate::archive::Of;
 use crate::control::Control;
 use crate::run::executor::Executor;
+use crate::run::zeebe::Behind;
 
 /// What steps may return in one run, all together (32 MiB): it is kept in memory.
 const MOST_ANSWERED: usize = 32 << 20;
@@ -327,6 +328,12 @@ impl Driving {
                 let fault = arguments.get("fault").and_then(Value::as_str).unwrap_or_default();
                 let fault = fault.to_owned();
                 tokio::spawn(async move { answer(faults.effect(&fault).await) });
+            }
+            (Invocation::Schism { verb: Verb::Pod, arguments }, _) => {
+                tokio::spawn(async move { answer(faults.disrupt(Behind::Pod, &arguments).await) });
+            }
+            (Invocation::Schism { verb: Verb::Node, arguments }, _) => {
+                tokio::spawn(async move { answer(faults.disrupt(Behind::Node, &arguments).await) });
             }
             (Invocation::Targets { selector, seed, concern }, _) => {
                 tokio::spawn(async move { answer(faults.targets(&selector, seed, concern).await) });

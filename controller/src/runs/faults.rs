@@ -33,7 +33,7 @@ type Slot = Arc<Turn<Option<IntentId>>>;
 
 /// Why a fault was not put in.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+pub(super) enum Refusal {
     #[error(transparent)]
     Ask(#[from] AskError),
     #[error("the audit log cannot be written, so nothing is done: {0}")]
@@ -52,7 +52,7 @@ impl Refusal {
     }
 
     /// What people read: the same that a command is told which asks for the fault alone.
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let hint = match self {
             Self::Ask(error) => client::failure("", &refusal::refuse(error)).hint,
             Self::Audit(_) => None,

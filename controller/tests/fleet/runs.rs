@@ -52,7 +52,7 @@ fn secrets(text: &str) -> Map<String, Value> {
     secrets
 }
 
-fn beginning(experiment: &Value, secrets: Map<String, Value>) -> Beginning {
+pub(crate) fn beginning(experiment: &Value, secrets: Map<String, Value>) -> Beginning {
     let reading = toolkit::read(&experiment.to_string(), Notation::Json, Manner::Strict);
     let experiment = reading.experiment.unwrap_or_else(|| panic!("{:?}", reading.problems));
     let (nothing, environment) = (Map::new(), Environment::default());
@@ -68,25 +68,25 @@ fn beginning(experiment: &Value, secrets: Map<String, Value>) -> Beginning {
     }
 }
 
-fn begin(id: u64, beginning: &Beginning) -> wire::BeginRun {
+pub(crate) fn begin(id: u64, beginning: &Beginning) -> wire::BeginRun {
     let asked = serde_json::to_vec(&Asked::of(beginning).unwrap()).unwrap();
     wire::BeginRun { id, asked: asked.into(), names: Vec::new() }
 }
 
-async fn runs(fleet: &Fleet, execution: Execution) -> Runs {
+pub(crate) async fn runs(fleet: &Fleet, execution: Execution) -> Runs {
     let (control, archive) = (fleet.control.clone(), fleet.archive.clone());
     Runs::start(control, archive, Limits::default(), execution).await.unwrap()
 }
 
 /// Whoever has started a run, and performs for it.
-struct Command {
+pub(crate) struct Command {
     peer: Peer,
     /// All that was told but orders.
     told: Vec<Reply>,
 }
 
 impl Command {
-    async fn begin(runs: &Runs, begin: wire::BeginRun) -> Result<Self, RunsError> {
+    pub(crate) async fn begin(runs: &Runs, begin: wire::BeginRun) -> Result<Self, RunsError> {
         let (line, peer) = Line::new();
         let id = IntentId::from_random(begin.id);
         soon(runs.begin(id, begin, "ann", line)).await?;
@@ -143,7 +143,7 @@ impl Command {
     }
 
     /// Performs everything until the end.
-    async fn finish(&mut self) -> wire::RunEnd {
+    pub(crate) async fn finish(&mut self) -> wire::RunEnd {
         loop {
             let reply = self.reply().await;
             if let Reply::End(end) = reply {
@@ -172,7 +172,7 @@ fn owed(run: &wire::Run) -> Vec<&str> {
     run.owed.iter().map(|owed| owed.name.as_str()).collect()
 }
 
-async fn journal(fleet: &Fleet, id: u64) -> Value {
+pub(crate) async fn journal(fleet: &Fleet, id: u64) -> Value {
     let of = controller::archive::Of::Run;
     let text = fleet.archive.runs.read(IntentId::from_random(id), of).await.unwrap().unwrap();
     serde_json::from_slice(&text).unwrap()

@@ -125,6 +125,10 @@ pub enum Verb {
     Read(Reading),
     /// It asks a Zeebe cluster, or has it do something, as an action or as a probe.
     Zeebe,
+    /// It has pods of a Kubernetes cluster go.
+    Pod,
+    /// It has no pods come to a node of one, for a while, or lets them come again.
+    Node,
 }
 
 /// Faults that last.
@@ -166,17 +170,19 @@ pub enum EffectPolicy {
 
 impl Verb {
     /// All, as they are written.
-    pub const KNOWN: &[&str] =
-        &["cut", "skew", "freeze", "kill", "stress", "heal", "effect", "metric", "logs", "zeebe"];
+    pub const KNOWN: &[&str] = &[
+        "cut", "skew", "freeze", "kill", "stress", "heal", "effect", "metric", "logs", "zeebe",
+        "pod", "node",
+    ];
 
     /// Whether a step of this kind may do it.
     #[must_use]
     pub const fn fits(self, kind: ActivityKind) -> bool {
         match (self, kind) {
-            (Self::Fault(_) | Self::Heal, ActivityKind::Action)
+            (Self::Fault(_) | Self::Heal | Self::Pod | Self::Node, ActivityKind::Action)
             | (Self::Read(_), ActivityKind::Probe)
             | (Self::Zeebe, _) => true,
-            (Self::Fault(_) | Self::Heal, ActivityKind::Probe)
+            (Self::Fault(_) | Self::Heal | Self::Pod | Self::Node, ActivityKind::Probe)
             | (Self::Read(_), ActivityKind::Action) => false,
         }
     }
@@ -195,6 +201,8 @@ impl fmt::Display for Verb {
             Self::Read(Reading::Metric) => "metric",
             Self::Read(Reading::Logs) => "logs",
             Self::Zeebe => "zeebe",
+            Self::Pod => "pod",
+            Self::Node => "node",
         })
     }
 }
@@ -214,6 +222,8 @@ impl FromStr for Verb {
             "metric" => Self::Read(Reading::Metric),
             "logs" => Self::Read(Reading::Logs),
             "zeebe" => Self::Zeebe,
+            "pod" => Self::Pod,
+            "node" => Self::Node,
             _ => return Err(StrategyError { text: text.to_owned(), known: Self::KNOWN }),
         })
     }

@@ -97,9 +97,11 @@ impl Concern {
                     FaultVerb::Skew | FaultVerb::Freeze | FaultVerb::Kill | FaultVerb::Stress,
                 )
                 | Verb::Read(Reading::Logs) => Self::Processes,
-                Verb::Heal | Verb::Read(Reading::Effect | Reading::Metric) | Verb::Zeebe => {
-                    Self::Anything
-                }
+                Verb::Heal
+                | Verb::Read(Reading::Effect | Reading::Metric)
+                | Verb::Zeebe
+                | Verb::Pod
+                | Verb::Node => Self::Anything,
             },
             Provider::Process(_) | Provider::Http(_) | Provider::Python(_) => Self::Anything,
         }

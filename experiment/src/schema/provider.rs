@@ -97,11 +97,15 @@ fn arguments() -> Value {
         json!({"type": "object", "properties": known, "required": required})
     };
     let of_fault = object("Of which fault", &[("fault", text("What it is called"))], &["fault"]);
-    let words = "The words behind `schism zeebe`; its options stand beside them by their names";
-    let command =
-        json!({"type": ["string", "array"], "items": {"type": "string"}, "description": words});
-    let zeebe =
-        json!({"type": "object", "properties": {"command": command}, "required": ["command"]});
+    let behind = |command: &str| {
+        let words = format!(
+            "The words behind `schism {command}`; its options stand beside them by their names"
+        );
+        let command =
+            json!({"type": ["string", "array"], "items": {"type": "string"}, "description": words});
+        json!({"type": "object", "properties": {"command": command}, "required": ["command"]})
+    };
+    let zeebe = behind("zeebe");
     let rules = [
         ("action", "cut", with(&["from", "to"], &["from"])),
         ("action", "skew", with(&["target"], &["target"])),
@@ -114,6 +118,8 @@ fn arguments() -> Value {
         ("probe", "logs", logs()),
         ("action", "zeebe", zeebe.clone()),
         ("probe", "zeebe", zeebe),
+        ("action", "pod", behind("pod")),
+        ("action", "node", behind("node")),
     ];
     let rules = rules.map(|(role, verb, arguments)| {
         json!({

@@ -5,15 +5,17 @@ use std::time::Duration;
 use controller::control::Standing;
 use controller::disruption::{Disruption, Inmates, What, is_over};
 use controller::provider::kubernetes::CORDON;
+use controller::runs::Execution;
 use controller::spec::QuorumLoss;
 use fault::{IntentId, NodeName};
 use proto::control as wire;
 use proto::control::removed_pod::Fate;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::removal::{forbidden, forbidden_by_budget, once};
 use super::{Estate, PODS};
 use crate::rig::{LIMIT, soon, until};
+use crate::runs;
 
 const NODES: &str = "/api/v1/nodes";
 
@@ -249,4 +251,50 @@ async fn the_brake_undoes_it() {
     let done = once(&mut standing, is_over).await;
     assert_eq!(done.reason, "the brake is on: lunch");
     assert!(estate.is_untouched(), "{:#}", estate.node());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_drains_a_node_and_its_rollback_lets_pods_come_again() {
+    let estate = Estate::new().await;
+    estate.run("web-0", 1, "a", 1);
+    let step = |name: &str, arguments: Value| {
+        let provider = json!({ "type": "schism", "action": "node", "arguments": arguments });
+        json!({ "type": "action", "name": name, "provider": provider })
+    };
+    let experiment = json!({
+        "title": "a drain", "description": "d",
+        "method": [step("drain", json!({ "command": "drain", "node": "a", "for": "10m" }))],
+        "rollbacks": [step("back", json!({ "command": "uncordon", "node": "a" }))],
+    });
+    let runs = runs::runs(&estate.fleet, Execution::Refused).await;
+    let begin = runs::begin(9, &runs::beginning(&experiment, Map::new()));
+    drop(estate.api.asked());
+    let mut command = runs::Command::begin(&runs, begin).await.unwrap();
+    let verdict = command.finish().await.run.unwrap().verdict.unwrap();
+    assert_eq!(verdict.exit(), wire::RunExit::Done, "{verdict:?}");
+    let asked = estate.api.asked().into_iter();
+    let writes: Vec<String> =
+        asked.filter(|path| path.contains(" /") && !path.starts_with("watch")).collect();
+    let (node, pod) = ("PATCH /api/v1/nodes/a", format!("POST {PODS}/web-0/eviction"));
+    assert_eq!(writes, [node, pod.as_str(), node]);
+    assert!(estate.is_untouched() && estate.api.get(PODS, "web-0").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_is_refused_fails_and_says_why() {
+    let estate = Estate::new().await;
+    let provider = json!({ "type": "schism", "action": "node", "arguments": { "command": "cordon", "node": "aa" } });
+    let experiment = json!({
+        "title": "no such node", "description": "d", "rollbacks": [],
+        "method": [{ "type": "action", "name": "cordon", "provider": provider }],
+    });
+    let runs = runs::runs(&estate.fleet, Execution::Refused).await;
+    let begin = runs::begin(9, &runs::beginning(&experiment, Map::new()));
+    let mut command = runs::Command::begin(&runs, begin).await.unwrap();
+    let verdict = command.finish().await.run.unwrap().verdict.unwrap();
+    assert_eq!(verdict.exit(), wire::RunExit::Failed, "{verdict:?}");
+    assert_eq!(verdict.reasons, ["`cordon` failed"]);
+    let written = runs::journal(&estate.fleet, 9).await;
+    let said = written["run"][0]["exception"].to_string();
+    assert!(said.contains("the cluster has no node aa"), "{written:#}");
 }

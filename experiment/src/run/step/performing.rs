@@ -38,7 +38,8 @@ impl Step {
         {
             return;
         }
-        if let Invocation::Schism { verb: Verb::Fault(_), arguments } = &mut invocation {
+        if let Invocation::Schism { verb: Verb::Fault(_) | Verb::Pod, arguments } = &mut invocation
+        {
             self.draw(arguments, shared);
         }
         if let Provider::Schism(Call { verb: Verb::Fault(_), label, effect, .. }) =
@@ -78,7 +79,7 @@ impl Step {
         }
     }
 
-    /// What is random in a fault comes from the run's seed, where its step has none.
+    /// What is random in a fault, or in which pods go, comes from the run's seed, where its step has none.
     fn draw(&self, arguments: &mut Map<String, Value>, shared: &Shared) {
         if arguments.get("seed").is_none_or(Value::is_null) {
             let instance = self.instance.as_ref().map(|(_, value)| value);
@@ -140,7 +141,9 @@ impl Step {
                 Asked::Out(effect) => self.returned(effect.value(), shared, now),
                 Asked::Heal | Asked::Unknown => return false,
             },
-            (Verb::Read(_) | Verb::Fault(_) | Verb::Zeebe, _) => return false,
+            (Verb::Read(_) | Verb::Fault(_) | Verb::Zeebe | Verb::Pod | Verb::Node, _) => {
+                return false;
+            }
         }
         true
     }
