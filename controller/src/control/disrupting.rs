@@ -33,6 +33,9 @@ const ENDING: Duration = Duration::from_secs(30);
 /// From one look to the next at nodes that cannot be looked at.
 const AGAIN: Duration = Duration::from_secs(5);
 
+/// Why something is undone that was over.
+const LATE: &str = "it was found on the node after it was over";
+
 /// How a disruption stands, whenever that changes.
 pub type Standing = watch::Receiver<wire::Disruption>;
 
@@ -67,14 +70,15 @@ impl Disrupting {
         let going = Mutex::default();
         let own = Self(Arc::new(Shared { commands, kubernetes, brake, wall, going }));
         let Some(kubernetes) = own.0.kubernetes.clone() else { return own };
+        let (over, left): (Vec<_>, Vec<_>) = stored.into_iter().partition(is_over);
         let known: BTreeSet<IntentId> =
-            stored.iter().map(|one| IntentId::from_random(one.id)).collect();
-        for disruption in stored.into_iter().filter(|one| !is_over(one)) {
+            left.iter().map(|one| IntentId::from_random(one.id)).collect();
+        for disruption in left {
             let work = Work::left(&disruption);
             own.begin(disruption, kubernetes.clone(), work);
         }
         let shared = own.clone();
-        tokio::spawn(async move { shared.adopt(&kubernetes, &known).await });
+        tokio::spawn(async move { shared.adopt(&kubernetes, &known, &over).await });
         own
     }
 
@@ -103,8 +107,13 @@ impl Disrupting {
         standing
     }
 
-    /// Sees to what nodes say that we have done to them, and of which nothing is written down here.
-    async fn adopt(&self, kubernetes: &Kubernetes, known: &BTreeSet<IntentId>) {
+    /// Sees to what nodes say that we have done to them, and of which nothing is written down here, or that it is over.
+    async fn adopt(
+        &self,
+        kubernetes: &Kubernetes,
+        known: &BTreeSet<IntentId>,
+        over: &[wire::Disruption],
+    ) {
         let mut ending = Ending::new(watch::channel(None).1, self.0.brake.clone());
         let marked = loop {
             let error = match kubernetes.marked().await {
@@ -118,6 +127,11 @@ impl Disrupting {
             }
         };
         for (node, mark) in marked.into_iter().filter(|(_, mark)| !known.contains(&mark.id)) {
+            if let Some(old) = over.iter().find(|one| one.id == mark.id.get()) {
+                let disruption = wire::Disruption { deadline: mark.until, ..old.clone() };
+                self.begin(disruption, kubernetes.clone(), Work::Undo(LATE.to_owned()));
+                continue;
+            }
             let disruption = self.of_mark(node.to_string(), &mark);
             let (down, guards) = (Down::default(), None);
             let asked = Box::new(Asked { disruption, down, guards });

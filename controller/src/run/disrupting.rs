@@ -142,6 +142,10 @@ mod tests {
             assert!(why.contains(expected), "{given}: {why}");
         }
         let template = json!({"command": "evict", "target": "${pod}"});
-        assert_eq!(check(Behind::Pod, template.as_object().unwrap(), &Names::default()), []);
+        let names = Names::default();
+        let wrong = |form| check(Behind::Pod, template.as_object().unwrap(), (&names, form));
+        assert_eq!(wrong(&Form::Command), []);
+        let object = Form::Object { namespace: "camunda".to_owned() };
+        assert_eq!(wrong(&object), [Wrong::Value(None, NO_OBJECT.to_owned())]);
     }
 }

@@ -132,3 +132,22 @@ async fn a_dry_run_says_what_each_agent_would_do_and_puts_nothing_in() {
     assert_eq!(code, Some(5), "{told}");
     assert!(told.contains("b: a look: "), "{told}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_and_nodes_are_for_who_knows_a_cluster_and_are_written_down() {
+    let served = Served::start().await;
+    for line in ["pod terminate k8s:prod/pod/web-0", "node cordon n1 --for 1m"] {
+        let (code, _, told) = typed(&served, line).await;
+        assert_eq!(code, Some(5), "{told}");
+        assert!(told.contains("this controller knows no Kubernetes cluster"), "{told}");
+    }
+    let (code, _, told) = typed(&served, "node uncordon n1").await;
+    assert_eq!(code, Some(5), "{told}");
+    assert!(told.contains("this controller has not cordoned it"), "{told}");
+    let audit = std::fs::read_to_string(served.path("state/archive/audit.jsonl")).unwrap();
+    let lines = audit.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let asked: Vec<Value> = lines.filter(|line| line["deed"] == "disrupt").collect();
+    let what: Vec<&str> = asked.iter().filter_map(|line| line["what"].as_str()).collect();
+    assert_eq!(what, ["pod terminate k8s:prod/pod/web-0", "node cordon n1"]);
+    assert!(asked.iter().all(|line| line["verdict"]["refused"].is_string()), "{audit}");
+}

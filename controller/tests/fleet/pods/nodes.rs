@@ -177,6 +177,18 @@ async fn a_node_says_itself_what_is_to_be_undone_where_no_store_does() {
 }
 
 #[tokio::test]
+async fn what_came_to_a_node_after_it_was_over_is_undone_by_the_next_life() {
+    let mut estate = Estate::new().await;
+    drop(estate.cordoned(LIMIT * 10).await);
+    let late = estate.node();
+    estate.heal_one().await;
+    estate.api.put(NODES, late);
+    assert!(estate.is_cordoned());
+    estate.fleet.restart().await;
+    until(async || estate.is_untouched()).await;
+}
+
+#[tokio::test]
 async fn a_drained_node_has_no_pods_but_those_that_would_come_back() {
     let estate = Estate::new().await;
     estate.run("web-0", 1, "a", 1);
