@@ -10,12 +10,12 @@
 pub(crate) mod asked;
 pub(crate) mod consent;
 pub(crate) mod decision;
-mod definition;
+pub(crate) mod definition;
 pub(crate) mod installations;
 pub(crate) mod keeper;
 mod lacking;
 mod mention;
-mod policy;
+pub(crate) mod policy;
 pub(crate) mod resource;
 pub(crate) mod status;
 mod tenure;

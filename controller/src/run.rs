@@ -2,7 +2,7 @@
 
 mod aside;
 mod book;
-mod checks;
+pub(crate) mod checks;
 mod claim;
 pub(crate) mod disrupting;
 pub(crate) mod executor;

@@ -16,7 +16,7 @@ use crate::sight::GroupName;
 use crate::spec::Spec;
 
 /// Where words name targets.
-const PLACES: [&str; 3] = ["from", "to", "target"];
+pub(crate) const PLACES: [&str; 3] = ["from", "to", "target"];
 
 /// How pods of a namespace are named within it.
 const WITHIN: [&str; 5] = ["pod/", "sts/", "deploy/", "svc/", "label:"];
@@ -172,30 +172,52 @@ fn role(namespace: &str, text: &str) -> Result<String, String> {
 
 /// The selector that a text stands for in an object of this kind.
 fn selector(kind: Kind, namespace: &str, text: &str) -> Result<String, String> {
-    let shown = fault::Legible(text);
     match kind {
-        Kind::ClusterFault if is_within(text) => Err(format!(
-            "`{shown}` names no namespace: write k8s:NAMESPACE/{shown} in a ClusterFault"
-        )),
-        Kind::ClusterFault => Ok(text.to_owned()),
-        Kind::Fault if is_role(text) => role(namespace, text),
-        Kind::Fault if !is_within(text) => Err(format!(
-            "`{shown}` names no pods of namespace {namespace}: write pod/NAME, sts/NAME, deploy/NAME, \
-             label:SELECTOR, svc/NAME, etcd:ROLE or zeebe:ROLE; whatever else there is takes a ClusterFault"
-        )),
-        Kind::Fault => {
-            let (pick, rest) = parted(text);
-            let whole = format!("{pick}k8s:{namespace}/{rest}");
-            match whole.parse::<Selector>() {
-                Ok(Selector { scheme: Scheme::Kubernetes(pods), .. })
-                    if pods.namespace.as_str() == namespace =>
-                {
-                    Ok(whole)
-                }
-                Ok(_) => Err(format!("`{shown}` leaves namespace {namespace}")),
-                Err(error) => Err(format!("`{shown}`: {}", error.kind)),
-            }
+        Kind::ClusterFault => anywhere(text, "ClusterFault"),
+        Kind::Fault => in_namespace(namespace, text, "ClusterFault"),
+    }
+}
+
+/// The selector that a text stands for in an object of the cluster, of that kind.
+///
+/// # Errors
+/// It is one of a namespace, which it does not say.
+pub(crate) fn anywhere(text: &str, kind: &str) -> Result<String, String> {
+    let shown = fault::Legible(text);
+    match is_within(text) {
+        true => {
+            Err(format!("`{shown}` names no namespace: write k8s:NAMESPACE/{shown} in a {kind}"))
         }
+        false => Ok(text.to_owned()),
+    }
+}
+
+/// The selector that a text stands for in an object of a namespace; what it may not name an object of that `other`
+/// kind may.
+///
+/// # Errors
+/// It names no pods of that namespace.
+pub(crate) fn in_namespace(namespace: &str, text: &str, other: &str) -> Result<String, String> {
+    let shown = fault::Legible(text);
+    if is_role(text) {
+        return role(namespace, text);
+    }
+    if !is_within(text) {
+        return Err(format!(
+            "`{shown}` names no pods of namespace {namespace}: write pod/NAME, sts/NAME, deploy/NAME, \
+             label:SELECTOR, svc/NAME, etcd:ROLE or zeebe:ROLE; whatever else there is takes a {other}"
+        ));
+    }
+    let (pick, rest) = parted(text);
+    let whole = format!("{pick}k8s:{namespace}/{rest}");
+    match whole.parse::<Selector>() {
+        Ok(Selector { scheme: Scheme::Kubernetes(pods), .. })
+            if pods.namespace.as_str() == namespace =>
+        {
+            Ok(whole)
+        }
+        Ok(_) => Err(format!("`{shown}` leaves namespace {namespace}")),
+        Err(error) => Err(format!("`{shown}`: {}", error.kind)),
     }
 }
 
@@ -210,7 +232,16 @@ pub(crate) fn namespaces(
     spec: &wire::Spec,
     is_of_settings: impl Fn(&GroupName) -> bool,
 ) -> Vec<String> {
-    let mut all: Vec<String> = selectors(spec)
+    namespaces_of(selectors(spec), is_of_settings)
+}
+
+/// The same of selectors.
+pub(crate) fn namespaces_of(
+    selectors: impl IntoIterator<Item = Selector>,
+    is_of_settings: impl Fn(&GroupName) -> bool,
+) -> Vec<String> {
+    let mut all: Vec<String> = selectors
+        .into_iter()
         .filter_map(|selector| match &selector.scheme {
             Scheme::Kubernetes(pods) => Some(pods.namespace.to_string()),
             Scheme::Etcd(_) | Scheme::Zeebe(_) => {
@@ -230,7 +261,8 @@ pub(crate) fn namespaces(
     all
 }
 
-fn selectors(spec: &wire::Spec) -> impl Iterator<Item = Selector> {
+/// The selectors in what is asked for.
+pub(crate) fn selectors(spec: &wire::Spec) -> impl Iterator<Item = Selector> {
     let lists: Vec<&[wire::Selector]> = match &spec.what {
         Some(wire::spec::What::Pair(pair)) => vec![&pair.from, &pair.to],
         Some(wire::spec::What::Partition(partition)) => vec![&partition.group, &partition.around],

@@ -41,7 +41,7 @@ impl Withheld {
     pub(crate) fn hint(&self) -> String {
         match self {
             Self::Unknown => String::new(),
-            Self::Elsewhere(_) => "a ClusterFault may name it".to_owned(),
+            Self::Elsewhere(_) => "a ClusterFault or a ClusterExperiment may name it".to_owned(),
             Self::Namespace(name) => {
                 format!(
                     "whoever it belongs to may: kubectl label namespace {name} {LABEL}={ALLOWED}"
@@ -72,6 +72,11 @@ impl Consent {
     /// One that is gone.
     pub(crate) fn deleted(&mut self, namespace: &NamespaceObject) {
         self.allowed.remove(&namespace.metadata.name);
+    }
+
+    /// Whether anybody has told of namespaces.
+    pub(crate) const fn is_known(&self) -> bool {
+        self.is_known
     }
 
     /// Makes sure that all of these let faults in.

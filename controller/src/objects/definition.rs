@@ -1,6 +1,6 @@
 //! What the API server has to know of the two kinds: their fields, what makes no sense, and how they are shown.
 
-mod field;
+pub(crate) mod field;
 
 use serde_json::{Map, Value, json};
 
@@ -19,7 +19,7 @@ const ANYWHERE: &str = "self.matches('^((one|all|[0-9]+%?):)?[a-z0-9]+:.+$') && 
 const LONGEST: u32 = 1024;
 
 /// The largest number that every reader of JSON takes for itself (2^53 - 1).
-const SAFE: i64 = 9_007_199_254_740_991;
+pub(crate) const SAFE: i64 = 9_007_199_254_740_991;
 
 /// Both definitions.
 #[must_use]
@@ -88,7 +88,13 @@ fn columns() -> Value {
     ])
 }
 
-fn object(about: &str, required: &[&str], properties: Value, rules: Vec<Value>) -> Value {
+/// A mapping, with what must be in it and what must hold of it.
+pub(crate) fn object(
+    about: &str,
+    required: &[&str],
+    properties: Value,
+    rules: Vec<Value>,
+) -> Value {
     let mut object = json!({
         "type": "object", "description": about, "properties": properties,
     });
@@ -297,14 +303,25 @@ fn status() -> Value {
         "type": "object", "properties": parts, "x-kubernetes-preserve-unknown-fields": true,
     });
     properties.insert("parts".to_owned(), parts);
+    told(properties)
+}
+
+/// A status of these fields and conditions.
+pub(crate) fn told(mut properties: Map<String, Value>) -> Value {
+    let word = || json!({ "type": "string" });
     let condition = json!({
-        "type": word(), "status": word(), "reason": word(), "message": word(),
-        "lastTransitionTime": { "type": "string", "format": "date-time" },
+        "type": "object",
+        "properties": {
+            "type": word(), "status": word(), "reason": word(), "message": word(),
+            "lastTransitionTime": { "type": "string", "format": "date-time" },
+        },
+        "x-kubernetes-preserve-unknown-fields": true,
+        "required": ["type", "status"],
     });
-    let mut conditions = list(condition);
-    conditions["x-kubernetes-list-type"] = json!("map");
-    conditions["x-kubernetes-list-map-keys"] = json!(["type"]);
-    conditions["items"]["required"] = json!(["type", "status"]);
+    let conditions = json!({
+        "type": "array", "items": condition,
+        "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"],
+    });
     properties.insert("conditions".to_owned(), conditions);
     json!({
         "type": "object",

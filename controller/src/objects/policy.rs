@@ -25,20 +25,36 @@ fn of(kind: Kind) -> [Value; 2] {
         Kind::Fault => (json!([]), in_namespace()),
         Kind::ClusterFault => (named(), anywhere()),
     };
-    validations.push(validation(
+    validations.push(own_name());
+    // What it asks for is never changed afterwards.
+    policy(&name, "CREATE", &[kind.plural()], &variables, validations)
+}
+
+/// Nobody asks in the name of another.
+pub(crate) fn own_name() -> Value {
+    validation(
         "!has(object.spec.requestedBy) || object.spec.requestedBy == request.userInfo.username",
         "'requestedBy names ' + object.spec.requestedBy + ', and it is ' + request.userInfo.username + \
          ' who asks: leave it out, or name yourself'",
-    ));
+    )
+}
+
+/// A policy with its binding.
+pub(crate) fn policy(
+    name: &str,
+    operation: &str,
+    resources: &[&str],
+    variables: &Value,
+    validations: Vec<Value>,
+) -> [Value; 2] {
     let policy = json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
         "metadata": { "name": name },
         "spec": {
             "failurePolicy": "Fail",
-            // What it asks for is never changed afterwards.
             "matchConstraints": { "resourceRules": [{
-                "apiGroups": [GROUP], "apiVersions": [VERSION], "operations": ["CREATE"],
-                "resources": [kind.plural()],
+                "apiGroups": [GROUP], "apiVersions": [VERSION], "operations": [operation],
+                "resources": resources,
             }] },
             "variables": variables,
             "validations": validations,
@@ -52,12 +68,13 @@ fn of(kind: Kind) -> [Value; 2] {
     [policy, binding]
 }
 
-fn validation(expression: &str, message: &str) -> Value {
+/// What must be so, and what is said otherwise, both in CEL.
+pub(crate) fn validation(expression: &str, message: &str) -> Value {
     json!({ "expression": expression, "messageExpression": message, "reason": "Forbidden" })
 }
 
-/// Of a Fault: its own namespace is all that it names.
-fn in_namespace() -> Vec<Value> {
+/// Of an object in a namespace, which is all that it names: that lets faults in, and whoever asks may put them there.
+pub(crate) fn in_namespace() -> Vec<Value> {
     let label = format!(
         "has(namespaceObject.metadata.labels) && '{LABEL}' in namespaceObject.metadata.labels && \
          namespaceObject.metadata.labels['{LABEL}'] == '{ALLOWED}'"

@@ -109,7 +109,7 @@ pub(crate) struct Object {
 
 /// What makes no sense is nothing: a definition that others have changed lets it in, and one object must not keep
 /// all others from being read.
-fn or_nothing<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn or_nothing<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: DeserializeOwned + Default,
@@ -191,16 +191,12 @@ impl Object {
     /// The id of its intent: the last 48 bits of its UID, which are random (RFC 9562, version 4). `None` of what is no
     /// such UID.
     pub(crate) fn intent(&self) -> Option<IntentId> {
-        let (_, last) = self.metadata.uid.rsplit_once('-')?;
-        let number = u64::from_str_radix(last, 16).ok().filter(|number| *number != 0)?;
-        (last.len() == 12).then(|| IntentId::from_random(number))
+        id_of(&self.metadata)
     }
 
-    /// From what is drawn where it names no seed: the first bits of its UID, so that whoever leads draws the same.
+    /// From what is drawn.
     pub(crate) fn seed(&self) -> u64 {
-        let digits: String = self.metadata.uid.chars().filter(char::is_ascii_hexdigit).collect();
-        let own = digits.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok());
-        self.spec.seed.unwrap_or_else(|| own.unwrap_or_default())
+        self.spec.seed.unwrap_or_else(|| seed_of(&self.metadata))
     }
 
     /// Where it is.
@@ -222,7 +218,7 @@ impl Object {
 
     /// Whether it waits for its fault to be healed before it goes.
     pub(crate) fn is_held(&self) -> bool {
-        self.metadata.finalizers.iter().any(|one| one == FINALIZER)
+        is_held(&self.metadata)
     }
 
     /// By what counts were last asked for; empty for not at all.
@@ -238,9 +234,33 @@ impl Object {
     /// Whether it is an earlier state than another one of the same object. API servers number them, and promise
     /// nothing of it: what cannot be told is later.
     pub(crate) fn is_before(&self, other: &Self) -> bool {
-        let number = |object: &Self| object.metadata.resource_version.parse::<u64>().ok();
-        number(self).zip(number(other)).is_some_and(|(own, other)| own < other)
+        is_before(&self.metadata, &other.metadata)
     }
+}
+
+/// The id of what an object asks for.
+pub(crate) fn id_of(metadata: &Metadata) -> Option<IntentId> {
+    let (_, last) = metadata.uid.rsplit_once('-')?;
+    let number = u64::from_str_radix(last, 16).ok().filter(|number| *number != 0)?;
+    (last.len() == 12).then(|| IntentId::from_random(number))
+}
+
+/// From what is drawn where an object names no seed: the first bits of its UID, so that whoever leads draws the same.
+pub(crate) fn seed_of(metadata: &Metadata) -> u64 {
+    let digits: String = metadata.uid.chars().filter(char::is_ascii_hexdigit).collect();
+    let own = digits.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    own.unwrap_or_default()
+}
+
+/// Whether an object waits for what it asks for to be over before it goes.
+pub(crate) fn is_held(metadata: &Metadata) -> bool {
+    metadata.finalizers.iter().any(|one| one == FINALIZER)
+}
+
+/// Whether this is an earlier state of an object than that.
+pub(crate) fn is_before(this: &Metadata, that: &Metadata) -> bool {
+    let number = |metadata: &Metadata| metadata.resource_version.parse::<u64>().ok();
+    number(this).zip(number(that)).is_some_and(|(this, that)| this < that)
 }
 
 macro_rules! kind {

@@ -2,7 +2,7 @@
 //!
 //! It never has an entry for each pod: a direction has its sums, and of what went wrong the first few are told.
 
-mod condition;
+pub(crate) mod condition;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, UNIX_EPOCH};
@@ -12,7 +12,6 @@ use proto::control as wire;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::condition::Condition;
-#[cfg(test)]
 pub(crate) use self::condition::Truth;
 use super::resource::Object;
 use crate::control::is_over;

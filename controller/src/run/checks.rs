@@ -27,7 +27,7 @@ const OF_FAULT: &[&str] = &["fault"];
 const OF_STEP: &str = "what a fault's step calls it with `as`";
 
 /// All that is wrong with the arguments of our steps.
-pub(super) fn problems(
+pub(crate) fn problems(
     experiment: &Node,
     (names, form): (&Names, &Form),
     output: Output,

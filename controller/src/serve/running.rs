@@ -80,7 +80,7 @@ fn told(
     })
 }
 
-pub(super) fn refuse(error: &RunsError) -> Status {
+pub(crate) fn refuse(error: &RunsError) -> Status {
     let reason = error.to_string();
     let hint = String::new();
     match error {

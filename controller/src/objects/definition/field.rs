@@ -3,24 +3,24 @@
 use serde_json::{Value, json};
 
 /// A rule of CEL, and what is said where it does not hold.
-pub(super) fn rule(rule: &str, message: &str) -> Value {
+pub(crate) fn rule(rule: &str, message: &str) -> Value {
     json!({ "rule": rule, "message": message })
 }
 
 /// Text of at most so many characters: what rules cost is known by that.
-pub(super) fn text(about: &str, longest: u32) -> Value {
+pub(crate) fn text(about: &str, longest: u32) -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": longest, "description": about })
 }
 
 /// Text of a form (RE2).
-pub(super) fn matching(about: &str, longest: u32, form: &str, message: &str) -> Value {
+pub(crate) fn matching(about: &str, longest: u32, form: &str, message: &str) -> Value {
     let mut field = text(about, longest);
     field["x-kubernetes-validations"] = json!([rule(&format!("self.matches('{form}')"), message)]);
     field
 }
 
 /// A length of time.
-pub(super) fn time(about: &str) -> Value {
+pub(crate) fn time(about: &str) -> Value {
     let mut field = text(about, 32);
     let fits = "self.matches('^([0-9]+(ms|s|m|h|d) ?)+$') && self.matches('[1-9]')";
     let message =
@@ -30,18 +30,18 @@ pub(super) fn time(about: &str) -> Value {
 }
 
 /// One of some words.
-pub(super) fn word(about: &str, words: &[&str]) -> Value {
+pub(crate) fn word(about: &str, words: &[&str]) -> Value {
     json!({ "type": "string", "enum": words, "description": about })
 }
 
 /// A number.
-pub(super) fn number(about: &str, least: i64, most: i64) -> Value {
+pub(crate) fn number(about: &str, least: i64, most: i64) -> Value {
     json!({
         "type": "integer", "format": "int64", "minimum": least, "maximum": most, "description": about,
     })
 }
 
 /// Whether or not.
-pub(super) fn flag(about: &str) -> Value {
+pub(crate) fn flag(about: &str) -> Value {
     json!({ "type": "boolean", "description": about })
 }

@@ -33,7 +33,8 @@ pub(crate) enum Truth {
 }
 
 impl Condition {
-    fn new(name: &str, status: Truth, reason: &str, message: &str) -> Self {
+    /// One, of which is not known since when.
+    pub(crate) fn new(name: &str, status: Truth, reason: &str, message: &str) -> Self {
         Self {
             name: name.to_owned(),
             status,
@@ -44,14 +45,14 @@ impl Condition {
     }
 
     /// Without the time since when.
-    pub(super) fn settled(&self) -> Self {
+    pub(crate) fn settled(&self) -> Self {
         Self { last_transition_time: String::new(), ..self.clone() }
     }
 }
 
-/// Of a fault that is not put in.
-pub(super) fn refused(cause: Cause, message: &str) -> Vec<Condition> {
-    let reason = match cause {
+/// Why something is refused, in a word for programs.
+pub(crate) const fn reason(cause: Cause) -> &'static str {
+    match cause {
         Cause::WrongUsage => "Invalid",
         Cause::NotFound => "NotFound",
         Cause::Refused => "Guarded",
@@ -59,9 +60,13 @@ pub(super) fn refused(cause: Cause, message: &str) -> Vec<Condition> {
         Cause::Unreachable => "Unreachable",
         Cause::Kernel => "Kernel",
         Cause::Interrupted | Cause::Other => "Refused",
-    };
+    }
+}
+
+/// Of a fault that is not put in.
+pub(super) fn refused(cause: Cause, message: &str) -> Vec<Condition> {
     vec![
-        Condition::new("Accepted", Truth::False, reason, message),
+        Condition::new("Accepted", Truth::False, reason(cause), message),
         Condition::new("Active", Truth::False, "Refused", "nothing was put in"),
         Condition::new("Healed", Truth::True, "Refused", "nothing was put in"),
     ]
@@ -100,7 +105,7 @@ pub(super) fn of(phase: Phase, message: &str, acted: bool) -> Vec<Condition> {
 }
 
 /// The same with the times since when they hold: those of before where nothing turned; `now` is Unix time, ns.
-pub(super) fn since(all: Vec<Condition>, before: &[Condition], now: u64) -> Vec<Condition> {
+pub(crate) fn since(all: Vec<Condition>, before: &[Condition], now: u64) -> Vec<Condition> {
     let at = |one: &Condition| {
         let same = |other: &&Condition| other.name == one.name && other.status == one.status;
         let known = before.iter().find(same).map(|other| other.last_transition_time.clone());
