@@ -6,10 +6,12 @@
 //! owed, and somebody else can take it over. What an earlier life of the controller left in the middle is
 //! healed, and what it owed is owed.
 
+mod bounds;
 mod disrupting;
 mod driving;
 mod faults;
 mod line;
+mod object;
 mod record;
 mod writing;
 
@@ -29,15 +31,18 @@ use tokio::sync::{mpsc, watch};
 use crate::archive::{Archive, ArchiveError, Audit, Deed, Of, Verdict};
 use crate::connect::{Absence, Choice};
 use crate::control::{Control, ControlError, has_ended, told};
+use crate::objects::consent::Consent;
 use crate::output::Output;
 use crate::run::executor::Executor;
 use crate::run::reaper::Reaper;
 use crate::run::starting;
 use crate::settings::{Names, StaticName};
+use bounds::Bounds;
 use driving::{Driving, Performer, State, Word};
 use faults::Faults;
 pub use line::{Line, Peer};
 use record::Record;
+pub(crate) use record::is_over;
 use writing::{LONGEST_TOLD, Writing};
 
 /// Runs that may go on at once.
@@ -118,6 +123,8 @@ struct Inner {
     living: Mutex<HashMap<IntentId, Living>>,
     /// Whenever one of them is over.
     left: watch::Sender<()>,
+    /// Which namespaces let faults in, as far as somebody tells of them.
+    consent: watch::Sender<Consent>,
 }
 
 /// All runs of a controller; clones are handles on the same.
@@ -138,7 +145,9 @@ impl Runs {
     ) -> Result<Self, ControlError> {
         let earlier = control.runs().await?;
         let (living, (left, _)) = (Mutex::default(), watch::channel(()));
-        let runs = Self(Arc::new(Inner { control, archive, limits, execution, living, left }));
+        let consent = watch::Sender::new(Consent::default());
+        let inner = Inner { control, archive, limits, execution, living, left, consent };
+        let runs = Self(Arc::new(inner));
         for run in earlier.into_iter().filter(|run| !record::is_over(run)) {
             let id = IntentId::from_random(run.id);
             // Nobody takes it over before it is healed.
@@ -240,10 +249,30 @@ impl Runs {
                 Err(ControlError::Conflict(id).into())
             };
         }
-        let title = record::title(&kept);
+        let record = wire::Run {
+            id: id.get(),
+            asker: asker.to_owned(),
+            kept: text,
+            names: begin.names,
+            performed_here: self.0.execution == Execution::Allowed,
+            ..wire::Run::default()
+        };
+        self.commence(asked, Record { run: record, kept }, names, Some(line)).await.map(drop)
+    }
+
+    /// Begins a run that nobody knows yet; returns it as it was stored.
+    async fn commence(
+        &self,
+        asked: Asked,
+        mut record: Record,
+        names: Names,
+        line: Option<Line>,
+    ) -> Result<wire::Run, RunsError> {
+        let (id, title) = (record.id(), record::title(&record.kept));
+        let asker = record.run.asker.clone();
         if let Some(reason) = self.0.control.halted() {
             let refused = ControlError::Halted(reason);
-            self.audit(Deed::Run, asker, (id, title), Err(&refused)).await?;
+            self.audit(Deed::Run, &asker, (id, title), Err(&refused)).await?;
             return Err(refused.into());
         }
         let (plain, credentials) = (asked.is_plain()?, asked.credentials());
@@ -253,23 +282,15 @@ impl Runs {
             starting::now(),
         )?);
         run.hide(&credentials);
-        let record = wire::Run {
-            id: id.get(),
-            title: title.clone(),
-            asker: asker.to_owned(),
-            phase: wire::RunPhase::Starting.into(),
-            asked: self.0.control.wall().now(),
-            kept: text.clone(),
-            names: begin.names,
-            performed_here: self.0.execution == Execution::Allowed,
-            plain,
-            ..wire::Run::default()
-        };
-        let (place, words) = self.admit(id, text)?;
-        self.audit(Deed::Run, asker, (id, title), Ok(())).await?;
-        self.0.control.begin_run(record.clone()).await?;
-        self.drive(run, Record { run: record, kept }, names, (place, words, Some(line)), Of::Run);
-        Ok(())
+        record.run.title.clone_from(&title);
+        record.run.set_phase(wire::RunPhase::Starting);
+        (record.run.asked, record.run.plain) = (self.0.control.wall().now(), plain);
+        let (place, words) = self.admit(id, record.run.kept.clone())?;
+        self.audit(Deed::Run, &asker, (id, title), Ok(())).await?;
+        self.0.control.begin_run(record.run.clone()).await?;
+        let begun = told(&record.run);
+        self.drive(run, record, names, (place, words, line), Of::Run);
+        Ok(begun)
     }
 
     /// Heals what a run that is over has left, and plays the rollbacks that it owes.
@@ -373,16 +394,18 @@ impl Runs {
         let (control, limits) = (self.0.control.clone(), self.0.limits);
         let asker = format!("{}, run {id}", record.run.asker);
         let audit = self.0.archive.audit.clone();
-        let picks = (names, run.seed());
+        let bounds = Bounds::of(&record.run, self.0.consent.subscribe());
+        let picks = (names, run.seed(), bounds);
         let faults = Faults::new((control.clone(), limits), audit, asker, picks, events.0.clone());
         for fault in &record.run.faults {
             if let Ok(label) = fault.label.parse() {
                 faults.adopt(label, IntentId::from_random(fault.intent));
             }
         }
-        let performer = match self.0.execution {
-            Execution::Refused => Performer::Line,
-            Execution::Allowed => {
+        let performer = match (&record.run.object, self.0.execution) {
+            (Some(_), _) => Performer::Nobody,
+            (None, Execution::Refused) => Performer::Line,
+            (None, Execution::Allowed) => {
                 let reaper = Reaper::new(self.identity(id), run.verdicts());
                 Performer::Here(executor(events.0.clone(), reaper))
             }

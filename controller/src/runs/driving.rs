@@ -49,7 +49,13 @@ pub(super) enum Performer {
     Here(Executor),
     /// Whoever started the run.
     Line,
+    /// Nobody: an object asks for the run, and what this process must not perform is in none of its steps.
+    Nobody,
 }
+
+/// Why a step is not performed that is in such a run all the same.
+const NOBODY: &str =
+    "nobody performs it: a controller runs no program, function or request for an object";
 
 /// What a step is for that somebody performs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,8 +255,9 @@ impl Driving {
     /// any more, and what it would be asked for from now on is not done out of its turn.
     fn lose(&mut self) {
         let is_news = self.line.take().is_some();
-        if matches!(self.performer, Performer::Here(_)) {
-            return;
+        match self.performer {
+            Performer::Here(_) | Performer::Nobody => return,
+            Performer::Line => {}
         }
         let why = super::line::Lost.to_string();
         if is_news {
@@ -359,6 +366,7 @@ impl Driving {
                     let purpose = if rolls_back { Purpose::Rollback } else { Purpose::Other };
                     self.order(&Order::step(&perform), purpose);
                 }
+                Performer::Nobody => answer(Ending::Failed(NOBODY.to_owned())),
             },
         }
     }
@@ -366,7 +374,10 @@ impl Driving {
     /// Whether a probe `logs` is this process's own to ask agents for. A command asks by itself.
     fn is_for_agents(&self, arguments: &Map<String, Value>) -> bool {
         let is_of_target = arguments.get("target").is_some_and(|target| !target.is_null());
-        is_of_target && matches!(self.performer, Performer::Here(_))
+        match self.performer {
+            Performer::Here(_) | Performer::Nobody => is_of_target,
+            Performer::Line => false,
+        }
     }
 
     /// Writes down that a fault may be there from now on.
@@ -384,6 +395,7 @@ impl Driving {
                 executor.control(hook);
             }
             Performer::Line => self.order(&Order::Hook(Box::new(hook)), Purpose::Other),
+            Performer::Nobody => self.answer(hook.call, Ending::Failed(NOBODY.to_owned())),
         }
     }
 
@@ -414,7 +426,7 @@ impl Driving {
                     self.lose();
                 }
             }
-            Performer::Line => (),
+            Performer::Line | Performer::Nobody => (),
         }
     }
 

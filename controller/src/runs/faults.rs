@@ -8,17 +8,19 @@ use experiment::hint;
 use experiment::model::{FaultLabel, FaultVerb};
 use experiment::run::invocation::Concern;
 use experiment::run::{Effect, Ending, Event, Healing};
-use fault::{IntentId, Limits, NodeName};
+use fault::{IntentId, Limits, NodeName, Selector};
 use proto::control as wire;
 use serde_json::{Map, Value};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard, mpsc};
 use tokio::task::AbortHandle;
 use tokio_stream::StreamExt as _;
 
+use super::bounds::Bounds;
 use crate::archive::{ArchiveError, Audit, Deed, Journal, Node, Verdict};
 use crate::control::{AskError, Control, ControlError, is_over};
 use crate::fleet::{self, client};
 use crate::log;
+use crate::objects::asked;
 use crate::output::Output;
 use crate::run::faults::controller::spec;
 use crate::run::faults::telling::Teller;
@@ -27,6 +29,7 @@ use crate::run::faults::{effect, ended, with_replaced, words};
 use crate::run::logs;
 use crate::serve::{refusal, watching};
 use crate::settings::Names;
+use crate::sight::GroupName;
 
 /// The id of a fault that may be there. Whoever has its turn puts it in or takes it out.
 type Slot = Arc<Turn<Option<IntentId>>>;
@@ -77,6 +80,8 @@ pub(super) struct Faults {
     pub(super) names: Names,
     /// From what picks of whose logs are read are drawn.
     seed: u64,
+    /// Whom they may be about, where that is not anybody.
+    bounds: Option<Bounds>,
     teller: Teller,
     slots: Mutex<BTreeMap<FaultLabel, Slot>>,
     labels: Arc<Mutex<BTreeMap<u64, FaultLabel>>>,
@@ -100,12 +105,12 @@ impl Faults {
         (control, limits): (Control, Limits),
         audit: Journal<Audit>,
         asker: String,
-        (names, seed): (Names, u64),
+        (names, seed, bounds): (Names, u64, Option<Bounds>),
         events: mpsc::UnboundedSender<Event>,
     ) -> Self {
         let (slots, labels, watching) = (Mutex::default(), Arc::default(), Mutex::default());
         let teller = Teller::new(events);
-        Self { control, limits, audit, asker, names, seed, teller, slots, labels, watching }
+        Self { control, limits, audit, asker, names, seed, bounds, teller, slots, labels, watching }
     }
 
     /// Takes one over that an earlier life of the run has put in.
@@ -153,9 +158,10 @@ impl Faults {
     }
 
     async fn found(&self, arguments: &Map<String, Value>) -> Result<Value, String> {
-        let sought = logs::Sought::read(arguments)?;
+        let sought = logs::Sought::read(&self.bounded(arguments)?)?;
         let (named, since, wanted) = sought.target()?.ok_or("`target` is missing")?;
         let selectors = named.stands_for(&self.names).map_err(|error| error.to_string())?;
+        self.admit(&selectors).await?;
         let meant = self.control.logs(&selectors, &since, self.seed).await;
         let verdict = match &meant {
             Ok(_) => Verdict::Admitted,
@@ -189,12 +195,20 @@ impl Faults {
         let Some(mut standing) = reserved.0 else {
             return Ending::Failed(format!("another fault is called `{label}`"));
         };
-        let typed = words::typed(verb, arguments, &self.names, Output::new(None));
+        let arguments = match self.bounded(arguments) {
+            Ok(arguments) => arguments,
+            Err(why) => return Ending::Failed(why),
+        };
+        let typed = words::typed(verb, &arguments, &self.names, Output::new(None));
         let replaces = matches!(typed, Ok(Typed::Replacing(_)));
         let spec = match typed.and_then(|typed| spec(typed, &self.names)) {
             Ok(spec) => wire::Spec::from(&spec),
             Err(failure) => return Ending::Failed(failure.text()),
         };
+        let named: Vec<Selector> = asked::selectors(&spec).collect();
+        if let Err(why) = self.admit(&named).await {
+            return Ending::Failed(why);
+        }
         if let Err(error) = self.watch().await {
             return Ending::Failed(error.to_string());
         }
@@ -351,17 +365,45 @@ impl Faults {
 
     /// The targets that a selector or a name stands for, one selector each.
     pub(super) async fn targets(&self, named: &str, seed: u64, concern: Concern) -> Ending {
-        let selectors = match words::meant(named, &self.names, concern) {
-            Ok(selectors) => selectors,
-            Err(failure) => return Ending::Failed(failure.text()),
-        };
-        match self.control.meant(&selectors, seed).await {
-            Ok(ends) => {
-                let names = fleet::names(ends.iter().map(Into::into).collect());
-                Ending::Returned(names.into_iter().map(Value::String).collect())
-            }
-            Err(error) => Ending::Failed(error.to_string()),
+        match self.single(named, seed, concern).await {
+            Ok(names) => Ending::Returned(names.into_iter().map(Value::String).collect()),
+            Err(why) => Ending::Failed(why),
         }
+    }
+
+    async fn single(
+        &self,
+        named: &str,
+        seed: u64,
+        concern: Concern,
+    ) -> Result<Vec<String>, String> {
+        let meant = self.bounds.as_ref().map(|bounds| bounds.text(named)).transpose();
+        let meant = meant.map_err(|stray| stray.text())?;
+        let named = meant.as_deref().unwrap_or(named);
+        let selectors = words::meant(named, &self.names, concern).map_err(|error| error.text())?;
+        let plain: Vec<Selector> = selectors.iter().map(|(selector, _)| selector.clone()).collect();
+        self.admit(&plain).await?;
+        let ends = self.control.meant(&selectors, seed).await.map_err(|error| error.to_string())?;
+        let names = fleet::names(ends.iter().map(Into::into).collect());
+        if let Some(bounds) = &self.bounds {
+            bounds.finds(&names);
+        }
+        Ok(names)
+    }
+
+    /// Arguments of a step within the bounds of the run.
+    fn bounded(&self, arguments: &Map<String, Value>) -> Result<Map<String, Value>, String> {
+        match &self.bounds {
+            Some(bounds) => bounds.arguments(arguments).map_err(|stray| stray.text()),
+            None => Ok(arguments.clone()),
+        }
+    }
+
+    /// Makes sure that all of these are within the bounds of the run.
+    async fn admit(&self, selectors: &[Selector]) -> Result<(), String> {
+        let Some(bounds) = &self.bounds else { return Ok(()) };
+        let is_of_settings = |group: &GroupName| self.control.has_cluster(group);
+        bounds.admit(selectors, is_of_settings).await.map_err(|stray| stray.text())
     }
 }
 

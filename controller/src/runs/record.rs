@@ -50,6 +50,10 @@ impl Record {
     /// What happened, as far as it says where the run is.
     pub(super) fn hears(&mut self, progress: &Progress) -> Change {
         use Progress::{EvaluationBegan, MethodBegan, MethodEnded, RollbacksBegan, RunBegan};
+        if let Progress::StepEnded { section: Section::Method, .. } = progress {
+            // It is stored with what is stored next.
+            self.run.steps += 1;
+        }
         let phase = if matches!(progress, RunBegan { .. } | EvaluationBegan(Section::Before)) {
             wire::RunPhase::Before
         } else if matches!(progress, MethodBegan) {
@@ -96,7 +100,7 @@ impl Record {
 }
 
 /// Whether nothing more comes of a run by itself.
-pub(super) fn is_over(run: &wire::Run) -> bool {
+pub(crate) fn is_over(run: &wire::Run) -> bool {
     has_ended(run) || run.phase() == wire::RunPhase::Owed
 }
 

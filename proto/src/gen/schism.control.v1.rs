@@ -290,10 +290,10 @@ pub struct Intent {
 /// An object of a Kubernetes cluster, of the group schism.dev.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Object {
-    /// Fault or ClusterFault.
+    /// Fault or ClusterFault; of a run Experiment or ClusterExperiment.
     #[prost(string, tag = "1")]
     pub kind: ::prost::alloc::string::String,
-    /// Empty for a ClusterFault.
+    /// Empty for objects of the cluster.
     #[prost(string, tag = "2")]
     pub namespace: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
@@ -941,6 +941,12 @@ pub struct Run {
     /// Of the last change.
     #[prost(uint64, tag = "15")]
     pub revision: u64,
+    /// The object that asks for it, if one does.
+    #[prost(message, optional, tag = "16")]
+    pub object: ::core::option::Option<Object>,
+    /// How many steps of its method have ended, as it was stored last.
+    #[prost(uint32, tag = "17")]
+    pub steps: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RunRequest {
