@@ -15,6 +15,7 @@ pub mod control;
 mod cut;
 pub mod disruption;
 mod doctor;
+pub mod experiments;
 mod failure;
 mod fleet;
 mod freeze;

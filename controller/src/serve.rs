@@ -13,7 +13,7 @@ mod nodes;
 mod reading;
 pub(crate) mod refusal;
 mod revocation;
-mod running;
+pub(crate) mod running;
 mod service;
 mod socket;
 #[cfg(test)]
@@ -43,6 +43,7 @@ use tonic::transport::Server;
 use crate::agents::{Agents, Way};
 use crate::archive::{self, Archive, ArchiveError, Copies};
 use crate::control::{Clusters, Control, ControlError, Means, Wall};
+use crate::experiments;
 use crate::objects;
 use crate::runs::{Execution, Runs};
 use crate::store::{IdentityError, Objects, Sqlite, Store, StoreError, incarnate};
@@ -295,6 +296,13 @@ impl Ground {
         }
         if let Some(House { client, namespace }) = options.store_in.clone() {
             let (control, audit) = (service.control.clone(), service.archive.audit.clone());
+            let runs = experiments::Means {
+                client: client.clone(),
+                control: control.clone(),
+                runs: service.runs.clone(),
+                tenure: tenure.subscribe(),
+            };
+            tasks.spawn(experiments::keep(runs, stopped.clone()));
             let means = objects::Means { client, namespace, control, audit, limits, tenure };
             tasks.spawn(objects::keep(means, stopped.clone()));
         }

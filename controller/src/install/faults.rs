@@ -1,11 +1,12 @@
-//! Faults as objects: their kinds, who may make them, and what of them the controller may do.
+//! Faults and experiments as objects: their kinds, who may make them, and what of them the controller may do.
 
 use serde_json::{Value, json};
 
 use super::controller::{COMPONENT, SERVICE};
 use super::labels;
 use super::values::Values;
-use crate::objects::{GROUP, VERB, definitions, policies};
+use crate::experiments;
+use crate::objects::{self, GROUP, VERB};
 use crate::settings::AgentsBy;
 
 /// Everything of it, where controllers have their store in the cluster: others keep no objects.
@@ -15,7 +16,10 @@ pub(super) fn objects(values: &Values) -> Vec<Value> {
         AgentsBy::Certificate => return Vec::new(),
     }
     let own = values.in_cluster("faults");
-    let mut all: Vec<Value> = definitions().into_iter().chain(policies()).collect();
+    let mut all: Vec<Value> = objects::definitions().into_iter().collect();
+    all.extend(experiments::definitions());
+    all.extend(objects::policies());
+    all.extend(experiments::policies());
     all.extend(roles(&own));
     all.push(json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
@@ -50,21 +54,24 @@ fn role(name: &Value, rules: &[Value]) -> Value {
 
 /// Of the controller; of those who may read, of those who may make faults in a namespace, and anywhere.
 fn roles(own: &Value) -> [Value; 4] {
-    let both = ["faults", "clusterfaults"];
+    let kinds = ["faults", "clusterfaults", "experiments", "clusterexperiments"];
+    let statuses = kinds.map(|kind| format!("{kind}/status"));
+    let statuses = statuses.each_ref().map(String::as_str);
     // What a fault is cannot be changed: to patch one is to ask for its counts.
     let whole = ["get", "list", "watch", "create", "patch", "delete"];
+    let of_faults = [kinds[0], kinds[1]];
     let mut known =
         rule("apiextensions.k8s.io", &["customresourcedefinitions"], &["list", "watch"]);
-    known["resourceNames"] = json!(both.map(|plural| format!("{plural}.{GROUP}")));
-    let mut viewer = role(&json!("schism-view"), &[rule(GROUP, &both, &["get", "list", "watch"])]);
+    known["resourceNames"] = json!(of_faults.map(|plural| format!("{plural}.{GROUP}")));
+    let mut viewer = role(&json!("schism-view"), &[rule(GROUP, &kinds, &["get", "list", "watch"])]);
     // Whoever may read what is in a namespace may read this, too.
     viewer["metadata"]["labels"] = json!({ "rbac.authorization.k8s.io/aggregate-to-view": "true" });
     [
         role(
             own,
             &[
-                rule(GROUP, &both, &["get", "list", "watch", "patch"]),
-                rule(GROUP, &["faults/status", "clusterfaults/status"], &["patch"]),
+                rule(GROUP, &kinds, &["get", "list", "watch", "patch"]),
+                rule(GROUP, &statuses, &["patch"]),
                 rule("", &["namespaces"], &["get", "list", "watch"]),
                 rule("", &["events"], &["create"]),
                 // Which installation keeps them, and of which fields the cluster knows.
@@ -75,11 +82,11 @@ fn roles(own: &Value) -> [Value; 4] {
         viewer,
         role(
             &json!("schism-inject"),
-            &[rule(GROUP, &["faults"], &whole), rule("", &["pods"], &[VERB])],
+            &[rule(GROUP, &["faults", "experiments"], &whole), rule("", &["pods"], &[VERB])],
         ),
         role(
             &json!("schism-inject-anywhere"),
-            &[rule(GROUP, &both, &whole), rule("", &["pods", "nodes"], &[VERB])],
+            &[rule(GROUP, &kinds, &whole), rule("", &["pods", "nodes"], &[VERB])],
         ),
     ]
 }

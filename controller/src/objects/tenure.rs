@@ -31,6 +31,16 @@ pub enum Tenure {
     Partial(Vec<Lack>),
 }
 
+impl Tenure {
+    /// Whether objects are this installation's to keep.
+    pub(crate) const fn is_own(&self) -> bool {
+        match self {
+            Self::Whole | Self::Partial(_) => true,
+            Self::Unknown | Self::Untold(_) | Self::Other(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for Tenure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

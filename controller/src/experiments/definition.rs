@@ -1,0 +1,121 @@
+//! What the API server has to know of the two kinds: their fields, what makes no sense, and how they are shown.
+
+use serde_json::{Map, Value, json};
+
+use super::resource::Kind;
+use crate::objects::GROUP;
+use crate::objects::definition::field::{flag, number, rule, text};
+use crate::objects::definition::{SAFE, object, told};
+use crate::objects::resource::VERSION;
+
+/// Both definitions.
+#[must_use]
+pub fn definitions() -> [Value; 2] {
+    Kind::ALL.map(definition)
+}
+
+fn definition(kind: Kind) -> Value {
+    let (scope, short) = match kind {
+        Kind::Experiment => ("Namespaced", "exp"),
+        Kind::ClusterExperiment => ("Cluster", "cexp"),
+    };
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": { "name": format!("{}.{GROUP}", kind.plural()) },
+        "spec": {
+            "group": GROUP, "scope": scope,
+            "names": {
+                "kind": kind.word(), "listKind": format!("{}List", kind.word()),
+                "plural": kind.plural(), "singular": kind.word().to_lowercase(),
+                "shortNames": [short], "categories": ["schism"],
+            },
+            "versions": [{
+                "name": VERSION, "served": true, "storage": true,
+                "subresources": { "status": {} },
+                "schema": { "openAPIV3Schema": {
+                    "type": "object", "required": ["spec"],
+                    "description": about(kind),
+                    "properties": { "spec": spec(), "status": status() },
+                } },
+                "additionalPrinterColumns": columns(),
+            }],
+        },
+    })
+}
+
+const fn about(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Experiment => {
+            "One run of an experiment whose faults are among pods of this namespace. It begins once; deleting the \
+             object ends it in rollback."
+        }
+        Kind::ClusterExperiment => {
+            "One run of an experiment whose faults are among pods of several namespaces, nodes or roles. It begins \
+             once; deleting the object ends it in rollback."
+        }
+    }
+}
+
+/// How `kubectl get` shows them.
+fn columns() -> Value {
+    let column = |name: &str, kind: &str, path: &str| json!({ "name": name, "type": kind, "jsonPath": path });
+    let wide = |name: &str, path: &str| json!({ "name": name, "type": "string", "jsonPath": path, "priority": 1 });
+    json!([
+        column("State", "string", ".status.phase"),
+        column("Steps", "string", ".status.steps"),
+        column("Deviated", "boolean", ".status.deviated"),
+        column("Exit", "integer", ".status.exitCode"),
+        column("Age", "date", ".metadata.creationTimestamp"),
+        wide("Title", ".status.title"),
+        wide("Run", ".status.run"),
+        wide("By", ".spec.requestedBy"),
+        wide("Owes", ".status.owes"),
+        wide("Message", ".status.message"),
+    ])
+}
+
+fn spec() -> Value {
+    let properties = json!({
+        "experiment": {
+            "type": "object", "x-kubernetes-preserve-unknown-fields": true,
+            "description": "The experiment, in the language of `schism run`: title, description, method and so on.",
+        },
+        "seed": number("From which every random choice is drawn [of the object's UID].", 0, SAFE),
+        "readsLogs": flag("Let it look at what pods write (the probe logs of a target): whoever creates it may get pods/log."),
+        "requestedBy": text("Who asks: nobody but the user who creates the object can be named.", 253),
+    });
+    // What stands in the experiment itself no rule of a definition sees: the policy keeps it.
+    let rules = vec![rule("self == oldSelf", UNCHANGED)];
+    object("What is to be run. It cannot be changed.", &["experiment"], properties, rules)
+}
+
+/// What is said to who changes it.
+pub(super) const UNCHANGED: &str =
+    "what a run is cannot be changed: delete it, which ends it in rollback, and create another one";
+
+/// What the controller says. Later versions say more, which earlier definitions keep.
+fn status() -> Value {
+    let word = || json!({ "type": "string" });
+    let mut properties = Map::new();
+    let words = [
+        "phase",
+        "title",
+        "run",
+        "seed",
+        "part",
+        "startedAt",
+        "endedAt",
+        "steps",
+        "message",
+        "journal",
+    ];
+    properties.extend(words.map(|name| (name.to_owned(), word())));
+    let counts = ["faults", "owes", "exitCode", "observedGeneration"];
+    let count = || json!({ "type": "integer", "format": "int64" });
+    properties.extend(counts.map(|name| (name.to_owned(), count())));
+    properties.insert("deviated".to_owned(), json!({ "type": "boolean" }));
+    let lists = ["reasons", "owed"];
+    let list = || json!({ "type": "array", "items": word() });
+    properties.extend(lists.map(|name| (name.to_owned(), list())));
+    told(properties)
+}

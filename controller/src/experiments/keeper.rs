@@ -1,0 +1,580 @@
+//! The task that keeps objects and runs the same: it watches both, and does one step at a time for each object.
+//!
+//! Only who leads has it. What it knows is what the API server and the driver of runs have told; whatever it was about
+//! to do when it ended, the next one comes to it by itself.
+
+mod calls;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use cluster::{ApiError, Client, Event, NamespaceObject, Reason, Resource, Selection, Within};
+use experiment::run::{Progress, Section};
+use fault::IntentId;
+use futures_util::{Stream, StreamExt as _};
+use proto::control as wire;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tonic::Status as Refusal;
+
+use super::asked;
+use super::decision::{Standing, Step, step};
+use super::resource::{ClusterExperiment, Experiment, Kind, Object, Place};
+use super::status::Status;
+use crate::control::Control;
+use crate::failure::{Cause, Failure};
+use crate::link::nanos;
+use crate::objects::Tenure;
+use crate::objects::consent::Withheld;
+use crate::objects::decision::{Attempt, Ending};
+use crate::runs::{Runs, RunsError, is_over};
+use crate::serve::watching;
+use calls::Done;
+
+/// How long what is in the way of a run may take to pass.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// From one attempt to the next.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The longest time from a call that failed to the next for the same object.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// What may have been heard and not been looked at yet.
+const WAITING: usize = 64;
+
+/// How long the API server may take to let go of objects when this controller ends.
+const LEAVING: Duration = Duration::from_secs(2);
+
+/// What it works with.
+#[derive(Clone)]
+pub struct Means {
+    /// Whether objects are this installation's to keep.
+    pub tenure: watch::Receiver<Tenure>,
+    /// Whom it asks for objects.
+    pub client: Client,
+    /// Who tells of runs.
+    pub control: Control,
+    /// Whom it asks for runs.
+    pub runs: Runs,
+}
+
+type Told = Pin<Box<dyn Stream<Item = Result<wire::Event, Refusal>> + Send>>;
+
+/// An object, and how far things are with it.
+#[derive(Debug)]
+struct Entry {
+    object: Object,
+    attempt: Attempt,
+    ending: Ending,
+    /// What was last said of it here; `None` before.
+    said: Option<Status>,
+    told: u64,
+    /// Whether a call for it is under way.
+    call: Call,
+    /// How many calls in a row have failed.
+    failures: u32,
+    /// Nothing is tried before (Unix time, ns).
+    pause: u64,
+}
+
+/// Whether a call is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Call {
+    None,
+    UnderWay,
+}
+
+impl Entry {
+    fn new(object: Object) -> Self {
+        Self {
+            object,
+            attempt: Attempt::default(),
+            ending: Ending::default(),
+            said: None,
+            told: 0,
+            call: Call::None,
+            failures: 0,
+            pause: 0,
+        }
+    }
+}
+
+/// A run that an object asks for.
+struct Known {
+    run: wire::Run,
+    /// Steps of its method that have ended, by what was heard.
+    steps: u32,
+}
+
+/// What is told by the API server.
+enum Heard {
+    Experiment(Event<Experiment>),
+    OfCluster(Event<ClusterExperiment>),
+    Namespace(Event<NamespaceObject>),
+}
+
+/// The task's own.
+struct Keeper {
+    means: Means,
+    entries: BTreeMap<Place, Entry>,
+    /// Of which kinds all objects are known.
+    listed: BTreeSet<Kind>,
+    /// What became of runs that objects ask for.
+    runs: BTreeMap<u64, Known>,
+    /// When an object is to be looked at again, Unix time, ns.
+    wakes: BTreeMap<Place, u64>,
+    /// Runs without an object that are being ended.
+    ending: BTreeSet<u64>,
+    tasks: JoinSet<Done>,
+    /// What was last told of an API server that does not answer, so that hours of it fill no disk.
+    trouble: String,
+}
+
+/// Keeps objects and runs the same as long as that is this installation's to do, until it is told to stop.
+pub async fn keep(means: Means, mut stopped: watch::Receiver<bool>) {
+    let mut tenure = means.tenure.clone();
+    loop {
+        tokio::select! {
+            biased;
+            () = told_to_stop(&mut stopped) => return,
+            Ok(_) = tenure.wait_for(Tenure::is_own) => {}
+        }
+        let (stop, ending) = watch::channel(false);
+        let mut keeping = pin!(run(means.clone(), ending));
+        let lost = async {
+            tokio::select! {
+                Ok(_) = tenure.wait_for(|tenure| !tenure.is_own()) => {}
+                () = told_to_stop(&mut stopped) => {}
+            }
+        };
+        tokio::select! {
+            // The controller ends.
+            () = &mut keeping => return,
+            () = lost => {}
+        }
+        stop.send_replace(true);
+        keeping.await;
+    }
+}
+
+async fn run(means: Means, mut stopped: watch::Receiver<bool>) {
+    // Each by itself, so that what happens elsewhere never has it begin anew.
+    let (heard, mut hearing) = mpsc::channel(WAITING);
+    let mut watching = JoinSet::new();
+    watching.spawn(follow(means.client.clone(), heard.clone(), Heard::Experiment));
+    watching.spawn(follow(means.client.clone(), heard.clone(), Heard::OfCluster));
+    watching.spawn(follow(means.client.clone(), heard, Heard::Namespace));
+    let Some(mut told) = told(&means.control).await else { return };
+    let mut keeper = Keeper {
+        means,
+        entries: BTreeMap::new(),
+        listed: BTreeSet::new(),
+        runs: BTreeMap::new(),
+        wakes: BTreeMap::new(),
+        ending: BTreeSet::new(),
+        tasks: JoinSet::new(),
+        trouble: String::new(),
+    };
+    // What has begun before is known before anything is looked at: nothing is taken for lost.
+    let Ok(standing) = keeper.means.control.runs().await else { return };
+    standing.into_iter().for_each(|run| keeper.learn(run));
+    loop {
+        let (wake, now) = (keeper.wakes.values().min().copied(), keeper.now());
+        tokio::select! {
+            () = told_to_stop(&mut stopped) => break,
+            Some(heard) = hearing.recv() => match heard {
+                Heard::Experiment(event) => keeper.happened(Kind::Experiment, event),
+                Heard::OfCluster(event) => keeper.happened(Kind::ClusterExperiment, event),
+                Heard::Namespace(event) => keeper.about_namespaces(event),
+            },
+            event = told.next() => match event {
+                Some(Ok(event)) => keeper.about_runs(event),
+                // It fell behind by more than is remembered: everything is told anew.
+                Some(Err(_)) | None => match self::told(&keeper.means.control).await {
+                    Some(anew) => told = anew,
+                    None => break,
+                },
+            },
+            Some(done) = keeper.tasks.join_next() => if let Ok(done) = done { keeper.done(done) },
+            () = passed(wake, now) => {}
+        }
+        keeper.awake();
+    }
+    keeper.leave().await;
+}
+
+async fn follow<R: Resource>(
+    client: Client,
+    heard: mpsc::Sender<Heard>,
+    of: fn(Event<R>) -> Heard,
+) {
+    let mut watch = client.watch::<R>(Within::Cluster, Selection::default());
+    while heard.send(of(watch.next().await)).await.is_ok() {}
+}
+
+/// What became of runs, and what becomes of them; `None` of a controller that ends.
+async fn told(control: &Control) -> Option<Told> {
+    let told = watching::told(control.clone(), 0).await.ok()?;
+    Some(Box::pin(told))
+}
+
+async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
+    // A sender that is gone is a controller that ends.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+async fn passed(wake: Option<u64>, now: u64) {
+    match wake {
+        Some(at) => tokio::time::sleep(Duration::from_nanos(at.saturating_sub(now))).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Keeper {
+    fn now(&self) -> u64 {
+        self.means.control.wall().now()
+    }
+
+    fn happened<R: Resource + Into<Object>>(&mut self, kind: Kind, event: Event<R>) {
+        match event {
+            Event::Listed(all) => {
+                self.trouble.clear();
+                let all: Vec<Object> = all.into_iter().map(Into::into).collect();
+                let there: BTreeSet<Place> = all.iter().map(|one| one.place(kind)).collect();
+                self.entries.retain(|place, _| place.kind != kind || there.contains(place));
+                for object in all {
+                    self.take(kind, object);
+                }
+                // Not before all are known: what goes on for the last of them is no orphan of the first.
+                self.listed.insert(kind);
+            }
+            Event::Applied(object) => self.take(kind, object.into()),
+            Event::Deleted(object) => {
+                let object: Object = object.into();
+                let place = object.place(kind);
+                let is_it = |entry: &Entry| entry.object.metadata.uid == object.metadata.uid;
+                if self.entries.get(&place).is_some_and(is_it) {
+                    self.entries.remove(&place);
+                    self.wakes.remove(&place);
+                }
+            }
+            Event::Trouble(error) => self.away(&error),
+        }
+        self.end_orphans();
+    }
+
+    /// An API server that does not answer changes nothing: what goes on comes to its end.
+    fn away(&mut self, error: &ApiError) {
+        let reason = error.to_string();
+        if self.trouble != reason {
+            tracing::warn!(%reason, "experiments as objects are not watched; trying again and again");
+            self.trouble = reason;
+        }
+    }
+
+    fn take(&mut self, kind: Kind, object: Object) {
+        let place = object.place(kind);
+        match self.entries.get_mut(&place) {
+            Some(entry) if entry.object.metadata.uid == object.metadata.uid => {
+                // The answer to an own call may have come before.
+                if !object.is_before(&entry.object) {
+                    entry.object = object;
+                }
+            }
+            Some(_) | None => {
+                self.entries.insert(place.clone(), Entry::new(object));
+            }
+        }
+        self.consider(&place);
+    }
+
+    fn about_namespaces(&mut self, event: Event<NamespaceObject>) {
+        let consent = self.means.runs.consent();
+        match event {
+            Event::Listed(all) => consent.send_modify(|consent| consent.listed(&all)),
+            Event::Applied(one) => consent.send_modify(|consent| consent.applied(&one)),
+            Event::Deleted(one) => consent.send_modify(|consent| consent.deleted(&one)),
+            Event::Trouble(error) => self.away(&error),
+        }
+    }
+
+    fn about_runs(&mut self, event: wire::Event) {
+        match event.kind {
+            Some(wire::event::Kind::Run(run)) => self.learn(run),
+            Some(wire::event::Kind::News(news)) => self.counts(&news),
+            Some(wire::event::Kind::ForgottenRun(forgotten)) => {
+                self.runs.remove(&forgotten.id);
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    /// Counts a step of a run that goes on. What it misses the record has in the end.
+    fn counts(&mut self, news: &wire::RunNews) {
+        let Some(known) = self.runs.get_mut(&news.id) else { return };
+        let progress = serde_json::from_slice::<Progress>(&news.news);
+        if let Ok(Progress::StepEnded { section: Section::Method, .. }) = progress {
+            known.steps += 1;
+            if let Some(place) = known.run.object.as_ref().and_then(Place::of) {
+                self.consider(&place);
+            }
+        }
+    }
+
+    fn learn(&mut self, run: wire::Run) {
+        let Some(place) = run.object.as_ref().and_then(Place::of) else { return };
+        if is_over(&run) {
+            self.ending.remove(&run.id);
+        }
+        let steps = run.steps;
+        self.runs.insert(run.id, Known { run, steps });
+        self.consider(&place);
+        self.end_orphans();
+    }
+
+    /// Ends what goes on for an object that is not there any more, however it went.
+    fn end_orphans(&mut self) {
+        let mut gone = Vec::new();
+        for (id, known) in &self.runs {
+            let Some(object) = &known.run.object else { continue };
+            let Some(place) = Place::of(object) else { continue };
+            let is_its = |entry: &Entry| entry.object.metadata.uid == object.uid;
+            let is_there = self.entries.get(&place).is_some_and(is_its);
+            if self.listed.contains(&place.kind) && !is_there {
+                gone.push((*id, place, is_over(&known.run)));
+            }
+        }
+        for (id, place, over) in gone {
+            if over {
+                // Nobody is left to be told.
+                self.runs.remove(&id);
+            } else if self.ending.insert(id) {
+                self.end(IntentId::from_random(id), format!("{place} is gone"));
+            }
+        }
+    }
+
+    fn end(&mut self, id: IntentId, reason: String) {
+        self.tasks.spawn(calls::end(self.means.runs.clone(), id, reason));
+    }
+
+    /// Looks at all objects whose time has come.
+    fn awake(&mut self) {
+        let now = self.now();
+        let due: Vec<Place> = self
+            .wakes
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(place, _)| place.clone())
+            .collect();
+        for place in due {
+            self.wakes.remove(&place);
+            self.consider(&place);
+        }
+    }
+
+    /// Does the next step for an object, if it is its turn.
+    fn consider(&mut self, place: &Place) {
+        let now = self.now();
+        let Some(entry) = self.entries.get_mut(place) else { return };
+        self.wakes.remove(place);
+        if entry.call == Call::UnderWay {
+            return;
+        }
+        if now < entry.pause {
+            self.wakes.insert(place.clone(), entry.pause);
+            return;
+        }
+        let Some(id) = entry.object.run() else {
+            // No API server makes such a UID; nothing could be known by it.
+            return tracing::error!(%place, "left alone: its UID is none");
+        };
+        let known = self.runs.get(&id.get());
+        let standing = Standing {
+            object: &entry.object,
+            run: known.map(|known| &known.run),
+            steps: known.map_or(0, |known| known.steps),
+            attempt: &entry.attempt,
+            ending: entry.ending,
+            said: entry.said.as_ref().unwrap_or(&entry.object.status),
+            told: entry.told,
+        };
+        let (client, object) = (self.means.client.clone(), entry.object.clone());
+        match step(standing, now) {
+            Step::Wait(until) => self.wakes.extend(until.map(|at| (place.clone(), at))),
+            Step::Begin => self.begin(place, id, now),
+            Step::End(reason) => {
+                entry.ending = Ending::Asked(now);
+                self.end(id, format!("{reason}: {place}"));
+                self.consider(place);
+            }
+            Step::Hold => {
+                entry.call = Call::UnderWay;
+                self.tasks.spawn(calls::hold(client, place.clone(), object));
+            }
+            Step::Release => {
+                entry.call = Call::UnderWay;
+                self.tasks.spawn(calls::release(client, place.clone(), object));
+            }
+            Step::Tell(status) => {
+                entry.call = Call::UnderWay;
+                let before = entry.said.as_ref().unwrap_or(&entry.object.status).phase;
+                self.tasks.spawn(calls::tell(client, place.clone(), object, before, status));
+            }
+        }
+    }
+
+    fn begin(&mut self, place: &Place, id: IntentId, now: u64) {
+        let Some(entry) = self.entries.get_mut(place) else { return };
+        let consent = match place.kind {
+            Kind::Experiment => {
+                let namespaces = [place.namespace.clone()];
+                self.means.runs.consent().borrow().check(&namespaces)
+            }
+            // Each of its faults says which namespaces it is about.
+            Kind::ClusterExperiment => Ok(()),
+        };
+        let asked = match consent {
+            Ok(()) => asked::asked(place.kind, &entry.object),
+            // It is listed within moments.
+            Err(Withheld::Unknown) => {
+                self.wakes.insert(place.clone(), now.saturating_add(nanos(AGAIN)));
+                return;
+            }
+            Err(withheld) => {
+                let attempted = format!("cannot run what {place} asks for");
+                Err(Failure::caused(Cause::Refused, attempted, &withheld).hint(withheld.hint()))
+            }
+        };
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(refusal) => {
+                entry.attempt = Attempt::Refused(Box::new(refusal));
+                return self.consider(place);
+            }
+        };
+        let since = match entry.attempt {
+            Attempt::Again { since, .. } => since,
+            Attempt::Untried | Attempt::UnderWay | Attempt::Refused(_) => now,
+        };
+        entry.attempt = Attempt::UnderWay;
+        let (runs, object) = (self.means.runs.clone(), entry.object.clone());
+        self.tasks.spawn(calls::begin(runs, place.clone(), object, (id, asked), since));
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Ended => {}
+            Done::Changed { place, uid, result } => {
+                self.changed(&place, &uid, result.map(|object| (object, None)));
+            }
+            Done::Told { place, uid, before, status, result } => {
+                let result = match result {
+                    // What the API server will not take is not offered again: nothing may hang by it.
+                    Err(error) if matches!(error.reason(), Some(Reason::Invalid)) => {
+                        tracing::error!(%place, %error, "its status is not told");
+                        let entry = self.entries.get(&place);
+                        entry.map(|entry| entry.object.clone()).ok_or(error)
+                    }
+                    result => result,
+                };
+                if before != status.phase {
+                    tracing::info!(%place, phase = status.phase.word(), "told");
+                }
+                self.changed(&place, &uid, result.map(|object| (object, Some(*status))));
+            }
+            Done::Begun { place, uid, since, result } => self.tried(&place, &uid, since, result),
+        }
+    }
+
+    fn changed(
+        &mut self,
+        place: &Place,
+        uid: &str,
+        result: Result<(Object, Option<Status>), ApiError>,
+    ) {
+        let now = self.now();
+        let Some(entry) = self.entries.get_mut(place) else { return };
+        if entry.object.metadata.uid != uid {
+            return;
+        }
+        entry.call = Call::None;
+        match result {
+            Ok((object, said)) => {
+                (entry.failures, entry.pause) = (0, 0);
+                if object.metadata.uid == uid && !object.is_before(&entry.object) {
+                    entry.object = object;
+                }
+                if let Some(said) = said {
+                    entry.said = Some(said);
+                    entry.told = now;
+                }
+            }
+            Err(error) => {
+                if !matches!(error.reason(), Some(Reason::NotFound | Reason::Conflict)) {
+                    tracing::warn!(%place, %error, "trying again");
+                }
+                // Of what has changed or gone meanwhile the watch tells, mostly before that time.
+                let pause = AGAIN.saturating_mul(1 << entry.failures.min(4)).min(LONGEST_PAUSE);
+                entry.failures += 1;
+                entry.pause = now.saturating_add(nanos(pause));
+            }
+        }
+        self.consider(place);
+    }
+
+    fn tried(
+        &mut self,
+        place: &Place,
+        uid: &str,
+        since: u64,
+        result: Result<Box<wire::Run>, Box<(RunsError, Failure)>>,
+    ) {
+        let now = self.now();
+        let attempt = match result {
+            Ok(run) => {
+                let steps = run.steps;
+                self.runs.entry(run.id).or_insert(Known { run: *run, steps });
+                // Its object may have gone meanwhile.
+                self.end_orphans();
+                Attempt::Untried
+            }
+            Err(refusal) => {
+                let (error, failure) = *refusal;
+                let is_early = now.saturating_sub(since) < nanos(PATIENCE);
+                match calls::passes(&error) {
+                    calls::Passing::Always => again(since, now),
+                    calls::Passing::Soon if is_early => again(since, now),
+                    calls::Passing::Soon | calls::Passing::Never => {
+                        Attempt::Refused(Box::new(failure))
+                    }
+                }
+            }
+        };
+        let entry = self.entries.get_mut(place).filter(|entry| entry.object.metadata.uid == uid);
+        if let Some(entry) = entry {
+            entry.attempt = attempt;
+            self.consider(place);
+        }
+    }
+
+    /// Lets go of objects: whoever leads next holds those that are still meant to be held, and where nobody does any
+    /// more, nothing of them hangs.
+    async fn leave(mut self) {
+        self.tasks.shutdown().await;
+        let held = self.entries.iter().filter(|(_, entry)| entry.object.is_held());
+        let client = &self.means.client;
+        let all = held.map(|(place, entry)| {
+            calls::release(client.clone(), place.clone(), entry.object.clone())
+        });
+        // What is not let go of within that time the next leader takes care of.
+        let _ = tokio::time::timeout(LEAVING, futures_util::future::join_all(all)).await;
+    }
+}
+
+/// It is tried again, as it was first then.
+fn again(since: u64, now: u64) -> Attempt {
+    Attempt::Again { since, at: now.saturating_add(nanos(AGAIN)) }
+}
