@@ -4,6 +4,7 @@ pub(crate) mod binding;
 pub(crate) mod budget;
 pub(crate) mod definition;
 pub(crate) mod happening;
+pub(crate) mod job;
 pub(crate) mod kept;
 pub(crate) mod lease;
 pub(crate) mod node;

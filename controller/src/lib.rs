@@ -8,6 +8,7 @@
 pub mod admit;
 pub mod agents;
 pub mod archive;
+pub mod carried;
 mod certs;
 pub mod cli;
 mod connect;

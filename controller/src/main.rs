@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use agent::kernel::clock::holder;
 use anyhow::Context;
+use controller::carried;
 use controller::cli::{Cli, Misuse};
 use controller::plugin::{self, Line};
 use controller::run::reaper;
@@ -16,6 +17,9 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     if reaper::is_asked() {
         return reaper::run().map(|()| ExitCode::SUCCESS).context("end what a run left");
+    }
+    if carried::is_asked() {
+        return carried::run().map(|()| ExitCode::SUCCESS).context("copy this program");
     }
     let words: Vec<OsString> = std::env::args_os().collect();
     let asked = match read(&words) {
