@@ -35,7 +35,7 @@ pub use kind::{
     budget::{Budget, BudgetSpec, BudgetStatus},
     definition::{Definition, DefinitionSchema, DefinitionSpec, DefinitionVersion},
     happening::{Involved, PodEvent, Source},
-    job::{Job, JobCondition, JobStatus},
+    job::{Job, JobCondition, JobContainer, JobPod, JobPodStatus, JobStatus},
     kept::{ConfigMap, SecretObject},
     lease::{Lease, LeaseSpec},
     node::{Node, NodeCondition, NodeInfo, NodeSpec, NodeStatus},

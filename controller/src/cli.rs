@@ -197,6 +197,13 @@ pub struct ServeArgs {
     /// without it whoever starts a run performs them
     #[arg(long)]
     pub allow_exec: bool,
+    /// With --store-in-cluster: the namespaces in which experiments that are objects run as Jobs, if they ask for
+    /// that; the controller needs the rights that `schism install --experiments` gives
+    #[arg(long, value_name = "NAMESPACE,…", value_delimiter = ',', env = "SCHISM_EXPERIMENTS_IN")]
+    pub experiments_in: Vec<String>,
+    /// The image of this very program, from which such a Job takes it
+    #[arg(long, value_name = "IMAGE", env = "SCHISM_IMAGE")]
+    pub image: Option<String>,
 }
 
 /// `install`.
@@ -221,8 +228,11 @@ pub struct InstallArgs {
     /// `nodes` to cordon them (`schism node`); `schism node drain` takes both [default: neither]
     #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',')]
     pub allow: Vec<AllowArg>,
+    /// The namespaces in which experiments that are objects may run as Jobs: the controllers get the rights for that
+    #[arg(long, value_name = "NAMESPACE,…", value_delimiter = ',', value_parser = label)]
+    pub experiments: Vec<String>,
     /// Write a chart for Helm to this directory instead, in which all of these options are values
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["namespace", "registry", "tag", "agents_by", "settings", "allow"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["namespace", "registry", "tag", "agents_by", "settings", "allow", "experiments"])]
     pub chart: Option<PathBuf>,
 }
 

@@ -4,6 +4,7 @@ mod agents;
 mod chart;
 mod controller;
 mod emit;
+mod experiments;
 mod faults;
 mod rights;
 mod values;
@@ -69,6 +70,7 @@ fn objects(values: &Values) -> Vec<Value> {
     all.extend(controller::objects(values));
     all.extend(agents::objects(values));
     all.extend(faults::objects(values));
+    all.extend(experiments::objects(values));
     all
 }
 
@@ -304,6 +306,28 @@ mod tests {
         assert_eq!(binding["kind"], "ClusterRoleBinding");
         assert_eq!(binding["roleRef"]["name"], "schism:chaos:nodes");
         assert_eq!(binding["subjects"][0]["namespace"], "chaos");
+    }
+
+    #[test]
+    fn jobs_may_be_made_only_in_namespaces_that_are_named() {
+        let spaces = |line: &str| {
+            let objects = given(line);
+            let is_of_jobs = |object: &&Value| object["rules"][0]["resources"] == json!(["jobs"]);
+            let roles: Vec<&Value> = objects.iter().filter(is_of_jobs).collect();
+            assert!(roles.iter().all(|role| role["kind"] == "Role"), "{roles:#?}");
+            let spaces = roles.iter().map(|role| role["metadata"]["namespace"].clone());
+            let container =
+                &of_kind(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+            let environment = container["env"].as_array().unwrap();
+            let of_name = |name: &str| environment.iter().find(|one| one["name"] == name).unwrap();
+            assert_eq!(of_name("SCHISM_IMAGE")["value"], container["image"]);
+            let told = of_name("SCHISM_EXPERIMENTS_IN")["value"].clone();
+            (spaces.collect::<Vec<_>>(), told)
+        };
+        assert_eq!(spaces("schism install"), (vec![], json!("")));
+        let named = spaces("schism install --experiments store,camunda");
+        assert_eq!(named, (vec![json!("store"), json!("camunda")], json!("store,camunda")));
+        assert!(spaces("schism install --experiments store --agents-by certificate").0.is_empty());
     }
 
     #[test]

@@ -98,6 +98,8 @@ pub struct Options {
     pub clusters: Clusters,
     /// Whether steps of experiments are performed by this process.
     pub execution: Execution,
+    /// Where experiments may run as Jobs, and from which image.
+    pub jobs: Option<experiments::Jobs>,
 }
 
 /// A controller that could not be started.
@@ -300,6 +302,7 @@ impl Ground {
                 client: client.clone(),
                 control: control.clone(),
                 runs: service.runs.clone(),
+                jobs: options.jobs.clone(),
                 tenure: tenure.subscribe(),
             };
             tasks.spawn(experiments::keep(runs, stopped.clone()));

@@ -1,8 +1,9 @@
 //! Jobs: pods that come to an end.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::pod::Phase;
 use super::resource;
 use crate::Metadata;
 
@@ -20,6 +21,40 @@ pub struct Job {
 }
 
 resource!(Job, "batch", "v1", "Job", "jobs");
+
+/// The pod of a Job, with the last words of its containers.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct JobPod {
+    /// Whose it is.
+    pub metadata: Metadata,
+    /// What became of it.
+    pub status: JobPodStatus,
+}
+
+resource!(JobPod, "", "v1", "Pod", "pods");
+
+/// What became of the pod of a Job.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct JobPodStatus {
+    /// How far it is.
+    pub phase: Phase,
+    /// Its containers.
+    pub container_statuses: Vec<JobContainer>,
+    /// Those that begin before.
+    pub init_container_statuses: Vec<JobContainer>,
+}
+
+/// A container of such a pod.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct JobContainer {
+    /// Its name in its pod.
+    pub name: String,
+    /// How it is, by the one word that says so: `waiting`, `running` or `terminated`.
+    pub state: Map<String, Value>,
+}
 
 /// What became of a Job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -11,7 +11,7 @@ use experiment::model::{Experiment, Runtime};
 use experiment::problem::{Problem, Severity};
 use experiment::run::{Beginning, Terms, Verdicts};
 use experiment::timestamp::Timestamp;
-use experiment::toolkit::{self, Manner};
+use experiment::toolkit::{self, Manner, Reading};
 use serde_json::{Map, Value};
 
 use super::resource::{Kind, Object};
@@ -34,7 +34,7 @@ pub(super) fn asked(kind: Kind, object: &Object) -> Result<Asked, Failure> {
     let wrong = |reason: String| Failure::new(Outcome::WrongUsage, attempted.clone(), reason);
     let experiment = read(kind, object).map_err(wrong)?;
     if let Some(foreign) = inspection::foreign(&experiment) {
-        let hint = "`kubectl schism run` runs it from where you are";
+        let hint = "job in its spec says with which image and service account it runs instead";
         return Err(
             wrong(format!("{foreign}, and the controller performs none for an object")).hint(hint)
         );
@@ -65,8 +65,17 @@ pub(super) fn asked(kind: Kind, object: &Object) -> Result<Asked, Failure> {
     Asked::of(&beginning).map_err(|error| wrong(error.to_string()))
 }
 
-/// The experiment of an object, if nothing is wrong with it.
-fn read(kind: Kind, object: &Object) -> Result<Experiment, String> {
+/// Makes sure that an object has an experiment without secrets in it, whoever performs that.
+///
+/// # Errors
+/// It has none.
+pub(super) fn legible(object: &Object) -> Result<(), String> {
+    let mut reading = reading(object)?;
+    reading.problems.retain(|problem| problem.severity == Severity::Error);
+    reading.experiment.map(drop).ok_or_else(|| told(&reading.problems))
+}
+
+fn reading(object: &Object) -> Result<Reading, String> {
     let written = &object.spec.experiment;
     // What is told of anything else could have one in it.
     if let Some(secret) = inspection::inline_secret(written) {
@@ -74,10 +83,15 @@ fn read(kind: Kind, object: &Object) -> Result<Experiment, String> {
             "the secret `{secret}` stands in the object itself, where everybody reads it who may read the object"
         ));
     }
-    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-    let meant = meant(kind, namespace, &Value::Object(written.clone()))?;
     let text = Value::Object(written.clone()).to_string();
-    let reading = toolkit::read(&text, Notation::Json, Manner::Strict);
+    Ok(toolkit::read(&text, Notation::Json, Manner::Strict))
+}
+
+/// The experiment of an object, if nothing is wrong with it.
+fn read(kind: Kind, object: &Object) -> Result<Experiment, String> {
+    let reading = reading(object)?;
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    let meant = meant(kind, namespace, &Value::Object(object.spec.experiment.clone()))?;
     let mut problems = reading.problems;
     // Our steps say targets as their objects do.
     if let Ok(node) = Node::read(&meant.to_string(), Notation::Json) {

@@ -4,8 +4,6 @@
 
 use std::time::Duration;
 
-use proto::control as wire;
-
 use super::resource::Object;
 use super::status::Status;
 use crate::link::nanos;
@@ -22,9 +20,8 @@ const LONGEST_ROLLBACK: Duration = Duration::from_secs(600);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Standing<'a> {
     pub(crate) object: &'a Object,
-    pub(crate) run: Option<&'a wire::Run>,
-    /// How many steps of its method have ended.
-    pub(crate) steps: u32,
+    /// What is to be said of it by what is known of its run; `None` where there is none.
+    pub(crate) known: Option<&'a Status>,
     pub(crate) attempt: &'a Attempt,
     pub(crate) ending: Ending,
     /// What was last said of it.
@@ -42,9 +39,9 @@ pub(crate) enum Step {
     Hold,
     /// To have it wait no longer.
     Release,
-    /// To begin the run.
+    /// To have it run.
     Begin,
-    /// To end it in rollback, for this reason.
+    /// To have it end in rollback, for this reason.
     End(&'static str),
     /// To say how it is.
     Tell(Box<Status>),
@@ -52,13 +49,14 @@ pub(crate) enum Step {
 
 /// What is to be done about an object; `now` is Unix time, ns.
 pub(crate) fn step(standing: Standing<'_>, now: u64) -> Step {
-    let Standing { object, run, steps, .. } = standing;
-    let Some(run) = run else { return unknown(standing, now) };
-    let status = Status::told(object, run, steps, now);
-    if status.phase.is_final() { over(standing, status) } else { living(standing, status, now) }
+    match standing.known {
+        Some(status) if status.phase.is_final() => over(standing, status.clone()),
+        Some(status) => living(standing, status.clone(), now),
+        None => unknown(standing, now),
+    }
 }
 
-/// Nobody has been asked for it, as far as is known.
+/// Nobody runs it, as far as is known.
 fn unknown(standing: Standing<'_>, now: u64) -> Step {
     let Standing { object, attempt, said, .. } = standing;
     match attempt {
@@ -67,7 +65,7 @@ fn unknown(standing: Standing<'_>, now: u64) -> Step {
         // It is over for longer than anybody remembers.
         Attempt::Untried | Attempt::Again { .. } if said.phase.is_final() => release(object),
         // It is never begun twice.
-        Attempt::Untried | Attempt::Again { .. } if said.phase.has_begun() => {
+        Attempt::Untried | Attempt::Again { .. } if said.has_begun() => {
             over(standing, Status::lost(object, now))
         }
         Attempt::Untried | Attempt::Again { .. } if object.is_leaving() => release(object),

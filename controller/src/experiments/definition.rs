@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::resource::Kind;
 use crate::objects::GROUP;
-use crate::objects::definition::field::{flag, number, rule, text};
+use crate::objects::definition::field::{flag, number, rule, text, time, word};
 use crate::objects::definition::{SAFE, object, told};
 use crate::objects::resource::VERSION;
 
@@ -35,7 +35,7 @@ fn definition(kind: Kind) -> Value {
                 "schema": { "openAPIV3Schema": {
                     "type": "object", "required": ["spec"],
                     "description": about(kind),
-                    "properties": { "spec": spec(), "status": status() },
+                    "properties": { "spec": spec(kind), "status": status() },
                 } },
                 "additionalPrinterColumns": columns(),
             }],
@@ -74,7 +74,7 @@ fn columns() -> Value {
     ])
 }
 
-fn spec() -> Value {
+fn spec(kind: Kind) -> Value {
     let properties = json!({
         "experiment": {
             "type": "object", "x-kubernetes-preserve-unknown-fields": true,
@@ -83,10 +83,51 @@ fn spec() -> Value {
         "seed": number("From which every random choice is drawn [of the object's UID].", 0, SAFE),
         "readsLogs": flag("Let it look at what pods write (the probe logs of a target): whoever creates it may get pods/log."),
         "requestedBy": text("Who asks: nobody but the user who creates the object can be named.", 253),
+        "job": job(kind),
     });
     // What stands in the experiment itself no rule of a definition sees: the policy keeps it.
     let rules = vec![rule("self == oldSelf", UNCHANGED)];
     object("What is to be run. It cannot be changed.", &["experiment"], properties, rules)
+}
+
+/// How it runs where the controller does not perform it.
+fn job(kind: Kind) -> Value {
+    let as_pods_have_it = |about: &str| {
+        json!({
+            "type": "object", "x-kubernetes-preserve-unknown-fields": true, "description": about,
+        })
+    };
+    let several = |about: &str| {
+        json!({
+            "type": "array", "description": about,
+            "items": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
+        })
+    };
+    let mut required = vec!["image", "serviceAccountName"];
+    let mut properties = json!({
+        "image": text("The image in which its programs are; this program is put into it.", 1024),
+        "serviceAccountName": text("As whom it runs: whoever that is makes its faults.", 253),
+        "imagePullPolicy": word("When the node fetches the image.", &["Always", "IfNotPresent", "Never"]),
+        "imagePullSecrets": several("With what it fetches it."),
+        "env": several("The environment of its programs, and where settings and secrets come from, as a container has it."),
+        "envFrom": several("The same, whole."),
+        "resources": as_pods_have_it("What its container takes."),
+        "nodeSelector": as_pods_have_it("On which nodes it may be."),
+        "tolerations": several("Which taints it bears."),
+        "securityContext": as_pods_have_it("Of its pod, instead of one that is nobody and restricted."),
+        "containerSecurityContext": as_pods_have_it("Of its container, instead of one that has no capability."),
+        "journal": text("The PersistentVolumeClaim to which its journal goes [it goes with the pod].", 253),
+        "deadline": time("How long it may take until its rollbacks begin."),
+    });
+    match kind {
+        Kind::Experiment => {}
+        Kind::ClusterExperiment => {
+            required.push("namespace");
+            properties["namespace"] = text("Where its Job is.", 63);
+        }
+    }
+    let about = "Run it as a Job, with `kubectl schism run`: for programs, functions and requests.";
+    object(about, &required, properties, Vec::new())
 }
 
 /// What is said to who changes it.
@@ -107,6 +148,7 @@ fn status() -> Value {
         "endedAt",
         "steps",
         "message",
+        "job",
         "journal",
     ];
     properties.extend(words.map(|name| (name.to_owned(), word())));

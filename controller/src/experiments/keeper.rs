@@ -4,12 +4,15 @@
 //! to do when it ended, the next one comes to it by itself.
 
 mod calls;
+mod jobs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use cluster::{ApiError, Client, Event, NamespaceObject, Reason, Resource, Selection, Within};
+use cluster::{
+    ApiError, Client, Event, Job, JobPod, NamespaceObject, Reason, Resource, Selection, Within,
+};
 use experiment::run::{Progress, Section};
 use fault::IntentId;
 use futures_util::{Stream, StreamExt as _};
@@ -18,8 +21,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tonic::Status as Refusal;
 
-use super::asked;
 use super::decision::{Standing, Step, step};
+use super::job::{Jobs, Work};
 use super::resource::{ClusterExperiment, Experiment, Kind, Object, Place};
 use super::status::Status;
 use crate::control::Control;
@@ -28,9 +31,10 @@ use crate::link::nanos;
 use crate::objects::Tenure;
 use crate::objects::consent::Withheld;
 use crate::objects::decision::{Attempt, Ending};
-use crate::runs::{Runs, RunsError, is_over};
+use crate::runs::{Runs, is_over};
 use crate::serve::watching;
-use calls::Done;
+use calls::{Begun, Done, Passing};
+use jobs::{Part, Wish, wish};
 
 /// How long what is in the way of a run may take to pass.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -58,6 +62,8 @@ pub struct Means {
     pub control: Control,
     /// Whom it asks for runs.
     pub runs: Runs,
+    /// Where it may make Jobs; nowhere otherwise.
+    pub jobs: Option<Jobs>,
 }
 
 type Told = Pin<Box<dyn Stream<Item = Result<wire::Event, Refusal>> + Send>>;
@@ -113,6 +119,8 @@ enum Heard {
     Experiment(Event<Experiment>),
     OfCluster(Event<ClusterExperiment>),
     Namespace(Event<NamespaceObject>),
+    Job(String, Event<Job>),
+    Pod(String, Event<JobPod>),
 }
 
 /// The task's own.
@@ -123,6 +131,10 @@ struct Keeper {
     listed: BTreeSet<Kind>,
     /// What became of runs that objects ask for.
     runs: BTreeMap<u64, Known>,
+    /// What became of Jobs that objects ask for.
+    works: BTreeMap<u64, Work>,
+    /// What of which namespaces is known of them.
+    listed_of: BTreeSet<(String, Part)>,
     /// When an object is to be looked at again, Unix time, ns.
     wakes: BTreeMap<Place, u64>,
     /// Runs without an object that are being ended.
@@ -163,15 +175,20 @@ async fn run(means: Means, mut stopped: watch::Receiver<bool>) {
     // Each by itself, so that what happens elsewhere never has it begin anew.
     let (heard, mut hearing) = mpsc::channel(WAITING);
     let mut watching = JoinSet::new();
-    watching.spawn(follow(means.client.clone(), heard.clone(), Heard::Experiment));
-    watching.spawn(follow(means.client.clone(), heard.clone(), Heard::OfCluster));
-    watching.spawn(follow(means.client.clone(), heard, Heard::Namespace));
+    let (all, client) = (|| (Within::Cluster, Selection::default()), || means.client.clone());
+    watching.spawn(follow(client(), all(), heard.clone(), Heard::Experiment));
+    watching.spawn(follow(client(), all(), heard.clone(), Heard::OfCluster));
+    watching.spawn(follow(client(), all(), heard.clone(), Heard::Namespace));
+    jobs::watch(&means, &mut watching, &heard);
+    drop(heard);
     let Some(mut told) = told(&means.control).await else { return };
     let mut keeper = Keeper {
         means,
         entries: BTreeMap::new(),
         listed: BTreeSet::new(),
         runs: BTreeMap::new(),
+        works: BTreeMap::new(),
+        listed_of: BTreeSet::new(),
         wakes: BTreeMap::new(),
         ending: BTreeSet::new(),
         tasks: JoinSet::new(),
@@ -188,6 +205,8 @@ async fn run(means: Means, mut stopped: watch::Receiver<bool>) {
                 Heard::Experiment(event) => keeper.happened(Kind::Experiment, event),
                 Heard::OfCluster(event) => keeper.happened(Kind::ClusterExperiment, event),
                 Heard::Namespace(event) => keeper.about_namespaces(event),
+                Heard::Job(namespace, event) => keeper.about_jobs(&namespace, event),
+                Heard::Pod(namespace, event) => keeper.about_pods(&namespace, event),
             },
             event = told.next() => match event {
                 Some(Ok(event)) => keeper.about_runs(event),
@@ -207,10 +226,11 @@ async fn run(means: Means, mut stopped: watch::Receiver<bool>) {
 
 async fn follow<R: Resource>(
     client: Client,
+    (within, selection): (Within, Selection),
     heard: mpsc::Sender<Heard>,
-    of: fn(Event<R>) -> Heard,
+    of: impl Fn(Event<R>) -> Heard,
 ) {
-    let mut watch = client.watch::<R>(Within::Cluster, Selection::default());
+    let mut watch = client.watch::<R>(within, selection);
     while heard.send(of(watch.next().await)).await.is_ok() {}
 }
 
@@ -378,51 +398,57 @@ impl Keeper {
     /// Does the next step for an object, if it is its turn.
     fn consider(&mut self, place: &Place) {
         let now = self.now();
-        let Some(entry) = self.entries.get_mut(place) else { return };
         self.wakes.remove(place);
-        if entry.call == Call::UnderWay {
+        let Some(entry) = self.entries.get(place).filter(|entry| entry.call == Call::None) else {
             return;
-        }
+        };
         if now < entry.pause {
             self.wakes.insert(place.clone(), entry.pause);
             return;
         }
-        let Some(id) = entry.object.run() else {
+        let (client, object) = (self.means.client.clone(), entry.object.clone());
+        let Some(id) = object.run() else {
             // No API server makes such a UID; nothing could be known by it.
             return tracing::error!(%place, "left alone: its UID is none");
         };
-        let known = self.runs.get(&id.get());
-        let standing = Standing {
-            object: &entry.object,
-            run: known.map(|known| &known.run),
-            steps: known.map_or(0, |known| known.steps),
-            attempt: &entry.attempt,
-            ending: entry.ending,
-            said: entry.said.as_ref().unwrap_or(&entry.object.status),
-            told: entry.told,
-        };
-        let (client, object) = (self.means.client.clone(), entry.object.clone());
-        match step(standing, now) {
-            Step::Wait(until) => self.wakes.extend(until.map(|at| (place.clone(), at))),
-            Step::Begin => self.begin(place, id, now),
+        // It is listed within moments.
+        let Some(known) = self.known_of(&object, id, now) else { return };
+        let said = entry.said.as_ref().unwrap_or(&object.status);
+        let (attempt, ending, told, before) =
+            (&entry.attempt, entry.ending, entry.told, said.phase);
+        let known = known.as_ref();
+        let next = step(Standing { object: &object, known, attempt, ending, said, told }, now);
+        let place = place.clone();
+        match next {
+            Step::Wait(until) => self.wakes.extend(until.map(|at| (place, at))),
+            Step::Begin => self.begin(&place, id, now),
+            Step::End(_) if object.spec.job.is_some() => self.suspend(&place, &object, id),
             Step::End(reason) => {
-                entry.ending = Ending::Asked(now);
                 self.end(id, format!("{reason}: {place}"));
-                self.consider(place);
+                self.is_ending(&place, now);
             }
-            Step::Hold => {
-                entry.call = Call::UnderWay;
-                self.tasks.spawn(calls::hold(client, place.clone(), object));
-            }
-            Step::Release => {
-                entry.call = Call::UnderWay;
-                self.tasks.spawn(calls::release(client, place.clone(), object));
-            }
+            Step::Hold => self.call(&place.clone(), calls::hold(client, place, object)),
+            Step::Release => self.call(&place.clone(), calls::release(client, place, object)),
             Step::Tell(status) => {
-                entry.call = Call::UnderWay;
-                let before = entry.said.as_ref().unwrap_or(&entry.object.status).phase;
-                self.tasks.spawn(calls::tell(client, place.clone(), object, before, status));
+                let tells = calls::tell(client, place.clone(), object, before, status);
+                self.call(&place, tells);
             }
+        }
+    }
+
+    /// Has a call under way, and no other one for its object.
+    fn call(&mut self, place: &Place, call: impl Future<Output = Done> + Send + 'static) {
+        if let Some(entry) = self.entries.get_mut(place) {
+            entry.call = Call::UnderWay;
+            self.tasks.spawn(call);
+        }
+    }
+
+    /// Its end was asked for.
+    fn is_ending(&mut self, place: &Place, now: u64) {
+        if let Some(entry) = self.entries.get_mut(place) {
+            entry.ending = Ending::Asked(now);
+            self.consider(place);
         }
     }
 
@@ -437,7 +463,7 @@ impl Keeper {
             Kind::ClusterExperiment => Ok(()),
         };
         let asked = match consent {
-            Ok(()) => asked::asked(place.kind, &entry.object),
+            Ok(()) => wish(&self.means, place, &entry.object, id),
             // It is listed within moments.
             Err(Withheld::Unknown) => {
                 self.wakes.insert(place.clone(), now.saturating_add(nanos(AGAIN)));
@@ -460,13 +486,22 @@ impl Keeper {
             Attempt::Untried | Attempt::UnderWay | Attempt::Refused(_) => now,
         };
         entry.attempt = Attempt::UnderWay;
-        let (runs, object) = (self.means.runs.clone(), entry.object.clone());
-        self.tasks.spawn(calls::begin(runs, place.clone(), object, (id, asked), since));
+        let (runs, place, object) = (self.means.runs.clone(), place.clone(), entry.object.clone());
+        let client = self.means.client.clone();
+        match asked {
+            Wish::Run(asked) => {
+                self.tasks.spawn(calls::begin(runs, place, object, (id, *asked), since))
+            }
+            Wish::Job(plan) => {
+                self.tasks.spawn(calls::make((client, runs), place, object, (id, *plan), since))
+            }
+        };
     }
 
     fn done(&mut self, done: Done) {
         match done {
             Done::Ended => {}
+            Done::Suspended { place, uid, result } => self.suspended(&place, &uid, result),
             Done::Changed { place, uid, result } => {
                 self.changed(&place, &uid, result.map(|object| (object, None)));
             }
@@ -530,26 +565,29 @@ impl Keeper {
         place: &Place,
         uid: &str,
         since: u64,
-        result: Result<Box<wire::Run>, Box<(RunsError, Failure)>>,
+        result: Result<Begun, Box<(Passing, Failure)>>,
     ) {
         let now = self.now();
         let attempt = match result {
-            Ok(run) => {
+            Ok(Begun::Run(run)) => {
                 let steps = run.steps;
                 self.runs.entry(run.id).or_insert(Known { run: *run, steps });
                 // Its object may have gone meanwhile.
                 self.end_orphans();
                 Attempt::Untried
             }
+            // It goes with its object.
+            Ok(Begun::Job(job)) => {
+                self.take_job(*job);
+                Attempt::Untried
+            }
             Err(refusal) => {
-                let (error, failure) = *refusal;
+                let (passing, failure) = *refusal;
                 let is_early = now.saturating_sub(since) < nanos(PATIENCE);
-                match calls::passes(&error) {
-                    calls::Passing::Always => again(since, now),
-                    calls::Passing::Soon if is_early => again(since, now),
-                    calls::Passing::Soon | calls::Passing::Never => {
-                        Attempt::Refused(Box::new(failure))
-                    }
+                match passing {
+                    Passing::Always => again(since, now),
+                    Passing::Soon if is_early => again(since, now),
+                    Passing::Soon | Passing::Never => Attempt::Refused(Box::new(failure)),
                 }
             }
         };

@@ -28,7 +28,7 @@ fn of(kind: Kind) -> [Value; 2] {
         Kind::Experiment => in_namespace(),
         Kind::ClusterExperiment => anywhere(),
     };
-    validations.push(logs(kind));
+    validations.extend([logs(kind), jobs(kind)]);
     validations.push(own_name());
     policy(&name, "CREATE", &[kind.plural()], &json!([]), validations)
 }
@@ -65,6 +65,23 @@ fn logs(kind: Kind) -> Value {
         &format!(
             "request.userInfo.username + ' may not read the logs of pods of {place} + ', as readsLogs has it: that \
              takes the verb get on pods/log there'"
+        ),
+    )
+}
+
+/// Whoever has a Job made may make one, with whatever service account, as Kubernetes has it.
+fn jobs(kind: Kind) -> Value {
+    let namespace = match kind {
+        Kind::Experiment => "namespaceObject.metadata.name",
+        Kind::ClusterExperiment => "object.spec.job.namespace",
+    };
+    validation(
+        &format!(
+            "!has(object.spec.job) || \
+             authorizer.group('batch').resource('jobs').namespace({namespace}).check('create').allowed()"
+        ),
+        &format!(
+            "request.userInfo.username + ' may not create Jobs in namespace ' + {namespace} + ', and job asks for one'"
         ),
     )
 }

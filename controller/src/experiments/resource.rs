@@ -6,6 +6,7 @@ use proto::control as wire;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::job::Job;
 use super::status::Status;
 use crate::objects::GROUP;
 use crate::objects::resource::{VERSION, id_of, is_before, is_held, or_nothing, seed_of};
@@ -106,6 +107,9 @@ pub(crate) struct Spec {
     /// Who says that it is his: the policy makes sure of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) requested_by: Option<String>,
+    /// Where it runs, where that is not the controller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) job: Option<Job>,
 }
 
 impl Object {

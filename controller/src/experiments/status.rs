@@ -3,6 +3,7 @@
 //! Steps and faults are counted and not listed, and nothing that a step has found is told: the journal has it.
 
 mod condition;
+mod work;
 
 use fault::IntentId;
 use proto::control as wire;
@@ -67,6 +68,9 @@ pub(crate) struct Status {
     /// What a command that has run it ends with, once it is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) exit_code: Option<u8>,
+    /// The Job that runs it, where that is not the controller: `NAMESPACE/NAME`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) job: String,
     /// Where its journal is.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) journal: String,
@@ -119,7 +123,7 @@ impl Phase {
     }
 
     /// Whether a run had begun when this was said.
-    pub(crate) const fn has_begun(self) -> bool {
+    const fn has_begun(self) -> bool {
         match self {
             Self::Pending | Self::Refused | Self::Unknown => false,
             Self::Running
@@ -173,9 +177,28 @@ impl Status {
         *self == Self::default()
     }
 
-    /// The same without what only counts: two that differ otherwise are worth a write at once.
+    /// Whether it had begun, or something was made to run it, when this was said.
+    pub(crate) const fn has_begun(&self) -> bool {
+        self.phase.has_begun() || !self.job.is_empty()
+    }
+
+    /// The same without what only counts, and without what something waits for: two that differ otherwise are worth a
+    /// write at once.
     pub(crate) fn settled(&self) -> Self {
+        let message = match self.phase {
+            Phase::Pending => String::new(),
+            Phase::Refused
+            | Phase::Running
+            | Phase::RollingBack
+            | Phase::Completed
+            | Phase::Failed
+            | Phase::Aborted
+            | Phase::Interrupted
+            | Phase::Owed
+            | Phase::Unknown => self.message.clone(),
+        };
         Self {
+            message,
             steps: String::new(),
             faults: self.faults.map(|_| 0),
             conditions: self.conditions.iter().map(Condition::settled).collect(),

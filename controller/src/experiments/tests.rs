@@ -322,7 +322,9 @@ fn next(
     (steps, now): (u32, u64),
 ) -> String {
     let said = &object.status;
-    let standing = Standing { object, run, steps, attempt, ending, said, told: NOW };
+    let known = run.map(|run| Status::told(object, run, steps, now));
+    let known = known.as_ref();
+    let standing = Standing { object, known, attempt, ending, said, told: NOW };
     match step(standing, now) {
         Step::Wait(None) => "wait".to_owned(),
         Step::Wait(Some(until)) => format!("wait {}", until.saturating_sub(NOW) / second(1)),
@@ -423,9 +425,22 @@ fn definitions_keep_what_an_experiment_says_and_policies_stand_before_both() {
         assert_eq!(spec["required"], json!(["experiment"]));
         let experiment = &spec["properties"]["experiment"];
         assert_eq!(experiment["x-kubernetes-preserve-unknown-fields"], true);
-        let all = json!({ "experiment": {}, "seed": 1, "readsLogs": true, "requestedBy": "ann" });
-        let fields = serde_json::to_value(object(all).spec).unwrap();
-        assert_eq!(fields.as_object().unwrap().len(), 4);
+        let job = json!({
+            "namespace": "prod", "image": "i", "serviceAccountName": "a", "imagePullPolicy": "Never",
+            "deadline": "1m", "journal": "j",
+        });
+        let all = json!({
+            "experiment": {}, "seed": 1, "readsLogs": true, "requestedBy": "ann", "job": job,
+        });
+        let mut fields = serde_json::to_value(object(all).spec).unwrap();
+        assert_eq!(fields.as_object().unwrap().len(), 5);
+        let of_job = &spec["properties"]["job"];
+        if of_job["required"] == json!(["image", "serviceAccountName"]) {
+            fields["job"].as_object_mut().unwrap().remove("namespace");
+        }
+        for name in fields["job"].as_object().unwrap().keys() {
+            assert!(of_job["properties"][name].is_object(), "{name}");
+        }
         for name in fields.as_object().unwrap().keys() {
             assert!(spec["properties"][name].is_object(), "{name}");
         }
@@ -450,7 +465,14 @@ fn definitions_keep_what_an_experiment_says_and_policies_stand_before_both() {
         expected.iter().flat_map(|name| [json!(name), json!(name)]).collect();
     assert_eq!(names, expected);
     let text = serde_json::to_string(&policies()).unwrap();
-    for said in ["readsLogs", "subresource('log')", "check('inject')", "requestedBy", "oldObject"] {
+    for said in [
+        "object.spec.job",
+        "readsLogs",
+        "subresource('log')",
+        "check('inject')",
+        "requestedBy",
+        "oldObject",
+    ] {
         assert!(text.contains(said), "{said}");
     }
 }

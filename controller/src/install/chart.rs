@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::values::{Setting, Values, settings};
-use super::{agents, controller, emit, faults, rights};
+use super::{agents, controller, emit, experiments, faults, rights};
 use crate::cli::AllowArg;
 use crate::settings::AgentsBy;
 
@@ -52,6 +52,7 @@ pub(super) fn files() -> BTreeMap<&'static str, String> {
         ("templates/controller.yaml", either(controller::objects)),
         ("templates/faults.yaml", either(faults::objects)),
         ("templates/allow.yaml", allowed()),
+        ("templates/experiments.yaml", each_space()),
         (
             "templates/monitor.yaml",
             format!("{{{{- if .Values.podMonitor }}}}\n{monitor}{{{{- end }}}}\n"),
@@ -91,6 +92,14 @@ fn allowed() -> String {
     };
     let all = [(AllowArg::Pods, "pods"), (AllowArg::Nodes, "nodes")];
     all.map(one).join("---\n")
+}
+
+/// What is there once for each namespace in which experiments may run as Jobs.
+fn each_space() -> String {
+    let [role, binding] = experiments::of_chart().map(|object| emit::document(&object));
+    format!(
+        "{BY_TOKEN}\n{{{{- range .Values.experiments }}}}\n---\n{role}---\n{binding}{{{{- end }}}}\n{{{{- end }}}}\n"
+    )
 }
 
 /// How a part of a template begins that is there only where agents come by token.

@@ -238,7 +238,11 @@ fn container(values: &Values) -> Value {
         "imagePullPolicy": values.get("imagePullPolicy"),
         "args": arguments(values),
         // For commands in the pod of the one that leads: kubectl exec POD -- schism …
-        "env": [{ "name": "SCHISM_CONTROLLER", "value": format!("unix:{SOCKET}") }],
+        "env": [
+            { "name": "SCHISM_CONTROLLER", "value": format!("unix:{SOCKET}") },
+            { "name": "SCHISM_IMAGE", "value": values.image("schism") },
+            { "name": "SCHISM_EXPERIMENTS_IN", "value": values.experiments() },
+        ],
         "ports": ports,
         "securityContext": {
             "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,

@@ -40,6 +40,8 @@ enum Source {
         tag: String,
         /// What schism.toml of the controllers says.
         settings: String,
+        /// Where experiments may run as Jobs.
+        experiments: Vec<String>,
     },
     /// They are filled in by Helm.
     Chart,
@@ -104,6 +106,12 @@ pub(super) fn settings() -> Vec<Setting> {
             about: "With tokens: whether controllers may cordon nodes (schism node).",
             default: json!(false),
             schema: json!({ "type": "boolean" }),
+        },
+        Setting {
+            path: "experiments",
+            about: "With tokens: the namespaces in which experiments that are objects may run as Jobs.",
+            default: json!([]),
+            schema: json!({ "type": "array", "items": { "type": "string", "minLength": 1 } }),
         },
         Setting {
             path: "agent.secret",
@@ -188,6 +196,7 @@ impl Values {
             registry: args.registry.clone(),
             tag: args.tag.clone(),
             settings,
+            experiments: args.experiments.clone(),
         };
         Self { from, agents_by: args.agents_by }
     }
@@ -248,6 +257,22 @@ impl Values {
         }
     }
 
+    /// Where experiments may run as Jobs, with commas.
+    pub(super) fn experiments(&self) -> Value {
+        match &self.from {
+            Source::Given { experiments, .. } => json!(experiments.join(",")),
+            Source::Chart => expression(r#"join "," .Values.experiments"#),
+        }
+    }
+
+    /// The same one by one, where they are known.
+    pub(super) fn spaces(&self) -> &[String] {
+        match &self.from {
+            Source::Given { experiments, .. } => experiments,
+            Source::Chart => &[],
+        }
+    }
+
     /// What schism.toml of the controllers says.
     pub(super) fn settings(&self) -> Value {
         match &self.from {
@@ -279,6 +304,7 @@ impl Values {
     }
 }
 
-fn expression(text: &str) -> Value {
+/// What Helm fills in.
+pub(super) fn expression(text: &str) -> Value {
     Value::String(format!("{OPEN}{text}{CLOSE}"))
 }

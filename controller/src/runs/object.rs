@@ -45,6 +45,22 @@ impl Runs {
         self.commence(asked, Record { run, kept }, Names::default(), None).await
     }
 
+    /// Writes down that somebody has something else run an experiment.
+    ///
+    /// # Errors
+    /// The brake is on, or it cannot be written down: then it does not begin.
+    pub(crate) async fn note(
+        &self,
+        id: IntentId,
+        asker: &str,
+        what: String,
+    ) -> Result<(), RunsError> {
+        let halted = self.0.control.halted().map(ControlError::Halted);
+        let verdict = halted.as_ref().map_or(Ok(()), Err);
+        self.audit(Deed::Run, asker, (id, what), verdict).await?;
+        halted.map_or(Ok(()), |halted| Err(halted.into()))
+    }
+
     /// Ends a run in rollback for what became of its object; one that is over stays as it is.
     pub(crate) async fn end_of(&self, id: IntentId, why: &str) {
         let ended = self.audit(Deed::EndRun, why, (id, String::new()), Ok(())).await;

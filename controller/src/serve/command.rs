@@ -6,6 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Account, ByToken, House, Options, start_unless};
 use crate::cli::{Global, ServeArgs};
 use crate::control::Clusters;
+use crate::experiments::Jobs;
 use crate::failure::{Cause, Failure};
 use crate::outcome::Outcome;
 use crate::output::Output;
@@ -78,6 +79,7 @@ pub(crate) async fn run(
         limits: settings.limits,
         clusters: Clusters::new(of_etcd, of_zeebe).within(kubernetes),
         execution: serve.execution,
+        jobs: jobs(&args.experiments_in, args.image).map_err(|error| failed(&error))?,
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
@@ -116,6 +118,19 @@ pub(crate) async fn run(
     output.note("ending; faults go on until their leases end, or the next start renews them");
     controller.stop().await;
     Ok(Outcome::Effective)
+}
+
+/// Where experiments may run as Jobs, and from which image.
+fn jobs(namespaces: &[String], image: Option<String>) -> Result<Option<Jobs>, String> {
+    // What a chart is not told is empty.
+    let named = namespaces.iter().filter(|name| !name.is_empty());
+    let namespaces: Result<Vec<cluster::Namespace>, _> = named.map(|name| name.parse()).collect();
+    let namespaces = namespaces.map_err(|error: cluster::NameError| error.to_string())?;
+    match image.filter(|image| !image.is_empty()) {
+        _ if namespaces.is_empty() => Ok(None),
+        Some(image) => Ok(Some(Jobs { image, namespaces })),
+        None => Err("the image from which Jobs take this program is not known: --image".to_owned()),
+    }
 }
 
 /// By which tokens agents come, where they do, and where the store is, where it is in the cluster.

@@ -27,6 +27,7 @@ async fn options(server: &Living, directory: &Path) -> Options {
         limits: Limits::default(),
         clusters: Clusters::default(),
         execution: Execution::Refused,
+        jobs: None,
     }
 }
 

@@ -48,6 +48,7 @@ fn options(authority: &Authority) -> Options {
         metrics: None,
         clusters: Clusters::default(),
         execution: Execution::Refused,
+        jobs: None,
     }
 }
 

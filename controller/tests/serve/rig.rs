@@ -64,6 +64,7 @@ impl Served {
             limits: Limits::default(),
             clusters: Clusters::default(),
             execution: Execution::Refused,
+            jobs: None,
         };
         let controller = serve::start(options).await.unwrap();
         Self {

@@ -1,15 +1,16 @@
 //! What is asked of the API server and of the runs, one call each.
 
-use cluster::{ApiError, Cause, Client, NameError};
+use cluster::{ApiError, Cause, Client, ConfigMap, Job, NameError, Reason};
 use experiment::line::Asked;
 use fault::IntentId;
 use proto::control as wire;
 use serde_json::{Value, json};
 
 use crate::control::ControlError;
+use crate::experiments::job::{Plan, is_of};
 use crate::experiments::resource::{ClusterExperiment, Experiment, Kind, Object, Place};
 use crate::experiments::status::{Phase, Status};
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::fleet::client;
 use crate::objects::resource::FINALIZER;
 use crate::runs::{Runs, RunsError};
@@ -27,15 +28,20 @@ pub(super) enum Done {
         status: Box<Status>,
         result: Result<Object, ApiError>,
     },
-    /// Its run was to begin, first tried since then (Unix time, ns).
-    Begun {
-        place: Place,
-        uid: String,
-        since: u64,
-        result: Result<Box<wire::Run>, Box<(RunsError, Failure)>>,
-    },
+    /// It was to be run, first tried since then (Unix time, ns).
+    Begun { place: Place, uid: String, since: u64, result: Result<Begun, Box<(Passing, Failure)>> },
     /// A run was to end: what became of it is told by the driver.
     Ended,
+    /// A Job was to end: what became of it its pod tells.
+    Suspended { place: Place, uid: String, result: Result<(), ApiError> },
+}
+
+/// What runs an experiment from now on.
+pub(super) enum Begun {
+    /// The controller.
+    Run(Box<wire::Run>),
+    /// A Job.
+    Job(Box<Job>),
 }
 
 /// Which part of an object is changed.
@@ -137,12 +143,87 @@ pub(super) async fn begin(
 ) -> Done {
     let (asker, of) = (object.asker(&place), object.wire(place.kind));
     let begun = runs.begin_of(id, asked, &asker, of).await;
-    let result = begun.map(Box::new).map_err(|error| {
-        let attempted = format!("cannot run what {place} asks for");
-        let failure = client::failure(&attempted, &running::refuse(&error));
-        Box::new((error, failure))
-    });
+    let result = begun.map(|run| Begun::Run(Box::new(run))).map_err(|error| no(&place, &error));
     Done::Begun { place, uid: object.metadata.uid, since, result }
+}
+
+fn no(place: &Place, error: &RunsError) -> Box<(Passing, Failure)> {
+    let attempted = format!("cannot run what {place} asks for");
+    Box::new((passes(error), client::failure(&attempted, &running::refuse(error))))
+}
+
+/// Makes the Job that an object asks for. The same object again has the same answer.
+pub(super) async fn make(
+    (client, runs): (Client, Runs),
+    place: Place,
+    object: Object,
+    (id, plan): (IntentId, Plan),
+    since: u64,
+) -> Done {
+    let result = made((&client, &runs), &place, &object, (id, &plan)).await;
+    let result = result.map(|job| Begun::Job(Box::new(job)));
+    Done::Begun { place, uid: object.metadata.uid, since, result }
+}
+
+async fn made(
+    (client, runs): (&Client, &Runs),
+    place: &Place,
+    object: &Object,
+    (id, plan): (IntentId, &Plan),
+) -> Result<Job, Box<(Passing, Failure)>> {
+    let Plan { within, name, config, job } = plan;
+    let attempted = || format!("cannot run what {place} asks for");
+    let failed = |error: ApiError| {
+        let passing = if error.is_passing() { Passing::Soon } else { Passing::Never };
+        let cause = match error.reason() {
+            Some(Reason::Forbidden | Reason::AlreadyExists) => failure::Cause::Refused,
+            Some(Reason::Invalid) => failure::Cause::WrongUsage,
+            Some(_) | None => failure::Cause::Unreachable,
+        };
+        Box::new((passing, Failure::caused(cause, attempted(), error)))
+    };
+    let taken = || {
+        let reason = format!("somebody else has made {name}{within}");
+        Box::new((Passing::Never, Failure::caused(failure::Cause::Refused, attempted(), reason)))
+    };
+    // Nothing is done that nobody can look up.
+    let what = format!("Job {name}{within}");
+    runs.note(id, &object.asker(place), what).await.map_err(|error| no(place, &error))?;
+    if let Err(error) = client.create(within, config).await {
+        let there = other(error, client.get::<ConfigMap>(within, name)).await.map_err(failed)?;
+        // Nobody else's experiment is run as somebody's account.
+        if !is_of(&there.metadata, object) || there.data != config.data {
+            return Err(taken());
+        }
+    }
+    match client.create(within, job).await {
+        Ok(made) => Ok(made),
+        Err(error) => {
+            let there = other(error, client.get::<Job>(within, name)).await.map_err(failed)?;
+            if !is_of(&there.metadata, object) {
+                return Err(taken());
+            }
+            Ok(there)
+        }
+    }
+}
+
+/// What is there where something could not be made because of that.
+async fn other<R>(
+    error: ApiError,
+    get: impl Future<Output = Result<R, ApiError>>,
+) -> Result<R, ApiError> {
+    match error.reason() {
+        Some(Reason::AlreadyExists) => get.await,
+        Some(_) | None => Err(error),
+    }
+}
+
+/// Has the pod of a Job end as by a signal, and none come after it.
+pub(super) async fn suspend(client: Client, place: Place, object: Object, plan: Plan) -> Done {
+    let patch = json!({ "spec": { "suspend": true } });
+    let result = client.merge::<Job>(&plan.within, &plan.name, &patch).await.map(drop);
+    Done::Suspended { place, uid: object.metadata.uid, result }
 }
 
 /// Ends a run in rollback.
@@ -162,7 +243,7 @@ pub(super) enum Passing {
     Never,
 }
 
-pub(super) const fn passes(error: &RunsError) -> Passing {
+const fn passes(error: &RunsError) -> Passing {
     match error {
         RunsError::Busy => Passing::Always,
         RunsError::Archive(_)

@@ -14,9 +14,21 @@ pub(super) fn refused(cause: Cause, message: &str) -> Vec<Condition> {
     ]
 }
 
-/// Of a run that has begun.
+/// Of a run that has begun, or was to.
 pub(super) fn of(status: &Status) -> Vec<Condition> {
     let Status { phase, exit_code, message, .. } = status;
+    let accepted = match phase {
+        Phase::Refused => (Truth::False, "Refused", message.as_str()),
+        Phase::Pending => (Truth::True, "Accepted", "its Job is made"),
+        Phase::Running
+        | Phase::RollingBack
+        | Phase::Completed
+        | Phase::Failed
+        | Phase::Aborted
+        | Phase::Interrupted
+        | Phase::Owed
+        | Phase::Unknown => (Truth::True, "Accepted", "it has begun"),
+    };
     let complete = match phase {
         Phase::Owed => (Truth::True, "Owed", "it goes no further, and rollbacks are owed"),
         Phase::Refused | Phase::Completed | Phase::Failed | Phase::Aborted | Phase::Interrupted => {
@@ -32,7 +44,7 @@ pub(super) fn of(status: &Status) -> Vec<Condition> {
         None => (Truth::Unknown, phase.word()),
     };
     vec![
-        Condition::new("Accepted", Truth::True, "Accepted", "it has begun"),
+        Condition::new("Accepted", accepted.0, accepted.1, accepted.2),
         Condition::new("Complete", complete.0, complete.1, complete.2),
         Condition::new("Succeeded", succeeded.0, succeeded.1, message),
     ]

@@ -1,5 +1,7 @@
 //! Experiments as objects: an API server that is a few lines, and everything else as it is.
 
+mod jobs;
+
 use std::time::Duration;
 
 use cluster::Client;
@@ -50,7 +52,7 @@ impl Estate {
             let runs = Runs::start(control.clone(), archive, Limits::default(), Execution::Allowed);
             let runs = runs.await.unwrap();
             let tenure = watch::Sender::new(Tenure::Whole).subscribe();
-            tokio::spawn(keep(Means { client, control, runs, tenure }, stopped));
+            tokio::spawn(keep(Means { client, control, runs, jobs: None, tenure }, stopped));
         });
         begun.await.unwrap();
         self.life = Some((runtime, stop));
