@@ -11,6 +11,7 @@ mod agents;
 mod api;
 mod clocks;
 mod disruptions;
+mod experiments;
 mod groups;
 mod harness;
 mod installation;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
     // Those of one ground stand together: to install takes half a minute.
     let cases = cases![
         Alone nodes::a_lab_that_is_killed_leaves_nothing,
+        Bare experiments::experiments_are_objects_of_the_api_server,
         Bare nodes::pods_of_two_nodes_reach_each_other,
         Bare objects::faults_are_objects_of_the_api_server,
         Bare pods::pods_are_cut_skewed_and_frozen_by_their_uid_whatever_their_containers_do,

@@ -33,9 +33,9 @@ const AWAY: Duration = Duration::from_secs(30);
 const SPACE: &str = "objects";
 
 /// One cluster with all that this needs.
-struct Estate<'a> {
-    cluster: &'a Cluster,
-    kubectl: &'a Kubectl,
+pub(crate) struct Estate<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) kubectl: &'a Kubectl,
     files: PathBuf,
     addresses: [String; 2],
     _agents: Vec<Running>,
@@ -61,7 +61,7 @@ fn is_of_objects(object: &Value) -> bool {
 }
 
 impl<'a> Estate<'a> {
-    fn new(site: &'a Site, space: &'a Space, files: &Path) -> Self {
+    pub(crate) fn new(site: &'a Site, space: &'a Space, files: &Path) -> Self {
         let (cluster, kubectl) = (site.cluster(), &space.kubectl);
         kubectl.run("create namespace schism").unwrap();
         kubectl.apply(&controller::store::definition().to_string()).unwrap();
@@ -101,6 +101,11 @@ impl<'a> Estate<'a> {
 
     /// A controller that wants to lead.
     fn controller(&self, name: &str) -> Running {
+        Running::start(self.serving(name))
+    }
+
+    /// The command that is one.
+    pub(crate) fn serving(&self, name: &str) -> Command {
         let command = self.kubectl.command("true");
         let mut settings = command.get_envs().filter(|(name, _)| *name == "KUBECONFIG");
         let kubeconfig = settings.next().unwrap().1.unwrap().to_str().unwrap().to_owned();
@@ -116,7 +121,7 @@ impl<'a> Estate<'a> {
         fs::write(&path, settings).unwrap();
         let mut command = self.kubectl.command(env!("CARGO_BIN_EXE_schism"));
         command.arg("serve").arg("--config").arg(path);
-        Running::start(command)
+        command
     }
 
     /// A controller that leads.
@@ -126,7 +131,7 @@ impl<'a> Estate<'a> {
         leader
     }
 
-    fn reaches(&self, from: &str, to: usize) -> bool {
+    pub(crate) fn reaches(&self, from: &str, to: usize) -> bool {
         web::reaches(self.kubectl, from, &self.addresses[to])
     }
 
