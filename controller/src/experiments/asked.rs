@@ -20,6 +20,7 @@ use crate::objects::asked::{self, PLACES};
 use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::run::checks;
+use crate::run::faults::Form;
 use crate::settings::Names;
 
 /// How many of the things that are wrong are told.
@@ -95,7 +96,11 @@ fn read(kind: Kind, object: &Object) -> Result<Experiment, String> {
     let mut problems = reading.problems;
     // Our steps say targets as their objects do.
     if let Ok(node) = Node::read(&meant.to_string(), Notation::Json) {
-        problems.extend(checks::problems(&node, &Names::default(), Output::new(None)));
+        problems.extend(checks::problems(
+            &node,
+            (&Names::default(), &Form::Command),
+            Output::new(None),
+        ));
     }
     problems.retain(|problem| problem.severity == Severity::Error);
     match reading.experiment {

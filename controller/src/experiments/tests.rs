@@ -105,6 +105,9 @@ fn what_makes_no_sense_or_is_for_somebody_else_is_refused_with_a_sentence() {
     let metric = look("metric", json!({ "url": "http://h/", "metric": "m" }));
     let logs = look("logs", json!({ "target": "pod/a", "pattern": "x" }));
     let zeebe = ours("zeebe", "action", "zeebe", &json!({ "command": "verify readiness" }));
+    let evict = json!({ "command": "evict", "target": "k8s:other/pod/a" });
+    let pod = ours("evict", "action", "pod", &evict);
+    let node = ours("drain", "action", "node", &json!({ "command": "drain", "node": "n1" }));
     let mut compared = look("effect", json!({ "fault": "the-cut" }));
     compared["tolerance"] = json!({
         "type": "probe", "name": "compare", "provider": { "type": "process", "path": "true" },
@@ -124,6 +127,8 @@ fn what_makes_no_sense_or_is_for_somebody_else_is_refused_with_a_sentence() {
         (one(&file), "step `look` is a look at a file"),
         (one(&metric), "a request for a metric"),
         (one(&zeebe), "a request to Zeebe"),
+        (one(&pod), "step `evict` is a removal of pods"),
+        (one(&node), "step `drain` is a change of a node"),
         (with(json!([cut("pod/a", "pod/b"), compared])), "step `compare` is a program"),
         (more("rollbacks", json!([process])), "step `work` is a program"),
         (

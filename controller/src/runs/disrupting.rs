@@ -19,6 +19,11 @@ use crate::run::zeebe::Behind;
 impl Faults {
     /// Does it, and returns once it stands, or nothing more comes of it.
     pub(super) async fn disrupt(&self, behind: Behind, arguments: &Map<String, Value>) -> Ending {
+        if self.is_for_an_object() {
+            return Ending::Failed(
+                "pods and nodes are changed for no run that an object asks for".to_owned(),
+            );
+        }
         let asked = match step(behind, arguments, &self.names) {
             Ok(Step::Disrupt(asked)) => asked,
             Ok(Step::Uncordon(node)) => return self.uncordon(&node).await,

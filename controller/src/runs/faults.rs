@@ -391,6 +391,11 @@ impl Faults {
         Ok(names)
     }
 
+    /// Whether an object asks for the run, which bounds whom it reaches.
+    pub(super) const fn is_for_an_object(&self) -> bool {
+        self.bounds.is_some()
+    }
+
     /// Arguments of a step within the bounds of the run.
     fn bounded(&self, arguments: &Map<String, Value>) -> Result<Map<String, Value>, String> {
         match &self.bounds {

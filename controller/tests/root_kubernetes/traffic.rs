@@ -22,7 +22,7 @@ fn witness(controllers: [&[String]; 2]) -> String {
         "table inet {TABLE} {{
             counter asked {{ }}
             counter dialled {{ }}
-            chain all {{
+            chain heard {{
                 type filter hook prerouting priority -400; policy accept;
                 iifname \"pods0\" ip saddr {{ {four} }} accept
                 iifname \"pods0\" ip6 saddr {{ {six} }} accept

@@ -39,6 +39,9 @@ fn performs(provider: &Provider) -> Option<&'static str> {
             Verb::Read(Reading::Logs) => Some("a look at a file, or at what a program says"),
             Verb::Read(Reading::Metric) => Some("a request for a metric"),
             Verb::Zeebe => Some("a request to Zeebe"),
+            // They take other rights than faults, and whoever writes an object need not have them.
+            Verb::Pod => Some("a removal of pods"),
+            Verb::Node => Some("a change of a node"),
         },
     }
 }

@@ -1,6 +1,7 @@
 //! What the API server is asked to do: that pods go, and that none come to a node.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use cluster::{ApiError, Grace, Name, NameError, Node, Pod, Reason, Selection, Watch, Within};
 use fault::{IntentId, NodeName};
@@ -195,7 +196,7 @@ impl Kubernetes {
     /// One of them may not, or the API server does not say.
     pub async fn inmates(&self, node: &Node, name: &NodeName) -> Result<Inmates, PodsError> {
         let there = self.client.list::<Pod>(&Within::Cluster, &on(name)).await?.items;
-        let nodes = BTreeMap::from([(node.metadata.name.clone(), node.clone())]);
+        let nodes = BTreeMap::from([(node.metadata.name.clone(), Arc::new(node.clone()))]);
         let mut inmates = Inmates::default();
         for pod in there {
             if stays(&pod).is_some() {

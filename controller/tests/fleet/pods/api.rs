@@ -254,11 +254,6 @@ impl Api {
     }
 }
 
-/// Whether objects of a list are told of by a path: of all namespaces there are pods alone.
-fn is_in(list: &str, path: &str) -> bool {
-    list == path || path == "/api/v1/pods" && list.ends_with("/pods")
-}
-
 /// Which objects are meant.
 struct Wanted {
     labels: Option<String>,
