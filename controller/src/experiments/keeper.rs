@@ -5,9 +5,10 @@
 
 mod calls;
 mod jobs;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::time::Duration;
 
 use cluster::{
@@ -35,6 +36,8 @@ use crate::runs::{Runs, is_over};
 use crate::serve::watching;
 use calls::{Begun, Done, Passing};
 use jobs::{Part, Wish, wish};
+pub use waiting::keep;
+use waiting::{passed, told_to_stop};
 
 /// How long what is in the way of a run may take to pass.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -144,33 +147,7 @@ struct Keeper {
     trouble: String,
 }
 
-/// Keeps objects and runs the same as long as that is this installation's to do, until it is told to stop.
-pub async fn keep(means: Means, mut stopped: watch::Receiver<bool>) {
-    let mut tenure = means.tenure.clone();
-    loop {
-        tokio::select! {
-            biased;
-            () = told_to_stop(&mut stopped) => return,
-            Ok(_) = tenure.wait_for(Tenure::is_own) => {}
-        }
-        let (stop, ending) = watch::channel(false);
-        let mut keeping = pin!(run(means.clone(), ending));
-        let lost = async {
-            tokio::select! {
-                Ok(_) = tenure.wait_for(|tenure| !tenure.is_own()) => {}
-                () = told_to_stop(&mut stopped) => {}
-            }
-        };
-        tokio::select! {
-            // The controller ends.
-            () = &mut keeping => return,
-            () = lost => {}
-        }
-        stop.send_replace(true);
-        keeping.await;
-    }
-}
-
+/// Keeps objects and runs the same until it is told to stop.
 async fn run(means: Means, mut stopped: watch::Receiver<bool>) {
     // Each by itself, so that what happens elsewhere never has it begin anew.
     let (heard, mut hearing) = mpsc::channel(WAITING);
@@ -238,18 +215,6 @@ async fn follow<R: Resource>(
 async fn told(control: &Control) -> Option<Told> {
     let told = watching::told(control.clone(), 0).await.ok()?;
     Some(Box::pin(told))
-}
-
-async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
-    // A sender that is gone is a controller that ends.
-    let _ = stopped.wait_for(|stop| *stop).await;
-}
-
-async fn passed(wake: Option<u64>, now: u64) {
-    match wake {
-        Some(at) => tokio::time::sleep(Duration::from_nanos(at.saturating_sub(now))).await,
-        None => std::future::pending().await,
-    }
 }
 
 impl Keeper {
