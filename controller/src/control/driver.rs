@@ -129,7 +129,7 @@ pub(super) struct Driver {
     /// As it stands in the store, or is to.
     kept_brake: wire::Brake,
     wall: Wall,
-    /// Who is on the way out, which is not written yet.
+    /// What is not written yet.
     unwritten: Unwritten,
     /// What has changed in a way that can wait to be told and counted, and until when.
     untold: BTreeSet<IntentId>,
@@ -158,7 +158,7 @@ impl Driver {
                     self.everybody(|_| Some(Event::Tick)).await;
                 }
                 () = passed(self.tell_at) => self.tell_untold(),
-                () = passed(self.unwritten.due()) => self.write_unwritten().await,
+                () = passed(self.unwritten.due()) => self.write_due().await,
                 command = inbox.recv() => match command {
                     Some(Command::End) | None => return self.write_unwritten().await,
                     Some(command) => self.handle(command).await,

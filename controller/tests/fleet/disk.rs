@@ -31,6 +31,10 @@ impl Disk {
         self.full.store(true, Ordering::Relaxed);
     }
 
+    pub(crate) fn clear(&self) {
+        self.full.store(false, Ordering::Relaxed);
+    }
+
     fn room(&self) -> Result<(), StoreError> {
         if self.full.load(Ordering::Relaxed) {
             return Err(StoreError::Full { attempted: Attempted::Write });

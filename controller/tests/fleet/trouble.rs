@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use agent::fake::{Call, Trouble};
 use agent::kernel::Step;
-use proto::control::{Direction, Stage, spec::What};
+use controller::store::Key;
+use fault::IntentId;
+use prost::Message as _;
+use proto::control::{Direction, Intent, Stage, spec::What};
 
 use crate::disk::Disk;
 use crate::rig::{Fleet, soon, spec, until};
@@ -191,6 +194,25 @@ async fn on_a_full_disk_nothing_new_comes_in_and_what_acts_can_be_healed() {
     assert_eq!(healed.stage(), Stage::Healed);
     assert!(healed.notes.iter().any(|note| note.contains("could not be stored")), "{healed:?}");
     assert_eq!(fleet.nodes["b"].living().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_full_disk_did_not_take_is_written_once_there_is_room() {
+    let disk = Disk::new();
+    let mut fleet = Fleet::over(disk.clone(), &["a", "b"]).await;
+    fleet.cut(1, "netns:a@a", "netns:b@b").await.unwrap();
+    disk.fill();
+    assert_eq!(fleet.heal(1).await.stage(), Stage::Healed);
+    disk.clear();
+    // Nobody asks for anything, by which it would be written.
+    let key = Key::intent(IntentId::from_random(1));
+    until(async || {
+        let record = fleet.store.get(key.clone()).await.unwrap().unwrap();
+        Intent::decode(record.value.as_slice()).unwrap().stage() == Stage::Healed
+    })
+    .await;
+    fleet.restart().await;
+    assert_eq!(fleet.intent(1).await.stage(), Stage::Healed, "a next life knows it");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //! promised takes: one before anything is touched, one before anybody is told that it acts, one before anybody is told
 //! that it is over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use fault::IntentId;
@@ -18,26 +18,50 @@ use crate::store::{Expected, Key};
 /// whoever takes over meanwhile finds one that acts, and nodes that say that it has ended.
 const OUT_WITHIN: Duration = Duration::from_millis(100);
 
-/// Intents that are on their way out and are not told so before it is written, which is at that time.
+/// How long a store that has failed is let be.
+const REST: Duration = Duration::from_secs(2);
+
+/// What is to be written of intents, and when.
 #[derive(Debug, Default)]
-pub(super) struct Unwritten(BTreeMap<IntentId, Instant>);
+pub(super) struct Unwritten {
+    /// Those that are on their way out and are not told so before it is written, which is at that time.
+    leaving: BTreeMap<IntentId, Instant>,
+    /// Those of which the store did not take the last: a next life would go by what it has of them.
+    failed: VecDeque<IntentId>,
+    /// When the first of those is tried again.
+    again: Option<Instant>,
+}
 
 impl Unwritten {
     fn wait(&mut self, id: IntentId, now: Instant) {
-        self.0.entry(id).or_insert(now + OUT_WITHIN);
+        self.leaving.entry(id).or_insert(now + OUT_WITHIN);
+    }
+
+    fn fails(&mut self, id: IntentId, now: Instant) {
+        // Behind the others: what is never taken keeps nobody from it.
+        self.failed.push_back(id);
+        self.again = Some(now + REST);
     }
 
     fn is_written(&mut self, id: IntentId) {
-        self.0.remove(&id);
+        self.leaving.remove(&id);
+        self.failed.retain(|failed| *failed != id);
     }
 
+    /// Whether it is told once it is written.
     pub(super) fn has(&self, id: IntentId) -> bool {
-        self.0.contains_key(&id)
+        self.leaving.contains_key(&id)
     }
 
     /// When the first of them is to be written.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.0.values().min().copied()
+        let again = self.again.filter(|_| !self.failed.is_empty());
+        self.leaving.values().copied().chain(again).min()
+    }
+
+    /// Whom the store may take by now.
+    fn next_failed(&self, now: Instant) -> Option<IntentId> {
+        self.failed.front().copied().filter(|_| self.again.is_none_or(|again| now >= again))
     }
 }
 
@@ -64,7 +88,15 @@ impl Driver {
 
     /// Stores and tells whatever waits for that.
     pub(super) async fn write_unwritten(&mut self) {
-        for id in self.unwritten.0.keys().copied().collect::<Vec<_>>() {
+        for id in self.unwritten.leaving.keys().copied().collect::<Vec<_>>() {
+            self.put(id).await;
+        }
+    }
+
+    /// The same, and stores what the store did not take, until it fails again.
+    pub(super) async fn write_due(&mut self) {
+        self.write_unwritten().await;
+        while let Some(id) = self.unwritten.next_failed(Instant::now()) {
             self.put(id).await;
         }
     }
@@ -111,12 +143,13 @@ impl Driver {
                 intent.revision = revision.0;
             }
             Err(error) => {
-                // What acts is bounded by its lease, whatever stands in the store; an earlier record of it
-                // is there, by which a next life takes it out.
+                // What acts is bounded by its lease, whatever stands in the store. An earlier record of it is there, by
+                // which a next life would take one that was healed for one that acts: it is tried again.
                 self.tally.failed(Written::Store);
+                self.unwritten.fails(id, Instant::now());
                 let note = format!("what became of it could not be stored: {error}");
-                tracing::error!(intent = %id, %error, "not stored");
                 if !intent.notes.contains(&note) {
+                    tracing::error!(intent = %id, %error, "not stored");
                     intent.notes.push(note);
                 }
             }
