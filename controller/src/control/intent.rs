@@ -148,9 +148,18 @@ impl Intent {
     }
 
     fn part(&self, part: &Part, status: Option<Status>, heard: u64) -> wire::Part {
-        // What nobody has confirmed may be asked for anew just now: it is owed until that is answered, also by a next
-        // life, which would take it for ended.
-        let again = self.sequence.stage() == Stage::Unconfirmed && part.state == PartState::Healing;
+        // What nobody has confirmed may be asked for anew just now, and what leaves one that acts is asked for the first
+        // time: it is owed until that is answered, also by a next life, which would take it for ended.
+        let asked = match self.sequence.stage() {
+            Stage::Unconfirmed | Stage::Active => part.state == PartState::Healing,
+            // A next life asks for all of it.
+            Stage::Pending
+            | Stage::Preparing
+            | Stage::Healing
+            | Stage::Healed
+            | Stage::Expired
+            | Stage::Failed => false,
+        };
         wire::Part {
             part: part.fault.id.part.into(),
             node: part.node.to_string(),
@@ -158,7 +167,7 @@ impl Intent {
             heard,
             trouble: hint::apart(&part.trouble).0.to_owned(),
             fault: Some(WireFault::from(&part.fault)),
-            owed: part.state.may_be_in() || again,
+            owed: part.state.may_be_in() || asked,
             unheard: false,
             let_go: part.let_go,
             may_act: false,
@@ -405,7 +414,7 @@ mod tests {
 
     use super::*;
     use crate::cut::specimen;
-    use crate::sequence::{Event, Refusal};
+    use crate::sequence::{Action, Change, Event, Refusal};
 
     const AT: At = At { here: Moment::from_secs(1), wall: 1_000_000_000_000 };
 
@@ -413,21 +422,26 @@ mod tests {
         NodeName::new("b").unwrap()
     }
 
-    /// An intent with one part, of which its node has not confirmed that it is out.
-    fn unconfirmed() -> Intent {
+    /// An intent with one part, which acts.
+    fn active() -> Intent {
         let status = specimen::status(0, State::Active, 1, 1);
         let (id, terms) = (status.fault.id.intent, status.fault.terms);
         let faults = vec![(node(), status.fault.clone())];
         let spec = wire::Spec::default();
         let mut intent = Intent::new(id, spec, terms, "eve".to_owned(), &[], &[], faults, 0);
-        let away = || Refusal::Unreachable("its agent is not connected".to_owned());
         let _ = intent.sequence.begin();
-        for event in [
-            Event::Prepared(node(), Ok(())),
-            Event::Committed(node(), Ok(vec![status])),
-            Event::Heal("enough".to_owned()),
-            Event::Healed(node(), Err(away())),
-        ] {
+        for event in [Event::Prepared(node(), Ok(())), Event::Committed(node(), Ok(vec![status]))] {
+            let _ = intent.sequence.on(event, AT.here);
+        }
+        assert_eq!(intent.sequence.stage(), Stage::Active);
+        intent
+    }
+
+    /// One with one part, of which its node has not confirmed that it is out.
+    fn unconfirmed() -> Intent {
+        let mut intent = active();
+        let away = Refusal::Unreachable("its agent is not connected".to_owned());
+        for event in [Event::Heal("enough".to_owned()), Event::Healed(node(), Err(away))] {
             let _ = intent.sequence.on(event, AT.here);
         }
         assert_eq!(intent.sequence.stage(), Stage::Unconfirmed);
@@ -471,6 +485,22 @@ mod tests {
         let healed = vec![specimen::status(0, State::Healed, 1, 1)];
         let _ = intent.sequence.on(Event::Healed(node(), Ok(healed)), AT.here);
         assert_eq!(intent.sequence.stage(), Stage::Healed);
+        assert!(!intent.told(AT).parts[0].owed);
+    }
+
+    #[test]
+    fn what_leaves_one_that_acts_is_owed_until_that_is_answered() {
+        let mut intent = active();
+        let leave: BTreeSet<_> = [intent.sequence.parts()[0].fault.id].into();
+        let change = Change { leave: leave.clone(), ..Change::default() };
+        let _ = intent.sequence.on(Event::Changed(Box::new(change)), AT.here);
+        // A controller that is killed now has it leave in its next life: nobody may have heard of it yet.
+        let mut next = Intent::restore(&intent.record(), AT.here, AT.wall).unwrap();
+        assert_eq!(next.sequence.renewed().count(), 0);
+        let found = next.sequence.on(Event::Found(node()), AT.here);
+        assert_eq!(found, [Action::Leave(node(), leave.clone()), Action::List(node())]);
+        let healed = vec![specimen::status(0, State::Healed, 1, 1)];
+        let _ = intent.sequence.on(Event::Left(node(), leave, Ok(healed)), AT.here);
         assert!(!intent.told(AT).parts[0].owed);
     }
 }
