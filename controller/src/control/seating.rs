@@ -106,6 +106,7 @@ impl Keepers {
             commands: self.commands.clone(),
             told: Vec::new(),
             groups: BTreeMap::new(),
+            apart: Vec::new(),
         };
         let task = tokio::spawn(attendant.run(watched, Arc::clone(&nudged)));
         Some(Keeper { task: task.abort_handle(), nudged, gone: 0 })
@@ -127,6 +128,8 @@ struct Attendant {
     told: Vec<String>,
     /// Of which groups the pods at its ends are, as far as that was asked for.
     groups: BTreeMap<usize, BTreeSet<GroupName>>,
+    /// Those whose pods are watched by themselves: they are asked for, as others may be told later of what is told there.
+    apart: Vec<Selector>,
 }
 
 /// What came of a look.
@@ -184,7 +187,12 @@ impl Attendant {
             let expected: Vec<Expected> =
                 taken.map(|seat| (seat.uid.as_str().to_owned(), seat.addresses.clone())).collect();
             match self.kubernetes.attend(pods, &expected).await {
-                Ok(attention) => one.attention = Some(attention),
+                Ok(attention) => {
+                    if attention.is_of_its_own() {
+                        self.apart.push(one.selector.clone());
+                    }
+                    one.attention = Some(attention);
+                }
                 Err(error) => {
                     unwatched = true;
                     // It is tried again as long as the fault acts: what is gone may stay gone.

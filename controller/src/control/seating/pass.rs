@@ -281,7 +281,12 @@ impl Attendant {
 
     async fn found(&self, selector: &Selector) -> Result<Option<Found>, PodsError> {
         let Scheme::Kubernetes(pods) = &selector.scheme else { return Ok(None) };
-        match self.kubernetes.find_told(pods).await {
+        let found = if self.apart.contains(selector) {
+            self.kubernetes.find_anew(pods).await
+        } else {
+            self.kubernetes.find_told(pods).await
+        };
+        match found {
             Ok(found) => Ok(Some(match &selector.node {
                 Some(node) => found.on(node),
                 None => found,

@@ -223,6 +223,16 @@ impl Attention {
         }
     }
 
+    /// Whether its pods are watched by themselves: what is told of all pods may be behind what is told here.
+    #[must_use]
+    pub const fn is_of_its_own(&self) -> bool {
+        match &self.0 {
+            Inner::Pods { .. } => true,
+            // Whom a service leads to is asked for, where nobody has told of it.
+            Inner::Told(_) | Inner::Service { .. } => false,
+        }
+    }
+
     /// The pods that there are, by UID; `None` of a service, and before they were told.
     #[must_use]
     pub const fn pods(&self) -> Option<&BTreeMap<String, Fact>> {

@@ -16,6 +16,9 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::api_server::{merge, serve};
 
+/// Where the pods of all namespaces are.
+const OF_ALL: &str = "/api/v1/pods";
+
 /// A running one; clones are the same.
 #[derive(Clone, Default)]
 pub(super) struct Api {
@@ -32,6 +35,8 @@ pub(super) enum Watches {
     Tell,
     /// They go on, and say nothing.
     Lag,
+    /// Those of all pods do; others tell.
+    LagOfAll,
     /// They end, and none is begun.
     Fail,
 }
@@ -221,14 +226,16 @@ impl Api {
             let mut told = since;
             loop {
                 let how = *watches.borrow_and_update();
-                match how {
-                    Watches::Tell => {}
+                let lags = match how {
+                    Watches::Tell => false,
                     Watches::Fail => return,
-                    Watches::Lag => {
-                        tokio::select! {
-                            _ = watches.changed() => continue,
-                            () = lines.closed() => return,
-                        }
+                    Watches::Lag => true,
+                    Watches::LagOfAll => list == OF_ALL,
+                };
+                if lags {
+                    tokio::select! {
+                        _ = watches.changed() => continue,
+                        () = lines.closed() => return,
                     }
                 }
                 let past: Vec<(u64, String, Value)> = api.kept().past.clone();
@@ -275,7 +282,7 @@ impl Wanted {
 
 /// Whether what is in a list is in that of a path, too: of all namespaces there are pods alone.
 fn is_in(list: &str, path: &str) -> bool {
-    list == path || path == "/api/v1/pods" && list.ends_with("/pods")
+    list == path || path == OF_ALL && list.ends_with("/pods")
 }
 
 fn refused(code: u16, reason: &str) -> Answer {

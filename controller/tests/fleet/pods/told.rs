@@ -78,6 +78,22 @@ async fn who_was_made_just_now_is_asked_for_and_stays() {
 }
 
 #[tokio::test]
+async fn who_is_told_of_by_a_watch_of_its_own_is_not_missed_by_what_is_told_of_all() {
+    let estate = Estate::told().await;
+    estate.api.watches(Watches::LagOfAll);
+    estate.run("new", 9, "b", 9);
+    estate.cut("k8s:prod/pod/web-0", "k8s:prod/pod/new").await;
+    estate.comes_to("b", &[(9, &["10.1.0.1"])]).await;
+    estate.is_asked(&format!("watch {PODS}")).await;
+    estate.kill(9, "b");
+    estate.api.remove(PODS, "new");
+    estate.comes_to("b", &[]).await;
+    estate.run("new", 8, "b", 8);
+    estate.comes_to("b", &[(8, &["10.1.0.1"])]).await;
+    estate.healed().await;
+}
+
+#[tokio::test]
 async fn who_has_the_place_or_the_address_of_another_one_by_now_is_not_taken_for_it() {
     let estate = Estate::told().await;
     estate.api.watches(Watches::Lag);
