@@ -35,10 +35,12 @@ pub(super) async fn ends(
 ) -> Result<Vec<End>, ResolveError> {
     let failed = |error| ResolveError::Pods { selector: selector.clone(), error: Box::new(error) };
     let kubernetes = kubernetes.ok_or_else(|| failed(PodsError::NoCluster))?;
+    // Before: it may be otherwise by the time that agents have answered.
+    let may_be_told = kubernetes.is_current();
     let found = kubernetes.find(pods).await.map_err(failed)?;
     match picked(agents, selector, pods, found, aspect, seed).await {
         // What was told of them may be old.
-        Err(error) if kubernetes.is_current() && may_pass_when_asked(&error) => {
+        Err(error) if may_be_told && may_pass_when_asked(&error) => {
             let found = kubernetes.find_anew(pods).await.map_err(failed)?;
             picked(agents, selector, pods, found, aspect, seed).await
         }
