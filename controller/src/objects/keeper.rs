@@ -6,6 +6,7 @@
 mod calls;
 pub(super) mod hearing;
 mod mentioning;
+pub(super) mod yielding;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

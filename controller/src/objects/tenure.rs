@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::installations::{Installations, Keeper, binding};
 use super::keeper::hearing::told_to_stop;
-use super::keeper::{self, Means};
+use super::keeper::{self, Means, yielding};
 use super::lacking::Lack;
 
 /// What all objects of installations have.
@@ -61,12 +61,25 @@ impl fmt::Display for Tenure {
     }
 }
 
-/// Keeps objects and faults the same as long as that is this installation's to do, until it is told to stop.
+/// Keeps objects and faults the same as long as that is this installation's to do, until it is told to stop. What it has
+/// put in for objects ends once they are another one's to keep.
 pub async fn keep(means: Means, mut stopped: watch::Receiver<bool>) {
     let (told, mut whose) = watch::channel(Keeper::Unknown);
     let mut following = JoinSet::new();
     following.spawn(follow(means.clone(), told));
     loop {
+        let now = tokio::select! {
+            biased;
+            () = told_to_stop(&mut stopped) => return,
+            Ok(now) = whose.wait_for(|whose| *whose != Keeper::Unknown) => now.clone(),
+        };
+        if let Keeper::Other(namespace) = now {
+            tokio::select! {
+                biased;
+                () = told_to_stop(&mut stopped) => return,
+                () = yielding::end_all(&means, &namespace) => {}
+            }
+        }
         tokio::select! {
             biased;
             () = told_to_stop(&mut stopped) => return,
