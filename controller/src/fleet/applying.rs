@@ -37,6 +37,7 @@ impl Applying<'_> {
         order.output.note(format!("{}; asking again", lost.reason));
         let until = Instant::now() + order.spec.terms.lease + GRACE;
         let asked = *self.id;
+        let mut anew = None;
         let mut last = Err(lost);
         while Instant::now() < until {
             sleep(AGAIN).await;
@@ -44,10 +45,12 @@ impl Applying<'_> {
                 Ok(Ok(next)) => *self.client = next,
                 Ok(Err(_)) | Err(_) => continue,
             }
+            // Not before: what is told of the former one is told under its name.
+            *self.id = anew.take().unwrap_or(*self.id);
             last = match self.ask(order).await {
                 // What its former life had on its way in stays what it has become; any other is what came of it now.
                 Ok(intent) if *self.id == asked && never_acted(&intent) => {
-                    *self.id = IntentId::from_random(crate::cut::random()?);
+                    anew = Some(IntentId::from_random(crate::cut::random()?));
                     Ok(intent)
                 }
                 // Agents dial a controller once it serves.
