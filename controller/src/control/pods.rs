@@ -49,7 +49,7 @@ pub(super) async fn ends(
 }
 
 /// Whether other pods, or the same elsewhere, would do.
-const fn may_pass_when_asked(error: &ResolveError) -> bool {
+pub(super) const fn may_pass_when_asked(error: &ResolveError) -> bool {
     match error {
         ResolveError::Nothing { .. }
         | ResolveError::Ambiguous { .. }

@@ -30,6 +30,8 @@ pub(super) async fn ends(
 ) -> Result<Vec<End>, ResolveError> {
     let failed = |error| ResolveError::Pods { selector: selector.clone(), error: Box::new(error) };
     let kubernetes = kubernetes.ok_or_else(|| failed(PodsError::NoCluster))?;
+    // Before: it may be otherwise by the time that agents have answered.
+    let may_be_told = kubernetes.is_current();
     let led = async || kubernetes.led(pods, name).await.map_err(failed);
     let found = match role {
         Role::Member | Role::Processes => return Err(ResolveError::Service(selector.clone())),
@@ -38,25 +40,34 @@ pub(super) async fn ends(
             led.admit().map_err(failed)?;
             addresses(selector, led.addresses(), evidence(&led)).into_iter().collect::<Vec<_>>()
         }
-        Role::Sender => {
-            let led = led().await?;
-            let told = evidence(&led);
-            let beside = led.own.union(&led.elsewhere).copied().collect();
-            // What is on its way out is behind it by its address, as long as it is there.
-            let staying = Found { leaving: Vec::new(), ..led.pods };
-            let usable = pods::usable(staying, selector).map_err(failed)?;
-            let of_pods = usable
-                .into_iter()
-                .map(|one| pods::end(agents, selector, one, Aspect::Network, &told));
-            let mut found = try_join_all(of_pods).await?;
-            found.extend(addresses(selector, beside, told.clone()));
-            found
-        }
+        Role::Sender => match senders(agents, selector, led().await?).await {
+            // What was told of its pods may be old.
+            Err(error) if may_be_told && pods::may_pass_when_asked(&error) => {
+                let led = kubernetes.led_anew(pods, name).await.map_err(failed)?;
+                senders(agents, selector, led).await?
+            }
+            found => found?,
+        },
     };
     if found.is_empty() {
         let asked = format!("namespace {}: no address and no endpoint", pods.namespace);
         return Err(ResolveError::Nothing { selector: selector.clone(), asked });
     }
+    Ok(found)
+}
+
+/// The pods behind a service, as the agents of their nodes find them, and what else it is.
+async fn senders(agents: &Agents, selector: &Selector, led: Led) -> Result<Vec<End>, ResolveError> {
+    let failed = |error| ResolveError::Pods { selector: selector.clone(), error: Box::new(error) };
+    let told = evidence(&led);
+    let beside = led.own.union(&led.elsewhere).copied().collect();
+    // What is on its way out is behind it by its address, as long as it is there.
+    let staying = Found { leaving: Vec::new(), ..led.pods };
+    let usable = pods::usable(staying, selector).map_err(failed)?;
+    let of_pods =
+        usable.into_iter().map(|one| pods::end(agents, selector, one, Aspect::Network, &told));
+    let mut found = try_join_all(of_pods).await?;
+    found.extend(addresses(selector, beside, told.clone()));
     Ok(found)
 }
 

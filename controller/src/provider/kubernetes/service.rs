@@ -68,11 +68,32 @@ pub(super) struct Told {
 }
 
 impl Kubernetes {
-    /// What a service leads to now.
+    /// What a service leads to now. What is told of pods is believed where none of them is in the way.
     ///
     /// # Errors
     /// The API server does not say, there is none of that name, it is but a name, or it is left alone.
     pub async fn led(&self, pods: &KubernetesPods, name: &ObjectName) -> Result<Led, PodsError> {
+        self.led_by(pods, name, self.current().map_or(Source::Asked, Source::Told)).await
+    }
+
+    /// The same, where the API server is asked in any case.
+    ///
+    /// # Errors
+    /// As those of [`Self::led`].
+    pub async fn led_anew(
+        &self,
+        pods: &KubernetesPods,
+        name: &ObjectName,
+    ) -> Result<Led, PodsError> {
+        self.led_by(pods, name, Source::Asked).await
+    }
+
+    async fn led_by(
+        &self,
+        pods: &KubernetesPods,
+        name: &ObjectName,
+        source: Source<'_>,
+    ) -> Result<Led, PodsError> {
         let namespace = pods.namespace.as_str();
         let service = PodName { namespace: namespace.to_owned(), name: named(&pods.which) };
         let refused = |why| PodsError::Service { service: service.clone(), why };
@@ -87,7 +108,6 @@ impl Kubernetes {
                 stands_for: told.service.spec.external_name,
             });
         }
-        let source = self.current().map_or(Source::Asked, Source::Told);
         let mut behind = self.behind(&within, &told, source).await?;
         let mut found = self.sorted_out(&behind).await?;
         // Whatever is in the way is asked for.

@@ -78,6 +78,19 @@ async fn who_was_made_just_now_is_asked_for_and_stays() {
 }
 
 #[tokio::test]
+async fn a_pod_behind_a_service_that_has_another_address_by_now_is_asked_for() {
+    let estate = Estate::told().await;
+    estate.api.watches(Watches::Lag);
+    estate.run("web-0", 1, "a", 5);
+    let target = json!({ "kind": "Pod", "name": "web-0", "uid": uid(1) });
+    estate.service(&json!([{ "addresses": ["10.1.0.5"], "targetRef": target }]));
+    estate.cut("k8s:prod/svc/web", "k8s:prod/pod/web-1").await;
+    estate.comes_to("a", &[(1, &["10.1.0.2"])]).await;
+    estate.comes_to("b", &[(2, &["10.1.0.5"]), (2, &["10.96.0.7", "fd79::7"])]).await;
+    estate.healed().await;
+}
+
+#[tokio::test]
 async fn who_is_told_of_by_a_watch_of_its_own_is_not_missed_by_what_is_told_of_all() {
     let estate = Estate::told().await;
     estate.api.watches(Watches::LagOfAll);
