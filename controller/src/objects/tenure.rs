@@ -74,6 +74,8 @@ pub async fn keep(means: Means, mut stopped: watch::Receiver<bool>) {
             Ok(now) = whose.wait_for(|whose| *whose != Keeper::Unknown) => now.clone(),
         };
         if let Keeper::Other(namespace) = now {
+            // Once more: whoever kept them until now may have told of itself since.
+            says(&means.tenure, Tenure::Other(namespace.clone()));
             tokio::select! {
                 biased;
                 () = told_to_stop(&mut stopped) => return,
