@@ -105,7 +105,7 @@ fn what_makes_no_sense_or_is_for_somebody_else_is_refused_with_a_sentence() {
     let metric = look("metric", json!({ "url": "http://h/", "metric": "m" }));
     let logs = look("logs", json!({ "target": "pod/a", "pattern": "x" }));
     let zeebe = ours("zeebe", "action", "zeebe", &json!({ "command": "verify readiness" }));
-    let evict = json!({ "command": "evict", "target": "k8s:other/pod/a" });
+    let evict = json!({ "command": "evict", "target": "pod/a" });
     let pod = ours("evict", "action", "pod", &evict);
     let node = ours("drain", "action", "node", &json!({ "command": "drain", "node": "n1" }));
     let mut compared = look("effect", json!({ "fault": "the-cut" }));

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fault::{IntentId, Legible};
+use fault::{IntentId, Legible, OnOneLine};
 use proto::control as wire;
 use proto::control::removed_pod::Fate;
 use serde::Serialize;
@@ -175,7 +175,7 @@ impl DisruptionRecord {
     fn said(&self) -> Vec<String> {
         let reason = (!self.reason.is_empty()).then(|| self.reason.clone());
         let all = reason.iter().chain(&self.notes);
-        all.map(|text| format!("{}: {}", self.id, Legible(text))).collect()
+        all.map(|text| format!("{}: {}", self.id, OnOneLine(text))).collect()
     }
 }
 
@@ -221,13 +221,13 @@ impl Report for DisruptionReport {
             text.push_str(table.text().trim_end());
         }
         for pod in record.pods.iter().filter(|pod| !pod.trouble.is_empty()) {
-            text.push_str(&format!("\npod {}: {}", pod.pod, Legible(&pod.trouble)));
+            text.push_str(&format!("\npod {}: {}", pod.pod, OnOneLine(&pod.trouble)));
         }
         // The reason of what failed for a pod is that pod's.
         let of_pod = |note: &String| {
             record.pods.iter().any(|pod| {
                 !pod.trouble.is_empty()
-                    && note.ends_with(&format!("pod {}: {}", pod.pod, pod.trouble))
+                    && note.ends_with(&format!("pod {}: {}", pod.pod, OnOneLine(&pod.trouble)))
             })
         };
         for note in record.said().into_iter().filter(|note| !of_pod(note)) {

@@ -261,7 +261,7 @@ fn steps_of_ours_say_what_they_do() {
         (
             "{type: schism, action: cutt}",
             "action",
-            "one of cut, skew, freeze, kill, stress, heal, effect, metric, logs, zeebe was expected here, found `cutt`",
+            "one of cut, skew, freeze, kill, stress, heal, effect, metric, logs, zeebe, pod, node was expected here, found `cutt`",
         ),
         ("{type: schism, action: cut, as: a b}", "action", "found `a b`"),
         ("{type: schism, action: heal, as: a}", "action", "provider.as: nobody reads this here"),

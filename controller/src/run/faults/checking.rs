@@ -60,6 +60,8 @@ pub(in crate::run) fn check(
         } else if let Some(why) = form.unsaid(&name, value) {
             wrong.push(Wrong::Value(Some(key.clone()), why));
             is_whole = false;
+        } else if form.is_declined(&name) {
+            // What is not asked for takes nothing away from an object that could not say it.
         } else if !known.contains(&name) {
             wrong.push(Wrong::Unknown(key.clone(), known.iter().cloned().collect()));
         } else if is_template(value) {
@@ -128,6 +130,11 @@ impl Form {
             Self::Command => None,
             Self::Object { .. } => objects::unsaid(option, value),
         }
+    }
+
+    /// Whether an option is one that cannot be said in it, whatever its value.
+    fn is_declined(&self, option: &str) -> bool {
+        self.unsaid(option, &Value::Bool(true)).is_some()
     }
 
     /// What makes sense in a place whose own value is not known yet.
@@ -203,7 +210,7 @@ fn options(verb: FaultVerb, form: &Form) -> BTreeSet<String> {
         command.get_arguments().filter_map(|argument| argument.get_long().map(str::to_owned))
     });
     let places = words::places(verb).iter().map(|place| (*place).to_owned());
-    let is_said = |long: &String| form.unsaid(long, &Value::Bool(true)).is_none();
+    let is_said = |long: &String| !form.is_declined(long);
     longs.filter(|long| !words::is_for_commands(long)).filter(is_said).chain(places).collect()
 }
 

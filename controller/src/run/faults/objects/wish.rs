@@ -164,11 +164,11 @@ mod tests {
         let spec = json!({"kill": {"target": "pod/a/web", "signal": "KILL", "noForce": true}});
         assert_eq!(wished(FaultVerb::Kill, kill), Ok((Kind::Fault, spec)));
         let skew = json!({
-            "target": "k8s:other/pod/a", "offset": "-90s", "clock": ["realtime", "monotonic"], "for": "5m",
+            "target": "k8s:other/pod/a", "offset": "90s", "clock": ["realtime", "monotonic"], "for": "5m",
             "lease": "20s", "replace": false,
         });
         let spec = json!({
-            "skew": {"target": "k8s:other/pod/a", "offset": "-90s", "clock": "realtime,monotonic"},
+            "skew": {"target": "k8s:other/pod/a", "offset": "90s", "clock": "realtime,monotonic"},
             "for": "5m", "lease": "20s",
         });
         assert_eq!(wished(FaultVerb::Skew, skew), Ok((Kind::ClusterFault, spec)));
