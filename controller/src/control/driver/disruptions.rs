@@ -151,15 +151,17 @@ impl Driver {
         held: Held,
         expected: Expected,
     ) -> (wire::Disruption, Result<(), PutError>) {
-        let Held { disruption, down } = held;
+        let Held { mut disruption, down } = held;
         let id = IntentId::from_random(disruption.id);
         // The store knows it.
         let record = wire::Disruption { revision: 0, ..disruption.clone() }.encode_to_vec();
         let result = match self.store.put(Key::disruption(id), expected, record).await {
             Ok(revision) => {
                 self.revision = revision.0;
+                disruption.revision = revision.0;
                 Ok(())
             }
+            // Its record is the one before, and is forgotten at that revision.
             Err(error) => {
                 if matches!(error, PutError::Store(_)) {
                     self.tally.failed(Written::Store);
@@ -171,7 +173,6 @@ impl Driver {
                 Err(error)
             }
         };
-        let disruption = wire::Disruption { revision: self.revision, ..disruption };
         self.disruptions.insert(id, Held { disruption: disruption.clone(), down });
         self.say(Told::Disruption(disruption.clone()));
         (disruption, result)
