@@ -134,8 +134,8 @@ struct Keeper {
     listed: BTreeSet<Kind>,
     /// What became of runs that objects ask for.
     runs: BTreeMap<u64, Known>,
-    /// What became of Jobs that objects ask for.
-    works: BTreeMap<u64, Work>,
+    /// What became of Jobs that objects ask for, by where they are and of which run they say that they are.
+    works: BTreeMap<(String, u64), Work>,
     /// What of which namespaces is known of them.
     listed_of: BTreeSet<(String, Part)>,
     /// When an object is to be looked at again, Unix time, ns.
@@ -543,7 +543,7 @@ impl Keeper {
             }
             // It goes with its object.
             Ok(Begun::Job(job)) => {
-                self.take_job(*job);
+                self.take_made(place, *job);
                 Attempt::Untried
             }
             Err(refusal) => {

@@ -76,8 +76,11 @@ fn of_pod(pod: &JobPod) -> Option<u64> {
     run_of(&pod.metadata, |name| owner.name == name)
 }
 
-fn is_in(metadata: &Metadata, namespace: &str) -> bool {
-    metadata.namespace.as_deref() == Some(namespace)
+/// Whether an object asks for a run, in that namespace.
+fn is_of(object: &Object, namespace: &str, id: u64) -> bool {
+    let job = object.spec.job.as_ref();
+    object.run().is_some_and(|run| run.get() == id)
+        && job.is_some_and(|job| job::namespace(object, job) == Some(namespace))
 }
 
 impl Keeper {
@@ -85,23 +88,21 @@ impl Keeper {
         match event {
             Event::Listed(all) => {
                 let there: BTreeSet<u64> = all.iter().filter_map(of_job).collect();
-                for (id, work) in &mut self.works {
-                    let job = work.job.as_ref();
-                    if !there.contains(id) && job.is_some_and(|job| is_in(&job.metadata, namespace))
-                    {
+                for ((space, id), work) in &mut self.works {
+                    if space == namespace && !there.contains(id) {
                         work.job = None;
                     }
                 }
-                all.into_iter().for_each(|job| self.take_job(job));
+                all.into_iter().for_each(|job| self.take_job(namespace, job));
                 self.is_listed(namespace, Part::Jobs);
             }
-            Event::Applied(job) => self.take_job(job),
+            Event::Applied(job) => self.take_job(namespace, job),
             Event::Deleted(job) => {
                 let Some(id) = of_job(&job) else { return };
-                if let Some(work) = self.works.get_mut(&id) {
+                if let Some(work) = self.works.get_mut(&(namespace.to_owned(), id)) {
                     work.job = None;
                 }
-                self.consider_run(id);
+                self.consider_run(namespace, id);
             }
             Event::Trouble(error) => self.away(&error),
         }
@@ -111,33 +112,42 @@ impl Keeper {
         match event {
             Event::Listed(all) => {
                 let there: BTreeSet<u64> = all.iter().filter_map(of_pod).collect();
-                for (id, work) in &mut self.works {
-                    let pod = work.pod.as_ref();
-                    if !there.contains(id) && pod.is_some_and(|pod| is_in(&pod.metadata, namespace))
-                    {
+                for ((space, id), work) in &mut self.works {
+                    if space == namespace && !there.contains(id) && work.pod.is_some() {
                         work.presence = Presence::Gone;
                     }
                 }
-                all.into_iter().for_each(|pod| self.take_pod(pod, Presence::There));
+                all.into_iter().for_each(|pod| self.take_pod(namespace, pod, Presence::There));
                 self.is_listed(namespace, Part::Pods);
             }
-            Event::Applied(pod) => self.take_pod(pod, Presence::There),
-            Event::Deleted(pod) => self.take_pod(pod, Presence::Gone),
+            Event::Applied(pod) => self.take_pod(namespace, pod, Presence::There),
+            Event::Deleted(pod) => self.take_pod(namespace, pod, Presence::Gone),
             Event::Trouble(error) => self.away(&error),
         }
     }
 
-    pub(super) fn take_job(&mut self, job: Job) {
-        let Some(id) = of_job(&job) else { return };
-        self.works.entry(id).or_default().job = Some(job);
-        self.consider_run(id);
+    /// One that was made just now.
+    pub(super) fn take_made(&mut self, place: &Place, made: Job) {
+        let Some(entry) = self.entries.get(place) else { return };
+        let job = entry.object.spec.job.as_ref();
+        let namespace = job.and_then(|job| job::namespace(&entry.object, job));
+        if let Some(namespace) = namespace.map(ToOwned::to_owned) {
+            self.take_job(&namespace, made);
+        }
     }
 
-    fn take_pod(&mut self, pod: JobPod, presence: Presence) {
+    /// Whoever may make Jobs in one namespace has no say about those of another one.
+    fn take_job(&mut self, namespace: &str, job: Job) {
+        let Some(id) = of_job(&job) else { return };
+        self.works.entry((namespace.to_owned(), id)).or_default().job = Some(job);
+        self.consider_run(namespace, id);
+    }
+
+    fn take_pod(&mut self, namespace: &str, pod: JobPod, presence: Presence) {
         let Some(id) = of_pod(&pod) else { return };
-        let work = self.works.entry(id).or_default();
+        let work = self.works.entry((namespace.to_owned(), id)).or_default();
         (work.pod, work.presence) = (Some(pod), presence);
-        self.consider_run(id);
+        self.consider_run(namespace, id);
     }
 
     fn is_listed(&mut self, namespace: &str, part: Part) {
@@ -146,21 +156,19 @@ impl Keeper {
         let places: Vec<Place> = works.map(|(place, _)| place.clone()).collect();
         places.iter().for_each(|place| self.consider(place));
         // What has nobody any more goes with its object.
-        let is_of_somebody = |id: &u64| {
-            self.entries
-                .values()
-                .any(|entry| entry.object.run().is_some_and(|run| run.get() == *id))
+        let is_of_somebody = |(namespace, id): &(String, u64)| {
+            self.entries.values().any(|entry| is_of(&entry.object, namespace, *id))
         };
-        self.works.retain(|id, work| work.job.is_some() || is_of_somebody(id));
+        self.works.retain(|key, work| work.job.is_some() || is_of_somebody(key));
     }
 
-    fn consider_run(&mut self, id: u64) {
-        let is_it = |object: &Object| object.run().is_some_and(|run| run.get() == id);
-        let found = self.entries.iter().find(|(_, entry)| is_it(&entry.object));
+    fn consider_run(&mut self, namespace: &str, id: u64) {
+        let found = self.entries.iter().find(|(_, entry)| is_of(&entry.object, namespace, id));
+        let key = (namespace.to_owned(), id);
         match found.map(|(place, _)| place.clone()) {
             Some(place) => self.consider(&place),
-            None if self.works.get(&id).is_some_and(|work| work.job.is_none()) => {
-                self.works.remove(&id);
+            None if self.works.get(&key).is_some_and(|work| work.job.is_none()) => {
+                self.works.remove(&key);
             }
             None => {}
         }
@@ -184,7 +192,8 @@ impl Keeper {
         if is_watched && !(is_listed(Part::Jobs) && is_listed(Part::Pods)) {
             return None;
         }
-        Some(self.works.get(&id.get()).and_then(|work| Status::of_work(object, work, now)))
+        let work = self.works.get(&(namespace.to_owned(), id.get()));
+        Some(work.and_then(|work| Status::of_work(object, work, now)))
     }
 
     /// Has the Job of an object end.

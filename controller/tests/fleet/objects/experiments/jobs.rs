@@ -21,7 +21,7 @@ const EXPERIMENTS: &str = "schism.dev/experiments/prod";
 const JOBS: &str = "batch/jobs/prod";
 const PODS: &str = "/pods/prod";
 
-/// A cluster in which one namespace lets experiments run as Jobs.
+/// A cluster in which two namespaces let experiments run as Jobs.
 struct Estate {
     fleet: Fleet,
     shelf: Shelf,
@@ -33,7 +33,7 @@ impl Estate {
     async fn new() -> Self {
         let fleet = Fleet::of(&["a"]).await;
         let (shelf, client) = Shelf::start().await;
-        for name in ["prod", "other"] {
+        for name in ["prod", "store", "other"] {
             let labels = json!({ "schism.dev/faults": "allowed" });
             shelf.put("/namespaces/", json!({ "metadata": { "name": name, "labels": labels } }));
         }
@@ -47,7 +47,7 @@ impl Estate {
         let (control, archive) = (self.fleet.control.clone(), self.fleet.archive.clone());
         let runs = Runs::start(control.clone(), archive, Limits::default(), Execution::Refused);
         let runs = runs.await.unwrap();
-        let namespaces = vec!["prod".parse().unwrap()];
+        let namespaces = ["prod", "store"].map(|name| name.parse().unwrap()).to_vec();
         let jobs = Some(Jobs { image: "schism:7".to_owned(), namespaces });
         let tenure = watch::Sender::new(Tenure::Whole).subscribe();
         let means = Means { client: self.client.clone(), control, runs, jobs, tenure };
@@ -196,6 +196,33 @@ async fn what_somebody_else_has_put_in_its_place_is_not_run() {
     let status = estate.phase("one", "Refused").await;
     assert!(status["message"].as_str().unwrap().contains("somebody else has made"), "{status:#}");
     assert!(estate.shelf.all(JOBS).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_another_namespace_that_says_the_same_says_nothing_of_it() {
+    let estate = Estate::new().await;
+    estate.create("prod", "one");
+    estate.pod(&json!({ "running": {} })).await;
+    estate.phase("one", "Running").await;
+    let there = "batch/jobs/store";
+    let mut forged = estate.job().await;
+    forged["metadata"]["namespace"] = json!("store");
+    forged["metadata"]["ownerReferences"] = json!([]);
+    let name = forged["metadata"]["name"].clone();
+    estate.shelf.put(there, forged);
+    // Whoever has heard of the end of a later one there has heard of it.
+    estate.create("store", "two");
+    until(async || estate.shelf.all(there).len() == 2).await;
+    let mut all = estate.shelf.all(there);
+    all.retain(|job| job["metadata"]["name"] != name);
+    let failed = json!([{ "type": "Failed", "status": "True", "reason": "r", "message": "m" }]);
+    all[0]["status"] = json!({ "conditions": failed });
+    estate.shelf.put(there, all.remove(0));
+    let two = || estate.shelf.get("schism.dev/experiments/store", "two").unwrap();
+    until(async || two()["status"]["phase"] == "Interrupted").await;
+    assert_eq!(estate.status("one")["phase"], "Running");
+    estate.pod(&left("completed", 0)).await;
+    estate.phase("one", "Completed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
