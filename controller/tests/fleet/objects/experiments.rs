@@ -25,6 +25,7 @@ struct Estate {
     api: Api,
     /// Whose connections end with the life that made them.
     client: Client,
+    tenure: watch::Sender<Tenure>,
     life: Option<(Runtime, watch::Sender<bool>)>,
 }
 
@@ -32,7 +33,8 @@ impl Estate {
     async fn new() -> Self {
         let fleet = Fleet::of(&["a", "b"]).await;
         let (api, client) = Api::start().await;
-        let mut estate = Self { fleet, api, client, life: None };
+        let tenure = watch::Sender::new(Tenure::Whole);
+        let mut estate = Self { fleet, api, client, tenure, life: None };
         estate.begin().await;
         estate
     }
@@ -47,11 +49,11 @@ impl Estate {
         let (control, archive) = (self.fleet.control.clone(), self.fleet.archive.clone());
         let client = Client::new(self.client.config().clone());
         let (stop, stopped) = watch::channel(false);
+        let tenure = self.tenure.subscribe();
         let begun = runtime.spawn(async move {
             // Whatever it may execute, it executes nothing for an object.
             let runs = Runs::start(control.clone(), archive, Limits::default(), Execution::Allowed);
             let runs = runs.await.unwrap();
-            let tenure = watch::Sender::new(Tenure::Whole).subscribe();
             tokio::spawn(keep(Means { client, control, runs, jobs: None, tenure }, stopped));
         });
         begun.await.unwrap();
@@ -186,6 +188,18 @@ async fn a_run_whose_object_goes_whoever_holds_it_is_rolled_back() {
     estate.healed().await;
     until(async || estate.run().await.phase() == wire::RunPhase::Ended).await;
     assert_eq!(estate.run().await.reason, "ClusterExperiment one is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_for_an_object_is_rolled_back_once_another_installation_keeps_it() {
+    let estate = Estate::new().await;
+    estate.create("one", &experiment(60));
+    estate.acts().await;
+    estate.tenure.send_replace(Tenure::Other("elders".to_owned()));
+    estate.healed().await;
+    until(async || estate.run().await.phase() == wire::RunPhase::Ended).await;
+    let reason = estate.run().await.reason;
+    assert_eq!(reason, "its object is kept by the installation in namespace elders");
 }
 
 #[tokio::test(flavor = "multi_thread")]
