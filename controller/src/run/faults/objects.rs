@@ -141,7 +141,9 @@ impl InCluster {
         let made = match create(&self.space.client, &place, &object).await {
             Ok(made) => made,
             Err(error) => {
-                if is_no(&error) || self.is_out(&held).await {
+                // Where it said nothing it may make it yet, also if there is nothing: that is looked at once more at the
+                // end of the run.
+                if is_no(&error) || self.was_there(&held).await {
                     *standing = None;
                 }
                 return Err(refused(&attempted, &error));
@@ -176,6 +178,14 @@ impl InCluster {
         self.heal(held).await.is_ok_and(|healing| match healing {
             Healing::Out(_) | Healing::Broken(..) | Healing::Absent => true,
             Healing::Unconfirmed(_) => false,
+        })
+    }
+
+    /// Whether something was there of it, and is gone.
+    async fn was_there(&self, held: &Held) -> bool {
+        self.heal(held).await.is_ok_and(|healing| match healing {
+            Healing::Out(_) | Healing::Broken(..) => true,
+            Healing::Absent | Healing::Unconfirmed(_) => false,
         })
     }
 
