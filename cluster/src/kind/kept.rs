@@ -29,6 +29,9 @@ pub struct ConfigMap {
     pub metadata: Metadata,
     /// What it holds.
     pub data: BTreeMap<String, String>,
+    /// Whether that can be changed by nobody; `None` where it can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub immutable: Option<bool>,
 }
 
 resource!(ConfigMap, "", "v1", "ConfigMap", "configmaps");

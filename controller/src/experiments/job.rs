@@ -117,7 +117,12 @@ pub(super) fn plan(
         ..Metadata::default()
     };
     let text = Value::Object(object.spec.experiment.clone()).to_string();
-    let config = ConfigMap { metadata: metadata(), data: [(FILE.to_owned(), text)].into() };
+    let config = ConfigMap {
+        metadata: metadata(),
+        data: [(FILE.to_owned(), text)].into(),
+        // Whoever may change ConfigMaps there may not have something else run as the account.
+        immutable: Some(true),
+    };
     let mut spec = json!({
         // It is run once, whatever becomes of it.
         "backoffLimit": 0, "completions": 1, "parallelism": 1, "podReplacementPolicy": "Failed",

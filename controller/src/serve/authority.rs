@@ -184,7 +184,8 @@ impl House {
             Err(error) if error.reason() == Some(&Reason::NotFound) => {
                 let metadata = Metadata { name: SHOWN.to_owned(), ..Metadata::default() };
                 let data = [(SHOWN_AS.to_owned(), shown)].into();
-                match self.client.create(&within, &ConfigMap { metadata, data }).await {
+                let map = ConfigMap { metadata, data, immutable: None };
+                match self.client.create(&within, &map).await {
                     // Another replica shows the same.
                     Err(error) if error.reason() == Some(&Reason::AlreadyExists) => Ok(()),
                     made => Ok(made.map(drop)?),

@@ -50,6 +50,7 @@ fn a_job_runs_the_experiment_in_the_image_and_as_the_account_of_the_object() {
     let plan = planned(Kind::Experiment, &object, Some(&jobs())).unwrap();
     assert_eq!(plan.name.as_str(), "experiment-a1b2c3d4e5f6");
     let kept: Value = serde_json::from_str(&plan.config.data["experiment.json"]).unwrap();
+    assert_eq!(plan.config.immutable, Some(true));
     assert_eq!(kept, Value::Object(object.spec.experiment.clone()));
     for metadata in [&plan.config.metadata, &plan.job.metadata] {
         let owner = metadata.controller().unwrap();

@@ -192,7 +192,8 @@ async fn made(
     if let Err(error) = client.create(within, config).await {
         let there = other(error, client.get::<ConfigMap>(within, name)).await.map_err(failed)?;
         // Nobody else's experiment is run as somebody's account.
-        if !is_of(&there.metadata, object) || there.data != config.data {
+        let is_it = there.data == config.data && there.immutable == config.immutable;
+        if !is_of(&there.metadata, object) || !is_it {
             return Err(taken());
         }
     }
