@@ -243,8 +243,15 @@ impl Status {
     /// What is said of an object whose run had begun, and of which nobody knows any more; `now` is Unix time, ns.
     pub(crate) fn lost(object: &Object, now: u64) -> Self {
         let said = &object.status;
-        let message =
-            "nobody knows any more what became of it: its faults have ended with their leases";
+        let message = match &object.spec.job {
+            None => {
+                "nobody knows any more what became of it: its faults have ended with their leases"
+            }
+            // They are objects of their own, which a controller renews until then.
+            Some(_) => {
+                "nobody knows any more what became of it: its faults end at their own deadlines"
+            }
+        };
         let status = Self {
             phase: Phase::Interrupted,
             part: String::new(),

@@ -182,6 +182,7 @@ async fn who_leads_next_makes_no_second_job_and_takes_one_that_is_gone_for_lost(
     estate.shelf.strip(JOBS, &name);
     let lost = estate.phase("two", "Interrupted").await;
     assert_eq!(lost["exitCode"], 5, "{status:#} {lost:#}");
+    assert!(lost["message"].as_str().unwrap().ends_with("end at their own deadlines"), "{lost:#}");
     assert_eq!(estate.shelf.made(JOBS), 2);
 }
 
