@@ -4,6 +4,7 @@
 //! that decides) → [`plan`], [`ledger`] and [`truth`] (pure) → [`kernel`] (the only code that performs).
 
 pub mod brake;
+mod capture;
 pub mod clock;
 pub mod daemon;
 pub mod doctor;

@@ -8,6 +8,7 @@
 pub mod admit;
 pub mod agents;
 pub mod archive;
+mod capture;
 pub mod carried;
 mod certs;
 pub mod cli;

@@ -5,6 +5,7 @@
 
 mod address;
 mod blast;
+mod capture;
 mod chance;
 mod cluster;
 mod cut;
@@ -38,6 +39,7 @@ mod zeebe;
 
 pub use address::{AddressError, Prefix, Scope};
 pub use blast::{Blast, BlastError, Hit, Limits, Share, ShareError};
+pub use capture::{Capture, Kept, NodeNetwork, Packet, PacketWay};
 pub use chance::{Chance, ChanceError};
 pub use cluster::{ClusterPath, ClusterPathError};
 pub use cut::{Cut, Enforcement, FlowAge, Mode, Protocol, Side, Verdict};
