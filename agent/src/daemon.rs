@@ -19,7 +19,7 @@ use crate::brake::Brake;
 use crate::doctor;
 use crate::kernel::{Kernel, Linux, node_name};
 use crate::residue::{self, Removal};
-use crate::server::{About, Instance, Service};
+use crate::server::{About, Captures, Instance, Service};
 use crate::uplink::{self, Controller, Stop, Uplink};
 use crate::worker::Agent;
 
@@ -47,19 +47,22 @@ pub struct Options {
     pub node: NodeName,
     /// Whom to dial; nobody else is ever asked over the network.
     pub controller: Option<Controller>,
+    /// Whether packets of targets are handed over.
+    pub captures: Captures,
 }
 
 impl Options {
     /// The agent of a machine, without a controller.
     #[must_use]
     pub fn daemon(socket: PathBuf) -> Self {
-        Self { socket, embedded: false, node: node_name(), controller: None }
+        let captures = Captures::Refused;
+        Self { socket, embedded: false, node: node_name(), controller: None, captures }
     }
 
-    /// A command line's own agent.
+    /// A command line's own agent. Only its own user can ask it, who can read packets without it, too.
     #[must_use]
     pub fn embedded(socket: PathBuf) -> Self {
-        Self { embedded: true, ..Self::daemon(socket) }
+        Self { embedded: true, captures: Captures::Allowed, ..Self::daemon(socket) }
     }
 }
 
@@ -106,6 +109,10 @@ pub enum StartError {
 /// Another agent is there, privilege or kernel do not suffice, or a file cannot be made.
 pub async fn start(options: Options) -> Result<Daemon, StartError> {
     doctor::preflight()?;
+    if options.captures == Captures::Allowed && !options.embedded {
+        // Before anybody waits for it; a command that is its own agent has other uses.
+        doctor::can_capture()?;
+    }
     let mut files = Files::take(&options.socket)?;
     let (socket, stale) = (options.socket.clone(), files.found_stale);
     let found = tokio::task::spawn_blocking(move || leftovers(&socket, stale)).await;
@@ -134,6 +141,7 @@ pub async fn start(options: Options) -> Result<Daemon, StartError> {
     let (stop, asked) = Stop::new();
     let uplink = options.controller.map(|controller| {
         let service = Service::for_controllers(agent.clone(), about.clone());
+        let service = service.with_captures(options.captures);
         let hello = about.hello();
         let uplink = Uplink {
             agent: agent.clone(),
@@ -146,8 +154,9 @@ pub async fn start(options: Options) -> Result<Daemon, StartError> {
         tokio::spawn(uplink::keep(uplink, controller, asked.clone()))
     });
     let mut asked = asked;
+    let service = Service::new(agent.clone(), about).with_captures(options.captures);
     let server = tonic::transport::Server::builder()
-        .add_service(limited(Service::new(agent.clone(), about)))
+        .add_service(limited(service))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async move {
             asked.asked().await;
         });

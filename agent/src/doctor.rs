@@ -19,6 +19,8 @@ const CAPABILITIES: [(&str, u32, &str); 5] = [
     ("CAP_SYS_ADMIN", 21, "enter network namespaces"),
     ("CAP_BPF", 39, "load programs and maps"),
 ];
+/// What a packet socket takes, by its bit.
+const NET_RAW: (&str, u32) = ("CAP_NET_RAW", 13);
 /// What is wrong with PREEMPT_RT: since 6.18 softirqs that are preempted no longer keep each other off
 /// a CPU (CONFIG_PREEMPT_RT_NEEDS_BH_LOCK), and what is known of a packet stands in per-CPU memory.
 const REAL_TIME: &str = "where one packet could be judged by what is known of another";
@@ -73,6 +75,17 @@ pub fn preflight() -> Result<(), StartError> {
             "Linux {release} is a real-time kernel (PREEMPT_RT), {REAL_TIME}; one without it is \
              needed for now"
         ))),
+    }
+}
+
+/// Refuses before anything is touched to hand over packets that cannot be had.
+///
+/// # Errors
+/// Privilege does not suffice.
+pub fn can_capture() -> Result<(), StartError> {
+    match effective() & (1 << NET_RAW.1) {
+        0 => Err(StartError::Unprivileged(format!("{} for --allow-capture", NET_RAW.0))),
+        _ => Ok(()),
     }
 }
 
@@ -198,8 +211,8 @@ fn clock_of_leases() -> Capability {
     missing("boot clock", "CLOCK_BOOTTIME does not run", "leases could not be timed")
 }
 
-/// Whether processes can be killed, and targets be loaded.
-fn acting() -> [Capability; 2] {
+/// Whether processes can be killed, targets be loaded, and packets be captured.
+fn acting() -> [Capability; 3] {
     let effective = effective();
     let absent = |of: &[(&'static str, u32)]| {
         let absent = of.iter().filter(|(_, bit)| effective & (1 << bit) == 0);
@@ -214,7 +227,11 @@ fn acting() -> [Capability; 2] {
         none if none.is_empty() => there("stress", "what loads a target gives up its privileges"),
         some => warning("stress", format!("without {some}"), "no target is loaded"),
     };
-    [kill, stress]
+    let capture = match absent(&[NET_RAW]) {
+        none if none.is_empty() => there("capture", "packets of targets can be heard"),
+        some => warning("capture", format!("without {some}"), "no packet of a target is captured"),
+    };
+    [kill, stress, capture]
 }
 
 /// Whether clocks of processes can be moved: tried out on this process's own, without a change.

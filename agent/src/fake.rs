@@ -11,6 +11,7 @@ mod loaded;
 #[cfg(test)]
 pub(crate) mod sample;
 mod trouble;
+mod wire;
 mod world;
 
 use std::collections::BTreeMap;
@@ -20,8 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fault::{
-    Aspect, BootId, BootTime, Capability, Effect, Gone, Hook, Measured, NamespaceCookie, NodeName,
-    ProcessIdentity, Selector, Side, Target,
+    Aspect, BootId, BootTime, Capability, Capture, Effect, Gone, Hook, Measured, NamespaceCookie,
+    NodeName, ProcessIdentity, Selector, Side, Target,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -30,11 +31,12 @@ pub use gate::Gate;
 pub use inner::{Engaged, Skewed};
 pub use loaded::Loaded;
 pub use trouble::{Call, Trouble};
+pub use wire::Wire;
 pub use world::{DeviceId, HOST, World};
 
 use crate::kernel::{
     Kernel, KernelError, Listing, Log, Observed, Place, ProbeOrder, ProbeResult, Sight, Slot, Step,
-    Stir, bound_process, clock,
+    Stir, Tap, bound_process, clock,
 };
 use crate::server::{About, Instance};
 use trouble::Troubles;
@@ -441,6 +443,10 @@ impl Kernel for FakeKernel {
 
     fn logs(&self, place: &Place) -> Result<Vec<Log>, KernelError> {
         lock(&self.shared.state).world.logs(place)
+    }
+
+    fn capture(&self, place: &Place, capture: &Capture) -> Result<Box<dyn Tap>, KernelError> {
+        lock(&self.shared.state).world.tap(place, capture)
     }
 
     fn effect(&self, target: NamespaceCookie, slot: Slot) -> Result<Effect, KernelError> {

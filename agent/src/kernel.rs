@@ -9,6 +9,7 @@ pub mod clock;
 mod elsewhere;
 mod encode;
 pub mod engaged;
+mod entrance;
 mod error;
 mod execs;
 mod freeze;
@@ -17,6 +18,7 @@ mod instance;
 mod keeper;
 mod kill;
 mod linux;
+mod listening;
 mod listing;
 mod load;
 mod log;
@@ -33,6 +35,7 @@ mod programs;
 pub mod route;
 mod sockets;
 mod spare;
+mod tap;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +43,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use fault::{
-    Aspect, BootTime, Capability, Cut, Effect, Extent, Gone, Hook, Interface, Measured,
+    Aspect, BootTime, Capability, Capture, Cut, Effect, Extent, Gone, Hook, Interface, Measured,
     NamespaceCookie, OwnAddress, Prefix, ProcessIdentity, Protocol, Scheme, Selector, Side, Skew,
     Target, TargetIdentity,
 };
@@ -51,8 +54,10 @@ pub use engaged::Act;
 pub use error::KernelError;
 pub use inotify::FileWatch;
 pub use linux::{Linux, node_name};
+pub use listening::Listening;
 pub use listing::Listing;
 pub use log::Log;
+pub use tap::Tap;
 
 /// One of the places for faults on a target, from 0 to 63.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -463,6 +468,12 @@ pub trait Kernel: Send + Sync + 'static {
     /// # Errors
     /// They write to no file, or to none that may be read.
     fn logs(&self, place: &Place) -> Result<Vec<Log>, KernelError>;
+
+    /// Begins to hear the packets of a target that are wanted.
+    ///
+    /// # Errors
+    /// It is gone, or has the node's network and that is not meant, or there is no privilege for it.
+    fn capture(&self, place: &Place, capture: &Capture) -> Result<Box<dyn Tap>, KernelError>;
 
     /// What a fault has done so far.
     ///

@@ -8,6 +8,7 @@ use agent::kernel::clock::holder;
 use agent::kernel::node_name;
 use agent::kernel::priority;
 use agent::pulse;
+use agent::server::Captures;
 use agent::supervisor::Supervisor;
 use agent::telemetry::{self, LogFormat};
 use agent::uplink::Controller;
@@ -54,6 +55,10 @@ struct Arguments {
     #[arg(long, env = "SCHISM_TOKEN", value_name = "FILE", requires = "controller")]
     #[arg(conflicts_with_all = ["certificate", "key"])]
     token: Option<PathBuf>,
+    /// Hand packets of targets over to whoever asks for a capture: whoever may use the socket, and the controller,
+    /// which has a setting and a role of its own for that. It takes CAP_NET_RAW.
+    #[arg(long, env = "SCHISM_ALLOW_CAPTURE")]
+    allow_capture: bool,
     /// Ask the agent that serves the socket whether it answers, and end: with 0 if it does.
     #[arg(long)]
     answers: bool,
@@ -86,7 +91,8 @@ impl Arguments {
             // The parser has refused one without the other.
             (Some(_), None) | (None, _) => None,
         };
-        Ok(Options { node, controller, ..Options::daemon(self.socket) })
+        let captures = if self.allow_capture { Captures::Allowed } else { Captures::Refused };
+        Ok(Options { node, controller, captures, ..Options::daemon(self.socket) })
     }
 }
 

@@ -1,6 +1,7 @@
 //! gRPC to the domain and back; no decisions.
 
 mod about;
+mod capturing;
 mod reading;
 mod refusal;
 mod session;
@@ -19,6 +20,7 @@ use crate::kernel::{Listing, Place, ProbeOrder};
 use crate::residue::{self, Removal};
 use crate::worker::{Agent, Earnest};
 pub use about::{About, Instance};
+pub use capturing::Captures;
 use refusal::{invalid, refuse, refuse_kernel, refuse_look};
 
 /// `schism.agent.v1` over one worker.
@@ -27,6 +29,7 @@ pub struct Service {
     about: About,
     way: Way,
     readers: reading::Readers,
+    capturers: capturing::Capturers,
 }
 
 /// How a request comes.
@@ -51,13 +54,24 @@ impl Service {
     /// Serves a worker on the node's own socket.
     #[must_use]
     pub fn new(agent: Agent, about: About) -> Self {
-        Self { agent, about, way: Way::Socket, readers: reading::Readers::default() }
+        Self::by(Way::Socket, agent, about)
     }
 
     /// Serves a worker to controllers: nothing is put in or renewed there without a holder.
     #[must_use]
     pub fn for_controllers(agent: Agent, about: About) -> Self {
-        Self { agent, about, way: Way::Uplink, readers: reading::Readers::default() }
+        Self::by(Way::Uplink, agent, about)
+    }
+
+    fn by(way: Way, agent: Agent, about: About) -> Self {
+        let capturers = capturing::Capturers::new(Captures::Refused);
+        Self { agent, about, way, readers: reading::Readers::default(), capturers }
+    }
+
+    /// The same, which hands packets over or does not.
+    #[must_use]
+    pub fn with_captures(self, captures: Captures) -> Self {
+        Self { capturers: capturing::Capturers::new(captures), ..self }
     }
 
     /// Runs what waits for the kernel where waiting is allowed.
@@ -338,6 +352,17 @@ impl wire::agent_server::Agent for Service {
         request: Request<wire::ReadLogRequest>,
     ) -> Result<Response<Self::ReadLogStream>, Status> {
         reading::begin(&self.agent, &self.readers, request.into_inner()).await.map(Response::new)
+    }
+
+    type CaptureStream = capturing::Pieces;
+
+    async fn capture(
+        &self,
+        request: Request<wire::CaptureRequest>,
+    ) -> Result<Response<Self::CaptureStream>, Status> {
+        capturing::begin(&self.agent, &self.capturers, request.into_inner())
+            .await
+            .map(Response::new)
     }
 
     async fn halt(

@@ -1,5 +1,6 @@
 //! The command line as people type it.
 
+mod capture;
 mod certs;
 mod controller;
 mod cut;
@@ -29,6 +30,7 @@ pub use self::zeebe::{
     ReconnectArgs, Side, StressMemberArgs, VerifyCommand, Who, WhoArgs, WorkerArgs, ZeebeArgs,
     ZeebeCommand, ZeebePlaceArgs,
 };
+pub use capture::CaptureArgs;
 pub use certs::{
     CertsArgs, CertsCommand, Days, Host, InitArgs, IssueArgs, RevokeArgs, RoleArg, SubjectArgs,
 };
@@ -125,6 +127,8 @@ pub enum Command {
     Pod(Box<PodArgs>),
     /// Cordon or drain a node of a Kubernetes cluster, for a while
     Node(Box<NodeArgs>),
+    /// Keep packets of a target as they pass its devices, for a while
+    Capture(Box<CaptureArgs>),
     /// Run experiments, in the language of Chaos Toolkit and ours, and judge them
     Run(Box<RunArgs>),
     /// Say all that is wrong with experiments, with line and column

@@ -129,6 +129,10 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
         Command::Node(args) => {
             fleet::disruption::node(&args.command, &or_local(chosen?), output).await
         }
+        Command::Capture(args) => {
+            let asked = capture::asked(&args, &settings(&cli.global)?.names)?;
+            capture::run(asked, choice, output).await
+        }
         Command::Run(args) => {
             let mut read = settings(&cli.global)?;
             read.controller = cli.global.controller.clone().over(read.controller);

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fault::{
-    Aspect, BootTime, Fault, FaultId, LogMark, Prefix, Protocol, Selector, Status, Target,
+    Aspect, BootTime, Capture, Fault, FaultId, LogMark, Prefix, Protocol, Selector, Status, Target,
     TargetIdentity,
 };
 use futures_util::future::BoxFuture;
@@ -303,6 +303,22 @@ impl Link {
             ends_only: wanted == Wanted::Ends,
         };
         within(attempted, WORK, self.client.read_log(request)).await
+    }
+
+    /// Packets of a target as they pass.
+    pub(crate) async fn capture(
+        &mut self,
+        attempted: &str,
+        target: &Target,
+        capture: &Capture,
+    ) -> Result<Streaming<wire::CapturePiece>, Failure> {
+        let request = wire::CaptureRequest {
+            selector: Some((&target.selector).into()),
+            identity: Some(target.identity.into()),
+            capture: Some(capture.into()),
+        };
+        // No deadline on the request: the stream lasts as long as the capture.
+        within(attempted, ANSWER, self.client.capture(request)).await
     }
 
     /// Sends probes one way and counts what arrives.

@@ -52,6 +52,7 @@ use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::settings::{Controller, Names};
 use book::Book;
+pub(crate) use book::{beside, replaceable};
 use claim::Claim;
 use executor::Executor;
 use faults::acting::Sight;

@@ -1,5 +1,6 @@
 //! The wire of Schism, and only the wire: generated code and conversions to [`fault`].
 
+mod capture_wire;
 mod clock_wire;
 mod codec;
 pub mod control_wire;

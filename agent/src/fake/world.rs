@@ -1,17 +1,20 @@
 //! The node around the agent: namespaces, devices, processes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
+use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use fault::{
-    Aspect, ContainerName, Interface, LogForm, NamespaceCookie, NodeName, OwnAddress, Pod, PodUid,
-    Process, ProcessIdentity, Scheme, Selector, Side, Target, TargetIdentity,
+    Aspect, Capture, ContainerName, Interface, LogForm, NamespaceCookie, NodeName, NodeNetwork,
+    OwnAddress, Pod, PodUid, Process, ProcessIdentity, Scheme, Selector, Side, Target,
+    TargetIdentity,
 };
 
 use super::FakeKernel;
-use crate::kernel::{Device, Elsewhere, KernelError, Log, Place};
+use super::wire::{self, Tapped, Wire};
+use crate::kernel::{Device, Elsewhere, KernelError, Log, Place, Tap};
 
 /// The node's own namespace.
 pub const HOST: NamespaceCookie = NamespaceCookie::new(1);
@@ -30,6 +33,7 @@ pub struct World {
     followed: BTreeSet<NamespaceCookie>,
     stirred: Vec<NamespaceCookie>,
     logs: BTreeMap<NamespaceCookie, PathBuf>,
+    wires: BTreeMap<NamespaceCookie, VecDeque<Tapped>>,
     agents_network: Option<NamespaceCookie>,
     next: u64,
 }
@@ -96,6 +100,7 @@ impl World {
             followed: BTreeSet::new(),
             stirred: Vec::new(),
             logs: BTreeMap::new(),
+            wires: BTreeMap::new(),
             agents_network: None,
             next: HOST.get(),
         };
@@ -353,6 +358,34 @@ impl World {
         })?;
         let file = File::open(log).map_err(KernelError::call("open"))?;
         Ok(vec![Log { form: LogForm::Plain, files: vec![file] }])
+    }
+
+    /// What the next capture of a namespace hears.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn wire(&mut self, cookie: NamespaceCookie) -> io::Result<Wire> {
+        let (wire, tapped) = wire::pair()?;
+        self.wires.entry(cookie).or_default().push_back(tapped);
+        Ok(wire)
+    }
+
+    pub(super) fn tap(
+        &mut self,
+        place: &Place,
+        capture: &Capture,
+    ) -> Result<Box<dyn Tap>, KernelError> {
+        if self.open(place).is_none() {
+            return Err(KernelError::Gone(place.selector.scheme.clone()));
+        }
+        let refused = |reason: String| KernelError::Refused { reason, hint: String::new() };
+        if place.identity.namespace == HOST && capture.node == NodeNetwork::Refused {
+            return Err(refused(format!("{} is the whole node", place.selector.scheme)));
+        }
+        let wires = self.wires.get_mut(&place.identity.namespace);
+        let tapped = wires.and_then(VecDeque::pop_front);
+        let tapped = tapped.ok_or_else(|| refused("nothing passes there".to_owned()))?;
+        Ok(Box::new(tapped))
     }
 
     /// The processes of a place.

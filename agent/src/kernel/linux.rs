@@ -1,15 +1,14 @@
 //! The real kernel.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fault::{
-    Aspect, BootId, BootTime, Capability, Effect, Gone, Hook, Measured, NamespaceCookie, NodeName,
-    Pod, ProcessIdentity, Scheme, Selector, Side, Target, TargetIdentity,
+    Aspect, BootId, BootTime, Capability, Capture, Effect, Gone, Hook, Measured, NamespaceCookie,
+    NodeName, Pod, ProcessIdentity, Scheme, Selector, Side, Target, TargetIdentity,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -29,7 +28,7 @@ use super::spare::Spare;
 use super::watch::Watch;
 use super::{
     Elsewhere, Kernel, KernelError, Listing, Log, Observed, Place, ProbeOrder, ProbeResult, Sight,
-    Slot, Step, Stir, bound_process, clock, log, netns, pod, prober, process, route,
+    Slot, Step, Stir, Tap, bound_process, clock, log, netns, pod, prober, process, route, tap,
 };
 
 /// Where `ip netns` keeps the names of namespaces.
@@ -112,7 +111,7 @@ impl Linux {
         }
     }
 
-    fn inode(&self, place: &Place) -> Result<NamespaceInode, KernelError> {
+    pub(super) fn inode(&self, place: &Place) -> Result<NamespaceInode, KernelError> {
         let namespace = self.open(place)?;
         process::opened_inode(&namespace).map_err(KernelError::call("stat the namespace"))
     }
@@ -163,52 +162,6 @@ impl Linux {
             .get(&target)
             .cloned()
             .ok_or_else(|| KernelError::Answer("nothing is loaded for the target".to_owned()))
-    }
-
-    /// Opens the namespace of a place, and makes sure that it is the one that was meant.
-    pub(super) fn open(&self, place: &Place) -> Result<File, KernelError> {
-        let gone = || KernelError::Gone(place.selector.scheme.clone());
-        if place.identity.boot != self.boot {
-            return Err(gone());
-        }
-        let direct = way(place).and_then(|path| self.open_checked(&path, place).ok());
-        // The name or the process may be gone while the namespace still has another name, or processes.
-        direct.or_else(|| self.open_by_any_way(place)).ok_or_else(gone)
-    }
-
-    fn open_checked(&self, path: &Path, place: &Place) -> io::Result<File> {
-        let namespace = netns::open(path)?;
-        if netns::cookie(&namespace)? == place.identity.namespace {
-            Ok(namespace)
-        } else {
-            Err(io::Error::from(io::ErrorKind::NotFound))
-        }
-    }
-
-    fn open_by_any_way(&self, place: &Place) -> Option<File> {
-        let mut inodes = Vec::new();
-        let named = fs::read_dir(NAMED).into_iter().flatten().flatten().map(|entry| entry.path());
-        let pids = process::all().unwrap_or_default();
-        for path in named.chain(pids.into_iter().map(process::namespace_path)) {
-            let Ok(inode) = process::namespace_inode(&path) else { continue };
-            if inodes.contains(&inode) {
-                continue;
-            }
-            inodes.push(inode);
-            if let Ok(namespace) = self.open_checked(&path, place) {
-                return Some(namespace);
-            }
-        }
-        None
-    }
-
-    pub(super) fn inside<T: Send>(
-        &self,
-        place: &Place,
-        work: impl FnOnce() -> Result<T, KernelError> + Send,
-    ) -> Result<T, KernelError> {
-        let namespace = self.open(place)?;
-        netns::inside(&namespace, work).map_err(KernelError::call("setns(CLONE_NEWNET)"))?
     }
 
     pub(super) fn loaded(&self, target: NamespaceCookie) -> Option<Arc<Instance>> {
@@ -340,19 +293,6 @@ impl Linux {
             targets.extend(self.resolve_process(&whole, pid, aspect)?);
         }
         Ok(targets)
-    }
-}
-
-/// The file by which a place is entered.
-fn way(place: &Place) -> Option<PathBuf> {
-    match &place.selector.scheme {
-        Scheme::Netns(name) => Some(Path::new(NAMED).join(name)),
-        Scheme::Pid(pid) => Some(process::namespace_path(*pid)),
-        Scheme::Container(_) | Scheme::Pod(_) => {
-            place.identity.process.map(|p| process::namespace_path(p.pid))
-        }
-        Scheme::Host(_) => Some(process::host_namespace().to_owned()),
-        Scheme::Addr(_) | Scheme::Etcd(_) | Scheme::Zeebe(_) | Scheme::Kubernetes(_) => None,
     }
 }
 
@@ -551,6 +491,10 @@ impl Kernel for Linux {
             return Err(KernelError::Gone(place.selector.scheme.clone()));
         }
         log::of(place, || self.inode(place))
+    }
+
+    fn capture(&self, place: &Place, capture: &Capture) -> Result<Box<dyn Tap>, KernelError> {
+        tap::at(self, place, capture)
     }
 
     fn effect(&self, target: NamespaceCookie, slot: Slot) -> Result<Effect, KernelError> {

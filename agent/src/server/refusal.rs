@@ -131,6 +131,14 @@ pub(super) fn refuse_log(error: &LogError, selector: &Selector) -> Status {
     }
 }
 
+/// This agent hands over no packets.
+pub(super) fn uncaptured() -> Status {
+    let reason = "this agent hands over no packets: what is in them is private";
+    let refused = wire::Refused { reason: reason.to_owned(), ..Default::default() };
+    let hint = "start it with --allow-capture, which also takes CAP_NET_RAW";
+    status(Code::FailedPrecondition, reason, Kind::Refused(refused), hint)
+}
+
 /// As many as may are at it already.
 pub(super) fn busy(what: &str, most: usize) -> Status {
     let limit = wire::Limit { what: what.to_owned(), most: most as u64 };

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 mod brake;
+mod captures;
 mod freezes;
 mod holders;
 mod lifecycle;

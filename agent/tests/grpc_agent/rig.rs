@@ -7,7 +7,7 @@ use std::time::Duration;
 use agent::brake::Brake;
 use agent::fake::{FakeKernel, Loaded};
 use agent::kernel::{Kernel, Slot};
-use agent::server::{About, Instance, Service};
+use agent::server::{About, Captures, Instance, Service};
 use agent::worker::{Agent, Transition};
 use fault::{
     Aspect, BootTime, Chance, Cut, Fault, FaultId, FlowAge, IntentId, Kind, LeaseTerms, Mode,
@@ -85,8 +85,18 @@ impl Rig {
         Self::braked(FakeKernel::running(NodeName::new("fake").unwrap()), Brake::in_memory()).await
     }
 
+    /// The same, which hands packets over.
+    pub(crate) async fn capturing() -> Self {
+        let kernel = FakeKernel::running(NodeName::new("fake").unwrap());
+        Self::serving(kernel, Brake::in_memory(), Captures::Allowed).await
+    }
+
     /// The same over a kernel and a brake that may outlive it.
     pub(crate) async fn braked(kernel: FakeKernel, brake: Brake) -> Self {
+        Self::serving(kernel, brake, Captures::Refused).await
+    }
+
+    async fn serving(kernel: FakeKernel, brake: Brake, captures: Captures) -> Self {
         kernel.node(|node| {
             for (name, last) in [("a", 1), ("b", 2), ("c", 3)] {
                 let own = [format!("10.0.0.{last}"), format!("fd00::{last}")];
@@ -94,8 +104,8 @@ impl Rig {
             }
         });
         let agent = Agent::start(Arc::new(kernel.clone()), brake);
-        let service = AgentServer::new(Service::new(agent.clone(), about()))
-            .max_decoding_message_size(LARGEST_REQUEST);
+        let service = Service::new(agent.clone(), about()).with_captures(captures);
+        let service = AgentServer::new(service).max_decoding_message_size(LARGEST_REQUEST);
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         let incoming = tokio_stream::once(Ok::<_, std::io::Error>(theirs));
         let incoming = incoming.chain(tokio_stream::pending());

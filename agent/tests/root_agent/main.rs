@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 mod bounds;
+mod captures;
 mod cut;
 mod devices;
 #[path = "../driven/mod.rs"]

@@ -209,7 +209,7 @@ pub(super) fn writable(path: &Path) -> io::Result<()> {
 }
 
 /// What stands beside a file, by how its name goes on.
-pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(ending);
     path.with_file_name(name)
@@ -259,7 +259,7 @@ pub(super) fn replace(path: &Path, text: &[u8], readers: Readers) -> io::Result<
 }
 
 /// Whether a file may be put there: in the place of a device or a link nothing ever is, whoever runs this.
-pub(super) fn replaceable(path: &Path) -> io::Result<()> {
+pub(crate) fn replaceable(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(there) if !there.is_file() => Err(io::Error::new(
             io::ErrorKind::AlreadyExists,

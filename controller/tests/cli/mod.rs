@@ -358,6 +358,15 @@ impl Agent for Service {
         Err(Status::unimplemented("no command asks an agent for that"))
     }
 
+    type CaptureStream = ReceiverStream<Result<wire::CapturePiece, Status>>;
+
+    async fn capture(
+        &self,
+        _: Request<wire::CaptureRequest>,
+    ) -> Result<Response<Self::CaptureStream>, Status> {
+        Err(Status::unimplemented("this agent captures nothing"))
+    }
+
     async fn targets(
         &self,
         _: Request<wire::TargetsRequest>,

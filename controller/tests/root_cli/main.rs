@@ -1,6 +1,7 @@
 //! The `schism` binary on the real kernel, as people run it. Needs root, and says so.
 #![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
 
+mod captures;
 mod company;
 mod cut;
 mod daemon;

@@ -1177,6 +1177,104 @@ pub struct LogEnd {
     #[prost(string, tag = "1")]
     pub missing: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CaptureRequest {
+    #[prost(message, optional, tag = "1")]
+    pub selector: ::core::option::Option<Selector>,
+    #[prost(message, optional, tag = "2")]
+    pub identity: ::core::option::Option<TargetIdentity>,
+    #[prost(message, optional, tag = "3")]
+    pub capture: ::core::option::Option<Capture>,
+}
+/// Which packets, how much of each, and for how long.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Capture {
+    /// Only packets from or to these, at most 64; all, if there are none.
+    #[prost(message, repeated, tag = "1")]
+    pub peers: ::prost::alloc::vec::Vec<Prefix>,
+    /// Only packets from or to this port; 0 for any.
+    #[prost(uint32, tag = "2")]
+    pub port: u32,
+    /// How much of each is kept, from its network header on, bytes, at most 65535; 0 for its headers alone.
+    #[prost(uint32, tag = "3")]
+    pub kept: u32,
+    /// At most 10 min, ns.
+    #[prost(uint64, tag = "4")]
+    pub total_ns: u64,
+    /// After how much it ends, bytes, at most 2^30. A packet counts as what is kept of it, and 64 more.
+    #[prost(uint64, tag = "5")]
+    pub most: u64,
+    /// Whether the network of the whole node is meant; without it a target that has that is refused.
+    #[prost(bool, tag = "6")]
+    pub node: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CapturePiece {
+    #[prost(oneof = "capture_piece::Kind", tags = "1, 2")]
+    pub kind: ::core::option::Option<capture_piece::Kind>,
+}
+/// Nested message and enum types in `CapturePiece`.
+pub mod capture_piece {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(message, tag = "1")]
+        Packets(super::CapturedPackets),
+        /// The last of all.
+        #[prost(message, tag = "2")]
+        End(super::CaptureEnd),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CaptureDevice {
+    /// In the target's namespace.
+    #[prost(uint32, tag = "1")]
+    pub index: u32,
+    /// Empty where the device is gone.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CapturedPackets {
+    /// Those of which nothing was told before.
+    #[prost(message, repeated, tag = "1")]
+    pub devices: ::prost::alloc::vec::Vec<CaptureDevice>,
+    #[prost(message, repeated, tag = "2")]
+    pub packets: ::prost::alloc::vec::Vec<CapturedPacket>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CapturedPacket {
+    /// By the node's own clock, Unix time, ns.
+    #[prost(fixed64, tag = "1")]
+    pub time: u64,
+    #[prost(uint32, tag = "2")]
+    pub interface_index: u32,
+    /// EtherType, at most 65535.
+    #[prost(uint32, tag = "3")]
+    pub protocol: u32,
+    /// ARPHRD_… of the device, at most 65535.
+    #[prost(uint32, tag = "4")]
+    pub hardware: u32,
+    #[prost(enumeration = "PacketWay", tag = "5")]
+    pub way: i32,
+    /// Who sent it on the link: 6 bytes, or none.
+    #[prost(bytes = "bytes", tag = "6")]
+    pub sender: ::prost::bytes::Bytes,
+    /// How long it was, bytes from its network header on.
+    #[prost(uint32, tag = "7")]
+    pub length: u32,
+    #[prost(bytes = "bytes", tag = "8")]
+    pub kept: ::prost::bytes::Bytes,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CaptureEnd {
+    /// How many packets were told, and how many more that were wanted have passed: there was no room for them.
+    #[prost(uint64, tag = "1")]
+    pub told: u64,
+    #[prost(uint64, tag = "2")]
+    pub missed: u64,
+    #[prost(enumeration = "CaptureEnding", tag = "3")]
+    pub why: i32,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResidueRequest {
     #[prost(bool, tag = "1")]
@@ -1768,6 +1866,81 @@ impl LogForm {
         }
     }
 }
+/// Which way a packet passes a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PacketWay {
+    Unspecified = 0,
+    /// It came, for the target, for everybody, for a group, for somebody else.
+    Here = 1,
+    Broadcast = 2,
+    Multicast = 3,
+    Elsewhere = 4,
+    /// It was sent.
+    Out = 5,
+}
+impl PacketWay {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PACKET_WAY_UNSPECIFIED",
+            Self::Here => "PACKET_WAY_HERE",
+            Self::Broadcast => "PACKET_WAY_BROADCAST",
+            Self::Multicast => "PACKET_WAY_MULTICAST",
+            Self::Elsewhere => "PACKET_WAY_ELSEWHERE",
+            Self::Out => "PACKET_WAY_OUT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PACKET_WAY_UNSPECIFIED" => Some(Self::Unspecified),
+            "PACKET_WAY_HERE" => Some(Self::Here),
+            "PACKET_WAY_BROADCAST" => Some(Self::Broadcast),
+            "PACKET_WAY_MULTICAST" => Some(Self::Multicast),
+            "PACKET_WAY_ELSEWHERE" => Some(Self::Elsewhere),
+            "PACKET_WAY_OUT" => Some(Self::Out),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CaptureEnding {
+    Unspecified = 0,
+    Time = 1,
+    /// As much was told as was asked for.
+    Full = 2,
+    /// The agent ends.
+    Draining = 3,
+}
+impl CaptureEnding {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CAPTURE_ENDING_UNSPECIFIED",
+            Self::Time => "CAPTURE_ENDING_TIME",
+            Self::Full => "CAPTURE_ENDING_FULL",
+            Self::Draining => "CAPTURE_ENDING_DRAINING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CAPTURE_ENDING_UNSPECIFIED" => Some(Self::Unspecified),
+            "CAPTURE_ENDING_TIME" => Some(Self::Time),
+            "CAPTURE_ENDING_FULL" => Some(Self::Full),
+            "CAPTURE_ENDING_DRAINING" => Some(Self::Draining),
+            _ => None,
+        }
+    }
+}
 /// Generated client implementations.
 pub mod agent_client {
     #![allow(
@@ -2099,6 +2272,32 @@ pub mod agent_client {
                 .insert(GrpcMethod::new("schism.agent.v1.Agent", "ReadLog"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Packets of a target as they pass its devices, from the answer on until the time is over, enough was told, or
+        /// nobody listens. An agent refuses it that was not started with --allow-capture.
+        pub async fn capture(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CaptureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::CapturePiece>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::Compact::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/schism.agent.v1.Agent/Capture",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("schism.agent.v1.Agent", "Capture"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// What is left on this node of agents that are gone.
         pub async fn residue(
             &mut self,
@@ -2250,6 +2449,18 @@ pub mod agent_server {
             &self,
             request: tonic::Request<super::ReadLogRequest>,
         ) -> std::result::Result<tonic::Response<Self::ReadLogStream>, tonic::Status>;
+        /// Server streaming response type for the Capture method.
+        type CaptureStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::CapturePiece, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Packets of a target as they pass its devices, from the answer on until the time is over, enough was told, or
+        /// nobody listens. An agent refuses it that was not started with --allow-capture.
+        async fn capture(
+            &self,
+            request: tonic::Request<super::CaptureRequest>,
+        ) -> std::result::Result<tonic::Response<Self::CaptureStream>, tonic::Status>;
         /// What is left on this node of agents that are gone.
         async fn residue(
             &self,
@@ -2804,6 +3015,52 @@ pub mod agent_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReadLogSvc(inner);
+                        let codec = crate::codec::Compact::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/schism.agent.v1.Agent/Capture" => {
+                    #[allow(non_camel_case_types)]
+                    struct CaptureSvc<T: Agent>(pub Arc<T>);
+                    impl<
+                        T: Agent,
+                    > tonic::server::ServerStreamingService<super::CaptureRequest>
+                    for CaptureSvc<T> {
+                        type Response = super::CapturePiece;
+                        type ResponseStream = T::CaptureStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CaptureRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agent>::capture(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CaptureSvc(inner);
                         let codec = crate::codec::Compact::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

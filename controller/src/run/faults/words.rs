@@ -72,6 +72,7 @@ pub(crate) fn typed(
         Command::Kill(args) => crate::kill::asked(&args, names)?,
         Command::Stress(args) => crate::stress::asked(&args, names)?,
         Command::Run(_)
+        | Command::Capture(_)
         | Command::Validate(_)
         | Command::Schema
         | Command::Heal(_)
