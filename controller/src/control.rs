@@ -5,6 +5,7 @@
 
 mod asking;
 mod calls;
+mod capturing;
 mod clusters;
 mod disrupting;
 mod driver;

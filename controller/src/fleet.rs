@@ -3,6 +3,7 @@
 mod agents;
 mod applying;
 mod brake;
+pub(crate) mod capture;
 pub(crate) mod client;
 pub(crate) mod cut;
 pub(crate) mod disrupted;

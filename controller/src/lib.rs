@@ -131,7 +131,10 @@ pub async fn run(cli: Cli, typed: Vec<String>) -> Result<Outcome, Failure> {
         }
         Command::Capture(args) => {
             let asked = capture::asked(&args, &settings(&cli.global)?.names)?;
-            capture::run(asked, choice, output).await
+            match chosen?.filter(|_| !args.local) {
+                Some(controller) => fleet::capture::run(asked, &controller, output).await,
+                None => capture::run(asked, choice, output).await,
+            }
         }
         Command::Run(args) => {
             let mut read = settings(&cli.global)?;

@@ -5,6 +5,7 @@
 
 mod authority;
 mod caller;
+mod capturing;
 pub(crate) mod command;
 mod connection;
 mod disrupting;
@@ -47,7 +48,9 @@ use crate::experiments;
 use crate::objects;
 use crate::runs::{Execution, Runs};
 use crate::store::{IdentityError, Objects, Sqlite, Store, StoreError, incarnate};
+pub use agent::server::Captures;
 pub use authority::{AuthorityError, House};
+use capturing::Capturers;
 use connection::Introduced;
 use reading::Readers;
 use revocation::{Connected, Revocable};
@@ -100,6 +103,8 @@ pub struct Options {
     pub execution: Execution,
     /// Where experiments may run as Jobs, and from which image.
     pub jobs: Option<experiments::Jobs>,
+    /// Whether packets of targets are handed over.
+    pub captures: Captures,
 }
 
 /// A controller that could not be started.
@@ -273,6 +278,7 @@ impl Ground {
             holder,
             runs: runs.clone(),
             readers: Readers::default(),
+            capturers: Capturers::new(options.captures),
             issued: by_certificate.then(|| Arc::clone(&issued)),
             stopped: stopped.clone(),
         });

@@ -3,6 +3,7 @@
 //! Flags win over the environment, which wins over the file: the sections hold what the file says, and
 //! what a command needs is asked of them by `complete` after flags were laid over them.
 
+mod capture;
 mod clusters;
 mod controller;
 mod etcd;
@@ -25,6 +26,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub use self::zeebe::{OAuthSettings, ZeebeSettings};
+pub use capture::CaptureSettings;
 pub use controller::{Address, AddressError, Controller, ControllerSettings};
 pub use etcd::EtcdSettings;
 pub use groups::{EtcdPods, Groups, ZeebePods};
@@ -51,6 +53,9 @@ pub struct Settings {
     /// What `schism serve` does.
     #[serde(deserialize_with = "value::table")]
     pub serve: ServeSettings,
+    /// Whether packets of targets are handed over.
+    #[serde(deserialize_with = "value::table")]
+    pub capture: CaptureSettings,
     /// How much may be hit at once.
     #[serde(deserialize_with = "value::table")]
     pub limits: Limits,

@@ -85,7 +85,7 @@ async fn wrong_usage_is_told() {
         ("issue controller c1", 2, "--host <HOST>"),
         ("issue controller c1 --host a:1", 2, "without a port"),
         ("issue user ada", 2, "--role <ROLE>"),
-        ("issue user ada --role root", 2, "viewer, operator, admin"),
+        ("issue user ada --role root", 2, "viewer, operator, capturer, admin"),
         ("issue agent n1 --days 0", 2, "from 1 to 3650"),
         ("issue agent n1 --days 3651", 2, "from 1 to 3650"),
         ("init --name a=b", 2, "an authority's name has"),

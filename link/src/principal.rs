@@ -35,6 +35,8 @@ pub enum Role {
     Viewer,
     /// Ask for faults, and heal.
     Operator,
+    /// Have packets of targets, where controller and agents allow that: what is in them is private.
+    Capturer,
     /// Everything, the release of the brake included.
     Admin,
 }
@@ -54,7 +56,7 @@ pub struct NameError;
 
 /// A text is no role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("of roles there are viewer, operator and admin")]
+#[error("of roles there are viewer, operator, capturer and admin")]
 pub struct RoleError;
 
 /// A certificate does not say who it is for, or a text is no principal.
@@ -147,7 +149,7 @@ impl fmt::Display for Principal {
 
 impl Role {
     /// All of them, the least first.
-    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
+    pub const ALL: [Self; 4] = [Self::Viewer, Self::Operator, Self::Capturer, Self::Admin];
 
     /// The word for it.
     #[must_use]
@@ -155,6 +157,7 @@ impl Role {
         match self {
             Self::Viewer => "viewer",
             Self::Operator => "operator",
+            Self::Capturer => "capturer",
             Self::Admin => "admin",
         }
     }

@@ -36,6 +36,7 @@ pub mod control {
         missing_docs,
         clippy::allow_attributes,
         clippy::allow_attributes_without_reason,
+        clippy::large_enum_variant,
         reason = "generated"
     )]
     include!("gen/schism.control.v1.rs");

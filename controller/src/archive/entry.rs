@@ -27,6 +27,10 @@ pub enum Deed {
     ReadLog,
     /// To have the API server of the cluster remove pods, or let none come to a node.
     Disrupt,
+    /// To have packets of a target.
+    Capture,
+    /// Nothing: what they came to has been handed over.
+    Captured,
 }
 
 /// What was said to it.

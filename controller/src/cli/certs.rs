@@ -97,6 +97,8 @@ pub enum RoleArg {
     Viewer,
     /// Ask for faults, and heal
     Operator,
+    /// The same, and have packets of targets, where controller and agents allow that
+    Capturer,
     /// Everything, the release of the brake included
     Admin,
 }
@@ -140,6 +142,7 @@ impl From<RoleArg> for Role {
         match role {
             RoleArg::Viewer => Self::Viewer,
             RoleArg::Operator => Self::Operator,
+            RoleArg::Capturer => Self::Capturer,
             RoleArg::Admin => Self::Admin,
         }
     }

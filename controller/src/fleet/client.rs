@@ -196,6 +196,15 @@ impl Client {
         within(LOG, WORK, call).await
     }
 
+    /// Packets of a target as they pass.
+    pub(crate) async fn capture(
+        &mut self,
+        attempted: &str,
+        request: wire::CaptureRequest,
+    ) -> Result<Streaming<wire::CapturePiece>, Failure> {
+        within(attempted, WORK, self.0.capture(request)).await
+    }
+
     pub(crate) async fn halt(&mut self, reason: &str) -> Result<wire::HaltReply, Failure> {
         let call = self.0.halt(wire::HaltRequest { reason: reason.to_owned() });
         within("cannot put the brake on", WORK, call).await

@@ -80,6 +80,7 @@ pub(crate) async fn run(
         clusters: Clusters::new(of_etcd, of_zeebe).within(kubernetes),
         execution: serve.execution,
         jobs: jobs(&args.experiments_in, args.image).map_err(|error| failed(&error))?,
+        captures: settings.capture.captures(),
     };
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;

@@ -22,6 +22,7 @@ pub(super) fn role(role: Role) -> wire::description::Role {
     match role {
         Role::Viewer => wire::description::Role::Viewer,
         Role::Operator => wire::description::Role::Operator,
+        Role::Capturer => wire::description::Role::Capturer,
         Role::Admin => wire::description::Role::Admin,
     }
 }

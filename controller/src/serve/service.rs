@@ -16,6 +16,7 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::caller::Caller;
+use super::capturing;
 use super::disrupting;
 use super::reading::{self, Readers};
 use super::refusal::{self, refuse, refuse_control, refuse_resolve};
@@ -36,6 +37,7 @@ pub(super) struct Service {
     pub(super) holder: proto::agent::Holder,
     pub(super) runs: Runs,
     pub(super) readers: Readers,
+    pub(super) capturers: capturing::Capturers,
     /// By which list agents are let in, if it is by certificates.
     pub(super) issued: Option<Arc<Issued>>,
     /// Whether the controller ends.
@@ -279,6 +281,18 @@ impl wire::control_server::Control for Shared {
         let sought = sought.map_err(|error| refuse_resolve(&error))?;
         let wanted = if ends_only { Wanted::Ends } else { Wanted::News };
         Ok(Response::new(reading::told(sought, wanted, place)))
+    }
+
+    type CaptureStream = capturing::Pieces;
+
+    async fn capture(
+        &self,
+        request: Request<wire::CaptureRequest>,
+    ) -> Result<Response<Self::CaptureStream>, Status> {
+        let what = capturing::typed(request.get_ref());
+        let permitted = self.0.permitted(&request, Role::Capturer, Deed::Capture, what.clone());
+        let caller = permitted.await?;
+        capturing::begin(&self.0, &caller, what, request.into_inner()).await.map(Response::new)
     }
 
     async fn plan(

@@ -28,6 +28,7 @@ async fn options(server: &Living, directory: &Path) -> Options {
         clusters: Clusters::default(),
         execution: Execution::Refused,
         jobs: None,
+        captures: Captures::Refused,
     }
 }
 

@@ -23,6 +23,9 @@ key = "certs/c1.key"
 issued = "certs/issued"
 state = "state"
 
+[capture]
+allowed = true
+
 [limits]
 max-targets = 3
 max-share = "34%"
@@ -51,6 +54,9 @@ fn a_whole_file_is_read() {
     let serve = settings.serve.clone().complete(AgentsBy::Certificate).unwrap();
     assert_eq!(serve.files.unwrap(), link::Files::named(Path::new("/etc/schism/certs"), "c1"));
     assert_eq!(serve.state, Path::new("/etc/schism/state"));
+    assert_eq!(settings.capture.captures(), agent::server::Captures::Allowed);
+    let unsaid = parse("").unwrap().capture;
+    assert_eq!(unsaid.captures(), agent::server::Captures::Refused);
     assert_eq!(serve.listen_control.unwrap().to_string(), "[::]:7071");
 
     let Some(Controller::Tcp { address, name, files }) =

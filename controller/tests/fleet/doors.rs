@@ -10,7 +10,7 @@ use agent::uplink::{self, Stop, Uplink};
 use agent::worker::Agent;
 use controller::control::Clusters;
 use controller::runs::Execution;
-use controller::serve::{self, Options};
+use controller::serve::{self, Captures, Options};
 use fault::{Limits, NodeName};
 use hyper_util::rt::TokioIo;
 use link::{Files, Material, ServerName};
@@ -49,6 +49,7 @@ fn options(authority: &Authority) -> Options {
         clusters: Clusters::default(),
         execution: Execution::Refused,
         jobs: None,
+        captures: Captures::Refused,
     }
 }
 

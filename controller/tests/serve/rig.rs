@@ -10,16 +10,17 @@ use std::time::Duration;
 
 use agent::brake::Brake;
 use agent::fake::FakeKernel;
-use agent::server::Instance;
+use agent::server::{Instance, Service};
 use agent::uplink::{self, Stop, Uplink};
 use agent::worker::Agent;
 use controller::control::Clusters;
 use controller::runs::Execution;
-use controller::serve::{self, Controller, Options};
+use controller::serve::{self, Captures, Controller, Options};
 use fault::{Limits, NodeName};
 use hyper_util::rt::TokioIo;
 use link::{Connector, Files, Material};
 use proto::agent as agent_wire;
+use proto::agent::agent_server::AgentServer;
 use proto::control as wire;
 use proto::control::control_client::ControlClient;
 use tempfile::TempDir;
@@ -45,6 +46,11 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) async fn start() -> Self {
+        Self::that(Captures::Refused).await
+    }
+
+    /// One that hands packets over, or does not.
+    pub(crate) async fn that(captures: Captures) -> Self {
         let directory = tempfile::tempdir().unwrap();
         certs(&directory, "init").await;
         certs(&directory, "issue controller c1 --host localhost").await;
@@ -65,6 +71,7 @@ impl Served {
             clusters: Clusters::default(),
             execution: Execution::Refused,
             jobs: None,
+            captures,
         };
         let controller = serve::start(options).await.unwrap();
         Self {
@@ -121,7 +128,9 @@ impl Served {
         self.kernels.lock().unwrap().insert(name.to_owned(), kernel.clone());
         let agent = Agent::start(Arc::new(kernel), Brake::in_memory());
         let about = FakeKernel::about(node, Instance::new(7));
-        let uplink = Uplink::new(agent, about);
+        let service = Service::for_controllers(agent.clone(), about.clone());
+        let service = AgentServer::new(service.with_captures(Captures::Allowed));
+        let uplink = Uplink { service, ..Uplink::new(agent, about) };
         let (running, stop) = Stop::new();
         self.running.lock().unwrap().push(running);
         let connector = self.connector(name);

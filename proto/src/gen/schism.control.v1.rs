@@ -342,6 +342,8 @@ pub mod description {
         Viewer = 1,
         Operator = 2,
         Admin = 3,
+        /// More than an operator, less than an admin.
+        Capturer = 4,
     }
     impl Role {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -354,6 +356,7 @@ pub mod description {
                 Self::Viewer => "ROLE_VIEWER",
                 Self::Operator => "ROLE_OPERATOR",
                 Self::Admin => "ROLE_ADMIN",
+                Self::Capturer => "ROLE_CAPTURER",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -363,6 +366,7 @@ pub mod description {
                 "ROLE_VIEWER" => Some(Self::Viewer),
                 "ROLE_OPERATOR" => Some(Self::Operator),
                 "ROLE_ADMIN" => Some(Self::Admin),
+                "ROLE_CAPTURER" => Some(Self::Capturer),
                 _ => None,
             }
         }
@@ -464,6 +468,37 @@ pub mod log_piece {
         Target(super::TargetLog),
         #[prost(message, tag = "2")]
         Piece(crate::agent::LogPiece),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CaptureRequest {
+    /// It must name one target.
+    #[prost(message, optional, tag = "1")]
+    pub target: ::core::option::Option<Selector>,
+    /// Only packets from or to what these name together, by the addresses that it has now; all, if there are none.
+    #[prost(message, repeated, tag = "2")]
+    pub peers: ::prost::alloc::vec::Vec<Selector>,
+    /// `peers` in it are not read.
+    #[prost(message, optional, tag = "3")]
+    pub capture: ::core::option::Option<crate::agent::Capture>,
+    /// From what picks are drawn.
+    #[prost(uint64, tag = "4")]
+    pub seed: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CapturePiece {
+    #[prost(oneof = "capture_piece::Kind", tags = "1, 2")]
+    pub kind: ::core::option::Option<capture_piece::Kind>,
+}
+/// Nested message and enum types in `CapturePiece`.
+pub mod capture_piece {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        /// The first of all: whose packets they are.
+        #[prost(message, tag = "1")]
+        Target(super::End),
+        #[prost(message, tag = "2")]
+        Piece(crate::agent::CapturePiece),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1902,6 +1937,32 @@ pub mod control_client {
                 .insert(GrpcMethod::new("schism.control.v1.Control", "ReadLog"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Packets of one target as they pass its devices, as its agent hands them over. A controller refuses it whose
+        /// settings do not allow it, and to whoever has not the role for it.
+        pub async fn capture(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CaptureRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::CapturePiece>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::Compact::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/schism.control.v1.Control/Capture",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("schism.control.v1.Control", "Capture"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Resolves, asks the guards and plans; touches nothing.
         pub async fn plan(
             &mut self,
@@ -2204,6 +2265,18 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::ReadLogRequest>,
         ) -> std::result::Result<tonic::Response<Self::ReadLogStream>, tonic::Status>;
+        /// Server streaming response type for the Capture method.
+        type CaptureStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::CapturePiece, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Packets of one target as they pass its devices, as its agent hands them over. A controller refuses it whose
+        /// settings do not allow it, and to whoever has not the role for it.
+        async fn capture(
+            &self,
+            request: tonic::Request<super::CaptureRequest>,
+        ) -> std::result::Result<tonic::Response<Self::CaptureStream>, tonic::Status>;
         /// Resolves, asks the guards and plans; touches nothing.
         async fn plan(
             &self,
@@ -2562,6 +2635,52 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReadLogSvc(inner);
+                        let codec = crate::codec::Compact::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/schism.control.v1.Control/Capture" => {
+                    #[allow(non_camel_case_types)]
+                    struct CaptureSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::ServerStreamingService<super::CaptureRequest>
+                    for CaptureSvc<T> {
+                        type Response = super::CapturePiece;
+                        type ResponseStream = T::CaptureStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CaptureRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::capture(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CaptureSvc(inner);
                         let codec = crate::codec::Compact::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
