@@ -205,6 +205,16 @@ async fn heard(connection: &mut Connection) -> Result<Vec<Heard>, Failure> {
 }
 
 impl Asked {
+    /// What is asked for through a cluster.
+    pub(crate) const fn of_cluster(
+        attempted: String,
+        target: Selector,
+        capture: Capture,
+        file: Option<(PathBuf, Existing)>,
+    ) -> Self {
+        Self { attempted, target, peers: Vec::new(), capture, file, seed: 0, local: false }
+    }
+
     /// Makes the file: what cannot be written is known before anybody is asked for anything.
     pub(crate) fn make(&self) -> Result<Option<Made>, Failure> {
         let Some((path, existing)) = &self.file else { return Ok(None) };

@@ -31,6 +31,7 @@ pub use self::zeebe::{
     ZeebeCommand, ZeebePlaceArgs,
 };
 pub use capture::CaptureArgs;
+pub(crate) use capture::size;
 pub use certs::{
     CertsArgs, CertsCommand, Days, Host, InitArgs, IssueArgs, RevokeArgs, RoleArg, SubjectArgs,
 };
@@ -225,6 +226,10 @@ pub struct InstallArgs {
     /// How agents show who they are; with certificates, which you make, there is one controller with a disk
     #[arg(long, value_enum, default_value = "token")]
     pub agents_by: crate::settings::AgentsBy,
+    /// Have agents hand over packets of pods, which takes NET_RAW; the settings say the same for controllers, and
+    /// without that nothing is handed over
+    #[arg(long)]
+    pub allow_capture: bool,
     /// A schism.toml for the controllers: guards, limits, clusters of etcd and Zeebe
     #[arg(long, value_name = "FILE")]
     pub settings: Option<PathBuf>,
@@ -236,7 +241,7 @@ pub struct InstallArgs {
     #[arg(long, value_name = "NAMESPACE,…", value_delimiter = ',', value_parser = label)]
     pub experiments: Vec<String>,
     /// Write a chart for Helm to this directory instead, in which all of these options are values
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["namespace", "registry", "tag", "agents_by", "settings", "allow", "experiments"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["namespace", "registry", "tag", "agents_by", "settings", "allow", "experiments", "allow_capture"])]
     pub chart: Option<PathBuf>,
 }
 

@@ -179,6 +179,13 @@ mod tests {
         assert_eq!(added.iter().filter_map(Value::as_str).collect::<BTreeSet<_>>(), expected);
         assert_eq!(context["capabilities"]["drop"], json!(["ALL"]));
         assert_eq!(context["privileged"], Value::Null);
+        let objects = given("schism install --allow-capture");
+        let container =
+            &of_kind(&objects, "DaemonSet")["spec"]["template"]["spec"]["containers"][0];
+        let added = &container["securityContext"]["capabilities"]["add"];
+        assert!(added.as_array().unwrap().contains(&json!("NET_RAW")), "{added}");
+        let allows = json!({ "name": "SCHISM_ALLOW_CAPTURE", "value": "true" });
+        assert!(container["env"].as_array().unwrap().contains(&allows));
         assert_eq!(context["readOnlyRootFilesystem"], true);
     }
 
@@ -341,7 +348,12 @@ mod tests {
                 | "ValidatingAdmissionPolicyBinding" => {}
                 "ClusterRole" | "ClusterRoleBinding" => {
                     let name = object["metadata"]["name"].as_str().unwrap();
-                    let of_people = ["schism-view", "schism-inject", "schism-inject-anywhere"];
+                    let of_people = [
+                        "schism-view",
+                        "schism-inject",
+                        "schism-capture",
+                        "schism-inject-anywhere",
+                    ];
                     let own = ["schism:chaos:controller", "schism:chaos:faults"];
                     assert!(own.contains(&name) || of_people.contains(&name), "{name}");
                 }

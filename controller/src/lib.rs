@@ -54,6 +54,7 @@ mod status;
 pub mod store;
 mod stress;
 mod targets;
+mod tickets;
 mod zeebe;
 
 pub use failure::{Cause, Failure};

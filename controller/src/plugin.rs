@@ -3,6 +3,7 @@
 
 mod access;
 pub(crate) mod asked;
+mod capture;
 mod following;
 mod line;
 mod report;
@@ -50,7 +51,12 @@ pub fn is_asked(words: &[OsString]) -> bool {
 pub async fn run(line: Line) -> Result<Outcome, Failure> {
     let output = Output::new(line.format());
     let reached = access::reach(&line);
+    let way = capture::Way::from(&line);
     match line.deed {
+        Deed::Capture(typed) => {
+            let Reached { client, namespace, .. } = reached?;
+            capture::run(&client, &namespace, *typed, &way, output).await
+        }
         Deed::PutIn(asked) => {
             let Reached { client, namespace, .. } = reached?;
             put_in(&client, &namespace, *asked, output).await

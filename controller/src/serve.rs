@@ -12,6 +12,7 @@ mod disrupting;
 mod exposition;
 mod nodes;
 mod reading;
+mod redeeming;
 pub(crate) mod refusal;
 mod revocation;
 pub(crate) mod running;
@@ -38,8 +39,9 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::server::TlsStream;
-use tokio_stream::wrappers::UnixListenerStream;
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
+use tonic::transport::server::Connected as Known;
 
 use crate::agents::{Agents, Way};
 use crate::archive::{self, Archive, ArchiveError, Copies};
@@ -47,12 +49,15 @@ use crate::control::{Clusters, Control, ControlError, Means, Wall};
 use crate::experiments;
 use crate::objects;
 use crate::runs::{Execution, Runs};
+use crate::sight::GroupName;
 use crate::store::{IdentityError, Objects, Sqlite, Store, StoreError, incarnate};
+use crate::tickets;
 pub use agent::server::Captures;
 pub use authority::{AuthorityError, House};
 use capturing::Capturers;
 use connection::Introduced;
 use reading::Readers;
+use redeeming::Tickets;
 use revocation::{Connected, Revocable};
 use service::{Service, Shared};
 use socket::OwnSocket;
@@ -271,6 +276,29 @@ impl Ground {
         let (limits, execution) = (options.limits, options.execution);
         let runs = Runs::start(control.clone(), archive.clone(), limits, execution).await?;
         let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let tenure = watch::Sender::new(objects::Tenure::Unknown);
+        let (tickets, tickets_port) = match (&options.store_in, options.captures) {
+            (Some(house), Captures::Allowed) => {
+                let (news, heard) = tokio::sync::mpsc::unbounded_channel();
+                let kept = tickets::keeper::Shared::default();
+                let means = tickets::keeper::Means {
+                    client: house.client.clone(),
+                    tickets: kept.clone(),
+                    of_settings: {
+                        let control = control.clone();
+                        Box::new(move |group: &GroupName| control.has_cluster(group))
+                    },
+                    // A pod's host name is its own.
+                    pod: format!("{}/{}", house.namespace, agent::kernel::node_name()),
+                    tenure: tenure.subscribe(),
+                    news: heard,
+                };
+                tasks.spawn(tickets::keeper::run(means, stopped.clone()));
+                (Some(Tickets { tickets: kept, news }), listen(Some(tickets::ADDRESS)).await?)
+            }
+            (Some(_), Captures::Refused) | (None, _) => (None, None),
+        };
         let service = Arc::new(Service {
             control,
             archive,
@@ -279,10 +307,15 @@ impl Ground {
             runs: runs.clone(),
             readers: Readers::default(),
             capturers: Capturers::new(options.captures),
+            tickets,
             issued: by_certificate.then(|| Arc::clone(&issued)),
             stopped: stopped.clone(),
         });
-        let mut tasks = JoinSet::new();
+        if let Some(listener) = tickets_port {
+            // Nobody is known there, so that nothing is done but for a ticket.
+            let incoming = TcpListenerStream::new(listener);
+            tasks.spawn(serve(Arc::clone(&service), incoming, stopped.clone()));
+        }
         let mut controller = Controller {
             tasks: JoinSet::new(),
             driven: service.control.clone(),
@@ -294,7 +327,6 @@ impl Ground {
             control: None,
             metrics: None,
         };
-        let tenure = watch::Sender::new(objects::Tenure::Unknown);
         if let Some(listener) = metrics_port {
             controller.metrics = listener.local_addr().ok();
             let client = options.clusters.kubernetes().map(|cluster| cluster.client().clone());
@@ -441,8 +473,8 @@ async fn listen(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Serv
 
 async fn serve<S, I>(service: Arc<Service>, incoming: I, mut stopped: watch::Receiver<bool>)
 where
-    I: tokio_stream::Stream<Item = io::Result<Introduced<S>>> + Send + 'static,
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    I: tokio_stream::Stream<Item = io::Result<S>> + Send + 'static,
+    S: AsyncRead + AsyncWrite + Known + Send + Unpin + 'static,
 {
     // Who watches and is gone without a word is let go of.
     let server = Server::builder()

@@ -56,7 +56,10 @@ impl CaptureArgs {
 }
 
 /// A size that a capture may have (bytes).
-fn size(text: &str) -> Result<u64, String> {
+///
+/// # Errors
+/// It is none, or out of bounds.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let wrong = || format!("{} is no size from 1kB to 1GiB with its unit", Legible(text));
     // A number alone is hardly meant as so many bytes.
     let size: bytesize::ByteSize = match text.parse::<u64>() {

@@ -25,7 +25,7 @@ pub(crate) fn policies() -> Vec<Value> {
 fn of(kind: Kind) -> [Value; 2] {
     let name = format!("{}.{GROUP}", kind.plural());
     let mut validations = match kind {
-        Kind::Experiment => in_namespace(),
+        Kind::Experiment => in_namespace(VERB, "inject faults into pods", "schism-inject"),
         Kind::ClusterExperiment => anywhere(),
     };
     validations.extend([logs(kind), jobs(kind)]);

@@ -6,6 +6,7 @@ use fault::{Status, Target};
 use futures_util::StreamExt as _;
 use proto::control as wire;
 use proto::control::capture_piece::Kind;
+use tonic::Streaming;
 
 use super::client::{self, Client};
 use super::connect;
@@ -58,7 +59,18 @@ async fn told(asked: &Asked, client: &mut Client) -> Result<Told, Failure> {
         capture: Some((&asked.capture).into()),
         seed: asked.seed,
     };
-    let mut pieces = client.capture(&attempted, request).await?;
+    let pieces = client.capture(&attempted, request).await?;
+    received(attempted, pieces).await
+}
+
+/// What a controller tells of a capture.
+///
+/// # Errors
+/// It is refused, or makes no sense.
+pub(crate) async fn received(
+    attempted: String,
+    mut pieces: Streaming<wire::CapturePiece>,
+) -> Result<Told, Failure> {
     let odd = |reason: &str| Failure::caused(Cause::Other, attempted.clone(), reason);
     let first = pieces.message().await.map_err(|status| client::failure(&attempted, &status))?;
     let Some(wire::CapturePiece { kind: Some(Kind::Target(end)) }) = first else {

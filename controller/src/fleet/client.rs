@@ -8,7 +8,7 @@ use prost::Message as _;
 use proto::control as wire;
 use proto::control::control_client::ControlClient;
 use proto::control::error_detail::Kind;
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
@@ -203,6 +203,20 @@ impl Client {
         request: wire::CaptureRequest,
     ) -> Result<Streaming<wire::CapturePiece>, Failure> {
         within(attempted, WORK, self.0.capture(request)).await
+    }
+
+    /// The same for a secret, over a stream that somebody else has made.
+    pub(crate) async fn redeem(
+        stream: TcpStream,
+        attempted: &str,
+        secret: Vec<u8>,
+    ) -> Result<Streaming<wire::CapturePiece>, Failure> {
+        let lost = |error: std::io::Error| Failure::caused(Cause::Unreachable, attempted, error);
+        let channel = Direct::over(stream).await.map_err(lost)?;
+        let client = ControlClient::with_origin(channel, Direct::origin());
+        let mut client = client.max_decoding_message_size(LARGEST_ANSWER);
+        let request = wire::RedeemRequest { secret: secret.into() };
+        within(attempted, WORK, client.redeem(request)).await
     }
 
     pub(crate) async fn halt(&mut self, reason: &str) -> Result<wire::HaltReply, Failure> {

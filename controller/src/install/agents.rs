@@ -153,6 +153,7 @@ fn container(values: &Values) -> Value {
         }),
         json!({ "name": "SCHISM_CONTROLLER", "value": values.service(SERVICE, AGENTS) }),
         json!({ "name": "SCHISM_LOG_FORMAT", "value": values.get("logFormat") }),
+        json!({ "name": "SCHISM_ALLOW_CAPTURE", "value": values.captures() }),
     ];
     environment.extend(of_proof);
     let mut mounts = vec![
@@ -176,7 +177,7 @@ fn container(values: &Values) -> Value {
         "securityContext": {
             "readOnlyRootFilesystem": true,
             "runAsUser": 0,
-            "capabilities": { "drop": ["ALL"], "add": CAPABILITIES },
+            "capabilities": { "drop": ["ALL"], "add": values.capabilities(&CAPABILITIES) },
             // What runtimes confine containers by otherwise forbids to look at other processes.
             "appArmorProfile": { "type": "Unconfined" },
             "seccompProfile": { "type": "Unconfined" },

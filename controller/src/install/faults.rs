@@ -8,6 +8,7 @@ use super::values::Values;
 use crate::experiments;
 use crate::objects::{self, GROUP, VERB};
 use crate::settings::AgentsBy;
+use crate::tickets;
 
 /// Everything of it, where controllers have their store in the cluster: others keep no objects.
 pub(super) fn objects(values: &Values) -> Vec<Value> {
@@ -20,7 +21,10 @@ pub(super) fn objects(values: &Values) -> Vec<Value> {
     all.extend(experiments::definitions());
     all.extend(objects::policies());
     all.extend(experiments::policies());
+    all.push(tickets::definition());
+    all.extend(tickets::policy());
     all.extend(roles(&own));
+    all.push(forwarding(values));
     all.push(json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
         "metadata": { "name": own },
@@ -52,8 +56,17 @@ fn role(name: &Value, rules: &[Value]) -> Value {
     })
 }
 
+/// Of those who fetch packets: they come through the controller's pod.
+fn forwarding(values: &Values) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+        "metadata": { "name": "schism-forward", "namespace": values.namespace() },
+        "rules": [rule("", &["pods"], &["get"]), rule("", &["pods/portforward"], &["create"])],
+    })
+}
+
 /// Of the controller; of those who may read, of those who may make faults in a namespace, and anywhere.
-fn roles(own: &Value) -> [Value; 4] {
+fn roles(own: &Value) -> [Value; 5] {
     let kinds = ["faults", "clusterfaults", "experiments", "clusterexperiments"];
     let statuses = kinds.map(|kind| format!("{kind}/status"));
     let statuses = statuses.each_ref().map(String::as_str);
@@ -63,7 +76,10 @@ fn roles(own: &Value) -> [Value; 4] {
     let mut known =
         rule("apiextensions.k8s.io", &["customresourcedefinitions"], &["list", "watch"]);
     known["resourceNames"] = json!(of_faults.map(|plural| format!("{plural}.{GROUP}")));
-    let mut viewer = role(&json!("schism-view"), &[rule(GROUP, &kinds, &["get", "list", "watch"])]);
+    let mut viewer = role(
+        &json!("schism-view"),
+        &[rule(GROUP, &[&kinds[..], &["captures"]].concat(), &["get", "list", "watch"])],
+    );
     // Whoever may read what is in a namespace may read this, too.
     viewer["metadata"]["labels"] = json!({ "rbac.authorization.k8s.io/aggregate-to-view": "true" });
     [
@@ -72,6 +88,8 @@ fn roles(own: &Value) -> [Value; 4] {
             &[
                 rule(GROUP, &kinds, &["get", "list", "watch", "patch"]),
                 rule(GROUP, &statuses, &["patch"]),
+                rule(GROUP, &["captures"], &["get", "list", "watch"]),
+                rule(GROUP, &["captures/status"], &["patch"]),
                 rule("", &["namespaces"], &["get", "list", "watch"]),
                 rule("", &["events"], &["create"]),
                 // Which installation keeps them, and of which fields the cluster knows.
@@ -83,6 +101,13 @@ fn roles(own: &Value) -> [Value; 4] {
         role(
             &json!("schism-inject"),
             &[rule(GROUP, &["faults", "experiments"], &whole), rule("", &["pods"], &[VERB])],
+        ),
+        role(
+            &json!("schism-capture"),
+            &[
+                rule(GROUP, &["captures"], &["get", "list", "watch", "create", "delete"]),
+                rule("", &["pods"], &[tickets::VERB]),
+            ],
         ),
         role(
             &json!("schism-inject-anywhere"),

@@ -42,6 +42,8 @@ enum Source {
         settings: String,
         /// Where experiments may run as Jobs.
         experiments: Vec<String>,
+        /// Whether agents hand over packets.
+        captures: bool,
     },
     /// They are filled in by Helm.
     Chart,
@@ -144,6 +146,12 @@ pub(super) fn settings() -> Vec<Setting> {
             schema: text(),
         },
         Setting {
+            path: "agent.allowCapture",
+            about: "Whether they hand over packets of pods (NET_RAW); the controller's settings have to say so, too.",
+            default: json!(false),
+            schema: json!({ "type": "boolean" }),
+        },
+        Setting {
             path: "controller.secret",
             about: "With certificates: the Secret with ca.pem, controller.pem, controller.key and issued.",
             default: json!("schism-controller"),
@@ -197,6 +205,7 @@ impl Values {
             tag: args.tag.clone(),
             settings,
             experiments: args.experiments.clone(),
+            captures: args.allow_capture,
         };
         Self { from, agents_by: args.agents_by }
     }
@@ -270,6 +279,32 @@ impl Values {
         match &self.from {
             Source::Given { experiments, .. } => experiments,
             Source::Chart => &[],
+        }
+    }
+
+    /// Whether agents hand over packets, as their environment says it.
+    pub(super) fn captures(&self) -> Value {
+        match &self.from {
+            Source::Given { captures, .. } => json!(captures.to_string()),
+            Source::Chart => expression("toString .Values.agent.allowCapture"),
+        }
+    }
+
+    /// What agents may: this always, and what captures take where there are any.
+    pub(super) fn capabilities(&self, always: &[&str]) -> Value {
+        const CAPTURE: &str = "NET_RAW";
+        match &self.from {
+            Source::Given { captures, .. } => {
+                let more = captures.then_some(CAPTURE);
+                json!(always.iter().copied().chain(more).collect::<Vec<_>>())
+            }
+            Source::Chart => {
+                let always: Vec<String> = always.iter().map(|one| format!("{one:?}")).collect();
+                expression(&format!(
+                    r#"concat (list {}) (ternary (list "{CAPTURE}") (list) .Values.agent.allowCapture)"#,
+                    always.join(" ")
+                ))
+            }
         }
     }
 

@@ -171,7 +171,10 @@ fn role(namespace: &str, text: &str) -> Result<String, String> {
 }
 
 /// The selector that a text stands for in an object of this kind.
-fn selector(kind: Kind, namespace: &str, text: &str) -> Result<String, String> {
+///
+/// # Errors
+/// None, or it leaves the namespace.
+pub(crate) fn selector(kind: Kind, namespace: &str, text: &str) -> Result<String, String> {
     match kind {
         Kind::ClusterFault => anywhere(text, "ClusterFault"),
         Kind::Fault => in_namespace(namespace, text, "ClusterFault"),

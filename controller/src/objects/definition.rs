@@ -8,7 +8,7 @@ use self::field::{flag, number, rule, text, time, word};
 use super::resource::{GROUP, Kind, VERSION};
 
 /// How a selector is written in a Fault, by CEL (RE2).
-const WITHIN: &str =
+pub(crate) const WITHIN: &str =
     "self.matches('^((one|all|[0-9]+%?):)?((pod|sts|deploy|svc)/[^/:]+.*|(label|etcd|zeebe):.+)$')";
 
 /// And in a ClusterFault.
@@ -16,7 +16,7 @@ const ANYWHERE: &str = "self.matches('^((one|all|[0-9]+%?):)?[a-z0-9]+:.+$') && 
                         !self.matches('^((one|all|[0-9]+%?):)?label:')";
 
 /// The longest selector, in characters.
-const LONGEST: u32 = 1024;
+pub(crate) const LONGEST: u32 = 1024;
 
 /// The largest number that every reader of JSON takes for itself (2^53 - 1).
 pub(crate) const SAFE: i64 = 9_007_199_254_740_991;
@@ -107,7 +107,8 @@ pub(crate) fn object(
     object
 }
 
-fn selector(kind: Kind, about: &str) -> Value {
+/// What names targets in an object of this kind.
+pub(crate) fn selector(kind: Kind, about: &str) -> Value {
     let (fits, message) = match kind {
         Kind::Fault => (
             WITHIN,

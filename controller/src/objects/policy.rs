@@ -22,7 +22,7 @@ pub(crate) fn policies() -> Vec<Value> {
 fn of(kind: Kind) -> [Value; 2] {
     let name = format!("{}.{GROUP}", kind.plural());
     let (variables, mut validations) = match kind {
-        Kind::Fault => (json!([]), in_namespace()),
+        Kind::Fault => (json!([]), in_namespace(VERB, "inject faults into pods", "schism-inject")),
         Kind::ClusterFault => (named(), anywhere()),
     };
     validations.push(own_name());
@@ -73,8 +73,9 @@ pub(crate) fn validation(expression: &str, message: &str) -> Value {
     json!({ "expression": expression, "messageExpression": message, "reason": "Forbidden" })
 }
 
-/// Of an object in a namespace, which is all that it names: that lets faults in, and whoever asks may put them there.
-pub(crate) fn in_namespace() -> Vec<Value> {
+/// Of an object that names nothing but its own namespace: that lets it in, and whoever asks may do this by the verb,
+/// as a role has it.
+pub(crate) fn in_namespace(verb: &str, deed: &str, role: &str) -> Vec<Value> {
     let label = format!(
         "has(namespaceObject.metadata.labels) && '{LABEL}' in namespaceObject.metadata.labels && \
          namespaceObject.metadata.labels['{LABEL}'] == '{ALLOWED}'"
@@ -90,11 +91,11 @@ pub(crate) fn in_namespace() -> Vec<Value> {
         ),
         validation(
             &format!(
-                "authorizer.group('').resource('pods').namespace({name}).check('{VERB}').allowed()"
+                "authorizer.group('').resource('pods').namespace({name}).check('{verb}').allowed()"
             ),
             &format!(
-                "request.userInfo.username + ' may not {VERB} faults into pods of namespace ' + {name} + ': that takes \
-                 the verb {VERB} on pods there, as ClusterRole schism-inject has it'"
+                "request.userInfo.username + ' may not {deed} of namespace ' + {name} + ': that takes the verb {verb} on \
+                 pods there, as ClusterRole {role} has it'"
             ),
         ),
     ]

@@ -51,9 +51,14 @@ pub(super) fn verb(verb: FaultVerb) -> Command {
     let all = Cli::command();
     let known = all.find_subcommand(name(verb)).cloned();
     let command = known.unwrap_or_else(|| Command::new(name(verb)));
+    typed_here(command, &PLACES, &WITHOUT)
+}
+
+/// The same with texts at these `places`, with the namespace as kubectl has it, and without what no object can say.
+pub(super) fn typed_here(command: Command, places: &[&str], without: &[&str]) -> Command {
     command.mut_args(|arg| {
         let id = arg.get_id().as_str().to_owned();
-        if PLACES.contains(&id.as_str()) {
+        if places.contains(&id.as_str()) {
             return arg.value_parser(ValueParser::new(NonEmptyStringValueParser::new()));
         }
         match id.as_str() {
@@ -63,7 +68,7 @@ pub(super) fn verb(verb: FaultVerb) -> Command {
                 .help("The namespace that is meant"),
             DETACH => arg.help("Return once it acts, and leave it to the controller"),
             // It is not taken away, since others say that they exclude it.
-            id if WITHOUT.contains(&id) => arg.hide(true),
+            id if without.contains(&id) => arg.hide(true),
             _ => arg,
         }
     })

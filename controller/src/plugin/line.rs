@@ -9,14 +9,21 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
 use cluster::Name;
 
-use super::asked::{Asked, VERBS, WITHOUT, asked, verb};
+use super::asked::{Asked, VERBS, WITHOUT, asked, typed_here, verb};
+use super::capture::Typed;
+use crate::capture::file::Existing;
 use crate::cli::{Cli, Misuse, RunArgs, ValidateArgs};
 use crate::output::Format;
 use crate::run::faults::words::name;
+use crate::tickets::resource::Spec as CaptureSpec;
 
 /// What there is of an experiment that `schism` has as well.
 const RUN: &str = "run";
 const VALIDATE: &str = "validate";
+
+/// What has packets come, and what it can do and an object cannot.
+const CAPTURE: &str = "capture";
+const NOT_OF_PODS: [&str; 2] = ["local", "whole_node"];
 
 /// What was typed.
 #[derive(Debug)]
@@ -32,6 +39,7 @@ pub struct Line {
 #[derive(Debug)]
 pub(super) enum Deed {
     PutIn(Box<Asked>),
+    Capture(Box<Typed>),
     Heal(Ending),
     Status { everywhere: Reach },
     Run(Box<RunArgs>),
@@ -85,6 +93,10 @@ impl Line {
                 None => Deed::Run(Box::new(RunArgs::from_arg_matches(matched)?)),
             },
             VALIDATE => Deed::Validate(ValidateArgs::from_arg_matches(matched)?),
+            CAPTURE => match NOT_OF_PODS.iter().find_map(|id| of_schism(matched, id)) {
+                Some(reason) => return Err(command.error(ErrorKind::UnknownArgument, reason)),
+                None => Deed::Capture(Box::new(captured(matched))),
+            },
             verb => match VERBS.into_iter().find(|one| name(*one) == verb) {
                 Some(verb) => {
                     if let Some(reason) = WITHOUT.iter().find_map(|id| of_schism(matched, id)) {
@@ -126,6 +138,39 @@ fn of_experiments(name: &'static str, about: &'static str) -> Command {
     let known = all.find_subcommand(name).cloned();
     let command = known.unwrap_or_else(|| Command::new(name)).about(about);
     command.mut_args(|arg| if arg.get_id() == "local" { arg.hide(true) } else { arg })
+}
+
+/// What `schism` does with packets.
+fn of_captures() -> Command {
+    let all = Cli::command();
+    let known = all.find_subcommand(CAPTURE).cloned();
+    typed_here(known.unwrap_or_else(|| Command::new(CAPTURE)), &["target", "peer"], &NOT_OF_PODS)
+}
+
+/// A capture as it was typed.
+fn captured(matched: &ArgMatches) -> Typed {
+    let text = |id: &str| matched.get_one::<String>(id).cloned();
+    let typed = |id: &str| {
+        let is_typed = matched.value_source(id) == Some(ValueSource::CommandLine);
+        let raw = matched.get_raw(id).and_then(|mut raw| raw.next());
+        raw.filter(|_| is_typed).map(|text| text.to_string_lossy().into_owned())
+    };
+    let spec = CaptureSpec {
+        target: text("target").unwrap_or_default(),
+        peer: text("peer"),
+        port: matched.get_one::<u16>("port").copied(),
+        snaplen: matched.get_one::<u16>("snaplen").copied(),
+        max: typed("max"),
+        total: typed("total"),
+        ..CaptureSpec::default()
+    };
+    Typed {
+        spec,
+        total: matched.get_one("total").copied().unwrap_or_default(),
+        most: matched.get_one("max").copied().unwrap_or_default(),
+        write: matched.get_one::<PathBuf>("write").cloned(),
+        existing: if matched.get_flag("force") { Existing::Replaced } else { Existing::Kept },
+    }
 }
 
 fn command() -> Command {
@@ -196,6 +241,7 @@ fn command() -> Command {
             VALIDATE,
             "Say all that is wrong with experiments whose faults are objects, with line and column",
         ))
+        .subcommand(of_captures())
         .subcommand(heal)
         .subcommand(status)
 }
@@ -305,6 +351,26 @@ mod tests {
     }
 
     #[test]
+    fn a_capture_is_an_object_of_its_own() {
+        let line = "kubectl-schism capture pod/a --for 5s --peer addr:10.0.0.0/8 --port 80 --max 1MB -n prod \
+                    --write a.pcapng --force";
+        let Deed::Capture(typed) = read(line).deed else { panic!("no capture") };
+        let spec = serde_json::to_value(&typed.spec).unwrap();
+        let expected = json!({
+            "target": "pod/a", "peer": "addr:10.0.0.0/8", "port": 80, "max": "1MB", "for": "5s",
+            "ticket": "",
+        });
+        assert_eq!(spec, expected);
+        assert_eq!((typed.total.as_secs(), typed.most), (5, 1_000_000));
+        assert_eq!((typed.write, typed.existing), (Some("a.pcapng".into()), Existing::Replaced));
+        let Deed::Capture(typed) = read("kubectl-schism capture one:label:app=b").deed else {
+            panic!("no capture")
+        };
+        assert_eq!((typed.total.as_secs(), typed.most), (10, 64 << 20));
+        assert_eq!((typed.spec.total, typed.spec.max), (None, None));
+    }
+
+    #[test]
     fn everything_else_is_a_name_or_all() {
         assert!(matches!(read("kubectl-schism heal --all").deed, Deed::Heal(Ending::All)));
         let Deed::Heal(Ending::Named(names)) = read("kubectl-schism heal a b -n x").deed else {
@@ -338,6 +404,9 @@ mod tests {
             "skew pod/a 1h --replace",
             "kill pod/a --local",
             "kill pod/a --on-restart end",
+            "capture pod/a --local",
+            "capture pod/a --whole-node",
+            "capture",
         ] {
             let words: Vec<OsString> = ["kubectl-schism"]
                 .into_iter()

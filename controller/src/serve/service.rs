@@ -19,6 +19,7 @@ use super::caller::Caller;
 use super::capturing;
 use super::disrupting;
 use super::reading::{self, Readers};
+use super::redeeming::{self, Tickets};
 use super::refusal::{self, refuse, refuse_control, refuse_resolve};
 use super::running;
 use super::watching;
@@ -38,6 +39,8 @@ pub(super) struct Service {
     pub(super) runs: Runs,
     pub(super) readers: Readers,
     pub(super) capturers: capturing::Capturers,
+    /// Where captures are objects of a cluster.
+    pub(super) tickets: Option<Tickets>,
     /// By which list agents are let in, if it is by certificates.
     pub(super) issued: Option<Arc<Issued>>,
     /// Whether the controller ends.
@@ -293,6 +296,16 @@ impl wire::control_server::Control for Shared {
         let permitted = self.0.permitted(&request, Role::Capturer, Deed::Capture, what.clone());
         let caller = permitted.await?;
         capturing::begin(&self.0, &caller, what, request.into_inner()).await.map(Response::new)
+    }
+
+    type RedeemStream = capturing::Pieces;
+
+    async fn redeem(
+        &self,
+        request: Request<wire::RedeemRequest>,
+    ) -> Result<Response<Self::RedeemStream>, Status> {
+        let secret = request.into_inner().secret;
+        redeeming::redeem(&self.0, &secret).await.map(Response::new)
     }
 
     async fn plan(

@@ -2,11 +2,15 @@
 
 use std::path::Path;
 
+use proto::control::DescribeRequest;
+use proto::control::control_client::ControlClient;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
+use crate::fleet::client::Client;
+use crate::link::Direct;
 use crate::provider::kubernetes::mock::Living;
 
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/schism/leases/schism-controller";
@@ -115,5 +119,49 @@ async fn its_health_tells_who_keeps_objects_where_it_does_not() {
     let expected = "ok, but faults as objects are kept by the installation in namespace elders, which is older: it has \
                     ClusterRoleBinding schism:elders:faults\n";
     assert!(said.ends_with(expected), "{said}");
+    controller.stop().await;
+}
+
+#[tokio::test]
+async fn where_tickets_are_good_nothing_is_done_but_for_one() {
+    const STATUS: &str = "/apis/schism.dev/v1alpha1/namespaces/prod/captures/one/status";
+    let (server, directory) = (Living::default(), directory());
+    let labels = json!({ "schism.dev/faults": "allowed" });
+    let namespace = json!({ "metadata": { "name": "prod", "labels": labels } });
+    server.put("/api/v1/namespaces/prod", namespace);
+    let metadata = json!({ "name": "one", "namespace": "prod", "uid": "u" });
+    let ticket = tickets::book::Hash::of(&[7; 16]).to_string();
+    let spec = json!({ "target": "pod/a", "ticket": ticket });
+    let listed = json!({ "metadata": metadata, "spec": spec });
+    server.put("/apis/schism.dev/v1alpha1/captures/one", listed);
+    server.put(STATUS, json!({ "metadata": metadata }));
+    let phase = async |expected: &str| {
+        let is = || server.get(STATUS).unwrap()["status"]["phase"] == expected;
+        let waited = async {
+            while !is() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), waited).await.unwrap();
+    };
+    let options = options(&server, directory.path()).await;
+    let controller = start(Options { captures: Captures::Allowed, ..options }).await.unwrap();
+    phase("Ready").await;
+    let dial = async || TcpStream::connect(tickets::ADDRESS).await.unwrap();
+    let channel = Direct::over(dial().await).await.unwrap();
+    let mut client = ControlClient::with_origin(channel, Direct::origin());
+    let refused = client.describe(DescribeRequest {}).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unauthenticated, "{refused:?}");
+    let redeem = async |secret: [u8; 16]| {
+        let redeemed = Client::redeem(dial().await, "cannot capture", secret.to_vec()).await;
+        redeemed.unwrap_err().reason
+    };
+    let none = "there is no such ticket";
+    assert!(redeem([8; 16]).await.starts_with(none));
+    // It is good, and this controller knows no cluster in which the pod could be.
+    let why = redeem([7; 16]).await;
+    assert!(!why.starts_with(none), "{why}");
+    phase("Refused").await;
+    assert!(redeem([7; 16]).await.starts_with(none), "it was used");
     controller.stop().await;
 }

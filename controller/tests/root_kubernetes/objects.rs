@@ -55,7 +55,10 @@ fn is_of_objects(object: &Value) -> bool {
     let name = object["metadata"]["name"].as_str().unwrap();
     match kind {
         "CustomResourceDefinition" => name != "records.schism.dev",
-        "ClusterRole" => ["schism-view", "schism-inject", "schism-inject-anywhere"].contains(&name),
+        "ClusterRole" => {
+            ["schism-view", "schism-inject", "schism-capture", "schism-inject-anywhere"]
+                .contains(&name)
+        }
         _ => kind.starts_with("ValidatingAdmissionPolicy"),
     }
 }

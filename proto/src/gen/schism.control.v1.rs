@@ -501,6 +501,12 @@ pub mod capture_piece {
         Piece(crate::agent::CapturePiece),
     }
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RedeemRequest {
+    /// 16 random bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub secret: ::prost::bytes::Bytes,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TargetsRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1963,6 +1969,32 @@ pub mod control_client {
                 .insert(GrpcMethod::new("schism.control.v1.Control", "Capture"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// The same by a ticket: whoever knows the secret of which a Capture, an object of the cluster, has the hash needs no
+        /// role. Each is good once.
+        pub async fn redeem(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RedeemRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::CapturePiece>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::Compact::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/schism.control.v1.Control/Redeem",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("schism.control.v1.Control", "Redeem"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Resolves, asks the guards and plans; touches nothing.
         pub async fn plan(
             &mut self,
@@ -2277,6 +2309,18 @@ pub mod control_server {
             &self,
             request: tonic::Request<super::CaptureRequest>,
         ) -> std::result::Result<tonic::Response<Self::CaptureStream>, tonic::Status>;
+        /// Server streaming response type for the Redeem method.
+        type RedeemStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::CapturePiece, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The same by a ticket: whoever knows the secret of which a Capture, an object of the cluster, has the hash needs no
+        /// role. Each is good once.
+        async fn redeem(
+            &self,
+            request: tonic::Request<super::RedeemRequest>,
+        ) -> std::result::Result<tonic::Response<Self::RedeemStream>, tonic::Status>;
         /// Resolves, asks the guards and plans; touches nothing.
         async fn plan(
             &self,
@@ -2681,6 +2725,52 @@ pub mod control_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CaptureSvc(inner);
+                        let codec = crate::codec::Compact::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/schism.control.v1.Control/Redeem" => {
+                    #[allow(non_camel_case_types)]
+                    struct RedeemSvc<T: Control>(pub Arc<T>);
+                    impl<
+                        T: Control,
+                    > tonic::server::ServerStreamingService<super::RedeemRequest>
+                    for RedeemSvc<T> {
+                        type Response = super::CapturePiece;
+                        type ResponseStream = T::RedeemStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RedeemRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Control>::redeem(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RedeemSvc(inner);
                         let codec = crate::codec::Compact::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
