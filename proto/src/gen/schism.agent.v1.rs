@@ -1187,7 +1187,7 @@ pub struct CaptureRequest {
     pub capture: ::core::option::Option<Capture>,
 }
 /// Which packets, how much of each, and for how long.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Capture {
     /// Only packets from or to these, at most 64; all, if there are none.
     #[prost(message, repeated, tag = "1")]
@@ -1208,14 +1208,14 @@ pub struct Capture {
     #[prost(bool, tag = "6")]
     pub node: bool,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CapturePiece {
     #[prost(oneof = "capture_piece::Kind", tags = "1, 2")]
     pub kind: ::core::option::Option<capture_piece::Kind>,
 }
 /// Nested message and enum types in `CapturePiece`.
 pub mod capture_piece {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         #[prost(message, tag = "1")]
         Packets(super::CapturedPackets),
@@ -1233,7 +1233,7 @@ pub struct CaptureDevice {
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CapturedPackets {
     /// Those of which nothing was told before.
     #[prost(message, repeated, tag = "1")]
