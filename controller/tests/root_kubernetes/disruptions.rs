@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The pod of the set.
-const POD: &str = "k8s:default/sts/db/0";
+const POD: &str = "k8s:names/sts/db/0";
 
 pub(crate) fn pods_go_and_others_come(office: &Office<'_>, node: &str) {
     let kubectl = office.kubectl;
@@ -37,7 +37,7 @@ pub(crate) fn pods_go_and_others_come(office: &Office<'_>, node: &str) {
     let evicted = office.ask("first", &format!("pod evict {POD}"));
     refused(&evicted, "disruption budget db needs 1 healthy pods");
     let terminated = office.ask("first", &format!("pod terminate {POD}"));
-    refused(&terminated, "PodDisruptionBudget default/db lets 0 more");
+    refused(&terminated, "PodDisruptionBudget names/db lets 0 more");
     assert_eq!(web::get(kubectl, "pod", "db-0")["metadata"]["uid"], after["metadata"]["uid"]);
     office.done("first", &format!("pod terminate {POD} --allow-quorum-loss"));
     until("another one has come", || {
