@@ -324,7 +324,7 @@ mod tests {
         }
         assert!(!all.contains("\"preset\", \"proto\""), "it is none of what is known: {all}");
         for (given, expected) in [
-            (json!({"target": "netns"}), "gives no such name"),
+            (json!({"target": "netns"}), "a scheme is missing"),
             (json!({"target": "pod/a", "for": "2h"}), "is longer than 1h"),
             (json!({}), "Missing(\"target\")"),
         ] {

@@ -165,10 +165,10 @@ mod tests {
         assert_eq!(wished(FaultVerb::Kill, kill), Ok((Kind::Fault, spec)));
         let skew = json!({
             "target": "k8s:other/pod/a", "offset": "90s", "clock": ["realtime", "monotonic"], "for": "5m",
-            "lease": "20s", "replace": false,
+            "lease": "20s", "heal": "slew:1000000ppm", "replace": false,
         });
         let spec = json!({
-            "skew": {"target": "k8s:other/pod/a", "offset": "90s", "clock": "realtime,monotonic"},
+            "skew": {"target": "k8s:other/pod/a", "offset": "90s", "clock": "realtime,monotonic", "heal": "slew:1000000ppm"},
             "for": "5m", "lease": "20s",
         });
         assert_eq!(wished(FaultVerb::Skew, skew), Ok((Kind::ClusterFault, spec)));
