@@ -235,7 +235,7 @@ impl Keeper {
                 }
                 Ok(()) => {}
                 // It is gone, or others have changed what it can say: the watch tells.
-                Err(error) if error.reason().is_some() => {
+                Err(error) if error.reason().is_some() && !error.is_passing() => {
                     tracing::warn!(place = %object.place(), %error, "its status is not told");
                     self.tickets.book().revoke(&uid);
                 }
