@@ -80,13 +80,13 @@ impl Recording {
         match proto::required(piece.kind, "kind")? {
             Kind::Packets(wire::CapturedPackets { devices, packets }) => {
                 for device in devices {
-                    bytes.extend(self.device(device.index, device.name));
+                    bytes.extend(self.device(device.index, &device.name));
                 }
                 for packet in packets {
                     let packet = Packet::try_from(packet).map_err(|e| e.within("packets"))?;
                     let index = packet.interface;
                     if self.number(index).is_none() {
-                        bytes.extend(self.device(index, String::new()));
+                        bytes.extend(self.device(index, ""));
                     }
                     let number = self.number(index).unwrap_or_default();
                     bytes.extend(self.packet(number, &packet));
@@ -137,11 +137,15 @@ impl Recording {
     }
 
     /// A device that was not told before; one that was tells nothing new.
-    fn device(&mut self, index: u32, name: String) -> Vec<u8> {
+    fn device(&mut self, index: u32, name: &str) -> Vec<u8> {
         if self.number(index).is_some() {
             return Vec::new();
         }
-        let name = if name.is_empty() { format!("if{index}") } else { name };
+        // Whoever is in the pod names its devices.
+        let name = match name {
+            "" => format!("if{index}"),
+            name => fault::Legible(name).to_string(),
+        };
         let bytes = pcapng::interface(&name, &self.target, self.kept.most());
         self.devices.push(Device { name, index, received: 0, sent: 0 });
         bytes
@@ -232,6 +236,13 @@ mod tests {
         assert_eq!(recording.packets(), 3);
         assert_eq!(recording.end(), Some(End { missed: 4, why: Why::Full }));
         assert_eq!(recording.latest, 10);
+    }
+
+    #[test]
+    fn a_device_is_told_on_one_line_whatever_it_is_named() {
+        let mut recording = Recording::new("netns:a".to_owned(), Kept::Headers);
+        recording.take(packets(&[(2, "a\u{1b}[2J")], &[])).unwrap();
+        assert_eq!(recording.devices()[0].name, r"a\u{1b}[2J");
     }
 
     #[test]
