@@ -234,7 +234,8 @@ fn name(socket: &OwnedFd, index: u32) -> io::Result<String> {
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
-    let letters = request.ifr_name.map(i8::cast_unsigned);
+    // A c_char has a sign on some machines and none on others.
+    let letters = request.ifr_name.map(|letter| letter.to_ne_bytes()[0]);
     let name = CStr::from_bytes_until_nul(&letters).map_err(io::Error::other)?;
     name.to_str().map(str::to_owned).map_err(io::Error::other)
 }
