@@ -232,7 +232,9 @@ async fn forwarded(pod: &str, way: &Way, attempted: &str) -> Result<(Child, TcpS
     command.args(way.context.iter().flat_map(|context| ["--context", context.as_str()]));
     command.args([format!("pod/{name}"), format!(":{PORT}")]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Ctrl-C is for the plugin: what has come until then takes this way.
     let mut child = command
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| failed(format!("kubectl port-forward: {error}")))?;
