@@ -51,11 +51,15 @@ const OUTGOING: u32 = 4;
 const LOOPBACK: u32 = 772;
 const IPV4: u32 = 0x0800;
 const IPV6: u32 = 0x86dd;
+/// It has no payload.
+const ARP: u32 = 0x0806;
 /// Protocols with a source and a destination port in their first four bytes: TCP, UDP, DCCP, SCTP, UDP-Lite.
 const WITH_PORTS: [u32; 5] = [6, 17, 33, 132, 136];
 /// Shortest headers of a network, where the kernel cannot tell more.
 const SHORTEST_IPV4: u32 = 20;
 const SHORTEST_IPV6: u32 = 40;
+/// What is kept of any other protocol: where its payload begins nobody knows.
+const SHORTEST_OTHER: u32 = 8;
 
 /// Where a program goes on, before it is known where that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,8 +253,9 @@ fn keep(draft: &mut Draft, kept: Kept) {
             draft.add(RETURN, SHORTEST_IPV4);
             draft.test(JUMP_IF_EQUAL, IPV6, 0, 1);
             draft.add(RETURN, SHORTEST_IPV6);
-            // ARP and the like have no payload.
+            draft.test(JUMP_IF_EQUAL, ARP, 0, 1);
             draft.add(RETURN, most);
+            draft.add(RETURN, SHORTEST_OTHER);
         }
     }
 }

@@ -147,7 +147,7 @@ fn what_has_no_ports_is_not_wanted_where_one_is_named() {
     assert!(!is_wanted(&http, &icmp));
     assert!(is_wanted(&capture(&["10.0.0.7"], None, Kept::Headers), &icmp));
     let mut arp = icmp.clone();
-    arp.ether_type = 0x0806;
+    arp.ether_type = ARP;
     assert!(!is_wanted(&http, &arp));
     assert!(is_wanted(&capture(&[], None, Kept::Headers), &arp));
     // Behind the first fragment stands payload, which may look like ports.
@@ -183,8 +183,11 @@ fn without_a_length_no_payload_is_kept() {
     let mut v6 = packet("fd00::1", "fd00::2", 6, (1, 2));
     v6.payload = 0;
     assert_eq!(kept(&headers, &v6), 40);
-    v6.ether_type = 0x0806;
+    v6.ether_type = ARP;
     assert_eq!(kept(&headers, &v6), 128);
+    // EtherCAT, and whatever else.
+    v6.ether_type = 0x88a4;
+    assert_eq!(kept(&headers, &v6), 8, "nobody knows where its payload begins");
     assert_eq!(kept(&program(&capture(&[], None, Kept::Bytes(7))), &sent), 7);
 }
 
