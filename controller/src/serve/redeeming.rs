@@ -25,13 +25,6 @@ pub(super) struct Tickets {
     pub(super) news: mpsc::UnboundedSender<News>,
 }
 
-impl Tickets {
-    /// Whoever keeps objects may have ended, and the controller with it.
-    fn tell(&self, object: &Capture, status: Standing) {
-        let _ = self.news.send(News { object: Box::new(object.clone()), status });
-    }
-}
-
 /// Captures for whoever knows a secret, once.
 ///
 /// # Errors
@@ -51,12 +44,18 @@ pub(super) async fn redeem(service: &Service, secret: &[u8]) -> Result<Pieces, S
     // The API server has decided that it may.
     let caller = Caller { name: object.asker(), role: Role::Capturer };
     let what = capturing::typed(&request);
+    // From here on, since the caller may leave at any moment.
+    let mut sum = Sum {
+        object,
+        news: tickets.news.clone(),
+        packets: 0,
+        size: 0,
+        missed: None,
+        refused: None,
+    };
     match capturing::begin(service, &caller, what, request).await {
         Ok(pieces) => {
-            let running = Standing { phase: Some(Phase::Running), ..Standing::default() };
-            tickets.tell(&object, running);
-            let mut sum =
-                Sum { object, news: tickets.news.clone(), packets: 0, size: 0, missed: None };
+            sum.tell(Standing { phase: Some(Phase::Running), ..Standing::default() });
             Ok(Box::pin(pieces.inspect(move |piece| {
                 if let Ok(piece) = piece {
                     sum.add(piece);
@@ -64,22 +63,28 @@ pub(super) async fn redeem(service: &Service, secret: &[u8]) -> Result<Pieces, S
             })))
         }
         Err(refused) => {
-            tickets.tell(&object, Standing::of(Phase::Refused, refused.message()));
+            sum.refused = Some(refused.message().to_owned());
             Err(refused)
         }
     }
 }
 
-/// What was handed over; told when the stream is gone, however it went.
+/// What was handed over, or why nothing was; told when the caller is gone, however it went.
 struct Sum {
     object: Capture,
     news: mpsc::UnboundedSender<News>,
     packets: u64,
     size: u64,
     missed: Option<u64>,
+    refused: Option<String>,
 }
 
 impl Sum {
+    /// Whoever keeps objects may have ended, and the controller with it.
+    fn tell(&self, status: Standing) {
+        let _ = self.news.send(News { object: Box::new(self.object.clone()), status });
+    }
+
     fn add(&mut self, piece: &wire::CapturePiece) {
         let Some(Kind::Piece(piece)) = &piece.kind else { return };
         match &piece.kind {
@@ -96,14 +101,16 @@ impl Sum {
 
 impl Drop for Sum {
     fn drop(&mut self) {
-        let status = Standing {
-            phase: Some(Phase::Over),
-            packets: Some(self.packets),
-            bytes: Some(self.size),
-            missed: self.missed,
-            ..Standing::default()
+        let status = match self.refused.take() {
+            Some(why) => Standing::of(Phase::Refused, why),
+            None => Standing {
+                phase: Some(Phase::Over),
+                packets: Some(self.packets),
+                bytes: Some(self.size),
+                missed: self.missed,
+                ..Standing::default()
+            },
         };
-        // Whoever keeps objects may have ended, and the controller with it.
-        let _ = self.news.send(News { object: Box::new(self.object.clone()), status });
+        self.tell(status);
     }
 }
