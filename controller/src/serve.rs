@@ -278,8 +278,18 @@ impl Ground {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let tenure = watch::Sender::new(objects::Tenure::Unknown);
-        let (tickets, tickets_port) = match (&options.store_in, options.captures) {
-            (Some(house), Captures::Allowed) => {
+        let tickets_port = match (&options.store_in, options.captures) {
+            // All else goes on without it.
+            (Some(_), Captures::Allowed) => {
+                listen(Some(tickets::ADDRESS)).await.unwrap_or_else(|error| {
+                    tracing::error!(%error, "no captures by objects");
+                    None
+                })
+            }
+            (Some(_), Captures::Refused) | (None, _) => None,
+        };
+        let tickets = match (&options.store_in, &tickets_port) {
+            (Some(house), Some(_)) => {
                 let (news, heard) = tokio::sync::mpsc::unbounded_channel();
                 let kept = tickets::keeper::Shared::default();
                 let means = tickets::keeper::Means {
@@ -295,9 +305,9 @@ impl Ground {
                     news: heard,
                 };
                 tasks.spawn(tickets::keeper::run(means, stopped.clone()));
-                (Some(Tickets { tickets: kept, news }), listen(Some(tickets::ADDRESS)).await?)
+                Some(Tickets { tickets: kept, news })
             }
-            (Some(_), Captures::Refused) | (None, _) => (None, None),
+            (Some(_), None) | (None, _) => None,
         };
         let service = Arc::new(Service {
             control,
