@@ -92,12 +92,20 @@ impl CaptureReport {
         match self.missed {
             None => said.push("how many packets it has not seen is not known".to_owned()),
             Some(0) => {}
-            Some(missed) => said.push(format!(
-                "{} more passed and {} not seen: there was no room for them (select fewer with --peer or \
-                 --port, or keep less of each)",
-                count(missed, "packet"),
-                if missed == 1 { "was" } else { "were" },
-            )),
+            Some(missed) => {
+                let were = if missed == 1 { "was" } else { "were" };
+                let why = match self.why {
+                    Why::Time => {
+                        ": there was no room for them (select fewer with --peer or --port, or keep less of each)"
+                    }
+                    // They may have had room, and waited to be taken.
+                    Why::Full | Why::AgentEnded | Why::Interrupted | Why::Lost => "",
+                };
+                said.push(format!(
+                    "{} more passed and {were} not seen{why}",
+                    count(missed, "packet")
+                ));
+            }
         }
         match self.why {
             Why::Time => {}
@@ -185,9 +193,12 @@ mod tests {
              2 packets of netns:a@n1 in 10s, written to a.pcapng (1.2 kB)\nmeanwhile a cut\n"
         );
         let missed = plain(&report(Some((1, time)), 2));
-        assert!(missed.contains("\n1 packet more passed and was not seen: "), "{missed}");
+        assert!(
+            missed.contains("\n1 packet more passed and was not seen: there was no room"),
+            "{missed}"
+        );
         let full = plain(&report(Some((7, wire::CaptureEnding::Full)), 2));
-        assert!(full.contains("7 packets more passed and were not seen"), "{full}");
+        assert!(full.contains("7 packets more passed and were not seen\n"), "{full}");
         assert!(full.contains("as large as it may be"), "{full}");
         let interrupted = plain(&report(None, 2));
         assert!(interrupted.contains("has not seen is not known"), "{interrupted}");
