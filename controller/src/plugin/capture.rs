@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use cluster::{Client, Event, Name, Namespace, Precondition, Selection, Within};
+use cluster::{ApiError, Client, Event, Name, Namespace, Precondition, Reason, Selection, Within};
 use fault::{Capture as Wanted, Kept, NodeNetwork, Selector};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -79,7 +79,7 @@ pub(super) async fn run(
     getrandom::fill(&mut secret)
         .map_err(|error| Failure::new(Outcome::Unconfirmed, attempted.clone(), error))?;
     let name = format!("capture-{:06x}", crate::cut::random()? & 0xff_ffff);
-    let object = Object { client, within, name, attempted: &attempted };
+    let mut object = Object { client, within, name, attempted: &attempted, there: There::Not };
     let begun = async {
         let user = client.who_am_i().await.map_err(|error| refused(&attempted, &error))?;
         let spec = Spec {
@@ -154,17 +154,54 @@ struct Object<'a> {
     within: Namespace,
     name: String,
     attempted: &'a str,
+    there: There,
+}
+
+/// Whether an object is there to be deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum There {
+    /// It was not created.
+    Not,
+    /// Nobody has answered.
+    Perhaps,
+    /// It was created, and is this one.
+    Is { uid: String },
+}
+
+impl There {
+    /// After a creation that has failed.
+    fn after(error: &ApiError) -> Self {
+        match &error.cause {
+            cluster::Cause::Login(_)
+            | cluster::Cause::Connect { .. }
+            | cluster::Cause::Tls { .. } => Self::Not,
+            // What stands before an API server may have given up waiting for it.
+            cluster::Cause::Refused { code, .. } if *code < 500 => Self::Not,
+            cluster::Cause::Refused { .. }
+            | cluster::Cause::Late(_)
+            | cluster::Cause::Broken(_)
+            | cluster::Cause::TooLong(_)
+            | cluster::Cause::Malformed(_) => Self::Perhaps,
+        }
+    }
 }
 
 impl Object<'_> {
     /// Creates it, and waits until its ticket is good: in which pod, NAMESPACE/NAME.
-    async fn made_good(&self, namespace: &str, spec: Spec) -> Result<String, Failure> {
+    async fn made_good(&mut self, namespace: &str, spec: Spec) -> Result<String, Failure> {
         let mut capture = Capture { spec, ..Capture::default() };
         capture.metadata.name.clone_from(&self.name);
         capture.metadata.namespace = Some(namespace.to_owned());
         let within = Within::Namespace(self.within.clone());
-        let created = self.client.create(&within, &capture).await;
-        created.map_err(|error| refused(self.attempted, &error))?;
+        // Whoever interrupts it does not wait for the answer.
+        self.there = There::Perhaps;
+        match self.client.create(&within, &capture).await {
+            Ok(created) => self.there = There::Is { uid: created.metadata.uid },
+            Err(error) => {
+                self.there = There::after(&error);
+                return Err(refused(self.attempted, &error));
+            }
+        }
         let fields = Some(format!("metadata.name={}", self.name));
         let selection = Selection { labels: None, fields };
         let mut watched = self.client.watch::<Capture>(within, selection);
@@ -205,12 +242,21 @@ impl Object<'_> {
         }
     }
 
+    /// Deletes it, where it is there or may be, and no other one of its name.
     async fn delete(&self, output: Output) {
+        let uid = match &self.there {
+            There::Not => return,
+            There::Perhaps => None,
+            There::Is { uid } => Some(uid.clone()),
+        };
         let Ok(name) = self.name.parse::<Name>() else { return };
         let within = Within::Namespace(self.within.clone());
-        let that = Precondition { uid: None, resource_version: None };
-        if let Err(error) = self.client.delete::<Capture>(&within, &name, &that).await {
-            output.note(format!("Capture {} stays: {error}", self.name));
+        let that = Precondition { uid, resource_version: None };
+        match self.client.delete::<Capture>(&within, &name, &that).await {
+            Ok(()) => {}
+            // It is gone already.
+            Err(error) if matches!(error.reason(), Some(Reason::NotFound | Reason::Conflict)) => {}
+            Err(error) => output.note(format!("Capture {} stays: {error}", self.name)),
         }
     }
 }
@@ -277,6 +323,31 @@ mod tests {
         assert_eq!(port("Forwarding from 127.0.0.1:40123 -> 7072"), Some(40_123));
         for odd in ["", "Forwarding from [::1]:40123 -> 7072", "Handling connection for 40123"] {
             assert_eq!(port(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn what_was_refused_is_not_there_and_what_nobody_answered_may_be() {
+        let answer = |code| cluster::Cause::Refused {
+            code,
+            reason: Reason::Other(String::new()),
+            message: String::new(),
+            retry_after: None,
+        };
+        let broken = cluster::Cause::Broken(String::new());
+        let connect = cluster::Cause::Connect { server: String::new(), reason: String::new() };
+        let table = [
+            (answer(403), There::Not),
+            (answer(409), There::Not),
+            (answer(429), There::Not),
+            (answer(504), There::Perhaps),
+            (cluster::Cause::Late(READY), There::Perhaps),
+            (broken, There::Perhaps),
+            (connect, There::Not),
+        ];
+        for (cause, there) in table {
+            let error = ApiError { attempted: String::new(), cause };
+            assert_eq!(There::after(&error), there, "{error}");
         }
     }
 
