@@ -72,7 +72,12 @@ fn spec() -> Value {
     });
     let rules =
         vec![rule("self == oldSelf", "what a capture is cannot be changed: create another one")];
-    object("What is asked for. It cannot be changed.", &["target", "ticket"], properties, rules)
+    object(
+        "What is asked for. It cannot be changed.",
+        &["target", "ticket", "requestedBy"],
+        properties,
+        rules,
+    )
 }
 
 fn status() -> Value {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::objects::policy::{in_namespace, own_name, policy as decided};
+use crate::objects::policy::{in_namespace, policy as decided, validation};
 use crate::objects::resource::GROUP;
 
 /// The verb, on pods.
@@ -13,4 +13,13 @@ pub(crate) fn policy() -> [Value; 2] {
     let mut validations = in_namespace(VERB, "capture packets of pods", "schism-capture");
     validations.push(own_name());
     decided(&format!("captures.{GROUP}"), "CREATE", &["captures"], &json!([]), validations)
+}
+
+/// Whoever asks is named, for the audit log: packets are handed over to nobody else.
+fn own_name() -> Value {
+    validation(
+        "has(object.spec.requestedBy) && object.spec.requestedBy == request.userInfo.username",
+        "'requestedBy names ' + (has(object.spec.requestedBy) ? object.spec.requestedBy : 'nobody') + ', and it is ' + \
+         request.userInfo.username + ' who asks: name yourself'",
+    )
 }
