@@ -32,6 +32,11 @@ const NAMESPACE: &str = "namespace";
 /// What names targets.
 pub(crate) const PLACES: [&str; 3] = ["from", "to", "target"];
 
+/// How they are named.
+const NAMED: &str = "pods of the namespace, as pod/NAME[/CONTAINER], sts/NAME[/ORDINAL], deploy/NAME, label:SELECTOR, \
+                     etcd:ROLE or zeebe:ROLE; whatever else there is, such as k8s:NAMESPACE/pod/NAME, takes a \
+                     ClusterFault";
+
 /// What is a number in an object.
 const NUMBERS: [&str; 3] = ["port", "io", "seed"];
 
@@ -51,15 +56,27 @@ pub(super) fn verb(verb: FaultVerb) -> Command {
     let all = Cli::command();
     let known = all.find_subcommand(name(verb)).cloned();
     let command = known.unwrap_or_else(|| Command::new(name(verb)));
-    typed_here(command, &PLACES, &WITHOUT)
+    typed_here(command, &PLACES, NAMED, &WITHOUT)
 }
 
-/// The same with texts at these `places`, with the namespace as kubectl has it, and without what no object can say.
-pub(super) fn typed_here(command: Command, places: &[&str], without: &[&str]) -> Command {
+/// The same with texts at these `places`, which are `named` otherwise, with the namespace as kubectl has it, and
+/// without what no object can say.
+pub(super) fn typed_here(
+    command: Command,
+    places: &[&str],
+    named: &str,
+    without: &[&str],
+) -> Command {
     command.mut_args(|arg| {
         let id = arg.get_id().as_str().to_owned();
         if places.contains(&id.as_str()) {
-            return arg.value_parser(ValueParser::new(NonEmptyStringValueParser::new()));
+            let arg = arg.value_parser(ValueParser::new(NonEmptyStringValueParser::new()));
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            // Behind the colon stands how an agent has it named.
+            return match help.split_once(": ") {
+                Some((whose, _)) => arg.help(format!("{whose}: {named}")),
+                None => arg,
+            };
         }
         match id.as_str() {
             NAMESPACE => arg

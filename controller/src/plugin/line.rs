@@ -24,6 +24,8 @@ const VALIDATE: &str = "validate";
 /// What has packets come, and what it can do and an object cannot.
 const CAPTURE: &str = "capture";
 const NOT_OF_PODS: [&str; 2] = ["local", "whole_node"];
+const ONE_POD: &str = "one pod of the namespace, as pod/NAME, sts/NAME/ORDINAL, one:deploy/NAME, one:label:SELECTOR, \
+                       etcd:ROLE or zeebe:ROLE. All that has its network is in it";
 
 /// What was typed.
 #[derive(Debug)]
@@ -144,7 +146,8 @@ fn of_experiments(name: &'static str, about: &'static str) -> Command {
 fn of_captures() -> Command {
     let all = Cli::command();
     let known = all.find_subcommand(CAPTURE).cloned();
-    typed_here(known.unwrap_or_else(|| Command::new(CAPTURE)), &["target", "peer"], &NOT_OF_PODS)
+    let known = known.unwrap_or_else(|| Command::new(CAPTURE));
+    typed_here(known, &["target", "peer"], ONE_POD, &NOT_OF_PODS)
 }
 
 /// A capture as it was typed.
@@ -368,6 +371,23 @@ mod tests {
         };
         assert_eq!((typed.total.as_secs(), typed.most), (10, 64 << 20));
         assert_eq!((typed.spec.total, typed.spec.max), (None, None));
+    }
+
+    #[test]
+    fn help_names_targets_as_they_are_named_here() {
+        let all = command();
+        for verb in ["cut", "skew", "freeze", "kill", "stress", "capture"] {
+            let known = all.find_subcommand(verb).unwrap();
+            let place = known
+                .get_arguments()
+                .find(|arg| ["from", "target"].contains(&arg.get_id().as_str()));
+            let help = place.unwrap().get_help().unwrap().to_string();
+            assert!(
+                help.contains("of the namespace, ") && help.contains("pod/NAME"),
+                "{verb}: {help}"
+            );
+            assert!(!help.contains("netns:") && !help.contains("pid:"), "{verb}: {help}");
+        }
     }
 
     #[test]
