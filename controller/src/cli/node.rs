@@ -20,7 +20,7 @@ pub struct NodeArgs {
 pub enum NodeCommand {
     /// Have no new pods come to a node, for a while
     Cordon(CordonArgs),
-    /// The same, and evict the pods that are there; those of DaemonSets stay
+    /// Have no new pods come to a node for a while, and evict those that are there but for DaemonSets'
     Drain(DrainArgs),
     /// End what `cordon` or `drain` has begun; what somebody else has cordoned stays so
     Uncordon(UncordonArgs),
