@@ -87,11 +87,22 @@ const AROUND: usize = 24;
 /// How many it shows of the place itself.
 const MARKED: usize = 40;
 
-/// What a name without a scheme is, most likely: a number is a process.
+/// A text without a scheme with what it most likely lacks: a number is a process, and `pod/web` is of Kubernetes.
 #[must_use]
-pub fn likeliest(name: &str) -> &'static str {
-    let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number { "pid" } else { "netns" }
+pub fn likeliest(text: &str) -> String {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let pods = text.parse::<KubernetesPods>();
+    let lacks_namespace = matches!(pods, Err(KubernetesError::NoNamespace(_)));
+    let scheme = if is_number {
+        "pid:"
+    } else if pods.is_ok() {
+        "k8s:"
+    } else if lacks_namespace && text.contains('/') {
+        "k8s:NAMESPACE/"
+    } else {
+        "netns:"
+    };
+    format!("{scheme}{}", Legible(text))
 }
 
 /// What is wrong with a selector.
@@ -99,9 +110,8 @@ pub fn likeliest(name: &str) -> &'static str {
 pub enum SelectorErrorKind {
     /// No `SCHEME:` at all.
     #[error(
-        "a scheme is missing; did you mean {}:{}? (netns:, pid:, container:, pod:, host:, addr:, etcd:, zeebe:, \
-         k8s:)",
-        likeliest(.0), Legible(.0)
+        "a scheme is missing; did you mean {}? (netns:, pid:, container:, pod:, host:, addr:, etcd:, zeebe:, k8s:)",
+        likeliest(.0)
     )]
     NoScheme(String),
     /// A scheme that there is not.
@@ -524,6 +534,23 @@ mod tests {
         }
         let error = "etcd:lead".parse::<Selector>().unwrap_err();
         assert!(error.kind.to_string().starts_with("of etcd there are leader, follower, member"));
+    }
+
+    #[test]
+    fn what_lacks_a_scheme_is_told_what_it_most_likely_is() {
+        for (text, meant) in [
+            ("db0", "netns:db0"),
+            ("7", "pid:7"),
+            ("pod/web-0", "k8s:NAMESPACE/pod/web-0"),
+            ("one:sts/web", "k8s:NAMESPACE/sts/web"),
+            ("deploy/web", "k8s:NAMESPACE/deploy/web"),
+            ("svc/web", "k8s:NAMESPACE/svc/web"),
+            ("prod/pod/web-0", "k8s:prod/pod/web-0"),
+            ("pod", "netns:pod"),
+        ] {
+            let error = text.parse::<Selector>().unwrap_err().to_string();
+            assert!(error.contains(&format!("did you mean {meant}? (")), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -25,11 +25,8 @@ impl NamedError {
     /// What to write instead.
     #[must_use]
     pub fn hint(&self) -> String {
-        format!(
-            "did you mean {}:{}? [names] in schism.toml gives names",
-            fault::likeliest(self.0.as_str()),
-            self.0
-        )
+        let meant = fault::likeliest(self.0.as_str());
+        format!("did you mean {meant}? [names] in schism.toml gives names")
     }
 }
 
