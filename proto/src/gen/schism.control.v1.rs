@@ -801,6 +801,9 @@ pub struct Disruption {
     /// Whether it failed because the API server does not let it be done.
     #[prost(bool, tag = "12")]
     pub refused: bool,
+    /// Whether it is undone because it failed.
+    #[prost(bool, tag = "13")]
+    pub failed: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListRequest {}

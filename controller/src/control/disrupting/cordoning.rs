@@ -98,14 +98,20 @@ impl Errand {
         }
     }
 
+    /// Whether what is undone was never whole.
+    fn has_failed(&self) -> bool {
+        let own = self.state.borrow();
+        own.failed || own.refused || own.stage() == wire::DisruptionStage::UnderWay
+    }
+
     /// Has pods come to the node again, however often that has to be tried.
     pub(super) async fn undo(&mut self, why: String) {
         let Some((node, mark)) = self.mark() else { return self.fail(why, Refused::No).await };
-        let failed = self.state.borrow().stage() == wire::DisruptionStage::UnderWay;
-        let failed = failed || self.state.borrow().refused;
+        let failed = self.has_failed();
         self.become_of(|one| {
             one.set_stage(wire::DisruptionStage::Undoing);
-            one.reason = why;
+            // Whoever leads next has it end as what it was.
+            (one.reason, one.failed) = (why, failed);
         })
         .await;
         let mut pause = SOON;

@@ -223,6 +223,31 @@ async fn a_node_that_could_not_be_drained_is_uncordoned_again() {
 }
 
 #[tokio::test]
+async fn a_drain_that_failed_has_failed_whoever_undoes_it() {
+    let mut estate = Estate::new().await;
+    estate.run("web-0", 1, "a", 1);
+    // The pod is let go, and does not go.
+    estate.api.refuse("/eviction", 201, json!({ "status": "Success" }));
+    let drain = cordon(LIMIT * 10, Inmates::Evicted(None));
+    let mut standing = estate.disrupt(1, &drain).await.unwrap();
+    until(async || estate.is_cordoned()).await;
+    estate.api.refuse("/nodes/a", 503, json!({ "message": "not now", "code": 503 }));
+    let halted = wire::Brake { on: true, reason: "lunch".to_owned(), ..Default::default() };
+    estate.fleet.control.brake(halted).await.unwrap();
+    let undoing = |one: &wire::Disruption| one.stage() == wire::DisruptionStage::Undoing;
+    let undoing = once(&mut standing, undoing).await;
+    assert!(!undoing.refused && !undoing.reason.is_empty(), "{undoing:?}");
+    estate.fleet.restart().await;
+    assert!(estate.is_cordoned());
+    estate.api.refuse_nothing();
+    let kept = async || estate.fleet.control.listing().await.unwrap().disruptions;
+    until(async || kept().await.iter().all(is_over)).await;
+    let failed = kept().await.remove(0);
+    assert_eq!((failed.stage(), failed.reason), (wire::DisruptionStage::Failed, undoing.reason));
+    assert!(estate.is_untouched(), "{:#}", estate.node());
+}
+
+#[tokio::test]
 async fn nodes_that_are_left_alone_and_rights_that_are_missing() {
     let estate = Estate::new().await;
     estate.api.refuse("/nodes/a", 403, forbidden());
