@@ -132,6 +132,11 @@ impl Disrupting {
                 self.begin(disruption, kubernetes.clone(), Work::Undo(LATE.to_owned()));
                 continue;
             }
+            // Whoever leads there would find it undone before its time.
+            if !mark.is_for(kubernetes.installation(), self.0.wall.now()) {
+                tracing::info!(%node, id = %mark.id, of = %mark.installation, "of another Schism");
+                continue;
+            }
             let disruption = self.of_mark(node.to_string(), &mark);
             let (down, guards) = (Down::default(), None);
             let asked = Box::new(Asked { disruption, down, guards });

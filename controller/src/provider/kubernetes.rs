@@ -167,6 +167,11 @@ impl Kubernetes {
         self
     }
 
+    /// The namespace in which this controller is installed; empty if it is in none.
+    pub(crate) fn installation(&self) -> &str {
+        self.guard.own.as_deref().unwrap_or_default()
+    }
+
     /// Asks it directly.
     #[must_use]
     pub fn client(&self) -> &Client {

@@ -51,7 +51,8 @@ impl Errand {
     fn mark(&self) -> Option<(NodeName, Mark)> {
         let own = self.state.borrow();
         let id = IntentId::from_random(own.id);
-        let mark = Mark { id, until: own.deadline, asker: own.asker.clone() };
+        let installation = self.kubernetes.installation().to_owned();
+        let mark = Mark { id, until: own.deadline, asker: own.asker.clone(), installation };
         node(&own).map(|node| (node, mark))
     }
 

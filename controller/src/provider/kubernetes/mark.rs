@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 /// The annotation.
 pub const CORDON: &str = "schism.dev/cordon";
 
+/// How long after its time nobody seems to be left who would undo one (1 h): whoever leads elsewhere is at most late.
+const ABANDONED: Duration = Duration::from_secs(3600);
+
 /// Who has cordoned a node, and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
@@ -22,6 +25,8 @@ pub struct Mark {
     pub until: u64,
     /// Who asked, for people.
     pub asker: String,
+    /// The namespace of the installation that undoes it; empty for one that is in none, and before there was this.
+    pub installation: String,
 }
 
 /// As it is written: legible for whoever looks at the node.
@@ -31,6 +36,8 @@ struct Written {
     until: String,
     #[serde(default)]
     by: String,
+    #[serde(default, rename = "in", skip_serializing_if = "String::is_empty")]
+    installation: String,
 }
 
 /// What is to be done so that no pods come to a node.
@@ -67,7 +74,16 @@ impl Mark {
             id: IntentId::from_random(u64::from_str_radix(&written.id, 16).ok()?),
             until: u64::try_from(until).ok()?,
             asker: written.by,
+            installation: written.installation,
         })
+    }
+
+    /// Whether whoever leads an installation sees to it: it is its own or nobody's, or whoever's it was is gone. `now` is
+    /// Unix time, ns.
+    #[must_use]
+    pub fn is_for(&self, installation: &str, now: u64) -> bool {
+        let late = Duration::from_nanos(now.saturating_sub(self.until));
+        self.installation.is_empty() || self.installation == installation || late > ABANDONED
     }
 
     fn text(&self) -> String {
@@ -76,6 +92,7 @@ impl Mark {
             id: self.id.to_string(),
             until: humantime::format_rfc3339_millis(until).to_string(),
             by: self.asker.clone(),
+            installation: self.installation.clone(),
         };
         json!(written).to_string()
     }
@@ -123,7 +140,8 @@ mod tests {
     fn mark(id: u64) -> Mark {
         // 2023-11-14T22:13:20.5Z
         let until = 1_700_000_000_500_000_000;
-        Mark { id: IntentId::from_random(id), until, asker: "ann".to_owned() }
+        let (id, asker) = (IntentId::from_random(id), "ann".to_owned());
+        Mark { id, until, asker, installation: String::new() }
     }
 
     fn node(annotation: Option<&str>, unschedulable: bool) -> Node {
@@ -154,6 +172,26 @@ mod tests {
             r#"{"id":"a","until":"soon"}"#,
         ] {
             assert_eq!(Mark::of(&node(Some(nonsense), true)), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn one_of_another_installation_is_theirs_until_they_seem_to_be_gone() {
+        let own = Mark { installation: "chaos".to_owned(), ..mark(10) };
+        let text = own.text();
+        assert!(text.ends_with(r#""by":"ann","in":"chaos"}"#), "{text}");
+        assert_eq!(Mark::of(&node(Some(&text), true)), Some(own.clone()));
+        let hour = 3_600_000_000_000;
+        for (mark, installation, now, expected) in [
+            (&own, "chaos", 0, true),
+            (&own, "schism", 0, false),
+            (&own, "", 0, false),
+            (&own, "schism", own.until + hour, false),
+            (&own, "schism", own.until + hour + 1, true),
+            (&mark(10), "schism", 0, true),
+            (&mark(10), "", 0, true),
+        ] {
+            assert_eq!(mark.is_for(installation, now), expected, "{mark:?} {installation} {now}");
         }
     }
 

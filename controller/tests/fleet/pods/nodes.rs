@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use controller::control::Standing;
 use controller::disruption::{Disruption, Inmates, What, is_over};
-use controller::provider::kubernetes::CORDON;
+use controller::provider::kubernetes::{CORDON, Guard, Kubernetes};
 use controller::runs::Execution;
 use controller::spec::QuorumLoss;
 use fault::{IntentId, NodeName};
@@ -174,6 +174,34 @@ async fn a_node_says_itself_what_is_to_be_undone_where_no_store_does() {
     other.api.put(NODES, past);
     other.fleet.restart().await;
     until(async || other.is_untouched()).await;
+}
+
+#[tokio::test]
+async fn what_another_installation_has_cordoned_is_theirs_unless_they_are_gone() {
+    let own = Guard { own: Some("schism".to_owned()), ..Guard::default() };
+    let mut estate = Estate::knowing(|known| Kubernetes::of(known.client().clone(), own)).await;
+    let mark = |name: &str, id: &str, until: &str, installation: &str| {
+        let mark = json!({ "id": id, "until": until, "by": "ann", "in": installation });
+        let mut node = estate.api.get(NODES, name).unwrap();
+        node["spec"] = json!({ "unschedulable": true });
+        node["metadata"]["annotations"] = json!({ CORDON: mark.to_string() });
+        estate.api.put(NODES, node);
+    };
+    mark("a", "0000000000aa", "2400-01-01T00:00:00Z", "chaos");
+    mark("b", "0000000000bb", "2400-01-01T00:00:00Z", "schism");
+    estate.fleet.restart().await;
+    let adopted = async || estate.fleet.control.listing().await.unwrap().disruptions;
+    // They are looked at in the order of their names.
+    until(async || !adopted().await.is_empty()).await;
+    let found: Vec<u64> = adopted().await.iter().map(|one| one.id).collect();
+    assert_eq!(found, [0xbb]);
+    assert!(estate.is_cordoned());
+    let mut node = estate.node();
+    let over = r#"{"id":"0000000000aa","until":"2020-01-01T00:00:00Z","by":"ann","in":"chaos"}"#;
+    node["metadata"]["annotations"] = json!({ CORDON: over });
+    estate.api.put(NODES, node);
+    estate.fleet.restart().await;
+    until(async || estate.is_untouched()).await;
 }
 
 #[tokio::test]
