@@ -271,6 +271,7 @@ async fn one(
             }
             decided => return decided,
         }
+        disrupting::without_controller(&file, &beginning.experiment, args.dry)?;
     }
     let attempted = "cannot begin the run";
     let failed = |error| Failure::new(Outcome::WrongUsage, attempted, error);

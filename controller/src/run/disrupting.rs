@@ -1,6 +1,7 @@
 //! Steps that have pods go, or none come to a node: what `schism pod` and `schism node` do, performed by the controller
 //! that decides the run.
 
+use experiment::model::{Dry, Experiment, Provider, Verb};
 use fault::NodeName;
 use serde_json::{Map, Value};
 
@@ -8,7 +9,9 @@ use super::faults::{Form, Wrong, is_template};
 use super::zeebe::{self, Behind};
 use crate::cli::{Command, NodeCommand};
 use crate::disruption::Disruption;
+use crate::failure::Failure;
 use crate::fleet::disruption;
+use crate::outcome::Outcome;
 use crate::settings::Names;
 
 /// What is said where nobody could do it.
@@ -47,6 +50,30 @@ pub(super) fn check(
         wrong.extend(step(behind, given, names).err().map(|why| Wrong::Value(None, why)));
     }
     wrong
+}
+
+/// Makes sure that a run which no controller decides asks for nothing that only one does. `dry` is what is rehearsed of
+/// steps that say nothing about that.
+///
+/// # Errors
+/// A step does.
+pub(super) fn without_controller(
+    file: &str,
+    experiment: &Experiment,
+    dry: Option<Dry>,
+) -> Result<(), Failure> {
+    // Neither is a probe.
+    let mut steps = experiment.method.iter().chain(&experiment.rollbacks);
+    let theirs = steps.find(|step| {
+        let is_theirs = match &step.provider {
+            Provider::Schism(call) => matches!(call.verb, Verb::Pod | Verb::Node),
+            Provider::Process(_) | Provider::Http(_) | Provider::Python(_) => false,
+        };
+        is_theirs && step.dry.or(dry).is_none_or(|dry| !dry.skips(step.kind))
+    });
+    let Some(step) = theirs else { return Ok(()) };
+    let reason = format!("step `{}`: {NO_CONTROLLER}", step.name);
+    Err(Failure::new(Outcome::WrongUsage, format!("cannot run {file}"), reason))
 }
 
 /// What a step is to do, checked as the command line checks it.

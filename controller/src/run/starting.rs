@@ -30,7 +30,7 @@ use super::claim::Claim;
 use super::faults::Form;
 use super::source::file;
 use super::validation::Validation;
-use super::{Source, Where, presence};
+use super::{Source, Where, disrupting, presence};
 use crate::cli::{RunArgs, ValidateArgs};
 use crate::cut::{random, random_seed};
 use crate::failure::Failure;
@@ -113,6 +113,11 @@ pub(super) async fn read(
     }
     if wrong.errors() > 0 {
         return Err(invalid(wrong.errors()));
+    }
+    if !is_decided_there {
+        for (source, experiment) in &read {
+            disrupting::without_controller(&source.to_string(), experiment, args.dry)?;
+        }
     }
     let mut started = Vec::new();
     for (source, experiment) in read {

@@ -78,6 +78,24 @@ fn what_is_no_experiment_is_refused_before_anything_runs() {
 }
 
 #[test]
+fn what_is_for_a_controller_is_refused_before_the_first_step_where_none_decides() {
+    let workshop = Workshop::new();
+    let drain = json!({"type": "schism", "action": "node", "arguments": {"command": "drain", "node": "n1"}});
+    let drain = json!({"type": "action", "name": "drain", "provider": drain});
+    let line = workshop.experiment(json!({"method": [script("first", "touch first"), drain]}));
+    let ended = workshop.run(line);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(
+        ended.stderr.contains("step `drain`: pods and nodes are for a controller"),
+        "{ended:?}"
+    );
+    assert!(!workshop.path("first").exists() && !workshop.path("journal.json").exists());
+    let rehearsed = workshop.run(&format!("{line} --dry actions"));
+    assert_ne!(rehearsed.code, Some(2), "{rehearsed:?}");
+    assert!(workshop.path("journal.json").exists(), "{rehearsed:?}");
+}
+
+#[test]
 fn a_body_without_end_or_without_more_is_not_waited_for() {
     let stuck = answering("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", None);
     let long = answering("HTTP/1.1 200 OK\r\n\r\n", Some(&[b'x'; 65_536]));
