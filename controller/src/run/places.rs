@@ -1,10 +1,13 @@
 //! What a run reads and what it writes: no file for two things.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::iter::once;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use nix::fcntl::OFlag;
 
 use super::claim::{Claim, ClaimError};
 use super::news::{News, NewsError};
@@ -305,12 +308,26 @@ pub(super) fn apart(args: &RunArgs, reads: &Reads) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether nothing is lost by the last words of the command.
+/// Whether the last words of the command can be written, and nothing is lost by them.
 ///
 /// # Errors
-/// They would stand in the place of a journal, or of what another run writes.
+/// They would stand in the place of a journal, or of what another run writes, or cannot be written there.
 pub(super) fn last_words(args: &RunArgs) -> Result<(), Failure> {
-    args.summary.as_deref().map_or(Ok(()), |path| free(Purpose::Summary, path))
+    let Some(path) = &args.summary else { return Ok(()) };
+    free(Purpose::Summary, path)?;
+    open(path).map_err(|error| unwritten(Purpose::Summary, path, &error))
+}
+
+/// Opens what is written in its own place, which may be one that was mounted, and leaves it as it is.
+fn open(path: &Path) -> io::Result<()> {
+    // Whoever reads a pipe would take this for its end.
+    if fs::metadata(path).is_ok_and(|there| there.file_type().is_fifo()) {
+        return Ok(());
+    }
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    options.custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits());
+    options.open(path).map(drop)
 }
 
 /// Whether two paths are one file.
@@ -347,6 +364,23 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn last_words_are_written_in_their_place_or_refused_beforehand() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("there"), "x").unwrap();
+        symlink("there", path("soft")).unwrap();
+        for name in ["there", "soft", "new"] {
+            open(&path(name)).unwrap();
+        }
+        open(Path::new("/dev/null")).unwrap();
+        assert_eq!(fs::read_to_string(path("there")).unwrap(), "x", "it is only opened");
+        assert!(fs::symlink_metadata(path("soft")).unwrap().is_symlink());
+        for name in ["", "there/in", "missing/in"] {
+            assert!(open(&path(name)).is_err(), "{name:?}");
+        }
+    }
 
     #[test]
     fn a_file_is_the_same_by_whatever_way_it_is_named() {
