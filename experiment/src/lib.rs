@@ -30,6 +30,7 @@
 //! - [`redaction::Confidential`] holds secrets: what is in it goes to whom it is for, and nowhere else. Other
 //!   texts of a run are cleaned by [`run::Run::redaction`].
 
+pub mod address;
 pub mod configuration;
 pub mod document;
 pub mod environment;

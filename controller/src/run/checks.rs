@@ -266,17 +266,18 @@ impl Checker<'_> {
     /// An address that is none of the web's.
     fn address(&mut self, given: Option<&Node>, at: (Position, &str), key: &'static str) {
         let Some(text) = given.and_then(|given| text(given, key)) else { return };
+        let found = experiment::address::shown(text);
         let is_one = ["http://", "https://", "${", "$"].iter().any(|way| text.starts_with(way));
         if !is_one {
             let wanted = "an address that begins with http:// or https://";
-            let why = format!("{wanted} was expected here, found `{text}`");
+            let why = format!("{wanted} was expected here, found `{found}`");
             return self.value(given, at, Some(key), why);
         }
         // What values are put into is known only when it is asked.
         if !text.contains('$')
             && let Err(error) = reqwest::Url::parse(text)
         {
-            let why = format!("an address was expected here, found `{text}`: {error}");
+            let why = format!("an address was expected here, found `{found}`: {error}");
             self.value(given, at, Some(key), why);
         }
     }
@@ -529,7 +530,7 @@ extensions: [{name: e, provider: {type: schism, action: cut}}]
             ),
             (
                 "probe: metric, arguments: {url: 'http://', metric: m}",
-                "arguments.url: an address was expected here, found `http://`: empty host",
+                "arguments.url: an address was expected here, found `http://…`: empty host",
             ),
             (
                 "probe: metric, arguments: {prometheus: 'http://u:70000', query: q}",

@@ -4,6 +4,7 @@ mod text;
 
 use std::time::Duration;
 
+use experiment::address;
 use experiment::model::Tls;
 use experiment::run::Ending;
 use serde_json::{Map, Number, Value, json};
@@ -79,7 +80,7 @@ fn order(url: String, arguments: Option<Value>, asked: &MetricArguments, limit: 
 }
 
 async fn answer(order: Order) -> Result<Value, String> {
-    let (url, limit) = (order.url.clone(), order.timeout.1.unwrap_or(PATIENCE));
+    let (url, limit) = (address::shown(&order.url), order.timeout.1.unwrap_or(PATIENCE));
     let asked = tokio::time::timeout(limit, order.perform()).await;
     let value = match asked {
         Ok(Ending::Returned(value)) => value,

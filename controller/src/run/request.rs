@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
+use experiment::address;
 use experiment::model::Tls;
 use experiment::run::Ending;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -67,9 +68,9 @@ impl Order {
         }
     }
 
-    /// The address as it was given: a secret in it is known again.
+    /// With the address as it was given, as far as anybody may see it: a secret in it is known again.
     fn told(&self, error: reqwest::Error) -> String {
-        format!("{}: {}", self.url, told(error))
+        format!("{}: {}", address::shown(&self.url), told(error))
     }
 
     fn client(&self) -> reqwest::Result<Client> {
@@ -258,5 +259,8 @@ mod tests {
         let asking = Order { arguments: Some(json!({"token": "hunter=2/3+4"})), ..order(&url) };
         let Ending::Failed(why) = asking.perform().await else { panic!("somebody answers") };
         assert!(!why.contains("hunter"), "{why}");
+        let known = order(&format!("http://user:hunter2@{address}/x?token=hunter2"));
+        let Ending::Failed(why) = known.perform().await else { panic!("somebody answers") };
+        assert!(why.starts_with(&format!("{url}x: ")) && !why.contains("hunter"), "{why}");
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use experiment::address;
 use experiment::document::{LONGEST, Notation};
 
 use crate::failure::{Cause, Failure};
@@ -34,7 +35,7 @@ impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
-            Self::Url(url) => f.write_str(&shown(url)),
+            Self::Url(url) => f.write_str(&address::shown(url)),
         }
     }
 }
@@ -42,25 +43,6 @@ impl std::fmt::Display for Source {
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Source({self})")
-    }
-}
-
-/// An address as anybody may see it: whose it is and what is asked for, but not by which name, word or token.
-fn shown(url: &str) -> String {
-    match reqwest::Url::parse(url) {
-        Ok(mut url) => {
-            // Neither can fail for http(s), which has a host.
-            let _: Result<(), ()> = url.set_username("");
-            let _: Result<(), ()> = url.set_password(None);
-            url.set_query(None);
-            url.set_fragment(None);
-            url.into()
-        }
-        // Nobody knows where in it credentials end.
-        Err(_) => {
-            let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
-            format!("{scheme}://…")
-        }
     }
 }
 

@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 
 use super::Manner;
 use super::fields::{Fields, Reader, write_path};
-use crate::document::{Node, Shape};
+use crate::address;
+use crate::document::{self, Node, Shape};
 use crate::model::{
     ActivityKind, Call, EffectPolicy, Http, HttpTimeout, Process, ProcessArguments, Provider,
     Python, Tls, Verb,
@@ -85,12 +86,10 @@ fn http(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<Http> {
         let is_one = ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
         if !is_one && !text.contains("${") {
             let wanted = "an address that begins with http:// or https://";
-            let fault = Fault::Kind { wanted, found: node.shown() };
-            reader.lax(node.at, &fields.path("url"), fault);
+            reader.lax(node.at, &fields.path("url"), Fault::Kind { wanted, found: found(text) });
         } else if is_one && !text.contains("${") && !has_host(text) {
             let wanted = "an address with a host, such as http://localhost:8080/health,";
-            let fault = Fault::Kind { wanted, found: node.shown() };
-            reader.lax(node.at, &fields.path("url"), fault);
+            reader.lax(node.at, &fields.path("url"), Fault::Kind { wanted, found: found(text) });
         }
     }
     let method = method.and_then(|node| reader.text(node, &fields.path("method")));
@@ -117,6 +116,11 @@ fn http(reader: &mut Reader, fields: &mut Fields<'_>) -> Option<Http> {
         tls: if verify == Some(false) { Tls::Unverified } else { Tls::Verified },
         retries: retries.unwrap_or_default(),
     })
+}
+
+/// What stands where an address was expected, without credentials in it.
+fn found(text: &str) -> String {
+    document::shown(&Value::String(address::shown(text)))
 }
 
 /// Whether an address says whom to ask (RFC 3986 3.2).
