@@ -100,7 +100,7 @@ pub enum KubeconfigError {
         there: Vec<String>,
     },
     /// No address.
-    #[error("cluster {cluster:?} of the kubeconfig: {error}")]
+    #[error("cluster {cluster:?} of the kubeconfig: {}", unreached(error))]
     Server {
         /// Which.
         cluster: String,
@@ -319,6 +319,19 @@ fn find<'a, T>(
     found.ok_or_else(|| KubeconfigError::Unknown { what, name: name.to_owned(), there: names(all) })
 }
 
+/// Why an address is none, without what stands there.
+const fn unreached(error: &ServerError) -> &'static str {
+    match error {
+        ServerError::Form(_) => {
+            "its server is no address of an API server; write https://HOST:PORT"
+        }
+        ServerError::UserInfo => "the address of an API server takes no user and password",
+        ServerError::Clear(_) => {
+            "its server is spoken to in the clear, which is for addresses of this machine alone; write https://"
+        }
+    }
+}
+
 fn names<T>(all: &[Named<T>]) -> Vec<String> {
     all.iter().map(|one| one.name.clone()).collect()
 }
@@ -435,12 +448,17 @@ mod tests {
                 "insecure",
             ),
             (json!({ "server": "https://a", "proxy-url": "http://p" }), json!({}), "proxy-url"),
-            (json!({ "server": "a" }), json!({}), "cluster \"c\""),
+            (
+                json!({ "server": "SECRET777" }),
+                json!({}),
+                "cluster \"c\" of the kubeconfig: its server is no address",
+            ),
             (json!({ "server": "http://10.0.0.1" }), json!({}), "in the clear"),
         ];
         for (cluster, user, said) in table {
             let error = read(cluster, user).unwrap_err().to_string();
             assert!(error.contains(said), "{said}: {error}");
+            assert!(!error.contains("SECRET777"), "{error}");
         }
         let there = file(server(), json!({}));
         let other = |name| there.config(Some(name), Path::new("/")).unwrap_err().to_string();

@@ -4,6 +4,7 @@ mod asking;
 mod budget;
 mod catalogue;
 mod deeds;
+mod file;
 mod group;
 mod guard;
 mod inmates;
@@ -17,13 +18,13 @@ mod service;
 mod tests;
 mod watching;
 
-use cluster::{ApiError, Client, Kubeconfig, KubeconfigError, Programs};
-use experiment::document::{DocumentError, Node, Notation};
+use cluster::{ApiError, Client, KubeconfigError, Programs};
 
 pub use self::{
     asking::PodsError,
     budget::{BudgetError, Disruptions},
     deeds::{Cordoned, DeedError, Inmates, Undone},
+    file::FileError,
     group::{GroupsError, Home, Homes, Housed},
     guard::{ControlPlane, Guard, Protected},
     mark::{CORDON, Mark},
@@ -58,21 +59,13 @@ pub enum ConnectError {
         /// Why not.
         source: std::io::Error,
     },
-    /// It is no YAML.
-    #[error("the kubeconfig {path}: {error}")]
-    Document {
-        /// Its path.
-        path: std::path::PathBuf,
-        /// Why not.
-        error: DocumentError,
-    },
     /// It is no kubeconfig.
     #[error("the kubeconfig {path}: {error}")]
-    Form {
+    File {
         /// Its path.
         path: std::path::PathBuf,
         /// Why not.
-        error: serde_json::Error,
+        error: FileError,
     },
     /// It leads to no API server.
     #[error("{path}: {error}")]
@@ -104,11 +97,9 @@ pub fn config_with(access: &Access, programs: Programs) -> Result<cluster::Confi
         Access::Kubeconfig { path, context } => (path, context),
     };
     let failed = |source| ConnectError::Read { path: path.clone(), source };
-    let text = std::fs::read_to_string(path).map_err(failed)?;
-    let read = Node::read(&text, Notation::Yaml);
-    let read = read.map_err(|error| ConnectError::Document { path: path.clone(), error })?;
-    let file: Kubeconfig = serde_json::from_value(read.value())
-        .map_err(|error| ConnectError::Form { path: path.clone(), error })?;
+    let bytes = crate::input::read(path, file::LONGEST).map_err(failed)?;
+    let file = file::read(&bytes);
+    let file = file.map_err(|error| ConnectError::File { path: path.clone(), error })?;
     let directory = path.parent().unwrap_or(std::path::Path::new(""));
     file.config_with(context.as_deref(), directory, programs)
         .map_err(|error| ConnectError::Kubeconfig { path: path.clone(), error })
