@@ -107,6 +107,12 @@ impl Client {
         Self { connections, patience: PATIENCE, page: PAGE, fields: Fields::Dropped }
     }
 
+    /// Kills a program of the kubeconfig that is asked for a login, which would outlive this process. None is asked any
+    /// more, so that calls that need one fail.
+    pub async fn end_login(&self) {
+        self.connections.logins().end().await;
+    }
+
     /// The same, where a call may take so long (10 s otherwise).
     #[must_use]
     pub fn within(mut self, patience: Duration) -> Self {

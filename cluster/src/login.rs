@@ -1,8 +1,14 @@
 //! As whom an API server is asked at a moment. What a program says is kept until its end, or until it is refused.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::{Arc, PoisonError},
+    time::SystemTime,
+};
 
-use tokio::{sync::Mutex, task::JoinHandle};
+use tokio::{
+    sync::Mutex,
+    task::{AbortHandle, JoinHandle},
+};
 
 use crate::{
     Identity, Login, Secret,
@@ -16,6 +22,15 @@ pub(crate) struct Logins {
     login: Login,
     identity: Option<Arc<Identity>>,
     kept: Mutex<Kept>,
+    under_way: std::sync::Mutex<UnderWay>,
+}
+
+/// What ends a program that is being asked, also while somebody waits for it.
+#[derive(Default)]
+struct UnderWay {
+    /// None is asked any more.
+    ended: bool,
+    task: Option<AbortHandle>,
 }
 
 /// What a program has said, and one that is being asked: whoever gives up waiting for it ends nothing.
@@ -37,7 +52,8 @@ pub(crate) struct Shown {
 impl Logins {
     pub(crate) fn new(login: Login) -> Self {
         let identity = login.identity.clone().map(Arc::new);
-        Self { login, identity, kept: Mutex::default() }
+        let (kept, under_way) = (Mutex::default(), std::sync::Mutex::default());
+        Self { login, identity, kept, under_way }
     }
 
     /// Whether another login may be said where one is refused.
@@ -65,17 +81,50 @@ impl Logins {
         if let Some(said) = kept.said.as_ref().filter(|said| said.is_good(SystemTime::now())) {
             return Ok(Arc::clone(said));
         }
-        let asking = kept.asking.get_or_insert_with(|| {
-            let program = program.clone();
-            tokio::spawn(async move { program.ask(Company::here()).await })
-        });
-        let asked = asking.await;
+        let asking = match kept.asking.take() {
+            Some(asking) => asking,
+            None => self.ask(program)?,
+        };
+        let asked = kept.asking.insert(asking).await;
         kept.asking = None;
         let broken = |_| Cause::Login("the program for a login broke off".to_owned());
         let said = asked.map_err(broken)?.map_err(ConfigError::from)?;
         let said = Arc::new(said);
         kept.said = Some(Arc::clone(&said));
         Ok(said)
+    }
+
+    /// Begins to ask a program.
+    fn ask(
+        &self,
+        program: &Program,
+    ) -> Result<JoinHandle<Result<Credential, ProgramError>>, Cause> {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        if under_way.ended {
+            return Err(Cause::Login("the program for a login is not asked any more".to_owned()));
+        }
+        let program = program.clone();
+        let asking = tokio::spawn(async move { program.ask(Company::here()).await });
+        under_way.task = Some(asking.abort_handle());
+        Ok(asking)
+    }
+
+    /// Kills a program that is being asked, and asks none any more.
+    pub(crate) async fn end(&self) {
+        let task = {
+            let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+            under_way.ended = true;
+            under_way.task.take()
+        };
+        if let Some(task) = task {
+            task.abort();
+        }
+        // Whoever waits for it lets go of it by that.
+        let asking = self.kept.lock().await.asking.take();
+        if let Some(asking) = asking {
+            // It was killed when its task is over.
+            let _ = asking.await;
+        }
     }
 
     /// Somebody was refused as this one.
@@ -106,5 +155,64 @@ impl Shown {
             said.map(Arc::as_ptr)
         };
         of_program(self) == of_program(other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::File,
+        io::{BufRead as _, BufReader, Read as _},
+        path::Path,
+        process::Command,
+        time::Duration,
+    };
+
+    use serde_json::json;
+    use tokio::{task::spawn_blocking, time::timeout};
+
+    use super::*;
+    use crate::{Kubeconfig, Programs};
+
+    /// Says that it is there, and then nothing.
+    const SILENT: &str = "exec 3>\"$0\"; echo there >&3; exec sleep 60";
+
+    fn silent(pipe: &Path) -> Login {
+        let exec = json!({
+            "apiVersion": "client.authentication.k8s.io/v1", "command": "sh",
+            "args": ["-c", SILENT, pipe], "interactiveMode": "Never",
+        });
+        let file = json!({
+            "current-context": "c",
+            "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
+            "clusters": [{ "name": "c", "cluster": { "server": "https://10.0.0.1:6443" } }],
+            "users": [{ "name": "u", "user": { "exec": exec } }],
+        });
+        let file: Kubeconfig = serde_json::from_value(file).unwrap();
+        file.config_with(None, Path::new("/"), Programs::Run).unwrap().login
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_asked_ends_with_whoever_asks() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let logins = Arc::new(Logins::new(silent(&pipe)));
+        let waiting = Arc::clone(&logins);
+        let waiting = tokio::spawn(async move { waiting.shown().await.is_err() });
+        let there = spawn_blocking(move || {
+            let mut reader = BufReader::new(File::open(pipe).unwrap());
+            let mut said = String::new();
+            reader.read_line(&mut said).unwrap();
+            (reader, said)
+        });
+        let (mut reader, said) = there.await.unwrap();
+        assert_eq!(said, "there\n");
+        logins.end().await;
+        // The pipe ends with it.
+        let gone = spawn_blocking(move || reader.read_to_string(&mut String::new()).unwrap());
+        assert_eq!(timeout(Duration::from_secs(20), gone).await.unwrap().unwrap(), 0);
+        assert!(waiting.await.unwrap());
+        assert!(logins.shown().await.is_err(), "it is not asked again");
     }
 }

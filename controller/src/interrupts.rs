@@ -72,6 +72,22 @@ impl Interrupts {
         }
     }
 
+    /// The same of work that puts nothing in.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn unless_looking<T>(
+        &mut self,
+        attempted: &str,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            _ = self.next() => Err(Failure::caused(Cause::Interrupted, attempted, "interrupted")),
+            done = work => done,
+        }
+    }
+
     /// Whether SIGTERM or SIGHUP came: then there is no time to wait for others.
     pub(crate) const fn terminated(&self) -> bool {
         self.terminated

@@ -51,6 +51,20 @@ pub fn is_asked(words: &[OsString]) -> bool {
 pub async fn run(line: Line) -> Result<Outcome, Failure> {
     let output = Output::new(line.format());
     let reached = access::reach(&line);
+    let client = reached.as_ref().ok().map(|reached| reached.client.clone());
+    let done = perform(line, reached, output).await;
+    // A program that is asked for a login would go on for itself.
+    if let Some(client) = client {
+        client.end_login().await;
+    }
+    done
+}
+
+async fn perform(
+    line: Line,
+    reached: Result<Reached, Failure>,
+    output: Output,
+) -> Result<Outcome, Failure> {
     let way = capture::Way::from(&line);
     match line.deed {
         Deed::Capture(typed) => {
@@ -91,9 +105,16 @@ async fn status(
         line::Reach::Everywhere => Within::Cluster,
         line::Reach::Namespace => space(namespace)?,
     };
-    let mut all = faults(client, &within, "cannot list faults").await?;
-    // Whoever may not list those of the cluster is shown those of the namespace.
-    all.extend(of_cluster(client).await.unwrap_or_default());
+    let attempted = "cannot list faults";
+    let mut interrupts = Interrupts::listen()
+        .map_err(|error| Failure::new(Outcome::Unconfirmed, attempted, error))?;
+    let listed = async {
+        let mut all = faults(client, &within, attempted).await?;
+        // Whoever may not list those of the cluster is shown those of the namespace.
+        all.extend(of_cluster(client).await.unwrap_or_default());
+        Ok(all)
+    };
+    let all = interrupts.unless_looking(attempted, listed).await?;
     output.show(&FaultsReport::status(all))?;
     Ok(Outcome::Effective)
 }
@@ -199,7 +220,9 @@ async fn heal(
     let attempted = "cannot heal";
     let mut interrupts = Interrupts::listen()
         .map_err(|error| Failure::new(Outcome::Unconfirmed, attempted, error))?;
-    let mut known = faults(client, &space(namespace)?, attempted).await?;
+    let within = space(namespace)?;
+    let listed = faults(client, &within, attempted);
+    let mut known = interrupts.unless_looking(attempted, listed).await?;
     let named = match &ending {
         Ending::All => None,
         Ending::Named(names) => Some(names),
