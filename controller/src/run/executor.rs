@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::faults::Faults;
+use super::faults::withdrawal::Withdrawal;
 use super::python::Python;
 use super::reaper::Reaper;
 use super::request::Order;
@@ -33,6 +34,8 @@ pub(crate) struct Executor {
     /// The settings by which Zeebe is asked; `None` where they are looked for as by every command.
     settings: Option<Arc<Path>>,
     under_way: HashMap<CallId, JoinHandle<()>>,
+    /// Faults that are put in.
+    on_their_way: HashMap<CallId, Withdrawal>,
 }
 
 impl Executor {
@@ -48,7 +51,8 @@ impl Executor {
         let python = Arc::new(Python::new(Arc::clone(&reaper)));
         let keepers = Handle::current();
         let (settings, under_way) = (settings.map(Arc::from), HashMap::new());
-        Self { keepers, events, faults, python, reaper, settings, under_way }
+        let on_their_way = HashMap::new();
+        Self { keepers, events, faults, python, reaper, settings, under_way, on_their_way }
     }
 
     fn begin(
@@ -75,10 +79,13 @@ impl Executor {
         let (reaper, settings) = (Arc::clone(&self.reaper), self.settings.clone());
         match (invocation, fault) {
             (Invocation::Schism { verb: Verb::Fault(verb), arguments }, Some(fault)) => {
-                // Nobody gives it up: whoever takes it out waits for it.
+                // Nobody drops it: whoever takes it out waits for it.
                 let (events, turn) = (self.events.clone(), faults.reserve(&fault.label));
+                let (withdrawal, withdrawn) = Withdrawal::new();
+                self.on_their_way.retain(|_, other| other.is_heard());
+                self.on_their_way.insert(call, withdrawal);
                 self.keepers.spawn(async move {
-                    let ending = faults.begin(fault, verb, &arguments, turn).await;
+                    let ending = faults.begin(fault, verb, &arguments, turn, withdrawn).await;
                     let _ = events.send(Event::Finished(call, ending));
                 });
             }
@@ -117,6 +124,9 @@ impl Executor {
     pub(crate) fn abort(&mut self, call: CallId) {
         if let Some(task) = self.under_way.remove(&call) {
             task.abort();
+        }
+        if let Some(withdrawal) = self.on_their_way.get(&call) {
+            withdrawal.say();
         }
     }
 

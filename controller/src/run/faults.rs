@@ -8,6 +8,7 @@ pub(crate) mod ended;
 mod here;
 pub(crate) mod objects;
 pub(crate) mod telling;
+pub(super) mod withdrawal;
 pub(crate) mod words;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -38,6 +39,7 @@ use controller::AtController;
 use here::Here;
 use objects::{InCluster, Space};
 use telling::Teller;
+use withdrawal::Withdrawn;
 use words::Typed;
 pub(super) use words::told;
 
@@ -196,23 +198,28 @@ impl Faults {
         Reserved(slot.try_lock_owned().ok())
     }
 
-    /// Puts a fault in, and returns when it is verified. Not to be given up half-way.
+    /// Puts a fault in, and returns when it is verified. Not to be dropped half-way: one that is not wanted any more
+    /// stops by itself, where that may take long.
     pub(super) async fn begin(
         &self,
         fault: NamedFault,
         verb: FaultVerb,
         arguments: &Map<String, Value>,
         reserved: Reserved,
+        mut withdrawn: Withdrawn,
     ) -> Ending {
         let Some(mut standing) = reserved.0 else {
             return Ending::Failed(format!("another fault is called `{}`", fault.label));
         };
         let begun = async {
             // An object says it in its own words.
-            if let Holder::Objects(_) = &self.holder
-                && let Place::Objects(at) = &*self.place().await?
-            {
-                return at.begin(&fault, verb, arguments, &mut standing).await;
+            if let Holder::Objects(_) = &self.holder {
+                // Somebody may have to log in for that.
+                let place = withdrawn.unless("cannot put faults in", self.place()).await?;
+                if let Place::Objects(at) = &*place {
+                    let standing = &mut standing;
+                    return at.begin(&fault, verb, arguments, standing, &mut withdrawn).await;
+                }
             }
             let typed = words::typed(verb, arguments, &self.names, self.output)?;
             let place = self.place().await?;

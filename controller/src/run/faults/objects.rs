@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::acting::Acting;
 use super::telling::Teller;
+use super::withdrawal::Withdrawn;
 use super::{Standing, id};
 use crate::failure::{Cause, Failure};
 use crate::objects::resource::{Kind, Object, Place};
@@ -127,6 +128,7 @@ impl InCluster {
         verb: FaultVerb,
         arguments: &Map<String, Value>,
         standing: &mut Option<Standing>,
+        withdrawn: &mut Withdrawn,
     ) -> Result<Value, Failure> {
         let wish::Wish { attempted, kind, mut object } =
             wish::wish(verb, arguments, &self.space.namespace)?;
@@ -152,7 +154,7 @@ impl InCluster {
         let mut seen = self.follow(&place, fault.label.clone(), made);
         held.seen = Some(seen.clone());
         *standing = Some(Standing::Object(Box::new(held.clone())));
-        let began = acts(&mut seen, &attempted).await;
+        let began = withdrawn.unless(&attempted, acts(&mut seen, &attempted)).await;
         if began.is_err() && self.is_out(&held).await {
             *standing = None;
         }
