@@ -1,7 +1,7 @@
 //! Addresses of the web as anybody may see them.
 
-/// Whose an address is and what is asked for, but not by which name, word or token: scheme, host, port and path. What is
-/// left out of one that makes no sense is an ellipsis.
+/// Whose an address is and what is asked for, but not by which name, word or token: scheme, host, port and path. Where
+/// one makes no sense an ellipsis stands for the rest.
 #[must_use]
 pub fn shown(address: &str) -> String {
     let parts = address.split_once("://").filter(|(scheme, _)| is_scheme(scheme));
