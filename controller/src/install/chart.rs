@@ -133,7 +133,10 @@ fn defaults(settings: &[Setting]) -> String {
     for setting in settings {
         let (group, name) = setting.path.split_once('.').unwrap_or(("", setting.path));
         if group != around {
-            text.push_str(&format!("\n{group}:\n"));
+            text.push('\n');
+            if !group.is_empty() {
+                text.push_str(&format!("{group}:\n"));
+            }
             around = group;
         }
         let indent = if group.is_empty() { "" } else { "  " };
