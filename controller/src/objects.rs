@@ -22,6 +22,7 @@ mod tenure;
 #[cfg(test)]
 mod tests;
 pub(crate) mod user;
+pub(crate) mod waiting;
 
 pub use definition::definitions;
 pub use keeper::Means;

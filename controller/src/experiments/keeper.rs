@@ -5,10 +5,9 @@
 
 mod calls;
 mod jobs;
-mod waiting;
+mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
 use std::time::Duration;
 
 use cluster::{
@@ -16,11 +15,10 @@ use cluster::{
 };
 use experiment::run::{Progress, Section};
 use fault::IntentId;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::StreamExt as _;
 use proto::control as wire;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tonic::Status as Refusal;
 
 use super::decision::{Standing, Step, step};
 use super::job::{Jobs, Work};
@@ -32,12 +30,11 @@ use crate::link::nanos;
 use crate::objects::Tenure;
 use crate::objects::consent::Withheld;
 use crate::objects::decision::{Attempt, Ending};
+use crate::objects::waiting::{passed, told, told_to_stop};
 use crate::runs::{Runs, is_over};
-use crate::serve::watching;
 use calls::{Begun, Done, Passing};
 use jobs::{Part, Wish, wish};
-pub use waiting::keep;
-use waiting::{passed, told_to_stop};
+pub use turn::keep;
 
 /// How long what is in the way of a run may take to pass.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -68,8 +65,6 @@ pub struct Means {
     /// Where it may make Jobs; nowhere otherwise.
     pub jobs: Option<Jobs>,
 }
-
-type Told = Pin<Box<dyn Stream<Item = Result<wire::Event, Refusal>> + Send>>;
 
 /// An object, and how far things are with it.
 #[derive(Debug)]
@@ -209,12 +204,6 @@ async fn follow<R: Resource>(
 ) {
     let mut watch = client.watch::<R>(within, selection);
     while heard.send(of(watch.next().await)).await.is_ok() {}
-}
-
-/// What became of runs, and what becomes of them; `None` of a controller that ends.
-async fn told(control: &Control) -> Option<Told> {
-    let told = watching::told(control.clone(), 0).await.ok()?;
-    Some(Box::pin(told))
 }
 
 impl Keeper {

@@ -4,7 +4,7 @@
 //! about to do when it ended, the next one comes to it by itself.
 
 mod calls;
-pub(super) mod hearing;
+mod hearing;
 mod mentioning;
 pub(super) mod yielding;
 
@@ -25,13 +25,14 @@ use super::lacking::{Definitions, Unfit};
 use super::resource::{Kind, Object, Place};
 use super::status::{Phase, Status};
 use super::tenure::{self, Tenure};
+use super::waiting::{passed, told, told_to_stop};
 use crate::archive::{Audit, Journal};
 use crate::control::{AskError, Control, is_over};
 use crate::failure::{Cause, Failure};
 use crate::link::nanos;
 use crate::sight::GroupName;
 use calls::Done;
-use hearing::{Heard, passed, told, told_to_stop};
+use hearing::Heard;
 
 /// How long what is in the way of a fault may take to pass: agents dial a new leader within moments.
 const PATIENCE: Duration = Duration::from_secs(15);

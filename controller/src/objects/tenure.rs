@@ -1,16 +1,15 @@
 //! Whether this controller keeps the faults that are objects: those of a cluster are kept by one installation.
 
 use std::fmt;
-use std::pin::pin;
 
 use cluster::{ClusterRoleBinding, Event, Selection, Within};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::installations::{Installations, Keeper, binding};
-use super::keeper::hearing::told_to_stop;
 use super::keeper::{self, Means, yielding};
 use super::lacking::Lack;
+use super::waiting::{self, End, told_to_stop};
 
 /// What all objects of installations have.
 const OWN: &str = "app.kubernetes.io/part-of=schism";
@@ -87,21 +86,18 @@ pub async fn keep(means: Means, mut stopped: watch::Receiver<bool>) {
             () = told_to_stop(&mut stopped) => return,
             Ok(_) = whose.wait_for(|whose| *whose == Keeper::Own) => {}
         }
-        let (stop, ending) = watch::channel(false);
-        let mut keeping = pin!(keeper::run(means.clone(), ending));
         let lost = async {
             tokio::select! {
                 Ok(_) = whose.wait_for(|whose| *whose != Keeper::Own) => {}
                 () = told_to_stop(&mut stopped) => {}
             }
         };
-        tokio::select! {
+        let keeping = |ending| keeper::run(means.clone(), ending);
+        match waiting::until(keeping, lost).await {
             // The controller ends.
-            () = &mut keeping => return,
-            () = lost => {}
+            End::Itself => return,
+            End::Told => {}
         }
-        stop.send_replace(true);
-        keeping.await;
     }
 }
 

@@ -17,6 +17,7 @@ use super::book::{Book, Ticket};
 use super::resource::{Capture, Phase, Status};
 use crate::objects::Tenure;
 use crate::objects::consent::{Consent, Withheld};
+use crate::objects::waiting::told_to_stop;
 use crate::sight::GroupName;
 
 /// How often it is looked whose time is over, and what failed is tried again.
@@ -114,11 +115,6 @@ pub(crate) async fn run(means: Means, mut stopped: watch::Receiver<bool>) {
     following.abort();
 }
 
-async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
-    // A sender that is gone is a controller that ends.
-    let _ = stopped.wait_for(|stop| *stop).await;
-}
-
 impl Keeper {
     async fn happened(&mut self, event: Event<Capture>) {
         match event {
@@ -150,7 +146,7 @@ impl Keeper {
         if self.own.contains_key(&uid) {
             return;
         }
-        if !self.keeps() {
+        if !self.tenure.borrow().is_own() {
             self.others.insert(uid, object);
             return;
         }
@@ -173,17 +169,9 @@ impl Keeper {
         self.own.insert(uid, object);
     }
 
-    /// Whether objects are this installation's to keep.
-    fn keeps(&self) -> bool {
-        match &*self.tenure.borrow() {
-            Tenure::Whole | Tenure::Partial(_) => true,
-            Tenure::Unknown | Tenure::Untold(_) | Tenure::Other(_) => false,
-        }
-    }
-
     /// Takes on what has become its own to keep.
     async fn take_over(&mut self) {
-        if self.keeps() {
+        if self.tenure.borrow().is_own() {
             for object in std::mem::take(&mut self.others).into_values() {
                 self.applied(object).await;
             }

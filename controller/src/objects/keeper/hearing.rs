@@ -1,18 +1,10 @@
-//! What a keeper waits for: the API server, the driver of intents, a time, its own end.
-
-use std::pin::Pin;
-use std::time::Duration;
+//! What a keeper hears of the API server.
 
 use cluster::{Client, Definition, Event, NamespaceObject, Resource, Selection, Within};
-use futures_util::Stream;
-use proto::control as wire;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tonic::Status as Refusal;
 
-use crate::control::Control;
 use crate::objects::resource::{ClusterFault, Fault, GROUP, Kind};
-use crate::serve::watching;
 
 /// What may have been heard and not been looked at yet.
 const WAITING: usize = 64;
@@ -24,8 +16,6 @@ pub(super) enum Heard {
     Namespace(Event<NamespaceObject>),
     Definition(Kind, Event<Definition>),
 }
-
-type Intents = Pin<Box<dyn Stream<Item = Result<wire::Event, Refusal>> + Send>>;
 
 /// Hears of everything, each by itself, so that what happens elsewhere never has it begin anew; for as long as the tasks
 /// are kept.
@@ -62,23 +52,5 @@ async fn follow<R: Resource>(
         if heard.send(of(event)).await.is_err() {
             return;
         }
-    }
-}
-
-/// What became of intents, and what becomes of them; `None` of a controller that ends.
-pub(super) async fn told(control: &Control) -> Option<Intents> {
-    let told = watching::told(control.clone(), 0).await.ok()?;
-    Some(Box::pin(told))
-}
-
-pub(in crate::objects) async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
-    // A sender that is gone is a controller that ends.
-    let _ = stopped.wait_for(|stop| *stop).await;
-}
-
-pub(super) async fn passed(wake: Option<u64>, now: u64) {
-    match wake {
-        Some(at) => tokio::time::sleep(Duration::from_nanos(at.saturating_sub(now))).await,
-        None => std::future::pending().await,
     }
 }

@@ -1,7 +1,4 @@
-//! What a keeper waits for: its turn, a time, its own end.
-
-use std::pin::pin;
-use std::time::Duration;
+//! Whose turn it is to keep experiments.
 
 use fault::IntentId;
 use futures_util::future::join_all;
@@ -10,6 +7,7 @@ use tokio::sync::watch;
 use super::{Means, run};
 use crate::objects::Tenure;
 use crate::objects::consent::Consent;
+use crate::objects::waiting::{self, End, told_to_stop};
 use crate::runs::is_over;
 
 /// Keeps objects and runs the same as long as that is this installation's to do, until it is told to stop. What runs for
@@ -31,21 +29,18 @@ pub async fn keep(means: Means, mut stopped: watch::Receiver<bool>) {
             () = told_to_stop(&mut stopped) => return,
             Ok(_) = tenure.wait_for(Tenure::is_own) => {}
         }
-        let (stop, ending) = watch::channel(false);
-        let mut keeping = pin!(run(means.clone(), ending));
         let lost = async {
             tokio::select! {
                 Ok(_) = tenure.wait_for(|tenure| !tenure.is_own()) => {}
                 () = told_to_stop(&mut stopped) => {}
             }
         };
-        tokio::select! {
+        let keeping = |ending| run(means.clone(), ending);
+        match waiting::until(keeping, lost).await {
             // The controller ends.
-            () = &mut keeping => return,
-            () = lost => {}
+            End::Itself => return,
+            End::Told => {}
         }
-        stop.send_replace(true);
-        keeping.await;
     }
 }
 
@@ -58,16 +53,4 @@ async fn end_all(means: &Means, namespace: &str) {
     let living = runs.iter().filter(|run| run.object.is_some() && !is_over(run));
     let why = format!("its object is kept by the installation in namespace {namespace}");
     join_all(living.map(|run| means.runs.end_of(IntentId::from_random(run.id), &why))).await;
-}
-
-pub(super) async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
-    // A sender that is gone is a controller that ends.
-    let _ = stopped.wait_for(|stop| *stop).await;
-}
-
-pub(super) async fn passed(wake: Option<u64>, now: u64) {
-    match wake {
-        Some(at) => tokio::time::sleep(Duration::from_nanos(at.saturating_sub(now))).await,
-        None => std::future::pending().await,
-    }
 }
