@@ -3,10 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::resource::Kind;
-use crate::objects::GROUP;
 use crate::objects::definition::field::{flag, number, rule, text, time, word};
-use crate::objects::definition::{SAFE, object, told};
-use crate::objects::resource::VERSION;
+use crate::objects::definition::{Names, SAFE, custom_resource, object, told};
 
 /// Both definitions.
 #[must_use]
@@ -19,28 +17,8 @@ fn definition(kind: Kind) -> Value {
         Kind::Experiment => ("Namespaced", "exp"),
         Kind::ClusterExperiment => ("Cluster", "cexp"),
     };
-    json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": { "name": format!("{}.{GROUP}", kind.plural()) },
-        "spec": {
-            "group": GROUP, "scope": scope,
-            "names": {
-                "kind": kind.word(), "listKind": format!("{}List", kind.word()),
-                "plural": kind.plural(), "singular": kind.word().to_lowercase(),
-                "shortNames": [short], "categories": ["schism"],
-            },
-            "versions": [{
-                "name": VERSION, "served": true, "storage": true,
-                "subresources": { "status": {} },
-                "schema": { "openAPIV3Schema": {
-                    "type": "object", "required": ["spec"],
-                    "description": about(kind),
-                    "properties": { "spec": spec(kind), "status": status() },
-                } },
-                "additionalPrinterColumns": columns(),
-            }],
-        },
-    })
+    let names = Names { kind: kind.word(), plural: kind.plural(), short, scope };
+    custom_resource(&names, about(kind), &spec(kind), &status(), &columns())
 }
 
 const fn about(kind: Kind) -> &'static str {

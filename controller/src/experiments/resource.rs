@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::job::Job;
 use super::status::Status;
 use crate::objects::GROUP;
-use crate::objects::resource::{VERSION, id_of, is_before, is_held, or_nothing, seed_of};
+use crate::objects::resource::{VERSION, id_of, is_before, is_held, kind, or_nothing, seed_of};
 
 /// Which of the two it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,34 +158,6 @@ impl Object {
     pub(crate) fn is_before(&self, other: &Self) -> bool {
         is_before(&self.metadata, &other.metadata)
     }
-}
-
-macro_rules! kind {
-    ($(#[$about:meta])* $name:ident, $kind:expr) => {
-        $(#[$about])*
-        #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-        #[serde(transparent)]
-        pub(crate) struct $name(pub(crate) Object);
-
-        impl Resource for $name {
-            const KIND: cluster::Kind = cluster::Kind {
-                group: GROUP,
-                version: VERSION,
-                kind: $kind.word(),
-                plural: $kind.plural(),
-            };
-
-            fn metadata(&self) -> &Metadata {
-                &self.0.metadata
-            }
-        }
-
-        impl From<$name> for Object {
-            fn from(object: $name) -> Self {
-                object.0
-            }
-        }
-    };
 }
 
 kind!(

@@ -32,14 +32,36 @@ pub(super) fn definition(kind: Kind) -> Value {
         Kind::Fault => ("Namespaced", "flt"),
         Kind::ClusterFault => ("Cluster", "cflt"),
     };
+    let names = Names { kind: kind.word(), plural: kind.plural(), short, scope };
+    custom_resource(&names, about(kind), &spec(kind), &status(), &columns())
+}
+
+/// What a kind is called, and whether its objects are in namespaces.
+pub(crate) struct Names {
+    pub(crate) kind: &'static str,
+    pub(crate) plural: &'static str,
+    pub(crate) short: &'static str,
+    /// `Namespaced` or `Cluster`.
+    pub(crate) scope: &'static str,
+}
+
+/// A definition of a kind of ours: what is asked for, what became of it, and how `kubectl get` shows them.
+pub(crate) fn custom_resource(
+    names: &Names,
+    about: &str,
+    spec: &Value,
+    status: &Value,
+    columns: &Value,
+) -> Value {
+    let Names { kind, plural, short, scope } = names;
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": { "name": format!("{}.{GROUP}", kind.plural()) },
+        "metadata": { "name": format!("{plural}.{GROUP}") },
         "spec": {
             "group": GROUP, "scope": scope,
             "names": {
-                "kind": kind.word(), "listKind": format!("{}List", kind.word()),
-                "plural": kind.plural(), "singular": kind.word().to_lowercase(),
+                "kind": kind, "listKind": format!("{kind}List"),
+                "plural": plural, "singular": kind.to_lowercase(),
                 "shortNames": [short], "categories": ["schism"],
             },
             "versions": [{
@@ -47,10 +69,10 @@ pub(super) fn definition(kind: Kind) -> Value {
                 "subresources": { "status": {} },
                 "schema": { "openAPIV3Schema": {
                     "type": "object", "required": ["spec"],
-                    "description": about(kind),
-                    "properties": { "spec": spec(kind), "status": status() },
+                    "description": about,
+                    "properties": { "spec": spec, "status": status },
                 } },
-                "additionalPrinterColumns": columns(),
+                "additionalPrinterColumns": columns,
             }],
         },
     })

@@ -263,6 +263,7 @@ pub(crate) fn is_before(this: &Metadata, that: &Metadata) -> bool {
     number(this).zip(number(that)).is_some_and(|(this, that)| this < that)
 }
 
+/// A kind of objects that are all of one form, `Object`, told apart by its name alone.
 macro_rules! kind {
     ($(#[$about:meta])* $name:ident, $kind:expr) => {
         $(#[$about])*
@@ -290,6 +291,7 @@ macro_rules! kind {
         }
     };
 }
+pub(crate) use kind;
 
 kind!(
     /// A fault among pods of one namespace.

@@ -2,35 +2,16 @@
 
 use serde_json::{Value, json};
 
-use crate::objects::GROUP;
 use crate::objects::definition::field::{matching, number, rule, text, time};
-use crate::objects::definition::{LONGEST, WITHIN, object, selector};
-use crate::objects::resource::{Kind, VERSION};
+use crate::objects::definition::{LONGEST, Names, WITHIN, custom_resource, object, selector};
+use crate::objects::resource::Kind;
 
 /// The definition.
 pub(crate) fn definition() -> Value {
-    json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": { "name": format!("captures.{GROUP}") },
-        "spec": {
-            "group": GROUP, "scope": "Namespaced",
-            "names": {
-                "kind": "Capture", "listKind": "CaptureList", "plural": "captures",
-                "singular": "capture", "shortNames": ["cap"], "categories": ["schism"],
-            },
-            "versions": [{
-                "name": VERSION, "served": true, "storage": true,
-                "subresources": { "status": {} },
-                "schema": { "openAPIV3Schema": {
-                    "type": "object", "required": ["spec"],
-                    "description": "Packets of a pod of this namespace, for whoever knows the secret of which it has a \
-                                    hash: kubectl schism capture makes both.",
-                    "properties": { "spec": spec(), "status": status() },
-                } },
-                "additionalPrinterColumns": columns(),
-            }],
-        },
-    })
+    let names = Names { kind: "Capture", plural: "captures", short: "cap", scope: "Namespaced" };
+    let about = "Packets of a pod of this namespace, for whoever knows the secret of which it has a hash: kubectl \
+                 schism capture makes both.";
+    custom_resource(&names, about, &spec(), &status(), &columns())
 }
 
 fn columns() -> Value {
