@@ -1,7 +1,6 @@
 //! Packets of a network namespace as its devices send and receive them, by a packet socket (packet(7)).
 #![expect(unsafe_code, reason = "options and the address of a packet socket have no safe form")]
 
-use std::ffi::CStr;
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -13,6 +12,7 @@ use nix::sys::socket::{
     setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeSpec;
+use rustix::net::netdevice;
 
 use super::{KernelError, Linux, Place, process};
 use crate::capture::filter::{self, Instruction};
@@ -141,7 +141,7 @@ impl Tap for Packets {
     }
 
     fn device(&self, index: u32) -> String {
-        name(&self.socket, index).unwrap_or_default()
+        netdevice::index_to_name(&self.socket, index).unwrap_or_default()
     }
 
     fn passed(&mut self) -> io::Result<u64> {
@@ -219,23 +219,4 @@ fn statistics(socket: &OwnedFd) -> io::Result<libc::tpacket_stats> {
         )
     };
     if result == 0 { Ok(found) } else { Err(io::Error::last_os_error()) }
-}
-
-/// A socket knows the devices of its own namespace, whoever asks (netdevice(7)).
-fn name(socket: &OwnedFd, index: u32) -> io::Result<String> {
-    let mut request = libc::ifreq {
-        ifr_name: [0; libc::IFNAMSIZ],
-        ifr_ifru: libc::__c_anonymous_ifr_ifru {
-            ifru_ifindex: index.try_into().map_err(io::Error::other)?,
-        },
-    };
-    // SAFETY: `request` is live for the call, which reads an index and writes a name of at most IFNAMSIZ.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFNAME, &raw mut request) };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // A c_char has a sign on some machines and none on others.
-    let letters = request.ifr_name.map(|letter| letter.to_ne_bytes()[0]);
-    let name = CStr::from_bytes_until_nul(&letters).map_err(io::Error::other)?;
-    name.to_str().map(str::to_owned).map_err(io::Error::other)
 }
