@@ -10,6 +10,9 @@ use super::KernelError;
 
 /// How long to wait for a spare that is on its way. A load takes 0.1 s of a core.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the next one is put off. Whoever took one is about to put in a fault: a load beside that takes its
+/// processor, and holds up the grace periods of RCU that a link waits for.
+const AFTERWARDS: Duration = Duration::from_millis(250);
 /// What it means that none could be loaded.
 const WITHOUT: &str = "no spare: each first cut on a target loads its own until one succeeds";
 
@@ -66,11 +69,12 @@ impl<T: Send + 'static> Spare<T> {
     pub(super) fn keep(&self) {
         let mut state = self.0.lock();
         if matches!(*state, State::Unkept) {
-            *state = self.begin();
+            *state = self.begin(Duration::ZERO);
         }
     }
 
-    /// The spare, of which the next one is loaded meanwhile; another one where it is not to be had sooner.
+    /// The spare, of which the next one is loaded a little later, or as soon as somebody asks for it; another one
+    /// where it is not to be had sooner.
     ///
     /// # Errors
     /// There is no spare, and the kernel refuses to load one now.
@@ -82,6 +86,7 @@ impl<T: Send + 'static> Spare<T> {
         let mut state = self.0.lock();
         if matches!(*state, State::Loading) {
             *state = State::Claimed;
+            self.0.changed.notify_all();
             let claimed = |state: &mut State<T>| matches!(state, State::Claimed);
             let waited = self.0.changed.wait_timeout_while(state, patience, claimed);
             (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -92,7 +97,7 @@ impl<T: Send + 'static> Spare<T> {
         }
         match mem::replace(&mut *state, State::Lacking) {
             State::Ready(instance) => {
-                *state = self.begin();
+                *state = self.begin(AFTERWARDS);
                 return Ok(*instance);
             }
             other @ (State::Unkept | State::Lacking | State::Loading | State::Claimed) => {
@@ -104,16 +109,18 @@ impl<T: Send + 'static> Spare<T> {
         let mut state = self.0.lock();
         if matches!(*state, State::Lacking) {
             // What kept it from being loaded is over.
-            *state = self.begin();
+            *state = self.begin(AFTERWARDS);
         }
         Ok(instance)
     }
 
-    /// What is to be done for the state to become `Ready`, is begun.
-    fn begin(&self) -> State<T> {
+    /// What is to be done for the state to become `Ready`, is begun: after a pause, unless somebody waits for it.
+    fn begin(&self, pause: Duration) -> State<T> {
         let shelf = Arc::clone(&self.0);
         let load = move || {
             let mut loading = Loading { shelf, end: State::Lacking };
+            let unclaimed = |state: &mut State<T>| matches!(state, State::Loading);
+            drop(loading.shelf.changed.wait_timeout_while(loading.shelf.lock(), pause, unclaimed));
             match (loading.shelf.load)() {
                 Ok(instance) => loading.end = State::Ready(Box::new(instance)),
                 Err(error) => tracing::warn!(%error, "{WITHOUT}"),
