@@ -12,7 +12,7 @@ use super::KernelError;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the next one is put off. Whoever took one is about to put in a fault: a load beside that takes its
 /// processor, and holds up the grace periods of RCU that a link waits for.
-const AFTERWARDS: Duration = Duration::from_millis(250);
+const AFTERWARDS: Duration = Duration::from_millis(100);
 /// What it means that none could be loaded.
 const WITHOUT: &str = "no spare: each first cut on a target loads its own until one succeeds";
 
