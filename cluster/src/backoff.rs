@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::ApiError;
+
 /// The most that is waited after the first failure.
 const FIRST: Duration = Duration::from_millis(250);
 
@@ -22,6 +24,11 @@ impl Backoff {
         ceiling.mul_f64(f64::from(random) / f64::from(u32::MAX))
     }
 
+    /// The same, where it may have been said when to come again: then nobody comes before.
+    pub(crate) fn after_refusal(&mut self, error: &ApiError, random: u32) -> Duration {
+        error.retry_after().unwrap_or_default() + self.after_failure(random)
+    }
+
     /// Something came of it.
     pub(crate) fn succeeded(&mut self) {
         self.ceiling = None;
@@ -36,6 +43,26 @@ pub(crate) fn by_lot() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Cause, Reason};
+
+    #[test]
+    fn nobody_comes_before_the_time_that_was_said_nor_all_at_that_time() {
+        let busy = |retry_after: Option<u64>| ApiError {
+            attempted: "watch pods".to_owned(),
+            cause: Cause::Refused {
+                code: 429,
+                reason: Reason::Other("TooManyRequests".to_owned()),
+                message: "too many requests".to_owned(),
+                retry_after: retry_after.map(Duration::from_secs),
+            },
+        };
+        let mut backoff = Backoff::default();
+        assert_eq!(backoff.after_refusal(&busy(Some(1)), 0), Duration::from_secs(1));
+        assert_eq!(backoff.after_refusal(&busy(Some(1)), u32::MAX), Duration::from_millis(1_500));
+        assert_eq!(backoff.after_refusal(&busy(None), u32::MAX), Duration::from_secs(1));
+        // What somebody in between says is not believed for hours.
+        assert_eq!(backoff.after_refusal(&busy(Some(86_400)), 0), Duration::from_secs(60));
+    }
 
     #[test]
     fn it_waits_longer_each_time_and_never_longer_than_the_most() {

@@ -173,9 +173,19 @@ impl Client {
         within: &Within,
         selection: &Selection,
     ) -> Result<List<R>, ApiError> {
+        self.list_keeping(within, selection, |object| object).await
+    }
+
+    /// The same, where only that is kept of each object.
+    pub(crate) async fn list_keeping<R: Resource>(
+        &self,
+        within: &Within,
+        selection: &Selection,
+        kept: fn(R) -> R,
+    ) -> Result<List<R>, ApiError> {
         let mut tries = 1;
         loop {
-            match self.pages(within, selection).await {
+            match self.pages(within, selection, kept).await {
                 Err(error) if error.reason() == Some(&Reason::Expired) && tries < LISTS => {
                     tries += 1;
                 }
@@ -192,6 +202,7 @@ impl Client {
         &self,
         within: &Within,
         selection: &Selection,
+        kept: fn(R) -> R,
     ) -> Result<List<R>, ApiError> {
         let attempted = || format!("list {}{within}", R::KIND.plural);
         let path = R::KIND.path(within, None);
@@ -205,7 +216,7 @@ impl Client {
             }
             let call = Call::read(format!("{path}?{}", query.join("&")));
             let page: Page<R> = self.object(&call, attempted).await?;
-            list.items.extend(page.items.unwrap_or_default());
+            list.items.extend(page.items.unwrap_or_default().into_iter().map(kept));
             list.resource_version = page.metadata.resource_version;
             if page.metadata.rest.is_empty() {
                 return Ok(list);

@@ -99,7 +99,7 @@ impl Candidate {
                 }
                 Err(error) => {
                     trouble(&error);
-                    backoff.after_failure(by_lot())
+                    backoff.after_refusal(&error, by_lot())
                 }
             };
             sleep(pause).await;
@@ -182,7 +182,8 @@ impl Candidate {
                     self.duration / 3
                 }
                 Ok(Renewed::Lost) => return,
-                Err(_) => backoff.after_failure(by_lot()).min(self.duration / 6),
+                // However busy it is: who waits for longer loses the lease.
+                Err(error) => backoff.after_refusal(&error, by_lot()).min(self.duration / 6),
             };
         }
     }

@@ -115,6 +115,9 @@ struct StatusCause {
 /// The cause of a refusal to evict a pod (`policy/v1`).
 const BUDGET: &str = "DisruptionBudget";
 
+/// For how long an API server is left alone at most, whatever is said: it may be somebody in between who says it.
+const LEFT_ALONE: Duration = Duration::from_secs(60);
+
 /// How much is repeated of what is no answer of an API server.
 const SHOWN: usize = 1_000;
 
@@ -242,6 +245,21 @@ impl ApiError {
             Cause::Connect { .. } | Cause::Late(_) | Cause::Broken(_) => true,
             Cause::Refused { code, .. } => matches!(code, 429 | 500 | 502 | 503 | 504),
             Cause::Login(_) | Cause::Tls { .. } | Cause::TooLong(_) | Cause::Malformed(_) => false,
+        }
+    }
+
+    /// For how long nobody is to ask again, where that was said; a minute at most.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match &self.cause {
+            Cause::Refused { retry_after, .. } => retry_after.map(|said| said.min(LEFT_ALONE)),
+            Cause::Login(_)
+            | Cause::Connect { .. }
+            | Cause::Tls { .. }
+            | Cause::Late(_)
+            | Cause::Broken(_)
+            | Cause::TooLong(_)
+            | Cause::Malformed(_) => None,
         }
     }
 

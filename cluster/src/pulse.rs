@@ -12,7 +12,7 @@ const CAUGHT_UP: Duration = Duration::from_secs(1);
 
 /// An API server says of a watch on which nothing happens how far it has come, once a minute and a quarter of one at
 /// most (`bookmarkFrequency`). What is silent for longer than this may hang.
-const SILENT: Duration = Duration::from_secs(90);
+pub(crate) const SILENT: Duration = Duration::from_secs(90);
 
 /// Tells of a watch, from elsewhere than where it is waited for, whether it is current. Clones tell of the same.
 #[derive(Clone, Debug, Default)]

@@ -1,6 +1,6 @@
 //! What becomes of objects.
 
-use std::{marker::PhantomData, time::Duration};
+use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -13,7 +13,7 @@ use crate::{
     call::Call,
     connection::{Connection, broken},
     error::Status,
-    pulse::Pulse,
+    pulse::{Pulse, SILENT},
 };
 
 /// How long one watch lasts; the next goes on where it ended.
@@ -21,6 +21,10 @@ const LASTS: Duration = Duration::from_secs(240);
 
 /// How much later than that it ends at the latest.
 const GRACE: Duration = Duration::from_secs(15);
+
+/// What could not be watched for so long is listed anew, also where the API server would still tell it from where the last
+/// watch ended: nobody goes by what is older than that while it answers at all.
+const BLIND: Duration = Duration::from_secs(15);
 
 /// No line is longer (8 MiB): an object has at most 3 MiB, with what is escaped.
 const LONGEST: usize = 8 << 20;
@@ -36,7 +40,10 @@ pub struct Watch<R> {
     /// Before it nothing is tried.
     pause: Option<Instant>,
     pulse: Pulse,
-    of: PhantomData<fn() -> R>,
+    /// Since when nothing can be told.
+    blind: Option<Instant>,
+    /// What is kept of an object.
+    kept: fn(R) -> R,
 }
 
 /// What a watch tells.
@@ -94,8 +101,17 @@ impl<R: Resource> Watch<R> {
             backoff: Backoff::default(),
             pause: None,
             pulse: Pulse::default(),
-            of: PhantomData,
+            blind: None,
+            kept: |object| object,
         }
+    }
+
+    /// The same, where only that is kept of each object, also while others are still on their way: a thousand of them
+    /// never take the room of all that is told of them.
+    #[must_use]
+    pub fn keeping(mut self, kept: fn(R) -> R) -> Self {
+        self.kept = kept;
+        self
     }
 
     /// Tells of it, from elsewhere, whether it is current.
@@ -133,8 +149,9 @@ impl<R: Resource> Watch<R> {
     }
 
     async fn list(&mut self) -> Option<Event<R>> {
-        match self.client.list::<R>(&self.within, &self.selection).await {
+        match self.client.list_keeping::<R>(&self.within, &self.selection, self.kept).await {
             Ok(list) => {
+                self.blind = None;
                 self.state = State::Since(list.resource_version);
                 Some(Event::Listed(list.items))
             }
@@ -168,12 +185,19 @@ impl<R: Resource> Watch<R> {
                     buffer: Vec::new(),
                     searched: 0,
                     begun: Instant::now(),
+                    heard: Instant::now(),
                 };
+                self.blind = None;
                 self.state = State::Open { since, lines: Box::new(lines) };
                 self.pulse.opened();
                 None
             }
-            Err(cause) => self.ended(cause),
+            Err(cause) => {
+                if self.blind.get_or_insert_with(Instant::now).elapsed() > BLIND {
+                    self.state = State::Unlisted;
+                }
+                self.ended(cause)
+            }
         }
     }
 
@@ -200,11 +224,11 @@ impl<R: Resource> Watch<R> {
         match serde_json::from_slice::<Line<R>>(&line) {
             Ok(Line::Added(object) | Line::Modified(object)) => {
                 self.advance(object.metadata().resource_version.clone());
-                Some(Event::Applied(object))
+                Some(Event::Applied((self.kept)(object)))
             }
             Ok(Line::Deleted(object)) => {
                 self.advance(object.metadata().resource_version.clone());
-                Some(Event::Deleted(object))
+                Some(Event::Deleted((self.kept)(object)))
             }
             Ok(Line::Bookmark(bookmark)) => {
                 self.advance(bookmark.metadata.resource_version);
@@ -261,7 +285,7 @@ impl<R: Resource> Watch<R> {
     }
 
     fn trouble(&mut self, error: ApiError) -> Event<R> {
-        self.pause = Some(Instant::now() + self.backoff.after_failure(by_lot()));
+        self.pause = Some(Instant::now() + self.backoff.after_refusal(&error, by_lot()));
         Event::Trouble(error)
     }
 }
@@ -275,10 +299,13 @@ struct Lines {
     /// How much of the buffer has no end of a line.
     searched: usize,
     begun: Instant,
+    /// When anything came last.
+    heard: Instant,
 }
 
 impl Lines {
-    /// The next line, or `None` at the end of the body. What follows the last end of a line is no line.
+    /// The next line, or `None` at the end of the body, or where nothing came for so long that nobody may be there any
+    /// more. What follows the last end of a line is no line.
     async fn next(&mut self) -> Result<Option<Vec<u8>>, Cause> {
         loop {
             let found = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n');
@@ -292,11 +319,15 @@ impl Lines {
             if self.searched > LONGEST {
                 return Err(Cause::TooLong(LONGEST));
             }
-            let frame = timeout_at(self.begun + LASTS + GRACE, self.body.frame()).await;
-            match frame.map_err(|_| Cause::Late(LASTS + GRACE))? {
+            let (end, silent) = (self.begun + LASTS + GRACE, self.heard + SILENT);
+            let Ok(frame) = timeout_at(end.min(silent), self.body.frame()).await else {
+                return if end <= silent { Err(Cause::Late(LASTS + GRACE)) } else { Ok(None) };
+            };
+            match frame {
                 None => return Ok(None),
                 Some(Err(error)) => return Err(broken(&error)),
                 Some(Ok(frame)) => {
+                    self.heard = Instant::now();
                     if let Some(data) = frame.data_ref() {
                         self.buffer.extend_from_slice(data);
                     }

@@ -198,3 +198,74 @@ async fn a_call_that_is_dropped_loses_nothing() {
     assert_eq!(told[..2], ["listed ", "applied a"]);
     assert!(told[2].contains("\"b\""), "{told:?}");
 }
+
+#[tokio::test]
+async fn of_each_object_is_kept_what_is_asked_for() {
+    let (client, _) = serve(|number, _| match number {
+        0 => Said::Answer(200, list(0, "more", &[pod("a", 1)])),
+        1 => Said::Answer(200, list(5, "", &[pod("b", 2)])),
+        _ => Said::Hang(stream(&[line("ADDED", &pod("c", 6)), line("DELETED", &pod("c", 7))])),
+    })
+    .await;
+    let watch: Watch<Pod> = client.watch(Within::Cluster, Selection::default());
+    let mut watch = watch.keeping(|mut pod| {
+        pod.metadata.name.push('!');
+        pod
+    });
+    let told = [next(&mut watch).await, next(&mut watch).await, next(&mut watch).await];
+    assert_eq!(told, ["listed a!,b!", "applied c!", "deleted c!"]);
+}
+
+#[tokio::test]
+async fn one_that_is_too_busy_is_watched_again_when_it_says() {
+    let (client, _) = serve(|number, _| match number {
+        0 => Said::Answer(200, list(5, "", &[])),
+        1 => Said::With(429, "retry-after: 1", status(429, "TooManyRequests", "busy")),
+        _ => Said::Hang(stream(&[line("ADDED", &pod("a", 6))])),
+    })
+    .await;
+    let mut watch: Watch<Pod> = client.watch(Within::Cluster, Selection::default());
+    assert_eq!(next(&mut watch).await, "listed ");
+    assert!(next(&mut watch).await.contains("busy"));
+    let told = std::time::Instant::now();
+    assert_eq!(next(&mut watch).await, "applied a");
+    assert!(told.elapsed() >= std::time::Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn what_cannot_be_watched_is_listed_again_and_again() {
+    let (client, _) = serve(|number, asked| match number {
+        0 => Said::Answer(200, list(5, "", &[pod("a", 1)])),
+        _ if asked.line.contains("watch=true") => Said::Answer(403, status(403, "Forbidden", "no")),
+        _ => Said::Answer(200, list(9, "", &[pod("b", 8)])),
+    })
+    .await;
+    let mut watch: Watch<Pod> = client.watch(Within::Cluster, Selection::default());
+    assert_eq!(next(&mut watch).await, "listed a");
+    for _ in 0..2 {
+        assert!(next(&mut watch).await.starts_with("trouble"), "what was listed is not old yet");
+        tokio::time::pause();
+        tokio::time::advance(std::time::Duration::from_secs(16)).await;
+        tokio::time::resume();
+        assert!(next(&mut watch).await.starts_with("trouble"));
+        assert_eq!(next(&mut watch).await, "listed b");
+    }
+    assert!(!watch.pulse().is_current());
+}
+
+#[tokio::test]
+async fn one_on_which_nothing_comes_any_more_is_begun_anew_without_a_word() {
+    let (client, record) = serve(|number, _| match number {
+        0 => Said::Answer(200, list(5, "", &[])),
+        1 => Said::Hang(stream(&[line("ADDED", &pod("a", 6))])),
+        _ => Said::Hang(stream(&[line("ADDED", &pod("b", 7))])),
+    })
+    .await;
+    let mut watch: Watch<Pod> = client.watch(Within::Cluster, Selection::default());
+    assert_eq!([next(&mut watch).await, next(&mut watch).await], ["listed ", "applied a"]);
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_secs(91)).await;
+    tokio::time::resume();
+    assert_eq!(next(&mut watch).await, "applied b");
+    assert_eq!(since(&record.lock().unwrap()[2].line), Some("6"));
+}
