@@ -35,6 +35,7 @@ pub mod metrics;
 pub mod objects;
 mod outcome;
 mod output;
+mod pause;
 pub mod planning;
 pub mod plugin;
 mod processes;

@@ -22,6 +22,7 @@ use super::handle::{Command, Means};
 use super::intent::{Intent, on_restart};
 use super::seats::{self, Seat};
 use crate::agents::Agents;
+use crate::pause;
 use crate::provider::kubernetes::{Attention, Expected, Kubernetes, Stirred};
 use crate::sequence::Stage;
 use crate::sight::GroupName;
@@ -162,7 +163,8 @@ impl Attendant {
             }
             let again = unwatched || pass == Pass::Again;
             wait = if again { (wait * 2).min(AGAIN_AT_MOST) } else { AGAIN };
-            let at = Instant::now() + wait / 2;
+            // Others see to theirs at the same API server.
+            let at = Instant::now() + pause::spread(wait / 2, pause::lot());
             tokio::select! {
                 () = nudged.notified() => {}
                 () = self.stirred(&mut watched) => {}

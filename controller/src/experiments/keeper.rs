@@ -31,6 +31,7 @@ use crate::objects::Tenure;
 use crate::objects::consent::Withheld;
 use crate::objects::decision::{Attempt, Ending};
 use crate::objects::waiting::{passed, told, told_to_stop};
+use crate::pause;
 use crate::runs::{Runs, is_over};
 use calls::{Begun, Done, Passing};
 use jobs::{Part, Wish, wish};
@@ -41,9 +42,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// From one attempt to the next.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// The longest time from a call that failed to the next for the same object.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// What may have been heard and not been looked at yet.
 const WAITING: usize = 64;
@@ -506,7 +504,7 @@ impl Keeper {
                     tracing::warn!(%place, %error, "trying again");
                 }
                 // Of what has changed or gone meanwhile the watch tells, mostly before that time.
-                let pause = AGAIN.saturating_mul(1 << entry.failures.min(4)).min(LONGEST_PAUSE);
+                let pause = pause::after(entry.failures, &error, pause::lot());
                 entry.failures += 1;
                 entry.pause = now.saturating_add(nanos(pause));
             }

@@ -30,6 +30,7 @@ use crate::archive::{Audit, Journal};
 use crate::control::{AskError, Control, is_over};
 use crate::failure::{Cause, Failure};
 use crate::link::nanos;
+use crate::pause;
 use crate::sight::GroupName;
 use calls::Done;
 use hearing::Heard;
@@ -39,9 +40,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// From one attempt to the next.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// The longest time from a call that failed to the next for the same object.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// How long the API server may take to let go of objects when this controller ends.
 const LEAVING: Duration = Duration::from_secs(2);
@@ -512,7 +510,7 @@ impl Keeper {
                     tracing::warn!(%place, %error, "trying again");
                 }
                 // Of what has changed or gone meanwhile the watch tells, mostly before that time.
-                let pause = AGAIN.saturating_mul(1 << entry.failures.min(4)).min(LONGEST_PAUSE);
+                let pause = pause::after(entry.failures, &error, pause::lot());
                 entry.failures += 1;
                 entry.pause = now.saturating_add(nanos(pause));
             }
