@@ -12,6 +12,7 @@ mod likeness;
 mod mark;
 #[cfg(test)]
 pub(crate) mod mock;
+mod roll;
 mod selection;
 mod service;
 #[cfg(test)]

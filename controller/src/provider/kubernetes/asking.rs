@@ -12,6 +12,7 @@ use futures_util::future::try_join_all;
 
 use super::catalogue::Catalogue;
 use super::guard::Protected;
+use super::roll::Roll;
 use super::selection::{Found, Located, PodName, Unusable};
 use super::{Kubernetes, likeness};
 
@@ -267,10 +268,10 @@ impl Kubernetes {
         &self,
         found: &BTreeSet<(NodeName, PodUid)>,
     ) -> Result<BTreeMap<(NodeName, PodUid), Located>, PodsError> {
-        let names: BTreeSet<&str> = found.iter().map(|(node, _)| node.as_str()).collect();
-        let mut known = BTreeMap::new();
+        let mut roll = Roll::of(found);
+        let names = roll.nodes();
         if names.is_empty() {
-            return Ok(known);
+            return Ok(BTreeMap::new());
         }
         let nodes = self.nodes(&names).await?;
         let admit = |pod: &Pod, node: &str| {
@@ -278,32 +279,31 @@ impl Kubernetes {
             let node = nodes.get(node).map(Arc::as_ref);
             admitted.and_then(|()| self.guard.admit_pod(pod, node))
         };
-        for name in names {
-            let here = || found.iter().filter(move |(node, _)| node.as_str() == name);
-            // Whoever would be refused is asked for.
-            let admits = |there: &Vec<Arc<Pod>>| {
-                here().all(|(_, uid)| {
-                    there.iter().any(|pod| is(pod, uid) && admit(pod, name).is_ok())
-                })
+        if let Some(catalogue) = self.current() {
+            roll.call(&catalogue.all());
+        }
+        // Whoever would be refused is asked for.
+        let asked = roll.doubtful(|pod, node| admit(pod, node).is_ok());
+        if asked.len() > FEW_NODES {
+            asked.iter().for_each(|node| roll.forget(node));
+            roll.call(&self.list_pods(&Within::Cluster, &Selection::default()).await?);
+        } else {
+            let one = async |node: &str| {
+                let fields = Some(format!("spec.nodeName={node}"));
+                self.list_pods(&Within::Cluster, &Selection { labels: None, fields }).await
             };
-            let told = self.current().map(|catalogue| catalogue.on(name));
-            let there = match told.filter(admits) {
-                Some(there) => there,
-                None => {
-                    let fields = Some(format!("spec.nodeName={name}"));
-                    self.list_pods(&Within::Cluster, &Selection { labels: None, fields }).await?
-                }
-            };
-            for (node, uid) in here() {
-                let pod = there.iter().find(|pod| is(pod, uid));
-                let unknown = || PodsError::Unknown { uid: uid.clone(), node: node.clone() };
-                let pod = pod.ok_or_else(unknown)?;
-                admit(pod, name).map_err(|protected| PodsError::Unusable {
-                    pod: PodName::of(pod),
-                    why: protected.into(),
-                })?;
-                known.insert((node.clone(), uid.clone()), Located::of(pod, node.clone()));
-            }
+            let there = try_join_all(asked.iter().map(|node| one(node))).await?;
+            asked.iter().zip(&there).for_each(|(node, there)| roll.call_on(node, there));
+        }
+        let mut known = BTreeMap::new();
+        for (node, uid) in found {
+            let unknown = || PodsError::Unknown { uid: uid.clone(), node: node.clone() };
+            let pod = roll.found(node, uid).ok_or_else(unknown)?;
+            admit(pod, node.as_str()).map_err(|protected| PodsError::Unusable {
+                pod: PodName::of(pod),
+                why: protected.into(),
+            })?;
+            known.insert((node.clone(), uid.clone()), Located::of(pod, node.clone()));
         }
         Ok(known)
     }
@@ -474,12 +474,6 @@ impl Kubernetes {
         nodes.extend(known.into_iter().map(|node| (node.metadata.name.clone(), Arc::new(node))));
         Ok(nodes)
     }
-}
-
-/// Whether its node knows a pod by this. Of those that a kubelet has from a file it says what that is.
-fn is(pod: &Pod, uid: &PodUid) -> bool {
-    let of_file = pod.metadata.annotations.get("kubernetes.io/config.hash");
-    pod.metadata.uid == uid.as_str() || of_file.is_some_and(|hash| hash == uid.as_str())
 }
 
 /// What there is of a kind, for people; nothing where that cannot be told.

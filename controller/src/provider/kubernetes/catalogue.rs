@@ -66,11 +66,9 @@ impl Catalogue {
         all
     }
 
-    /// All of a node.
-    pub(super) fn on(&self, node: &str) -> Vec<Arc<Pod>> {
-        let mut all = self.0.pods.all();
-        all.retain(|pod| pod.spec.node_name.as_deref() == Some(node));
-        all
+    /// All of all namespaces.
+    pub(super) fn all(&self) -> Vec<Arc<Pod>> {
+        self.0.pods.all()
     }
 
     pub(super) fn node(&self, name: &str) -> Option<Arc<Node>> {

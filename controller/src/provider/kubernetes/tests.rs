@@ -380,6 +380,36 @@ async fn a_pod_is_guarded_by_whatever_name_an_agent_has_found_it() {
     assert_eq!(nobody.admit(&BTreeSet::new()).await, Ok(BTreeMap::new()));
 }
 
+/// However many nodes they are on, the API server is asked a few times.
+#[tokio::test]
+async fn pods_of_many_nodes_are_asked_for_together() {
+    let uid = |at: usize| format!("7f3e2a10-4b5c-4d6e-8f90-{at:012x}");
+    for (count, expected) in [(1, 2), (4, 8), (5, 2), (40, 2)] {
+        let nodes: Vec<String> = (0..count).map(|at| format!("n{at}")).collect();
+        let all = nodes.iter().enumerate().map(|(at, node)| {
+            let of_it = json!({ "metadata": { "uid": uid(at) }, "spec": { "nodeName": node } });
+            pod(&format!("web-{at}"), of_it)
+        });
+        let mut objects = Objects::from([("/api/v1/pods", Value::Array(all.collect()))]);
+        let there = nodes.iter().map(|name| node(name, "True", json!({})));
+        objects.insert("/api/v1/nodes", Value::Array(there.collect()));
+        let few = ["/api/v1/nodes/n0", "/api/v1/nodes/n1", "/api/v1/nodes/n2", "/api/v1/nodes/n3"];
+        objects.extend(few.map(|path| (path, node(&path[14..], "True", json!({})))));
+        let kubernetes = serving(objects, Guard::default()).await;
+        let wanted = nodes.iter().enumerate().map(|(at, node)| {
+            (fault::NodeName::new(node).unwrap(), fault::PodUid::new(&uid(at)).unwrap())
+        });
+        let wanted: BTreeSet<_> = wanted.collect();
+        let admitted = kubernetes.admit(&wanted).await.unwrap();
+        let found: Vec<String> =
+            admitted.values().map(|one| format!("{} {}", one.node, one.pod.name)).collect();
+        let expected_names: BTreeSet<String> =
+            nodes.iter().enumerate().map(|(at, node)| format!("{node} web-{at}")).collect();
+        assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected_names);
+        assert_eq!(kubernetes.client().asked().read, expected, "{count} nodes");
+    }
+}
+
 /// Neither crate may depend on the other, so each has the rule: a name of a selector is one that the API server
 /// is asked for.
 #[test]
