@@ -83,7 +83,7 @@ impl Catalogue {
 
 /// Watches all of a kind.
 fn follow<R: Slim>(client: &Client, watching: &mut JoinSet<()>) -> Arc<Shelf<R>> {
-    let watch = client.watch::<R>(Within::Cluster, Selection::default());
+    let watch = client.watch::<R>(Within::Cluster, Selection::default()).keeping(R::slim);
     let shelf = Arc::new(Shelf::new(watch.pulse()));
     watching.spawn(keep(Arc::clone(&shelf), watch));
     shelf
@@ -115,8 +115,15 @@ impl Slim for Pod {
         self.metadata.finalizers = Vec::new();
         self.metadata.owner_references.retain(|owner| owner.controller == Some(true));
         self.metadata.owner_references.shrink_to_fit();
+        for container in self.spec.containers.iter_mut().chain(&mut self.spec.init_containers) {
+            container.ports.shrink_to_fit();
+        }
         self.spec.containers.shrink_to_fit();
+        self.spec.init_containers.shrink_to_fit();
+        self.status.conditions = Vec::new();
+        self.status.pod_ips.shrink_to_fit();
         self.status.container_statuses.shrink_to_fit();
+        self.status.init_container_statuses.shrink_to_fit();
         self
     }
 }

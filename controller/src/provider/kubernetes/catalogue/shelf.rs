@@ -52,18 +52,18 @@ impl<R: Slim> Shelf<R> {
         self.pulse.is_current() && self.kept().is_listed
     }
 
-    /// Takes in what is told.
+    /// Takes in what is told; of each object that is kept whole.
     pub(in crate::provider::kubernetes) fn take(&self, event: Event<R>) {
         let moved = match event {
             Event::Listed(all) => {
-                let all = all.into_iter().map(|one| (place(&one), Arc::new(one.slim())));
+                let all = all.into_iter().map(|one| (place(&one), Arc::new(one)));
                 let objects = all.collect();
                 *self.kept() = Kept { objects, is_listed: true };
                 Moved::All
             }
             Event::Applied(one) => {
                 let place = place(&one);
-                self.kept().objects.insert(place.clone(), Arc::new(one.slim()));
+                self.kept().objects.insert(place.clone(), Arc::new(one));
                 Moved::One(Arc::new(place))
             }
             Event::Deleted(one) => {
@@ -118,6 +118,11 @@ impl<R: Slim> Subscription<R> {
             // The shelf has the sender.
             Err(RecvError::Closed) => std::future::pending().await,
         }
+    }
+
+    /// Whether what is there now is how things are, or were moments ago.
+    pub(in crate::provider::kubernetes) fn is_current(&self) -> bool {
+        self.shelf.is_current()
     }
 
     /// What is there now.

@@ -112,11 +112,12 @@ fn what_is_used_is_kept() {
             },
             "ownerReferences": [owner("other", false), owner("maker", true)],
         },
-        "status": { "containerStatuses": [{ "name": "c", "state": { "running": { "startedAt": "now" } } }] },
+        "status": { "conditions": [condition("Ready")], "containerStatuses": [{ "name": "c", "state": { "running": { "startedAt": "now" } } }] },
     });
     let pod = serde_json::from_value::<Pod>(pod).unwrap().slim();
     assert_eq!(pod.metadata.annotations.len(), 2);
     assert_eq!(pod.metadata.controller().map(|owner| owner.uid.as_str()), Some("maker"));
     assert_eq!(pod.metadata.labels["app"], "web");
     assert!(pod.status.container_statuses[0].is_running());
+    assert_eq!(pod.status.conditions, [], "nobody asks for them here");
 }
