@@ -5,6 +5,7 @@
 
 mod guarding;
 mod pass;
+mod word;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -223,7 +224,11 @@ impl Attendant {
             match select_all(all).await.0 {
                 Stirred::Changed => return,
                 Stirred::Trouble(error) => {
-                    tracing::warn!(intent = %self.id, %error, "what is known of pods may be old");
+                    let what = format!("what is known of pods may be old: {error}");
+                    if !self.told.contains(&what) {
+                        tracing::warn!(intent = %self.id, what, "pods");
+                        self.told.push(what);
+                    }
                 }
             }
         }

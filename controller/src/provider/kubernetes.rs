@@ -31,7 +31,7 @@ pub use self::{
     mark::{CORDON, Mark},
     selection::{Excluded, Found, Located, PodName, Unusable},
     service::Led,
-    watching::{Attention, Expected, Fact, Stirred},
+    watching::{Attention, Expected, Fact, Presence, Stirred},
 };
 use crate::settings::{Access, Groups, KubernetesSettings};
 use catalogue::Catalogue;

@@ -14,16 +14,14 @@ use super::super::pods;
 use super::super::remainder::{WORTH, terms};
 use super::super::seats::{self, Seat, Succession, addresses, place, succession};
 use super::super::services;
+use super::word::{Leads, Word};
 use super::{Attendant, Pass, Watched};
 use crate::planning::{Direction, End, Plan, in_processes, plan};
-use crate::provider::kubernetes::{Found, Led, Located, PodsError, Unusable};
+use crate::provider::kubernetes::{Found, Led, Located, PodsError, Presence, Unusable};
 use crate::spec::{Between, OnRestart, Spec, Ways, What, Within};
 
 /// How long an agent may take to say what a pod is: others may go meanwhile.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// What services lead to, as far as that is known now.
-type Leads = Vec<(Selector, Result<Option<Led>, PodsError>)>;
 
 /// What comes in by a pass, and what leaves once that is done.
 #[derive(Default)]
@@ -36,14 +34,14 @@ pub(super) struct Coming {
 
 impl Attendant {
     pub(super) async fn pass(&mut self, watched: &[Watched]) -> Pass {
-        let Some((intent, _)) = self.look().await else { return Pass::Over };
-        let leads = self.leads(watched).await;
-        let left = self.left(&intent, watched, &leads);
-        if let Some(amendment) = left
-            && self.amend(amendment).await.is_none()
-        {
+        // What is told leaves before anybody is asked for anything.
+        let told = self.leave(watched, &Word::default()).await;
+        let Some(intent) = told else { return Pass::Over };
+        let word = self.ask(&intent, watched).await;
+        if !word.is_nothing() && self.leave(watched, &word).await.is_none() {
             return Pass::Over;
         }
+        let Word { leads, silent, .. } = word;
         let Some((intent, left)) = self.look().await else { return Pass::Over };
         let coming = self.coming(&intent, leads, left).await;
         let Coming { amendment, after, again, .. } = coming;
@@ -67,7 +65,40 @@ impl Attendant {
         }
         let Some((intent, left)) = self.look().await else { return Pass::Over };
         let is_whole = seats::missing(&intent).is_empty() && seats::idle(&intent).is_empty();
-        if (again || !is_whole) && left > WORTH { Pass::Again } else { Pass::Settled }
+        if (again || silent || !is_whole) && left > WORTH { Pass::Again } else { Pass::Settled }
+    }
+
+    /// Has whatever has left leave, by what is told and by this; the intent as it was before, `None` where it is over.
+    async fn leave(&self, watched: &[Watched], word: &Word) -> Option<Box<Intent>> {
+        let (intent, _) = self.look().await?;
+        if let Some(amendment) = self.left(&intent, watched, word) {
+            self.amend(amendment).await?;
+        }
+        Some(intent)
+    }
+
+    /// Asks for what is not told: what every service leads to, and whether pods are there that may have come since.
+    async fn ask(&self, intent: &Intent, watched: &[Watched]) -> Word {
+        let mut word = Word { leads: self.leads(watched).await, ..Word::default() };
+        let seats = Seat::all(&intent.ends);
+        for Watched { selector, attention } in watched {
+            let Some(attention) = attention else { continue };
+            let is_untold = |seat: &Seat| {
+                let presence = attention.presence(seat.uid.as_str(), &seat.addresses);
+                !seat.vacant && seat.selector == *selector && presence == Some(Presence::Untold)
+            };
+            if !seats.iter().any(is_untold) {
+                continue;
+            }
+            match self.kubernetes.watched_now(attention).await {
+                Ok(facts) => word.pods.push((selector.clone(), facts)),
+                Err(error) => {
+                    tracing::debug!(intent = %self.id, %selector, %error, "pods stay as they are");
+                    word.silent = true;
+                }
+            }
+        }
+        word
     }
 
     /// What every service leads to; `None` for one that is gone.
@@ -87,18 +118,12 @@ impl Attendant {
     }
 
     /// What has left; `None` for nothing. Pods that were not picked are taken note of the first time.
-    fn left(&self, intent: &Intent, watched: &[Watched], leads: &Leads) -> Option<Amendment> {
-        let is_there = |seat: &Seat| match watched.iter().find(|one| one.selector == seat.selector)
-        {
-            Some(Watched { attention: Some(attention), .. }) if attention.pods().is_some() => {
-                let known = attention.pods().and_then(|pods| pods.get(seat.uid.as_str()));
-                known.is_some_and(|fact| !fact.over && seat.addresses.is_superset(&fact.addresses))
-            }
-            Some(_) | None => match leads.iter().find(|(selector, _)| *selector == seat.selector) {
-                Some((_, Ok(Some(led)))) => led.uids.contains(seat.uid.as_str()),
-                Some((_, Ok(None))) => false,
-                Some((_, Err(_))) | None => true,
-            },
+    fn left(&self, intent: &Intent, watched: &[Watched], word: &Word) -> Option<Amendment> {
+        let is_there = |seat: &Seat| {
+            let told = watched.iter().find(|one| one.selector == seat.selector);
+            let told = told.and_then(|one| one.attention.as_ref());
+            let told = told.and_then(|one| one.presence(seat.uid.as_str(), &seat.addresses));
+            word.has(seat, told)
         };
         let emptied = seats::emptied(intent, is_there);
         let bystanders = self.bystanders(intent, watched);

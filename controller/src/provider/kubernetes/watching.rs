@@ -1,10 +1,13 @@
 //! What becomes of the pods, or of the service, that a selector names: told as it happens.
 
+mod roster;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use cluster::{
-    ApiError, Deployment, Endpoint, EndpointSlice, Event, Phase, Pod, Resource, Selection, Service,
+    ApiError, Deployment, Endpoint, EndpointSlice, Event, Pod, Resource, Selection, Service,
     StatefulSet, Watch, Within,
 };
 use fault::{KubernetesPods, LabelSelector, PodsBy};
@@ -13,19 +16,8 @@ use super::Kubernetes;
 use super::asking::{PodsError, selection};
 use super::catalogue::{Moved, Subscription};
 use super::service::slices;
-
-/// What matters of a pod that is watched.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fact {
-    /// Its name.
-    pub name: String,
-    /// Its addresses.
-    pub addresses: BTreeSet<IpAddr>,
-    /// All of its containers have ended: its addresses are anybody's.
-    pub over: bool,
-    /// What else decides whether it can be hit: where it is, whether it goes, how many containers run.
-    state: (Option<String>, bool, Phase, usize),
-}
+pub use roster::{Fact, Presence};
+use roster::{Roster, Standing, facts};
 
 /// Whether something has changed that matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +30,12 @@ pub enum Stirred {
 
 /// A watch of what a selector names.
 #[derive(Debug)]
-pub struct Attention(Inner);
+pub struct Attention {
+    inner: Inner,
+    /// What is asked for of whom nothing was told.
+    within: Within,
+    selection: Selection,
+}
 
 #[derive(Debug)]
 enum Inner {
@@ -46,8 +43,8 @@ enum Inner {
     Told(Told),
     Pods {
         watch: Watch<Pod>,
-        /// By UID; `None` before they were listed.
-        known: Option<BTreeMap<String, Fact>>,
+        /// `None` before they were listed.
+        roster: Option<Roster>,
     },
     Service {
         service: Watch<Service>,
@@ -63,8 +60,7 @@ struct Told {
     subscription: Subscription<Pod>,
     namespace: String,
     meant: Meant,
-    /// By UID.
-    known: BTreeMap<String, Fact>,
+    roster: Roster,
 }
 
 /// Which pods are meant.
@@ -101,21 +97,39 @@ impl Kubernetes {
             }
             PodsBy::Labels(labels) => Selection::labels(labels.to_string()),
             PodsBy::Service(name) => {
-                return Ok(Attention(Inner::Service {
-                    service: self.client.watch(within.clone(), named(name.as_str())),
-                    slices: self.client.watch(within, slices(name)),
+                let selection = named(name.as_str());
+                let inner = Inner::Service {
+                    service: self.client.watch(within.clone(), selection.clone()),
+                    slices: self.client.watch(within.clone(), slices(name)),
                     of_service: BTreeMap::new(),
                     of_slices: BTreeMap::new(),
-                }));
+                };
+                return Ok(Attention { inner, within, selection });
             }
         };
         // What is told may be behind what was asked: nobody is gone because of that.
         let told = self.told(pods, &selected).filter(|told| told.has(expected));
-        if let Some(told) = told {
-            return Ok(Attention(Inner::Told(told)));
-        }
-        let watch = self.client.watch(within, selected);
-        Ok(Attention(Inner::Pods { watch, known: None }))
+        let inner = match told {
+            Some(told) => Inner::Told(told),
+            None => {
+                let watch = self.client.watch(within.clone(), selected.clone());
+                Inner::Pods { watch, roster: None }
+            }
+        };
+        Ok(Attention { inner, within, selection: selected })
+    }
+
+    /// The pods that are watched, by UID, as the API server has them right now.
+    ///
+    /// # Errors
+    /// It does not say.
+    pub async fn watched_now(
+        &self,
+        attention: &Attention,
+    ) -> Result<BTreeMap<String, Fact>, PodsError> {
+        let Attention { within, selection, .. } = attention;
+        let all = self.list_pods(within, selection).await?;
+        Ok(facts(all.iter().map(Arc::as_ref)))
     }
 
     /// What is told of pods anyway, where that is how things are.
@@ -126,7 +140,7 @@ impl Kubernetes {
             (_, labels) => Meant::Labels(labels.as_ref()?.parse().ok()?),
         };
         let (subscription, namespace) = (catalogue.subscribe(), pods.namespace.to_string());
-        let mut told = Told { subscription, namespace, meant, known: BTreeMap::new() };
+        let mut told = Told { subscription, namespace, meant, roster: Roster::default() };
         told.look_at_all();
         Some(told)
     }
@@ -154,32 +168,19 @@ impl Told {
 
     fn look_at(&mut self, place: &(String, String)) -> bool {
         let now = self.subscription.get(place).filter(|pod| self.meant.is(pod));
-        let before = self.known.iter().find(|(_, fact)| fact.name == place.1);
-        let before = before.map(|(uid, fact)| (uid.clone(), fact.clone()));
-        let now = now.map(|pod| (pod.metadata.uid.clone(), fact(&pod)));
-        if now == before {
-            return false;
-        }
-        if let Some((uid, _)) = before {
-            self.known.remove(&uid);
-        }
-        self.known.extend(now);
-        true
+        self.roster.is(&place.1, now.as_deref())
     }
 
     fn look_at_all(&mut self) -> bool {
         let all = self.subscription.within(&self.namespace);
-        let all = all.iter().filter(|pod| self.meant.is(pod));
-        let all = all.map(|pod| (pod.metadata.uid.clone(), fact(pod))).collect();
-        let before = std::mem::replace(&mut self.known, all);
-        self.known != before
+        let all = all.iter().map(Arc::as_ref).filter(|pod| self.meant.is(pod));
+        self.roster.are(facts(all))
     }
 
     /// Whether all of these are there, and nothing else is told of their addresses.
     fn has(&self, expected: &[Expected]) -> bool {
         expected.iter().all(|(uid, addresses)| {
-            let known = self.known.get(uid);
-            known.is_some_and(|fact| !fact.over && addresses.is_superset(&fact.addresses))
+            self.roster.there().get(uid).is_some_and(|fact| fact.is_with(addresses))
         })
     }
 }
@@ -197,12 +198,21 @@ impl Attention {
     /// Waits until something has changed that matters. A call that is dropped loses nothing.
     pub async fn stirred(&mut self) -> Stirred {
         loop {
-            let stirred = match &mut self.0 {
+            let stirred = match &mut self.inner {
                 Inner::Told(told) => {
                     told.stirred().await;
                     Some(Stirred::Changed)
                 }
-                Inner::Pods { watch, known } => take_pod(known, watch.next().await),
+                Inner::Pods { watch, roster } => {
+                    let event = watch.next().await;
+                    let is_news = roster::take(roster, &event);
+                    match event {
+                        Event::Trouble(error) => Some(Stirred::Trouble(error)),
+                        Event::Listed(_) | Event::Applied(_) | Event::Deleted(_) => {
+                            is_news.then_some(Stirred::Changed)
+                        }
+                    }
+                }
                 Inner::Service { service, slices, of_service, of_slices } => {
                     tokio::select! {
                         event = service.next() => {
@@ -226,7 +236,7 @@ impl Attention {
     /// Whether its pods are watched by themselves: what is told of all pods may be behind what is told here.
     #[must_use]
     pub const fn is_of_its_own(&self) -> bool {
-        match &self.0 {
+        match &self.inner {
             Inner::Pods { .. } => true,
             // Whom a service leads to is asked for, where nobody has told of it.
             Inner::Told(_) | Inner::Service { .. } => false,
@@ -235,31 +245,25 @@ impl Attention {
 
     /// The pods that there are, by UID; `None` of a service, and before they were told.
     #[must_use]
-    pub const fn pods(&self) -> Option<&BTreeMap<String, Fact>> {
-        match &self.0 {
-            Inner::Told(told) => Some(&told.known),
-            Inner::Pods { known, .. } => known.as_ref(),
-            Inner::Service { .. } => None,
-        }
+    pub fn pods(&self) -> Option<&BTreeMap<String, Fact>> {
+        self.roster().map(|(roster, _)| roster.there())
     }
-}
 
-fn take_pod(known: &mut Option<BTreeMap<String, Fact>>, event: Event<Pod>) -> Option<Stirred> {
-    let before = known.clone();
-    match event {
-        Event::Listed(all) => {
-            *known = Some(all.iter().map(|pod| (pod.metadata.uid.clone(), fact(pod))).collect());
-        }
-        Event::Applied(pod) => {
-            let all = known.get_or_insert_default();
-            // One that has its name is another one.
-            all.retain(|uid, fact| *uid == pod.metadata.uid || fact.name != pod.metadata.name);
-            all.insert(pod.metadata.uid.clone(), fact(&pod));
-        }
-        Event::Deleted(pod) => drop(known.get_or_insert_default().remove(&pod.metadata.uid)),
-        Event::Trouble(error) => return Some(Stirred::Trouble(error)),
+    /// Whether a pod is there which has these addresses, by what is told; `None` of a service, and before any were told.
+    #[must_use]
+    pub fn presence(&self, uid: &str, addresses: &BTreeSet<IpAddr>) -> Option<Presence> {
+        let (roster, standing) = self.roster()?;
+        Some(roster.presence(uid, addresses, standing))
     }
-    (*known != before).then_some(Stirred::Changed)
+
+    fn roster(&self) -> Option<(&Roster, Standing)> {
+        let (roster, is_current) = match &self.inner {
+            Inner::Told(told) => (&told.roster, told.subscription.is_current()),
+            Inner::Pods { watch, roster } => (roster.as_ref()?, watch.pulse().is_current()),
+            Inner::Service { .. } => return None,
+        };
+        Some((roster, if is_current { Standing::Current } else { Standing::Old }))
+    }
 }
 
 /// Takes an event in where objects have names of their own, by what matters of them.
@@ -279,19 +283,6 @@ fn take<R: Resource, M: PartialEq + Clone>(
         Event::Trouble(error) => return Some(Stirred::Trouble(error)),
     }
     (*known != before).then_some(Stirred::Changed)
-}
-
-fn fact(pod: &Pod) -> Fact {
-    let all = pod.status.container_statuses.iter().chain(&pod.status.init_container_statuses);
-    let running = all.filter(|status| status.is_running()).count();
-    let addresses = pod.status.pod_ips.iter().filter_map(|one| one.ip.parse().ok());
-    let leaves = pod.metadata.deletion_timestamp.is_some();
-    Fact {
-        name: pod.metadata.name.clone(),
-        addresses: addresses.collect(),
-        over: matches!(pod.status.phase, Phase::Succeeded | Phase::Failed),
-        state: (pod.spec.node_name.clone(), leaves, pod.status.phase, running),
-    }
 }
 
 #[cfg(test)]
@@ -317,34 +308,10 @@ mod tests {
         serde_json::from_value(pod).unwrap()
     }
 
-    #[test]
-    fn what_does_not_matter_stirs_nobody() {
-        let changed = Some(Stirred::Changed);
-        let mut known = None;
-        let mut told = |event| take_pod(&mut known, event);
-        let web = |more| pod("1", "web-0", more);
-        assert_eq!(told(Event::Listed(Vec::new())), changed, "that there is none is news");
-        assert_eq!(told(Event::Applied(web(json!({})))), changed);
-        let ready = json!({ "conditions": [{ "type": "Ready", "status": "True" }] });
-        assert_eq!(told(Event::Applied(web(ready))), None);
-        assert_eq!(told(Event::Applied(web(json!({ "podIPs": [] })))), changed);
-        assert_eq!(told(Event::Applied(web(json!({ "phase": "Failed" })))), changed);
-        // Whoever comes under its name has taken its place, also where its end was not told.
-        assert_eq!(told(Event::Applied(pod("2", "web-0", json!({})))), changed);
-        assert_eq!(known.unwrap().into_keys().collect::<Vec<_>>(), ["2"]);
-    }
-
-    #[test]
-    fn a_pod_whose_containers_have_ended_is_over() {
-        let over = |phase: &str| fact(&pod("1", "web-0", json!({ "phase": phase }))).over;
-        let table = ["Pending", "Running", "Unknown", "Succeeded", "Failed"].map(over);
-        assert_eq!(table, [false, false, false, true, true]);
-    }
-
     fn told(shelf: &Arc<Shelf<Pod>>) -> Told {
         let meant = Meant::Labels("app=web".parse().unwrap());
         let (subscription, namespace) = (Subscription::of(shelf), "prod".to_owned());
-        Told { subscription, namespace, meant, known: BTreeMap::new() }
+        Told { subscription, namespace, meant, roster: Roster::default() }
     }
 
     proptest! {
@@ -369,13 +336,13 @@ mod tests {
                     1 | 2 => Event::Deleted(one),
                     _ => Event::Applied(one),
                 });
-                let before = going.known.clone();
+                let before = going.roster.there().clone();
                 let moved = going.subscription.moved().now_or_never().unwrap();
                 let stirred = going.look(&moved);
                 let mut looking = told(&shelf);
                 looking.look_at_all();
-                prop_assert_eq!(&going.known, &looking.known);
-                prop_assert_eq!(stirred, before != going.known);
+                prop_assert_eq!(going.roster.there(), looking.roster.there());
+                prop_assert_eq!(stirred, &before != going.roster.there());
             }
         }
     }

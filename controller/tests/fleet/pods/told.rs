@@ -154,6 +154,36 @@ async fn what_is_not_current_is_asked_for_until_it_is_again() {
 }
 
 #[tokio::test]
+async fn who_takes_a_place_while_nothing_is_told_is_not_taken_for_gone() {
+    let estate = Estate::told().await;
+    estate.cut("k8s:prod/pod/web-0", "k8s:prod/pod/web-1").await;
+    estate.comes_to("b", &[(2, &["10.1.0.1"])]).await;
+    estate.api.watches(Watches::Fail);
+    until(async || !estate.kubernetes.is_current()).await;
+    // Their nodes say that they are gone. Who has come is asked for, and is in nothing that was told.
+    estate.kill(1, "a");
+    estate.api.remove(PODS, "web-0");
+    estate.run("web-0", 3, "a", 3);
+    estate.comes_to("b", &[(2, &["10.1.0.3"])]).await;
+    estate.kill(2, "b");
+    estate.api.remove(PODS, "web-1");
+    estate.run("web-1", 4, "b", 4);
+    estate.comes_to("b", &[(4, &["10.1.0.3"])]).await;
+    let gone = async || {
+        let notes = estate.fleet.intent(1).await.notes;
+        notes.into_iter().filter(|note| note.ends_with("is gone")).collect::<Vec<_>>()
+    };
+    assert_eq!(gone().await, ["pod prod/web-0 is gone", "pod prod/web-1 is gone"]);
+    estate.api.watches(Watches::Tell);
+    estate.is_current().await;
+    // What goes from here on is told.
+    estate.api.remove(PODS, "web-0");
+    estate.comes_to("b", &[]).await;
+    assert_eq!(gone().await.len(), 3);
+    estate.healed().await;
+}
+
+#[tokio::test]
 async fn what_would_be_refused_is_asked_for_first() {
     let estate = Estate::told().await;
     let node = |ready: &str| {
