@@ -6,6 +6,7 @@
 mod change;
 mod event;
 mod part;
+mod removal;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -204,6 +205,7 @@ impl Sequence {
             Event::Joined(node, ids, result) => self.joined(&node, &ids, result, now),
             Event::Left(node, ids, result) => self.left(&node, &ids, result, now),
             Event::Found(node) => self.found(&node),
+            Event::Removed(node) => self.removed(&node, now),
             Event::Lost(reason) => self.heal(Stage::Failed, reason, now),
             Event::Heal(reason) => self.heal(Stage::Healed, reason, now),
             Event::Tick => self.tick(now),

@@ -205,6 +205,10 @@ impl Driver {
             Command::Braked { node, known } => self.braked(node, known).await,
             Command::KnowBrake { nodes, known } => self.know_brake(known, &nodes).await,
             Command::MissBrake { nodes, told } => self.miss_brake(told, &nodes).await,
+            Command::Owing { reply } => {
+                let nodes = self.intents.values().flat_map(|one| one.sequence.owing().cloned());
+                let _ = reply.send(nodes.collect());
+            }
             Command::Removed { nodes, reply } => {
                 self.removed(nodes).await;
                 let _ = reply.send(());
@@ -527,7 +531,9 @@ impl Driver {
     async fn forget(&mut self) {
         let ended = self.intents.values().filter(|one| {
             let stage = one.sequence.stage();
-            stage.is_final() && stage != Stage::Unconfirmed && one.archived
+            // What is owed is not forgotten.
+            let is_owed = one.sequence.owing().next().is_some();
+            stage.is_final() && !is_owed && one.archived
         });
         let ended = ended.map(|intent| Ended {
             asked: intent.asked,

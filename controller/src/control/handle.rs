@@ -121,6 +121,10 @@ pub(super) enum Command {
         nodes: Vec<NodeName>,
         told: Known,
     },
+    /// Which nodes were to take something out, and have not confirmed it?
+    Owing {
+        reply: oneshot::Sender<BTreeSet<NodeName>>,
+    },
     /// These nodes are not there any more.
     Removed {
         nodes: BTreeSet<NodeName>,
@@ -445,8 +449,9 @@ impl Control {
     pub async fn away(&self, time: Duration) -> Result<BTreeSet<NodeName>, ControlError> {
         let seen = self.agents.seen();
         let behind = self.told_brake().await?.behind;
-        let mut away: BTreeSet<NodeName> =
-            behind.iter().filter_map(|name| NodeName::new(name)).collect();
+        // Also those that were there in an earlier life alone.
+        let mut away = self.ask(|reply| Command::Owing { reply }).await?;
+        away.extend(behind.iter().filter_map(|name| NodeName::new(name)));
         away.extend(seen.iter().map(|agent| agent.node.clone()));
         for agent in seen.iter().filter(|agent| agent.connected || agent.heard_ago < time) {
             away.remove(&agent.node);
@@ -454,7 +459,7 @@ impl Control {
         Ok(away)
     }
 
-    /// Names nodes no longer that are not there any more: those that are away, and on which nothing is owed.
+    /// Names nodes no longer that are not there any more: those that are away, and on which nothing may act any more.
     ///
     /// # Errors
     /// The controller ends.

@@ -64,6 +64,7 @@ pub(crate) fn unconfirmed(intent: &wire::Intent) -> Option<String> {
     let end = match parts.iter().copied().map(lease).max() {
         Some(left) if left.is_zero() => "its lease is over by now".to_owned(),
         Some(left) => format!("its lease ends it there within {}", time(left)),
+        None if is_over(intent) => "its node is gone, and its lease is over".to_owned(),
         None => "its lease ends it".to_owned(),
     };
     let id = IntentId::from_random(intent.id);
@@ -154,6 +155,11 @@ mod tests {
         assert_eq!(
             unconfirmed(&never).unwrap(),
             "00000000000a is not confirmed to be healed on b, c: its lease ends it there within 15s"
+        );
+        let gone = intent(wire::Stage::Unconfirmed, vec![ended.clone()]);
+        assert_eq!(
+            unconfirmed(&gone).unwrap(),
+            "00000000000a is not confirmed to be healed: its node is gone, and its lease is over"
         );
         let healing = vec![ended.clone(), part(1, "b", State::Healing)];
         assert!(unconfirmed(&intent(wire::Stage::Healing, healing)).unwrap().contains(" on b: "));

@@ -43,6 +43,8 @@ pub enum Event {
     Renewed(Vec<FaultId>, Moment),
     /// A node's agent is there again, or still.
     Found(NodeName),
+    /// A node is not a part of its cluster any more.
+    Removed(NodeName),
     /// Pods have gone, or others have come, while it acts.
     Changed(Box<Change>),
     /// A node was asked to have these parts come in and act.

@@ -374,6 +374,36 @@ fn what_could_not_be_healed_is_owed_as_long_as_it_takes() {
 }
 
 #[test]
+fn what_is_owed_by_a_node_that_is_gone_is_forgotten_once_its_lease_is_over() {
+    let mut sequence = active();
+    assert_eq!(sequence.on(Event::Removed(node("a")), SECOND), [], "it may be a mistake");
+    assert_eq!(sequence.stage(), Stage::Active);
+    let _ = sequence.on(Event::Heal("asked".to_owned()), SECOND);
+    assert_eq!(sequence.on(Event::Removed(node("a")), SECOND), [], "it is being asked");
+    let _ = sequence.on(Event::Healed(node("a"), Err(unreachable())), SECOND);
+    let _ = sequence.on(Event::Healed(node("b"), Err(unreachable())), SECOND);
+    assert!(sequence.owing().eq([&node("a"), &node("b")]));
+    // Its lease and the grace, from when it was heard last.
+    assert_eq!(sequence.on(Event::Removed(node("a")), 18 * SECOND), []);
+    assert!(sequence.owes(&node("a")));
+    assert!(sequence.parts()[0].trouble.contains("ends with its lease"));
+    let forgotten = sequence.on(Event::Removed(node("a")), 18 * SECOND + SECOND / 2);
+    assert_eq!(forgotten, [Action::Record]);
+    assert!(sequence.owing().eq([&node("b")]), "nobody says that the other one is gone");
+    assert!(sequence.parts()[0].trouble.contains("lease of what was there is over"));
+    assert_eq!(sequence.stage(), Stage::Unconfirmed, "nobody has confirmed it");
+    assert_eq!(sequence.on(Event::Removed(node("a")), 60 * SECOND), [], "it is told once");
+    // Another one of its name comes.
+    assert_eq!(sequence.on(Event::Found(node("a")), 60 * SECOND), []);
+    let _ = sequence.on(Event::Found(node("b")), 60 * SECOND);
+    let healed = Event::Healed(node("b"), Ok(vec![status(1, State::Healed)]));
+    let _ = sequence.on(healed, 60 * SECOND);
+    assert_eq!(sequence.owing().count(), 0);
+    let told = (sequence.stage(), sequence.reason());
+    assert_eq!(told, (Stage::Unconfirmed, "asked"), "not by all");
+}
+
+#[test]
 fn a_commit_that_is_answered_after_the_heal_brings_nothing_back() {
     let mut sequence = two();
     let _ = sequence.begin();

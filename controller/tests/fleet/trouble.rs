@@ -103,6 +103,31 @@ async fn a_node_that_was_removed_is_named_while_something_is_owed_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_removed_is_forgotten_once_the_lease_of_what_was_there_is_over() {
+    let mut fleet = Fleet::of(&["a", "b"]).await;
+    fleet.cut(1, "netns:a@a", "netns:b@b").await.unwrap();
+    fleet.disconnect("b").await;
+    assert_eq!(fleet.heal(1).await.stage(), Stage::Unconfirmed);
+    let gone = BTreeSet::from([fault::NodeName::new("b").unwrap()]);
+    fleet.control.removed(gone.clone()).await.unwrap();
+    let trouble = async |fleet: &Fleet| {
+        let parts = fleet.intent(1).await.parts;
+        parts.into_iter().map(|part| part.trouble).find(|one| one.contains("gone from its cluster"))
+    };
+    assert!(trouble(&fleet).await.unwrap().contains("ends with its lease"));
+    // The next life has never seen that node, and knows of it by what is owed there.
+    fleet.restart().await;
+    assert_eq!(fleet.control.away(Duration::ZERO).await.unwrap(), gone);
+    until(async || {
+        fleet.control.removed(gone.clone()).await.unwrap();
+        fleet.control.away(Duration::ZERO).await.unwrap().is_empty()
+    })
+    .await;
+    assert!(trouble(&fleet).await.unwrap().contains("lease of what was there is over"));
+    assert_eq!(fleet.intent(1).await.stage(), Stage::Unconfirmed, "nobody has confirmed it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_controller_that_was_restarted_adopts_what_acts_and_injects_nothing_twice() {
     let mut fleet = Fleet::of(&["a", "b"]).await;
     fleet.cut(1, "netns:a@a", "netns:b@b").await.unwrap();

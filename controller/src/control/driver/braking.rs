@@ -217,8 +217,13 @@ impl Driver {
         nodes.iter().for_each(|node| self.tell_of_brake(node));
     }
 
-    /// These nodes are not there any more. Those on which something is owed are named until that is confirmed.
+    /// These nodes are not there any more. Those on which something may act are named until it cannot any more.
     pub(super) async fn removed(&mut self, mut nodes: BTreeSet<NodeName>) {
+        nodes.retain(|node| self.agents.link(node).is_none());
+        for node in &nodes {
+            let owes = |intent: &Intent| intent.sequence.owes(node);
+            self.everybody(|intent| owes(intent).then(|| Event::Removed(node.clone()))).await;
+        }
         let now = self.agents.now();
         nodes.retain(|node| {
             let is_owed = |intent: &Intent| {
@@ -226,7 +231,7 @@ impl Driver {
                 sequence.owes(node)
                     || sequence.of(node).any(|part| sequence.part_may_act(part, now))
             };
-            self.agents.link(node).is_none() && !self.intents.values().any(is_owed)
+            !self.intents.values().any(is_owed)
         });
         for node in &nodes {
             self.behind.nodes.remove(node);
