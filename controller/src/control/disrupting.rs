@@ -17,14 +17,14 @@ use std::time::Duration;
 use fault::IntentId;
 use proto::control as wire;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 pub use self::drafting::Undertaking;
 use self::ending::Ending;
 use self::errand::{Errand, Work};
 use super::driver::disruptions::{Asked, DisruptionWord, Down};
 use super::handle::{Command, Control, ControlError};
-use super::wall::Wall;
+use super::wall::{Due, Wall};
 use crate::disruption::{Inmates, is_over};
 use crate::provider::kubernetes::{Kubernetes, Mark};
 
@@ -98,7 +98,8 @@ impl Disrupting {
         self.going().insert(id, Going { standing: standing.clone(), end });
         let ending = Ending::new(ended, self.0.brake.clone());
         let (commands, wall) = (self.0.commands.clone(), self.0.wall);
-        let errand = Errand { kubernetes, state, ending, commands, wall };
+        let due = Due::at(state.borrow().deadline, wall.now(), Instant::now());
+        let errand = Errand { kubernetes, state, ending, commands, wall, due };
         let own = self.clone();
         tokio::spawn(async move {
             errand.run(work).await;

@@ -1,18 +1,15 @@
 //! One disruption on its way: done, and undone.
 
-use std::time::Duration;
-
 use fault::NodeName;
 use proto::control as wire;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::sleep;
 
 use super::departures::{Departures, Leaving, Until};
 use super::ending::{Ending, Word};
 use super::removing::{CameTo, Removing};
 use crate::control::driver::disruptions::DisruptionWord;
 use crate::control::handle::Command;
-use crate::control::wall::Wall;
+use crate::control::wall::{Due, Wall};
 use crate::disruption::{Disruption, Inmates, Manner, What};
 use crate::provider::kubernetes::Kubernetes;
 
@@ -77,6 +74,8 @@ pub(super) struct Errand {
     pub(super) ending: Ending,
     pub(super) commands: mpsc::WeakSender<Command>,
     pub(super) wall: Wall,
+    /// When what stands is undone.
+    pub(super) due: Due,
 }
 
 impl Errand {
@@ -185,10 +184,9 @@ impl Errand {
 
     /// Waits until the deadline, or until it is to end before that, and undoes it.
     pub(super) async fn stand(&mut self) {
-        let deadline = self.state.borrow().deadline;
-        let left = Duration::from_nanos(deadline.saturating_sub(self.wall.now()));
+        let due = self.due;
         let why = tokio::select! {
-            () = sleep(left) => String::new(),
+            () = due.come() => String::new(),
             word = self.ending.come() => match word {
                 Word::End(why) => why,
                 Word::Leave => return,
