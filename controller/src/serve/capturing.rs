@@ -14,7 +14,7 @@ use proto::control::capture_piece::Kind;
 use proto::control::error_detail::Kind as Detail;
 use proto::control::guarded::Guard;
 use proto::{Invalid, required};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
@@ -34,6 +34,38 @@ const BACKLOG: usize = 4;
 
 type Told = Result<wire::CapturePiece, Status>;
 pub(super) type Pieces = Pin<Box<dyn Stream<Item = Told> + Send>>;
+
+/// A capture that has begun.
+pub(super) struct Begun {
+    /// What is handed over.
+    pub(super) pieces: Pieces,
+    /// What that has come to, once it is over.
+    pub(super) over: oneshot::Receiver<Tally>,
+}
+
+/// What was handed over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) packets: u64,
+    /// What was kept of them (bytes).
+    pub(super) size: u64,
+    /// How many more have passed; `None` where the end was not told.
+    pub(super) missed: Option<u64>,
+}
+
+impl Tally {
+    fn add(&mut self, piece: &agent_wire::CapturePiece) {
+        match &piece.kind {
+            Some(Piece::Packets(packets)) => {
+                let sizes = packets.packets.iter().map(|packet| packet.kept.len() as u64);
+                self.packets += packets.packets.len() as u64;
+                self.size += sizes.sum::<u64>();
+            }
+            Some(Piece::End(end)) => self.missed = Some(end.missed),
+            None => {}
+        }
+    }
+}
 
 /// Who captures now, if anybody may.
 #[derive(Clone, Debug)]
@@ -135,7 +167,7 @@ pub(super) async fn begin(
     caller: &Caller,
     what: String,
     request: wire::CaptureRequest,
-) -> Result<Pieces, Status> {
+) -> Result<Begun, Status> {
     let place = match service.capturers.enter() {
         Ok(place) => place,
         Err(status) => return refused(service, caller, &what, status).await,
@@ -165,12 +197,11 @@ pub(super) async fn begin(
         }
     };
     let (told, waiting) = mpsc::channel(BACKLOG);
+    let (tell, over) = oneshot::channel();
     let passing = Passing {
         pieces,
         told,
-        packets: 0,
-        size: 0,
-        missed: None,
+        tally: Tally::default(),
         began: Instant::now(),
         until: Instant::now() + capture.total + GRACE,
         stopped: service.stopped.clone(),
@@ -178,8 +209,8 @@ pub(super) async fn begin(
     };
     let first = wire::CapturePiece { kind: Some(Kind::Target((&captured.end).into())) };
     let (archive, until) = (service.archive.clone(), None);
-    tokio::spawn(passing.run(first, archive, Audit { until, ..admitted }));
-    Ok(Box::pin(ReceiverStream::new(waiting)))
+    tokio::spawn(passing.run(first, archive, Audit { until, ..admitted }, tell));
+    Ok(Begun { pieces: Box::pin(ReceiverStream::new(waiting)), over })
 }
 
 /// Who is refused is written down as well.
@@ -188,7 +219,7 @@ async fn refused(
     caller: &Caller,
     what: &str,
     refused: Status,
-) -> Result<Pieces, Status> {
+) -> Result<Begun, Status> {
     let verdict = Verdict::Refused(refused.message().to_owned());
     service.audit(entry(caller, Deed::Capture, what.to_owned(), verdict)).await?;
     Err(refused)
@@ -198,10 +229,7 @@ async fn refused(
 struct Passing {
     pieces: Streaming<agent_wire::CapturePiece>,
     told: mpsc::Sender<Told>,
-    packets: u64,
-    /// What was kept of them (bytes).
-    size: u64,
-    missed: Option<u64>,
+    tally: Tally,
     began: Instant,
     until: Instant,
     stopped: watch::Receiver<bool>,
@@ -209,7 +237,13 @@ struct Passing {
 }
 
 impl Passing {
-    async fn run(mut self, first: wire::CapturePiece, archive: Archive, admitted: Audit) {
+    async fn run(
+        mut self,
+        first: wire::CapturePiece,
+        archive: Archive,
+        admitted: Audit,
+        over: oneshot::Sender<Tally>,
+    ) {
         let (told, until, mut stopped) = (self.told.clone(), self.until, self.stopped.clone());
         let failed = tokio::select! {
             biased;
@@ -221,7 +255,7 @@ impl Passing {
             }
             failed = self.go_on(first) => failed.err(),
         };
-        let ended = self.ended(admitted, failed.as_ref());
+        let (ended, tally) = (self.ended(admitted, failed.as_ref()), self.tally);
         // Its socket is gone with the stream from its agent, before that is written down.
         drop(self);
         if let Err(error) = archive.audit.append(&ended).await {
@@ -231,6 +265,8 @@ impl Passing {
             // Who does not listen any more need not know.
             let _ = told.try_send(Err(status));
         }
+        // Nor who asked for nothing but packets.
+        let _ = over.send(tally);
     }
 
     async fn go_on(&mut self, first: wire::CapturePiece) -> Result<(), Status> {
@@ -238,16 +274,8 @@ impl Passing {
             return Ok(());
         }
         while let Some(piece) = self.pieces.message().await.map_err(crate::link::lost)? {
-            match &piece.kind {
-                Some(Piece::Packets(packets)) => {
-                    let sizes = packets.packets.iter().map(|packet| packet.kept.len() as u64);
-                    self.packets += packets.packets.len() as u64;
-                    self.size += sizes.sum::<u64>();
-                }
-                Some(Piece::End(end)) => self.missed = Some(end.missed),
-                None => {}
-            }
-            let is_last = self.missed.is_some();
+            self.tally.add(&piece);
+            let is_last = self.tally.missed.is_some();
             let piece = wire::CapturePiece { kind: Some(Kind::Piece(piece)) };
             if self.told.send(Ok(piece)).await.is_err() || is_last {
                 return Ok(());
@@ -261,11 +289,11 @@ impl Passing {
         let came_to = format!(
             "{}: {}, {}, in {}",
             admitted.what,
-            count(self.packets, "packet"),
-            bytes(self.size),
+            count(self.tally.packets, "packet"),
+            bytes(self.tally.size),
             time(self.began.elapsed()),
         );
-        let missed = match (self.missed, failed) {
+        let missed = match (self.tally.missed, failed) {
             (Some(0), _) => String::new(),
             (Some(missed), _) => format!(", {missed} missed"),
             (None, Some(status)) => format!(", ended before its time: {}", status.message()),

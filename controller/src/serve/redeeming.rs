@@ -2,17 +2,14 @@
 
 use std::time::SystemTime;
 
-use futures_util::StreamExt as _;
 use link::Role;
-use proto::agent::capture_piece::Kind as Piece;
 use proto::control as wire;
-use proto::control::capture_piece::Kind;
 use proto::control::error_detail::Kind as Detail;
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
 
 use super::caller::Caller;
-use super::capturing::{self, Pieces};
+use super::capturing::{self, Begun, Pieces, Tally};
 use super::refusal;
 use super::service::Service;
 use crate::tickets::book::Ticket;
@@ -45,22 +42,17 @@ pub(super) async fn redeem(service: &Service, secret: &[u8]) -> Result<Pieces, S
     let caller = Caller { name: object.asker(), role: Role::Capturer };
     let what = capturing::typed(&request);
     // From here on, since the caller may leave at any moment.
-    let mut sum = Sum {
-        object,
-        news: tickets.news.clone(),
-        packets: 0,
-        size: 0,
-        missed: None,
-        refused: None,
-    };
+    let mut sum =
+        Sum { object, news: tickets.news.clone(), tally: Tally::default(), refused: None };
     match capturing::begin(service, &caller, what, request).await {
-        Ok(pieces) => {
+        Ok(Begun { pieces, over }) => {
             sum.tell(Standing { phase: Some(Phase::Running), ..Standing::default() });
-            Ok(Box::pin(pieces.inspect(move |piece| {
-                if let Ok(piece) = piece {
-                    sum.add(piece);
-                }
-            })))
+            tokio::spawn(async move {
+                // One that was broken off with its runtime is told by nobody.
+                sum.tally = over.await.unwrap_or_default();
+                drop(sum);
+            });
+            Ok(pieces)
         }
         Err(refused) => {
             sum.refused = Some(refused.message().to_owned());
@@ -69,13 +61,11 @@ pub(super) async fn redeem(service: &Service, secret: &[u8]) -> Result<Pieces, S
     }
 }
 
-/// What was handed over, or why nothing was; told when the caller is gone, however it went.
+/// What was handed over, or why nothing was; told when that is over, however it went.
 struct Sum {
     object: Capture,
     news: mpsc::UnboundedSender<News>,
-    packets: u64,
-    size: u64,
-    missed: Option<u64>,
+    tally: Tally,
     refused: Option<String>,
 }
 
@@ -83,19 +73,6 @@ impl Sum {
     /// Whoever keeps objects may have ended, and the controller with it.
     fn tell(&self, status: Standing) {
         let _ = self.news.send(News { object: Box::new(self.object.clone()), status });
-    }
-
-    fn add(&mut self, piece: &wire::CapturePiece) {
-        let Some(Kind::Piece(piece)) = &piece.kind else { return };
-        match &piece.kind {
-            Some(Piece::Packets(packets)) => {
-                let sizes = packets.packets.iter().map(|packet| packet.kept.len() as u64);
-                self.packets += packets.packets.len() as u64;
-                self.size += sizes.sum::<u64>();
-            }
-            Some(Piece::End(end)) => self.missed = Some(end.missed),
-            None => {}
-        }
     }
 }
 
@@ -105,9 +82,9 @@ impl Drop for Sum {
             Some(why) => Standing::of(Phase::Refused, why),
             None => Standing {
                 phase: Some(Phase::Over),
-                packets: Some(self.packets),
-                bytes: Some(self.size),
-                missed: self.missed,
+                packets: Some(self.tally.packets),
+                bytes: Some(self.tally.size),
+                missed: self.tally.missed,
                 ..Standing::default()
             },
         };

@@ -295,7 +295,8 @@ impl wire::control_server::Control for Shared {
         let what = capturing::typed(request.get_ref());
         let permitted = self.0.permitted(&request, Role::Capturer, Deed::Capture, what.clone());
         let caller = permitted.await?;
-        capturing::begin(&self.0, &caller, what, request.into_inner()).await.map(Response::new)
+        let begun = capturing::begin(&self.0, &caller, what, request.into_inner()).await?;
+        Ok(Response::new(begun.pieces))
     }
 
     type RedeemStream = capturing::Pieces;
