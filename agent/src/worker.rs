@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fault::{BootTime, Fault, FaultId, Holder, OverlapError, Scheme, Status};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::brake::{Brake, BrakeError, Standing};
 use crate::hands::Hands;
@@ -34,6 +34,8 @@ pub struct Agent {
     kernel: Arc<dyn Kernel>,
     brake: Brake,
     hands: Hands,
+    /// Whether it holds faults that have not ended.
+    holding: watch::Receiver<bool>,
 }
 
 /// Something changed without being asked about.
@@ -250,8 +252,23 @@ impl Agent {
             messages.downgrade(),
             transitions.clone(),
         );
+        let holding = worker.holding.subscribe();
         tokio::spawn(worker.run(inbox, watch));
-        Self { messages, transitions, kernel, brake, hands }
+        Self { messages, transitions, kernel, brake, hands, holding }
+    }
+
+    /// Whether it holds faults that have not ended, by what the worker has done last.
+    #[must_use]
+    pub fn holds_faults(&self) -> bool {
+        *self.holding.borrow()
+    }
+
+    /// Returns once it holds faults that have not ended.
+    pub async fn comes_to_hold(&self) {
+        if self.holding.clone().wait_for(|holds| *holds).await.is_err() {
+            // The worker has ended, and will hold nothing.
+            std::future::pending().await
+        }
     }
 
     /// Who does what may wait for its kernel.

@@ -21,5 +21,5 @@ pub use principal::{
 pub use rustls::pki_types::{CertificateDer, ServerName};
 pub use tls::{
     AcceptError, Accepted, Acceptor, Connector, DialError, Door, Files, Material, MaterialError,
-    OpenDoor, OpenDoorError, Refusal, dial_without_certificate,
+    OpenDoor, OpenDoorError, Refusal, dial_without_certificate, reach,
 };

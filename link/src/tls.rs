@@ -10,7 +10,7 @@ mod verify;
 mod tests;
 
 pub use accept::{AcceptError, Accepted, Acceptor};
-pub use dial::{Connector, DialError};
+pub use dial::{Connector, DialError, reach};
 pub use material::{Files, Material, MaterialError};
 pub use open::{OpenDoor, OpenDoorError, dial_without_certificate};
 pub use verify::{Door, Refusal};

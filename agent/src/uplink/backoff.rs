@@ -9,6 +9,9 @@ const MOST: Duration = Duration::from_secs(10);
 /// The most that is waited while faults stand here, which somebody is to renew: far below a lease. And where another
 /// one of several controllers may be, which may lead from now on.
 const PRESSING: Duration = Duration::from_secs(1);
+/// The most that is waited, and twice the least, where another one leads to whom there is a connection, and nothing here
+/// would be renewed: who leads next is in no hurry, and the end of that connection is heard of at once.
+const RELAXED: Duration = Duration::from_secs(3);
 /// A connection that lived this long was a good one.
 const GOOD: Duration = Duration::from_secs(10);
 
@@ -30,11 +33,13 @@ pub enum Need {
     None,
     /// Faults, whose leases run.
     Renewals,
-    /// Whoever leads next: this is one of several places of a controller.
+    /// Whoever leads next: this is one of several places of a controller, and none of them is connected.
     Leader,
+    /// The same, while another place is connected.
+    Successor,
 }
 
-/// Counts attempts; full jitter, so that all agents of a controller that was away do not come at once.
+/// Counts attempts; full jitter but for who has a connection anyway, so that all agents of a controller that was away do not come at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backoff {
     ceiling: Option<Duration>,
@@ -42,11 +47,12 @@ pub struct Backoff {
 
 impl Backoff {
     /// How long to wait after `attempt`: a share of `random` / 2^32 of what may be waited by now. Of a
-    /// refusal at least the half.
+    /// refusal, and for a successor, at least the half.
     pub fn after(&mut self, attempt: Attempt, need: Need, random: u32) -> Duration {
         let most = match need {
             Need::None => MOST,
             Need::Renewals | Need::Leader => PRESSING,
+            Need::Successor => RELAXED,
         };
         let ceiling = match (attempt, self.ceiling) {
             (Attempt::Refused, _) => MOST,
@@ -55,9 +61,13 @@ impl Backoff {
             (Attempt::Failed | Attempt::Lived(_), Some(before)) => (before * 2).min(most),
         };
         self.ceiling = Some(ceiling);
-        match attempt {
-            Attempt::Refused => ceiling / 2 + share(ceiling / 2, random),
-            Attempt::Failed | Attempt::Lived(_) => share(ceiling, random),
+        match (attempt, need) {
+            (Attempt::Refused, _) | (Attempt::Failed | Attempt::Lived(_), Need::Successor) => {
+                ceiling / 2 + share(ceiling / 2, random)
+            }
+            (Attempt::Failed | Attempt::Lived(_), Need::None | Need::Renewals | Need::Leader) => {
+                share(ceiling, random)
+            }
         }
     }
 }
@@ -111,6 +121,24 @@ mod tests {
         assert_eq!(waited(Failed, Need::None), 2_000);
         assert_eq!(waited(Refused, Need::Renewals), 10_000);
         assert_eq!(waited(Failed, Need::Renewals), 1_000);
+    }
+
+    #[test]
+    fn who_is_connected_and_holds_nothing_asks_rarely_for_who_leads_next() {
+        use Attempt::Failed;
+        let mut backoff = Backoff::default();
+        for _ in 0..20 {
+            backoff.after(Failed, Need::Successor, 0);
+        }
+        for (random, need, millis) in [
+            (u32::MAX, Need::Successor, 3_000),
+            (0, Need::Successor, 1_500),
+            // Its connection is lost, or there is something to be renewed.
+            (u32::MAX, Need::Leader, 1_000),
+            (u32::MAX, Need::Renewals, 1_000),
+        ] {
+            assert_eq!(backoff.after(Failed, need, random).as_millis(), millis, "{need:?}");
+        }
     }
 
     proptest! {

@@ -138,15 +138,17 @@ impl Controller {
         &self,
         at: IpAddr,
     ) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>, Unreached> {
+        let place = self.address.at(at);
+        // Where no controller leads nobody listens, again and again: no file is read for that.
+        let stream = link::reach(&place).await?;
+        if let Err(error) = notice_silence(&stream) {
+            tracing::debug!(%error, "TCP keepalive not set; HTTP/2 asks as well");
+        }
         let connector = match &self.proof {
             Proof::Certificate(certificate) => certificate.connector(),
             Proof::Token { ca, .. } => link::dial_without_certificate(ca)?,
         };
-        let stream = connector.dial(&self.address.at(at), &self.name).await?;
-        if let Err(error) = notice_silence(stream.get_ref().0) {
-            tracing::debug!(%error, "TCP keepalive not set; HTTP/2 asks as well");
-        }
-        Ok(stream)
+        Ok(connector.over(stream, &place, &self.name).await?)
     }
 }
 

@@ -71,8 +71,8 @@ pub(super) async fn keep<Dial, Dialled, S, E>(
     let mut backoff = Backoff::default();
     let mut said = None;
     while *standing.borrow() != Standing::Left {
-        let patience = match need(&uplink.agent, &standing).await {
-            Need::None | Need::Leader => PATIENCE,
+        let patience = match need(&uplink.agent, &standing, met.count()) {
+            Need::None | Need::Leader | Need::Successor => PATIENCE,
             Need::Renewals => HASTE,
         };
         let established = tokio::select! {
@@ -130,8 +130,28 @@ pub(super) async fn keep<Dial, Dialled, S, E>(
         if *standing.borrow() == Standing::Left {
             return;
         }
-        let need = need(&uplink.agent, &standing).await;
+        let count = met.count();
+        let need = need(&uplink.agent, &standing, count);
         let pause = backoff.after(attempt, need, (uplink.chance)());
+        let is_relaxed = need == Need::Successor && attempt != Attempt::Refused;
+        let pressed = async {
+            tokio::select! {
+                () = met.fewer_than(count) => {}
+                () = uplink.agent.comes_to_hold() => {}
+            }
+        };
+        let rested = tokio::select! {
+            biased;
+            () = stop.asked() => return,
+            () = tokio::time::sleep(pause) => true,
+            // From now on something waits for who leads next.
+            () = pressed, if is_relaxed => false,
+        };
+        if rested {
+            continue;
+        }
+        // Not all agents at once.
+        let pause = backoff.after(attempt, Need::Leader, (uplink.chance)());
         tokio::select! {
             biased;
             () = stop.asked() => return,
@@ -140,13 +160,13 @@ pub(super) async fn keep<Dial, Dialled, S, E>(
     }
 }
 
-/// What waits for this way to lead somewhere: first of all faults for whoever renews them.
-async fn need(agent: &Agent, standing: &watch::Receiver<Standing>) -> Need {
-    let all = agent.list().await.unwrap_or_default();
-    let is_pressing = all.iter().any(|status| !status.state.is_final());
+/// What waits for this way to lead somewhere: first of all faults for whoever renews them. There are so many connections
+/// by other ways.
+fn need(agent: &Agent, standing: &watch::Receiver<Standing>, others: usize) -> Need {
     match *standing.borrow() {
-        _ if is_pressing => Need::Renewals,
-        Standing::OneOfSeveral => Need::Leader,
+        _ if agent.holds_faults() => Need::Renewals,
+        Standing::OneOfSeveral if others == 0 => Need::Leader,
+        Standing::OneOfSeveral => Need::Successor,
         Standing::Alone | Standing::Left => Need::None,
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use fault::{
     Effect, Fault, FaultId, Gone, Holder, Hook, Kind, NamespaceCookie, State, Status, Window,
 };
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::target::{Preparing, Start, Target, Task, place};
 use super::{AgentError, Commit, Earnest, Message, Prepared, Reach, Reply, Transition};
@@ -41,6 +41,8 @@ pub(super) struct Worker {
     pub(super) targets: HashMap<NamespaceCookie, Target>,
     pub(super) healing: HashMap<FaultId, Vec<Reply<Status>>>,
     pub(super) draining: Option<Vec<oneshot::Sender<()>>>,
+    /// Whether there are faults that have not ended, for who dials.
+    pub(super) holding: watch::Sender<bool>,
 }
 
 impl Worker {
@@ -64,6 +66,7 @@ impl Worker {
             targets: HashMap::new(),
             healing: HashMap::new(),
             draining: None,
+            holding: watch::Sender::new(false),
         }
     }
 
@@ -100,6 +103,8 @@ impl Worker {
             for id in self.ledger.due(self.kernel.now()) {
                 self.end(id, State::Expired);
             }
+            let holds = self.ledger.iter().any(|record| !record.state.is_final());
+            self.holding.send_if_modified(|held| std::mem::replace(held, holds) != holds);
         }
     }
 

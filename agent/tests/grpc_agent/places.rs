@@ -100,7 +100,7 @@ async fn answers(client: &mut AgentClient<Channel>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_leads_next_is_found_within_a_second_also_while_the_last_one_hangs() {
+async fn whoever_leads_next_is_found_within_three_seconds_also_while_the_last_one_hangs() {
     let rig = Rig::frozen().await;
     let town = Town::of(&rig, &[A, B]);
     let mut first = town.listen(A).accept(FIRST).await;
@@ -109,13 +109,44 @@ async fn whoever_leads_next_is_found_within_a_second_also_while_the_last_one_han
     tokio::time::sleep(Duration::from_secs(3_600)).await;
     let (mut there, begun) = (town.listen(B), Instant::now());
     let mut second = there.accept(SECOND).await;
-    assert!(begun.elapsed() <= Duration::from_secs(1), "after {:?}", begun.elapsed());
+    assert!(begun.elapsed() <= Duration::from_secs(3), "after {:?}", begun.elapsed());
     answers(&mut second).await;
     answers(&mut first).await;
     let faults = vec![(&rig.cut(1, "netns:a", "netns:b")).into()];
     let request = wire::PrepareRequest { faults, dry_run: false, holder: Some(FIRST.into()) };
     let refused = first.prepare(request).await.unwrap_err();
     assert_eq!(detail(&refused), Detail::Superseded(wire::Superseded { by_epoch: 6 }));
+}
+
+#[tokio::test]
+async fn while_faults_stand_it_is_found_within_a_second() {
+    let rig = Rig::frozen().await;
+    rig.begin(&rig.cut(1, "netns:a", "netns:b")).await;
+    // Threads have put it in, for which time that stands still would not wait.
+    tokio::time::pause();
+    let town = Town::of(&rig, &[A, B]);
+    let mut first = town.listen(A).accept(FIRST).await;
+    tokio::time::sleep(LONG).await;
+    let (mut there, begun) = (town.listen(B), Instant::now());
+    let mut second = there.accept(SECOND).await;
+    assert!(begun.elapsed() <= Duration::from_secs(1), "after {:?}", begun.elapsed());
+    answers(&mut second).await;
+    answers(&mut first).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_last_one_is_lost_the_next_is_found_within_a_second() {
+    let rig = Rig::frozen().await;
+    let town = Town::of(&rig, &[A, B]);
+    let mut first = town.listen(A).accept(FIRST).await;
+    answers(&mut first).await;
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    let mut there = town.listen(B);
+    drop(first);
+    let begun = Instant::now();
+    let mut second = there.accept(SECOND).await;
+    assert!(begun.elapsed() <= Duration::from_secs(1), "after {:?}", begun.elapsed());
+    answers(&mut second).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -88,20 +88,29 @@ impl Connector {
         address: &HostPort,
         name: &ServerName<'static>,
     ) -> Result<TlsStream<TcpStream>, DialError> {
-        let dialled = timeout(self.patience, self.connect(address, name)).await;
-        let slow = |_| DialError::Timeout { address: address.clone(), patience: self.patience };
-        dialled.map_err(slow)?
+        let both = async { self.secure(connect(address).await?, address, name).await };
+        within(self.patience, address, both).await
     }
 
-    async fn connect(
+    /// The same over a connection that [`reach`] has made.
+    ///
+    /// # Errors
+    /// It does not answer in time, or is not to be trusted.
+    pub async fn over(
         &self,
+        stream: TcpStream,
         address: &HostPort,
         name: &ServerName<'static>,
     ) -> Result<TlsStream<TcpStream>, DialError> {
-        let unreached = |error| DialError::Connect { address: address.clone(), error };
-        let host = address.host().to_str();
-        let stream = TcpStream::connect((&*host, address.port())).await.map_err(unreached)?;
-        stream.set_nodelay(true).map_err(unreached)?;
+        within(self.patience, address, self.secure(stream, address, name)).await
+    }
+
+    async fn secure(
+        &self,
+        stream: TcpStream,
+        address: &HostPort,
+        name: &ServerName<'static>,
+    ) -> Result<TlsStream<TcpStream>, DialError> {
         let connector = TlsConnector::from(Arc::clone(&self.config));
         connector.connect(name.clone(), stream).await.map_err(|error| {
             let address = address.clone();
@@ -111,6 +120,32 @@ impl Connector {
             }
         })
     }
+}
+
+/// Connects to whoever listens at an address, and says nothing yet: for who reads what it shows only where somebody
+/// is there.
+///
+/// # Errors
+/// Nobody is there within 10 s.
+pub async fn reach(address: &HostPort) -> Result<TcpStream, DialError> {
+    within(PATIENCE, address, connect(address)).await
+}
+
+async fn connect(address: &HostPort) -> Result<TcpStream, DialError> {
+    let unreached = |error| DialError::Connect { address: address.clone(), error };
+    let host = address.host().to_str();
+    let stream = TcpStream::connect((&*host, address.port())).await.map_err(unreached)?;
+    stream.set_nodelay(true).map_err(unreached)?;
+    Ok(stream)
+}
+
+async fn within<T>(
+    patience: Duration,
+    address: &HostPort,
+    work: impl Future<Output = Result<T, DialError>>,
+) -> Result<T, DialError> {
+    let slow = |_| DialError::Timeout { address: address.clone(), patience };
+    timeout(patience, work).await.map_err(slow)?
 }
 
 impl std::fmt::Debug for Connector {
