@@ -15,7 +15,8 @@ pub struct Capture {
     pub kept: Kept,
     /// How long, at most [`Self::LONGEST`].
     pub total: Duration,
-    /// After how much it ends, counted as [`Packet::cost`] does (bytes), at most [`Self::MOST`].
+    /// How much is told at most, counted as [`Packet::cost`] does (bytes), itself at most [`Self::MOST`]. It ends
+    /// before what would be more.
     pub most: u64,
     /// Whether the network of the whole node is meant.
     pub node: NodeNetwork,
@@ -102,10 +103,10 @@ impl Packet {
     /// What it takes beside its own bytes in a file (bytes).
     pub const BESIDE: u64 = 64;
 
-    /// What it takes in a file (bytes), but for what its end is filled up with.
+    /// What it takes in a file (bytes), where its end is filled up to the next multiple of four.
     #[must_use]
     pub fn cost(&self) -> u64 {
-        Self::BESIDE + self.bytes.len() as u64
+        Self::BESIDE + self.bytes.len().next_multiple_of(4) as u64
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fault::{Capture, Packet};
 use proto::Invalid;
@@ -13,14 +14,15 @@ use proto::agent::capture_piece::Kind;
 use proto::required;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::place;
 use super::refusal::{busy, invalid, refuse_kernel, uncaptured};
-use crate::kernel::{KernelError, Listening, Place};
+use crate::hands::Hands;
+use crate::kernel::{Kernel, KernelError, Listening, Place, Sight};
 use crate::worker::{Agent, Transition};
 
 /// How many there are at once.
@@ -28,6 +30,8 @@ const AT_ONCE: usize = 2;
 /// Batches that may wait to be taken, and how much one has at most (bytes), but for its last packet.
 const BACKLOG: usize = 4;
 const BATCH: u64 = 64 << 10;
+/// How often it is looked whether the target is there (1 s): its end is no event.
+const LOOK: Duration = Duration::from_secs(1);
 
 type Piece = Result<wire::CapturePiece, Status>;
 pub(super) type Pieces = Pin<Box<dyn Stream<Item = Piece> + Send>>;
@@ -101,6 +105,7 @@ enum Ended {
     Time,
     Full,
     Draining,
+    Gone,
     Nobody,
 }
 
@@ -112,10 +117,18 @@ impl Capturing {
         while self.left > 0 {
             let Ok(room) = pieces.reserve().await else { return Ok(Ended::Nobody) };
             // Nothing of it is lost by whoever drops this: what was taken is handed over without a wait.
-            let batch = self.listening.batch(self.left.min(BATCH)).await?;
+            let mut batch = self.listening.batch(self.left.min(BATCH)).await?;
+            let mut cost: u64 = batch.iter().map(Packet::cost).sum();
+            // The last of them may be too much. It has passed, and is not told.
+            let is_full = cost > self.left;
+            if is_full {
+                cost -= batch.pop().map_or(0, |last| last.cost());
+            }
+            self.left = if is_full { 0 } else { self.left - cost };
+            if batch.is_empty() {
+                continue;
+            }
             self.told += batch.len() as u64;
-            let cost: u64 = batch.iter().map(Packet::cost).sum();
-            self.left = self.left.saturating_sub(cost);
             let devices = self.strange(&batch);
             let packets = batch.into_iter().map(Into::into).collect();
             let kind = Some(Kind::Packets(wire::CapturedPackets { devices, packets }));
@@ -134,15 +147,41 @@ impl Capturing {
 
     fn end(&mut self, ended: Ended) -> io::Result<wire::CaptureEnd> {
         let why = match ended {
-            Ended::Time => wire::CaptureEnding::Time,
+            Ended::Time | Ended::Gone => wire::CaptureEnding::Time,
             Ended::Full => wire::CaptureEnding::Full,
             Ended::Draining => wire::CaptureEnding::Draining,
             Ended::Nobody => wire::CaptureEnding::Unspecified,
         };
         let passed = self.listening.tap().passed()?;
         let missed = passed.saturating_sub(self.told);
-        Ok(wire::CaptureEnd { told: self.told, missed, why: why.into() })
+        let gone = ended == Ended::Gone;
+        Ok(wire::CaptureEnd { told: self.told, missed, why: why.into(), gone })
     }
+}
+
+/// Whose packets they are.
+struct Whose {
+    kernel: Arc<dyn Kernel>,
+    hands: Hands,
+    place: Place,
+}
+
+impl Whose {
+    /// Returns once the target is gone. Its namespace stays, since the socket is in it.
+    async fn left(&self) {
+        loop {
+            sleep(LOOK).await;
+            let (kernel, place) = (Arc::clone(&self.kernel), self.place.clone());
+            if self.hands.work(move || is_gone(kernel.as_ref(), &place)).await == Some(true) {
+                return;
+            }
+        }
+    }
+}
+
+/// Whether a target is gone: one that cannot be read now may be there.
+fn is_gone(kernel: &dyn Kernel, place: &Place) -> bool {
+    matches!(kernel.inspect(place), Ok(Sight::Gone(_)))
 }
 
 /// Captures, from the time on at which this returns.
@@ -159,7 +198,8 @@ pub(super) async fn begin(
     let (selector, total, left) = (place.selector.clone(), capture.total, capture.most);
     // From before it is open, or an end in between would be missed.
     let transitions = agent.transitions();
-    let kernel = agent.kernel().clone();
+    let (kernel, hands) = (agent.kernel().clone(), agent.hands().clone());
+    let whose = Whose { kernel: Arc::clone(&kernel), hands, place: place.clone() };
     let tap = agent.hands().work(move || {
         kernel.capture(&place, &capture).map_err(|error| refuse_kernel(error, &place.selector))
     });
@@ -175,7 +215,7 @@ pub(super) async fn begin(
     let deadline = Instant::now() + total;
     tracing::info!(%selector, seconds = total.as_secs_f64(), "a capture begins");
     tokio::spawn(async move {
-        let end = conclude(capturing, &pieces, deadline, transitions).await;
+        let end = conclude(capturing, whose, &pieces, deadline, transitions).await;
         match &end {
             Ok(wire::CaptureEnd { told, missed, .. }) => {
                 tracing::info!(%selector, told, missed, "a capture has ended");
@@ -192,18 +232,32 @@ pub(super) async fn begin(
 /// Captures until any end; nothing is left open then.
 async fn conclude(
     mut capturing: Capturing,
+    whose: Whose,
     pieces: &mpsc::Sender<Piece>,
     deadline: Instant,
     transitions: Receiver<Transition>,
 ) -> io::Result<wire::CaptureEnd> {
     let ended = tokio::select! {
         biased;
-        () = sleep_until(deadline) => Ended::Time,
-        () = pieces.closed() => Ended::Nobody,
-        () = drained(transitions) => Ended::Draining,
-        ended = capturing.go_on(pieces) => ended?,
+        () = sleep_until(deadline) => Ok(Ended::Time),
+        () = pieces.closed() => Ok(Ended::Nobody),
+        () = drained(transitions) => Ok(Ended::Draining),
+        () = whose.left() => Ok(Ended::Gone),
+        ended = capturing.go_on(pieces) => ended,
     };
-    capturing.end(ended)
+    // Before it is closed: what passes until then would count as missed.
+    let end = ended.and_then(|ended| capturing.end(ended));
+    let Whose { kernel, hands, place } = whose;
+    let closed = hands.work(move || {
+        // A packet socket is closed once no processor uses it any more (synchronize_net): some milliseconds.
+        drop(capturing);
+        let mut end = end?;
+        // It may have gone since the last look.
+        let is_over = end.why() == wire::CaptureEnding::Time;
+        end.gone |= is_over && is_gone(kernel.as_ref(), &place);
+        Ok(end)
+    });
+    closed.await.unwrap_or_else(|| Err(io::Error::other("the agent ends")))
 }
 
 /// Waits for the agent's end.

@@ -109,7 +109,8 @@ async fn it_ends_with_its_time_its_measure_and_its_agent() {
 
     let wire = tapped(&rig, rig.cookie("a"));
     assert!(wire.pass(b"one") && wire.pass(b"two"));
-    let little = Capture { most: 1, ..everything(LONG) };
+    // Three bytes take 68.
+    let little = Capture { most: 2 * 68 - 1, ..everything(LONG) };
     let mut pieces = begun(&rig, request(&rig, "netns:a", &little)).await.unwrap();
     let (end, told) = ended(&mut pieces).await;
     assert_eq!((end.why(), end.told, end.missed, told), (wire::CaptureEnding::Full, 1, 1, 1));
@@ -123,6 +124,32 @@ async fn it_ends_with_its_time_its_measure_and_its_agent() {
     assert_eq!(end.why(), wire::CaptureEnding::Draining);
     assert!(!wire.is_tapped());
     soon(drained).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_packet_that_would_be_too_much_is_none_of_it() {
+    let rig = Rig::capturing().await;
+    let wire = tapped(&rig, rig.cookie("a"));
+    assert!(wire.pass(b"one"));
+    let less = Capture { most: 67, ..everything(LONG) };
+    let mut pieces = begun(&rig, request(&rig, "netns:a", &less)).await.unwrap();
+    let (end, told) = ended(&mut pieces).await;
+    assert_eq!((end.why(), end.told, end.missed, told), (wire::CaptureEnding::Full, 0, 1, 0));
+}
+
+#[tokio::test]
+async fn it_ends_with_its_target_and_says_so() {
+    let rig = Rig::capturing().await;
+    for total in [LONG, Duration::from_millis(50)] {
+        let wire = tapped(&rig, rig.cookie("a"));
+        let mut pieces = begun(&rig, request(&rig, "netns:a", &everything(total))).await.unwrap();
+        rig.kernel.node(|node| node.remove_namespace("a"));
+        let (end, _) = ended(&mut pieces).await;
+        // Whatever comes first.
+        assert_eq!((end.why(), end.gone), (wire::CaptureEnding::Time, true), "{total:?}");
+        assert!(!wire.is_tapped());
+        rig.kernel.node(|node| node.add_namespace("a", &[crate::rig::address("10.0.0.1")]));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1201,7 +1201,8 @@ pub struct Capture {
     /// At most 10 min, ns.
     #[prost(uint64, tag = "4")]
     pub total_ns: u64,
-    /// After how much it ends, bytes, at most 2^30. A packet counts as what is kept of it, and 64 more.
+    /// How much may be told, bytes, at most 2^30: it ends before what would be more. A packet counts as what is kept of
+    /// it, up to the next multiple of four, and 64 more.
     #[prost(uint64, tag = "5")]
     pub most: u64,
     /// Whether the network of the whole node is meant; without it a target that has that is refused.
@@ -1274,6 +1275,9 @@ pub struct CaptureEnd {
     pub missed: u64,
     #[prost(enumeration = "CaptureEnding", tag = "3")]
     pub why: i32,
+    /// Whether the target was gone by then. Where it has ended for that, `why` is its time, which older readers know.
+    #[prost(bool, tag = "4")]
+    pub gone: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResidueRequest {
