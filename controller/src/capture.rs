@@ -5,8 +5,8 @@ mod pcapng;
 pub(crate) mod recording;
 pub(crate) mod report;
 pub(crate) mod standing;
+pub(crate) mod writing;
 
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use fault::{
@@ -27,10 +27,11 @@ use crate::outcome::Outcome;
 use crate::output::Output;
 use crate::output::quantity::time;
 use crate::settings::Names;
-use file::{Existing, Made, Writing};
+use file::{Destination, Existing, Made};
 use recording::{GRACE, Recording, Why};
 use report::{CaptureReport, Subject};
 use standing::Heard;
+use writing::{WriteError, Writing, Written};
 
 /// What was typed, checked as far as that goes without an agent.
 #[derive(Clone, Debug)]
@@ -41,10 +42,10 @@ pub(crate) struct Asked {
     pub(crate) target: Selector,
     /// Only those from or to these.
     pub(crate) peers: Vec<Selector>,
-    /// Which and for how long, but for the peers' addresses.
+    /// Which and for how long, but for the peers' addresses; how large a file of them may become.
     pub(crate) capture: Capture,
     /// Where they are kept, if they are.
-    file: Option<(PathBuf, Existing)>,
+    destination: Option<Destination>,
     /// From what picks are drawn.
     pub(crate) seed: u64,
     local: bool,
@@ -108,7 +109,7 @@ pub(crate) fn asked(args: &CaptureArgs, names: &Names) -> Result<Asked, Failure>
             most: args.max,
             node: if args.whole_node { NodeNetwork::Meant } else { NodeNetwork::Refused },
         },
-        file: args.write.clone().map(|path| (path, existing)),
+        destination: args.write.clone().map(|path| Destination::of(path, existing)),
         seed: random_seed()?,
         local: args.local,
     })
@@ -151,6 +152,7 @@ pub(crate) async fn run(
     mut choice: Choice,
     output: Output,
 ) -> Result<Outcome, Failure> {
+    let output = asked.words(output);
     let attempted = asked.attempted.as_str();
     choice.absence = if asked.local { Absence::BecomeAsked } else { Absence::Become };
     let mut interrupts = Interrupts::listen()
@@ -176,7 +178,7 @@ async fn here(
         let target = asked.target_here(connection).await?;
         let peers = asked.peers_here(connection).await?;
         let before = heard(connection).await?;
-        let capture = Capture { peers, ..asked.capture.clone() };
+        let capture = asked.wanted(peers);
         let pieces = connection.link.capture(attempted, &target, &capture).await?;
         Ok((target, before, pieces))
     };
@@ -210,17 +212,31 @@ impl Asked {
         attempted: String,
         target: Selector,
         capture: Capture,
-        file: Option<(PathBuf, Existing)>,
+        destination: Option<Destination>,
     ) -> Self {
-        Self { attempted, target, peers: Vec::new(), capture, file, seed: 0, local: false }
+        Self { attempted, target, peers: Vec::new(), capture, destination, seed: 0, local: false }
+    }
+
+    /// Where words go: not among packets.
+    pub(crate) const fn words(&self, output: Output) -> Output {
+        match self.destination {
+            Some(Destination::Stdout) => output.aside(),
+            Some(Destination::File(..)) | None => output,
+        }
+    }
+
+    /// What an agent is asked for, with these addresses of peers.
+    pub(crate) fn wanted(&self, peers: Vec<Prefix>) -> Capture {
+        let most = recording::for_packets(self.capture.most);
+        Capture { peers, most, ..self.capture.clone() }
     }
 
     /// Makes the file: what cannot be written is known before anybody is asked for anything.
     pub(crate) fn make(&self) -> Result<Option<Made>, Failure> {
-        let Some((path, existing)) = &self.file else { return Ok(None) };
-        let made = Made::new(path, *existing).map_err(|error| {
-            let attempted = format!("cannot write {}", path.display());
-            let hint = file::hint(&error, *existing);
+        let Some(destination) = &self.destination else { return Ok(None) };
+        let made = destination.make().map_err(|error| {
+            let attempted = format!("cannot write to {destination}");
+            let hint = destination.hint(&error);
             Failure::new(Outcome::WrongUsage, attempted, error).hint(hint)
         });
         made.map(Some)
@@ -297,6 +313,8 @@ pub(crate) struct Over {
     before: Vec<FaultId>,
     began: SystemTime,
     lasted: Duration,
+    /// Why it ended, where its agent has not told.
+    otherwise: Why,
     /// Why it ended before its time.
     failed: Option<Failure>,
 }
@@ -313,32 +331,37 @@ impl Told {
     ) -> Result<Over, Failure> {
         let (began, since) = (SystemTime::now(), Instant::now());
         let name = format!("{}@{}", self.target, self.node);
-        let mut recording = Recording::new(name.clone(), asked.capture.kept);
+        let mut recording = Recording::new(name.clone(), asked.capture.kept, asked.capture.most);
         let writing = made.map(Made::begin).transpose();
         let writing = writing
             .map_err(|error| Failure::new(Outcome::Unconfirmed, asked.attempted.clone(), error))?;
+        let beginning = recording.beginning(&standing::standing(before, &self.identity));
         if let Some(writing) = &writing {
             // Of one that cannot be written the end says why.
-            let _ =
-                writing.add(recording.beginning(&standing::standing(before, &self.identity))).await;
+            let _ = writing.add(beginning).await;
         }
         output.note(format!("capturing {name} for {}", time(asked.capture.total)));
         let limit = since + asked.capture.total + GRACE;
-        let told = tokio::select! {
+        let (otherwise, failed) = tokio::select! {
             biased;
-            _ = interrupts.next() => Ok(()),
+            _ = interrupts.next() => (Why::Interrupted, None),
             told = tokio::time::timeout_at(limit, self.take(&mut recording, writing.as_ref())) => {
-                told.unwrap_or_else(|_| {
+                let told = told.unwrap_or_else(|_| {
                     let reason = "the agent has not ended it in time";
                     Err(Failure::caused(Cause::Unreachable, asked.attempted.clone(), reason))
-                })
+                });
+                match told {
+                    // Nobody takes any more of it.
+                    Ok(()) => (Why::Unread, None),
+                    Err(failure) => (Why::Lost, Some(failure)),
+                }
             }
         };
         Ok(Over {
             subject: Subject {
                 target: self.target,
                 node: self.node,
-                file: asked.file.as_ref().map(|(path, _)| path.clone()),
+                destination: asked.destination.clone(),
             },
             recording,
             writing,
@@ -346,7 +369,8 @@ impl Told {
             identity: self.identity,
             began,
             lasted: since.elapsed(),
-            failed: told.err(),
+            otherwise,
+            failed,
         })
     }
 
@@ -382,22 +406,32 @@ impl Over {
         after: &[Heard],
         output: Output,
     ) -> Result<Outcome, Failure> {
-        let Self { subject, identity, recording, writing, before, began, lasted, failed } = self;
+        let Self {
+            subject,
+            identity,
+            recording,
+            writing,
+            before,
+            began,
+            lasted,
+            otherwise,
+            failed,
+        } = self;
         let faults = standing::stood(after, &identity, &before, began);
-        let size = match writing {
-            None => 0,
-            Some(writing) => {
-                // Of one that cannot be written the end says why.
-                let _ = writing.add(recording.ending(&faults)).await;
-                writing.end().await.map_err(|error| {
-                    let file = subject.file.as_ref().map(|path| path.display().to_string());
-                    let attempted = format!("cannot write {}", file.unwrap_or_default());
-                    Failure::new(Outcome::Unconfirmed, attempted, error)
-                })?
-            }
+        let written = match writing {
+            None => Written { size: 0, found: None },
+            Some(writing) => match writing.end(recording.ending(&faults)).await {
+                // Whoever ends a program that reads has had enough.
+                Err(WriteError::Unread { size }) => Written { size, found: None },
+                written => written.map_err(|error| {
+                    let to = subject.destination.as_ref().map(ToString::to_string);
+                    let attempted = format!("cannot write to {}", to.unwrap_or_default());
+                    let hint = "write it where there is room, or keep less with --max, --snaplen or --port";
+                    Failure::new(Outcome::Unconfirmed, attempted, error).hint(hint)
+                })?,
+            },
         };
-        let otherwise = if failed.is_some() { Why::Lost } else { Why::Interrupted };
-        let figures = (size, lasted);
+        let figures = (written, lasted);
         let report = CaptureReport::new(subject, &recording, figures, otherwise, faults);
         output.show(&report)?;
         failed.map_or(Ok(report.outcome()), Err)

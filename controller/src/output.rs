@@ -96,11 +96,25 @@ pub(crate) trait Report: Serialize {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     format: Option<Format>,
+    results: Results,
+}
+
+/// Where results go.
+#[derive(Clone, Copy, Debug)]
+enum Results {
+    Stdout,
+    /// To stderr: stdout is for something else.
+    Stderr,
 }
 
 impl Output {
     pub(crate) const fn new(format: Option<Format>) -> Self {
-        Self { format }
+        Self { format, results: Results::Stdout }
+    }
+
+    /// The same, which leaves stdout alone.
+    pub(crate) const fn aside(self) -> Self {
+        Self { results: Results::Stderr, ..self }
     }
 
     /// Whether only names are wanted.
@@ -137,8 +151,14 @@ impl Output {
         if text.is_empty() {
             return Ok(());
         }
-        let mut stdout = anstream::stdout().lock();
-        match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        let printed = match self.results {
+            Results::Stdout => {
+                let mut stdout = anstream::stdout().lock();
+                writeln!(stdout, "{text}").and_then(|()| stdout.flush())
+            }
+            Results::Stderr => writeln!(anstream::stderr().lock(), "{text}"),
+        };
+        match printed {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritten(&error)),
             Ok(()) | Err(_) => Ok(()),
         }

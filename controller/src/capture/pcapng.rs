@@ -146,6 +146,20 @@ pub(crate) fn statistics(
     block.end()
 }
 
+/// How much of the beginning of these bytes is whole blocks.
+pub(super) fn whole(bytes: &[u8]) -> usize {
+    let mut end = 0;
+    while let Some(length) = bytes.get(end + 4..end + 8) {
+        let length = length.try_into().map_or(0, u32::from_le_bytes);
+        let next = usize::try_from(length).ok().and_then(|length| end.checked_add(length));
+        match next.filter(|next| (end + 1..=bytes.len()).contains(next)) {
+            Some(next) => end = next,
+            None => break,
+        }
+    }
+    end
+}
+
 /// In network byte order.
 fn link_header(packet: &Packet) -> [u8; 20] {
     let mut header = [0; 20];
@@ -244,10 +258,24 @@ mod tests {
     fn a_packet_takes_what_it_is_said_to() {
         for length in 0..5 {
             let packet_of = Packet { bytes: vec![1; length], ..sent() };
-            let filled = (length.next_multiple_of(4) - length) as u64;
-            let block = packet(0, &packet_of);
-            assert_eq!(block.len() as u64, packet_of.cost() + filled, "{length}");
+            assert_eq!(packet(0, &packet_of).len() as u64, packet_of.cost(), "{length}");
         }
+    }
+
+    #[test]
+    fn whole_blocks_are_told_from_the_beginning_of_one() {
+        let first = section("schism", &[]);
+        let both = [first.clone(), packet(0, &sent())].concat();
+        for cut in 0..=both.len() {
+            let expected = match cut {
+                _ if cut == both.len() => both.len(),
+                _ if cut >= first.len() => first.len(),
+                _ => 0,
+            };
+            assert_eq!(whole(&both[..cut]), expected, "{cut}");
+        }
+        // It would never end.
+        assert_eq!(whole(&[0; 64]), 0);
     }
 
     #[test]

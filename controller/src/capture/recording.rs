@@ -16,6 +16,9 @@ pub(crate) struct Recording {
     /// What is captured, for people.
     target: String,
     kept: Kept,
+    /// How large a file of it is, and how large it may become (bytes).
+    size: u64,
+    most: u64,
     devices: Vec<Device>,
     end: Option<End>,
     /// Of the last packet (ns since 1970).
@@ -38,8 +41,8 @@ pub(crate) struct Device {
 /// How a capture has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct End {
-    /// How many wanted packets have passed that are not in it.
-    pub(crate) missed: u64,
+    /// How many wanted packets have passed that are not in it; nothing where that is not known.
+    pub(crate) missed: Option<u64>,
     /// Why.
     pub(crate) why: Why,
 }
@@ -54,6 +57,10 @@ pub(crate) enum Why {
     Full,
     /// The agent has ended.
     AgentEnded,
+    /// The target is gone.
+    TargetGone,
+    /// Whoever read it has gone.
+    Unread,
     /// Somebody has ended the command.
     Interrupted,
     /// Nothing more was heard of it.
@@ -61,17 +68,20 @@ pub(crate) enum Why {
 }
 
 impl Recording {
-    pub(crate) const fn new(target: String, kept: Kept) -> Self {
-        Self { target, kept, devices: Vec::new(), end: None, latest: 0 }
+    /// Nothing yet; a file of it may become as large as `most` (bytes).
+    pub(crate) const fn new(target: String, kept: Kept, most: u64) -> Self {
+        Self { target, kept, size: 0, most, devices: Vec::new(), end: None, latest: 0 }
     }
 
-    /// What stands first in a file.
-    pub(crate) fn beginning(&self, comments: &[String]) -> Vec<u8> {
+    /// What stands first in a file, with as many of the comments as leave room for packets and an end.
+    pub(crate) fn beginning(&mut self, comments: &[String]) -> Vec<u8> {
         let writer = concat!("schism ", env!("CARGO_PKG_VERSION"));
-        pcapng::section(writer, comments)
+        let bytes = fitting(comments, beside(self.most) / 2, |some| pcapng::section(writer, some));
+        self.size += bytes.len() as u64;
+        bytes
     }
 
-    /// What a piece adds to a file.
+    /// What a piece adds to a file. What has no room is none of it, and the recording has ended then.
     ///
     /// # Errors
     /// It makes no sense.
@@ -80,16 +90,12 @@ impl Recording {
         match proto::required(piece.kind, "kind")? {
             Kind::Packets(wire::CapturedPackets { devices, packets }) => {
                 for device in devices {
-                    bytes.extend(self.device(device.index, &device.name));
+                    self.device(device.index, &device.name, &mut bytes);
                 }
                 for packet in packets {
                     let packet = Packet::try_from(packet).map_err(|e| e.within("packets"))?;
-                    let index = packet.interface;
-                    if self.number(index).is_none() {
-                        bytes.extend(self.device(index, ""));
-                    }
-                    let number = self.number(index).unwrap_or_default();
-                    bytes.extend(self.packet(number, &packet));
+                    self.device(packet.interface, "", &mut bytes);
+                    self.packet(&packet, &mut bytes);
                 }
             }
             Kind::End(end) => {
@@ -97,24 +103,27 @@ impl Recording {
                     wire::CaptureEnding::Unspecified => {
                         return Err(Invalid::new("why", "is missing"));
                     }
+                    wire::CaptureEnding::Time if end.gone => Why::TargetGone,
                     wire::CaptureEnding::Time => Why::Time,
                     wire::CaptureEnding::Full => Why::Full,
                     wire::CaptureEnding::Draining => Why::AgentEnded,
                 };
-                self.end = Some(End { missed: end.missed, why });
+                self.end = Some(End { missed: Some(end.missed), why });
             }
         }
         Ok(bytes)
     }
 
-    /// What stands last in a file: how many packets are not in it, if that is known, and what is to be said of it by
-    /// then. Nothing, where no packet has passed.
+    /// What stands last in a file: how many packets are not in it, if that is known, and of what is to be said of it by
+    /// then as much as has room. Nothing, where no packet has passed.
     pub(crate) fn ending(&self, comments: &[String]) -> Vec<u8> {
         if self.devices.is_empty() {
             return Vec::new();
         }
-        let missed = self.end.map(|end| end.missed);
-        pcapng::statistics(0, self.latest, missed, comments)
+        let missed = self.end.and_then(|end| end.missed);
+        fitting(comments, self.most.saturating_sub(self.size), |some| {
+            pcapng::statistics(0, self.latest, missed, some)
+        })
     }
 
     /// How it has ended; `None` where that was not told.
@@ -137,28 +146,71 @@ impl Recording {
     }
 
     /// A device that was not told before; one that was tells nothing new.
-    fn device(&mut self, index: u32, name: &str) -> Vec<u8> {
+    fn device(&mut self, index: u32, name: &str, bytes: &mut Vec<u8>) {
         if self.number(index).is_some() {
-            return Vec::new();
+            return;
         }
         // Whoever is in the pod names its devices.
         let name = match name {
             "" => format!("if{index}"),
             name => fault::Legible(name).to_string(),
         };
-        let bytes = pcapng::interface(&name, &self.target, self.kept.most());
-        self.devices.push(Device { name, index, received: 0, sent: 0 });
-        bytes
+        if self.add(&pcapng::interface(&name, &self.target, self.kept.most()), bytes) {
+            self.devices.push(Device { name, index, received: 0, sent: 0 });
+        }
     }
 
-    fn packet(&mut self, number: usize, packet: &Packet) -> Vec<u8> {
-        if let Some(device) = self.devices.get_mut(number) {
-            let count =
-                if packet.way.is_inward() { &mut device.received } else { &mut device.sent };
-            *count += 1;
+    /// A packet of a device that was told; of one that had no room there is none.
+    fn packet(&mut self, packet: &Packet, bytes: &mut Vec<u8>) {
+        let Some(number) = self.number(packet.interface) else { return };
+        let block = pcapng::packet(u32::try_from(number).unwrap_or(u32::MAX), packet);
+        if !self.add(&block, bytes) {
+            return;
         }
+        let device = &mut self.devices[number];
+        let count = if packet.way.is_inward() { &mut device.received } else { &mut device.sent };
+        *count += 1;
         self.latest = self.latest.max(packet.time);
-        pcapng::packet(u32::try_from(number).unwrap_or(u32::MAX), packet)
+    }
+
+    /// Adds a block, if there is room for it and an end; where there is none there is no more for any other.
+    fn add(&mut self, block: &[u8], bytes: &mut Vec<u8>) -> bool {
+        let size = self.size + block.len() as u64;
+        if self.end.is_some() || size + END > self.most {
+            // Its agent has not ended it, and so how many more there are is not known.
+            self.end.get_or_insert(End { missed: None, why: Why::Full });
+            return false;
+        }
+        self.size = size;
+        bytes.extend(block);
+        true
+    }
+}
+
+/// How much the shortest end takes (bytes).
+const END: u64 = 40;
+/// The most that is left for what is no packet (bytes).
+const BESIDE: u64 = 16 << 10;
+
+/// How much of a file of this size is for what is no packet: its beginning, its devices, its end (bytes).
+fn beside(most: u64) -> u64 {
+    (most / 4).min(BESIDE)
+}
+
+/// How much of a file that may become as large as this is for packets (bytes): for so much an agent is asked.
+pub(crate) fn for_packets(most: u64) -> u64 {
+    most - beside(most)
+}
+
+/// A block with as many of these comments, from the first on, as have room (bytes).
+fn fitting(comments: &[String], room: u64, block: impl Fn(&[String]) -> Vec<u8>) -> Vec<u8> {
+    let mut some = comments;
+    loop {
+        let bytes = block(some);
+        match some.split_last() {
+            Some((_, fewer)) if bytes.len() as u64 > room => some = fewer,
+            Some(_) | None => return bytes,
+        }
     }
 }
 
@@ -196,8 +248,12 @@ mod tests {
         wire::CapturePiece { kind: Some(Kind::Packets(packets)) }
     }
 
+    fn recording(most: u64) -> Recording {
+        Recording::new("netns:a".to_owned(), Kept::Headers, most)
+    }
+
     fn end(missed: u64, why: wire::CaptureEnding) -> wire::CapturePiece {
-        let end = wire::CaptureEnd { told: 3, missed, why: why.into() };
+        let end = wire::CaptureEnd { told: 3, missed, why: why.into(), gone: false };
         wire::CapturePiece { kind: Some(Kind::End(end)) }
     }
 
@@ -216,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_device_stands_before_its_packets_and_is_counted() {
-        let mut recording = Recording::new("netns:a".to_owned(), Kept::Headers);
+        let mut recording = recording(1 << 20);
         let mut file = recording.beginning(&[]);
         let eth0 = packets(
             &[(2, "eth0")],
@@ -234,28 +290,73 @@ mod tests {
             counted.map(|one| (one.name.as_str(), one.received, one.sent)).collect();
         assert_eq!(counted, [("eth0", 1, 1), ("if7", 1, 0)]);
         assert_eq!(recording.packets(), 3);
-        assert_eq!(recording.end(), Some(End { missed: 4, why: Why::Full }));
+        assert_eq!(recording.end(), Some(End { missed: Some(4), why: Why::Full }));
         assert_eq!(recording.latest, 10);
     }
 
     #[test]
     fn a_device_is_told_on_one_line_whatever_it_is_named() {
-        let mut recording = Recording::new("netns:a".to_owned(), Kept::Headers);
+        let mut recording = recording(1 << 20);
         recording.take(packets(&[(2, "a\u{1b}[2J")], &[])).unwrap();
         assert_eq!(recording.devices()[0].name, r"a\u{1b}[2J");
     }
 
     #[test]
     fn where_nothing_passed_there_is_only_a_beginning() {
-        let mut recording = Recording::new("netns:a".to_owned(), Kept::Headers);
+        let mut recording = recording(1 << 20);
         assert!(recording.take(end(0, wire::CaptureEnding::Time)).unwrap().is_empty());
         assert!(recording.ending(&[]).is_empty());
-        assert_eq!((recording.packets(), recording.end().unwrap().missed), (0, 0));
+        assert_eq!((recording.packets(), recording.end().unwrap().missed), (0, Some(0)));
+    }
+
+    #[test]
+    fn it_is_never_larger_than_it_may_be() {
+        let comments: Vec<String> = (0..9).map(|number| format!("{number} ").repeat(30)).collect();
+        for most in 1_000..1_400 {
+            let mut recording = recording(most);
+            let mut file = recording.beginning(&comments);
+            let mut told = 0;
+            while recording.end().is_none() {
+                let one = packet(2 + told % 3, PacketWay::Here, told.into());
+                file.extend(recording.take(packets(&[], &[one])).unwrap());
+                told += 1;
+                assert!(told < 100, "{most}: it has no end");
+            }
+            assert_eq!(recording.end(), Some(End { missed: None, why: Why::Full }), "{most}");
+            // Also after an agent that did not know.
+            assert!(
+                recording.take(packets(&[], &[packet(2, PacketWay::Out, 1)])).unwrap().is_empty()
+            );
+            assert_eq!(recording.packets(), u64::from(told) - 1, "{most}");
+            file.extend(recording.ending(&comments));
+            let size = file.len() as u64;
+            assert!(size <= most && size + 200 > most, "{size} of {most}");
+            assert_eq!(blocks(&file).last(), Some(&5));
+        }
+    }
+
+    #[test]
+    fn an_agent_is_asked_for_what_has_room() {
+        for (most, packets) in [(1_000, 750), (64 << 20, (64 << 20) - (16 << 10))] {
+            assert_eq!(for_packets(most), packets);
+        }
+        assert_eq!(pcapng::statistics(0, 0, Some(0), &[]).len() as u64, END);
+    }
+
+    #[test]
+    fn the_end_of_a_target_is_told_as_that() {
+        let mut recording = recording(1 << 20);
+        let mut gone = end(0, wire::CaptureEnding::Time);
+        if let Some(Kind::End(end)) = &mut gone.kind {
+            end.gone = true;
+        }
+        recording.take(gone).unwrap();
+        assert_eq!(recording.end().unwrap().why, Why::TargetGone);
     }
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        let mut recording = Recording::new("netns:a".to_owned(), Kept::Headers);
+        let mut recording = recording(1 << 20);
         let nothing = wire::CapturePiece { kind: None };
         assert_eq!(recording.take(nothing).unwrap_err().field, "kind");
         let endless = end(0, wire::CaptureEnding::Unspecified);

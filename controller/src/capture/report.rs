@@ -1,11 +1,12 @@
 //! What a capture has come to, for people and programs.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::file::Destination;
 use super::recording::{Device, End, Recording, Why};
+use super::writing::{Found, Written};
 use crate::outcome::Outcome;
 use crate::output::quantity::{bytes, count, time};
 use crate::output::table::Align::{Left, Right};
@@ -18,9 +19,12 @@ pub(crate) struct CaptureReport {
     schema: &'static str,
     target: String,
     node: String,
-    file: Option<PathBuf>,
+    /// `-` for stdout.
+    file: Option<String>,
     /// How large the file is (bytes).
     size: u64,
+    /// What has its name by then.
+    found: Option<Found>,
     packets: u64,
     devices: Vec<Device>,
     /// How many more there were; nothing where that is not known.
@@ -36,7 +40,7 @@ pub(crate) struct CaptureReport {
 pub(crate) struct Subject {
     pub(crate) target: String,
     pub(crate) node: String,
-    pub(crate) file: Option<PathBuf>,
+    pub(crate) destination: Option<Destination>,
 }
 
 impl CaptureReport {
@@ -44,21 +48,26 @@ impl CaptureReport {
     pub(crate) fn new(
         subject: Subject,
         recording: &Recording,
-        (size, lasted): (u64, Duration),
+        (written, lasted): (Written, Duration),
         otherwise: Why,
         faults: Vec<String>,
     ) -> Self {
-        let Subject { target, node, file } = subject;
+        let Subject { target, node, destination } = subject;
+        let file = destination.map(|destination| match destination {
+            Destination::File(path, _) => path.display().to_string(),
+            Destination::Stdout => "-".to_owned(),
+        });
         let end = recording.end();
         Self {
             schema: "schism.capture/v1",
             target,
             node,
             file,
-            size,
+            size: written.size,
+            found: written.found,
             packets: recording.packets(),
             devices: recording.devices().to_vec(),
-            missed: end.map(|end| end.missed),
+            missed: end.and_then(|end| end.missed),
             why: end.map_or(otherwise, |End { why, .. }| why),
             lasted: lasted.as_secs_f64(),
             faults,
@@ -66,13 +75,18 @@ impl CaptureReport {
     }
 
     pub(crate) fn outcome(&self) -> Outcome {
-        match self.why {
+        let captured = match self.why {
             Why::Interrupted => Outcome::Interrupted,
-            Why::AgentEnded => Outcome::Deviated,
+            Why::AgentEnded | Why::TargetGone => Outcome::Deviated,
             Why::Lost => Outcome::Unconfirmed,
-            Why::Time | Why::Full if self.packets == 0 => Outcome::NothingMatched,
-            Why::Time | Why::Full => Outcome::Effective,
-        }
+            Why::Time | Why::Full | Why::Unread if self.packets == 0 => Outcome::NothingMatched,
+            Why::Time | Why::Full | Why::Unread => Outcome::Effective,
+        };
+        let kept = match self.found {
+            None | Some(Found::There) => Outcome::Effective,
+            Some(Found::Another | Found::Nothing) => Outcome::Deviated,
+        };
+        captured.worst(kept)
     }
 
     /// All of it in a sentence.
@@ -80,9 +94,10 @@ impl CaptureReport {
         let lasted = time(Duration::try_from_secs_f64(self.lasted).unwrap_or_default());
         let packets = count(self.packets, "packet");
         let of = format!("{packets} of {}@{} in {lasted}", self.target, self.node);
-        match &self.file {
-            Some(file) => format!("{of}, written to {} ({})", file.display(), bytes(self.size)),
-            None => format!("{of}, counted and not kept: --write FILE keeps them"),
+        match (&self.file, self.found) {
+            (Some(_), None) => format!("{of}, written to stdout ({})", bytes(self.size)),
+            (Some(file), Some(_)) => format!("{of}, written to {file} ({})", bytes(self.size)),
+            (None, _) => format!("{of}, counted and not kept: --write FILE keeps them"),
         }
     }
 
@@ -99,7 +114,12 @@ impl CaptureReport {
                         ": there was no room for them (select fewer with --peer or --port, or keep less of each)"
                     }
                     // They may have had room, and waited to be taken.
-                    Why::Full | Why::AgentEnded | Why::Interrupted | Why::Lost => "",
+                    Why::Full
+                    | Why::AgentEnded
+                    | Why::TargetGone
+                    | Why::Unread
+                    | Why::Interrupted
+                    | Why::Lost => "",
                 };
                 said.push(format!(
                     "{} more passed and {were} not seen{why}",
@@ -113,8 +133,24 @@ impl CaptureReport {
                 said.push("it is as large as it may be, and ended before its time".to_owned())
             }
             Why::AgentEnded => said.push("the agent has ended, and the capture with it".to_owned()),
+            Why::TargetGone => {
+                said.push("the target is gone, and the capture ended with it".to_owned())
+            }
+            Why::Unread => {
+                said.push("whoever read it has gone, and it ended before its time".to_owned())
+            }
             Why::Lost => said.push("it ended before its time".to_owned()),
             Why::Interrupted => said.push("it was interrupted before its time".to_owned()),
+        }
+        let file = self.file.as_deref().unwrap_or_default();
+        match self.found {
+            None | Some(Found::There) => {}
+            Some(Found::Another) => said.push(format!(
+                "{file} is another file by now: somebody has put it in the place of the one with the packets"
+            )),
+            Some(Found::Nothing) => {
+                said.push(format!("{file} is not there any more: somebody has taken it away"));
+            }
         }
         said
     }
@@ -140,7 +176,9 @@ impl Report for CaptureReport {
     }
 
     fn names(&self) -> Vec<String> {
-        self.file.iter().map(|file| file.display().to_string()).collect()
+        // Another one of its name is not what was made.
+        let ours = self.file.iter().filter(|_| self.found == Some(Found::There));
+        ours.cloned().collect()
     }
 }
 
@@ -150,10 +188,20 @@ mod tests {
     use proto::agent as wire;
     use proto::agent::capture_piece::Kind;
 
+    use super::super::file::Existing;
     use super::*;
 
     fn report(end: Option<(u64, wire::CaptureEnding)>, packets: u64) -> CaptureReport {
-        let mut recording = Recording::new("netns:a".to_owned(), Kept::Headers);
+        let to = Destination::File("a.pcapng".into(), Existing::Kept);
+        written(end, packets, (to, Some(Found::There)))
+    }
+
+    fn written(
+        end: Option<(u64, wire::CaptureEnding)>,
+        packets: u64,
+        (to, found): (Destination, Option<Found>),
+    ) -> CaptureReport {
+        let mut recording = Recording::new("netns:a".to_owned(), Kept::Headers, 1 << 20);
         let packet = wire::CapturedPacket {
             way: wire::PacketWay::Out.into(),
             ..wire::CapturedPacket::default()
@@ -167,15 +215,12 @@ mod tests {
             recording.take(piece).unwrap();
         }
         if let Some((missed, why)) = end {
-            let end = wire::CaptureEnd { told: 0, missed, why: why.into() };
+            let end = wire::CaptureEnd { told: 0, missed, why: why.into(), gone: false };
             recording.take(wire::CapturePiece { kind: Some(Kind::End(end)) }).unwrap();
         }
-        let subject = Subject {
-            target: "netns:a".to_owned(),
-            node: "n1".to_owned(),
-            file: Some("a.pcapng".into()),
-        };
-        let figures = (1_234, Duration::from_secs(10));
+        let subject =
+            Subject { target: "netns:a".to_owned(), node: "n1".to_owned(), destination: Some(to) };
+        let figures = (Written { size: 1_234, found }, Duration::from_secs(10));
         let faults = vec!["a cut".to_owned()];
         CaptureReport::new(subject, &recording, figures, Why::Interrupted, faults)
     }
@@ -202,6 +247,31 @@ mod tests {
         assert!(full.contains("as large as it may be"), "{full}");
         let interrupted = plain(&report(None, 2));
         assert!(interrupted.contains("has not seen is not known"), "{interrupted}");
+    }
+
+    #[test]
+    fn what_is_not_in_its_place_is_said_and_not_named() {
+        let of = |destination, found| {
+            written(Some((0, wire::CaptureEnding::Time)), 2, (destination, found))
+        };
+        let file = || Destination::File("a.pcapng".into(), Existing::Kept);
+        let there = of(file(), Some(Found::There));
+        assert_eq!(
+            (there.names(), there.outcome()),
+            (vec!["a.pcapng".to_owned()], Outcome::Effective)
+        );
+        for (found, words) in [
+            (Found::Another, "a.pcapng is another file by now"),
+            (Found::Nothing, "a.pcapng is not there any more"),
+        ] {
+            let report = of(file(), Some(found));
+            assert!(plain(&report).contains(words), "{}", plain(&report));
+            assert_eq!((report.names(), report.outcome()), (Vec::new(), Outcome::Deviated));
+        }
+        let piped = of(Destination::Stdout, None);
+        assert!(plain(&piped).contains("written to stdout (1.2 kB)"), "{}", plain(&piped));
+        assert!(piped.names().is_empty());
+        assert_eq!(serde_json::to_value(&piped).unwrap()["file"], "-");
     }
 
     #[test]

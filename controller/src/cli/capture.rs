@@ -20,7 +20,8 @@ pub struct CaptureArgs {
     /// How long, at most 10m; it ends then in any case
     #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = fault::parse_duration, allow_hyphen_values = true)]
     pub total: Duration,
-    /// The file to write them to (pcapng, which Wireshark reads); without it they are only counted
+    /// The file to write them to (pcapng, which Wireshark reads), or `-` for stdout, where another program reads them;
+    /// without it they are only counted
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
     /// Replace a file that is there
@@ -36,7 +37,7 @@ pub struct CaptureArgs {
     /// payload: what people and programs say to each other is private, and most questions are answered without it]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(1..), allow_hyphen_values = true)]
     pub snaplen: Option<u16>,
-    /// End when the file is as large as this, such as 500kB, at most 1GiB
+    /// End before the file is larger than this, such as 500kB, at most 1GiB
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size, allow_hyphen_values = true)]
     pub max: u64,
     /// Take host:NODE, and whatever else has the network of a whole node: the packets of everybody there

@@ -24,6 +24,7 @@ pub(crate) async fn run(
     place: &Controller,
     output: Output,
 ) -> Result<Outcome, Failure> {
+    let output = asked.words(output);
     let attempted = asked.attempted.as_str();
     let mut interrupts = Interrupts::listen()
         .map_err(|error| Failure::new(Outcome::Unconfirmed, attempted, error))?;
@@ -56,7 +57,7 @@ async fn told(asked: &Asked, client: &mut Client) -> Result<Told, Failure> {
     let request = wire::CaptureRequest {
         target: Some((&asked.target).into()),
         peers: asked.peers.iter().map(Into::into).collect(),
-        capture: Some((&asked.capture).into()),
+        capture: Some((&asked.wanted(Vec::new())).into()),
         seed: asked.seed,
     };
     let pieces = client.capture(&attempted, request).await?;

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::Line;
-use crate::capture::file::Existing;
+use crate::capture::file::{Destination, Existing};
 use crate::capture::{Asked, Told};
 use crate::failure::{Cause, Failure};
 use crate::fleet;
@@ -70,6 +70,7 @@ pub(super) async fn run(
     output: Output,
 ) -> Result<Outcome, Failure> {
     let asked = typed.asked(namespace)?;
+    let output = asked.words(output);
     let attempted = asked.attempted.clone();
     let mut interrupts = Interrupts::listen()
         .map_err(|error| Failure::new(Outcome::Unconfirmed, attempted.clone(), error))?;
@@ -143,8 +144,8 @@ impl Typed {
             most: self.most,
             node: NodeNetwork::Refused,
         };
-        let file = self.write.clone().map(|path| (path, self.existing));
-        Ok(Asked::of_cluster(attempted, target, capture, file))
+        let destination = self.write.clone().map(|path| Destination::of(path, self.existing));
+        Ok(Asked::of_cluster(attempted, target, capture, destination))
     }
 }
 

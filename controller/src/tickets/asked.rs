@@ -6,6 +6,7 @@ use fault::{Capture as Wanted, Kept, NodeNetwork, Selector};
 use proto::control as wire;
 
 use super::resource::Capture;
+use crate::capture::recording::for_packets;
 use crate::cli::size;
 use crate::objects::asked::selector;
 use crate::objects::resource::Kind;
@@ -48,7 +49,8 @@ pub(super) fn asked(capture: &Capture) -> Result<wire::CaptureRequest, String> {
         port: spec.port.filter(|port| *port != 0),
         kept: spec.snaplen.filter(|most| *most != 0).map_or(Kept::Headers, Kept::Bytes),
         total,
-        most: spec.max.as_deref().map_or(Ok(MOST), size)?,
+        // What keeps it has other things to write, too.
+        most: for_packets(spec.max.as_deref().map_or(Ok(MOST), size)?),
         node: NodeNetwork::Refused,
     };
     Ok(wire::CaptureRequest {
@@ -84,7 +86,7 @@ mod tests {
         assert_eq!(named(&found.target.unwrap()), "k8s:prod/pod/a");
         assert_eq!(named(&found.peers[0]), "one:k8s:prod/sts/z");
         let capture = found.capture.unwrap();
-        assert_eq!((capture.port, capture.kept, capture.most), (80, 200, 1_000_000));
+        assert_eq!((capture.port, capture.kept, capture.most), (80, 200, 1_000_000 - 16_384));
         assert_eq!((capture.total_ns, capture.node), (5_000_000_000, false));
         let found = asked(&object(json!({ "target": "etcd:leader", "peer": "addr:10.0.0.0/8" })));
         let found = found.unwrap();

@@ -41,7 +41,7 @@ fn spec() -> Value {
         "peer": peer,
         "port": number("Only packets from or to this port.", 1, 65_535),
         "snaplen": number("How many bytes of each, from its network header on [its headers, and no payload].", 1, 65_535),
-        "max": text("After how much it ends [64MiB].", 32),
+        "max": text("How large a file of it may become: it ends before that [64MiB].", 32),
         "for": time("How long [10s]; at most 10 minutes."),
         "ticket": matching(
             "The SHA-256 of a secret of 16 bytes, which only whoever asks knows.",

@@ -102,6 +102,56 @@ async fn packets_come_to_a_file_and_the_log_says_who_had_how_many() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_program_reads_packets_and_nothing_else_from_stdout() {
+    let served = Served::that(Captures::Allowed).await;
+    let wire = wired(&served, "a").await;
+    assert!((0..3).all(|_| wire.pass(&PACKET)));
+    let ended = typed(&served, "capture netns:a --for 500ms --write -").await;
+    assert_eq!(ended.status.code(), Some(0), "{}", told(&ended));
+    assert_eq!(blocks(&ended.stdout), [0x0a0d_0d0a, 1, 6, 6, 6, 5]);
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(said.contains("3 packets of netns:a@a in "), "{said}");
+    assert!(said.contains(", written to stdout ("), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_no_larger_than_it_may_be() {
+    let served = Served::that(Captures::Allowed).await;
+    let wire = wired(&served, "a").await;
+    assert!((0..9).all(|_| wire.pass(&PACKET)));
+    let line = "capture netns:a --for 60s --max 1kB --write a.pcapng -o json";
+    let ended = typed(&served, line).await;
+    assert_eq!(ended.status.code(), Some(0), "{}", told(&ended));
+    let report: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!((&report["why"], &report["found"]), (&json!("full"), &json!("there")), "{report:#}");
+    let file = fs::read(served.path("a.pcapng")).unwrap();
+    assert_eq!(report["size"], file.len());
+    assert!((700..=1_000).contains(&file.len()), "{}", file.len());
+    let packets = blocks(&file).iter().filter(|kind| **kind == 6).count();
+    assert_eq!(report["packets"], packets);
+    // Its agent has ended it, and so knows of the others.
+    assert_eq!(report["missed"], 9 - packets);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_ends_with_its_target_and_says_so() {
+    let served = Served::that(Captures::Allowed).await;
+    let wire = wired(&served, "a").await;
+    assert!(wire.pass(&PACKET));
+    let capture = typed(&served, "capture netns:a --for 60s --write a.pcapng -o json");
+    let gone = async {
+        until(async || fs::metadata(served.path("a.pcapng")).is_ok_and(|file| file.len() > 0))
+            .await;
+        served.kernel("a").node(|node| node.remove_namespace("a"));
+    };
+    let (ended, ()) = tokio::join!(capture, gone);
+    assert_eq!(ended.status.code(), Some(1), "{}", told(&ended));
+    let report: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!((&report["why"], &report["packets"]), (&json!("target-gone"), &json!(1)));
+    assert!(!wire.is_tapped());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_takes_a_role_of_its_own_and_ends_with_whoever_asked() {
     let served = Served::that(Captures::Allowed).await;
     let wire = wired(&served, "a").await;
