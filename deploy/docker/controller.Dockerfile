@@ -5,9 +5,11 @@ RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates
 WORKDIR /schism
 COPY . .
 RUN cargo build --profile dist --locked --target x86_64-unknown-linux-musl --package controller --bin schism
+# By its second name it is a plugin of kubectl. Only what is in a directory stays a link when it is copied.
+RUN mkdir /programs && cp target/x86_64-unknown-linux-musl/dist/schism /programs && ln -s schism /programs/kubectl-schism
 
 FROM scratch
-COPY --from=build /schism/target/x86_64-unknown-linux-musl/dist/schism /usr/bin/schism
+COPY --from=build /programs/ /usr/bin/
 # Where the command fetches what an experiment names, it trusts these authorities.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 USER 65532:65532
