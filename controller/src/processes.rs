@@ -24,7 +24,7 @@ use crate::session::live::Live;
 use crate::session::{self, After, Errand, Watch};
 use crate::settings::Names;
 use crate::skew::replacement;
-use crate::spec::{OnRestart, QuorumLoss, Within};
+use crate::spec::{IsService, OnRestart, QuorumLoss, Within};
 use report::ProcessesReport;
 
 /// What was typed of a fault in processes, checked as far as that goes without an agent.
@@ -69,6 +69,8 @@ pub(crate) enum AskedError {
     NoPods(#[from] NoPods),
     #[error("{0} is no process: {1}, and addresses have none")]
     NoProcesses(String, &'static str),
+    #[error(transparent)]
+    Service(#[from] IsService),
     #[error("the processes of {0} may be in several control groups")]
     Groups(String),
     #[error("{0}")]
@@ -88,6 +90,7 @@ impl AskedError {
     ) -> Result<Vec<Selector>, Self> {
         let mut selectors = name.stands_for(names)?;
         within.apply(&mut selectors)?;
+        IsService::none_of(&selectors)?;
         match without_processes(&selectors) {
             Some(selector) => Err(Self::NoProcesses(selector.to_string(), never)),
             None => Ok(selectors),
@@ -100,6 +103,7 @@ impl AskedError {
             Self::Name(error) => error.hint(),
             Self::NoRole(error) => error.hint(),
             Self::NoPods(_) => "leave it out".to_owned(),
+            Self::Service(_) => "name its pods, such as k8s:NAMESPACE/label:SELECTOR".to_owned(),
             Self::NoProcesses(..) => "name a pid:, a container:, a pod: or a netns:".to_owned(),
             Self::Groups(_) => "name a pid:, a container: or a container of a pod:".to_owned(),
             Self::Terms(TermsError::Lease) => "ask for a longer --lease".to_owned(),

@@ -56,6 +56,22 @@ pub enum What {
     },
 }
 
+/// A service where only targets make sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is a service: it can be one side of a cut, FROM or TO, and nothing else")]
+pub struct IsService(pub Selector);
+
+impl IsService {
+    /// Makes sure that none of these is one.
+    ///
+    /// # Errors
+    /// One is.
+    pub(crate) fn none_of(selectors: &[Selector]) -> Result<(), Self> {
+        let found = selectors.iter().find(|selector| selector.is_service());
+        found.map_or(Ok(()), |found| Err(Self(found.clone())))
+    }
+}
+
 /// What is done to processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Within {

@@ -13,6 +13,7 @@ use crate::link::Link;
 use crate::planning::{End, Place};
 use crate::provider::kubernetes::{GroupsError, Kubernetes, PodsError};
 use crate::sight::{AskError, Members, Player, Sight, SightError};
+use crate::spec::IsService;
 
 /// How long all agents together may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -90,8 +91,8 @@ pub enum ResolveError {
         error: Box<SightError>,
     },
     /// A service where only targets make sense.
-    #[error("{0} is a service: it can be one side of a cut, FROM or TO, and nothing else")]
-    Service(Selector),
+    #[error(transparent)]
+    Service(#[from] IsService),
     /// Pods that are not found, or cannot be hit.
     #[error("{selector}: {error}")]
     Pods {

@@ -16,6 +16,7 @@ use super::resolving::{ResolveError, Role};
 use crate::agents::Agents;
 use crate::planning::{End, Place};
 use crate::provider::kubernetes::{Found, Kubernetes, Led, PodsError};
+use crate::spec::IsService;
 
 /// What a service is, as one side of a cut.
 ///
@@ -34,7 +35,7 @@ pub(super) async fn ends(
     let may_be_told = kubernetes.is_current();
     let led = async || kubernetes.led(pods, name).await.map_err(failed);
     let found = match role {
-        Role::Member | Role::Processes => return Err(ResolveError::Service(selector.clone())),
+        Role::Member | Role::Processes => return Err(IsService(selector.clone()).into()),
         Role::Receiver => {
             let led = led().await?;
             led.admit().map_err(failed)?;

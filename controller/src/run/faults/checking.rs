@@ -295,6 +295,7 @@ mod tests {
             (FaultVerb::Kill, json!({"target": "pid:1"}), "process 1 is the node's own"),
             (FaultVerb::Freeze, json!({"target": "pid:1@here"}), "process 1 is the node's own"),
             (FaultVerb::Stress, json!({"target": "pid:7"}), "Value(None"),
+            (FaultVerb::Freeze, json!({"target": "k8s:prod/svc/a"}), "k8s:prod/svc/a is a service"),
             (FaultVerb::Freeze, json!({}), "Missing(\"target\")"),
         ] {
             let all = told(verb, given.clone()).join("\n");
@@ -326,6 +327,11 @@ mod tests {
         for (given, expected) in [
             (json!({"target": "netns"}), "a scheme is missing"),
             (json!({"target": "pod/a", "for": "2h"}), "is longer than 1h"),
+            (
+                json!({"target": "svc/a"}),
+                "k8s:prod/svc/a is a service: it can be one side of a cut",
+            ),
+            (json!({"target": "host:n1"}), "a whole node is never frozen"),
             (json!({}), "Missing(\"target\")"),
         ] {
             let all = told_as(&form, FaultVerb::Freeze, &given).join("\n");
