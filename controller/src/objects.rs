@@ -29,4 +29,5 @@ pub use keeper::Means;
 pub use lacking::Lack;
 pub(crate) use policy::{VERB, policies};
 pub(crate) use resource::GROUP;
+pub(crate) use tenure::while_own;
 pub use tenure::{Tenure, keep};

@@ -101,6 +101,46 @@ pub async fn keep(means: Means, mut stopped: watch::Receiver<bool>) {
     }
 }
 
+/// Has a keeper of other objects go on as long as objects are this installation's to keep, until it is told to stop; once
+/// they are another one's, in that namespace, what was begun for them is yielded.
+pub(crate) async fn while_own<K, Y>(
+    mut tenure: watch::Receiver<Tenure>,
+    mut stopped: watch::Receiver<bool>,
+    keeper: impl Fn(watch::Receiver<bool>) -> K,
+    yields: impl Fn(String) -> Y,
+) where
+    K: Future<Output = ()>,
+    Y: Future<Output = ()>,
+{
+    loop {
+        let is_known = |now: &Tenure| now.is_own() || matches!(now, Tenure::Other(_));
+        let now = tokio::select! {
+            biased;
+            () = told_to_stop(&mut stopped) => return,
+            Ok(now) = tenure.wait_for(is_known) => now.clone(),
+        };
+        if let Tenure::Other(namespace) = now {
+            yields(namespace).await;
+        }
+        tokio::select! {
+            biased;
+            () = told_to_stop(&mut stopped) => return,
+            Ok(_) = tenure.wait_for(Tenure::is_own) => {}
+        }
+        let lost = async {
+            tokio::select! {
+                Ok(_) = tenure.wait_for(|tenure| !tenure.is_own()) => {}
+                () = told_to_stop(&mut stopped) => {}
+            }
+        };
+        match waiting::until(&keeper, lost).await {
+            // The controller ends.
+            End::Itself => return,
+            End::Told => {}
+        }
+    }
+}
+
 /// Tells whose it is to keep objects, as often as that changes.
 async fn follow(means: Means, told: watch::Sender<Keeper>) {
     let mut watch =
