@@ -353,6 +353,8 @@ mod tests {
                         "schism-inject",
                         "schism-capture",
                         "schism-inject-anywhere",
+                        "schism-disrupt",
+                        "schism-disrupt-anywhere",
                     ];
                     let own = ["schism:chaos:controller", "schism:chaos:faults"];
                     assert!(own.contains(&name) || of_people.contains(&name), "{name}");

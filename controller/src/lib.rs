@@ -16,6 +16,7 @@ mod connect;
 pub mod control;
 mod cut;
 pub mod disruption;
+pub mod disruptions;
 mod doctor;
 pub mod experiments;
 mod failure;

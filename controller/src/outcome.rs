@@ -34,6 +34,20 @@ impl Outcome {
         }
     }
 
+    /// What a controller says by an exit code; `None` of one that no command has.
+    pub(crate) fn of_code(code: u8) -> Option<Self> {
+        let all = [
+            Self::Effective,
+            Self::Deviated,
+            Self::WrongUsage,
+            Self::NothingMatched,
+            Self::Refused,
+            Self::Unconfirmed,
+            Self::Interrupted,
+        ];
+        all.into_iter().find(|outcome| outcome.code() == code)
+    }
+
     /// The one of the two that counts.
     ///
     /// The worst in the order 5, 4, 1, 3, 0. An interruption says why there may be no effect, so it

@@ -4,6 +4,7 @@
 mod access;
 pub(crate) mod asked;
 mod capture;
+mod disrupting;
 mod following;
 mod line;
 mod report;
@@ -16,6 +17,7 @@ use fault::IntentId;
 
 use crate::cli::RunArgs;
 use crate::connect::{Absence, Choice};
+use crate::disruptions::resource::Kind as Disrupted;
 use crate::failure::{Cause, Failure};
 use crate::interrupts::Interrupts;
 use crate::objects::resource::{ClusterFault, Fault, Kind, Object};
@@ -29,6 +31,7 @@ use crate::run::{Reads, Where, failed, run as run_experiments, validate};
 use crate::settings::Names;
 use access::Reached;
 use asked::Asked;
+use disrupting::record;
 use following::Following;
 pub use line::Line;
 use line::{Deed, Ending};
@@ -75,6 +78,11 @@ async fn perform(
             let Reached { client, namespace, .. } = reached?;
             put_in(&client, &namespace, *asked, output).await
         }
+        Deed::Disrupt(asked) => {
+            let Reached { client, namespace, .. } = reached?;
+            disrupting::begin(&client, &namespace, *asked, output).await
+        }
+        Deed::Uncordon(node) => disrupting::uncordon(&reached?.client, &node, output).await,
         Deed::Heal(ending) => {
             let Reached { client, namespace, .. } = reached?;
             heal(&client, &namespace, ending, output).await
@@ -112,10 +120,11 @@ async fn status(
         let mut all = faults(client, &within, attempted).await?;
         // Whoever may not list those of the cluster is shown those of the namespace.
         all.extend(of_cluster(client).await.unwrap_or_default());
-        Ok(all)
+        Ok((all, disrupting::standing(client, &within).await))
     };
-    let all = interrupts.unless_looking(attempted, listed).await?;
-    output.show(&FaultsReport::status(all))?;
+    let (all, disruptions) = interrupts.unless_looking(attempted, listed).await?;
+    let disruptions = disruptions.iter().map(|(kind, one)| record(*kind, one)).collect();
+    output.show(&FaultsReport::status(all).with(disruptions))?;
     Ok(Outcome::Effective)
 }
 
@@ -210,7 +219,7 @@ async fn put_in(
     following.stay_to_its_end(asked.after, &mut interrupts).await
 }
 
-/// Deletes objects, which heals them, and waits until they are gone.
+/// Deletes objects, which heals or undoes them, and waits until they are gone.
 async fn heal(
     client: &Client,
     namespace: &str,
@@ -221,19 +230,25 @@ async fn heal(
     let mut interrupts = Interrupts::listen()
         .map_err(|error| Failure::new(Outcome::Unconfirmed, attempted, error))?;
     let within = space(namespace)?;
-    let listed = faults(client, &within, attempted);
-    let mut known = interrupts.unless_looking(attempted, listed).await?;
+    let listed = async {
+        let known = faults(client, &within, attempted).await?;
+        Ok((known, disrupting::standing(client, &within).await))
+    };
+    let (mut known, others) = interrupts.unless_looking(attempted, listed).await?;
     let named = match &ending {
         Ending::All => None,
         Ending::Named(names) => Some(names),
     };
     if let Some(names) = named {
         known.extend(of_cluster(client).await.unwrap_or_default());
-        let is_there =
-            |name: &Name| known.iter().any(|(_, one)| one.metadata.name == name.as_str());
+        let is_there = |name: &Name| {
+            known.iter().any(|(_, one)| one.metadata.name == name.as_str())
+                || others.iter().any(|(_, one)| one.metadata.name == name.as_str())
+        };
         if let Some(missing) = names.iter().find(|name| !is_there(name)) {
-            let reason =
-                format!("namespace {namespace} has no fault {missing}, nor has the cluster");
+            let reason = format!(
+                "neither namespace {namespace} nor the cluster has a fault or a disruption {missing}"
+            );
             return Err(Failure::not_found(attempted, reason)
                 .hint("`kubectl schism status` lists those that there are"));
         }
@@ -261,6 +276,17 @@ async fn heal(
         });
         healed.push((kind, last));
     }
-    output.show(&FaultsReport::healed(healed).coming_to(outcome))?;
+    let is_meant = |(kind, object): &(Disrupted, disrupting::Object)| match named {
+        Some(names) => names.iter().any(|name| object.metadata.name == name.as_str()),
+        // As of faults, none of the cluster is of the namespace.
+        None => *kind == Disrupted::Disruption && !object.status.phase.is_final(),
+    };
+    let mut undone = Vec::new();
+    for one in others.into_iter().filter(is_meant) {
+        let ((kind, last), own) = disrupting::end(client, one, output, &mut interrupts).await?;
+        outcome = outcome.worst(own);
+        undone.push(record(kind, &last));
+    }
+    output.show(&FaultsReport::healed(healed).with(undone).coming_to(outcome))?;
     Ok(outcome)
 }

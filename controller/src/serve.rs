@@ -46,6 +46,7 @@ use tonic::transport::server::Connected as Known;
 use crate::agents::{Agents, Way};
 use crate::archive::{self, Archive, ArchiveError, Copies};
 use crate::control::{Clusters, Control, ControlError, Means, Wall};
+use crate::disruptions;
 use crate::experiments;
 use crate::objects;
 use crate::runs::{Execution, Runs};
@@ -353,6 +354,15 @@ impl Ground {
                 jobs: options.jobs.clone(),
                 tenure: tenure.subscribe(),
             };
+            let disruptions = disruptions::Means {
+                tenure: tenure.subscribe(),
+                client: client.clone(),
+                control: control.clone(),
+                runs: service.runs.clone(),
+                audit: audit.clone(),
+                limits,
+            };
+            tasks.spawn(disruptions::keep(disruptions, stopped.clone()));
             tasks.spawn(experiments::keep(runs, stopped.clone()));
             let means = objects::Means { client, namespace, control, audit, limits, tenure };
             tasks.spawn(objects::keep(means, stopped.clone()));

@@ -201,13 +201,23 @@ impl Control {
         id: IntentId,
         asked: &wire::DisruptionSpec,
     ) -> Result<Option<Standing>, ControlError> {
-        let Some(known) = self.disruption(id).await? else { return Ok(None) };
-        if known.spec.as_ref() != Some(asked) {
+        let Some(standing) = self.standing(id).await? else { return Ok(None) };
+        if standing.borrow().spec.as_ref() != Some(asked) {
             return Err(ControlError::Conflict(id));
         }
+        Ok(Some(standing))
+    }
+
+    /// How one stands that is kept, and what becomes of it.
+    ///
+    /// # Errors
+    /// The controller ends.
+    pub async fn standing(&self, id: IntentId) -> Result<Option<Standing>, ControlError> {
+        if let Some(going) = self.disrupting().find(id) {
+            return Ok(Some(going.standing));
+        }
         // One that is over stands as it does.
-        let going = self.disrupting().find(id).map(|going| going.standing);
-        Ok(Some(going.unwrap_or_else(|| watch::channel(known).1)))
+        Ok(self.disruption(id).await?.map(|known| watch::channel(known).1))
     }
 
     /// One that is kept.

@@ -15,40 +15,51 @@ use crate::output::table::{Cell, Table};
 use crate::output::{Detail, Report};
 
 /// One that goes on, or is over.
-#[derive(Debug, Serialize)]
-pub(super) struct DisruptionRecord {
-    pub(super) id: String,
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct DisruptionRecord {
+    pub(crate) id: String,
+    /// The object that asks for it, where one does: `KIND NAMESPACE/NAME`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) object: Option<String>,
     /// As it could be typed.
-    what: String,
-    stage: &'static str,
+    pub(crate) what: String,
+    pub(crate) stage: &'static str,
     /// Of what is undone by itself, until when, Unix time, s.
     #[serde(skip_serializing_if = "Option::is_none")]
-    deadline: Option<f64>,
-    asker: String,
-    reason: String,
-    notes: Vec<String>,
-    pods: Vec<PodRecord>,
+    pub(crate) deadline: Option<f64>,
+    pub(crate) asker: String,
+    pub(crate) reason: String,
+    pub(crate) notes: Vec<String>,
+    pub(crate) pods: Vec<PodRecord>,
+    /// Of what stands, the same, ns.
     #[serde(skip)]
-    until: u64,
+    pub(crate) until: u64,
+    /// By what people end it.
+    #[serde(skip)]
+    pub(crate) name: String,
 }
 
+/// What became of a pod.
 #[derive(Debug, Serialize)]
-struct PodRecord {
-    pod: String,
-    uid: String,
-    node: String,
-    fate: &'static str,
-    trouble: String,
+pub(crate) struct PodRecord {
+    pub(crate) pod: String,
+    pub(crate) uid: String,
+    pub(crate) node: String,
+    pub(crate) fate: String,
+    pub(crate) trouble: String,
     /// The pod in its place.
-    successor: String,
+    pub(crate) successor: String,
 }
 
 impl From<&wire::Disruption> for DisruptionRecord {
     fn from(one: &wire::Disruption) -> Self {
         let deadline = Some(one.deadline).filter(|deadline| *deadline != 0);
         let standing = one.stage() == wire::DisruptionStage::Standing;
+        let id = IntentId::from_random(one.id).to_string();
         Self {
-            id: IntentId::from_random(one.id).to_string(),
+            name: id.clone(),
+            id,
+            object: one.object.as_ref().map(named),
             what: one.spec.as_ref().map(typed).unwrap_or_default(),
             stage: stage(one.stage()),
             deadline: deadline.map(|at| Duration::from_nanos(at).as_secs_f64()),
@@ -67,10 +78,17 @@ impl From<&wire::RemovedPod> for PodRecord {
             pod: one.pod.clone(),
             uid: one.uid.clone(),
             node: one.node.clone(),
-            fate: fate(one.fate()),
+            fate: fate(one.fate()).to_owned(),
             trouble: one.trouble.clone(),
             successor: one.successor.clone(),
         }
+    }
+}
+
+fn named(of: &wire::Object) -> String {
+    match of.namespace.as_str() {
+        "" => format!("{} {}", of.kind, of.name),
+        namespace => format!("{} {namespace}/{}", of.kind, of.name),
     }
 }
 
@@ -92,7 +110,8 @@ pub(super) const fn stage(stage: wire::DisruptionStage) -> &'static str {
     }
 }
 
-const fn fate(fate: Fate) -> &'static str {
+/// What became of a pod, in a word.
+pub(crate) const fn fate(fate: Fate) -> &'static str {
     match fate {
         Fate::Unspecified => "unknown",
         Fate::Pending => "pending",
@@ -137,7 +156,7 @@ pub(super) fn undone(one: &wire::Disruption) -> Outcome {
 }
 
 /// Those that go on, one a line.
-pub(super) fn list(all: &[DisruptionRecord], detail: Detail) -> String {
+pub(crate) fn list(all: &[DisruptionRecord], detail: Detail) -> String {
     let mut columns =
         vec![("ID", Left), ("IN THE CLUSTER", Left), ("STAGE", Left), ("LEFT", Right)];
     if detail == Detail::Wide {
@@ -150,7 +169,7 @@ pub(super) fn list(all: &[DisruptionRecord], detail: Detail) -> String {
         let left = Duration::from_nanos(one.until).saturating_sub(now);
         let left = if one.until == 0 { "-".to_owned() } else { time(left) };
         let mut row = vec![
-            Cell::from(one.id.clone()),
+            Cell::from(one.name.clone()),
             Cell::from(one.what.clone()),
             Cell::from(one.stage.to_owned()),
             Cell::from(left),
@@ -175,13 +194,13 @@ impl DisruptionRecord {
     fn said(&self) -> Vec<String> {
         let reason = (!self.reason.is_empty()).then(|| self.reason.clone());
         let all = reason.iter().chain(&self.notes);
-        all.map(|text| format!("{}: {}", self.id, OnOneLine(text))).collect()
+        all.map(|text| format!("{}: {}", self.name, OnOneLine(text))).collect()
     }
 }
 
 /// What became of one.
 #[derive(Debug, Serialize)]
-pub(super) struct DisruptionReport {
+pub(crate) struct DisruptionReport {
     schema: &'static str,
     exit_code: u8,
     #[serde(flatten)]
@@ -189,8 +208,8 @@ pub(super) struct DisruptionReport {
 }
 
 impl DisruptionReport {
-    pub(super) fn new(one: &wire::Disruption, outcome: Outcome) -> Self {
-        let record = DisruptionRecord::from(one);
+    pub(crate) fn new(one: impl Into<DisruptionRecord>, outcome: Outcome) -> Self {
+        let record = one.into();
         Self { schema: "schism.disruption/v1", exit_code: outcome.code(), record }
     }
 }
@@ -200,7 +219,7 @@ impl Report for DisruptionReport {
         let record = &self.record;
         let mut text = String::new();
         if record.pods.is_empty() {
-            text.push_str(&format!("{}  {}: {}", record.id, record.what, record.stage));
+            text.push_str(&format!("{}  {}: {}", record.name, record.what, record.stage));
         } else {
             let mut table = Table::new(&[
                 ("POD", Left),
@@ -214,7 +233,7 @@ impl Report for DisruptionReport {
                 table.row(vec![
                     Cell::from(pod.pod.clone()),
                     Cell::from(pod.node.clone()),
-                    Cell::from(pod.fate.to_owned()),
+                    Cell::from(pod.fate.clone()),
                     Cell::from(successor),
                 ]);
             }
@@ -238,7 +257,7 @@ impl Report for DisruptionReport {
 
     fn names(&self) -> Vec<String> {
         match self.record.pods.is_empty() {
-            true => vec![self.record.id.clone()],
+            true => vec![self.record.name.clone()],
             false => self.record.pods.iter().map(|pod| pod.pod.clone()).collect(),
         }
     }

@@ -1,10 +1,11 @@
-//! Faults and experiments as objects: their kinds, who may make them, and what of them the controller may do.
+//! Faults, experiments and disruptions as objects: their kinds, who may make them, and what of them the controller may do.
 
 use serde_json::{Value, json};
 
 use super::controller::{COMPONENT, SERVICE};
 use super::labels;
 use super::values::Values;
+use crate::disruptions;
 use crate::experiments;
 use crate::objects::{self, GROUP, VERB};
 use crate::settings::AgentsBy;
@@ -19,8 +20,10 @@ pub(super) fn objects(values: &Values) -> Vec<Value> {
     let own = values.in_cluster("faults");
     let mut all: Vec<Value> = objects::definitions().into_iter().collect();
     all.extend(experiments::definitions());
+    all.extend(disruptions::definitions());
     all.extend(objects::policies());
     all.extend(experiments::policies());
+    all.extend(disruptions::policies());
     all.push(tickets::definition());
     all.extend(tickets::policy());
     all.extend(roles(&own));
@@ -65,20 +68,23 @@ fn forwarding(values: &Values) -> Value {
     })
 }
 
-/// Of the controller; of those who may read, of those who may make faults in a namespace, and anywhere.
-fn roles(own: &Value) -> [Value; 5] {
+/// Of the controller; of those who may read, of those who may make faults or have pods go in a namespace, and anywhere.
+fn roles(own: &Value) -> [Value; 7] {
     let kinds = ["faults", "clusterfaults", "experiments", "clusterexperiments"];
-    let statuses = kinds.map(|kind| format!("{kind}/status"));
-    let statuses = statuses.each_ref().map(String::as_str);
+    let disrupting = ["disruptions", "clusterdisruptions"];
+    let all = [&kinds[..], &disrupting].concat();
+    let statuses: Vec<String> = all.iter().map(|kind| format!("{kind}/status")).collect();
+    let statuses: Vec<&str> = statuses.iter().map(String::as_str).collect();
     // What a fault is cannot be changed: to patch one is to ask for its counts.
     let whole = ["get", "list", "watch", "create", "patch", "delete"];
+    let made = ["get", "list", "watch", "create", "delete"];
     let of_faults = [kinds[0], kinds[1]];
     let mut known =
         rule("apiextensions.k8s.io", &["customresourcedefinitions"], &["list", "watch"]);
     known["resourceNames"] = json!(of_faults.map(|plural| format!("{plural}.{GROUP}")));
     let mut viewer = role(
         &json!("schism-view"),
-        &[rule(GROUP, &[&kinds[..], &["captures"]].concat(), &["get", "list", "watch"])],
+        &[rule(GROUP, &[&all[..], &["captures"]].concat(), &["get", "list", "watch"])],
     );
     // Whoever may read what is in a namespace may read this, too.
     viewer["metadata"]["labels"] = json!({ "rbac.authorization.k8s.io/aggregate-to-view": "true" });
@@ -86,7 +92,7 @@ fn roles(own: &Value) -> [Value; 5] {
         role(
             own,
             &[
-                rule(GROUP, &kinds, &["get", "list", "watch", "patch"]),
+                rule(GROUP, &all, &["get", "list", "watch", "patch"]),
                 rule(GROUP, &statuses, &["patch"]),
                 rule(GROUP, &["captures"], &["get", "list", "watch"]),
                 rule(GROUP, &["captures/status"], &["patch"]),
@@ -104,14 +110,19 @@ fn roles(own: &Value) -> [Value; 5] {
         ),
         role(
             &json!("schism-capture"),
-            &[
-                rule(GROUP, &["captures"], &["get", "list", "watch", "create", "delete"]),
-                rule("", &["pods"], &[tickets::VERB]),
-            ],
+            &[rule(GROUP, &["captures"], &made), rule("", &["pods"], &[tickets::VERB])],
         ),
         role(
             &json!("schism-inject-anywhere"),
             &[rule(GROUP, &kinds, &whole), rule("", &["pods", "nodes"], &[VERB])],
+        ),
+        role(
+            &json!("schism-disrupt"),
+            &[rule(GROUP, &disrupting[..1], &made), rule("", &["pods"], &[disruptions::VERB])],
+        ),
+        role(
+            &json!("schism-disrupt-anywhere"),
+            &[rule(GROUP, &disrupting, &made), rule("", &["pods", "nodes"], &[disruptions::VERB])],
         ),
     ]
 }

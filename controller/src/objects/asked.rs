@@ -122,6 +122,21 @@ pub(crate) fn role_in(namespace: &str, text: &str) -> Result<String, String> {
     Ok(selector.to_string())
 }
 
+/// The namespace that a text says itself, and the same as it is named within that; `None` of what says none.
+pub(crate) fn of_its_namespace(text: &str) -> Option<(String, String)> {
+    let mut selector = text.parse::<Selector>().ok()?;
+    if let Scheme::Kubernetes(pods) = &selector.scheme {
+        let namespace = pods.namespace.to_string();
+        let (pick, rest) = parted(text);
+        let rest = rest.strip_prefix(&format!("k8s:{namespace}/"))?;
+        return Some((namespace, format!("{pick}{rest}")));
+    }
+    let cluster = cluster_mut(&mut selector.scheme)?;
+    let path = cluster.take()?;
+    *cluster = path.instance().map(|instance| ClusterPath::of(instance.clone()));
+    Some((path.name.to_string(), selector.to_string()))
+}
+
 fn parsed(text: &str) -> Result<(Selector, String), String> {
     let shown = fault::Legible(text).to_string();
     match text.parse::<Selector>() {

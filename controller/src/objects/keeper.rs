@@ -33,6 +33,7 @@ use crate::link::nanos;
 use crate::pause;
 use crate::sight::GroupName;
 use calls::Done;
+pub(crate) use calls::is_passing;
 use hearing::Heard;
 
 /// How long what is in the way of a fault may take to pass: agents dial a new leader within moments.
@@ -536,7 +537,7 @@ impl Keeper {
             Err(refusal) => {
                 let (error, failure) = *refusal;
                 let is_early = now.saturating_sub(since) < nanos(PATIENCE);
-                if calls::is_passing(&error) && is_early {
+                if is_passing(&error) && is_early {
                     Attempt::Again { since, at: now.saturating_add(nanos(AGAIN)) }
                 } else {
                     Attempt::Refused(Box::new(failure))

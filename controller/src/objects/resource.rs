@@ -289,6 +289,12 @@ macro_rules! kind {
                 object.0
             }
         }
+
+        impl From<Object> for $name {
+            fn from(object: Object) -> Self {
+                Self(object)
+            }
+        }
     };
 }
 pub(crate) use kind;

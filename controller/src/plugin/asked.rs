@@ -24,7 +24,7 @@ pub(crate) const WITHOUT: [&str; 7] =
     ["local", "dry_run", "prove", "follow", "preset", "around", "replace"];
 
 /// What is about the command alone.
-const DETACH: &str = "detach";
+pub(super) const DETACH: &str = "detach";
 
 /// Where it is done, and as what it is typed here.
 const NAMESPACE: &str = "namespace";
@@ -91,11 +91,10 @@ pub(super) fn typed_here(
     })
 }
 
-/// What was typed behind a verb.
-pub(super) fn asked(verb: FaultVerb, matched: &ArgMatches) -> Asked {
-    let all = self::verb(verb);
-    let (mut words, mut top) = (Map::new(), Map::new());
-    for arg in all.get_arguments() {
+/// What was typed behind a command, each option as a field of an object.
+pub(super) fn given(command: &Command, matched: &ArgMatches) -> Map<String, Value> {
+    let mut fields = Map::new();
+    for arg in command.get_arguments() {
         let id = arg.get_id().as_str();
         if id == DETACH
             || id == NAMESPACE
@@ -117,6 +116,15 @@ pub(super) fn asked(verb: FaultVerb, matched: &ArgMatches) -> Asked {
                 }
             }
         };
+        fields.insert(key, value);
+    }
+    fields
+}
+
+/// What was typed behind a verb.
+pub(super) fn asked(verb: FaultVerb, matched: &ArgMatches) -> Asked {
+    let (mut words, mut top) = (Map::new(), Map::new());
+    for (key, value) in given(&self::verb(verb), matched) {
         let is_top = ["for", "lease", "seed", "onRestart"].contains(&key.as_str());
         let of = if is_top { &mut top } else { &mut words };
         of.insert(key, value);

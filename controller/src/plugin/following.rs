@@ -211,16 +211,7 @@ impl Following {
 
 /// What the controller says that a command comes to.
 fn outcome(object: &Object) -> Outcome {
-    let all = [
-        Outcome::Effective,
-        Outcome::Deviated,
-        Outcome::WrongUsage,
-        Outcome::NothingMatched,
-        Outcome::Refused,
-        Outcome::Unconfirmed,
-    ];
-    let code = object.status.exit_code;
-    let said = all.into_iter().find(|outcome| Some(outcome.code()) == code);
+    let said = object.status.exit_code.and_then(Outcome::of_code);
     said.unwrap_or(Outcome::Unconfirmed)
 }
 

@@ -8,9 +8,11 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
 use cluster::Name;
+use fault::NodeName;
 
 use super::asked::{Asked, VERBS, WITHOUT, asked, typed_here, verb};
 use super::capture::Typed;
+use super::disrupting::{self, NODE, POD};
 use crate::capture::file::Existing;
 use crate::cli::{Cli, Misuse, RunArgs, ValidateArgs};
 use crate::output::Format;
@@ -42,6 +44,8 @@ pub struct Line {
 pub(super) enum Deed {
     PutIn(Box<Asked>),
     Capture(Box<Typed>),
+    Disrupt(Box<disrupting::Asked>),
+    Uncordon(NodeName),
     Heal(Ending),
     Status { everywhere: Reach },
     Run(Box<RunArgs>),
@@ -77,7 +81,6 @@ impl Line {
         let Some((name_of, matched)) = matches.subcommand() else {
             return Err(command.error(ErrorKind::MissingSubcommand, "what is to be done?"));
         };
-        let text = |id: &str| matched.get_one::<String>(id).cloned();
         let deed = match name_of {
             "heal" if matched.get_flag("all") => Deed::Heal(Ending::All),
             "heal" => {
@@ -99,6 +102,8 @@ impl Line {
                 Some(reason) => return Err(command.error(ErrorKind::UnknownArgument, reason)),
                 None => Deed::Capture(Box::new(captured(matched))),
             },
+            POD => disrupted(&mut command, POD, matched)?,
+            NODE => disrupted(&mut command, NODE, matched)?,
             verb => match VERBS.into_iter().find(|one| name(*one) == verb) {
                 Some(verb) => {
                     if let Some(reason) = WITHOUT.iter().find_map(|id| of_schism(matched, id)) {
@@ -109,6 +114,9 @@ impl Line {
                 None => unreachable!("no other is known to clap"),
             },
         };
+        // What holds for all stands as well behind the last word.
+        let matched = matched.subcommand().map_or(matched, |(_, matched)| matched);
+        let text = |id: &str| matched.get_one::<String>(id).cloned();
         Ok(Self {
             namespace: text("namespace"),
             kubeconfig: matched.get_one::<PathBuf>("kubeconfig").cloned(),
@@ -125,13 +133,32 @@ impl Line {
     }
 }
 
+/// What is done to pods, or to a node.
+fn disrupted(
+    command: &mut Command,
+    name: &'static str,
+    matched: &ArgMatches,
+) -> Result<Deed, clap::Error> {
+    match disrupting::typed(name, matched) {
+        Some(disrupting::Typed::Begin(asked)) => Ok(Deed::Disrupt(asked)),
+        Some(disrupting::Typed::Uncordon(node)) => Ok(Deed::Uncordon(node)),
+        Some(disrupting::Typed::Unsaid(id)) => {
+            Err(command.error(ErrorKind::UnknownArgument, unsaid(id)))
+        }
+        None => Err(command.error(ErrorKind::MissingSubcommand, "what is to be done?")),
+    }
+}
+
 /// What is wrong with an option that no object can say, where it was typed.
 fn of_schism(matched: &ArgMatches, id: &str) -> Option<String> {
     let is_typed = matched.try_contains_id(id).unwrap_or_default()
         && matched.value_source(id) == Some(ValueSource::CommandLine);
+    is_typed.then(|| unsaid(id))
+}
+
+fn unsaid(id: &str) -> String {
     let option = id.replace('_', "-");
-    is_typed
-        .then(|| format!("--{option} is for schism itself: no object of a cluster can say it\n"))
+    format!("--{option} is for schism itself: no object of a cluster can say it\n")
 }
 
 /// What `schism` does with experiments.
@@ -185,7 +212,7 @@ fn command() -> Command {
         }
     };
     let heal = Command::new("heal")
-        .about("Delete faults before their time, which heals them, and wait until they are gone")
+        .about("Delete faults and disruptions before their time, which ends them, and wait until they are gone")
         .arg(
             Arg::new("names")
                 .value_name("NAME")
@@ -198,10 +225,11 @@ fn command() -> Command {
                 .long("all")
                 .action(ArgAction::SetTrue)
                 .conflicts_with("names")
-                .help("Every fault of the namespace that is not over"),
+                .help("Everything in the namespace that is not over"),
         );
-    let status =
-        Command::new("status").about("Show the faults of a namespace, and of the cluster").arg(
+    let status = Command::new("status")
+        .about("Show the faults and disruptions of a namespace, and of the cluster")
+        .arg(
             Arg::new("all-namespaces")
                 .short('A')
                 .long("all-namespaces")
@@ -217,7 +245,8 @@ fn command() -> Command {
             "Has a cluster suffer honest network, clock and process faults, for a bounded time.\n\nEach is an object \
              that is made as the user of the kubeconfig: a Fault where pods are named within the namespace (pod/NAME, \
              sts/NAME, deploy/NAME, label:SELECTOR, etcd:ROLE, zeebe:ROLE), a ClusterFault where they are named by k8s:NAMESPACE/… or \
-             something else is. Ctrl-C deletes it, which heals it. Exit codes are those of schism.",
+             something else is; a Disruption where pods are restarted, terminated or evicted, a ClusterDisruption where a \
+             node is cordoned or drained. Ctrl-C deletes it, which heals or undoes it. Exit codes are those of schism.",
         )
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -236,6 +265,7 @@ fn command() -> Command {
                 .help("How results are printed; without it, as a table for people"),
         )
         .subcommands(VERBS.map(verb))
+        .subcommands([POD, NODE].map(disrupting::command))
         .subcommand(of_experiments(
             RUN,
             "Run experiments here, with faults that are objects of the cluster, and judge them",
@@ -388,6 +418,12 @@ mod tests {
             );
             assert!(!help.contains("netns:") && !help.contains("pid:"), "{verb}: {help}");
         }
+        let pod = all.find_subcommand("pod").unwrap();
+        for deed in pod.get_subcommands() {
+            let target = deed.get_arguments().find(|arg| arg.get_id() == "target").unwrap();
+            let help = target.get_help().unwrap().to_string();
+            assert!(help.contains("of the namespace, ") && !help.contains("pod:UID"), "{help}");
+        }
     }
 
     #[test]
@@ -403,6 +439,14 @@ mod tests {
             assert!(matches!(line.deed, Deed::Status { everywhere } if everywhere == reach));
             assert_eq!(line.format(), Some(Format::Json));
         }
+        let line = read("kubectl-schism pod restart pod/a --grace 1s -n x -o json");
+        assert_eq!((line.namespace.as_deref(), line.format()), (Some("x"), Some(Format::Json)));
+        assert!(matches!(line.deed, Deed::Disrupt(_)));
+        let line = read("kubectl-schism -n x node drain n1 --for 1m --detach --context c");
+        assert_eq!((line.namespace.as_deref(), line.context.as_deref()), (Some("x"), Some("c")));
+        let line = read("kubectl-schism node uncordon n1 --kubeconfig /k");
+        assert_eq!(line.kubeconfig, Some(PathBuf::from("/k")));
+        assert!(matches!(line.deed, Deed::Uncordon(node) if node.as_str() == "n1"));
         let line = read("kubectl-schism -n x run a.yaml --journal /tmp/j.json --seed 7 -o json");
         let (namespace, Deed::Run(args)) = (line.namespace.clone(), line.deed) else { panic!() };
         assert_eq!((namespace.as_deref(), args.seed, args.local), (Some("x"), Some(7), false));
@@ -426,6 +470,12 @@ mod tests {
             "kill pod/a --on-restart end",
             "capture pod/a --local",
             "capture pod/a --whole-node",
+            "pod",
+            "pod restart",
+            "pod restart pod/a --dry-run",
+            "node",
+            "node drain n1 --dry-run",
+            "node cordon",
             "capture",
         ] {
             let words: Vec<OsString> = ["kubectl-schism"]

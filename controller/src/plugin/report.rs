@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::fleet::disrupted::{self, DisruptionRecord};
 use crate::objects::resource::{Kind, Object};
 use crate::objects::status::Status;
 use crate::outcome::Outcome;
@@ -16,6 +17,8 @@ pub(super) struct FaultsReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     exit_code: Option<u8>,
     faults: Vec<Record>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    disruptions: Vec<DisruptionRecord>,
     #[serde(skip)]
     empty: &'static str,
 }
@@ -38,7 +41,13 @@ impl FaultsReport {
             requested_by: object.spec.requested_by,
             status: object.status,
         };
-        Self { schema, exit_code: None, faults: all.into_iter().map(record).collect(), empty }
+        let faults = all.into_iter().map(record).collect();
+        Self { schema, exit_code: None, faults, disruptions: Vec::new(), empty }
+    }
+
+    /// With what objects ask of the API server beside faults.
+    pub(super) fn with(self, disruptions: Vec<DisruptionRecord>) -> Self {
+        Self { disruptions, ..self }
     }
 
     pub(super) fn one(kind: Kind, object: Object) -> Self {
@@ -61,9 +70,24 @@ impl FaultsReport {
 
 impl Report for FaultsReport {
     fn text(&self, detail: Detail) -> String {
-        if self.faults.is_empty() {
-            return self.empty.to_owned();
+        let faults = (!self.faults.is_empty()).then(|| self.table(detail));
+        let disruptions =
+            (!self.disruptions.is_empty()).then(|| disrupted::list(&self.disruptions, detail));
+        let parts: Vec<String> = faults.into_iter().chain(disruptions).collect();
+        match parts.is_empty() {
+            true => self.empty.to_owned(),
+            false => parts.join("\n\n"),
         }
+    }
+
+    fn names(&self) -> Vec<String> {
+        let faults = self.faults.iter().map(|one| &one.name);
+        faults.chain(self.disruptions.iter().map(|one| &one.name)).cloned().collect()
+    }
+}
+
+impl FaultsReport {
+    fn table(&self, detail: Detail) -> String {
         let spread = self.faults.iter().any(|one| one.namespace != self.faults[0].namespace);
         let mut columns = vec![
             ("NAME", Left),
@@ -123,9 +147,5 @@ impl Report for FaultsReport {
             text.push_str(&note);
         }
         text
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.faults.iter().map(|one| one.name.clone()).collect()
     }
 }

@@ -33,7 +33,7 @@ pub(crate) enum Behind {
 
 impl Behind {
     /// What it is called.
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Zeebe => "zeebe",
             Self::Pod => "pod",

@@ -1,6 +1,7 @@
 //! Faults as objects: an API server that is a few lines, and everything else as it is.
 
 mod api;
+mod disruptions;
 mod experiments;
 mod runs;
 

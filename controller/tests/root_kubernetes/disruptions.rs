@@ -4,6 +4,7 @@ use lab::kubernetes::Kubectl;
 use serde_json::{Value, json};
 
 use crate::{
+    objects::{Estate, SPACE},
     running::{Ended, until},
     seats,
     selectors::Office,
@@ -88,6 +89,72 @@ pub(crate) fn a_node_is_cordoned_and_drained_for_a_while(office: &Office<'_>, no
     // The deadline comes by itself.
     office.done("first", &format!("node cordon {node} --for 1s"));
     is_as_before(kubectl, node);
+}
+
+/// The same by objects, as a user whom the policy lets do what her roles say.
+pub(crate) fn by_objects_pods_go_and_nodes_are_cordoned(estate: &Estate<'_>) {
+    let kubectl = estate.kubectl;
+    let joan = estate.cluster.kubectl_as("joan", "people").unwrap().within(SPACE).unwrap();
+    let hers = |line: &str| estate.plugin(&joan, line).ended();
+    let node = estate.cluster.nodes()[1].name();
+    kubectl.apply(&seats::set(node).to_string()).unwrap();
+    kubectl.run("rollout status statefulset/db --timeout=120s").unwrap();
+    let restart = format!("pod restart sts/db/0 --grace 1s --timeout 60s -n {SPACE}");
+    refused(&hers(&restart), "forbidden");
+    let resources = "disruptions.schism.dev,clusterdisruptions.schism.dev";
+    let verbs = "get,list,watch,create,delete";
+    kubectl
+        .run(&format!("create clusterrole askers --verb={verbs} --resource={resources}"))
+        .unwrap();
+    kubectl.run("create clusterrolebinding askers --clusterrole=askers --user=joan").unwrap();
+    let before = web::uid(kubectl, "db-0");
+    refused(&hers(&restart), "joan may not restart, terminate or evict pods of namespace objects");
+    refused(&hers(&format!("node cordon {node} --for 10m")), "joan may not cordon nodes");
+    assert_eq!(web::uid(kubectl, "db-0"), before);
+
+    kubectl.run("create rolebinding hers-too --clusterrole=schism-disrupt --user=joan").unwrap();
+    let ended = hers(&restart);
+    assert!(ended.code == Some(0) && ended.said.contains("replaced"), "{ended:?}");
+    let after = web::get(kubectl, "pod", "db-0");
+    assert!(is_ready(&after) && after["metadata"]["uid"] != json!(before), "{after:#}");
+    refused(&hers("pod evict k8s:kube-system/sts/db -n objects"), "kube-system");
+    let shown = kubectl.run("get disruptions").unwrap();
+    assert!(
+        shown.contains("pod restart k8s:objects/sts/db/0") && shown.contains("Done"),
+        "{shown}"
+    );
+    let wrong = json!({
+        "apiVersion": "schism.dev/v1alpha1", "kind": "Disruption",
+        "metadata": { "name": "wrong", "namespace": SPACE },
+        "spec": { "restart": { "target": "host:n1" } },
+    });
+    let said = kubectl.apply(&wrong.to_string()).unwrap_err().to_string();
+    assert!(said.contains("a Disruption is about pods of its own namespace"), "{said}");
+
+    let mine = |line: &str| estate.plugin(kubectl, line).ended();
+    let cordoned = mine(&format!("node cordon {node} --for 10m --detach"));
+    assert_eq!(cordoned.code, Some(0), "{cordoned:?}");
+    assert!(is_cordoned(kubectl, node));
+    refused(&mine(&format!("node cordon {node} --for 10m")), "has cordoned it already");
+    let status = mine("status");
+    assert!(status.said.contains(&format!("node cordon {node}")), "{status:?}");
+    let uncordoned = mine(&format!("node uncordon {node}"));
+    assert_eq!(uncordoned.code, Some(0), "{uncordoned:?}");
+    is_as_before(kubectl, node);
+    let nothing = mine(&format!("node uncordon {node}"));
+    assert_eq!(nothing.code, Some(5), "{nothing:?}");
+    // Ctrl-C deletes it, which uncordons.
+    let mut running = estate.plugin(kubectl, &format!("node cordon {node} --for 10m"));
+    running.says("is standing");
+    running.interrupt();
+    let ended = running.ended();
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    is_as_before(kubectl, node);
+    kubectl.run("delete statefulset db --timeout=60s").unwrap();
+    kubectl.run("delete disruptions --all --timeout=60s").unwrap();
+    kubectl.run("delete clusterdisruptions --all --timeout=60s").unwrap();
+    kubectl.run("delete clusterrolebinding askers").unwrap();
+    kubectl.run("delete clusterrole askers").unwrap();
 }
 
 fn refused(ended: &Ended, said: &str) {

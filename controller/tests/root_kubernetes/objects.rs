@@ -17,7 +17,7 @@ use lab::{
 use serde_json::{Value, json};
 
 use crate::{
-    agents,
+    agents, disruptions,
     running::{Ended, Running, until},
     site::{Site, Space},
     web,
@@ -30,7 +30,7 @@ const PORT: u16 = 7070;
 const AWAY: Duration = Duration::from_secs(30);
 
 /// The namespace of the pods.
-const SPACE: &str = "objects";
+pub(crate) const SPACE: &str = "objects";
 
 /// One cluster with all that this needs.
 pub(crate) struct Estate<'a> {
@@ -56,8 +56,15 @@ fn is_of_objects(object: &Value) -> bool {
     match kind {
         "CustomResourceDefinition" => name != "records.schism.dev",
         "ClusterRole" => {
-            ["schism-view", "schism-inject", "schism-capture", "schism-inject-anywhere"]
-                .contains(&name)
+            let of_people = [
+                "schism-view",
+                "schism-inject",
+                "schism-capture",
+                "schism-inject-anywhere",
+                "schism-disrupt",
+                "schism-disrupt-anywhere",
+            ];
+            of_people.contains(&name)
         }
         _ => kind.starts_with("ValidatingAdmissionPolicy"),
     }
@@ -72,7 +79,7 @@ impl<'a> Estate<'a> {
         objects.retain(is_of_objects);
         assert!(objects.len() >= 9, "{objects:#?}");
         agents::apply(kubectl, &objects);
-        for plural in ["records", "faults", "clusterfaults"] {
+        for plural in ["records", "faults", "clusterfaults", "disruptions", "clusterdisruptions"] {
             let line =
                 format!("wait --for=condition=Established crd/{plural}.schism.dev --timeout=60s");
             kubectl.run(&line).unwrap();
@@ -154,7 +161,7 @@ impl<'a> Estate<'a> {
     }
 
     /// The command line as it is found by `kubectl`, for a user.
-    fn plugin(&self, user: &Kubectl, line: &str) -> Running {
+    pub(crate) fn plugin(&self, user: &Kubectl, line: &str) -> Running {
         let plugin = self.files.join("kubectl-schism");
         if !plugin.exists() {
             symlink(env!("CARGO_BIN_EXE_schism"), &plugin).unwrap();
@@ -191,6 +198,7 @@ pub(crate) fn faults_are_objects_of_the_api_server(site: &Site) {
     what_is_applied_acts_is_shown_and_healed_by_its_deletion(&estate);
     who_has_no_right_is_refused_by_whatever_way(&estate);
     an_experiment_cuts_by_objects_and_leaves_none(&estate);
+    disruptions::by_objects_pods_go_and_nodes_are_cordoned(&estate);
     let leader = who_leads_next_puts_nothing_in_twice(&estate, leader);
     let leader = what_is_stripped_and_deleted_while_nobody_looks_is_healed(&estate, leader);
     an_api_server_that_is_away_prolongs_nothing(&estate, leader);

@@ -290,7 +290,7 @@ pub struct Intent {
 /// An object of a Kubernetes cluster, of the group schism.dev.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Object {
-    /// Fault or ClusterFault; of a run Experiment or ClusterExperiment.
+    /// Fault or ClusterFault; of a run Experiment or ClusterExperiment, of a disruption Disruption or ClusterDisruption.
     #[prost(string, tag = "1")]
     pub kind: ::prost::alloc::string::String,
     /// Empty for objects of the cluster.
@@ -804,6 +804,9 @@ pub struct Disruption {
     /// Whether it is undone because it failed.
     #[prost(bool, tag = "13")]
     pub failed: bool,
+    /// The object that asks for it, if one does.
+    #[prost(message, optional, tag = "14")]
+    pub object: ::core::option::Option<Object>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListRequest {}

@@ -248,7 +248,7 @@ async fn refused(means: &Means, asked: Audit, error: &AskError) {
 
 /// Whether the same may be possible a little later, without anybody changing anything: agents are on their way to a
 /// leader that is new, and pods to their nodes.
-pub(super) fn is_passing(error: &AskError) -> bool {
+pub(crate) fn is_passing(error: &AskError) -> bool {
     match error {
         AskError::Resolve(error) => match error {
             ResolveError::Unreachable(_)

@@ -17,9 +17,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::api_server::{merge, serve};
 
 /// Where objects of a kind are, with `/status` after one: of ours, of the core, and what tells of both.
-const ROOTS: [&str; 4] = [
+const ROOTS: [&str; 7] = [
     "/apis/schism.dev/v1alpha1/",
     "/api/v1/",
+    "/apis/apps/v1/",
+    "/apis/policy/v1/",
+    "/apis/discovery.k8s.io/v1/",
     "/apis/rbac.authorization.k8s.io/v1/",
     "/apis/apiextensions.k8s.io/v1/",
 ];
@@ -119,6 +122,28 @@ impl Api {
         let metadata = json!({ "name": name, "namespace": namespace, "uid": uid });
         let object = json!({ "metadata": metadata, "spec": { "nodeName": node } });
         self.change("ADDED", ("pods", namespace, name), object);
+    }
+
+    /// The same where it runs.
+    pub(super) fn running(&self, namespace: &str, name: &str, uid: &str, node: &str) {
+        let object = json!({
+            "metadata": { "name": name, "namespace": namespace, "uid": uid },
+            "spec": { "nodeName": node, "containers": [{ "name": "app" }] },
+            "status": {
+                "phase": "Running", "podIPs": [{ "ip": "10.1.0.1" }],
+                "containerStatuses": [{
+                    "name": "app", "containerID": "containerd://aa", "state": { "running": {} },
+                }],
+            },
+        });
+        self.change("ADDED", ("pods", namespace, name), object);
+    }
+
+    /// A node that is ready.
+    pub(super) fn node(&self, name: &str) {
+        let ready = json!([{ "type": "Ready", "status": "True" }]);
+        let object = json!({ "metadata": { "name": name }, "status": { "conditions": ready } });
+        self.change("ADDED", ("nodes", "", name), object);
     }
 
     /// All of a kind.
