@@ -34,7 +34,7 @@ pub use kind::{
     binding::ClusterRoleBinding,
     budget::{Budget, BudgetSpec, BudgetStatus},
     definition::{Definition, DefinitionSchema, DefinitionSpec, DefinitionVersion},
-    happening::{Involved, PodEvent, Source},
+    happening::{Happening, Involved, Source},
     job::{Job, JobCondition, JobContainer, JobPod, JobPodStatus, JobStatus},
     kept::{ConfigMap, SecretObject},
     lease::{Lease, LeaseSpec},

@@ -9,6 +9,7 @@ mod decision;
 mod definition;
 mod job;
 pub(crate) mod keeper;
+mod mention;
 mod policy;
 mod resource;
 mod status;

@@ -11,6 +11,7 @@ pub(crate) mod asked;
 pub(crate) mod consent;
 pub(crate) mod decision;
 pub(crate) mod definition;
+pub(crate) mod happening;
 pub(crate) mod installations;
 pub(crate) mod keeper;
 mod lacking;

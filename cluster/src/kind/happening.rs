@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 use super::resource;
 use crate::Metadata;
 
-/// An event of a pod.
+/// What an object is told: an event, as Kubernetes calls it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct PodEvent {
+pub struct Happening {
     /// Its name, of which there is one in its namespace.
     pub metadata: Metadata,
-    /// The pod.
+    /// The object.
     pub involved_object: Involved,
     /// What happened, in one word for programs.
     pub reason: String,
@@ -30,7 +30,7 @@ pub struct PodEvent {
     pub count: u32,
 }
 
-resource!(PodEvent, "", "v1", "Event", "events");
+resource!(Happening, "", "v1", "Event", "events");
 
 /// What an event is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -40,7 +40,7 @@ pub struct Involved {
     pub api_version: String,
     /// Its kind.
     pub kind: String,
-    /// Its namespace.
+    /// Its namespace; empty for an object of the cluster.
     pub namespace: String,
     /// Its name.
     pub name: String,

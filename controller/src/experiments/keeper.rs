@@ -5,6 +5,7 @@
 
 mod calls;
 mod jobs;
+mod mentioning;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -452,7 +453,7 @@ impl Keeper {
 
     fn done(&mut self, done: Done) {
         match done {
-            Done::Ended => {}
+            Done::Ended | Done::Mentioned => {}
             Done::Suspended { place, uid, result } => self.suspended(&place, &uid, result),
             Done::Changed { place, uid, result } => {
                 self.changed(&place, &uid, result.map(|object| (object, None)));
@@ -468,6 +469,9 @@ impl Keeper {
                     result => result,
                 };
                 if before != status.phase {
+                    if result.is_ok() {
+                        self.mention((&place, &uid), before, &status);
+                    }
                     tracing::info!(%place, phase = status.phase.word(), "told");
                 }
                 self.changed(&place, &uid, result.map(|object| (object, Some(*status))));

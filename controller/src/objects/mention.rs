@@ -2,25 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use cluster::{Involved, Metadata, PodEvent, Source};
+use cluster::Involved;
 use proto::control as wire;
 
+use super::happening::{Mention, Said, Tone};
 use super::resource::Place;
-use super::status::{Phase, Status, instant};
+use super::status::{Phase, Status};
 
 /// How many pods of a fault are told: each takes a call.
 const TOLD: usize = 10;
-
-/// Who says it.
-const COMPONENT: &str = "schism";
-
-/// One event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mention {
-    /// Of the pod.
-    pub(crate) namespace: String,
-    pub(crate) event: PodEvent,
-}
 
 /// A pod that a fault is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,46 +22,34 @@ struct Subject {
 
 /// What is said to pods when a status is news; `now` is Unix time, ns.
 pub(crate) fn of(place: &Place, status: &Status, intent: &wire::Intent, now: u64) -> Vec<Mention> {
-    let Some((reason, tone, what)) = said(status) else { return Vec::new() };
-    let message = format!("{what} ({place})");
+    let Some(said) = said(status) else { return Vec::new() };
+    let said = Said { message: format!("{} ({place})", said.message), ..said };
     subjects(intent)
         .into_iter()
         .take(TOLD)
         .map(|subject| {
             let Subject { namespace, name, uid } = subject;
-            let time = Some(instant(now));
-            // The same for whoever leads: it is said once.
-            let of_event = format!("{name}.{}-{}", status.intent, reason.to_ascii_lowercase());
-            let event = PodEvent {
-                metadata: Metadata { name: of_event, ..Metadata::default() },
-                involved_object: Involved {
-                    api_version: "v1".to_owned(),
-                    kind: "Pod".to_owned(),
-                    namespace: namespace.clone(),
-                    name,
-                    uid,
-                },
-                reason: reason.to_owned(),
-                message: message.clone(),
-                tone: tone.to_owned(),
-                source: Source { component: COMPONENT.to_owned() },
-                first_timestamp: time.clone(),
-                last_timestamp: time,
-                count: 1,
+            let about = Involved {
+                api_version: "v1".to_owned(),
+                kind: "Pod".to_owned(),
+                namespace,
+                name,
+                uid,
             };
-            Mention { namespace, event }
+            Mention::new(about, &status.intent, &said, now)
         })
         .collect()
 }
 
-/// In one word, of which tone, and in a sentence.
-fn said(status: &Status) -> Option<(&'static str, &'static str, String)> {
+/// What is said, without of which object.
+fn said(status: &Status) -> Option<Said> {
     let (kind, from, to) = (&status.kind, &status.from, &status.to);
     let between = if from.is_empty() { to.clone() } else { format!("from {from} to {to}") };
     match status.phase {
         Phase::Active => {
             let until = status.until.as_deref().unwrap_or("its end");
-            Some(("FaultBegan", "Warning", format!("{kind} {between} until {until}")))
+            let message = format!("{kind} {between} until {until}");
+            Some(Said { reason: "FaultBegan", tone: Tone::Warning, message })
         }
         Phase::Healed | Phase::Expired | Phase::Failed | Phase::Unconfirmed => {
             let how = match status.phase {
@@ -89,11 +67,22 @@ fn said(status: &Status) -> Option<(&'static str, &'static str, String)> {
                 Some(lost) => format!("{} packets lost", grouped(lost)),
                 None => status.effect.clone(),
             };
-            let tone = if status.phase == Phase::Unconfirmed { "Warning" } else { "Normal" };
+            let tone = match status.phase {
+                Phase::Unconfirmed => Tone::Warning,
+                Phase::Healed
+                | Phase::Expired
+                | Phase::Failed
+                | Phase::Pending
+                | Phase::Refused
+                | Phase::Active
+                | Phase::Healing
+                | Phase::Unknown => Tone::Normal,
+            };
             // That it began may not have been told.
             let since = status.started_at.as_ref().map(|began| format!(" since {began}"));
             let since = since.unwrap_or_default();
-            Some(("FaultEnded", tone, format!("{kind} {between} {how}, {effect}{since}")))
+            let message = format!("{kind} {between} {how}, {effect}{since}");
+            Some(Said { reason: "FaultEnded", tone, message })
         }
         Phase::Pending | Phase::Refused | Phase::Healing | Phase::Unknown => None,
     }

@@ -32,6 +32,8 @@ pub(super) enum Done {
     Begun { place: Place, uid: String, since: u64, result: Result<Begun, Box<(Passing, Failure)>> },
     /// A run was to end: what became of it is told by the driver.
     Ended,
+    /// An object was to be told.
+    Mentioned,
     /// A Job was to end: what became of it its pod tells.
     Suspended { place: Place, uid: String, result: Result<(), ApiError> },
 }

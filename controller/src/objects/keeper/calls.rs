@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use cluster::{ApiError, Cause, Client, NameError, PodEvent, Reason, Within};
+use cluster::{ApiError, Cause, Client, NameError};
 use fault::{IntentId, NodeName};
 use proto::control as wire;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::archive::{Audit, Deed, Node, Verdict};
 use crate::control::{AskError, ControlError, ResolveError};
 use crate::failure::Failure;
 use crate::fleet;
-use crate::objects::mention::Mention;
+use crate::objects::happening::{self, Mention};
 use crate::objects::resource::{ClusterFault, FINALIZER, Fault, Kind, Object, Place};
 use crate::objects::status::{Phase, Status};
 use crate::provider::kubernetes::PodsError;
@@ -127,16 +127,7 @@ async fn change(
 
 /// Tells pods what is done to them. It changes nothing that they cannot be told.
 pub(super) async fn mention(client: Client, mentions: Vec<Mention>) -> Done {
-    for mention in mentions {
-        let Ok(namespace) = mention.namespace.parse() else { continue };
-        let told = client.create::<PodEvent>(&Within::Namespace(namespace), &mention.event).await;
-        match told {
-            Ok(_) => {}
-            // An earlier leader has said it.
-            Err(error) if error.reason() == Some(&Reason::AlreadyExists) => {}
-            Err(error) => tracing::debug!(%error, "a pod is not told"),
-        }
-    }
+    happening::say(&client, mentions).await;
     Done::Mentioned
 }
 

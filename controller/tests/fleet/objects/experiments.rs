@@ -102,6 +102,16 @@ impl Estate {
         until(async || nodes["a"].living().await + nodes["b"].living().await == 0).await;
     }
 
+    /// The reasons of all events of an object.
+    fn told(&self, name: &str) -> Vec<String> {
+        let mut all = self.api.all("events");
+        all.retain(|event| event["involvedObject"]["name"] == name);
+        let mut reasons: Vec<String> =
+            all.iter().map(|event| event["reason"].as_str().unwrap().to_owned()).collect();
+        reasons.sort_unstable();
+        reasons
+    }
+
     /// The only run that there is.
     async fn run(&self) -> wire::Run {
         let mut runs = self.fleet.control.runs().await.unwrap();
@@ -156,9 +166,16 @@ async fn an_object_is_one_run_which_is_told_to_its_end() {
     assert_eq!(status["run"], format!("{:012x}", run.id));
     let journal = estate.fleet.directory().join(format!("runs/{:012x}.json", run.id));
     assert!(journal.exists(), "{}", journal.display());
-    // One to hold it, one to let go of it, and one for each part of the run.
-    let calls = estate.api.calls();
+    // One to hold it, one to let go of it, and one for each part of the run; what it is told comes beside that.
+    let mut calls = estate.api.calls();
+    calls.retain(|call| !call.ends_with("/events"));
     assert!(calls.len() <= 8, "{calls:#?}");
+    until(async || estate.told("one").contains(&"RunEnded".to_owned())).await;
+    let events = estate.api.all("events");
+    let ended = events.iter().find(|event| event["reason"] == "RunEnded").unwrap();
+    assert_eq!(ended["message"], "completed, steps 2/2, exit code 0");
+    let object = estate.api.get(PLURAL, "one").unwrap();
+    assert_eq!(ended["involvedObject"]["uid"], object["metadata"]["uid"]);
     let lines = estate.fleet.archive.audit.read().await.unwrap().entries;
     assert!(lines.iter().all(|line| line.who.starts_with("ann, by ClusterExperiment one")));
     assert_eq!(lines.len(), 2, "the run and its fault");
@@ -209,6 +226,7 @@ async fn a_controller_that_is_killed_in_the_middle_rolls_back_in_its_next_life_a
     estate.create("one", &experiment(60));
     estate.acts().await;
     estate.phase(PLURAL, "one", "Running").await;
+    until(async || estate.told("one") == ["RunBegan"]).await;
     estate.crash();
     estate.begin().await;
     let status = estate.phase(PLURAL, "one", "Interrupted").await;
@@ -217,6 +235,8 @@ async fn a_controller_that_is_killed_in_the_middle_rolls_back_in_its_next_life_a
     estate.healed().await;
     until(async || !estate.is_held(PLURAL, "one")).await;
     assert_eq!(estate.run().await.phase(), wire::RunPhase::Ended);
+    until(async || estate.told("one").contains(&"RunEnded".to_owned())).await;
+    let said = estate.told("one");
     // Nor in one after that.
     estate.crash();
     estate.begin().await;
@@ -224,6 +244,12 @@ async fn a_controller_that_is_killed_in_the_middle_rolls_back_in_its_next_life_a
     estate.phase(PLURAL, "two", "Completed").await;
     assert_eq!(estate.fleet.control.runs().await.unwrap().len(), 2);
     assert_eq!(estate.status(PLURAL, "one")["phase"], "Interrupted");
+    // What was said of it is said once, whoever leads.
+    let told = |call: &&String| call.ends_with("/namespaces/default/events");
+    until(async || estate.told("two").contains(&"RunEnded".to_owned())).await;
+    assert_eq!(estate.told("one"), said);
+    let calls = estate.api.calls();
+    assert!(calls.iter().filter(told).count() <= said.len() + 3, "{calls:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -259,6 +285,7 @@ async fn what_is_refused_touches_nothing_and_holds_nothing() {
         assert_eq!(status["exitCode"], code, "{status:#}");
         assert!(status["message"].as_str().unwrap().contains(said), "{status:#}");
         assert_eq!(status["conditions"][0]["status"], "False");
+        until(async || estate.told(name) == ["RunRefused"]).await;
         until(async || !estate.is_held(plural, name)).await;
     }
     assert!(estate.fleet.control.runs().await.unwrap().is_empty());
