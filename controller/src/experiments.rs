@@ -7,12 +7,13 @@
 pub(crate) mod asked;
 mod decision;
 mod definition;
-mod job;
+pub(crate) mod job;
 pub(crate) mod keeper;
 mod mention;
 mod policy;
 mod resource;
 mod status;
+mod strays;
 #[cfg(test)]
 mod tests;
 

@@ -18,6 +18,7 @@ use fault::IntentId;
 use crate::cli::RunArgs;
 use crate::connect::{Absence, Choice};
 use crate::disruptions::resource::Kind as Disrupted;
+use crate::experiments::job::Origin;
 use crate::failure::{Cause, Failure};
 use crate::interrupts::Interrupts;
 use crate::objects::resource::{ClusterFault, Fault, Kind, Object};
@@ -140,11 +141,16 @@ async fn experiments(
         Err(failure) => return failed(args, failure, output),
     };
     let choice = Choice { socket: None, absence: Absence::Accept, typed: Vec::new() };
+    let origin = match &kubeconfig {
+        None => Origin::read(|name| std::env::var(name).ok()),
+        // It may lead to another cluster, in which nothing goes with a pod of this one.
+        Some(_) => None,
+    };
     let credentials = kubeconfig.into_iter().collect();
     let place = Where {
         names: Names::default(),
         controller: None,
-        space: Some(Space { client, namespace }),
+        space: Some(Space { client, namespace, origin }),
         choice,
         settings: None,
         reads: Reads { settings: None, credentials },

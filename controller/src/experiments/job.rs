@@ -5,6 +5,7 @@
 //! policies of the API server decide about each of them.
 
 mod course;
+mod origin;
 mod pod;
 #[cfg(test)]
 mod tests;
@@ -16,14 +17,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 pub(super) use self::course::{Course, End, Presence, Work, course};
+pub(crate) use self::origin::Origin;
 pub(super) use self::pod::journal;
 use super::asked;
 use super::resource::{ClusterExperiment, Experiment, Kind, Object};
 use crate::failure::{Cause, Failure};
 use crate::outcome::Outcome;
 
-/// By which label a Job, and its pod, say of which run they are.
-pub(super) const LABEL: &str = "schism.dev/experiment";
+/// By which label a Job, its pod, and the faults that it makes say of which run they are.
+pub(crate) const LABEL: &str = "schism.dev/experiment";
 
 /// Under which name a ConfigMap has the experiment.
 pub(super) const FILE: &str = "experiment.json";

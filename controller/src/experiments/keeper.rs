@@ -25,6 +25,7 @@ use super::decision::{Standing, Step, step};
 use super::job::{Jobs, Work};
 use super::resource::{ClusterExperiment, Experiment, Kind, Object, Place};
 use super::status::Status;
+use super::strays::{self, Going};
 use crate::control::Control;
 use crate::failure::{Cause, Failure};
 use crate::link::nanos;
@@ -136,6 +137,8 @@ struct Keeper {
     wakes: BTreeMap<Place, u64>,
     /// Runs without an object that are being ended.
     ending: BTreeSet<u64>,
+    /// To whom it tells which runs go on as Jobs.
+    going: watch::Sender<Option<Going>>,
     tasks: JoinSet<Done>,
     /// What was last told of an API server that does not answer, so that hours of it fill no disk.
     trouble: String,
@@ -152,6 +155,8 @@ async fn run(means: Means, mut stopped: watch::Receiver<bool>) {
     watching.spawn(follow(client(), all(), heard.clone(), Heard::Namespace));
     jobs::watch(&means, &mut watching, &heard);
     drop(heard);
+    let (going, known) = watch::channel(None);
+    watching.spawn(strays::end(client(), known));
     let Some(mut told) = told(&means.control).await else { return };
     let mut keeper = Keeper {
         means,
@@ -162,6 +167,7 @@ async fn run(means: Means, mut stopped: watch::Receiver<bool>) {
         listed_of: BTreeSet::new(),
         wakes: BTreeMap::new(),
         ending: BTreeSet::new(),
+        going,
         tasks: JoinSet::new(),
         trouble: String::new(),
     };
@@ -191,6 +197,7 @@ async fn run(means: Means, mut stopped: watch::Receiver<bool>) {
             () = passed(wake, now) => {}
         }
         keeper.awake();
+        keeper.tell_going();
     }
     keeper.leave().await;
 }

@@ -247,10 +247,8 @@ impl Status {
             None => {
                 "nobody knows any more what became of it: its faults have ended with their leases"
             }
-            // They are objects of their own, which a controller renews until then.
-            Some(_) => {
-                "nobody knows any more what became of it: its faults end at their own deadlines"
-            }
+            // They are objects of their own.
+            Some(_) => "nobody knows any more what became of it: its faults are deleted",
         };
         let status = Self {
             phase: Phase::Interrupted,

@@ -94,6 +94,8 @@ fn roles(own: &Value) -> [Value; 7] {
             &[
                 rule(GROUP, &all, &["get", "list", "watch", "patch"]),
                 rule(GROUP, &statuses, &["patch"]),
+                // Those that the Job of an experiment has left.
+                rule(GROUP, &of_faults, &["delete"]),
                 rule(GROUP, &["captures"], &["get", "list", "watch"]),
                 rule(GROUP, &["captures/status"], &["patch"]),
                 rule("", &["namespaces"], &["get", "list", "watch"]),

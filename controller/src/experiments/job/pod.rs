@@ -3,7 +3,7 @@
 use fault::IntentId;
 use serde_json::{Value, json};
 
-use super::{FILE, Job, Jobs};
+use super::{FILE, Job, Jobs, Origin};
 use crate::carried;
 use crate::experiments::resource::Object;
 
@@ -13,7 +13,7 @@ pub(super) const CONTAINER: &str = "experiment";
 /// Nobody's.
 const USER: u32 = 65_532;
 
-/// How long the rollbacks of a run may take that is to end (300 s): then it is killed, and its faults end by themselves.
+/// How long the rollbacks of a run may take that is to end (300 s): then it is killed, and its faults are deleted.
 const GRACE: u64 = 300;
 
 /// Where this program is, under the name by which it is the plugin of `kubectl`.
@@ -67,6 +67,9 @@ pub(super) fn spec(
             container[of] = value.clone();
         }
     }
+    // Of several of a name the last one counts.
+    let given = container["env"].as_array().cloned().unwrap_or_default();
+    container["env"] = given.into_iter().chain(Origin::told(id)).collect();
     let kept = match &job.journal {
         Some(claim) => {
             json!({ "name": "journal", "persistentVolumeClaim": { "claimName": claim } })

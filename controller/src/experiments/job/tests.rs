@@ -69,6 +69,7 @@ fn a_job_runs_the_experiment_in_the_image_and_as_the_account_of_the_object() {
     assert_eq!(first["image"], "r.example/schism:7");
     assert_eq!(first["args"], json!(["copy-self", "/schism/kubectl-schism"]));
     assert_eq!((&own["image"], &own["env"][0]["name"]), (&json!("tools:1"), &json!("A")));
+    assert_eq!(own["env"][1], json!({ "name": "SCHISM_EXPERIMENT_RUN", "value": "a1b2c3d4e5f6" }));
     let line = [
         "/schism/kubectl-schism",
         "run",

@@ -12,8 +12,9 @@ use super::calls;
 use super::{Call, Entry, Heard, Keeper, Known, Means, follow};
 use crate::experiments::asked;
 use crate::experiments::job::{self, Plan, Presence};
-use crate::experiments::resource::{Object, Place};
+use crate::experiments::resource::{Kind, Object, Place};
 use crate::experiments::status::Status;
+use crate::experiments::strays::Going;
 use crate::failure::Failure;
 
 /// What of a namespace is watched.
@@ -194,6 +195,24 @@ impl Keeper {
         }
         let work = self.works.get(&(namespace.to_owned(), id.get()));
         Some(work.and_then(|work| Status::of_work(object, work, now)))
+    }
+
+    /// Tells which runs go on as Jobs, as far as that was said of them, once all objects are known.
+    pub(super) fn tell_going(&self) {
+        if self.listed.len() < Kind::ALL.len() {
+            return;
+        }
+        let goes_on = |entry: &&Entry| {
+            let said = entry.said.as_ref().unwrap_or(&entry.object.status);
+            entry.object.spec.job.is_some() && !said.phase.is_final()
+        };
+        let all = self.entries.values().filter(goes_on);
+        let now: Going = all.filter_map(|entry| Some(entry.object.run()?.get())).collect();
+        self.going.send_if_modified(|before| {
+            let is_new = before.as_ref() != Some(&now);
+            *before = Some(now);
+            is_new
+        });
     }
 
     /// Has the Job of an object end.

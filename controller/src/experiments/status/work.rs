@@ -42,7 +42,7 @@ impl Status {
             let code = end.code.map(|code| format!(", exit code {code}")).unwrap_or_default();
             let reason = &end.reason;
             let message =
-                format!("it has left no last words ({reason}{code}): its faults end by themselves");
+                format!("it has left no last words ({reason}{code}): its faults are deleted");
             // Of a container that has ended that is known; otherwise it was taken away.
             let phase = if end.code.is_some() { Phase::Failed } else { Phase::Interrupted };
             let exit_code = Some(UNCONFIRMED);

@@ -21,6 +21,7 @@ use super::acting::Acting;
 use super::telling::Teller;
 use super::withdrawal::Withdrawn;
 use super::{Standing, id};
+use crate::experiments::job::Origin;
 use crate::failure::{Cause, Failure};
 use crate::objects::resource::{Kind, Object, Place};
 use crate::objects::status::Phase;
@@ -59,6 +60,8 @@ pub(crate) struct Space {
     pub(crate) client: Client,
     /// Where those are that name pods of one namespace.
     pub(crate) namespace: String,
+    /// The pod of the Job that has them made, if one has.
+    pub(crate) origin: Option<Origin>,
 }
 
 impl fmt::Display for Space {
@@ -136,6 +139,9 @@ impl InCluster {
         object.metadata.name = name(intent);
         object.metadata.annotations.insert(LABEL.to_owned(), fault.label.to_string());
         object.spec.requested_by = Some(self.user.clone());
+        if let Some(origin) = &self.space.origin {
+            origin.mark(&mut object.metadata);
+        }
         let place = object.place(kind);
         // From here on something of it may be there.
         let mut held = Held { intent, place: place.clone(), seen: None };

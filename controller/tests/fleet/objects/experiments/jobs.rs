@@ -182,8 +182,45 @@ async fn who_leads_next_makes_no_second_job_and_takes_one_that_is_gone_for_lost(
     estate.shelf.strip(JOBS, &name);
     let lost = estate.phase("two", "Interrupted").await;
     assert_eq!(lost["exitCode"], 5, "{status:#} {lost:#}");
-    assert!(lost["message"].as_str().unwrap().ends_with("end at their own deadlines"), "{lost:#}");
+    assert!(lost["message"].as_str().unwrap().ends_with("its faults are deleted"), "{lost:#}");
     assert_eq!(estate.shelf.made(JOBS), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_job_has_left_is_deleted_once_it_is_over_and_nothing_of_others() {
+    const FAULTS: &str = "schism.dev/faults/prod";
+    const OF_CLUSTER: &str = "schism.dev/clusterfaults/";
+    let mut estate = Estate::new().await;
+    let fault = |shelf: &str, name: &str, run: &str| {
+        let labels = json!({ "schism.dev/experiment": run });
+        let namespace = shelf.rsplit('/').next().filter(|namespace| !namespace.is_empty());
+        let metadata = json!({ "name": name, "namespace": namespace, "labels": labels });
+        estate.shelf.put(shelf, json!({ "metadata": metadata }));
+    };
+    estate.create("prod", "one");
+    estate.pod(&json!({ "running": {} })).await;
+    let run = estate.phase("one", "Running").await["run"].as_str().unwrap().to_owned();
+    fault(FAULTS, "own", &run);
+    fault(OF_CLUSTER, "of-cluster", &run);
+    fault(FAULTS, "by-hand", "");
+    // It is killed, and says no last word.
+    estate.pod(&json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } })).await;
+    let failed = estate.phase("one", "Failed").await;
+    assert!(failed["message"].as_str().unwrap().contains("its faults are deleted"), "{failed:#}");
+    until(async || estate.shelf.get(FAULTS, "own").is_none()).await;
+    until(async || estate.shelf.get(OF_CLUSTER, "of-cluster").is_none()).await;
+    assert!(estate.shelf.get(FAULTS, "by-hand").is_some());
+
+    // What was left while nobody led is deleted by whoever leads next, and nothing of what goes on.
+    estate.keeper.take().unwrap().0.abort();
+    let two = format!("{:012x}", estate.shelf.next());
+    estate.create("prod", "two");
+    fault(FAULTS, "living", &two);
+    fault(OF_CLUSTER, "left", &run);
+    estate.lead().await;
+    until(async || estate.shelf.get(OF_CLUSTER, "left").is_none()).await;
+    estate.phase("two", "Pending").await;
+    assert!(estate.shelf.get(FAULTS, "living").is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -206,6 +206,16 @@ impl Shelf {
                 whole(201, &self.change("ADDED", &shelf, object))
             }
             (Method::PATCH, Some(name)) => self.patched(&shelf, name, &said()),
+            (Method::DELETE, Some(name)) => match self.get(&shelf, name) {
+                Some(there) if said()["preconditions"]["uid"] != there["metadata"]["uid"] => {
+                    refused(409, "Conflict")
+                }
+                Some(_) => {
+                    self.delete(&shelf, name);
+                    whole(200, &json!({}))
+                }
+                None => refused(404, "NotFound"),
+            },
             (method, name) => panic!("{method} {shelf} {name:?}"),
         }
     }
