@@ -121,7 +121,8 @@ impl Call {
             .uri(format!("{}{}", config.server.prefix(), self.path))
             .header(header::HOST, config.server.authority())
             .header(header::USER_AGENT, concat!("schism/", env!("CARGO_PKG_VERSION")))
-            .header(header::ACCEPT, "application/json");
+            // Logs are no objects.
+            .header(header::ACCEPT, "application/json, */*");
         if let Some(token) = shown.token() {
             let token = format!("Bearer {}", token.reveal());
             let token = HeaderValue::from_str(&token);

@@ -7,6 +7,7 @@ pub(crate) mod happening;
 pub(crate) mod job;
 pub(crate) mod kept;
 pub(crate) mod lease;
+pub(crate) mod logged;
 pub(crate) mod node;
 pub(crate) mod pod;
 pub(crate) mod service;

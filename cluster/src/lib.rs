@@ -15,6 +15,8 @@ mod election;
 mod error;
 mod kind;
 mod kubeconfig;
+mod lines;
+mod log;
 mod login;
 mod name;
 mod program;
@@ -38,6 +40,7 @@ pub use kind::{
     job::{Job, JobCondition, JobContainer, JobPod, JobPodStatus, JobStatus},
     kept::{ConfigMap, SecretObject},
     lease::{Lease, LeaseSpec},
+    logged::{LoggedContainer, LoggedPod, LoggedState, LoggedStatus, Terminated},
     node::{Node, NodeCondition, NodeInfo, NodeSpec, NodeStatus},
     pod::{
         Container, ContainerPort, ContainerState, ContainerStatus, Phase, Pod, PodCondition, PodIp,
@@ -51,6 +54,7 @@ pub use kind::{
     },
 };
 pub use kubeconfig::{Kubeconfig, KubeconfigError, Programs};
+pub use log::{Instance, Log, LogOf};
 pub use name::{Name, NameError, Namespace};
 pub use program::Program;
 pub use pulse::Pulse;

@@ -2,17 +2,15 @@
 
 use std::time::Duration;
 
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use serde::{Deserialize, de::DeserializeOwned};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     ApiError, Cause, Client, Reason, Resource, Selection, Within,
     backoff::{Backoff, by_lot},
     call::Call,
-    connection::{Connection, broken},
     error::Status,
+    lines::{Lines, Times},
     pulse::{Pulse, SILENT},
 };
 
@@ -26,8 +24,8 @@ const GRACE: Duration = Duration::from_secs(15);
 /// watch ended: nobody goes by what is older than that while it answers at all.
 const BLIND: Duration = Duration::from_secs(15);
 
-/// No line is longer (8 MiB): an object has at most 3 MiB, with what is escaped.
-const LONGEST: usize = 8 << 20;
+/// Where nothing came for so long, nobody may be there any more.
+const TIMES: Times = Times { lasts: LASTS.saturating_add(GRACE), silent: Some(SILENT) };
 
 /// A watch of objects. It never ends: what breaks is begun again, and told.
 #[derive(Debug)]
@@ -169,24 +167,8 @@ impl<R: Resource> Watch<R> {
         query.extend(self.selection.query());
         let path = R::KIND.path(&self.within, None);
         let call = Call::read(format!("{path}?{}", query.join("&")));
-        let patience = self.client.patience();
-        let connections = self.client.connections();
-        let opened = async {
-            // Somebody may have to log in for it, which is no time of the API server.
-            let shown = connections.logins().shown().await?;
-            let opened = timeout(patience, call.open(connections, &shown)).await;
-            opened.map_err(|_| Cause::Late(patience)).flatten()
-        };
-        match opened.await {
-            Ok((answer, connection)) => {
-                let lines = Lines {
-                    body: answer.into_body(),
-                    _connection: connection,
-                    buffer: Vec::new(),
-                    searched: 0,
-                    begun: Instant::now(),
-                    heard: Instant::now(),
-                };
+        match Lines::open(&self.client, &call, TIMES).await {
+            Ok(lines) => {
                 self.blind = None;
                 self.state = State::Open { since, lines: Box::new(lines) };
                 self.pulse.opened();
@@ -268,7 +250,7 @@ impl<R: Resource> Watch<R> {
 
     fn has_lasted(&self) -> bool {
         match &self.state {
-            State::Open { lines, .. } => lines.begun.elapsed() > GRACE,
+            State::Open { lines, .. } => lines.age() > GRACE,
             State::Unlisted | State::Since(_) => false,
         }
     }
@@ -287,52 +269,5 @@ impl<R: Resource> Watch<R> {
     fn trouble(&mut self, error: ApiError) -> Event<R> {
         self.pause = Some(Instant::now() + self.backoff.after_refusal(&error, by_lot()));
         Event::Trouble(error)
-    }
-}
-
-/// The lines of a body.
-#[derive(Debug)]
-struct Lines {
-    body: Incoming,
-    _connection: Connection,
-    buffer: Vec<u8>,
-    /// How much of the buffer has no end of a line.
-    searched: usize,
-    begun: Instant,
-    /// When anything came last.
-    heard: Instant,
-}
-
-impl Lines {
-    /// The next line, or `None` at the end of the body, or where nothing came for so long that nobody may be there any
-    /// more. What follows the last end of a line is no line.
-    async fn next(&mut self) -> Result<Option<Vec<u8>>, Cause> {
-        loop {
-            let found = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n');
-            if let Some(at) = found {
-                let rest = self.buffer.split_off(self.searched + at + 1);
-                let line = std::mem::replace(&mut self.buffer, rest);
-                self.searched = 0;
-                return Ok(Some(line));
-            }
-            self.searched = self.buffer.len();
-            if self.searched > LONGEST {
-                return Err(Cause::TooLong(LONGEST));
-            }
-            let (end, silent) = (self.begun + LASTS + GRACE, self.heard + SILENT);
-            let Ok(frame) = timeout_at(end.min(silent), self.body.frame()).await else {
-                return if end <= silent { Err(Cause::Late(LASTS + GRACE)) } else { Ok(None) };
-            };
-            match frame {
-                None => return Ok(None),
-                Some(Err(error)) => return Err(broken(&error)),
-                Some(Ok(frame)) => {
-                    self.heard = Instant::now();
-                    if let Some(data) = frame.data_ref() {
-                        self.buffer.extend_from_slice(data);
-                    }
-                }
-            }
-        }
     }
 }

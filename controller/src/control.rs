@@ -33,6 +33,8 @@ pub use driver::runs::has_ended;
 pub(crate) use driver::runs::told;
 pub use handle::{Answer, Braked, Control, ControlError, Means, Watching};
 pub use intent::{Intent, RecordError, is_over};
+pub(crate) use pods::usable;
 pub(crate) use reading::unread;
 pub use resolving::ResolveError;
+pub(crate) use resolving::pick;
 pub use wall::Wall;

@@ -7,6 +7,7 @@ mod capture;
 mod disrupting;
 mod following;
 mod line;
+pub(crate) mod pods;
 mod report;
 
 use std::ffi::OsString;

@@ -145,7 +145,7 @@ fn container(pods: &KubernetesPods) -> Option<&ContainerName> {
 
 /// Those among which is picked. What is meant and cannot be hit is left out where any will do, and an error where
 /// it was named, or how many there are is part of what was asked.
-pub(super) fn usable(found: Found, selector: &Selector) -> Result<Vec<Located>, PodsError> {
+pub(crate) fn usable(found: Found, selector: &Selector) -> Result<Vec<Located>, PodsError> {
     let any_will_do = match selector.pick {
         Some(Pick::One | Pick::Count(_)) => true,
         Some(Pick::All | Pick::Percent(_)) | None => false,

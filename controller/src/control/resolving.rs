@@ -324,7 +324,7 @@ fn name(end: &End) -> String {
 }
 
 /// Those of what was found, in the order of its names, that are meant.
-pub(super) fn pick<T>(
+pub(crate) fn pick<T>(
     selector: &Selector,
     found: Vec<T>,
     seed: u64,

@@ -9,6 +9,7 @@ mod group;
 mod guard;
 mod inmates;
 mod likeness;
+mod listing;
 mod mark;
 #[cfg(test)]
 pub(crate) mod mock;
@@ -28,6 +29,7 @@ pub use self::{
     file::FileError,
     group::{GroupsError, Home, Homes, Housed},
     guard::{ControlPlane, Guard, Protected},
+    listing::Purpose,
     mark::{CORDON, Mark},
     selection::{Excluded, Found, Located, PodName, Unusable},
     service::Led,

@@ -5,11 +5,10 @@ use experiment::model::{Reading, Verb};
 use experiment::position::Position;
 use experiment::problem::{Fault, Problem, Severity};
 use experiment::tolerance::pattern;
-use fault::{Scheme, SelectorError};
+use fault::{Scheme, Selector, SelectorError};
 use serde_json::{Map, Value};
 
 use super::disrupting;
-use super::faults::objects::{NO_LOGS, NO_TARGETS};
 use super::faults::{Form, Wrong, check, is_template};
 use super::logs;
 use super::presence::Missing;
@@ -17,6 +16,7 @@ use super::reading::{Arguments, Expected, LogsArguments, MetricArguments, argume
 use super::zeebe::{self, Behind};
 use crate::cli::Named;
 use crate::output::Output;
+use crate::plugin::pods::Meant;
 use crate::settings::Names;
 
 /// How alike two words must be for one to be meant by the other.
@@ -228,26 +228,23 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether a text names targets. What values are put into is not known yet.
-    fn meant(&self, target: &str) -> Result<(), String> {
+    /// What a text names, as far as that is known here: what values are put into it is not known yet, and pods are
+    /// found by the API server.
+    fn meant(&self, target: &str) -> Result<Vec<Selector>, String> {
         match self.form {
-            Form::Object { .. } => return Err(NO_TARGETS.to_owned()),
-            Form::Command if target.contains("${") => return Ok(()),
+            Form::Object { .. } | Form::Command if target.contains("${") => return Ok(Vec::new()),
+            Form::Object { namespace } => {
+                return Meant::of(target, namespace).map(|_| Vec::new());
+            }
             Form::Command => {}
         }
         let named: Named = target.parse().map_err(|error: SelectorError| error.kind.to_string())?;
-        named.stands_for(self.names).map(drop).map_err(|error| error.to_string())
+        named.stands_for(self.names).map_err(|error| error.to_string())
     }
 
     /// The same of a target whose processes write.
     fn writing(&self, target: &str) -> Result<(), String> {
-        match self.form {
-            Form::Object { .. } => return Err(NO_LOGS.to_owned()),
-            Form::Command if target.contains("${") => return Ok(()),
-            Form::Command => {}
-        }
-        let named: Named = target.parse().map_err(|error: SelectorError| error.kind.to_string())?;
-        let selectors = named.stands_for(self.names).map_err(|error| error.to_string())?;
+        let selectors = self.meant(target)?;
         let mut addresses = selectors.iter().filter(|one| matches!(one.scheme, Scheme::Addr(_)));
         let address = addresses.next();
         address.map_or(Ok(()), |one| Err(format!("{one} is an address, and writes nothing")))

@@ -30,6 +30,7 @@ use crate::fleet::client::LOG;
 use crate::log::Wanted;
 use crate::outcome::Outcome;
 use crate::output::Output;
+use crate::plugin::pods;
 use crate::processes::Asked;
 use crate::settings::{Controller, Names};
 use acting::Acting;
@@ -118,6 +119,11 @@ pub(super) struct Reserved(Option<OwnedMutexGuard<Option<Standing>>>);
 /// What a fault is asked for by, in the words of whoever holds it.
 const fn id(key: FaultKey) -> IntentId {
     IntentId::from_random(key.get())
+}
+
+/// Why something is not done with what only agents know.
+fn elsewhere(attempted: impl Into<String>) -> Failure {
+    Failure::new(Outcome::WrongUsage, attempted, "no object says it like that")
 }
 
 /// What was put in, with what it has taken the place of.
@@ -249,10 +255,7 @@ impl Faults {
         match place {
             Place::Here(here) => here.begin(fault, typed, &self.names, standing).await,
             Place::Controller(there) => there.begin(fault, typed, &self.names, standing).await,
-            Place::Objects(_) => {
-                let attempted = format!("cannot put in `{}`", fault.label);
-                Err(Failure::new(Outcome::WrongUsage, attempted, "no object says it like that"))
-            }
+            Place::Objects(_) => Err(elsewhere(format!("cannot put in `{}`", fault.label))),
         }
     }
 
@@ -413,18 +416,31 @@ impl Faults {
         own.into_iter().map(|(_, acting)| acting).collect()
     }
 
+    /// Where faults are objects, if they are.
+    pub(super) const fn space(&self) -> Option<&Space> {
+        match &self.holder {
+            Holder::Objects(space) => Some(space),
+            Holder::Agent(_) | Holder::Controller(_) => None,
+        }
+    }
+
+    /// From what picks of whose logs are read are drawn.
+    pub(super) const fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// The targets that a selector or a name stands for, one selector each.
     pub(super) async fn targets(&self, named: &str, seed: u64, concern: Concern) -> Ending {
         let found = async {
+            // An object says it in its own words.
+            if let Some(Space { client, namespace, .. }) = self.space() {
+                return pods::names((client, namespace.as_str()), named, seed).await;
+            }
             let selectors = words::meant(named, &self.names, concern)?;
             match &*self.place().await? {
                 Place::Here(here) => here.targets(&selectors, seed).await,
                 Place::Controller(there) => there.targets(&selectors, seed).await,
-                Place::Objects(_) => Err(Failure::new(
-                    Outcome::WrongUsage,
-                    "cannot find targets",
-                    objects::NO_TARGETS,
-                )),
+                Place::Objects(_) => Err(elsewhere("cannot find targets")),
             }
         };
         match found.await {
@@ -446,7 +462,7 @@ impl Faults {
         match &*self.place().await? {
             Place::Here(here) => here.logs(&selectors, &since, (wanted, self.seed)).await,
             Place::Controller(there) => there.logs(&selectors, since, (wanted, self.seed)).await,
-            Place::Objects(_) => Err(Failure::new(Outcome::WrongUsage, LOG, objects::NO_LOGS)),
+            Place::Objects(_) => Err(elsewhere(LOG)),
         }
     }
 

@@ -1,6 +1,8 @@
 //! The probe `logs`: whether lines with a pattern have come, of a file, of a program's output, or of a target.
 
 mod lines;
+mod pods;
+mod stretch;
 mod target;
 
 use std::fs::OpenOptions;
@@ -21,6 +23,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::faults::Faults;
+use super::faults::objects::Space;
 use super::program;
 use super::reading::{LogsArguments, arguments};
 use super::reaper::Reaper;
@@ -135,7 +138,19 @@ impl Sought {
             here.block_on(timeout(limit, look(telling, &self.pattern, wanted)))
         });
         let found = work.await.map_err(|error| error.to_string())?;
-        found.map_err(|_| format!("the log was not told within {} s", limit.as_secs_f64()))?
+        found.map_err(|_| late(limit))?
+    }
+
+    /// Looks at what the API server tells of pods.
+    async fn look_at_pods(self, space: Space, target: String, seed: u64) -> Result<Value, String> {
+        let (limit, here) = (self.limit()?, Handle::current());
+        let work = tokio::task::spawn_blocking(move || {
+            let since = self.asked.since.as_ref();
+            let look = pods::look((&space, seed), &target, since, &self.pattern);
+            here.block_on(timeout(limit, look))
+        });
+        let found = work.await.map_err(|error| error.to_string())?;
+        found.map_err(|_| late(limit))?
     }
 
     /// How long it may take.
@@ -146,12 +161,19 @@ impl Sought {
     }
 }
 
+fn late(limit: Duration) -> String {
+    format!("the log was not told within {} s", limit.as_secs_f64())
+}
+
 async fn read(
     given: &Map<String, Value>,
     faults: &Faults,
     reaper: &Arc<Reaper>,
 ) -> Result<Value, String> {
     let sought = Sought::read(given)?;
+    if let (Some(space), Some(target)) = (faults.space(), sought.asked.target.clone()) {
+        return sought.look_at_pods(space.clone(), target, faults.seed()).await;
+    }
     if let Some((named, since, wanted)) = sought.target()? {
         let telling = faults.logs(&named, since, wanted).await.map_err(|failure| failure.text())?;
         return sought.look(telling, wanted).await;

@@ -58,7 +58,7 @@ fn refuse_admit(error: &AdmitError) -> Status {
     status(Code::FailedPrecondition, error.to_string(), kind, error.hint())
 }
 
-pub(super) fn refuse_resolve(error: &ResolveError) -> Status {
+pub(crate) fn refuse_resolve(error: &ResolveError) -> Status {
     let reason = error.to_string();
     let (code, kind, hint) = match error {
         ResolveError::Nothing { selector, .. } => {

@@ -245,13 +245,9 @@ impl Kubernetes {
         if named.is_empty() && matches!(source, Source::Asked) {
             self.check_namespace(namespace).await?;
         }
-        if let PodsBy::Name { container: Some(container), .. } = &pods.which {
-            for pod in &named {
-                match (check_container(pod, container), source) {
-                    (Err(_), Source::Told(_)) => return Ok(Found::default()),
-                    (checked, _) => checked?,
-                }
-            }
+        match (check_containers(&named, &pods.which), source) {
+            (Err(_), Source::Told(_)) => return Ok(Found::default()),
+            (checked, _) => checked?,
         }
         let nodes: BTreeSet<&str> =
             named.iter().filter_map(|pod| pod.spec.node_name.as_deref()).collect();
@@ -324,7 +320,7 @@ impl Kubernetes {
         }
     }
 
-    async fn named(
+    pub(super) async fn named(
         &self,
         within: &Within,
         pods: &KubernetesPods,
@@ -494,6 +490,20 @@ pub(super) fn named(which: &PodsBy) -> String {
             name.to_string()
         }
         PodsBy::Labels(labels) => labels.to_string(),
+    }
+}
+
+/// Makes sure that pods have the container that is named with them, if one is.
+pub(super) fn check_containers(pods: &[Arc<Pod>], which: &PodsBy) -> Result<(), PodsError> {
+    match which {
+        PodsBy::Name { container: Some(container), .. } => {
+            pods.iter().try_for_each(|pod| check_container(pod, container))
+        }
+        PodsBy::Name { container: None, .. }
+        | PodsBy::StatefulSet { .. }
+        | PodsBy::Deployment(_)
+        | PodsBy::Service(_)
+        | PodsBy::Labels(_) => Ok(()),
     }
 }
 

@@ -74,7 +74,7 @@ pub(crate) struct Living(Arc<Mutex<Kept>>);
 
 #[derive(Default)]
 struct Kept {
-    /// By their paths; what is said of a token by the path of the question, `?`, and the token.
+    /// By their paths; a log by its path and query; what is said of a token by the path of the question, `?`, and the token.
     objects: BTreeMap<String, Value>,
     version: u64,
     /// Writes to paths that contain this are never answered.
@@ -105,6 +105,10 @@ impl Living {
 
     async fn answer(self, request: Request<Incoming>) -> Answer {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        if path.ends_with("/log") {
+            let asked = request.uri().path_and_query().unwrap().as_str();
+            return Ok(self.kept().told(asked));
+        }
         let is_list = request.uri().query().is_some_and(|query| query.contains("limit="));
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
@@ -121,6 +125,17 @@ impl Living {
 }
 
 impl Kept {
+    /// A log: a text by the path and query of what asks for it.
+    fn told(&self, asked: &str) -> Response<Full<Bytes>> {
+        let (code, text) = match self.objects.get(asked) {
+            Some(Value::String(log)) => (200, log.clone()),
+            Some(_) | None => {
+                (400, json!({ "message": asked, "reason": "BadRequest" }).to_string())
+            }
+        };
+        Response::builder().status(code).body(Full::new(Bytes::from(text))).unwrap()
+    }
+
     fn list(&self, path: &str) -> (u16, Value) {
         let under = format!("{path}/");
         let items = self.objects.iter().filter(|(at, _)| at.starts_with(&under));

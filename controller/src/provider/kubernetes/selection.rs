@@ -183,11 +183,19 @@ impl Found {
         nodes: &BTreeMap<String, Arc<Node>>,
         guard: &Guard,
     ) -> Self {
+        Self::sorted(pods, |pod| locate(pod, nodes, guard))
+    }
+
+    /// The same by whatever decides it.
+    pub(super) fn sorted(
+        pods: &[Arc<Pod>],
+        locate: impl Fn(&Pod) -> Result<Located, Unusable>,
+    ) -> Self {
         let mut found = Self::default();
         for pod in pods {
             let excluded =
                 |why| Excluded { pod: PodName::of(pod), node: pod.spec.node_name.clone(), why };
-            match locate(pod, nodes, guard) {
+            match locate(pod) {
                 Ok(located) => found.usable.push(located),
                 Err(why) if why.leaves() => found.leaving.push(excluded(why)),
                 Err(why) => found.unusable.push(excluded(why)),
@@ -224,6 +232,30 @@ pub(super) fn locate(
     guard.admit(pod.metadata.namespace.as_deref().unwrap_or_default())?;
     let node = pod.spec.node_name.as_deref();
     guard.admit_pod(pod, node.and_then(|node| nodes.get(node)).map(Arc::as_ref))?;
+    let node = scheduled(pod)?;
+    has_own_network(pod, node)?;
+    let known = nodes.get(node).ok_or_else(|| Unusable::NoNode(node.to_owned()))?;
+    if let Some(reason) = known.unready() {
+        let (node, reason) = (node.to_owned(), reason.to_owned());
+        return Err(Unusable::NodeNotReady { node, reason });
+    }
+    reachable(running(pod, node)?)
+}
+
+/// Where a pod is that can be hit by all that it says itself: of its node nothing is known.
+pub(super) fn touchable(pod: &Pod) -> Result<Located, Unusable> {
+    let node = scheduled(pod)?;
+    has_own_network(pod, node)?;
+    reachable(running(pod, node)?)
+}
+
+/// Where a pod is of which something runs.
+pub(super) fn begun(pod: &Pod) -> Result<Located, Unusable> {
+    running(pod, scheduled(pod)?)
+}
+
+/// The node of a pod that is not on its way out.
+fn scheduled(pod: &Pod) -> Result<&str, Unusable> {
     if pod.metadata.deletion_timestamp.is_some() {
         return Err(Unusable::Terminating);
     }
@@ -231,15 +263,14 @@ pub(super) fn locate(
         Phase::Succeeded | Phase::Failed => return Err(Unusable::Ended),
         Phase::Pending | Phase::Running | Phase::Unknown => {}
     }
-    let node = node.ok_or(Unusable::Unscheduled)?;
-    if pod.spec.host_network {
-        return Err(Unusable::HostNetwork(node.to_owned()));
-    }
-    let known = nodes.get(node).ok_or_else(|| Unusable::NoNode(node.to_owned()))?;
-    if let Some(reason) = known.unready() {
-        let (node, reason) = (node.to_owned(), reason.to_owned());
-        return Err(Unusable::NodeNotReady { node, reason });
-    }
+    pod.spec.node_name.as_deref().ok_or(Unusable::Unscheduled)
+}
+
+fn has_own_network(pod: &Pod, node: &str) -> Result<(), Unusable> {
+    if pod.spec.host_network { Err(Unusable::HostNetwork(node.to_owned())) } else { Ok(()) }
+}
+
+fn running(pod: &Pod, node: &str) -> Result<Located, Unusable> {
     let all = pod.status.container_statuses.iter().chain(&pod.status.init_container_statuses);
     let mut running = all.filter(|status| status.is_running() && status.id().is_some());
     let node = NodeName::new(node).ok_or_else(|| Unusable::NoNode(node.to_owned()))?;
@@ -248,6 +279,10 @@ pub(super) fn locate(
     if pod.status.phase == Phase::Pending && running.next().is_none() {
         return Err(Unusable::Pending);
     }
+    Ok(located)
+}
+
+fn reachable(located: Located) -> Result<Located, Unusable> {
     if located.addresses.is_empty() {
         return Err(Unusable::NoAddress);
     }

@@ -31,12 +31,6 @@ use arrival::{acts, is_no};
 use seen::{Seen, follow};
 pub(super) use wish::{parse, senseless, unsaid};
 
-/// Why no step is repeated for targets, and why logs of targets are not read.
-pub(in crate::run) const NO_TARGETS: &str =
-    "an object has its targets found by the controller, and nobody is told of them before";
-pub(in crate::run) const NO_LOGS: &str =
-    "logs of targets are read by agents: no object of a cluster tells of them";
-
 /// How long a heal may take until it is told as not confirmed (45 s): three leases, as they are where nobody says
 /// another one.
 const HEALING: Duration = Duration::from_secs(45);
