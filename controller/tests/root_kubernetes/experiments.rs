@@ -36,7 +36,9 @@ pub(crate) fn experiments_are_objects_of_the_api_server(site: &Site) {
     what_is_applied_is_run_shown_and_judged(&estate);
     what_is_deleted_in_the_middle_is_rolled_back_first(&estate);
     who_has_no_right_is_refused(&estate);
+    what_happens_to_a_run_its_object_is_told(kubectl);
     what_has_programs_runs_as_a_job(&estate);
+    a_job_that_is_killed_in_the_middle_leaves_no_fault(&estate);
     a_job_that_is_deleted_in_the_middle_is_rolled_back_first(&estate);
 }
 
@@ -58,6 +60,25 @@ fn heal(name: &str, seconds: u64) -> Value {
     json!({ "type": "action", "name": name, "pauses": { "before": seconds }, "provider": {
         "type": "schism", "action": "heal", "arguments": { "fault": "the-cut" },
     } })
+}
+
+/// A look at what left writes.
+fn logs(pattern: &str) -> Value {
+    let found = json!({ "type": "jsonpath", "path": "$.found", "expect": [true] });
+    json!({ "type": "probe", "name": "logs", "tolerance": found, "provider": {
+        "type": "schism", "probe": "logs", "arguments": { "target": "pod/left", "pattern": pattern },
+    } })
+}
+
+/// A short freeze of each pod.
+fn freeze_each() -> Value {
+    json!({
+        "type": "action", "name": "freeze", "for-each": { "name": "one", "targets": "all:label:web" },
+        "provider": {
+            "type": "schism", "action": "freeze", "effect": "optional",
+            "arguments": { "target": "${one}", "for": "1s" },
+        },
+    })
 }
 
 fn program(name: &str, words: &[&str]) -> Value {
@@ -181,6 +202,22 @@ fn who_has_no_right_is_refused(estate: &Estate<'_>) {
     assert_eq!(comes_to(kubectl, "hers")["phase"], "Completed");
 }
 
+/// By events of its own, each once: `one` ran to its end, and `program` was refused.
+fn what_happens_to_a_run_its_object_is_told(kubectl: &Kubectl) {
+    let told = |name: &str| {
+        let line = format!("get events --field-selector involvedObject.name={name} -o json");
+        let events: Value = serde_json::from_str(&kubectl.run(&line).unwrap()).unwrap();
+        let all = events["items"].as_array().unwrap().iter();
+        let mut reasons: Vec<String> =
+            all.map(|event| event["reason"].as_str().unwrap().to_owned()).collect();
+        reasons.sort_unstable();
+        reasons
+    };
+    let own = |name: &str| told(name).into_iter().filter(|reason| reason != "RollbacksBegan");
+    assert_eq!(own("one").collect::<Vec<_>>(), ["RunBegan", "RunEnded"]);
+    assert_eq!(own("program").collect::<Vec<_>>(), ["RunRefused"]);
+}
+
 /// A program that is in the image, and comes to a good end.
 const SCHISM: [&str; 2] = ["/usr/bin/schism", "--version"];
 
@@ -199,11 +236,16 @@ fn what_has_programs_runs_as_a_job(estate: &Estate<'_>) {
     let restricted =
         format!("label namespace {SPACE} pod-security.kubernetes.io/enforce=restricted");
     kubectl.run(&restricted).unwrap();
-    let steps = [program("look", &SCHISM), heal("heal", 0)];
+    // What pods there are, and what they write, it asks the API server as that account.
+    kubectl
+        .run("create rolebinding looks --clusterrole=view --serviceaccount=experiments:chaos")
+        .unwrap();
+    let steps = [program("look", &SCHISM), heal("heal", 0), logs("ready"), freeze_each()];
     apply(kubectl, "three", &json!({ "experiment": experiment(&steps), "job": job() })).unwrap();
     let done = comes_to(kubectl, "three");
     assert_eq!((&done["phase"], &done["exitCode"]), (&json!("Completed"), &json!(0)), "{done:#}");
-    assert_eq!((&done["steps"], &done["faults"]), (&json!("3/3"), &json!(1)), "{done:#}");
+    // One of the cut, and one for each of both pods.
+    assert_eq!(done["faults"], 3, "{done:#}");
     assert!(estate.reaches("left", 1));
     assert_eq!(faults(kubectl), "");
     // What was made for it goes with it.
@@ -224,6 +266,23 @@ fn a_job_that_is_deleted_in_the_middle_is_rolled_back_first(estate: &Estate<'_>)
     kubectl.run("delete experiment four --timeout=90s").unwrap();
     assert!(estate.reaches("left", 1));
     assert_eq!(faults(kubectl), "");
+}
+
+fn a_job_that_is_killed_in_the_middle_leaves_no_fault(estate: &Estate<'_>) {
+    let kubectl = estate.kubectl;
+    let steps = [program("look", &SCHISM), heal("heal", 300)];
+    apply(kubectl, "killed", &json!({ "experiment": experiment(&steps), "job": job() })).unwrap();
+    until("it is cut", || !faults(kubectl).is_empty() && !estate.reaches("left", 1));
+    let of = faults(kubectl);
+    let fault = kubectl.run(&format!("get {} -o json", of.trim())).unwrap();
+    let fault: Value = serde_json::from_str(&fault).unwrap();
+    assert_eq!(fault["metadata"]["ownerReferences"][0]["kind"], "Pod", "{fault:#}");
+    let run = fault["metadata"]["labels"]["schism.dev/experiment"].as_str().unwrap();
+    assert_eq!(status(kubectl, "killed")["run"], run);
+    let delete = "delete pod --grace-period=0 --force -l schism.dev/experiment=";
+    kubectl.run(&format!("{delete}{run}")).unwrap();
+    until("its fault is gone", || faults(kubectl).is_empty() && estate.reaches("left", 1));
+    assert_eq!(comes_to(kubectl, "killed")["exitCode"], 5);
 }
 
 /// All faults that are objects; those of a run are gone with it.

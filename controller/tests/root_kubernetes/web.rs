@@ -12,7 +12,9 @@ pub(crate) const PORT: u16 = 8080;
 
 /// A pod on a node that answers with its name, and a service for it.
 pub(crate) fn pod(name: &str, node: &str) -> String {
-    let serve = format!("echo {name} >/srv/index.html; exec httpd -f -p {PORT} -h /srv");
+    let serve = format!(
+        "echo {name} >/srv/index.html; echo {name} is ready; exec httpd -f -p {PORT} -h /srv"
+    );
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": { "name": name, "labels": { "web": name } },
