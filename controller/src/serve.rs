@@ -5,7 +5,7 @@
 
 mod authority;
 mod caller;
-mod capturing;
+pub(crate) mod capturing;
 pub(crate) mod command;
 mod connection;
 mod disrupting;
@@ -289,12 +289,15 @@ impl Ground {
             }
             (Some(_), Captures::Refused) | (None, _) => None,
         };
-        let tickets = match (&options.store_in, &tickets_port) {
-            (Some(house), Some(_)) => {
+        // Where captures are off, their objects say so.
+        let keeps = options.captures == Captures::Refused || tickets_port.is_some();
+        let tickets = match &options.store_in {
+            Some(house) if keeps => {
                 let (news, heard) = tokio::sync::mpsc::unbounded_channel();
                 let kept = tickets::keeper::Shared::default();
                 let means = tickets::keeper::Means {
                     client: house.client.clone(),
+                    captures: options.captures,
                     tickets: kept.clone(),
                     of_settings: {
                         let control = control.clone();
@@ -306,9 +309,9 @@ impl Ground {
                     news: heard,
                 };
                 tasks.spawn(tickets::keeper::run(means, stopped.clone()));
-                Some(Tickets { tickets: kept, news })
+                tickets_port.is_some().then_some(Tickets { tickets: kept, news })
             }
-            (Some(_), None) | (None, _) => None,
+            Some(_) | None => None,
         };
         let service = Arc::new(Service {
             control,

@@ -32,6 +32,12 @@ const AT_ONCE: usize = 8;
 /// Pieces that may wait to be taken: a caller who is slow lets the agent wait, which counts what it loses by that.
 const BACKLOG: usize = 4;
 
+/// Why nobody captures where that is off, and what changes it.
+pub(crate) const PRIVATE: &str =
+    "this controller hands over no packets: what is in them is private";
+pub(crate) const ALLOWING: &str =
+    "whoever runs it has to say `allowed = true` under [capture] in its schism.toml";
+
 type Told = Result<wire::CapturePiece, Status>;
 pub(super) type Pieces = Pin<Box<dyn Stream<Item = Told> + Send>>;
 
@@ -85,15 +91,8 @@ impl Capturers {
             Captures::Refused => {
                 let guard = Guard::Protected.into();
                 let kind = Detail::Guarded(wire::Guarded { guard, replaceable: 0 });
-                let reason = "this controller hands over no packets: what is in them is private";
-                let hint = "whoever runs it has to say `allowed = true` under [capture] in its \
-                            schism.toml";
-                Err(refusal::status(
-                    Code::FailedPrecondition,
-                    reason.to_owned(),
-                    kind,
-                    hint.to_owned(),
-                ))
+                let (reason, hint) = (PRIVATE.to_owned(), ALLOWING.to_owned());
+                Err(refusal::status(Code::FailedPrecondition, reason, kind, hint))
             }
             Captures::Allowed => {
                 let place = Arc::clone(&self.places).try_acquire_owned();

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use agent::server::Captures;
 use cluster::{ApiError, Client, Event, Name, Namespace, NamespaceObject, Selection, Within};
 use fault::Selector;
 use serde_json::json;
@@ -18,6 +19,7 @@ use super::resource::{Capture, Phase, Status};
 use crate::objects::Tenure;
 use crate::objects::consent::{Consent, Withheld};
 use crate::objects::waiting::told_to_stop;
+use crate::serve::capturing::{ALLOWING, PRIVATE};
 use crate::sight::GroupName;
 
 /// How often it is looked whose time is over, and what failed is tried again.
@@ -52,6 +54,8 @@ pub(crate) type OfSettings = Box<dyn Fn(&GroupName) -> bool + Send + Sync>;
 pub(crate) struct Means {
     /// Whom it asks for objects.
     pub(crate) client: Client,
+    /// Whether there are captures at all.
+    pub(crate) captures: Captures,
     /// The tickets.
     pub(crate) tickets: Shared,
     /// The own pod, NAMESPACE/NAME.
@@ -66,6 +70,7 @@ pub(crate) struct Means {
 
 struct Keeper {
     client: Client,
+    captures: Captures,
     tickets: Shared,
     pod: String,
     of_settings: OfSettings,
@@ -80,7 +85,7 @@ struct Keeper {
 
 /// Keeps tickets until it is told to stop.
 pub(crate) async fn run(means: Means, mut stopped: watch::Receiver<bool>) {
-    let Means { client, tickets, pod, of_settings, tenure, mut news } = means;
+    let Means { client, captures, tickets, pod, of_settings, tenure, mut news } = means;
     // By itself, so that what happens elsewhere never has it begin anew.
     let (heard, mut hearing) = mpsc::channel(WAITING);
     let mut watched = client.watch::<Capture>(Within::Cluster, Selection::default());
@@ -88,6 +93,7 @@ pub(crate) async fn run(means: Means, mut stopped: watch::Receiver<bool>) {
         tokio::spawn(async move { while heard.send(watched.next().await).await.is_ok() {} });
     let mut keeper = Keeper {
         client,
+        captures,
         tickets,
         pod,
         of_settings,
@@ -180,6 +186,10 @@ impl Keeper {
 
     /// Makes its ticket good.
     async fn issue(&self, object: &Capture) -> Result<(), String> {
+        match self.captures {
+            Captures::Allowed => {}
+            Captures::Refused => return Err(format!("{PRIVATE}; {ALLOWING}")),
+        }
         let request = asked(object)?;
         let namespace = object.metadata.namespace.clone().unwrap_or_default();
         let named = request.target.iter().chain(&request.peers).cloned();
@@ -269,6 +279,7 @@ mod tests {
         server.put(STATUS, json!({ "metadata": { "name": "one" } }));
         let keeper = Keeper {
             client: server.client().await,
+            captures: Captures::Allowed,
             tickets: Shared::default(),
             pod: "schism/c".to_owned(),
             of_settings: Box::new(|group: &GroupName| group.to_string() == "zeebe:prod"),
@@ -364,5 +375,15 @@ mod tests {
         keeper.happened(Event::Deleted(over.clone())).await;
         keeper.happened(Event::Applied(over)).await;
         assert!(keeper.owed.is_empty());
+    }
+    #[tokio::test]
+    async fn where_captures_are_off_their_objects_say_so() {
+        let (mut keeper, server) = keeper().await;
+        keeper.captures = Captures::Refused;
+        keeper.happened(Event::Applied(object("pod/a", Value::Null))).await;
+        let told = told(&mut keeper, &server).await;
+        let expected = format!("{PRIVATE}; {ALLOWING}");
+        assert_eq!(told, json!({ "phase": "Refused", "message": expected }));
+        assert_eq!(keeper.tickets.book().redeem(&[7; 16], SystemTime::now()), None);
     }
 }
