@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{KubernetesError, components::Components};
+use super::{KubernetesError, components::Components, machine::COLLECTING};
 use crate::netns::Namespace;
 
 /// Where and as whom `kubectl` is run.
@@ -71,6 +71,7 @@ impl Kubectl {
             command.env("PATH", path);
         }
         command.env("KUBECONFIG", &self.settings).env("KUBECACHEDIR", &self.cache);
+        command.env(COLLECTING.0, COLLECTING.1);
         command
     }
 

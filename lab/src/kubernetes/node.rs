@@ -3,7 +3,7 @@
 use std::{
     net::IpAddr,
     os::unix::net::UnixStream,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -92,6 +92,12 @@ impl Node {
             return Err(failed(format!("{program} {}: {said}", arguments.join(" "))));
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Where a file of the node can be found on this machine; its path is without its first slash.
+    #[must_use]
+    pub fn path(&self, inside: &str) -> PathBuf {
+        self.machine.path(inside)
     }
 
     /// Its control group, in every hierarchy of this machine.
