@@ -79,7 +79,8 @@ fn run_stages(stages: &mut Stages) -> Result<()> {
         command::run(etcd_suite(&["--short"]))
     });
     stages.check("zeebe", Budget::Zeebe, || one_at_a_time(&zeebe));
-    stages.check("kubernetes", Budget::Kubernetes, || one_at_a_time(&kubernetes));
+    // Its lists of cases have clusters of their own, and go on side by side.
+    stages.check("kubernetes", Budget::Kubernetes, || command::run(workspace_tests(&kubernetes)));
     stages.check("docs", Budget::Build, || {
         let mut doc = command::cargo(["doc", "--workspace", "--no-deps", "--locked"]);
         doc.env("RUSTDOCFLAGS", "-D warnings");

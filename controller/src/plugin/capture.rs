@@ -238,7 +238,7 @@ impl Object<'_> {
             (Some(Phase::Ready), Some(pod)) => Ok(Some(pod)),
             (Some(_), _) => {
                 let reason = status.message.unwrap_or_else(|| "it is not done".to_owned());
-                Err(Failure::caused(Cause::Refused, self.attempted, fault::Legible(&reason)))
+                Err(Failure::caused(Cause::Refused, self.attempted, fault::OnOneLine(&reason)))
             }
         }
     }
@@ -296,7 +296,7 @@ async fn forwarded(pod: &str, way: &Way, attempted: &str) -> Result<(Child, TcpS
         let mut why = String::new();
         // It ends with its child.
         let _ = timeout(WAY, stderr.read_to_string(&mut why)).await;
-        let why = fault::Legible(why.trim()).to_string();
+        let why = fault::OnOneLine(why.trim()).to_string();
         return Err(failed(format!("kubectl port-forward: {why}")));
     };
     // A pipe that nobody reads would have it end.

@@ -2,10 +2,16 @@
 
 use std::{path::Path, process::Command};
 
-use lab::kubernetes::{Cluster, Kubectl, product};
+use lab::{
+    directory::Directory,
+    kubernetes::{Cluster, Kubectl, product},
+};
 use serde_json::{Value, json};
 
-use crate::site::Site;
+use crate::{
+    running::{run, until},
+    site::Site,
+};
 
 /// Where it is installed.
 pub(crate) const NAMESPACE: &str = "schism";
@@ -20,9 +26,20 @@ pub(crate) fn manifest() -> Vec<Value> {
 
 /// The same for another namespace.
 pub(crate) fn manifest_in(namespace: &str) -> Vec<Value> {
+    printed(&["--namespace", namespace])
+}
+
+/// The same, with agents and controllers that allow captures.
+pub(crate) fn manifest_with_captures() -> Vec<Value> {
+    let directory = Directory::create("settings").unwrap();
+    let settings = directory.path().join("schism.toml");
+    std::fs::write(&settings, "[capture]\nallowed = true\n").unwrap();
+    printed(&["--allow-capture", "--settings", settings.to_str().unwrap()])
+}
+
+fn printed(options: &[&str]) -> Vec<Value> {
     let mut install = Command::new(env!("CARGO_BIN_EXE_schism"));
-    let output =
-        install.args(["install", "--namespace", namespace, "-o", "json"]).output().unwrap();
+    let output = install.args(["install", "-o", "json"]).args(options).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let list: Value = serde_json::from_slice(&output.stdout).unwrap();
     list["items"].as_array().unwrap().clone()
@@ -47,9 +64,14 @@ pub(crate) fn start(site: &Site, node: &str) {
         without(&mut pod["volumes"], &["authority", "token"]);
         pod["nodeSelector"] = json!({ "kubernetes.io/hostname": node });
     });
+    let kubectl = site.kubectl();
+    until("the agent answers", || {
+        let agent = of(kubectl, node);
+        !agent.is_empty() && run(kubectl, &agent, "status").code == Some(0)
+    });
 }
 
-/// Starts agents on all nodes for a controller beside the cluster, at an address.
+/// Starts agents on all nodes for a controller beside the cluster, at an address, without waiting.
 pub(crate) fn start_for(site: &Site, controller: &str) {
     put_up(site, |pod| {
         let environment = pod["containers"][0]["env"].as_array_mut().unwrap();
@@ -72,9 +94,7 @@ fn put_up(site: &Site, change: impl Fn(&mut Value)) {
     for agents in objects.iter_mut().filter(|object| object["kind"] == "DaemonSet") {
         change(&mut agents["spec"]["template"]["spec"]);
     }
-    let kubectl = site.kubectl();
-    apply(kubectl, &objects);
-    rolled_out(kubectl, "daemonset/schism-agent");
+    apply(site.kubectl(), &objects);
 }
 
 /// Waits until all pods of something are as they were asked to be.

@@ -27,6 +27,8 @@ pub(crate) fn a_real_api_server_is_understood(site: &Site) {
         Secret::new(&kubectl.run(&line).unwrap())
     };
     let (own, other) = (token("schism"), token("vault"));
+    kubectl.apply(&controller::store::definition().to_string()).unwrap();
+    kubectl.run("wait --for=condition=Established crd/records.schism.dev --timeout=60s").unwrap();
     let client = client(kubectl);
     let hub = &site.cluster().topology().hub_node().unwrap().namespace;
     let nodes = site.nodes();
@@ -37,8 +39,8 @@ pub(crate) fn a_real_api_server_is_understood(site: &Site) {
             what_becomes_of_it_is_told(&client).await;
             who_was_quicker_wins(&client).await;
             tokens_are_of_somebody_for_one_audience(&client, &own, &other).await;
-            one_of_two_leads(&client).await;
-            a_store_in_it_does_as_one_in_memory(&client).await;
+            // The one waits, the other one works.
+            tokio::join!(one_of_two_leads(&client), a_store_in_it_does_as_one_in_memory(&client));
         });
     });
     asked.unwrap();

@@ -22,11 +22,6 @@ pub(crate) fn experiments_are_objects_of_the_api_server(site: &Site) {
     let space = site.space(SPACE);
     let estate = Estate::new(site, &space, files.path());
     let kubectl = estate.kubectl;
-    for plural in ["experiments", "clusterexperiments"] {
-        let line =
-            format!("wait --for=condition=Established crd/{plural}.schism.dev --timeout=60s");
-        kubectl.run(&line).unwrap();
-    }
     let mut command = estate.serving("first");
     command.args(["--experiments-in", SPACE, "--image", TOOLS]);
     let mut leader = Running::start(command);

@@ -8,7 +8,7 @@ use std::time::Instant;
 use lab::kubernetes::{Components, Image};
 use serde_json::{Value, json};
 
-use crate::{running::until, site::Site, web};
+use crate::{harness::tell, running::until, site::Site, web};
 
 /// Where the etcd is.
 const STORE: &str = "store";
@@ -111,7 +111,7 @@ pub(crate) fn members_of_an_etcd_are_named_by_what_they_are_without_any_setting(
     kubectl.run(&format!("-n {STORE} rollout status statefulset/etcd --timeout=120s")).unwrap();
     let began = Instant::now();
     let first = led_by_another_than(site, "");
-    eprintln!("its leader was known after {:.1} s", began.elapsed().as_secs_f64());
+    tell!("its leader was known after {:.1} s", began.elapsed().as_secs_f64());
     assert_eq!(players(site, "member"), MEMBERS);
     assert_eq!(players(site, "follower").len(), 2);
 
@@ -142,7 +142,7 @@ fn a_leader_that_nobody_hears_is_followed_by_another(site: &Site, first: &str) {
     assert!(cut.said.contains(first), "{cut:?}");
     // The one that is cut off goes on naming itself, until it hears of nobody.
     let second = led_by_another_than(site, first);
-    eprintln!("{first} was followed by {second}");
+    tell!("{first} was followed by {second}");
     site.done("heal --all");
 }
 

@@ -72,9 +72,8 @@ pub(crate) fn what_is_installed_by_one_manifest_leads_cuts_over_deaths_of_leader
             kubectl.run_with(&["get", kind, name]).unwrap_err();
         }
     }
+    site.is_clean();
     for node in site.cluster().nodes() {
-        let residue = || node.run(env!("CARGO_BIN_EXE_schism"), &["residue"]);
-        until("nothing is left behind", || residue().is_ok());
         assert_eq!(node.run("find", &["/run/schism", "-type", "f"]).unwrap(), "");
     }
 }

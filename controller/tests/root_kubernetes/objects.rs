@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -18,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::{
     agents, disruptions,
+    harness::tell,
     running::{Ended, Running, until},
     site::{Site, Space},
     web,
@@ -27,13 +27,14 @@ use crate::{
 const PORT: u16 = 7070;
 
 /// How long the API server is away: from before the end of a fault to long after.
-const AWAY: Duration = Duration::from_secs(30);
+const AWAY: Duration = Duration::from_secs(60);
 
 /// The namespace of the pods.
 pub(crate) const SPACE: &str = "objects";
 
 /// One cluster with all that this needs.
 pub(crate) struct Estate<'a> {
+    site: &'a Site,
     pub(crate) cluster: &'a Cluster,
     pub(crate) kubectl: &'a Kubectl,
     files: PathBuf,
@@ -73,23 +74,22 @@ fn is_of_objects(object: &Value) -> bool {
 impl<'a> Estate<'a> {
     pub(crate) fn new(site: &'a Site, space: &'a Space, files: &Path) -> Self {
         let (cluster, kubectl) = (site.cluster(), &space.kubectl);
+        // They start meanwhile.
+        for (name, node) in ["left", "right"].into_iter().zip(cluster.nodes()) {
+            kubectl.apply(&web::pod(name, node.name())).unwrap();
+        }
         kubectl.run("create namespace schism").unwrap();
         kubectl.apply(&controller::store::definition().to_string()).unwrap();
         let mut objects = site.manifest().to_vec();
         objects.retain(is_of_objects);
         assert!(objects.len() >= 9, "{objects:#?}");
         agents::apply(kubectl, &objects);
-        for plural in ["records", "faults", "clusterfaults", "disruptions", "clusterdisruptions"] {
-            let line =
-                format!("wait --for=condition=Established crd/{plural}.schism.dev --timeout=60s");
-            kubectl.run(&line).unwrap();
-        }
+        kubectl.run("wait --for=condition=Established crd --all --timeout=60s").unwrap();
         let hub = cluster.topology().hub_node().unwrap().address(Family::V4);
         certs(files, "init");
         certs(files, &format!("issue controller controller --host {hub}"));
-        for (name, node) in ["left", "right"].into_iter().zip(cluster.nodes()) {
+        for node in cluster.nodes() {
             certs(files, &format!("issue agent {}", node.name()));
-            kubectl.apply(&web::pod(name, node.name())).unwrap();
         }
         let program = Path::new(env!("CARGO_BIN_EXE_schism")).with_file_name("schism-agent");
         let agents = cluster.nodes().iter().map(|node| {
@@ -106,7 +106,7 @@ impl<'a> Estate<'a> {
         let agents = agents.collect();
         kubectl.run("wait --for=condition=Ready pod/left pod/right --timeout=60s").unwrap();
         let addresses = ["left", "right"].map(|name| web::url(web::addresses(kubectl, name)[0]));
-        Self { cluster, kubectl, files: files.to_owned(), addresses, _agents: agents }
+        Self { site, cluster, kubectl, files: files.to_owned(), addresses, _agents: agents }
     }
 
     /// A controller that wants to lead.
@@ -160,15 +160,8 @@ impl<'a> Estate<'a> {
         self.kubectl.run(&line).unwrap_or_else(|error| panic!("{error}: {:#}", self.get(name)));
     }
 
-    /// The command line as it is found by `kubectl`, for a user.
     pub(crate) fn plugin(&self, user: &Kubectl, line: &str) -> Running {
-        let plugin = self.files.join("kubectl-schism");
-        if !plugin.exists() {
-            symlink(env!("CARGO_BIN_EXE_schism"), &plugin).unwrap();
-        }
-        let mut command: Command = user.command(&plugin);
-        command.args(line.split_whitespace());
-        Running::start(command)
+        self.site.plugin(user, line)
     }
 }
 
@@ -255,7 +248,7 @@ fn what_is_applied_acts_is_shown_and_healed_by_its_deletion(estate: &Estate<'_>)
     let began = Instant::now();
     estate.apply("one", &cut("120s", "15s")).unwrap();
     estate.acts("one");
-    eprintln!("applied and acting after {:.2} s", began.elapsed().as_secs_f64());
+    tell!("applied and acting after {:.2} s", began.elapsed().as_secs_f64());
     assert!(!estate.reaches("left", 1));
     assert!(estate.reaches("right", 0));
     let shown = estate.kubectl.run("get faults").unwrap();
@@ -484,7 +477,7 @@ fn an_api_server_that_is_away_prolongs_nothing(estate: &Estate<'_>, leader: Runn
     estate.cluster.suspend_api_server().unwrap();
     until("it has ended", reaches);
     let ended = began.elapsed();
-    eprintln!("it ended {:.1} s after the API server went away", ended.as_secs_f64());
+    tell!("it ended {:.1} s after the API server went away", ended.as_secs_f64());
     assert!(ended < Duration::from_secs(24), "its deadline was 20 s");
     thread::sleep(AWAY.saturating_sub(began.elapsed()));
     estate.cluster.resume_api_server().unwrap();

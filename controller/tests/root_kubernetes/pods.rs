@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use lab::kubernetes::{BUSYBOX, Kubectl};
+use lab::kubernetes::{BUSYBOX, Kubectl, Node};
 use serde_json::{Value, json};
 
 use crate::{
     agents, clocks,
     running::{Running, run, until},
-    site::Site,
+    site::{self, Site},
     web,
 };
 
@@ -32,6 +32,7 @@ fn hosted(name: &str, node: &str) -> Value {
 /// One cluster with what all of this needs.
 struct Estate<'a> {
     kubectl: &'a Kubectl,
+    node: &'a Node,
     /// The agent of the node where `left` and `near` are.
     agent: String,
 }
@@ -75,7 +76,7 @@ impl Estate<'_> {
 
     /// The kernel frees programs a little after their last holder.
     fn is_clean(&self) {
-        until("nothing is left behind", || self.run("residue").code == Some(0));
+        site::is_clean(self.node);
     }
 
     fn restarts(&self, pod: &str, container: &str) -> u64 {
@@ -109,7 +110,7 @@ pub(crate) fn pods_are_cut_skewed_and_frozen_by_their_uid_whatever_their_contain
     agents::start(site, here);
     let ready = "wait --for=condition=Ready pod/left pod/near pod/far pod/hosted --timeout=120s";
     kubectl.run(ready).unwrap();
-    let estate = Estate { kubectl, agent: agents::of(kubectl, here) };
+    let estate = Estate { kubectl, node: site.node(here), agent: agents::of(kubectl, here) };
 
     what_is_there_is_listed_and_what_is_not_is_told(&estate);
     // It comes before everybody of the node, which CAP_SYS_NICE is for.

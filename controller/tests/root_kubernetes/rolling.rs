@@ -1,23 +1,14 @@
-//! Agents and controllers that are replaced one by one while a cut acts, as they are when a manifest has changed.
+//! Agents and controllers that are replaced one by one while a cut acts, as they are when a manifest has changed: by one
+//! that allows captures.
 
-use std::{process::Command, time::Instant};
+use std::time::Instant;
 
 use crate::{
     agents::{self, NAMESPACE},
-    running::{Running, until},
+    harness::tell,
+    running::until,
     site::{Site, Space},
 };
-
-/// Asks for a page again and again until it is told to stop, says each time that it got one, and in the end how often it
-/// asked.
-const ASK_ON: &str = r#"
-asked=0
-while [ ! -e /tmp/stop ]; do
-  asked=$((asked + 1))
-  timeout 1 wget -q -O /dev/null "$0" && echo through && sleep 0.2
-done
-echo "asked $asked times"
-"#;
 
 /// What FROM cannot do while it is cut off from TO, and what it can; the other way round always.
 const CUT_OFF: [[bool; 2]; 2] = [[false; 2], [true; 2]];
@@ -35,26 +26,11 @@ fn cut(site: &Site, space: &Space) -> String {
     format!("cut {left} {right} --mode initiator --for 300s --detach")
 }
 
-/// `left` asks `right` from now on.
-fn ask_on(space: &Space) -> Running {
-    let url = crate::web::url(space.addresses("right")[0]);
-    let mut command: Command = space.kubectl.command("kubectl");
-    command.args(["exec", "left", "--", "sh", "-c", ASK_ON, &url]);
-    Running::start(command)
-}
-
 /// The pods of the controllers.
 fn controllers(site: &Site) -> Vec<String> {
     let line = format!("-n {NAMESPACE} get pods -l app.kubernetes.io/component=controller -o name");
     let names = site.kubectl().run(&line).unwrap();
     names.lines().map(|name| name.trim_start_matches("pod/").to_owned()).collect()
-}
-
-/// How long a new controller is to be ready before an old one goes.
-fn settle(site: &Site, seconds: u64) {
-    let patch = format!(r#"{{"spec":{{"minReadySeconds":{seconds}}}}}"#);
-    let line = ["-n", NAMESPACE, "patch", "deployment", "schism-controller", "-p", &patch];
-    site.kubectl().run_with(&line).unwrap();
 }
 
 pub(crate) fn a_rolling_update_of_the_controllers_leaves_a_cut_as_it_is(site: &Site) {
@@ -68,30 +44,26 @@ pub(crate) fn a_rolling_update_of_the_controllers_leaves_a_cut_as_it_is(site: &S
     let (before, old) = (put_in(), controllers(site));
     assert!(before.iter().all(|count| *count > 0), "nothing was put in: {before:?}");
 
-    let asking = ask_on(&space);
+    let asking = space.ask_on("left", "right");
     let began = Instant::now();
-    // Nobody keeps for long here what the names' server says.
-    settle(site, 3);
-    kubectl.run(&format!("-n {NAMESPACE} rollout restart deployment/schism-controller")).unwrap();
+    site.upgrade(&["ConfigMap", "Deployment"]);
     agents::rolled_out(kubectl, "deployment/schism-controller");
     until("a new one leads", || {
         let leader = site.leader();
         !leader.is_empty() && !old.contains(&leader)
     });
     until("both agents have found it", || site.has_both());
-    eprintln!("all controllers were others after {:.1} s", began.elapsed().as_secs_f64());
+    tell!("all controllers were others after {:.1} s", began.elapsed().as_secs_f64());
     until("the old ones are gone", || controllers(site).iter().all(|new| !old.contains(new)));
 
     assert_eq!(site.acts(), Some(1));
-    kubectl.run_with(&["-n", &space.name, "exec", "left", "--", "touch", "/tmp/stop"]).unwrap();
-    let asked = asking.ended();
+    let asked = space.told("left", asking);
     assert!(asked.code == Some(0) && asked.said.contains("asked "), "{asked:?}");
     assert!(!asked.said.contains("through"), "it was not cut off for a while: {asked:?}");
     assert_eq!(put_in(), before, "nothing was put in again");
     assert_eq!(reached(&space), CUT_OFF);
     site.done("heal --all");
     assert_eq!(reached(&space), OPEN);
-    settle(site, 40);
 }
 
 pub(crate) fn a_rolling_update_of_the_agents_ends_a_cut_everywhere_and_leaves_nothing(site: &Site) {
@@ -102,10 +74,10 @@ pub(crate) fn a_rolling_update_of_the_agents_ends_a_cut_everywhere_and_leaves_no
     assert_eq!(reached(&space), CUT_OFF);
     let agents = || site.nodes().map(|node| agents::of(kubectl, node));
     let (old, began) = (agents(), Instant::now());
-    kubectl.run(&format!("-n {NAMESPACE} rollout restart daemonset/schism-agent")).unwrap();
+    site.upgrade(&["DaemonSet"]);
     agents::rolled_out(kubectl, "daemonset/schism-agent");
     until("both agents have come", || site.has_both());
-    eprintln!("both agents were others after {:.1} s", began.elapsed().as_secs_f64());
+    tell!("both agents were others after {:.1} s", began.elapsed().as_secs_f64());
     assert!(agents().iter().all(|new| !old.contains(new)), "{old:?}");
 
     // It ended on a node with its agent, and the controller has healed what was left of it on the other one.

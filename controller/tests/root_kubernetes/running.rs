@@ -17,6 +17,9 @@ use crate::agents::NAMESPACE;
 /// How long anything that a command does or says may take, on a machine that has much else to do.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Between two looks at what nothing announces here: each is a program that takes a tenth of a processor's second.
+const PACE: Duration = Duration::from_millis(250);
+
 /// A command under way. Ended with its handle, on this side only: what it has put in is to be healed.
 pub(crate) struct Running {
     process: Process,
@@ -110,6 +113,6 @@ pub(crate) fn until(what: &str, mut happened: impl FnMut() -> bool) {
     let began = Instant::now();
     while !happened() {
         assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
-        thread::sleep(Duration::from_millis(100));
+        thread::sleep(PACE);
     }
 }

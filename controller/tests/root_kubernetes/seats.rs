@@ -6,6 +6,7 @@ use lab::kubernetes::{BUSYBOX, Kubectl};
 use serde_json::{Value, json};
 
 use crate::{
+    harness::tell,
     running::until,
     selectors::{Office, SPACE, pod},
     web,
@@ -83,7 +84,7 @@ pub(crate) fn a_pod_is_cut_from_a_service_whichever_way_it_is_reached(office: &O
         let peers = peers(office);
         !peers.is_empty() && !rights.iter().any(|address| peers.contains(address))
     });
-    eprintln!("its addresses had left {} ms after it was seen", known.elapsed().as_millis());
+    tell!("its addresses had left {} ms after it was seen", known.elapsed().as_millis());
     let reached = office.reach([("left", "right"), ("left", "near")]);
     assert_eq!(reached, [[true; 2], [false; 2]]);
     kubectl.run("label pod right tier=both").unwrap();
@@ -93,7 +94,7 @@ pub(crate) fn a_pod_is_cut_from_a_service_whichever_way_it_is_reached(office: &O
         let peers = peers(office);
         rights.iter().all(|address| peers.contains(address))
     });
-    eprintln!("its addresses were back {} ms after it was seen", known.elapsed().as_millis());
+    tell!("its addresses were back {} ms after it was seen", known.elapsed().as_millis());
     assert_eq!(office.reach([("left", "right")]), [[false; 2]]);
     office.done("first", "heal --all");
     assert_eq!(reaches_service(), [true; 2]);
@@ -150,7 +151,7 @@ pub(crate) fn a_pod_that_is_made_anew_is_cut_again(office: &Office<'_>, node: &s
             own.unwrap().iter().all(|own| peers.iter().any(|peer| own["ip"] == json!(peer)));
         if is_cut {
             let took = began.elapsed().as_millis();
-            eprintln!("the new address was cut {took} ms after it was seen");
+            tell!("the new address was cut {took} ms after it was seen");
         }
         is_cut
     });
@@ -199,7 +200,7 @@ fn who_gets_an_old_address_is_reached(office: &Office<'_>, node: &str, old: &[St
     kubectl.apply(&innocent.to_string()).unwrap();
     kubectl.run("wait --for=condition=Ready pod/innocent --timeout=60s").unwrap();
     let own = addresses(kubectl, "innocent");
-    eprintln!("{own:?} came after {old:?}");
+    tell!("{own:?} came after {old:?}");
     assert_eq!(office.reach([("left", "innocent")]), [[true; 2]]);
     kubectl.run("delete pod innocent --wait=true --timeout=60s").unwrap();
 }

@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::{
     agents::{self, NAMESPACE},
     clocks, disruptions,
+    harness::tell,
     running::{Ended, Running, until},
     seats,
     site::{Site, are_up},
@@ -150,9 +151,9 @@ fn the_next_one_leads_a_cut_to_its_end(
     first.kill().unwrap();
     let killed = Instant::now();
     until("the second leads", || office.socket("second").exists());
-    eprintln!("the next one led after {:.1} s", killed.elapsed().as_secs_f64());
+    tell!("the next one led after {:.1} s", killed.elapsed().as_secs_f64());
     until("both agents have found it", || office.has_both("second", nodes));
-    eprintln!("both agents had found it after {:.1} s", killed.elapsed().as_secs_f64());
+    tell!("both agents had found it after {:.1} s", killed.elapsed().as_secs_f64());
     let status = office.ask("second", "status -o json");
     assert!(status.said.contains("\"active\""), "{status:?}");
     let reached = office.reach([("left", "right"), ("right", "left")]);

@@ -1,15 +1,22 @@
 //! The cluster that cases share, and what of Schism is in it.
 
-use std::{cell::Cell, time::Instant};
+use std::{cell::Cell, os::unix::fs::symlink, process::Command, time::Instant};
 
-use lab::kubernetes::{Cluster, Kubectl, Node};
+use lab::{
+    directory::Directory,
+    kubernetes::{Cluster, Kubectl, Node},
+};
 use serde_json::{Value, json};
 
 use crate::{
     agents::{self, NAMESPACE},
+    harness::{Next, tell},
     running::{Ended, Running, until},
     web,
 };
+
+/// The command line, by the name by which it was built.
+const SCHISM: &str = env!("CARGO_BIN_EXE_schism");
 
 /// Namespaces that every cluster has.
 const OF_EVERY_CLUSTER: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
@@ -22,6 +29,8 @@ const OF_CASES: &str = "statefulsets,deployments,daemonsets,jobs,pods,services,c
 pub(crate) struct Site {
     cluster: Cluster,
     manifest: Vec<Value>,
+    /// Where `kubectl-schism` is.
+    plugin: Directory,
     is_supplied: Cell<bool>,
     is_installed: Cell<bool>,
 }
@@ -38,9 +47,11 @@ impl Site {
     pub(crate) fn start() -> Self {
         let began = Instant::now();
         let cluster = Cluster::start(2).unwrap();
-        eprintln!("two nodes were ready after {:.1} s", began.elapsed().as_secs_f64());
+        tell!("two nodes were ready after {:.1} s", began.elapsed().as_secs_f64());
+        let plugin = Directory::create("plugin").unwrap();
+        symlink(SCHISM, plugin.path().join("kubectl-schism")).unwrap();
         let (is_supplied, is_installed) = (Cell::new(false), Cell::new(false));
-        Self { cluster, manifest: agents::manifest(), is_supplied, is_installed }
+        Self { cluster, manifest: agents::manifest(), plugin, is_supplied, is_installed }
     }
 
     pub(crate) fn cluster(&self) -> &Cluster {
@@ -65,6 +76,13 @@ impl Site {
     /// All objects that `schism install` prints.
     pub(crate) fn manifest(&self) -> &[Value] {
         &self.manifest
+    }
+
+    /// The command line as it is found by `kubectl`, for a user.
+    pub(crate) fn plugin(&self, user: &Kubectl, line: &str) -> Running {
+        let mut command = user.command(self.plugin.path().join("kubectl-schism"));
+        command.args(line.split_whitespace());
+        Running::start(command)
     }
 
     /// Makes a namespace in which pods can be.
@@ -92,8 +110,7 @@ impl Site {
         agents::apply(self.kubectl(), &self.manifest);
         until("a controller leads", || !self.leader().is_empty());
         until("both agents have come", || self.has_both());
-        eprintln!("installed and connected after {:.1} s", began.elapsed().as_secs_f64());
-        agents::rolled_out(self.kubectl(), "daemonset/schism-agent");
+        tell!("installed and connected after {:.1} s", began.elapsed().as_secs_f64());
         self.controllers_are_ready();
     }
 
@@ -101,6 +118,40 @@ impl Site {
         let ready = format!("-n {NAMESPACE} wait --for=condition=Ready --timeout=60s pod");
         let ready = format!("{ready} -l app.kubernetes.io/component=controller");
         self.kubectl().run(&ready).unwrap();
+    }
+
+    /// Has objects of these kinds be as a manifest has them that allows captures.
+    pub(crate) fn upgrade(&self, kinds: &[&str]) {
+        let mut objects = agents::manifest_with_captures();
+        objects.retain(|object| kinds.iter().any(|kind| object["kind"] == **kind));
+        let deployments = objects.iter_mut().filter(|object| object["kind"] == "Deployment");
+        // Nobody keeps for long here what the names' server says.
+        deployments.for_each(|object| object["spec"]["minReadySeconds"] = json!(3));
+        agents::apply(self.kubectl(), &objects);
+    }
+
+    /// Has agents and controllers allow captures, if they do not yet, and waits until whoever leads does.
+    pub(crate) fn allow_captures(&self) {
+        self.upgrade(&["ConfigMap", "Deployment", "DaemonSet"]);
+        for what in ["deployment/schism-controller", "daemonset/schism-agent"] {
+            agents::rolled_out(self.kubectl(), what);
+        }
+        let settings = |kind: &str, name: &str| {
+            let line = format!("-n {NAMESPACE} get {kind} {name} -o json --ignore-not-found");
+            let found = self.kubectl().run(&line).unwrap();
+            let mut found: Value = serde_json::from_str(&found).unwrap_or_default();
+            let pod = if kind == "pod" { "" } else { "/spec/template" };
+            found
+                .pointer_mut(&format!("{pod}/metadata/annotations/schism.dev~1settings"))
+                .map(Value::take)
+        };
+        let own = settings("deployment", "schism-controller");
+        assert!(own.is_some(), "settings are told by an annotation");
+        until("a controller leads that has the new settings", || {
+            let leader = self.leader();
+            !leader.is_empty() && settings("pod", &leader) == own
+        });
+        until("both agents have come", || self.has_both());
     }
 
     /// Takes everything away that `schism install` prints, if it is there.
@@ -112,30 +163,38 @@ impl Site {
     }
 
     /// Takes away what a case has left, and all of Schism.
-    pub(crate) fn clear(&self) {
+    pub(crate) fn clear(&self, next: Next) {
         let began = Instant::now();
         // Pods first: a namespace in which some are on their way out takes longer.
         let pods = "delete daemonsets,deployments --all --ignore-not-found --cascade=foreground";
         self.kubectl().run(&format!("-n {NAMESPACE} {pods} --timeout=60s")).unwrap();
-        self.is_installed.set(true);
-        self.uninstall();
-        self.tidy();
-        for node in self.cluster.nodes() {
-            let residue = || node.run(env!("CARGO_BIN_EXE_schism"), &["residue"]);
-            until("nothing is left behind", || residue().is_ok());
+        if next == Next::Another {
+            self.is_installed.set(true);
+            self.uninstall();
+            self.tidy();
         }
-        eprintln!("cleared in {:.1} s", began.elapsed().as_secs_f64());
+        self.is_clean();
+        tell!("cleared in {:.1} s", began.elapsed().as_secs_f64());
     }
 
     /// Takes away what a case has left, and makes sure that what is installed is as it was.
-    pub(crate) fn sweep(&self) {
+    pub(crate) fn sweep(&self, next: Next) {
         if self.is_installed.get() {
             until("a controller leads", || !self.leader().is_empty());
             self.ask("heal --all");
             until("nothing acts", || self.acts() == Some(0));
             until("both agents are there", || self.has_both());
+            // Where a kubelet has just begun, it lets half a minute pass before it asks the first time.
+            agents::rolled_out(self.kubectl(), "daemonset/schism-agent");
         }
-        self.tidy();
+        if next == Next::Another {
+            self.tidy();
+        }
+    }
+
+    /// Waits until nothing is left behind on any node.
+    pub(crate) fn is_clean(&self) {
+        self.cluster.nodes().iter().for_each(is_clean);
     }
 
     /// Says how things are, for whoever looks for why a case has failed.
@@ -211,7 +270,7 @@ impl Site {
         let led = began.elapsed();
         until("both agents have found it", || self.has_both());
         let found = began.elapsed();
-        eprintln!(
+        tell!(
             "led anew after {:.1} s, found after {:.1} s",
             led.as_secs_f64(),
             found.as_secs_f64()
@@ -246,10 +305,31 @@ impl Space {
         web::reach(&self.kubectl, pairs)
     }
 
+    /// Has a pod ask another one from now on.
+    pub(crate) fn ask_on(&self, from: &str, to: &str) -> Running {
+        web::ask_on(&self.kubectl, from, self.addresses(to)[0])
+    }
+
+    /// Has it stop: what it says of that.
+    pub(crate) fn told(&self, from: &str, asking: Running) -> Ended {
+        web::told(&self.kubectl, from, asking)
+    }
+
     /// The addresses of a pod.
     pub(crate) fn addresses(&self, pod: &str) -> [std::net::IpAddr; 2] {
         web::addresses(&self.kubectl, pod)
     }
+}
+
+/// Waits until nothing is left behind on a node. It is looked for from outside of it: all nodes have one kernel, and who
+/// holds what in it is seen from there alone.
+pub(crate) fn is_clean(node: &Node) {
+    let socket = node.path("run/schism/agent.sock");
+    until("nothing is left behind", || {
+        let mut residue = Command::new(SCHISM);
+        let output = residue.arg("residue").arg("--agent-socket").arg(&socket).output().unwrap();
+        output.status.success()
+    });
 }
 
 /// Whether the agents of nodes are connected, by what `schism agents` says.

@@ -8,6 +8,8 @@ use lab::{
 };
 use serde_json::{Value, json};
 
+use crate::running::{Ended, Running};
+
 pub(crate) const PORT: u16 = 8080;
 
 /// A pod on a node that answers with its name, and a service for it.
@@ -115,4 +117,28 @@ pub(crate) fn reach<const N: usize>(kubectl: &Kubectl, pairs: [(&str, &str); N])
         });
         asked.map(|answer| answer.join().unwrap())
     })
+}
+
+/// Asks for a page again and again until it is told to stop, says each time that it got one, and in the end how often it
+/// asked.
+const ASK_ON: &str = r#"
+asked=0
+while [ ! -e /tmp/stop ]; do
+  asked=$((asked + 1))
+  timeout 1 wget -q -O /dev/null "$0" && echo through && sleep 0.2
+done
+echo "asked $asked times"
+"#;
+
+/// Has a pod ask for a page from now on.
+pub(crate) fn ask_on(kubectl: &Kubectl, from: &str, of: IpAddr) -> Running {
+    let mut command = kubectl.command("kubectl");
+    command.args(["exec", from, "--", "sh", "-c", ASK_ON, &url(of)]);
+    Running::start(command)
+}
+
+/// Has it stop: what it says of that.
+pub(crate) fn told(kubectl: &Kubectl, from: &str, asking: Running) -> Ended {
+    kubectl.run(&format!("exec {from} -- touch /tmp/stop")).unwrap();
+    asking.ended()
 }
