@@ -1,5 +1,7 @@
 //! Experiments as objects of the API server: run by the controller, and as Jobs.
 
+use std::thread;
+
 use lab::{directory::Directory, kubernetes::Kubectl};
 use serde_json::{Value, json};
 
@@ -129,12 +131,16 @@ fn what_makes_no_sense_is_refused_with_a_sentence(kubectl: &Kubectl) {
 
 fn what_is_applied_is_run_shown_and_judged(estate: &Estate<'_>) {
     let kubectl = estate.kubectl;
-    let spec = json!({ "experiment": experiment(&[heal("heal", 10)]) });
+    // All that is looked at until the end of the pause takes three seconds of two quiet processors.
+    let spec = json!({ "experiment": experiment(&[heal("heal", 15)]) });
     apply(kubectl, "one", &spec).unwrap();
     until("it is cut", || status(kubectl, "one")["steps"] == "1/2");
-    assert!(!estate.reaches("left", 1));
-    assert!(estate.reaches("right", 0));
-    let shown = kubectl.run("get experiments one").unwrap();
+    let (shown, reached) = thread::scope(|scope| {
+        let asked = scope.spawn(|| web::reach(kubectl, [("left", "right"), ("right", "left")]));
+        (kubectl.run("get experiments one").unwrap(), asked.join().unwrap())
+    });
+    let late = || format!("the run has gone on meanwhile: {:#}", status(kubectl, "one"));
+    assert_eq!(reached, [[false; 2], [true; 2]], "{}", late());
     let mut lines = shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let head = ["NAME", "STATE", "STEPS", "DEVIATED", "EXIT", "AGE"];
     assert_eq!(lines.next().unwrap(), head, "{shown}");

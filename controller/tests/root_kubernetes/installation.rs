@@ -31,6 +31,8 @@ pub(crate) fn what_is_installed_by_one_manifest_leads_cuts_over_deaths_of_leader
 ) {
     let kubectl = site.kubectl();
     let [here, there] = site.nodes();
+    // A kubelet that has just begun lets up to half a minute pass before it asks the first time.
+    agents::rolled_out(kubectl, "daemonset/schism-agent");
     let space = site.space("deaths");
     space.serve([("left", here), ("right", there)]);
     let reached = || space.reach([("left", "right"), ("right", "left")]);

@@ -63,11 +63,11 @@ fn main() -> ExitCode {
         ],
         cases![
             Bare experiments::experiments_are_objects_of_the_api_server,
-            Bare nodes::pods_of_two_nodes_reach_each_other,
             Bare objects::faults_are_objects_of_the_api_server,
         ],
         cases![
             Own nodes::a_lab_that_is_killed_leaves_nothing,
+            Bare nodes::pods_of_two_nodes_reach_each_other,
             Bare selectors::pods_are_cut_by_their_names_and_a_cut_outlives_the_controller_that_leads,
             Bare api::a_real_api_server_is_understood,
             Bare pods::pods_are_cut_skewed_and_frozen_by_their_uid_whatever_their_containers_do,

@@ -184,8 +184,6 @@ impl Site {
             self.ask("heal --all");
             until("nothing acts", || self.acts() == Some(0));
             until("both agents are there", || self.has_both());
-            // Where a kubelet has just begun, it lets half a minute pass before it asks the first time.
-            agents::rolled_out(self.kubectl(), "daemonset/schism-agent");
         }
         if next == Next::Another {
             self.tidy();
