@@ -125,7 +125,7 @@ fn why(status: &Status) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use experiment::run::{Effect, HadEffect};
     use fault::{Drift, Gone};
 
@@ -174,7 +174,7 @@ mod tests {
         }
     }
 
-    fn word(healing: &Healing) -> &'static str {
+    pub(in crate::run::faults) fn word(healing: &Healing) -> &'static str {
         match healing {
             Healing::Out(_) => "out",
             Healing::Broken(..) => "broken",
@@ -183,7 +183,7 @@ mod tests {
         }
     }
 
-    fn words(events: &[Event]) -> Vec<&'static str> {
+    pub(in crate::run::faults) fn words(events: &[Event]) -> Vec<&'static str> {
         let word = |event: &Event| match event {
             Event::FaultEnded(..) => "ended",
             Event::FaultBroke(..) => "broke",

@@ -136,6 +136,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::run::faults::ended::tests::{word, words};
 
     fn status(said: Value) -> Status {
         let mut whole = json!({
@@ -145,26 +146,6 @@ mod tests {
         });
         whole.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
         serde_json::from_value(whole).unwrap()
-    }
-
-    fn word(healing: &Healing) -> &'static str {
-        match healing {
-            Healing::Out(_) => "out",
-            Healing::Broken(..) => "broken",
-            Healing::Absent => "absent",
-            Healing::Unconfirmed(_) => "unconfirmed",
-        }
-    }
-
-    fn words(events: &[Event]) -> Vec<&'static str> {
-        let word = |event: &Event| match event {
-            Event::FaultEnded(..) => "ended",
-            Event::FaultBroke(..) => "broke",
-            Event::FaultStays(..) => "stays",
-            Event::FaultLost(..) => "lost",
-            Event::Finished(..) | Event::Healed(..) | Event::Interrupt(_) | Event::Tick => "else",
-        };
-        events.iter().map(word).collect()
     }
 
     #[test]
