@@ -5,6 +5,7 @@ pub(super) mod braking;
 pub(super) mod disruptions;
 mod recording;
 pub(super) mod runs;
+mod unheard;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -32,12 +33,13 @@ use crate::link::nanos;
 use crate::metrics::{Metrics, Standing, Written};
 use crate::provider::kubernetes::PodName;
 use crate::sequence::{Action, Event, Part, Stage};
-use crate::store::{Expected, Key, Kind, PutError, Revision, Store};
+use crate::store::{Key, Kind, PutError, Revision, Store};
 use amending::Joining;
 use braking::Behind;
 use disruptions::Disruptions;
 use recording::Unwritten;
 use runs::Runs;
+use unheard::{asks_same, put_new};
 
 /// How often time is looked at while anything is on its way.
 const TICK: Duration = Duration::from_millis(250);
@@ -259,7 +261,9 @@ impl Driver {
         }
         let actions = intent.sequence.begin();
         // Before anything is touched: what is lost now is not owed to anybody.
-        match self.store.put(Key::intent(id), Expected::Never, intent.record()).await {
+        let now = (self.agents.now(), self.wall.now());
+        let same = |there: &[u8]| asks_same(there, &intent, now);
+        match put_new(self.store.as_ref(), Key::intent(id), intent.record(), same).await {
             Ok(revision) => {
                 self.revision = revision.0;
                 intent.revision = revision.0;

@@ -9,17 +9,18 @@ use controller::store::{
 };
 use tokio::sync::watch;
 
-/// Memory that runs out when it is told to.
+/// Memory that runs out when it is told to, or writes and does not say so.
 pub(crate) struct Disk {
     memory: Memory,
     full: AtomicBool,
+    mute: AtomicBool,
     written: AtomicUsize,
 }
 
 impl Disk {
     pub(crate) fn new() -> Arc<Self> {
         let (full, written) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Arc::new(Self { memory: Memory::new(), full, written })
+        Arc::new(Self { memory: Memory::new(), full, mute: AtomicBool::new(false), written })
     }
 
     /// How often it was written to since the last time.
@@ -33,6 +34,11 @@ impl Disk {
 
     pub(crate) fn clear(&self) {
         self.full.store(false, Ordering::Relaxed);
+    }
+
+    /// What is written next is written, and nobody hears so.
+    pub(crate) fn mute(&self) {
+        self.mute.store(true, Ordering::Relaxed);
     }
 
     fn room(&self) -> Result<(), StoreError> {
@@ -61,7 +67,11 @@ impl Store for Disk {
         Box::pin(async move {
             self.room()?;
             self.written.fetch_add(1, Ordering::Relaxed);
-            self.memory.put(key, expected, value).await
+            let written = self.memory.put(key, expected, value).await;
+            if self.mute.swap(false, Ordering::Relaxed) {
+                return Err(StoreError::Closed(Attempted::Write).into());
+            }
+            written
         })
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use agent::fake::{Call, Trouble};
 use agent::kernel::Step;
+use controller::control::{AskError, ControlError};
 use controller::store::Key;
 use fault::IntentId;
 use prost::Message as _;
@@ -238,6 +239,21 @@ async fn what_a_full_disk_did_not_take_is_written_once_there_is_room() {
     .await;
     fleet.restart().await;
     assert_eq!(fleet.intent(1).await.stage(), Stage::Healed, "a next life knows it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_and_not_heard_of_is_adopted_by_the_same_request_and_no_other_one() {
+    let disk = Disk::new();
+    let fleet = Fleet::over(disk.clone(), &["a", "b"]).await;
+    disk.mute();
+    let unheard = fleet.cut(1, "netns:a@a", "netns:b@b").await.unwrap_err();
+    assert!(unheard.to_string().contains("the store is closed"), "{unheard}");
+    assert_eq!(fleet.nodes["b"].living().await, 0, "nothing was touched");
+    let other = fleet.cut(1, "netns:b@b", "netns:a@a").await.unwrap_err();
+    assert!(matches!(other, AskError::Control(ControlError::Conflict(_))), "{other}");
+    let adopted = fleet.cut(1, "netns:a@a", "netns:b@b").await.unwrap();
+    assert_eq!(adopted.stage(), Stage::Active);
+    assert_eq!(fleet.heal(1).await.stage(), Stage::Healed);
 }
 
 #[tokio::test]

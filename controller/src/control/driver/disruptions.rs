@@ -9,6 +9,7 @@ use proto::control::event::Kind as Told;
 use tokio::sync::oneshot;
 
 use super::Driver;
+use super::unheard::{disrupts_same, put_new};
 use crate::admit::Guards;
 use crate::control::handle::ControlError;
 use crate::control::intent::RecordError;
@@ -155,7 +156,17 @@ impl Driver {
         let id = IntentId::from_random(disruption.id);
         // The store knows it.
         let record = wire::Disruption { revision: 0, ..disruption.clone() }.encode_to_vec();
-        let result = match self.store.put(Key::disruption(id), expected, record).await {
+        let key = Key::disruption(id);
+        let put = match expected {
+            Expected::Never => {
+                let same = |there: &[u8]| disrupts_same(there, &disruption);
+                put_new(self.store.as_ref(), key, record, same).await
+            }
+            Expected::Absent | Expected::At(_) | Expected::Any => {
+                self.store.put(key, expected, record).await
+            }
+        };
+        let result = match put {
             Ok(revision) => {
                 self.revision = revision.0;
                 disruption.revision = revision.0;

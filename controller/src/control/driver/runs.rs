@@ -10,6 +10,7 @@ use proto::control::event::Kind as Told;
 use tokio::sync::oneshot;
 
 use super::Driver;
+use super::unheard::{put_new, runs_same};
 use crate::control::handle::ControlError;
 use crate::control::intent::RecordError;
 use crate::metrics::Written;
@@ -100,7 +101,15 @@ impl Driver {
         let id = IntentId::from_random(run.id);
         // The store knows it.
         let record = wire::Run { revision: 0, ..run.clone() }.encode_to_vec();
-        let put = self.store.put(Key::run(id), expected, record).await;
+        let put = match expected {
+            Expected::Never => {
+                let same = |there: &[u8]| runs_same(there, &run);
+                put_new(self.store.as_ref(), Key::run(id), record, same).await
+            }
+            Expected::Absent | Expected::At(_) | Expected::Any => {
+                self.store.put(Key::run(id), expected, record).await
+            }
+        };
         let written = match put {
             Ok(revision) => {
                 self.revision = revision.0;
