@@ -11,7 +11,7 @@ pub(crate) mod job;
 pub(crate) mod keeper;
 mod mention;
 mod policy;
-mod resource;
+pub(crate) mod resource;
 mod status;
 mod strays;
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod host;
 mod input;
 mod install;
 mod interrupts;
+mod keeping;
 mod kill;
 mod link;
 mod local;

@@ -213,7 +213,7 @@ async fn put_in(
         }
     };
     let made = made.map_err(|error| refused(&attempted, &error))?;
-    let id = made.intent().unwrap_or(IntentId::from_random(0));
+    let id = made.id().unwrap_or(IntentId::from_random(0));
     output.note(format!(
         "{place}, as {}: {id}, seed {}",
         fault::Legible(&user.username),

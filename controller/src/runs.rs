@@ -12,6 +12,7 @@ mod driving;
 mod faults;
 mod line;
 mod object;
+mod places;
 mod record;
 mod writing;
 
@@ -41,12 +42,15 @@ use bounds::Bounds;
 use driving::{Driving, Performer, State, Word};
 use faults::Faults;
 pub use line::{Line, Peer};
+use places::{Entry, Living, Place};
 use record::Record;
 pub(crate) use record::is_over;
 use writing::{LONGEST_TOLD, Writing};
 
 /// Runs that may go on at once.
 pub const AT_ONCE: usize = 8;
+/// And of these, those that objects of one namespace ask for: whoever is in another one finds a place.
+pub const SHARE: usize = AT_ONCE / 2;
 /// The longest experiment that is taken, with its values (1 MiB): it is kept in the store.
 pub const LONGEST: usize = 1 << 20;
 /// How long runs may take to heal when the controller ends.
@@ -82,6 +86,9 @@ pub enum RunsError {
     /// Enough goes on.
     #[error("{AT_ONCE} runs go on, and no more may at once")]
     Busy,
+    /// Enough goes on of one namespace.
+    #[error("{SHARE} runs of namespace {0} go on, and no more of it may at once")]
+    Share(String),
     /// It is not over.
     #[error("the run {0} is not over")]
     GoesOn(IntentId),
@@ -94,25 +101,6 @@ pub enum RunsError {
     /// The controller could not.
     #[error(transparent)]
     Control(#[from] ControlError),
-}
-
-/// A run that goes on.
-struct Living {
-    words: mpsc::Sender<Word>,
-    /// By what the same request is known.
-    kept: Bytes,
-}
-
-/// A place among those that go on, which is given back with this.
-struct Place {
-    runs: Runs,
-    id: IntentId,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.runs.leave(self.id);
-    }
 }
 
 struct Inner {
@@ -152,7 +140,7 @@ impl Runs {
             let id = IntentId::from_random(run.id);
             // Nobody takes it over before it is healed.
             let (words, _) = mpsc::channel(1);
-            runs.living().insert(id, Living { words, kept: run.kept.clone() });
+            runs.living().insert(id, Living::of(&run, words));
             tokio::spawn(runs.clone().recover(id, run));
         }
         Ok(runs)
@@ -285,7 +273,7 @@ impl Runs {
         record.run.title.clone_from(&title);
         record.run.set_phase(wire::RunPhase::Starting);
         (record.run.asked, record.run.plain) = (self.0.control.wall().now(), plain);
-        let (place, words) = self.admit(id, record.run.kept.clone())?;
+        let (place, words) = self.admit(&record.run, Entry::Begins)?;
         self.audit(Deed::Run, &asker, (id, title), Ok(())).await?;
         self.0.control.begin_run(record.run.clone()).await?;
         let begun = told(&record.run);
@@ -321,7 +309,7 @@ impl Runs {
         let mut left = self.0.left.subscribe();
         let (place, words) = loop {
             let run = self.known(id).await?.ok_or(ControlError::Unknown(id))?;
-            match self.admit(id, run.kept.clone()) {
+            match self.admit(&run, Entry::TakenOver) {
                 // It was told, and its task is about to end.
                 Err(RunsError::GoesOn(_)) if record::is_over(&run) => {
                     left.changed().await.map_err(|_| ControlError::Ending)?;
@@ -365,20 +353,6 @@ impl Runs {
     /// A number for what a run puts in: whoever takes it over puts in something else.
     fn identity(&self, id: IntentId) -> u64 {
         id.get() ^ self.0.control.wall().now().rotate_left(16)
-    }
-
-    /// Keeps a place among those that go on.
-    fn admit(&self, id: IntentId, kept: Bytes) -> Result<(Place, mpsc::Receiver<Word>), RunsError> {
-        let (words, inbox) = mpsc::channel(16);
-        let mut living = self.living();
-        if living.contains_key(&id) {
-            return Err(RunsError::GoesOn(id));
-        }
-        if living.len() >= AT_ONCE {
-            return Err(RunsError::Busy);
-        }
-        living.insert(id, Living { words, kept });
-        Ok((Place { runs: self.clone(), id }, inbox))
     }
 
     fn drive(

@@ -17,7 +17,7 @@ use super::resource::{ClusterDisruption, Disruption, Kind, Object, OfKind};
 use crate::archive::{Audit, Journal};
 use crate::control::Control;
 use crate::disruption::is_over;
-use crate::objects::waiting::told_to_stop;
+use crate::keeping::waiting::told_to_stop;
 use crate::objects::{Tenure, while_own};
 use crate::runs::Runs;
 use course::Course;

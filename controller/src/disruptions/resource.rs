@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::status::Status;
-use crate::objects::GROUP;
-use crate::objects::resource::{VERSION, id_of, is_before, is_held, kind, or_nothing, seed_of};
+use crate::keeping::{id_of, is_before, is_held, kind, or_nothing, seed_of};
 use crate::run::zeebe::Behind;
 
 /// Which of the two it is.

@@ -12,7 +12,7 @@ pub fn definitions() -> [Value; 2] {
     Kind::ALL.map(definition)
 }
 
-fn definition(kind: Kind) -> Value {
+pub(super) fn definition(kind: Kind) -> Value {
     let (scope, short) = match kind {
         Kind::Experiment => ("Namespaced", "exp"),
         Kind::ClusterExperiment => ("Cluster", "cexp"),

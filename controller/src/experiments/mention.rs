@@ -4,9 +4,8 @@ use cluster::Involved;
 
 use super::resource::{Kind, Object, Place};
 use super::status::{Phase, Status};
-use crate::objects::GROUP;
+use crate::keeping::{GROUP, VERSION};
 use crate::objects::happening::{Mention, Said, Tone};
-use crate::objects::resource::VERSION;
 
 /// What is said to an object whose status is news, where this was its phase before; `now` is Unix time, ns.
 pub(super) fn of(

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::definition::UNCHANGED;
 use super::resource::Kind;
-use crate::objects::GROUP;
+use crate::keeping::GROUP;
 use crate::objects::policy::{VERB, in_namespace, own_name, policy, validation};
 
 /// The policies with their bindings.

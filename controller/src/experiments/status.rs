@@ -10,8 +10,9 @@ use proto::control as wire;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::resource::Object;
+use super::resource::{Object, Spec};
 use crate::failure::Failure;
+use crate::keeping::decision::Said;
 use crate::objects::status::condition::since;
 use crate::objects::status::{Condition, instant};
 
@@ -172,45 +173,16 @@ impl Phase {
 }
 
 impl Status {
-    /// Whether nothing was ever said.
-    pub(crate) fn is_nothing(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Whether it had begun, or something was made to run it, when this was said.
     pub(crate) const fn has_begun(&self) -> bool {
         self.phase.has_begun() || !self.job.is_empty()
-    }
-
-    /// The same without what only counts, and without what something waits for: two that differ otherwise are worth a
-    /// write at once.
-    pub(crate) fn settled(&self) -> Self {
-        let message = match self.phase {
-            Phase::Pending => String::new(),
-            Phase::Refused
-            | Phase::Running
-            | Phase::RollingBack
-            | Phase::Completed
-            | Phase::Failed
-            | Phase::Aborted
-            | Phase::Interrupted
-            | Phase::Owed
-            | Phase::Unknown => self.message.clone(),
-        };
-        Self {
-            message,
-            steps: String::new(),
-            faults: self.faults.map(|_| 0),
-            conditions: self.conditions.iter().map(Condition::settled).collect(),
-            ..self.clone()
-        }
     }
 
     fn begun(object: &Object) -> Self {
         let title = object.spec.experiment.get("title").and_then(Value::as_str);
         Self {
             title: short(title.unwrap_or_default()),
-            run: object.run().map(|id| id.to_string()).unwrap_or_default(),
+            run: object.id().map(|id| id.to_string()).unwrap_or_default(),
             seed: object.seed().to_string(),
             observed_generation: object.metadata.generation,
             ..Self::default()
@@ -221,45 +193,6 @@ impl Status {
     fn with(self, conditions: Vec<Condition>, object: &Object, now: u64) -> Self {
         let conditions = since(conditions, &object.status.conditions, now);
         Self { conditions, ..self }
-    }
-
-    /// What is said of an object whose run does not begin; `now` is Unix time, ns.
-    pub(crate) fn refused(object: &Object, refusal: &Failure, now: u64) -> Self {
-        let message = match &refusal.hint {
-            Some(hint) => format!("{}; {hint}", refusal.reason),
-            None => refusal.reason.clone(),
-        };
-        let status = Self {
-            phase: Phase::Refused,
-            message: short(&message),
-            exit_code: Some(refusal.outcome.code()),
-            ended_at: Some(instant(now)),
-            ..Self::begun(object)
-        };
-        let conditions = condition::refused(refusal.cause, &status.message);
-        status.with(conditions, object, now)
-    }
-
-    /// What is said of an object whose run had begun, and of which nobody knows any more; `now` is Unix time, ns.
-    pub(crate) fn lost(object: &Object, now: u64) -> Self {
-        let said = &object.status;
-        let message = match &object.spec.job {
-            None => {
-                "nobody knows any more what became of it: its faults have ended with their leases"
-            }
-            // They are objects of their own.
-            Some(_) => "nobody knows any more what became of it: its faults are deleted",
-        };
-        let status = Self {
-            phase: Phase::Interrupted,
-            part: String::new(),
-            message: message.to_owned(),
-            exit_code: Some(5),
-            ended_at: Some(instant(now)),
-            ..said.clone()
-        };
-        let conditions = condition::of(&status);
-        status.with(conditions, object, now)
     }
 
     /// What is said of an object by what became of its run, of whose method so many steps have ended; `now` is Unix
@@ -301,6 +234,110 @@ impl Status {
         };
         let conditions = condition::of(&status);
         status.with(conditions, object, now)
+    }
+}
+
+/// What a status may have said before, and does not say any more: a run that is taken over goes on.
+const PASSING: [&str; 9] =
+    ["part", "endedAt", "deviated", "reasons", "owes", "owed", "message", "exitCode", "journal"];
+
+impl Said for Status {
+    type Spec = Spec;
+    type Phase = Phase;
+
+    fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    fn word(&self) -> &'static str {
+        self.phase.word()
+    }
+
+    fn is_final(&self) -> bool {
+        self.phase.is_final()
+    }
+
+    /// What something waits for is no news either.
+    fn settled(&self) -> Self {
+        let message = match self.phase {
+            Phase::Pending => String::new(),
+            Phase::Refused
+            | Phase::Running
+            | Phase::RollingBack
+            | Phase::Completed
+            | Phase::Failed
+            | Phase::Aborted
+            | Phase::Interrupted
+            | Phase::Owed
+            | Phase::Unknown => self.message.clone(),
+        };
+        Self {
+            message,
+            steps: String::new(),
+            faults: self.faults.map(|_| 0),
+            conditions: self.conditions.iter().map(Condition::settled).collect(),
+            ..self.clone()
+        }
+    }
+
+    fn ended_with(&self, earlier: &Self) -> Self {
+        let ended_at = earlier.ended_at.clone().or_else(|| self.ended_at.clone());
+        Self { ended_at, ..self.clone() }
+    }
+
+    fn refused(object: &Object, refusal: &Failure, now: u64) -> Self {
+        let message = match &refusal.hint {
+            Some(hint) => format!("{}; {hint}", refusal.reason),
+            None => refusal.reason.clone(),
+        };
+        let status = Self {
+            phase: Phase::Refused,
+            message: short(&message),
+            exit_code: Some(refusal.outcome.code()),
+            ended_at: Some(instant(now)),
+            ..Self::begun(object)
+        };
+        let conditions = condition::refused(refusal.cause, &status.message);
+        status.with(conditions, object, now)
+    }
+
+    fn waiting(object: &Object, why: &str, now: u64) -> Self {
+        let status = Self { message: short(why), ..Self::begun(object) };
+        let conditions = condition::of(&status);
+        status.with(conditions, object, now)
+    }
+
+    fn lost(object: &Object, said: &Self, now: u64) -> Option<Self> {
+        if !said.has_begun() {
+            return None;
+        }
+        let message = match &object.spec.job {
+            None => {
+                "nobody knows any more what became of it: its faults have ended with their leases"
+            }
+            // They are objects of their own.
+            Some(_) => "nobody knows any more what became of it: its faults are deleted",
+        };
+        let status = Self {
+            phase: Phase::Interrupted,
+            part: String::new(),
+            message: message.to_owned(),
+            exit_code: Some(5),
+            ended_at: Some(instant(now)),
+            ..object.status.clone()
+        };
+        let conditions = condition::of(&status);
+        Some(status.with(conditions, object, now))
+    }
+
+    fn written(&self) -> Value {
+        let mut status = serde_json::to_value(self).unwrap_or_default();
+        for key in PASSING {
+            if status.get(key).is_none() {
+                status[key] = Value::Null;
+            }
+        }
+        status
     }
 }
 

@@ -7,14 +7,14 @@ use proto::control as wire;
 use serde_json::{Value, json};
 
 use super::asked::asked;
-use super::decision::{Standing, Step, step};
+use super::decision::step;
 use super::resource::{Kind, Object};
 use super::status::{Phase, Status};
 use super::{definitions, policies};
 use crate::failure::{Cause, Failure};
+use crate::keeping::FINALIZER;
+use crate::keeping::decision::{Attempt, Ending, Said as _, Standing, Step};
 use crate::link::nanos;
-use crate::objects::decision::{Attempt, Ending};
-use crate::objects::resource::FINALIZER;
 use crate::objects::status::Truth;
 
 const UID: &str = "7f3e2a10-4b5c-4d6e-8f90-a1b2c3d4e5f6";
@@ -206,7 +206,7 @@ fn an_object_that_makes_no_sense_is_read_and_asks_for_nothing() {
 fn run(phase: wire::RunPhase) -> wire::Run {
     let object = plain();
     wire::Run {
-        id: object.run().unwrap().get(),
+        id: object.id().unwrap().get(),
         title: "calls".to_owned(),
         phase: phase.into(),
         asked: NOW,
@@ -328,9 +328,8 @@ fn next(
 ) -> String {
     let said = &object.status;
     let known = run.map(|run| Status::told(object, run, steps, now));
-    let known = known.as_ref();
-    let standing = Standing { object, known, attempt, ending, said, told: NOW };
-    match step(standing, now) {
+    let standing = Standing { object, attempt, ending, said, told: NOW };
+    match step(&standing, known.as_ref(), now) {
         Step::Wait(None) => "wait".to_owned(),
         Step::Wait(Some(until)) => format!("wait {}", until.saturating_sub(NOW) / second(1)),
         Step::Hold => "hold".to_owned(),
@@ -385,6 +384,35 @@ fn what_is_done_before_a_run_begins_follows_from_how_things_are() {
         let at = (0, NOW + second(seconds));
         assert_eq!(next(&object, None, attempt, Ending::Unasked, at), expected, "{about}");
     }
+}
+
+#[test]
+fn what_waits_for_a_place_says_so_once_and_is_tried_again() {
+    let crowded = |why: &str| Attempt::Crowded { at: NOW + second(1), why: why.to_owned() };
+    let untold = held(plain());
+    let mut told = held(plain());
+    told.status = Status::waiting(&told, "it waits for a place: eight go on", NOW);
+    let eight = crowded("it waits for a place: eight go on");
+    let table = [
+        ("not told", untold, &eight, 0, "tell Pending"),
+        ("told", told.clone(), &eight, 0, "wait 1"),
+        (
+            "others go on",
+            told.clone(),
+            &crowded("it waits for a place: four go on"),
+            0,
+            "tell Pending",
+        ),
+        ("its time has come", told.clone(), &eight, 1, "begin"),
+        ("deleted", leaving(told.clone()), &eight, 0, "release"),
+    ];
+    for (about, object, attempt, seconds, expected) in table {
+        let at = (0, NOW + second(seconds));
+        assert_eq!(next(&object, None, attempt, Ending::Unasked, at), expected, "{about}");
+    }
+    // That it waits is gone from what is written once it runs.
+    let running = Status::told(&told, &run(wire::RunPhase::Method), 0, NOW).written();
+    assert_eq!((&running["message"], &running["phase"]), (&Value::Null, &json!("Running")));
 }
 
 #[test]

@@ -7,7 +7,8 @@ use super::labels;
 use super::values::Values;
 use crate::disruptions;
 use crate::experiments;
-use crate::objects::{self, GROUP, VERB};
+use crate::keeping::GROUP;
+use crate::objects::{self, VERB};
 use crate::settings::AgentsBy;
 use crate::tickets;
 
@@ -81,7 +82,7 @@ fn roles(own: &Value) -> [Value; 7] {
     let of_faults = [kinds[0], kinds[1]];
     let mut known =
         rule("apiextensions.k8s.io", &["customresourcedefinitions"], &["list", "watch"]);
-    known["resourceNames"] = json!(of_faults.map(|plural| format!("{plural}.{GROUP}")));
+    known["resourceNames"] = json!(kinds.map(|plural| format!("{plural}.{GROUP}")));
     let mut viewer = role(
         &json!("schism-view"),
         &[rule(GROUP, &[&all[..], &["captures"]].concat(), &["get", "list", "watch"])],

@@ -5,7 +5,8 @@ pub(crate) mod field;
 use serde_json::{Map, Value, json};
 
 use self::field::{flag, number, rule, text, time, word};
-use super::resource::{GROUP, Kind, VERSION};
+use super::resource::Kind;
+use crate::keeping::{GROUP, VERSION};
 
 /// How a selector is written in a Fault, by CEL (RE2).
 pub(crate) const WITHIN: &str =

@@ -6,7 +6,8 @@
 use serde_json::{Value, json};
 
 use super::consent::{ALLOWED, LABEL};
-use super::resource::{GROUP, Kind, VERSION};
+use super::resource::Kind;
+use crate::keeping::{GROUP, VERSION};
 
 /// The verb.
 pub(crate) const VERB: &str = "inject";

@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::condition::Condition;
 pub(crate) use self::condition::Truth;
-use super::resource::Object;
+use super::resource::{Object, Spec};
 use crate::control::is_over;
 use crate::failure::Failure;
 use crate::fleet::{happened, outcome, statuses};
+use crate::keeping::decision::Said;
 use crate::output::quantity::{bytes, count, time};
 use crate::output::route::done;
 use crate::run::faults::words::name;
@@ -197,32 +198,6 @@ impl Phase {
 }
 
 impl Status {
-    /// Whether nothing was ever said.
-    pub(crate) fn is_nothing(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// The same without what only counts: two that differ otherwise are worth a write at once.
-    pub(crate) fn settled(&self) -> Self {
-        let directions = self.directions.iter().map(|direction| Direction {
-            silent: 0,
-            matched: 0,
-            lost: 0,
-            lost_bytes: 0,
-            ..direction.clone()
-        });
-        Self {
-            matched: self.matched.map(|_| 0),
-            lost: self.lost.map(|_| 0),
-            effect: String::new(),
-            had_effect: None,
-            directions: directions.collect(),
-            parts: self.parts.map(|parts| Parts { acting: 0, ..parts }),
-            conditions: self.conditions.iter().map(Condition::settled).collect(),
-            ..self.clone()
-        }
-    }
-
     fn begun(object: &Object) -> Self {
         let (from, to) = object.spec.ends();
         let kind = object.spec.wish().map(|(verb, _)| name(verb)).unwrap_or_default();
@@ -230,27 +205,12 @@ impl Status {
             kind: kind.to_owned(),
             from: from.to_owned(),
             to: to.to_owned(),
-            intent: object.intent().map(|id| id.to_string()).unwrap_or_default(),
+            intent: object.id().map(|id| id.to_string()).unwrap_or_default(),
             seed: object.seed().to_string(),
             counted: object.counted().to_owned(),
             observed_generation: object.metadata.generation,
             ..Self::default()
         }
-    }
-
-    /// What is said of an object whose fault is not put in; `now` is Unix time, ns.
-    pub(crate) fn refused(object: &Object, refusal: &Failure, now: u64) -> Self {
-        let message = message(&refusal.reason, refusal.hint.as_deref());
-        let status = Self {
-            phase: Phase::Refused,
-            message,
-            exit_code: Some(refusal.outcome.code()),
-            ended_at: Some(instant(now)),
-            ..Self::begun(object)
-        };
-        let before = &object.status.conditions;
-        let conditions = condition::refused(refusal.cause, &status.message);
-        Self { conditions: condition::since(conditions, before, now), ..status }
     }
 
     /// What is said of an object by what became of its intent; `now` is Unix time, ns.
@@ -291,6 +251,71 @@ impl Status {
         let conditions = condition::of(phase, &status.message, intent.began != 0);
         let before = &object.status.conditions;
         Self { conditions: condition::since(conditions, before, now), ..status }
+    }
+}
+
+impl Said for Status {
+    type Spec = Spec;
+    type Phase = Phase;
+
+    fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    fn word(&self) -> &'static str {
+        self.phase.word()
+    }
+
+    fn is_final(&self) -> bool {
+        self.phase.is_final()
+    }
+
+    fn settled(&self) -> Self {
+        let directions = self.directions.iter().map(|direction| Direction {
+            silent: 0,
+            matched: 0,
+            lost: 0,
+            lost_bytes: 0,
+            ..direction.clone()
+        });
+        Self {
+            matched: self.matched.map(|_| 0),
+            lost: self.lost.map(|_| 0),
+            effect: String::new(),
+            had_effect: None,
+            directions: directions.collect(),
+            parts: self.parts.map(|parts| Parts { acting: 0, ..parts }),
+            conditions: self.conditions.iter().map(Condition::settled).collect(),
+            ..self.clone()
+        }
+    }
+
+    fn ended_with(&self, earlier: &Self) -> Self {
+        let ended_at = earlier.ended_at.clone().or_else(|| self.ended_at.clone());
+        Self { ended_at, ..self.clone() }
+    }
+
+    fn refused(object: &Object, refusal: &Failure, now: u64) -> Self {
+        let message = message(&refusal.reason, refusal.hint.as_deref());
+        let status = Self {
+            phase: Phase::Refused,
+            message,
+            exit_code: Some(refusal.outcome.code()),
+            ended_at: Some(instant(now)),
+            ..Self::begun(object)
+        };
+        let before = &object.status.conditions;
+        let conditions = condition::refused(refusal.cause, &status.message);
+        Self { conditions: condition::since(conditions, before, now), ..status }
+    }
+
+    fn waiting(object: &Object, why: &str, _: u64) -> Self {
+        Self { message: why.to_owned(), ..Self::begun(object) }
+    }
+
+    /// Intents outlive whoever leads: what is not known was not put in.
+    fn lost(_: &Object, _: &Self, _: u64) -> Option<Self> {
+        None
     }
 }
 

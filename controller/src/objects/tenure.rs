@@ -7,9 +7,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::installations::{Installations, Keeper, binding};
-use super::keeper::{self, Means, yielding};
-use super::lacking::Lack;
-use super::waiting::{self, End, told_to_stop};
+use super::keeper::{self, Means};
+use crate::keeping::Lack;
+use crate::keeping::waiting::in_turn;
 
 /// What all objects of installations have.
 const OWN: &str = "app.kubernetes.io/part-of=schism";
@@ -31,6 +31,20 @@ pub enum Tenure {
 }
 
 impl Tenure {
+    /// By what definitions lack.
+    pub(crate) fn of(lacks: Vec<Lack>) -> Self {
+        if lacks.is_empty() { Self::Whole } else { Self::Partial(lacks) }
+    }
+
+    /// Whose it is to keep objects.
+    pub(crate) fn whose(&self) -> Keeper {
+        match self {
+            Self::Whole | Self::Partial(_) => Keeper::Own,
+            Self::Other(namespace) => Keeper::Other(namespace.clone()),
+            Self::Unknown | Self::Untold(_) => Keeper::Unknown,
+        }
+    }
+
     /// Whether objects are this installation's to keep.
     pub(crate) const fn is_own(&self) -> bool {
         match self {
@@ -62,83 +76,32 @@ impl fmt::Display for Tenure {
 
 /// Keeps objects and faults the same as long as that is this installation's to do, until it is told to stop. What it has
 /// put in for objects ends once they are another one's to keep.
-pub async fn keep(means: Means, mut stopped: watch::Receiver<bool>) {
-    let (told, mut whose) = watch::channel(Keeper::Unknown);
+pub async fn keep(means: Means, stopped: watch::Receiver<bool>) {
+    let (told, whose) = watch::channel(Keeper::Unknown);
     let mut following = JoinSet::new();
     following.spawn(follow(means.clone(), told));
-    loop {
-        let now = tokio::select! {
-            biased;
-            () = told_to_stop(&mut stopped) => return,
-            Ok(now) = whose.wait_for(|whose| *whose != Keeper::Unknown) => now.clone(),
-        };
-        if let Keeper::Other(namespace) = now {
-            // Once more: whoever kept them until now may have told of itself since.
-            says(&means.tenure, Tenure::Other(namespace.clone()));
-            tokio::select! {
-                biased;
-                () = told_to_stop(&mut stopped) => return,
-                () = yielding::end_all(&means, &namespace) => {}
-            }
-        }
-        tokio::select! {
-            biased;
-            () = told_to_stop(&mut stopped) => return,
-            Ok(_) = whose.wait_for(|whose| *whose == Keeper::Own) => {}
-        }
-        let lost = async {
-            tokio::select! {
-                Ok(_) = whose.wait_for(|whose| *whose != Keeper::Own) => {}
-                () = told_to_stop(&mut stopped) => {}
-            }
-        };
-        let keeping = |ending| keeper::run(means.clone(), ending);
-        match waiting::until(keeping, lost).await {
-            // The controller ends.
-            End::Itself => return,
-            End::Told => {}
-        }
-    }
+    let means = &means;
+    let yields = |namespace: String| async move {
+        // Once more: whoever kept them until now may have told of itself since.
+        says(&means.tenure, Tenure::Other(namespace.clone()));
+        keeper::end_all(means, &namespace).await;
+    };
+    let keeping = |ending| keeper::run(means.clone(), ending);
+    in_turn(whose, Keeper::clone, stopped, yields, keeping).await;
 }
 
 /// Has a keeper of other objects go on as long as objects are this installation's to keep, until it is told to stop; once
 /// they are another one's, in that namespace, what was begun for them is yielded.
 pub(crate) async fn while_own<K, Y>(
-    mut tenure: watch::Receiver<Tenure>,
-    mut stopped: watch::Receiver<bool>,
+    tenure: watch::Receiver<Tenure>,
+    stopped: watch::Receiver<bool>,
     keeper: impl Fn(watch::Receiver<bool>) -> K,
     yields: impl Fn(String) -> Y,
 ) where
     K: Future<Output = ()>,
     Y: Future<Output = ()>,
 {
-    loop {
-        let is_known = |now: &Tenure| now.is_own() || matches!(now, Tenure::Other(_));
-        let now = tokio::select! {
-            biased;
-            () = told_to_stop(&mut stopped) => return,
-            Ok(now) = tenure.wait_for(is_known) => now.clone(),
-        };
-        if let Tenure::Other(namespace) = now {
-            yields(namespace).await;
-        }
-        tokio::select! {
-            biased;
-            () = told_to_stop(&mut stopped) => return,
-            Ok(_) = tenure.wait_for(Tenure::is_own) => {}
-        }
-        let lost = async {
-            tokio::select! {
-                Ok(_) = tenure.wait_for(|tenure| !tenure.is_own()) => {}
-                () = told_to_stop(&mut stopped) => {}
-            }
-        };
-        match waiting::until(&keeper, lost).await {
-            // The controller ends.
-            End::Itself => return,
-            End::Told => {}
-        }
-    }
+    in_turn(tenure, Tenure::whose, stopped, yields, keeper).await;
 }
 
 /// Tells whose it is to keep objects, as often as that changes.

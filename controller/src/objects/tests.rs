@@ -9,12 +9,14 @@ use serde_json::{Value, json};
 
 use super::asked::{self, asked, field, typed};
 use super::consent::{ALLOWED, Consent, LABEL, Withheld};
-use super::decision::{Attempt, Ending, Standing, Step, step};
-use super::resource::{COUNT, FINALIZER, Kind, Object};
+use super::decision::step;
+use super::resource::{COUNT, Kind, Object};
 use super::status::{Phase, Status, Truth};
 use super::{definitions, mention, policies};
 use crate::cut::specimen;
 use crate::failure::{Cause, Failure};
+use crate::keeping::FINALIZER;
+use crate::keeping::decision::{Attempt, Ending, Said as _, Standing, Step};
 use crate::link::nanos;
 use crate::spec;
 
@@ -56,7 +58,7 @@ fn intent(stage: wire::Stage, states: &[State]) -> wire::Intent {
     };
     let cut = cut();
     wire::Intent {
-        id: cut.intent().unwrap().get(),
+        id: cut.id().unwrap().get(),
         spec: Some(asked(Kind::Fault, &cut).unwrap()),
         stage: stage.into(),
         // FROM is the first end, TO the second: one direction by part 0, back by part 1.
@@ -108,7 +110,7 @@ fn an_object_asks_for_what_a_command_would() {
     let found = asked(Kind::Fault, &cut()).unwrap();
     assert_eq!(found.total_ns, second(30));
     assert_eq!(found.seed, 0x7f3e_2a10_4b5c_4d6e);
-    assert_eq!(cut().intent().unwrap().to_string(), "a1b2c3d4e5f6");
+    assert_eq!(cut().id().unwrap().to_string(), "a1b2c3d4e5f6");
     assert_eq!(asked::namespaces(&found, |_| false), ["prod"]);
 }
 
@@ -335,14 +337,14 @@ fn next(
     ending: Ending,
     now: u64,
 ) -> String {
-    let standing = Standing { object, intent, attempt, ending, said: &object.status, told: NOW };
-    match step(standing, now) {
+    let standing = Standing { object, attempt, ending, said: &object.status, told: NOW };
+    match step(&standing, intent, now) {
         Step::Wait(None) => "wait".to_owned(),
         Step::Wait(Some(until)) => format!("wait {}", until.saturating_sub(NOW) / second(1)),
         Step::Hold => "hold".to_owned(),
         Step::Release => "release".to_owned(),
-        Step::PutIn => "put in".to_owned(),
-        Step::Heal(_) => "heal".to_owned(),
+        Step::Begin => "put in".to_owned(),
+        Step::End(_) => "heal".to_owned(),
         Step::Tell(status) => format!("tell {}", status.phase.word()),
     }
 }
@@ -485,21 +487,14 @@ fn counts_are_told_less_and_less_often() {
     // A week.
     while now < NOW + second(7 * 24 * 3_600) {
         let said = &object.status;
-        let standing = Standing {
-            object: &object,
-            intent: Some(&active),
-            attempt: &attempt,
-            ending,
-            said,
-            told,
-        };
-        match step(standing, now) {
+        let standing = Standing { object: &object, attempt: &attempt, ending, said, told };
+        match step(&standing, Some(&active), now) {
             Step::Wait(Some(until)) => now = until,
             Step::Tell(_) => {
                 told = now;
                 calls += 1;
             }
-            other @ (Step::Wait(_) | Step::Hold | Step::Release | Step::PutIn | Step::Heal(_)) => {
+            other @ (Step::Wait(_) | Step::Hold | Step::Release | Step::Begin | Step::End(_)) => {
                 panic!("{other:?}")
             }
         }

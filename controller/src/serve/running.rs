@@ -14,7 +14,7 @@ use tonic::{Code, Status, Streaming};
 use super::caller::Caller;
 use super::refusal::{self, refuse_control};
 use super::service::{Service, id};
-use crate::runs::{AT_ONCE, Line, Peer, RunsError};
+use crate::runs::{AT_ONCE, Line, Peer, RunsError, SHARE};
 
 /// How long the first request may take.
 const FIRST: Duration = Duration::from_secs(10);
@@ -90,12 +90,8 @@ pub(crate) fn refuse(error: &RunsError) -> Status {
             let field = proto::agent::InvalidField { field: "asked".to_owned() };
             refusal::status(Code::InvalidArgument, reason, Kind::InvalidField(field), hint)
         }
-        RunsError::Busy => {
-            let at_once = u32::try_from(AT_ONCE).unwrap_or(u32::MAX);
-            let kind = Kind::Busy(wire::Busy { at_once });
-            let hint = "`schism status` shows them".to_owned();
-            refusal::status(Code::ResourceExhausted, reason, kind, hint)
-        }
+        RunsError::Busy => busy(reason, AT_ONCE),
+        RunsError::Share(_) => busy(reason, SHARE),
         RunsError::GoesOn(id) | RunsError::OwesNothing(id) => {
             let kind = Kind::NotOwed(wire::NotOwed { id: id.get() });
             refusal::status(Code::FailedPrecondition, reason, kind, hint)
@@ -105,4 +101,10 @@ pub(crate) fn refuse(error: &RunsError) -> Status {
             refusal::status(Code::Unavailable, reason, kind, hint)
         }
     }
+}
+
+fn busy(reason: String, at_once: usize) -> Status {
+    let kind = Kind::Busy(wire::Busy { at_once: u32::try_from(at_once).unwrap_or(u32::MAX) });
+    let hint = "`schism status` shows them".to_owned();
+    refusal::status(Code::ResourceExhausted, reason, kind, hint)
 }

@@ -16,9 +16,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::asked::asked;
 use super::book::{Book, Ticket};
 use super::resource::{Capture, Phase, Status};
+use crate::keeping::waiting::told_to_stop;
 use crate::objects::Tenure;
 use crate::objects::consent::{Consent, Withheld};
-use crate::objects::waiting::told_to_stop;
 use crate::serve::capturing::{ALLOWING, PRIVATE};
 use crate::sight::GroupName;
 

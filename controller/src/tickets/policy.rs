@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::keeping::GROUP;
 use crate::objects::policy::{in_namespace, policy as decided, validation};
-use crate::objects::resource::GROUP;
 
 /// The verb, on pods.
 pub(crate) const VERB: &str = "capture";

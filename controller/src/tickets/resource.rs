@@ -3,8 +3,7 @@
 use cluster::{Kind, Metadata, Resource};
 use serde::{Deserialize, Serialize};
 
-use crate::objects::GROUP;
-use crate::objects::resource::{VERSION, or_nothing};
+use crate::keeping::{GROUP, VERSION, or_nothing};
 
 /// Packets of a pod of its namespace that somebody wants to have.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]

@@ -18,10 +18,10 @@ use crate::disruptions::resource::{Kind, Object, OfKind, Place};
 use crate::disruptions::status::Status;
 use crate::failure::{Cause, Failure};
 use crate::fleet::client;
+use crate::keeping::FINALIZER;
+use crate::keeping::waiting::told_to_stop;
 use crate::objects::consent::{Consent, Withheld};
 use crate::objects::keeper::is_passing;
-use crate::objects::resource::FINALIZER;
-use crate::objects::waiting::told_to_stop;
 use crate::serve::refusal;
 use crate::sight::GroupName;
 

@@ -40,7 +40,7 @@ fn object(more: &Value) -> Object {
 
 fn planned(kind: Kind, object: &Object, jobs: Option<&Jobs>) -> Result<super::Plan, String> {
     let job = object.spec.job.as_ref().unwrap();
-    let of = (object.run().unwrap(), job);
+    let of = (object.id().unwrap(), job);
     plan(kind, object, of, jobs).map_err(|failure| failure.text())
 }
 

@@ -1,42 +1,19 @@
 //! What is asked of the API server and of the runs, one call each.
 
-use cluster::{ApiError, Cause, Client, ConfigMap, Job, NameError, Reason};
+use cluster::{ApiError, Client, ConfigMap, Job, Reason};
 use experiment::line::Asked;
 use fault::IntentId;
 use proto::control as wire;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::control::ControlError;
 use crate::experiments::job::{Plan, is_of};
-use crate::experiments::resource::{ClusterExperiment, Experiment, Kind, Object, Place};
-use crate::experiments::status::{Phase, Status};
-use crate::failure::{self, Failure};
+use crate::experiments::resource::{Object, Place};
+use crate::failure::{Cause, Failure};
 use crate::fleet::client;
-use crate::objects::resource::FINALIZER;
+use crate::keeping::{Passing, Refusal, cannot};
 use crate::runs::{Runs, RunsError};
 use crate::serve::running;
-
-/// What came of a call.
-pub(super) enum Done {
-    /// An object was to be held, or let go of.
-    Changed { place: Place, uid: String, result: Result<Object, ApiError> },
-    /// Its status was to be written, where another phase was told before.
-    Told {
-        place: Place,
-        uid: String,
-        before: Phase,
-        status: Box<Status>,
-        result: Result<Object, ApiError>,
-    },
-    /// It was to be run, first tried since then (Unix time, ns).
-    Begun { place: Place, uid: String, since: u64, result: Result<Begun, Box<(Passing, Failure)>> },
-    /// A run was to end: what became of it is told by the driver.
-    Ended,
-    /// An object was to be told.
-    Mentioned,
-    /// A Job was to end: what became of it its pod tells.
-    Suspended { place: Place, uid: String, result: Result<(), ApiError> },
-}
 
 /// What runs an experiment from now on.
 pub(super) enum Begun {
@@ -46,112 +23,29 @@ pub(super) enum Begun {
     Job(Box<Job>),
 }
 
-/// Which part of an object is changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Object,
-    Status,
-}
-
-/// Has an object wait for its run.
-pub(super) async fn hold(client: Client, place: Place, object: Object) -> Done {
-    let mut finalizers = object.metadata.finalizers.clone();
-    finalizers.push(FINALIZER.to_owned());
-    keep(client, place, object, finalizers).await
-}
-
-/// Has it wait no longer.
-pub(super) async fn release(client: Client, place: Place, object: Object) -> Done {
-    let mut finalizers = object.metadata.finalizers.clone();
-    finalizers.retain(|one| one != FINALIZER);
-    keep(client, place, object, finalizers).await
-}
-
-async fn keep(client: Client, place: Place, object: Object, finalizers: Vec<String>) -> Done {
-    let finalizers = json!({ "finalizers": finalizers });
-    let patch = json!({ "metadata": of_that_state(&object, finalizers) });
-    let result = change(&client, &place, &patch, Part::Object).await;
-    Done::Changed { place, uid: object.metadata.uid, result }
-}
-
-/// Writes its status, where this was its phase before.
-pub(super) async fn tell(
-    client: Client,
-    place: Place,
-    object: Object,
-    before: Phase,
-    status: Box<Status>,
-) -> Done {
-    let written = serde_json::to_value(&status).unwrap_or_default();
-    let patch = json!({ "metadata": of_that_state(&object, json!({})), "status": all_of(written) });
-    let result = change(&client, &place, &patch, Part::Status).await;
-    Done::Told { place, uid: object.metadata.uid, before, status, result }
-}
-
-/// What a status may have said before, and does not say any more: a run that is taken over goes on.
-const PASSING: [&str; 9] =
-    ["part", "endedAt", "deviated", "reasons", "owes", "owed", "message", "exitCode", "journal"];
-
-/// A status as it is written.
-fn all_of(mut status: Value) -> Value {
-    for key in PASSING {
-        if status.get(key).is_none() {
-            status[key] = Value::Null;
-        }
-    }
-    status
-}
-
-/// What changes an object in the very state that is known, and no later one of its name.
-fn of_that_state(object: &Object, mut metadata: Value) -> Value {
-    metadata["resourceVersion"] = object.metadata.resource_version.clone().into();
-    metadata
-}
-
-async fn change(
-    client: &Client,
-    place: &Place,
-    patch: &Value,
-    part: Part,
-) -> Result<Object, ApiError> {
-    let failed = |error: NameError| ApiError {
-        attempted: format!("change {place}"),
-        cause: Cause::Malformed(error.to_string()),
-    };
-    let (within, name) = place.path().map_err(failed)?;
-    match (place.kind, part) {
-        (Kind::Experiment, Part::Object) => {
-            client.merge::<Experiment>(&within, &name, patch).await.map(Object::from)
-        }
-        (Kind::Experiment, Part::Status) => {
-            client.merge_status::<Experiment>(&within, &name, patch).await.map(Object::from)
-        }
-        (Kind::ClusterExperiment, Part::Object) => {
-            client.merge::<ClusterExperiment>(&within, &name, patch).await.map(Object::from)
-        }
-        (Kind::ClusterExperiment, Part::Status) => {
-            client.merge_status::<ClusterExperiment>(&within, &name, patch).await.map(Object::from)
-        }
-    }
-}
-
 /// Begins what an object asks for. The same object again has the same answer.
 pub(super) async fn begin(
     runs: Runs,
     place: Place,
     object: Object,
     (id, asked): (IntentId, Asked),
-    since: u64,
-) -> Done {
+) -> Result<Begun, Box<Refusal>> {
     let (asker, of) = (object.asker(&place), object.wire(place.kind));
     let begun = runs.begin_of(id, asked, &asker, of).await;
-    let result = begun.map(|run| Begun::Run(Box::new(run))).map_err(|error| no(&place, &error));
-    Done::Begun { place, uid: object.metadata.uid, since, result }
+    begun.map(|run| Begun::Run(Box::new(run))).map_err(|error| {
+        let mut refusal = no(&place, &error);
+        if let RunsError::Busy | RunsError::Share(_) = error {
+            // Others go on, and come to their ends.
+            let taken = runs.taken_by(&place.namespace);
+            refusal.passing = Passing::Always(format!("it waits for a place: {error}; {taken}"));
+        }
+        refusal
+    })
 }
 
-fn no(place: &Place, error: &RunsError) -> Box<(Passing, Failure)> {
-    let attempted = format!("cannot run what {place} asks for");
-    Box::new((passes(error), client::failure(&attempted, &running::refuse(error))))
+fn no(place: &Place, error: &RunsError) -> Box<Refusal> {
+    let failure = client::failure(&cannot(place), &running::refuse(error));
+    Box::new(Refusal { passing: passes(error), failure })
 }
 
 /// Makes the Job that an object asks for. The same object again has the same answer.
@@ -160,11 +54,9 @@ pub(super) async fn make(
     place: Place,
     object: Object,
     (id, plan): (IntentId, Plan),
-    since: u64,
-) -> Done {
-    let result = made((&client, &runs), &place, &object, (id, &plan)).await;
-    let result = result.map(|job| Begun::Job(Box::new(job)));
-    Done::Begun { place, uid: object.metadata.uid, since, result }
+) -> Result<Begun, Box<Refusal>> {
+    let made = made((&client, &runs), &place, &object, (id, &plan)).await?;
+    Ok(Begun::Job(Box::new(made)))
 }
 
 async fn made(
@@ -172,21 +64,21 @@ async fn made(
     place: &Place,
     object: &Object,
     (id, plan): (IntentId, &Plan),
-) -> Result<Job, Box<(Passing, Failure)>> {
+) -> Result<Job, Box<Refusal>> {
     let Plan { within, name, config, job } = plan;
-    let attempted = || format!("cannot run what {place} asks for");
     let failed = |error: ApiError| {
         let passing = if error.is_passing() { Passing::Soon } else { Passing::Never };
         let cause = match error.reason() {
-            Some(Reason::Forbidden | Reason::AlreadyExists) => failure::Cause::Refused,
-            Some(Reason::Invalid) => failure::Cause::WrongUsage,
-            Some(_) | None => failure::Cause::Unreachable,
+            Some(Reason::Forbidden | Reason::AlreadyExists) => Cause::Refused,
+            Some(Reason::Invalid) => Cause::WrongUsage,
+            Some(_) | None => Cause::Unreachable,
         };
-        Box::new((passing, Failure::caused(cause, attempted(), error)))
+        Box::new(Refusal { passing, failure: Failure::caused(cause, cannot(place), error) })
     };
     let taken = || {
         let reason = format!("somebody else has made {name}{within}");
-        Box::new((Passing::Never, Failure::caused(failure::Cause::Refused, attempted(), reason)))
+        let failure = Failure::caused(Cause::Refused, cannot(place), reason);
+        Box::new(Refusal { passing: Passing::Never, failure })
     };
     // Nothing is done that nobody can look up.
     let what = format!("Job {name}{within}");
@@ -223,33 +115,16 @@ async fn other<R>(
 }
 
 /// Has the pod of a Job end as by a signal, and none come after it.
-pub(super) async fn suspend(client: Client, place: Place, object: Object, plan: Plan) -> Done {
+pub(super) async fn suspend(client: &Client, plan: &Plan) -> Result<(), ApiError> {
     let patch = json!({ "spec": { "suspend": true } });
-    let result = client.merge::<Job>(&plan.within, &plan.name, &patch).await.map(drop);
-    Done::Suspended { place, uid: object.metadata.uid, result }
-}
-
-/// Ends a run in rollback.
-pub(super) async fn end(runs: Runs, id: IntentId, reason: String) -> Done {
-    runs.end_of(id, &reason).await;
-    Done::Ended
-}
-
-/// Whether a run may begin a little later, without anybody changing anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Passing {
-    /// Others go on, and come to their ends.
-    Always,
-    /// It is a matter of moments, or of somebody who repairs something.
-    Soon,
-    /// It may not.
-    Never,
+    client.merge::<Job>(&plan.within, &plan.name, &patch).await.map(drop)
 }
 
 const fn passes(error: &RunsError) -> Passing {
     match error {
-        RunsError::Busy => Passing::Always,
-        RunsError::Archive(_)
+        RunsError::Busy
+        | RunsError::Share(_)
+        | RunsError::Archive(_)
         | RunsError::GoesOn(_)
         | RunsError::Control(ControlError::Store(_) | ControlError::Ending) => Passing::Soon,
         RunsError::Control(

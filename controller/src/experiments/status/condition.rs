@@ -16,9 +16,10 @@ pub(super) fn refused(cause: Cause, message: &str) -> Vec<Condition> {
 
 /// Of a run that has begun, or was to.
 pub(super) fn of(status: &Status) -> Vec<Condition> {
-    let Status { phase, exit_code, message, .. } = status;
+    let Status { phase, exit_code, message, job, .. } = status;
     let accepted = match phase {
         Phase::Refused => (Truth::False, "Refused", message.as_str()),
+        Phase::Pending if job.is_empty() => (Truth::Unknown, "Waiting", message.as_str()),
         Phase::Pending => (Truth::True, "Accepted", "its Job is made"),
         Phase::Running
         | Phase::RollingBack

@@ -14,7 +14,7 @@ impl Status {
         let asked = object.spec.job.as_ref()?;
         let made = work.job.as_ref().filter(|made| job::is_of(&made.metadata, object))?;
         let began = object.status.started_at.clone();
-        let kept = job::journal(object, object.run()?);
+        let kept = job::journal(object, object.id()?);
         let begun = Self {
             job: format!("{}/{}", job::namespace(object, asked)?, made.metadata.name),
             started_at: began.or_else(|| Some(instant(now))),

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use cluster::Client;
+use controller::experiments;
 use controller::objects::definitions;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -68,7 +69,8 @@ impl Api {
             async move { api.answer(request).await }
         })
         .await;
-        definitions().iter().for_each(|definition| api.define(definition));
+        let known = definitions().into_iter().chain(experiments::definitions());
+        known.for_each(|definition| api.define(&definition));
         (api, client)
     }
 

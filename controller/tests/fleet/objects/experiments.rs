@@ -5,7 +5,7 @@ mod jobs;
 use std::time::Duration;
 
 use cluster::Client;
-use controller::experiments::{Means, keep};
+use controller::experiments::{Means, definitions, keep};
 use controller::objects::Tenure;
 use controller::runs::{Execution, Runs};
 use fault::Limits;
@@ -289,6 +289,85 @@ async fn what_is_refused_touches_nothing_and_holds_nothing() {
         until(async || !estate.is_held(plural, name)).await;
     }
     assert!(estate.fleet.control.runs().await.unwrap().is_empty());
+}
+
+/// An experiment that does nothing for so many seconds.
+fn pause(seconds: u64) -> Value {
+    let freeze = json!({
+        "type": "action", "name": "freeze", "pauses": { "before": seconds }, "provider": {
+            "type": "schism", "action": "freeze", "arguments": { "target": "pod/a", "for": "5s" },
+        },
+    });
+    json!({ "title": "t", "description": "d", "method": [freeze] })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_finds_no_place_says_for_which_ones_it_waits_and_other_namespaces_have_theirs() {
+    let estate = Estate::new().await;
+    let create = |namespace: &str, name: &str| {
+        let spec = json!({ "experiment": pause(600) });
+        estate.api.create("experiments", namespace, name, &spec);
+    };
+    for namespace in ["open", "wide"] {
+        estate.api.label(namespace, &json!({ "schism.dev/faults": "allowed" }));
+    }
+    for name in ["a", "b", "c", "d"] {
+        create("open", name);
+        estate.phase("experiments", name, "Running").await;
+    }
+    create("open", "late");
+    let message = || estate.status("experiments", "late")["message"].clone();
+    let said = "it waits for a place: 4 runs of namespace open go on, and no more of it may at once; \
+                of them here a, b, c, d";
+    until(async || message() == said).await;
+    let status = estate.status("experiments", "late");
+    assert_eq!(status["phase"], "Pending", "{status:#}");
+    assert_eq!(estate.fleet.control.runs().await.unwrap().len(), 4);
+    create("wide", "other");
+    estate.phase("experiments", "other", "Running").await;
+    estate.api.delete("experiments", "late");
+    until(async || estate.api.get("experiments", "late").is_none()).await;
+    create("open", "later");
+    until(async || estate.status("experiments", "later")["message"] == said).await;
+    estate.api.delete("experiments", "b");
+    let status = estate.phase("experiments", "later", "Running").await;
+    assert_eq!(status["message"], Value::Null, "{status:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_definition_is_older_new_objects_are_refused_and_what_runs_goes_on() {
+    let estate = Estate::new().await;
+    estate.create("one", &experiment(60));
+    estate.acts().await;
+    let [_, own] = definitions();
+    let mut older = own.clone();
+    let fields =
+        "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/job/properties";
+    let fields = older.pointer_mut(fields).unwrap();
+    fields.as_object_mut().unwrap().remove("deadline").unwrap();
+    estate.api.define(&older);
+    // It is known once somebody is refused by it, which may be told of one that was created before.
+    let mut number = 0;
+    let said = "the definition clusterexperiments.schism.dev is older than this controller: it lacks \
+                spec.job.deadline";
+    let status = loop {
+        number += 1;
+        let name = format!("new-{number}");
+        estate.create(&name, &experiment(0));
+        until(async || {
+            let phase = estate.status(PLURAL, &name)["phase"].clone();
+            phase == "Refused" || phase == "Completed"
+        })
+        .await;
+        let status = estate.status(PLURAL, &name);
+        if status["phase"] == "Refused" {
+            break status;
+        }
+        assert!(number < 10, "{status:#}");
+    };
+    assert_eq!(status["exitCode"], 4, "{status:#}");
+    assert!(status["message"].as_str().unwrap().contains(said), "{status:#}");
+    assert_eq!(estate.status(PLURAL, "one")["phase"], "Running");
 }
 
 /// What is said by way of a value is no way out.

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use cluster::Client;
+use controller::experiments::definitions;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
@@ -45,10 +46,12 @@ struct Place {
     /// Empty for all of them.
     namespace: String,
     name: Option<String>,
+    /// Of which name alone lists and watches tell, if they are asked to.
+    only: Option<String>,
 }
 
 impl Place {
-    fn of(path: &str) -> Self {
+    fn of(path: &str, query: &str) -> Self {
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         let (group, rest) = match parts.as_slice() {
             ["api", "v1", rest @ ..] => ("", rest),
@@ -61,7 +64,10 @@ impl Place {
         };
         let name = rest.get(1).map(|name| (*name).to_owned());
         let (group, plural) = (group.to_owned(), rest[0].to_owned());
-        Self { group, plural, namespace: namespace.to_owned(), name }
+        let mut fields = query.split('&').filter_map(|one| one.strip_prefix("fieldSelector="));
+        let only =
+            fields.next().map(|field| field.replace("%3D", "=").replace("metadata.name=", ""));
+        Self { group, plural, namespace: namespace.to_owned(), name, only }
     }
 
     fn shelf(&self) -> String {
@@ -69,9 +75,12 @@ impl Place {
     }
 
     /// Whether it has what stands there.
-    fn has(&self, shelf: &str) -> bool {
+    fn has(&self, shelf: &str, object: &Value) -> bool {
         let all = format!("{}/{}/", self.group, self.plural);
-        if self.namespace.is_empty() { shelf.starts_with(&all) } else { shelf == self.shelf() }
+        let is_asked = self.only.as_ref().is_none_or(|only| object["metadata"]["name"] == **only);
+        let is_there =
+            if self.namespace.is_empty() { shelf.starts_with(&all) } else { shelf == self.shelf() };
+        is_asked && is_there
     }
 }
 
@@ -84,6 +93,9 @@ impl Shelf {
             async move { shelf.answer(request).await }
         })
         .await;
+        for definition in definitions() {
+            shelf.put("apiextensions.k8s.io/customresourcedefinitions/", definition);
+        }
         (shelf, client)
     }
 
@@ -178,8 +190,8 @@ impl Shelf {
 
     async fn answer(&self, request: Request<Incoming>) -> Answer {
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        let place = Place::of(uri.path());
         let query = uri.query().unwrap_or_default().to_owned();
+        let place = Place::of(uri.path(), &query);
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let said = || serde_json::from_slice::<Value>(&body).unwrap();
         let shelf = place.shelf();
@@ -232,7 +244,7 @@ impl Shelf {
 
     fn listed(&self, place: &Place) -> Answer {
         let kept = self.kept();
-        let of = kept.objects.iter().filter(|((shelf, _), _)| place.has(shelf));
+        let of = kept.objects.iter().filter(|((shelf, _), object)| place.has(shelf, object));
         let items: Vec<&Value> = of.map(|(_, object)| object).collect();
         let version = kept.version.to_string();
         whole(200, &json!({ "metadata": { "resourceVersion": version }, "items": items }))
@@ -248,8 +260,9 @@ impl Shelf {
                 let before = told;
                 for (version, shelf, line) in past.into_iter().filter(|(at, ..)| *at > before) {
                     told = version;
+                    let is_asked = place.has(&shelf, &line["object"]);
                     let line = Frame::data(Bytes::from(format!("{line}\n")));
-                    if place.has(&shelf) && lines.send(Ok(line)).await.is_err() {
+                    if is_asked && lines.send(Ok(line)).await.is_err() {
                         return;
                     }
                 }

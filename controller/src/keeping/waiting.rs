@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tonic::Status as Refusal;
 
 use crate::control::Control;
+use crate::objects::installations::Keeper as Whose;
 use crate::serve::watching;
 
 /// What a driver tells.
@@ -16,7 +17,7 @@ pub(crate) type Told = Pin<Box<dyn Stream<Item = Result<wire::Event, Refusal>> +
 
 /// How a keeper has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+enum End {
     /// By itself, as that of a controller that ends.
     Itself,
     /// As it was told to.
@@ -29,8 +30,52 @@ pub(crate) async fn told(control: &Control) -> Option<Told> {
     Some(Box::pin(told))
 }
 
+/// Has a keeper go on as long as objects are this installation's to keep, until that is told to stop. Whenever they are
+/// another one's, whose namespace that is has been taken in before.
+pub(crate) async fn in_turn<T, Y, K>(
+    mut told: watch::Receiver<T>,
+    whose: impl Fn(&T) -> Whose,
+    mut stopped: watch::Receiver<bool>,
+    yields: impl Fn(String) -> Y,
+    keeper: impl Fn(watch::Receiver<bool>) -> K,
+) where
+    Y: Future<Output = ()>,
+    K: Future<Output = ()>,
+{
+    loop {
+        let now = tokio::select! {
+            biased;
+            () = told_to_stop(&mut stopped) => return,
+            Ok(now) = told.wait_for(|now| whose(now) != Whose::Unknown) => whose(&now),
+        };
+        if let Whose::Other(namespace) = now {
+            tokio::select! {
+                biased;
+                () = told_to_stop(&mut stopped) => return,
+                () = yields(namespace) => {}
+            }
+        }
+        tokio::select! {
+            biased;
+            () = told_to_stop(&mut stopped) => return,
+            Ok(_) = told.wait_for(|now| whose(now) == Whose::Own) => {}
+        }
+        let lost = async {
+            tokio::select! {
+                Ok(_) = told.wait_for(|now| whose(now) != Whose::Own) => {}
+                () = told_to_stop(&mut stopped) => {}
+            }
+        };
+        match until(&keeper, lost).await {
+            // The controller ends.
+            End::Itself => return,
+            End::Told => {}
+        }
+    }
+}
+
 /// Has a keeper go on until it ends by itself, or until something has happened: then it is told to stop, and waited for.
-pub(crate) async fn until<K: Future<Output = ()>>(
+async fn until<K: Future<Output = ()>>(
     keeper: impl FnOnce(watch::Receiver<bool>) -> K,
     happened: impl Future<Output = ()>,
 ) -> End {

@@ -6,21 +6,20 @@ use std::fmt;
 use cluster::Definition;
 use serde_json::Value;
 
-use super::definition::definition;
-use super::resource::{GROUP, Kind, VERSION};
-use super::tenure::Tenure;
+use super::{GROUP, Pair, VERSION};
 
 /// What the definition of a kind lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lack {
-    kind: Kind,
+    /// What objects of that kind are called.
+    plural: &'static str,
     /// Paths of fields.
     what: Vec<String>,
 }
 
-/// What is known of the definitions of all kinds.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Definitions(BTreeMap<Kind, Vec<String>>);
+/// What is known of the definitions of both kinds.
+#[derive(Clone, Debug)]
+pub(crate) struct Definitions<K>(BTreeMap<K, Vec<String>>);
 
 /// Why no object of a kind is acted upon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,15 +39,20 @@ impl Lack {
 
 impl fmt::Display for Lack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, what } = self;
-        let (plural, what) = (kind.plural(), what.join(", "));
+        let Self { plural, what } = self;
+        let what = what.join(", ");
         write!(f, "the definition {plural}.{GROUP} is older than this controller: it lacks {what}")
     }
 }
 
-impl Definitions {
+impl<K: Pair> Definitions<K> {
+    /// Nothing is known.
+    pub(super) const fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
     /// The definition of a kind is this one.
-    pub(crate) fn are(&mut self, kind: Kind, found: Option<&Definition>) {
+    pub(super) fn are(&mut self, kind: K, found: Option<&Definition>) {
         self.0.insert(kind, lacking(kind, found));
     }
 
@@ -56,35 +60,38 @@ impl Definitions {
     ///
     /// # Errors
     /// It does not, or that is not known.
-    pub(crate) fn check(&self, kind: Kind) -> Result<(), Unfit> {
+    pub(super) fn check(&self, kind: K) -> Result<(), Unfit> {
         match self.0.get(&kind) {
             None => Err(Unfit::Unknown),
             Some(what) if what.is_empty() => Ok(()),
-            Some(what) => Err(Unfit::Lacking(Lack { kind, what: what.clone() })),
+            Some(what) => {
+                let (plural, what) = (kind.names().plural, what.clone());
+                Err(Unfit::Lacking(Lack { plural, what }))
+            }
         }
     }
 
-    /// What is kept by it; `None` as long as that is not known of all kinds.
-    pub(crate) fn tenure(&self) -> Option<Tenure> {
-        let mut lacking = Vec::new();
-        for kind in Kind::ALL {
+    /// What they lack; `None` as long as that is not known of both.
+    pub(crate) fn lacks(&self) -> Option<Vec<Lack>> {
+        let mut lacks = Vec::new();
+        for kind in K::BOTH {
             match self.check(kind) {
                 Ok(()) => {}
                 Err(Unfit::Unknown) => return None,
-                Err(Unfit::Lacking(lack)) => lacking.push(lack),
+                Err(Unfit::Lacking(lack)) => lacks.push(lack),
             }
         }
-        Some(if lacking.is_empty() { Tenure::Whole } else { Tenure::Partial(lacking) })
+        Some(lacks)
     }
 }
 
 /// What a definition lacks: fields by their paths, or the version as a whole.
-fn lacking(kind: Kind, found: Option<&Definition>) -> Vec<String> {
+fn lacking<K: Pair>(kind: K, found: Option<&Definition>) -> Vec<String> {
     let versions = found.map(|found| found.spec.versions.as_slice()).unwrap_or_default();
     let Some(there) = versions.iter().find(|one| one.name == VERSION && one.served) else {
         return vec![format!("version {VERSION}")];
     };
-    let own = definition(kind);
+    let own = kind.definition();
     let own = &own["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
     let mut lacking = Vec::new();
     compare("spec", own, &there.schema.structure["properties"]["spec"], &mut lacking);
@@ -107,10 +114,13 @@ fn compare(path: &str, own: &Value, there: &Value, lacking: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiments::resource::Kind as OfRuns;
+    use crate::objects::Tenure;
+    use crate::objects::resource::Kind;
 
     /// What of a kind the API server would know without these fields of its specification.
-    fn without(kind: Kind, paths: &[&str]) -> Definition {
-        let mut own = definition(kind);
+    fn without(kind: impl Pair, paths: &[&str]) -> Definition {
+        let mut own = kind.definition();
         let version = &mut own["spec"]["versions"][0];
         for path in paths {
             let schema = &mut version["schema"]["openAPIV3Schema"]["properties"]["spec"];
@@ -123,13 +133,15 @@ mod tests {
 
     #[test]
     fn own_definitions_lack_nothing_and_later_ones_neither() {
-        for kind in Kind::ALL {
+        fn check(kind: impl Pair) {
             let mut own = without(kind, &[]);
             assert_eq!(lacking(kind, Some(&own)), [""; 0]);
             let spec = &mut own.spec.versions[0].schema.structure["properties"]["spec"];
             spec["properties"]["jitter"] = serde_json::json!({ "type": "string" });
             assert_eq!(lacking(kind, Some(&own)), [""; 0]);
         }
+        Kind::ALL.into_iter().for_each(check);
+        OfRuns::ALL.into_iter().for_each(check);
     }
 
     #[test]
@@ -140,21 +152,28 @@ mod tests {
             found.sort();
             assert_eq!(found, ["spec.cut.loss", "spec.onRestart", "spec.stress"]);
         }
+        for kind in OfRuns::ALL {
+            let older = without(kind, &["/readsLogs", "job/journal"]);
+            let mut found = lacking(kind, Some(&older));
+            found.sort();
+            assert_eq!(found, ["spec.job.journal", "spec.readsLogs"]);
+            assert_eq!(lacking(kind, Some(&without(kind, &["/job"]))), ["spec.job"]);
+        }
     }
 
     #[test]
     fn what_is_kept_is_known_once_all_kinds_are() {
-        let mut known = Definitions::default();
+        let mut known = Definitions::new();
         assert_eq!(known.check(Kind::Fault), Err(Unfit::Unknown));
         known.are(Kind::Fault, Some(&without(Kind::Fault, &["cut/loss"])));
-        assert_eq!(known.tenure(), None);
+        assert_eq!(known.lacks(), None);
         known.are(Kind::ClusterFault, Some(&without(Kind::ClusterFault, &[])));
-        let said = known.tenure().unwrap().to_string();
+        let said = Tenure::of(known.lacks().unwrap()).to_string();
         let lack = "the definition faults.schism.dev is older than this controller: it lacks spec.cut.loss";
         assert!(said.ends_with(lack), "{said}");
         assert_eq!(known.check(Kind::ClusterFault), Ok(()));
         known.are(Kind::Fault, Some(&without(Kind::Fault, &[])));
-        assert_eq!(known.tenure(), Some(Tenure::Whole));
+        assert_eq!(known.lacks().map(Tenure::of), Some(Tenure::Whole));
     }
 
     #[test]
