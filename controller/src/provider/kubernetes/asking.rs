@@ -294,11 +294,14 @@ impl Kubernetes {
         let mut known = BTreeMap::new();
         for (node, uid) in found {
             let unknown = || PodsError::Unknown { uid: uid.clone(), node: node.clone() };
-            let pod = roll.found(node, uid).ok_or_else(unknown)?;
-            admit(pod, node.as_str()).map_err(|protected| PodsError::Unusable {
-                pod: PodName::of(pod),
-                why: protected.into(),
-            })?;
+            let there = roll.found(node, uid);
+            let pod = there.first().ok_or_else(unknown)?;
+            for pod in there {
+                admit(pod, node.as_str()).map_err(|protected| PodsError::Unusable {
+                    pod: PodName::of(pod),
+                    why: protected.into(),
+                })?;
+            }
             known.insert((node.clone(), uid.clone()), Located::of(pod, node.clone()));
         }
         Ok(known)

@@ -6,19 +6,35 @@ use std::sync::Arc;
 use cluster::Pod;
 use fault::{NodeName, PodUid};
 
-/// By what a pod is known to its node that a kubelet has from a file.
+/// By what a pod is known to its node that a kubelet has from a file. Whoever makes a pod may give it any.
 const HASH: &str = "kubernetes.io/config.hash";
 
 /// Who is looked for, by node and by what the node knows them, and who that is as far as it is known.
 #[derive(Debug)]
-pub(super) struct Roll<'a>(BTreeMap<&'a str, BTreeMap<&'a str, Option<Arc<Pod>>>>);
+pub(super) struct Roll<'a>(BTreeMap<&'a str, BTreeMap<&'a str, Known>>);
+
+/// Who one of them may be.
+#[derive(Debug, Default)]
+struct Known {
+    /// The pod whose UID it is, which nobody can choose.
+    own: Option<Arc<Pod>>,
+    /// Those that say so themselves.
+    claiming: Vec<Arc<Pod>>,
+}
+
+impl Known {
+    /// All that it may be: whoever claims to be another pod is nobody.
+    fn all(&self) -> &[Arc<Pod>] {
+        if self.own.is_some() { self.own.as_slice() } else { &self.claiming }
+    }
+}
 
 impl<'a> Roll<'a> {
     /// Nobody is known yet.
     pub(super) fn of(found: &'a BTreeSet<(NodeName, PodUid)>) -> Self {
-        let mut all: BTreeMap<&str, BTreeMap<&str, Option<Arc<Pod>>>> = BTreeMap::new();
+        let mut all: BTreeMap<&str, BTreeMap<&str, Known>> = BTreeMap::new();
         for (node, uid) in found {
-            all.entry(node.as_str()).or_default().insert(uid.as_str(), None);
+            all.entry(node.as_str()).or_default().insert(uid.as_str(), Known::default());
         }
         Self(all)
     }
@@ -47,35 +63,35 @@ impl<'a> Roll<'a> {
 
     fn enter(&mut self, node: &str, pod: &Arc<Pod>) {
         let Some(wanted) = self.0.get_mut(node) else { return };
-        // Of those that a kubelet has from a file it says what that is.
+        if let Some(known) = wanted.get_mut(pod.metadata.uid.as_str()) {
+            known.own = Some(Arc::clone(pod));
+        }
         let of_file = pod.metadata.annotations.get(HASH);
-        for name in of_file.into_iter().chain([&pod.metadata.uid]) {
-            if let Some(known) = wanted.get_mut(name.as_str()) {
-                *known = Some(Arc::clone(pod));
-            }
+        if let Some(known) = of_file.and_then(|hash| wanted.get_mut(hash.as_str())) {
+            known.claiming.push(Arc::clone(pod));
         }
     }
 
     /// What is known of a node is not believed.
     pub(super) fn forget(&mut self, node: &str) {
         if let Some(wanted) = self.0.get_mut(node) {
-            wanted.values_mut().for_each(|known| *known = None);
+            wanted.values_mut().for_each(|known| *known = Known::default());
         }
     }
 
-    /// The nodes with somebody who is not known, or is not fine there.
+    /// The nodes with somebody who is not known but by what is claimed, or is not fine there.
     pub(super) fn doubtful(&self, is_fine: impl Fn(&Pod, &str) -> bool) -> BTreeSet<&'a str> {
-        let is_open = |node: &str, known: &Option<Arc<Pod>>| {
-            known.as_ref().is_none_or(|pod| !is_fine(pod, node))
-        };
+        let is_open =
+            |node: &str, known: &Known| known.own.as_ref().is_none_or(|pod| !is_fine(pod, node));
         let open =
             self.0.iter().filter(|(node, wanted)| wanted.values().any(|one| is_open(node, one)));
         open.map(|(node, _)| *node).collect()
     }
 
-    /// Who that is.
-    pub(super) fn found(&self, node: &NodeName, uid: &PodUid) -> Option<&Pod> {
-        self.0.get(node.as_str())?.get(uid.as_str())?.as_deref()
+    /// Who that is; several where more than one say so, of which nobody knows whose word is true.
+    pub(super) fn found(&self, node: &NodeName, uid: &PodUid) -> &[Arc<Pod>] {
+        let known = self.0.get(node.as_str()).and_then(|wanted| wanted.get(uid.as_str()));
+        known.map(Known::all).unwrap_or_default()
     }
 }
 
@@ -106,7 +122,7 @@ mod tests {
 
     fn name(roll: &Roll<'_>, node: &str, uid: &str) -> Option<String> {
         let (node, uid) = (NodeName::new(node).unwrap(), PodUid::new(uid).unwrap());
-        roll.found(&node, &uid).map(|pod| pod.metadata.name.clone())
+        roll.found(&node, &uid).first().map(|pod| pod.metadata.name.clone())
     }
 
     #[test]
@@ -126,6 +142,36 @@ mod tests {
         assert_eq!((name(&roll, "b", OTHER), name(&roll, "c", OTHER)), (None, None));
         assert_eq!(roll.doubtful(|_, _| true), ["b", "c"].into());
         assert_eq!(roll.doubtful(|_, node| node != "a"), ["a", "b", "c"].into());
+    }
+
+    #[test]
+    fn nobody_is_taken_for_another_pod_because_he_says_so() {
+        let found = wanted(&[("a", ONE), ("a", OF_FILE)]);
+        let of = |roll: &Roll<'_>, uid: &str| -> Vec<String> {
+            let (node, uid) = (NodeName::new("a").unwrap(), PodUid::new(uid).unwrap());
+            roll.found(&node, &uid).iter().map(|pod| pod.metadata.name.clone()).collect()
+        };
+        let mut all = [
+            pod("dns", "a", ONE, None),
+            pod("liar", "a", OTHER, Some(ONE)),
+            pod("etcd", "a", "mirrored", Some(OF_FILE)),
+            pod("other-liar", "a", "other", Some(OF_FILE)),
+        ];
+        for _ in 0..2 {
+            let mut roll = Roll::of(&found);
+            roll.call(&all);
+            assert_eq!(of(&roll, ONE), ["dns"]);
+            // All of them have to be fine.
+            assert_eq!(of(&roll, OF_FILE).len(), 2);
+            all.reverse();
+        }
+        // The one that it is may have been told of nowhere yet.
+        let found = wanted(&[("a", ONE)]);
+        let mut roll = Roll::of(&found);
+        roll.call(&[pod("liar", "a", OTHER, Some(ONE))]);
+        assert_eq!(roll.doubtful(|_, _| true), ["a"].into());
+        roll.call(&[pod("dns", "a", ONE, None)]);
+        assert_eq!(roll.doubtful(|_, _| true), BTreeSet::new());
     }
 
     #[test]
