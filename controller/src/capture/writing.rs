@@ -114,6 +114,12 @@ impl Writing {
         Self { parts, done, patience }
     }
 
+    /// Waits until there is room for a part, which is made of whole blocks; nothing where no more can be written, of which
+    /// the end says why.
+    pub(crate) async fn room(&self) -> Option<mpsc::Permit<'_, Vec<u8>>> {
+        self.parts.reserve().await.ok()
+    }
+
     /// Adds a part, which is made of whole blocks; false where no more can be written, of which the end says why.
     #[must_use]
     pub(crate) async fn add(&self, part: Vec<u8>) -> bool {
