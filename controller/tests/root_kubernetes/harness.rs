@@ -143,7 +143,7 @@ fn in_turn(cases: &[&Case]) -> Vec<Done> {
         if has_failed {
             site.iter().for_each(Site::tell);
             // Nobody knows what it has left: whoever comes next has another cluster.
-            site = None;
+            all.extend(site.take().map(|site| Done::of("a_cluster_ends", || drop(site))));
         }
     }
     all.extend(site.map(|site| Done::of("a_cluster_ends", || drop(site))));

@@ -50,7 +50,10 @@ fn stripped(program: &Path) -> io::Result<PathBuf> {
     let whole = place.join(program.file_name().unwrap_or_default());
     // Whoever reads the one that is there goes on reading it.
     let work = whole.with_extension(format!("{}-{:?}", std::process::id(), thread::current().id()));
-    let output = Command::new("strip").arg("-o").arg(&work).arg(program).output()?;
+    let mut strip = Command::new("strip");
+    let output = strip.arg("-o").arg(&work).arg(program).output().map_err(|error| {
+        io::Error::new(error.kind(), format!("`strip` (of binutils) cannot be run: {error}"))
+    })?;
     if !output.status.success() {
         return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
     }
