@@ -7,7 +7,7 @@ use cluster::{ApiError, Cause as Why, NameError, Reason};
 use fault::IntentId;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::{Heard, Means, ending};
 use crate::archive::{Audit, Deed, Node, Verdict};
@@ -39,6 +39,9 @@ const EVERY: Duration = Duration::from_secs(2);
 /// to be undone.
 const HELD: Duration = Duration::from_secs(60);
 
+/// How long it is tried to say something of an object on its way out.
+const WORDS: Duration = Duration::from_secs(20);
+
 /// How long the API server may take to let go of an object when this controller ends.
 const LEAVING: Duration = Duration::from_secs(2);
 
@@ -59,6 +62,8 @@ pub(super) struct Course<R> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Call {
     Done,
+    /// The object is on its way out since, and it was not done.
+    Leaving,
     /// The object is not there any more.
     Gone,
 }
@@ -181,7 +186,13 @@ impl<R: OfKind> Course<R> {
             }
         };
         withheld.map_err(|withheld| {
-            let hint = withheld.hint();
+            let hint = match &withheld {
+                // No object of this kind does, whoever makes it.
+                Withheld::Elsewhere(_) => {
+                    "`schism pod`, asked of a controller itself, may name it".to_owned()
+                }
+                Withheld::Unknown | Withheld::Namespace(_) => withheld.hint(),
+            };
             Failure::caused(Cause::Refused, self.attempted(), withheld).hint(hint)
         })
     }
@@ -250,6 +261,12 @@ impl<R: OfKind> Course<R> {
         loop {
             self.learn();
             let one = standing.borrow_and_update().clone();
+            // Before anything is said of it: nothing is kept standing for words that do not come through.
+            if self.leaves() && ends.is_none() && !is_over(&one) {
+                let reason = format!("its object was deleted: {}", self.place);
+                tokio::spawn(ending::one(self.means.clone(), self.id, reason));
+                ends = Some(Instant::now() + HELD);
+            }
             let told = Status::told(&self.object, &one, self.now());
             let is_news = told.settled() != self.said.settled();
             let is_due = told != self.said && Instant::now() >= due;
@@ -259,9 +276,11 @@ impl<R: OfKind> Course<R> {
                 continue;
             }
             if is_over(&one) {
-                // The last word has what became of every pod.
-                if told != self.said {
-                    self.tell(told).await;
+                // The last word has what became of every pod, also where it goes meanwhile.
+                for _ in 0..2 {
+                    if told != self.said {
+                        self.tell(told.clone()).await;
+                    }
                 }
                 return self.let_go().await;
             }
@@ -271,9 +290,8 @@ impl<R: OfKind> Course<R> {
                 continue;
             }
             if self.leaves() && ends.is_none() {
-                let reason = format!("its object was deleted: {}", self.place);
-                tokio::spawn(ending::one(self.means.clone(), self.id, reason));
-                ends = Some(Instant::now() + HELD);
+                // It was deleted just now.
+                continue;
             }
             let wakes = [ends, (told != self.said).then_some(due)];
             let wake = wakes.into_iter().flatten().min();
@@ -327,6 +345,7 @@ impl<R: OfKind> Course<R> {
                 Call::Done if self.object.is_held() => return Call::Done,
                 // Its API server does not take it, as of what is on its way out.
                 Call::Done => self.pause(AGAIN).await,
+                Call::Leaving => {}
             }
         }
     }
@@ -344,6 +363,7 @@ impl<R: OfKind> Course<R> {
                 Call::Gone => return,
                 Call::Done if !self.object.is_held() => return,
                 Call::Done => self.pause(AGAIN).await,
+                Call::Leaving => {}
             }
         }
     }
@@ -368,14 +388,16 @@ impl<R: OfKind> Course<R> {
                 written[key] = Value::Null;
             }
         }
-        self.persist(&json!({}), &written, Part::Status).await;
-        self.said = status;
+        if self.persist(&json!({}), &written, Part::Status).await != Call::Leaving {
+            self.said = status;
+        }
     }
 
     /// Changes the object in the very state that is known, however often that has to be tried; what its API server will
-    /// never take is not offered again.
+    /// never take is not offered again. Once the object goes, ending what it asks for comes first, and what is said of it
+    /// holds it no longer than that.
     async fn persist(&mut self, metadata: &Value, status: &Value, part: Part) -> Call {
-        let mut pause = AGAIN;
+        let (mut pause, was_leaving, begun) = (AGAIN, self.leaves(), Instant::now());
         loop {
             let mut patch = json!({ "metadata": metadata });
             let state = self.object.metadata.resource_version.clone();
@@ -408,13 +430,31 @@ impl<R: OfKind> Course<R> {
                 }
                 Some(_) | None => {
                     tracing::warn!(place = %self.place, %error, "trying again");
-                    sleep(pause).await;
+                    let end = Instant::now() + pause.max(error.retry_after().unwrap_or_default());
+                    self.rest(end, was_leaving).await;
                     pause = LONGEST_PAUSE.min(pause * 2);
-                    self.learn();
                 }
             }
             if self.heard.borrow().is_none() {
                 return Call::Gone;
+            }
+            if self.leaves() && !was_leaving {
+                return Call::Leaving;
+            }
+            if was_leaving && part == Part::Status && begun.elapsed() > WORDS {
+                return Call::Done;
+            }
+        }
+    }
+
+    /// Waits until then, or until the object goes.
+    async fn rest(&mut self, end: Instant, was_leaving: bool) {
+        while Instant::now() < end {
+            let waited = timeout_at(end, self.heard.changed()).await;
+            self.learn();
+            let is_gone = self.heard.borrow().is_none();
+            if waited.is_err() || is_gone || (self.leaves() && !was_leaving) {
+                return;
             }
         }
     }

@@ -52,6 +52,16 @@ struct Kept {
     /// What happened, with its version and the plural.
     past: Vec<(u64, String, Value)>,
     calls: Vec<String>,
+    words: Words,
+}
+
+/// What becomes of what is said of objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Words {
+    #[default]
+    Taken,
+    /// It fails at each.
+    Refused,
 }
 
 type Answer = Response<BoxBody<Bytes, Infallible>>;
@@ -95,6 +105,11 @@ impl Api {
     /// Whether it answers from now on; watches go on, and tell nothing.
     pub(super) fn answers(&self, whether: Whether) {
         self.answers.send_replace(whether == Whether::Yes);
+    }
+
+    /// What becomes of what is said of objects from now on.
+    pub(super) fn words(&self, words: Words) {
+        self.kept().words = words;
     }
 
     /// What was asked of it since the last time, watches and lists left out.
@@ -240,7 +255,11 @@ impl Api {
         }
         let said = serde_json::from_slice::<Value>(&body).unwrap();
         self.kept().calls.push(format!("{method} /{within}"));
+        let words = self.kept().words;
         match (method, parts) {
+            (Method::PATCH, [_, _, "status"]) if words == Words::Refused => {
+                refused(500, "InternalError")
+            }
             (Method::POST, [plural]) => self.made(plural, namespace, said),
             (Method::PATCH, [plural, name, ..]) => self.patched((plural, namespace, name), &said),
             (Method::DELETE, [plural, name]) => {

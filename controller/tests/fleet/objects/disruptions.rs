@@ -20,7 +20,7 @@ use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::api::Api;
+use super::api::{Api, Words};
 use crate::rig::{Fleet, LIMIT, soon, until};
 
 const OF_PODS: &str = "disruptions";
@@ -236,6 +236,19 @@ async fn what_goes_while_nobody_looks_is_undone_by_who_leads_next() {
     assert!(estate.is_cordoned("a"));
     estate.lead();
     until(async || estate.is_untouched("a")).await;
+}
+
+#[tokio::test]
+async fn what_nobody_can_be_told_of_is_undone_all_the_same() {
+    let estate = Estate::new().await;
+    estate.api.words(Words::Refused);
+    estate.cordon("one", "a", "10m");
+    until(async || estate.is_cordoned("a")).await;
+    estate.api.delete(OF_NODES, "one");
+    until(async || estate.is_untouched("a")).await;
+    // What became of it is said, and it goes, once that can be.
+    estate.api.words(Words::Taken);
+    until(async || estate.api.get(OF_NODES, "one").is_none()).await;
 }
 
 #[tokio::test]
