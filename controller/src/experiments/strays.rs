@@ -5,7 +5,6 @@
 //! they are.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use cluster::{
     ApiError, Client, Metadata, Name, Precondition, Reason, Resource, Selection, Within,
@@ -16,9 +15,7 @@ use tokio::task::JoinSet;
 
 use super::job::{LABEL, run_of};
 use crate::objects::resource::{ClusterFault, Fault};
-
-/// From one attempt to the next.
-const AGAIN: Duration = Duration::from_secs(5);
+use crate::pause;
 
 /// The runs that go on as Jobs.
 pub(super) type Going = BTreeSet<u64>;
@@ -31,12 +28,25 @@ pub(super) async fn end(client: Client, mut going: watch::Receiver<Option<Going>
     };
     let mut known = known.unwrap_or_default();
     let mut gone = Gone::Anybody;
+    let (mut failures, mut trouble) = (0, String::new());
     loop {
         match sweep(&client, &gone, &going).await {
-            Ok(()) => gone = Gone::These(Going::new()),
+            Ok(()) => {
+                gone = Gone::These(Going::new());
+                failures = 0;
+                trouble.clear();
+            }
             Err(error) => {
-                tracing::warn!(%error, "faults of runs that are over may be left; trying again");
-                tokio::time::sleep(AGAIN).await;
+                let reason = error.to_string();
+                // Hours of it fill no disk.
+                if trouble != reason {
+                    tracing::warn!(%reason, "faults of runs that are over may be left; trying again");
+                    trouble = reason;
+                }
+                // Meanwhile a run may begin and end of which nobody is told.
+                gone = Gone::Anybody;
+                tokio::time::sleep(pause::after(failures, &error, pause::lot())).await;
+                failures = failures.saturating_add(1);
             }
         }
         while gone.is_nobody() {
@@ -91,8 +101,9 @@ async fn sweep(
     gone: &Gone,
     going: &watch::Receiver<Option<Going>>,
 ) -> Result<(), ApiError> {
-    of::<Fault>(client, gone, going).await?;
-    of::<ClusterFault>(client, gone, going).await
+    let pods = of::<Fault>(client, gone, going).await;
+    // What is in the way of some keeps none of the others.
+    of::<ClusterFault>(client, gone, going).await.and(pods)
 }
 
 async fn of<R: Resource>(
