@@ -76,10 +76,7 @@ async fn perform(
             let Reached { client, namespace, .. } = reached?;
             capture::run(&client, &namespace, *typed, &way, output).await
         }
-        Deed::PutIn(asked) => {
-            let Reached { client, namespace, .. } = reached?;
-            put_in(&client, &namespace, *asked, output).await
-        }
+        Deed::PutIn(asked) => put_in(&reached?, *asked, output).await,
         Deed::Disrupt(asked) => {
             let Reached { client, namespace, .. } = reached?;
             disrupting::begin(&client, &namespace, *asked, output).await
@@ -119,10 +116,10 @@ async fn status(
     let mut interrupts = Interrupts::listen()
         .map_err(|error| Failure::new(Outcome::Unconfirmed, attempted, error))?;
     let listed = async {
-        let mut all = faults(client, &within, attempted).await?;
+        let (mut all, others) = standing(client, &within, attempted, output).await?;
         // Whoever may not list those of the cluster is shown those of the namespace.
         all.extend(of_cluster(client).await.unwrap_or_default());
-        Ok((all, disrupting::standing(client, &within).await))
+        Ok((all, others))
     };
     let (all, disruptions) = interrupts.unless_looking(attempted, listed).await?;
     let disruptions = disruptions.iter().map(|(kind, one)| record(*kind, one)).collect();
@@ -142,11 +139,7 @@ async fn experiments(
         Err(failure) => return failed(args, failure, output),
     };
     let choice = Choice { socket: None, absence: Absence::Accept, typed: Vec::new() };
-    let origin = match &kubeconfig {
-        None => Origin::read(|name| std::env::var(name).ok()),
-        // It may lead to another cluster, in which nothing goes with a pod of this one.
-        Some(_) => None,
-    };
+    let origin = origin(kubeconfig.as_deref());
     let credentials = kubeconfig.into_iter().collect();
     let place = Where {
         names: Names::default(),
@@ -159,11 +152,37 @@ async fn experiments(
     run_experiments(args, place, output).await
 }
 
+/// The pod of the Job that this command is a part of, if it is of one.
+fn origin(kubeconfig: Option<&Path>) -> Option<Origin> {
+    match kubeconfig {
+        None => Origin::read(|name| std::env::var(name).ok()),
+        // It may lead to another cluster, in which nothing goes with a pod of this one.
+        Some(_) => None,
+    }
+}
+
 fn space(namespace: &str) -> Result<Within, Failure> {
     let parsed = namespace.parse().map_err(|error: cluster::NameError| {
         Failure::new(Outcome::WrongUsage, format!("cannot look into {namespace}"), error)
     });
     parsed.map(Within::Namespace)
+}
+
+/// Faults, and disruptions beside them. Who may have pods go need not be let look at faults, and is told so.
+async fn standing(
+    client: &Client,
+    within: &Within,
+    attempted: &str,
+    output: Output,
+) -> Result<(Vec<(Kind, Object)>, disrupting::List), Failure> {
+    let others = disrupting::standing(client, within).await;
+    match faults(client, within, attempted).await {
+        Err(failure) if failure.cause == Cause::Refused && !others.is_empty() => {
+            output.note(format!("note: faults are left out: {}", failure.reason));
+            Ok((Vec::new(), others))
+        }
+        known => Ok((known?, others)),
+    }
 }
 
 async fn faults(
@@ -182,12 +201,8 @@ async fn of_cluster(client: &Client) -> Result<Vec<(Kind, Object)>, ApiError> {
 }
 
 /// Makes an object, and stays with it to its end.
-async fn put_in(
-    client: &Client,
-    namespace: &str,
-    asked: Asked,
-    output: Output,
-) -> Result<Outcome, Failure> {
+async fn put_in(reached: &Reached, asked: Asked, output: Output) -> Result<Outcome, Failure> {
+    let Reached { client, namespace, kubeconfig } = reached;
     let attempted = asked.attempted.clone();
     let failed = |error: &dyn std::fmt::Display| {
         Failure::caused(Cause::Other, attempted.clone(), error.to_string())
@@ -202,6 +217,10 @@ async fn put_in(
     });
     let user = user.await?;
     object.spec.requested_by = Some(user.username.clone());
+    // It may be a program of an experiment, and what that has put in goes with it.
+    if let Some(origin) = origin(kubeconfig.as_deref()) {
+        origin.mark(&mut object.metadata);
+    }
     let place = object.place(kind);
     let made = tokio::select! {
         made = create(client, &place, &object) => made,
@@ -237,10 +256,7 @@ async fn heal(
     let mut interrupts = Interrupts::listen()
         .map_err(|error| Failure::new(Outcome::Unconfirmed, attempted, error))?;
     let within = space(namespace)?;
-    let listed = async {
-        let known = faults(client, &within, attempted).await?;
-        Ok((known, disrupting::standing(client, &within).await))
-    };
+    let listed = standing(client, &within, attempted, output);
     let (mut known, others) = interrupts.unless_looking(attempted, listed).await?;
     let named = match &ending {
         Ending::All => None,

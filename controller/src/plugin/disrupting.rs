@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::objects::asked::{is_open_role, is_within, of_its_namespace, role_in};
 use crate::outcome::Outcome;
 use crate::session::After;
-pub(super) use course::{begin, end, standing, uncordon};
+pub(super) use course::{List, begin, end, standing, uncordon};
 pub(super) use report::record;
 
 /// The words before what is done.

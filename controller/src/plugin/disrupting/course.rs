@@ -25,7 +25,7 @@ pub(super) const GOING: Duration = Duration::from_secs(80);
 pub(super) const IN_TIME: &str = "the controller that leads undoes in time what is to be undone";
 
 /// Objects, each with its kind.
-pub(super) type List = Vec<(Kind, Object)>;
+pub(in crate::plugin) type List = Vec<(Kind, Object)>;
 
 /// Those of a namespace, or of all, and of the cluster; none where the cluster knows none, or the user may not look.
 pub(in crate::plugin) async fn standing(client: &Client, within: &Within) -> List {
@@ -161,13 +161,11 @@ pub(super) async fn ended<R: OfKind>(
 /// What ending one comes to: it is confirmed once nothing more comes of it.
 pub(super) const fn undone(phase: Phase) -> Outcome {
     match phase {
-        Phase::UnderWay | Phase::Standing | Phase::Undoing => Outcome::Unconfirmed,
-        Phase::Pending
-        | Phase::Refused
-        | Phase::Done
-        | Phase::Failed
-        | Phase::Idle
-        | Phase::Unknown => Outcome::Effective,
+        // What a word of the future says nobody here knows.
+        Phase::UnderWay | Phase::Standing | Phase::Undoing | Phase::Unknown => Outcome::Unconfirmed,
+        Phase::Pending | Phase::Refused | Phase::Done | Phase::Failed | Phase::Idle => {
+            Outcome::Effective
+        }
     }
 }
 
