@@ -7,7 +7,7 @@ use cluster::{ApiError, Cause as Why, NameError, Reason};
 use fault::IntentId;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::{Heard, Means, ending};
 use crate::archive::{Audit, Deed, Node, Verdict};
@@ -314,8 +314,12 @@ impl<R: OfKind> Course<R> {
         tokio::select! {
             changed = standing.changed() => {
                 if changed.is_err() {
-                    // The controller ends.
-                    std::future::pending::<()>().await;
+                    // Nobody sees to it yet, as to what was found on a node, or the controller ends.
+                    sleep(AGAIN).await;
+                    match self.means.control.standing(self.id).await {
+                        Ok(Some(anew)) => *standing = anew,
+                        Ok(None) | Err(_) => std::future::pending::<()>().await,
+                    }
                 }
                 true
             }
