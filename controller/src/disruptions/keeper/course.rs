@@ -93,8 +93,13 @@ impl<R: OfKind> Course<R> {
             () = told_to_stop(&mut stopped) => {}
             () = self.goes() => return,
         }
-        // Whoever leads next holds it again where it is still to be held; where nobody does, nothing of it hangs.
-        let _ = timeout(LEAVING, self.let_go()).await;
+        // Whoever leads next holds it again where it is still to be held; where nobody does, nothing of it hangs. What was
+        // being written may have come through unheard, and nobody tells of it any more.
+        let letting_go = async {
+            self.read().await;
+            self.let_go().await;
+        };
+        let _ = timeout(LEAVING, letting_go).await;
     }
 
     async fn goes(&mut self) {
@@ -361,11 +366,13 @@ impl<R: OfKind> Course<R> {
             if self.heard.borrow().is_none() || !self.object.is_held() {
                 return;
             }
+            let before = self.object.metadata.resource_version.clone();
             let mut finalizers = self.object.metadata.finalizers.clone();
             finalizers.retain(|one| one != FINALIZER);
             match self.keep(&finalizers).await {
                 Call::Gone => return,
                 Call::Done if !self.object.is_held() => return,
+                Call::Done if self.object.metadata.resource_version != before => {}
                 Call::Done => self.pause(AGAIN).await,
                 Call::Leaving => {}
             }
@@ -476,6 +483,11 @@ impl<R: OfKind> Course<R> {
                 Ok(Err(_)) | Err(_) => break,
             }
         }
+        self.read().await;
+    }
+
+    /// Reads the object as it is.
+    async fn read(&mut self) {
         let Ok((within, name)) = self.place.path() else { return };
         if let Ok(found) = self.means.client.get::<R>(&within, &name).await {
             let found: Object = found.into();
