@@ -167,6 +167,7 @@ mod tests {
             ("/api/v1/namespaces/prod/pods?app%3Dweb", json!([b, a])),
             ("/api/v1/namespaces/prod/pods?app%3Ddns", json!([host])),
             ("/api/v1/namespaces/prod/pods/a", a.clone()),
+            ("/api/v1/namespaces/prod", json!({ "metadata": { "name": "prod" } })),
         ]))
         .await;
         let found = names((&client, "prod"), text, 7).await;

@@ -174,13 +174,15 @@ impl Api {
     pub(super) fn delete(&self, plural: &str, name: &str) {
         let mut object = self.get(plural, name).unwrap();
         object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-        self.settle((plural, "", name), object);
+        let namespace = namespace(&object);
+        self.settle((plural, &namespace, name), object);
     }
 
     /// It goes, whoever holds it.
     pub(super) fn strip(&self, plural: &str, name: &str) {
         let object = self.get(plural, name).unwrap();
-        self.change("DELETED", (plural, "", name), object);
+        let namespace = namespace(&object);
+        self.change("DELETED", (plural, &namespace, name), object);
     }
 
     pub(super) fn get(&self, plural: &str, name: &str) -> Option<Value> {
@@ -356,4 +358,9 @@ fn refused(code: u16, reason: &str) -> Answer {
 fn whole(code: u16, body: &Value) -> Answer {
     let body = Full::new(Bytes::from(body.to_string())).boxed();
     Response::builder().status(code).body(body).unwrap()
+}
+
+/// The namespace of an object; empty for one of the whole cluster.
+fn namespace(object: &Value) -> String {
+    object["metadata"]["namespace"].as_str().unwrap_or_default().to_owned()
 }
