@@ -93,10 +93,8 @@ pub(crate) fn run(
         return write(directory, output);
     }
     let settings = args.settings.as_deref().map(settings).transpose()?;
-    if !args.allow.is_empty() && args.agents_by == AgentsBy::Certificate {
-        let reason = "controllers have rights in the cluster only where agents come by token";
-        return Err(Failure::caused(Cause::WrongUsage, "cannot allow anything", reason)
-            .hint("leave out --allow, or --agents-by certificate"));
+    if args.agents_by == AgentsBy::Certificate {
+        by_certificate(args)?;
     }
     let values = Values::given(args, settings.unwrap_or_default());
     let mut objects = objects(&values);
@@ -116,6 +114,18 @@ pub(crate) fn run(
     };
     output.print(&text)?;
     Ok(Outcome::Effective)
+}
+
+/// Makes sure that controllers are given no rights in the cluster, which they would not use.
+fn by_certificate(args: &InstallArgs) -> Result<(), Failure> {
+    let given =
+        [("--allow", args.allow.is_empty()), ("--experiments", args.experiments.is_empty())];
+    let Some((option, _)) = given.into_iter().find(|(_, is_empty)| !is_empty) else {
+        return Ok(());
+    };
+    let reason = "controllers have rights in the cluster only where agents come by token";
+    Err(Failure::caused(Cause::WrongUsage, "cannot allow anything", reason)
+        .hint(format!("leave out {option}, or --agents-by certificate")))
 }
 
 /// Settings for controllers, if they are such.

@@ -74,7 +74,7 @@ impl Destination {
     pub(crate) fn hint(&self, error: &io::Error) -> &'static str {
         match (self, error.kind()) {
             (Self::Stdout, _) => {
-                "name a file, or have a program read them: `--write - | tshark -r -`"
+                "name a file, or have a program read them: `--write - | tshark -i -`"
             }
             (Self::File(_, Existing::Kept), ErrorKind::AlreadyExists) => {
                 "name another one, or replace it with --force"

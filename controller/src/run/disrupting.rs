@@ -19,8 +19,8 @@ pub(super) const NO_CONTROLLER: &str = "pods and nodes are for a controller of a
                                         this run: --controller names one";
 
 /// What is said where faults are objects.
-const NO_OBJECT: &str = "a run whose faults are objects has no such step: a step that is a program does it, such as \
-                         `kubectl schism pod restart` or `kubectl schism node drain`";
+const NO_OBJECT: &str = "a run whose faults are objects has no such step: a step of type process does it, with the path \
+                         `kubectl-schism` and arguments such as [pod, restart, sts/zeebe/1]";
 
 /// What is for a command, and not for a step.
 const COMMANDS_ONLY: [&str; 2] = ["detach", "dry-run"];
