@@ -283,7 +283,9 @@ fn a_job_that_is_killed_in_the_middle_leaves_no_fault(estate: &Estate<'_>) {
     let delete = "delete pod --grace-period=0 --force -l schism.dev/experiment=";
     kubectl.run(&format!("{delete}{run}")).unwrap();
     until("its fault is gone", || faults(kubectl).is_empty() && estate.reaches("left", 1));
-    assert_eq!(comes_to(kubectl, "killed")["exitCode"], 5);
+    // Where the kubelet lets it hear of its end, it still takes the fault out itself, and says by what it ended.
+    let code = &comes_to(kubectl, "killed")["exitCode"];
+    assert!([json!(5), json!(130)].contains(code), "{code}");
 }
 
 /// All faults that are objects; those of a run are gone with it.
