@@ -2,7 +2,7 @@
 //! has it healed.
 //!
 //! Pure: what an object asks for (`asked`), what its status is (`status`), what is to be done about it (`decision`) and
-//! which of several installations does that (`installations`). `keeper` is what of it [`keeping`](crate::keeping) does
+//! which of several installations does that (`installations`). `keeper` is what of it `keeping` does
 //! not know; `tenure` asks the API server whose it is, and `user` for whoever has objects made. An object's intent has an
 //! id that is made of the object's UID, so that whoever leads comes to the same one, and nothing is put in twice.
 
