@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use fault::NodeName;
+use fault::{IntentId, NodeName};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// What somebody asked for that changes something.
@@ -66,6 +66,22 @@ pub struct Audit {
     pub until: Option<SystemTime>,
     /// What was said to it.
     pub verdict: Verdict,
+}
+
+impl Audit {
+    /// That something ends by itself, for this reason: nobody is asked whether it may.
+    pub(crate) fn ending(at: SystemTime, reason: &str, id: IntentId) -> Self {
+        Self {
+            at,
+            who: reason.to_owned(),
+            deed: Deed::Heal,
+            what: id.to_string(),
+            intent: Some(id.to_string()),
+            nodes: Vec::new(),
+            until: None,
+            verdict: Verdict::Admitted,
+        }
+    }
 }
 
 /// A node's name, as JSON has it.

@@ -117,17 +117,7 @@ impl Following {
         let attempted = format!("cannot do what {} asks for", self.place);
         match status.phase {
             Phase::Refused => {
-                let outcome = outcome(&self.object);
-                let cause = match outcome {
-                    Outcome::WrongUsage => Cause::WrongUsage,
-                    Outcome::Refused => Cause::Refused,
-                    Outcome::Effective
-                    | Outcome::Deviated
-                    | Outcome::NothingMatched
-                    | Outcome::Unconfirmed
-                    | Outcome::Interrupted => Cause::Unreachable,
-                };
-                Err(Failure::caused(cause, attempted, &status.message))
+                Err(Failure::caused(refusal(outcome(status.exit_code)), attempted, &status.message))
             }
             Phase::Failed if status.started_at.is_none() => {
                 self.show(Outcome::Unconfirmed)?;
@@ -139,7 +129,7 @@ impl Following {
                 Err(Failure::caused(Cause::Unreachable, self.attempted(), reason))
             }
             Phase::Healed | Phase::Expired | Phase::Failed | Phase::Unconfirmed => {
-                let outcome = outcome(&self.object);
+                let outcome = outcome(status.exit_code);
                 if !self.output.is_for_names() {
                     self.show(outcome)?;
                 }
@@ -209,10 +199,22 @@ impl Following {
     }
 }
 
-/// What the controller says that a command comes to.
-fn outcome(object: &Object) -> Outcome {
-    let said = object.status.exit_code.and_then(Outcome::of_code);
-    said.unwrap_or(Outcome::Unconfirmed)
+/// What a controller says that a command comes to, by the status of an object.
+pub(super) fn outcome(exit_code: Option<u8>) -> Outcome {
+    exit_code.and_then(Outcome::of_code).unwrap_or(Outcome::Unconfirmed)
+}
+
+/// Why an object is refused of which that is said.
+pub(super) const fn refusal(outcome: Outcome) -> Cause {
+    match outcome {
+        Outcome::WrongUsage => Cause::WrongUsage,
+        Outcome::Refused => Cause::Refused,
+        Outcome::Effective
+        | Outcome::Deviated
+        | Outcome::NothingMatched
+        | Outcome::Unconfirmed
+        | Outcome::Interrupted => Cause::Unreachable,
+    }
 }
 
 /// One line for an object while it acts; what is left of it is counted here, since clocks may differ by hours.

@@ -6,21 +6,12 @@ use fault::IntentId;
 use futures_util::future::join_all;
 
 use super::Means;
-use crate::archive::{Audit, Deed, Verdict};
+use crate::archive::Audit;
 use crate::disruption::is_over;
 
 /// Has one undone, and says so in the log.
 pub(super) async fn one(means: Means, id: IntentId, reason: String) {
-    let line = Audit {
-        at: SystemTime::now(),
-        who: reason.clone(),
-        deed: Deed::Heal,
-        what: id.to_string(),
-        intent: Some(id.to_string()),
-        nodes: Vec::new(),
-        until: None,
-        verdict: Verdict::Admitted,
-    };
+    let line = Audit::ending(SystemTime::now(), &reason, id);
     // Nothing is kept standing for want of a line in the log.
     if let Err(error) = means.audit.append(&line).await {
         tracing::error!(%error, "undoing all the same");

@@ -25,16 +25,7 @@ pub(super) async fn mention(client: Client, mentions: Vec<Mention>) {
 
 /// Ends an intent.
 pub(super) async fn heal(means: Means, id: IntentId, reason: String) {
-    let entry = Audit {
-        at: SystemTime::now(),
-        who: reason.clone(),
-        deed: Deed::Heal,
-        what: id.to_string(),
-        intent: Some(id.to_string()),
-        nodes: Vec::new(),
-        until: None,
-        verdict: Verdict::Admitted,
-    };
+    let entry = Audit::ending(SystemTime::now(), &reason, id);
     // Healing is never refused, not even for want of a line in the log.
     if let Err(error) = means.audit.append(&entry).await {
         tracing::error!(%error, "healing all the same");

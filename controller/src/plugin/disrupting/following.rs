@@ -13,6 +13,7 @@ use crate::fleet::disrupted::DisruptionReport;
 use crate::interrupts::Interrupts;
 use crate::outcome::Outcome;
 use crate::output::Output;
+use crate::plugin::following::{outcome, refusal};
 use crate::session::After;
 use crate::session::live::{Line, Live, Weight};
 
@@ -108,16 +109,7 @@ impl<R: OfKind> Following<R> {
         let attempted = format!("cannot do what {} asks for", self.place);
         match status.phase {
             Phase::Refused => {
-                let cause = match outcome(&self.object) {
-                    Outcome::WrongUsage => Cause::WrongUsage,
-                    Outcome::Refused => Cause::Refused,
-                    Outcome::Effective
-                    | Outcome::Deviated
-                    | Outcome::NothingMatched
-                    | Outcome::Unconfirmed
-                    | Outcome::Interrupted => Cause::Unreachable,
-                };
-                Err(Failure::caused(cause, attempted, &status.message))
+                Err(Failure::caused(refusal(outcome(status.exit_code)), attempted, &status.message))
             }
             // Somebody else has deleted it.
             Phase::Pending
@@ -129,7 +121,7 @@ impl<R: OfKind> Following<R> {
                 Err(Failure::caused(Cause::Unreachable, attempted, reason).hint(IN_TIME))
             }
             Phase::Done | Phase::Failed | Phase::Idle => {
-                let outcome = outcome(&self.object);
+                let outcome = outcome(status.exit_code);
                 if !self.output.is_for_names() {
                     self.show(outcome)?;
                 }
@@ -178,12 +170,6 @@ impl<R: OfKind> Following<R> {
         let record = record(R::OWN, &self.object);
         self.output.show(&DisruptionReport::new(record, outcome))
     }
-}
-
-/// What the controller says that a command comes to.
-fn outcome(object: &Object) -> Outcome {
-    let said = object.status.exit_code.and_then(Outcome::of_code);
-    said.unwrap_or(Outcome::Unconfirmed)
 }
 
 /// One line for an object while it goes on.
